@@ -1,0 +1,216 @@
+// Data sets that stay on the GPU as bytes, four to a word, and what turns them into batches.
+//   gather_rows       y[b, j] = byte[order[(step mod batches)·batch + b], j] / 255
+//   gather_binarised  y[b, j] = 1 where uniform(stream, step, b·row + j) < byte/255, else 0
+//   gather_labels     labels[b] = byte[order[(step mod batches)·batch + b]]
+//   one_hot           y[b, c] = 1 where labels[b] = c, else 0
+//   to_f32, unit_f32  y[e] = word[e], byte[e] / 255
+// Index map: one invocation makes elements 4i..4i+3 of the dense output; labels one each. The plain entry
+// points move whole words and vec4s and want rows (gathers) or element counts that are multiples of 4; the
+// entry points *_tail do not. Bandwidth bound, the binarised gathers by integer arithmetic.
+// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+
+struct Dims {
+  n: u32, // elements of the output
+  row: u32, // bytes per row of the data; classes of the one-hot
+  batch: u32,
+  batches: u32, // whole batches per epoch
+  stream: vec2<u32>, // hash of the stream's name
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y_scalar: array<f32>;
+@group(0) @binding(0) var<storage, read_write> labels: array<u32>;
+@group(0) @binding(1) var<storage, read> bytes: array<u32>;
+@group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> classes: array<u32>;
+@group(0) @binding(2) var<storage, read> order: array<u32>;
+@group(0) @binding(3) var<storage, read> time: u32;
+@group(0) @binding(4) var<storage, read> seed: vec2<u32>;
+@group(0) @binding(5) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 256u;
+
+// <threefry>
+// Two words of each of four draws.
+struct Words {
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn rotate(x: vec4<u32>, r: u32) -> vec4<u32> {
+  return (x << vec4<u32>(r)) | (x >> vec4<u32>(32u - r));
+}
+
+fn mix(x: Words, r: u32) -> Words {
+  let a = x.a + x.b;
+  return Words(a, rotate(x.b, r) ^ a);
+}
+
+fn even_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 13u), 15u), 26u), 6u);
+}
+
+fn odd_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 17u), 29u), 16u), 24u);
+}
+
+fn inject(x: Words, a: vec4<u32>, b: vec4<u32>, block: u32) -> Words {
+  return Words(x.a + a, x.b + b + vec4<u32>(block));
+}
+
+// Threefry2x32 with 20 rounds (Salmon et al. 2011), bit for bit `rng::threefry2x32` of src/rng.rs.
+fn threefry2x32(key: Words, counter: Words) -> Words {
+  let c = key.a ^ key.b ^ vec4<u32>(0x1BD11BDAu);
+  let x0 = inject(counter, key.a, key.b, 0u);
+  let x1 = inject(even_rounds(x0), key.b, c, 1u);
+  let x2 = inject(odd_rounds(x1), c, key.a, 2u);
+  let x3 = inject(even_rounds(x2), key.a, key.b, 3u);
+  let x4 = inject(odd_rounds(x3), key.b, c, 4u);
+  return inject(even_rounds(x4), c, key.a, 5u);
+}
+
+// The words of four elements: key = hash(seed, stream), counter = (step, element).
+fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+  let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
+  return threefry2x32(key, Words(vec4<u32>(at), elements));
+}
+
+// Top 24 bits as numbers in [0, 1): exact.
+fn unit(bits: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(bits >> vec4<u32>(8u)) * (1.0 / 16777216.0);
+}
+// </threefry>
+
+// The row of the data that is row b of this step's batch.
+fn source(at: u32, b: u32) -> u32 {
+  return order[(at % dims.batches) * dims.batch + b];
+}
+
+fn byte(k: u32) -> u32 {
+  return (bytes[k / 4u] >> (8u * (k % 4u))) & 255u;
+}
+
+fn unpack(word: u32) -> vec4<u32> {
+  return vec4<u32>(word, word >> 8u, word >> 16u, word >> 24u) & vec4<u32>(255u);
+}
+
+// Four bytes of one row: a word.
+fn aligned(at: u32, i: u32) -> vec4<u32> {
+  let words = dims.row / 4u;
+  return unpack(bytes[source(at, i / words) * words + i % words]);
+}
+
+// A byte of the batch, by its position there; 0 behind the end.
+fn single(at: u32, e: u32) -> u32 {
+  if (e >= dims.n) { return 0u; }
+  return byte(source(at, e / dims.row) * dims.row + e % dims.row);
+}
+
+fn scattered(at: u32, i: u32) -> vec4<u32> {
+  return vec4<u32>(single(at, 4u * i), single(at, 4u * i + 1u), single(at, 4u * i + 2u), single(at, 4u * i + 3u));
+}
+
+fn scale(x: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(x) / 255.0;
+}
+
+// u < x/255 for u = (bits >> 8)/2^24, in integers: exact.
+fn binarise(run: vec2<u32>, at: u32, i: u32, x: vec4<u32>) -> vec4<f32> {
+  let bits = draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)).a;
+  return select(vec4<f32>(0.0), vec4<f32>(1.0), (bits >> vec4<u32>(8u)) * 255u < x << vec4<u32>(24u));
+}
+
+fn hot(e: u32) -> f32 {
+  if (e >= dims.n) { return 0.0; }
+  return select(0.0, 1.0, classes[e / dims.row] == e % dims.row);
+}
+
+fn one_hots(i: u32) -> vec4<f32> {
+  return vec4<f32>(hot(4u * i), hot(4u * i + 1u), hot(4u * i + 2u), hot(4u * i + 3u));
+}
+
+// Stores those of four elements that exist.
+fn put(i: u32, v: vec4<f32>) {
+  let e = 4u * i;
+  if (e < dims.n) { y_scalar[e] = v.x; }
+  if (e + 1u < dims.n) { y_scalar[e + 1u] = v.y; }
+  if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
+  if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
+}
+
+fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = scale(aligned(at, i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_rows_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, scale(scattered(at, i))); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_binarised(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = binarise(run, at, i, aligned(at, i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_binarised_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, binarise(run, at, i, scattered(at, i))); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn one_hot(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = one_hots(i); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn one_hot_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, one_hots(i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn to_f32(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = vec4<f32>(values[i]); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn to_f32_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, vec4<f32>(values[i])); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn unit_f32(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = scale(unpack(bytes[i])); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn unit_f32_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, scale(unpack(bytes[i]))); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_labels(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let at = time;
+  let b = index(group, groups, lane);
+  if (b < dims.n) { labels[b] = byte(source(at, b)); }
+}

@@ -1,0 +1,107 @@
+// y[i] = fused(i): a cluster of elementwise functions, four elements per invocation (bandwidth bound).
+// The marked function is written by the planner; it calls the functions e_* and the loads below.
+// A binding is seen as vec4s (x0) where its elements line up with the output's, else as scalars (s0).
+
+struct Access {
+  shape: vec4<u32>, // extents of the output as this operand sees it; w also the length of a row
+  stride: vec4<u32>,
+  offset: u32,
+}
+
+struct Dims {
+  n4: u32, // vec4s of the output
+  access: array<Access, 7>,
+  constant: array<vec4<f32>, 8>,
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x0: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x1: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x3: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> x5: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> x6: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> s0: array<f32>;
+@group(0) @binding(2) var<storage, read> s1: array<f32>;
+@group(0) @binding(3) var<storage, read> s2: array<f32>;
+@group(0) @binding(4) var<storage, read> s3: array<f32>;
+@group(0) @binding(5) var<storage, read> s4: array<f32>;
+@group(0) @binding(6) var<storage, read> s5: array<f32>;
+@group(0) @binding(7) var<storage, read> s6: array<f32>;
+@group(0) @binding(8) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 256u;
+
+// <access>
+// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
+fn row(i: u32, k: u32) -> u32 {
+  return i % dims.access[k].shape.w;
+}
+
+// Element index of a value that is constant along rows of a multiple of 4 elements.
+fn column(i: u32, k: u32) -> u32 {
+  return i / dims.access[k].shape.w;
+}
+
+fn address(e: u32, k: u32) -> u32 {
+  let shape = dims.access[k].shape;
+  let stride = dims.access[k].stride;
+  let w = e % shape.w; let e1 = e / shape.w;
+  let z = e1 % shape.z; let e2 = e1 / shape.z;
+  return dims.access[k].offset + w * stride.w + z * stride.z + e2 % shape.y * stride.y + e2 / shape.y * stride.x;
+}
+
+// Element indices of four consecutive outputs under an affine view.
+fn strided(i: u32, k: u32) -> vec4<u32> {
+  return vec4<u32>(address(4u * i, k), address(4u * i + 1u, k), address(4u * i + 2u, k), address(4u * i + 3u, k));
+}
+// </access>
+
+// <functions>
+fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
+fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
+fn e_exp(a: vec4<f32>) -> vec4<f32> { return exp(a); }
+fn e_log(a: vec4<f32>) -> vec4<f32> { return log(a); }
+fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
+fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }
+fn e_recip(a: vec4<f32>) -> vec4<f32> { return 1.0 / a; }
+fn e_square(a: vec4<f32>) -> vec4<f32> { return a * a; }
+fn e_tanh(a: vec4<f32>) -> vec4<f32> { return tanh(clamp(a, vec4<f32>(-15.0), vec4<f32>(15.0))); }
+fn e_sigmoid(a: vec4<f32>) -> vec4<f32> { return 1.0 / (1.0 + exp(-max(a, vec4<f32>(-80.0)))); }
+fn e_softplus(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)) + log(1.0 + exp(-abs(a))); }
+fn e_relu(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)); }
+fn e_abs(a: vec4<f32>) -> vec4<f32> { return abs(a); }
+fn e_sign(a: vec4<f32>) -> vec4<f32> { return sign(a); }
+fn e_add(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a + b; }
+fn e_sub(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a - b; }
+fn e_mul(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a * b; }
+fn e_div(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a / b; }
+fn e_min(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return min(a, b); }
+fn e_max(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return max(a, b); }
+fn truth(yes: vec4<bool>) -> vec4<f32> { return select(vec4<f32>(0.0), vec4<f32>(1.0), yes); }
+fn e_lt(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a < b); }
+fn e_le(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a <= b); }
+fn e_gt(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a > b); }
+fn e_ge(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a >= b); }
+fn e_eq(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a == b); }
+fn e_ne(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a != b); }
+fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> { return select(a * slope, a, a > vec4<f32>(0.0)); }
+fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> { return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l))); }
+fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(b, a, c != vec4<f32>(0.0)); }
+fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> { return min(max(a, low), high); }
+// </functions>
+
+// <fused>
+fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
+  return e_add(x0[i], x1[row(i, 1u)]);
+}
+// </fused>
+
+@compute @workgroup_size(WORKGROUP)
+fn elementwise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n4) {
+    y[i] = fused(i, vec4<f32>(0.0));
+  }
+}

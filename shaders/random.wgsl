@@ -1,0 +1,209 @@
+// Draws from counter-based streams: uniform, normal, Bernoulli, categorical.
+// Element e of a draw is a function of (seed, stream, step, e) alone: neither workgroup size nor fusion
+// changes it. One invocation makes elements 4i..4i+3 (bound by integer arithmetic); the entry points
+// *_tail store them one by one, for element counts that are not a multiple of 4.
+// Categorical: one invocation per row of logits, inverse CDF in three loops over C <= 4096 classes:
+// y[r] = the first c with Σ_{k<=c} exp(l[r,k] - max) > u·Σ_k exp(l[r,k] - max) (bandwidth bound).
+// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+
+struct Dims {
+  n: u32, // elements, or rows of the categorical
+  classes: u32,
+  stream: vec2<u32>, // hash of the stream's name
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y_scalar: array<f32>;
+@group(0) @binding(0) var<storage, read_write> class_index: array<u32>;
+@group(0) @binding(1) var<storage, read> p: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> seed: vec2<u32>;
+@group(0) @binding(2) var<storage, read> u: array<f32>;
+@group(0) @binding(3) var<storage, read> time: u32;
+@group(0) @binding(4) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 256u;
+
+// <threefry>
+// Two words of each of four draws.
+struct Words {
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn rotate(x: vec4<u32>, r: u32) -> vec4<u32> {
+  return (x << vec4<u32>(r)) | (x >> vec4<u32>(32u - r));
+}
+
+fn mix(x: Words, r: u32) -> Words {
+  let a = x.a + x.b;
+  return Words(a, rotate(x.b, r) ^ a);
+}
+
+fn even_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 13u), 15u), 26u), 6u);
+}
+
+fn odd_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 17u), 29u), 16u), 24u);
+}
+
+fn inject(x: Words, a: vec4<u32>, b: vec4<u32>, block: u32) -> Words {
+  return Words(x.a + a, x.b + b + vec4<u32>(block));
+}
+
+// Threefry2x32 with 20 rounds (Salmon et al. 2011), bit for bit `rng::threefry2x32` of src/rng.rs.
+fn threefry2x32(key: Words, counter: Words) -> Words {
+  let c = key.a ^ key.b ^ vec4<u32>(0x1BD11BDAu);
+  let x0 = inject(counter, key.a, key.b, 0u);
+  let x1 = inject(even_rounds(x0), key.b, c, 1u);
+  let x2 = inject(odd_rounds(x1), c, key.a, 2u);
+  let x3 = inject(even_rounds(x2), key.a, key.b, 3u);
+  let x4 = inject(odd_rounds(x3), key.b, c, 4u);
+  return inject(even_rounds(x4), c, key.a, 5u);
+}
+
+// The words of four elements: key = hash(seed, stream), counter = (step, element).
+fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+  let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
+  return threefry2x32(key, Words(vec4<u32>(at), elements));
+}
+
+// Top 24 bits as numbers in [0, 1): exact.
+fn unit(bits: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(bits >> vec4<u32>(8u)) * (1.0 / 16777216.0);
+}
+// </threefry>
+
+// <normal>
+// -log(1 - v) for v in [0, 1): a series near 0, where drivers' log loses its digits.
+fn minus_log1m(v: vec4<f32>) -> vec4<f32> {
+  let series = v * (1.0 + v * (0.5 + v * (0.33333334 + v * (0.25 + v * (0.2 + v * 0.16666667)))));
+  return select(-log(1.0 - v), series, v < vec4<f32>(0.0625));
+}
+
+// cos(2πt) for t in [0, 1), as sin(2πs) of |s| <= 1/4 by a polynomial: drivers' cos is off by up to 2e-4.
+fn cos_turns(t: vec4<f32>) -> vec4<f32> {
+  let s = abs(t - 0.5) - 0.25;
+  let q = s * s;
+  return s * (6.2831855 + q * (-41.34168 + q * (81.602234 + q * (-76.57499 + q * 39.710907))));
+}
+
+// Standard normals by Box and Muller's transform: u = (a's top bits + 1)/2^24 in (0, 1] and the angle b.
+fn normals(words: Words) -> vec4<f32> {
+  let v = vec4<f32>(vec4<u32>(16777215u) - (words.a >> vec4<u32>(8u))) * (1.0 / 16777216.0);
+  return sqrt(2.0 * minus_log1m(v)) * cos_turns(unit(words.b));
+}
+// </normal>
+
+fn words(run: vec2<u32>, at: u32, i: u32) -> Words {
+  return draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u));
+}
+
+fn uniforms(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
+  return unit(words(run, at, i).a);
+}
+
+fn bernoullis(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
+  return select(vec4<f32>(0.0), vec4<f32>(1.0), uniforms(run, at, i) < p[i]);
+}
+
+// Stores those of four elements that exist.
+fn put(i: u32, v: vec4<f32>) {
+  let e = 4u * i;
+  if (e < dims.n) { y_scalar[e] = v.x; }
+  if (e + 1u < dims.n) { y_scalar[e + 1u] = v.y; }
+  if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
+  if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
+}
+
+fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_uniform(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = uniforms(run, at, i); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_uniform_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, uniforms(run, at, i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_normal(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = normals(words(run, at, i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_normal_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, normals(words(run, at, i))); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_bernoulli(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = bernoullis(run, at, i); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_bernoulli_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, bernoullis(run, at, i)); }
+}
+
+// exp(logit - max), 0 where it would underflow.
+fn weight(k: u32, top: f32) -> f32 {
+  let x = logits[k] - top;
+  return select(0.0, exp(max(x, -80.0)), x > -80.0);
+}
+
+// The class in which the cumulative softmax of a row passes `level`; the last one if rounding keeps it below.
+fn invert(row: u32, level: f32) -> u32 {
+  let first = row * dims.classes;
+  let end = first + dims.classes;
+  var top = logits[first];
+  for (var k = first + 1u; k < end; k++) { top = max(top, logits[k]); }
+  var total = 0.0;
+  for (var k = first; k < end; k++) { total += weight(k, top); }
+  var sum = 0.0;
+  for (var k = first; k < end; k++) {
+    sum += weight(k, top);
+    if (sum > level * total) { return k - first; }
+  }
+  return dims.classes - 1u;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn categorical(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let row = index(group, groups, lane);
+  if (row < dims.n) {
+    class_index[row] = invert(row, unit(draw(run, dims.stream, at, vec4<u32>(row)).a).x);
+  }
+}
+
+// The same with the host's uniforms in place of a draw.
+@compute @workgroup_size(WORKGROUP)
+fn categorical_given(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = index(group, groups, lane);
+  if (row < dims.n) { class_index[row] = invert(row, u[row]); }
+}

@@ -1,0 +1,157 @@
+// The reparameterisation trick (Kingma & Welling 2013, section 2.4): draw and transform in one launch.
+//   forward   z = mu + exp(logvar/2)·eps,  eps ~ N(0, 1)
+//   backward  dmu = dz;  dlogvar = dz·½·exp(logvar/2)·eps:  `scaled_noise` with factor ½, whose own
+//             derivative is itself with half the factor, so every higher derivative is the same kernel
+// eps[e] is a function of (seed, stream, step, e) alone: it is never stored, backward draws it again.
+// Index map: one invocation makes elements 4i..4i+3 of the dense output, read and written as vec4s; the
+// entry points *_tail store one by one, for element counts that are not a multiple of 4.
+// Bound: integer arithmetic (about 100 operations per element) on CPU drivers, bandwidth on GPUs.
+// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+
+struct Dims {
+  n: u32, // elements
+  factor: f32, // of the scaled noise: 2^-halvings
+  stream: vec2<u32>, // hash of the stream's name
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>; // z, or the noise
+@group(0) @binding(0) var<storage, read_write> y_scalar: array<f32>;
+@group(0) @binding(1) var<storage, read> mu: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> cotangent: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> logvar: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> seed: vec2<u32>;
+@group(0) @binding(4) var<storage, read> time: u32;
+@group(0) @binding(5) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 256u;
+
+// <threefry>
+// Two words of each of four draws.
+struct Words {
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn rotate(x: vec4<u32>, r: u32) -> vec4<u32> {
+  return (x << vec4<u32>(r)) | (x >> vec4<u32>(32u - r));
+}
+
+fn mix(x: Words, r: u32) -> Words {
+  let a = x.a + x.b;
+  return Words(a, rotate(x.b, r) ^ a);
+}
+
+fn even_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 13u), 15u), 26u), 6u);
+}
+
+fn odd_rounds(x: Words) -> Words {
+  return mix(mix(mix(mix(x, 17u), 29u), 16u), 24u);
+}
+
+fn inject(x: Words, a: vec4<u32>, b: vec4<u32>, block: u32) -> Words {
+  return Words(x.a + a, x.b + b + vec4<u32>(block));
+}
+
+// Threefry2x32 with 20 rounds (Salmon et al. 2011), bit for bit `rng::threefry2x32` of src/rng.rs.
+fn threefry2x32(key: Words, counter: Words) -> Words {
+  let c = key.a ^ key.b ^ vec4<u32>(0x1BD11BDAu);
+  let x0 = inject(counter, key.a, key.b, 0u);
+  let x1 = inject(even_rounds(x0), key.b, c, 1u);
+  let x2 = inject(odd_rounds(x1), c, key.a, 2u);
+  let x3 = inject(even_rounds(x2), key.a, key.b, 3u);
+  let x4 = inject(odd_rounds(x3), key.b, c, 4u);
+  return inject(even_rounds(x4), c, key.a, 5u);
+}
+
+// The words of four elements: key = hash(seed, stream), counter = (step, element).
+fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+  let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
+  return threefry2x32(key, Words(vec4<u32>(at), elements));
+}
+
+// Top 24 bits as numbers in [0, 1): exact.
+fn unit(bits: vec4<u32>) -> vec4<f32> {
+  return vec4<f32>(bits >> vec4<u32>(8u)) * (1.0 / 16777216.0);
+}
+// </threefry>
+
+// <normal>
+// -log(1 - v) for v in [0, 1): a series near 0, where drivers' log loses its digits.
+fn minus_log1m(v: vec4<f32>) -> vec4<f32> {
+  let series = v * (1.0 + v * (0.5 + v * (0.33333334 + v * (0.25 + v * (0.2 + v * 0.16666667)))));
+  return select(-log(1.0 - v), series, v < vec4<f32>(0.0625));
+}
+
+// cos(2πt) for t in [0, 1), as sin(2πs) of |s| <= 1/4 by a polynomial: drivers' cos is off by up to 2e-4.
+fn cos_turns(t: vec4<f32>) -> vec4<f32> {
+  let s = abs(t - 0.5) - 0.25;
+  let q = s * s;
+  return s * (6.2831855 + q * (-41.34168 + q * (81.602234 + q * (-76.57499 + q * 39.710907))));
+}
+
+// Standard normals by Box and Muller's transform: u = (a's top bits + 1)/2^24 in (0, 1] and the angle b.
+fn normals(words: Words) -> vec4<f32> {
+  let v = vec4<f32>(vec4<u32>(16777215u) - (words.a >> vec4<u32>(8u))) * (1.0 / 16777216.0);
+  return sqrt(2.0 * minus_log1m(v)) * cos_turns(unit(words.b));
+}
+// </normal>
+
+// exp(logvar/2)·eps: the deviation of z from mu.
+fn deviation(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
+  let eps = normals(draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)));
+  return exp(0.5 * logvar[i]) * eps;
+}
+
+fn sample(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
+  return mu[i] + deviation(run, at, i);
+}
+
+fn noise(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
+  return cotangent[i] * (dims.factor * deviation(run, at, i));
+}
+
+// Stores those of four elements that exist.
+fn put(i: u32, v: vec4<f32>) {
+  let e = 4u * i;
+  if (e < dims.n) { y_scalar[e] = v.x; }
+  if (e + 1u < dims.n) { y_scalar[e + 1u] = v.y; }
+  if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
+  if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
+}
+
+fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn reparameterize(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = sample(run, at, i); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn reparameterize_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, sample(run, at, i)); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn scaled_noise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { y[i] = noise(run, at, i); }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn scaled_noise_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let run = seed;
+  let at = time;
+  let i = index(group, groups, lane);
+  if (4u * i < dims.n) { put(i, noise(run, at, i)); }
+}

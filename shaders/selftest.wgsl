@@ -1,0 +1,34 @@
+// Known answers that a driver must give before its kernels are trusted: one invocation group, one word per question.
+@group(0) @binding(0) var<storage, read> question: array<f32>; // 1, 2^-24, a NaN, an infinity
+@group(0) @binding(1) var<storage, read_write> answer: array<u32>;
+
+var<workgroup> mirror: array<u32, 64>;
+
+fn is_bad(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
+}
+
+@compute @workgroup_size(64)
+fn selftest(@builtin(local_invocation_index) lane: u32) {
+  mirror[lane] = lane;
+  workgroupBarrier();
+  let mirrored = mirror[63u - lane];
+  workgroupBarrier();
+  mirror[lane] = mirrored * mirrored;
+  workgroupBarrier();
+  if (lane == 0u) {
+    var count = 0u;
+    for (var i = 0u; i < 60000u; i++) {
+      count += u32(question[0]) + (i & 1u);
+    }
+    answer[0] = count;
+    var sum = 0u;
+    for (var i = 0u; i < 64u; i++) {
+      sum += mirror[i];
+    }
+    answer[1] = sum;
+    answer[2] = u32(is_bad(question[2])) + 2u * u32(is_bad(question[3])) + 4u * u32(is_bad(question[0]));
+    // Ties round to even: 1 + 2^-24 is 1.
+    answer[3] = bitcast<u32>(question[0] + question[1]);
+  }
+}

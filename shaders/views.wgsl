@@ -1,0 +1,107 @@
+// Copies of 32-bit elements, bit by bit, one element (gather, pad, scatter) or four (gather4, pad4,
+// scatter4) per invocation; all bandwidth bound. The entries ending in 4 count everything in vec4s.
+//   gather   y[i] = x[offset + sum_d c_d(i) * stride_d], c the coordinates of i in an array of up to 8 axes
+//   pad      y[r * pitch + offset + c] = x[r * row + c] for c < row, the rest of each row of y zero;
+//            an invocation makes one element of y
+//   scatter  the same map, but an invocation moves one element of x, and the rest of y is left alone;
+//            elements from `valid` on are zeros instead of x
+
+struct Dims {
+  n: u32, // elements to write, in units of the entry
+  offset: u32,
+  row: u32, // length of a row of x
+  pitch: u32, // length of a row of y
+  valid: u32, // elements of x, always in single elements
+  shape: array<vec4<u32>, 2>, // innermost axis last, missing axes 1
+  stride: array<vec4<u32>, 2>,
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+@group(0) @binding(0) var<storage, read_write> y4: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x4: array<vec4<u32>>;
+@group(0) @binding(2) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 256u;
+
+fn address(i: u32) -> u32 {
+  let low = dims.shape[1];
+  let i6 = i / low.w;
+  let i5 = i6 / low.z;
+  let i4 = i5 / low.y;
+  let a = vec4<u32>(i4 % low.x, i5 % low.y, i6 % low.z, i % low.w) * dims.stride[1];
+  let high = dims.shape[0];
+  let i3 = i4 / low.x;
+  let i2 = i3 / high.w;
+  let i1 = i2 / high.z;
+  let i0 = i1 / high.y;
+  let b = vec4<u32>(i0, i1 % high.y, i2 % high.z, i3 % high.w) * dims.stride[0];
+  return dims.offset + a.x + a.y + a.z + a.w + b.x + b.y + b.z + b.w;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    y[i] = x[address(i)];
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    y4[i] = x4[address(i)];
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn pad(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    let c = i % dims.pitch - dims.offset; // wraps to a huge number before x's row
+    var value = 0u;
+    if (c < dims.row) {
+      value = x[i / dims.pitch * dims.row + c];
+    }
+    y[i] = value;
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn pad4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    let c = i % dims.pitch - dims.offset;
+    var value = vec4<u32>(0u);
+    if (c < dims.row) {
+      value = x4[i / dims.pitch * dims.row + c];
+    }
+    y4[i] = value;
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn scatter(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    var value = 0u;
+    if (i < dims.valid) {
+      value = x[i];
+    }
+    y[dims.offset + i / dims.row * dims.pitch + i % dims.row] = value;
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn scatter4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+  if (i < dims.n) {
+    var value = vec4<u32>(0u);
+    if (4u * i < dims.valid) {
+      let inside = vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(dims.valid);
+      value = select(vec4<u32>(0u), x4[i], inside);
+    }
+    y4[dims.offset + i / dims.row * dims.pitch + i % dims.row] = value;
+  }
+}

@@ -1,0 +1,44 @@
+//! Reverse-mode differentiation as a graph transform: a backward walk that calls each op's `vjp`, which
+//! appends ordinary nodes. The op set is closed under it, so second derivatives are the same walk again.
+
+use crate::graph::{NodeId, Source, Tensor};
+use std::collections::HashMap;
+
+/// Gradients of the sum of `output`'s elements with respect to each of `wrt`; zeros where it does not depend on one.
+#[track_caller]
+pub fn grad<'g>(output: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let graph = output.graph();
+    vjp(output, graph.full(output.shape(), 1.0), wrt)
+}
+
+/// Vector-Jacobian product: the cotangents of `wrt` for a cotangent of `output`.
+#[track_caller]
+pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let graph = output.graph();
+    let on_path = reachable(output, wrt);
+    let mut cotangents: HashMap<NodeId, Tensor<'g>> = HashMap::from([(output.id(), cotangent)]);
+    for id in (0..=output.id()).rev().filter(|&id| on_path[id]) {
+        let Some(&cotangent) = cotangents.get(&id) else { continue };
+        let node = graph.recording().nodes[id].clone();
+        let Source::Op(op, inputs) = node.source else { continue };
+        let handles: Vec<_> = inputs.iter().map(|&i| graph.tensor(i)).collect();
+        let parts = op.vjp(&handles, graph.tensor(id), cotangent);
+        for (input, part) in inputs.into_iter().zip(parts) {
+            let Some(part) = part.filter(|_| on_path[input]) else { continue };
+            cotangents.entry(input).and_modify(|sum| *sum = *sum + part).or_insert(part);
+        }
+    }
+    let zero = |t: &Tensor<'g>| graph.full(t.shape(), 0.0);
+    wrt.iter().map(|t| cotangents.get(&t.id()).copied().unwrap_or_else(|| zero(t))).collect()
+}
+
+/// Nodes up to `output` that depend on one of `wrt`.
+fn reachable(output: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<bool> {
+    let recording = output.graph().recording();
+    let mut on_path = vec![false; output.id() + 1];
+    for id in 0..=output.id() {
+        on_path[id] = wrt.iter().any(|t| t.id() == id)
+            || matches!(&recording.nodes[id].source, Source::Op(_, inputs) if inputs.iter().any(|&i| on_path[i]));
+    }
+    on_path
+}

@@ -1,0 +1,263 @@
+//! Each way in which a folder of IDX files can be wrong, and the ways in which it may differ.
+
+use std::io::Write;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+
+const TRAIN: &str = "train-images-idx3-ubyte";
+const TEST: &str = "t10k-images-idx3-ubyte";
+const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
+const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
+
+/// A folder that is removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn empty() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "oneiro-idx-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Three training and two test images of 2 x 3, with labels.
+    fn whole() -> Self {
+        Self::empty()
+            .with(TRAIN, &idx(IMAGES_MAGIC, &[3, 2, 3], 18))
+            .with(TRAIN_LABELS, &idx(LABELS_MAGIC, &[3], 3))
+            .with(TEST, &idx(IMAGES_MAGIC, &[2, 2, 3], 12))
+            .with(TEST_LABELS, &idx(LABELS_MAGIC, &[2], 2))
+    }
+
+    fn with(self, name: &str, bytes: &[u8]) -> Self {
+        fs::write(self.0.join(name), bytes).unwrap();
+        self
+    }
+
+    fn without(self, name: &str) -> Self {
+        fs::remove_file(self.0.join(name)).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<DataSet, DataError> {
+        load_folder(&self.0)
+    }
+
+    /// The error, after checking that its line is one and names `file`.
+    fn error(&self, file: &str) -> DataError {
+        let error = self.load().unwrap_err();
+        let line = error.to_string();
+        assert!(line.contains(file), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        error
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A header and `body` bytes 0, 1, 2, ...
+fn idx(magic: u32, dimensions: &[u32], body: usize) -> Vec<u8> {
+    let mut bytes = magic.to_be_bytes().to_vec();
+    for side in dimensions {
+        bytes.extend(side.to_be_bytes());
+    }
+    bytes.extend((0..body).map(|at| at as u8));
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = GzEncoder::new(Vec::new(), Compression::fast());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn a_whole_folder_loads() {
+    let set = Folder::whole().load().unwrap();
+    let (train, test) = (&set.train, &set.test);
+    assert_eq!((train.count, train.height, train.width), (3, 2, 3));
+    assert_eq!((test.count, test.channels), (2, 1));
+    assert!(train.pixels.iter().copied().eq(0..18));
+    assert_eq!(train.labels.as_deref(), Some(&[0, 1, 2][..]));
+    // The training labels' classes hold for the test split, where only two occur.
+    assert_eq!((train.classes, test.classes), (3, 3));
+}
+
+#[test]
+fn gzip_and_dotted_names_load_alike() {
+    let folder = Folder::whole().without(TRAIN).without(TEST).with(
+        "train-images.idx3-ubyte.gz",
+        &gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18)),
+    );
+    // Unpacked by a browser that kept the name.
+    let folder = folder.with(
+        "t10k-images-idx3-ubyte.gz",
+        &idx(IMAGES_MAGIC, &[2, 2, 3], 12),
+    );
+    let set = folder.load().unwrap();
+    assert!(set.train.pixels.iter().copied().eq(0..18));
+    assert!(set.test.pixels.iter().copied().eq(0..12));
+}
+
+#[test]
+fn labels_are_optional_and_may_reach_255() {
+    let bare = Folder::whole().without(TRAIN_LABELS).without(TEST_LABELS);
+    let set = bare.load().unwrap();
+    assert!(set.train.labels.is_none() && set.test.labels.is_none());
+    assert_eq!(set.train.classes, 0);
+
+    let mut labels = idx(LABELS_MAGIC, &[3], 2);
+    labels.push(255);
+    let set = Folder::whole().with(TRAIN_LABELS, &labels).load().unwrap();
+    assert_eq!(set.train.classes, 256);
+}
+
+#[test]
+fn missing_folder_or_file_is_told_with_what_was_looked_for() {
+    let folder = Folder::empty();
+    let nowhere = folder.0.join("nowhere");
+    let error = load_folder(&nowhere).unwrap_err();
+    assert!(matches!(error, DataError::MissingFolder { .. }));
+    assert!(error.to_string().contains("nowhere"));
+
+    let error = folder.error("train-images.idx3-ubyte.gz");
+    assert!(matches!(error, DataError::MissingFile { .. }));
+    let error = Folder::whole().without(TEST).error(TEST);
+    assert!(matches!(error, DataError::MissingFile { .. }));
+}
+
+#[test]
+fn truncated_files_tell_expected_and_found_bytes() {
+    let sizes = |folder: Folder, file| match folder.error(file) {
+        DataError::Truncated {
+            expected, found, ..
+        } => (expected, found),
+        other => panic!("{other}"),
+    };
+    let short = idx(IMAGES_MAGIC, &[3, 2, 3], 17);
+    assert_eq!(sizes(Folder::whole().with(TRAIN, &short), TRAIN), (34, 33));
+    assert_eq!(sizes(Folder::whole().with(TRAIN, &[]), TRAIN), (16, 0));
+    let header = &idx(IMAGES_MAGIC, &[3], 0);
+    assert_eq!(sizes(Folder::whole().with(TEST, header), TEST), (16, 8));
+    let labels = idx(LABELS_MAGIC, &[2], 1);
+    let folder = Folder::whole().with(TEST_LABELS, &labels);
+    assert_eq!(sizes(folder, TEST_LABELS), (10, 9));
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    let long = idx(IMAGES_MAGIC, &[3, 2, 3], 19);
+    for bytes in [gzip(&long), long] {
+        let error = Folder::whole().with(TRAIN, &bytes).error(TRAIN);
+        assert!(matches!(error, DataError::Oversized { expected: 34, .. }));
+    }
+}
+
+#[test]
+fn wrong_magic_says_what_the_file_looks_like() {
+    let magic = |bytes: &[u8]| {
+        let error = Folder::whole().with(TRAIN, bytes).error(TRAIN);
+        assert!(matches!(error, DataError::Magic { .. }));
+        error.to_string()
+    };
+    let line = magic(&idx(LABELS_MAGIC, &[3], 3));
+    assert!(line.contains("0x00000801, expected 0x00000803"), "{line}");
+    assert!(line.contains("labels file"), "{line}");
+    assert!(magic(&idx(0x0804, &[1, 1, 1, 3], 3)).contains("another type"));
+    assert!(magic(b"<!DOCTYPE html>").contains("not look like an IDX file"));
+
+    let images = idx(IMAGES_MAGIC, &[3, 2, 3], 18);
+    let folder = Folder::whole().with(TRAIN_LABELS, &images);
+    assert!(matches!(
+        folder.error(TRAIN_LABELS),
+        DataError::Magic { .. }
+    ));
+}
+
+#[test]
+fn labels_and_sizes_of_other_data_sets_are_refused() {
+    let folder = Folder::whole().with(TRAIN_LABELS, &idx(LABELS_MAGIC, &[4], 4));
+    let error = folder.error(TRAIN_LABELS);
+    assert!(error.to_string().contains("4 labels for 3 images"));
+
+    let folder = Folder::whole().with(TEST, &idx(IMAGES_MAGIC, &[2, 3, 3], 18));
+    let error = folder.error(TEST);
+    assert!(matches!(error, DataError::SizeMismatch { .. }));
+}
+
+#[test]
+fn headers_out_of_bounds_are_refused_before_reading() {
+    let most = u32::MAX;
+    // The last two products overflow, or would, in 64 bits without the bound on a side.
+    for claim in [
+        [0, 2, 3],
+        [3, 0, 3],
+        [3, 2, 0],
+        [3, 2, 1025],
+        [most, 28, 28],
+        [2, most, most],
+        [most, most, most],
+    ] {
+        let bytes = idx(IMAGES_MAGIC, &claim, 18);
+        let error = Folder::whole().with(TRAIN, &bytes).error(TRAIN);
+        assert!(matches!(error, DataError::Dimensions { claimed, .. } if claimed == claim));
+    }
+}
+
+#[test]
+fn a_lying_header_costs_only_what_the_file_holds() {
+    // Just within the bounds: a gigabyte claimed, 18 bytes there.
+    let path = Folder::whole().with(TRAIN, &idx(IMAGES_MAGIC, &[1024, 1024, 1024], 18));
+    assert!(matches!(
+        path.error(TRAIN),
+        DataError::Truncated { found: 34, .. }
+    ));
+
+    let file = path.0.join(TRAIN);
+    let mut source = Source::open(&file).unwrap();
+    let bytes = source.read(MAX_BYTES).unwrap();
+    assert!(bytes.capacity() < 1 << 16, "{}", bytes.capacity());
+}
+
+#[test]
+fn corrupt_and_cut_gzip_are_told_as_such() {
+    let good = gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18));
+    let mut wrong_sum = good.clone();
+    let sum = good.len() - 8;
+    wrong_sum[sum] ^= 1;
+    for bytes in [&good[..good.len() - 12], &good[..5], &wrong_sum] {
+        let error = Folder::whole().with(TRAIN, bytes).error(TRAIN);
+        assert!(matches!(error, DataError::Gzip { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_gzip_bomb_is_read_one_byte_past_its_claim() {
+    let mut bomb = idx(IMAGES_MAGIC, &[1, 2, 3], 6);
+    bomb.resize(64 << 20, 0);
+    let folder = Folder::whole().with(TRAIN, &gzip(&bomb));
+    assert!(matches!(
+        folder.error(TRAIN),
+        DataError::Oversized { expected: 22, .. }
+    ));
+
+    let file = folder.0.join(TRAIN);
+    let mut source = Source::open(&file).unwrap();
+    source.header::<3>(IMAGES_MAGIC).unwrap();
+    source.body(6).unwrap_err();
+    assert_eq!(source.taken, 23);
+}

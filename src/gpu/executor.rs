@@ -1,0 +1,217 @@
+//! A plan made ready on a device: pipelines, buffers and bind groups exist once, and `record` is a
+//! for-loop that neither allocates, submits, waits nor touches the queue.
+
+use super::{Gpu, Pipeline, Profile, State};
+use crate::{
+    error::{Error, Result},
+    plan::{Buffer, Launch, Place, Plan},
+    shape::Type,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+struct Bound {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    grid: [u32; 3],
+}
+
+/// A named input or output: its type, buffer and range.
+struct Port {
+    ty: Type,
+    buffer: wgpu::Buffer,
+    offset: u64,
+}
+
+/// A ready plan.
+pub struct Executor {
+    launches: Vec<Bound>,
+    labels: Vec<String>,
+    inputs: BTreeMap<String, Port>,
+    outputs: BTreeMap<String, Port>,
+}
+
+impl Executor {
+    /// Makes a plan ready. `host` binds inputs to the host's own buffers (`STORAGE` usage, at least
+    /// [`Type::bytes`] long); the rest get buffers that [`Executor::write`] fills.
+    pub fn new(gpu: &Gpu, plan: &Plan, state: &State, host: &[(&str, &wgpu::Buffer)]) -> Result<Self> {
+        let mut inputs = BTreeMap::new();
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let make = |label: &str, size| gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }));
+        if let Some((name, _)) = host.iter().find(|(name, _)| !plan.inputs.iter().any(|(n, _)| n == name)) {
+            return Err(Error::State(format!("the plan has no input `{name}`")));
+        }
+        for (name, ty) in &plan.inputs {
+            let buffer = match host.iter().find(|(n, _)| n == name) {
+                Some((_, buffer)) if buffer.size() < ty.bytes() => {
+                    return Err(Error::State(format!("input `{name}` needs {} bytes, the bound buffer has {}", ty.bytes(), buffer.size())));
+                }
+                Some((_, buffer)) => (*buffer).clone(),
+                None => make(name, ty.bytes())?,
+            };
+            inputs.insert(name.clone(), Port { ty: ty.clone(), buffer, offset: 0 });
+        }
+        let slots = plan.slots.iter().enumerate().map(|(i, &bytes)| make(&format!("slot {i}"), bytes)).collect::<Result<Vec<_>>>()?;
+        let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
+            Ok(match place.buffer {
+                Buffer::Slot(i) => (slots[i].clone(), place.offset),
+                Buffer::Input(i) => (inputs[&plan.inputs[i].0].buffer.clone(), place.offset),
+                buffer => {
+                    let (buffer, base) = state.locate(plan, buffer)?;
+                    (buffer.clone(), base + place.offset)
+                }
+            })
+        };
+        let mut builder = Builder { gpu, uniforms: vec![], offsets: vec![] };
+        let pipelines = plan.launches.iter().map(|l| builder.prepare(l)).collect::<Result<Vec<_>>>()?;
+        let dims = builder.uniform_buffer()?;
+        let mut launches = vec![];
+        for (i, (launch, pipeline)) in plan.launches.iter().zip(pipelines).enumerate() {
+            let group = builder.group(launch, &pipeline, &dims, builder.offsets[i], &locate)?;
+            launches.push(Bound { pipeline, group, grid: launch.grid });
+        }
+        let mut outputs = BTreeMap::new();
+        for output in &plan.outputs {
+            let (buffer, offset) = locate(&output.place)?;
+            outputs.insert(output.name.clone(), Port { ty: output.ty.clone(), buffer, offset });
+        }
+        let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
+        Ok(Self { launches, labels, inputs, outputs })
+    }
+
+    /// Records one step as one compute pass.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for launch in &self.launches {
+            pass.set_pipeline(&launch.pipeline.pipeline);
+            pass.set_bind_group(0, &launch.group, &[]);
+            pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+        }
+    }
+
+    /// Records one step with a timestamp around every launch.
+    pub fn record_profiled(&self, encoder: &mut wgpu::CommandEncoder, profile: &Profile) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for (i, launch) in self.launches.iter().enumerate() {
+            pass.set_pipeline(&launch.pipeline.pipeline);
+            pass.set_bind_group(0, &launch.group, &[]);
+            pass.write_timestamp(profile.queries(), 2 * i as u32);
+            pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+            pass.write_timestamp(profile.queries(), 2 * i as u32 + 1);
+        }
+        drop(pass);
+        profile.resolve(encoder);
+    }
+
+    /// Labels of the launches, in order.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn input_port(&self, name: &str) -> Result<&Port> {
+        self.inputs.get(name).ok_or_else(|| Error::State(format!("the plan has no input `{name}`")))
+    }
+
+    fn output_port(&self, name: &str) -> Result<&Port> {
+        self.outputs.get(name).ok_or_else(|| Error::State(format!("the plan has no output `{name}`")))
+    }
+
+    /// Writes an input's elements (f32, u32 or packed u8); takes effect before the next submission.
+    pub fn write<T: bytemuck::NoUninit>(&self, gpu: &Gpu, name: &str, values: &[T]) -> Result<()> {
+        let port = self.input_port(name)?;
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let need = port.ty.shape.numel() * port.ty.dtype.size();
+        if bytes.len() != need {
+            return Err(Error::State(format!("input `{name}` is {:?} ({need} bytes), got {} bytes", port.ty, bytes.len())));
+        }
+        gpu.write_padded(&port.buffer, port.offset, bytes);
+        Ok(())
+    }
+
+    /// The buffer and byte range of an output, for hosts that bind or copy it themselves.
+    pub fn output(&self, name: &str) -> Result<(&wgpu::Buffer, std::ops::Range<u64>)> {
+        let port = self.output_port(name)?;
+        let bytes = (port.ty.shape.numel() * port.ty.dtype.size()) as u64;
+        Ok((&port.buffer, port.offset..port.offset + bytes))
+    }
+
+    /// Waits for an output's f32 elements.
+    pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
+        Ok(self.read_words(gpu, name)?.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Waits for an output's 32-bit words.
+    pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
+        let (buffer, range) = self.output(name)?;
+        gpu.read_words(buffer, range.start, range.end - range.start)
+    }
+}
+
+/// Collects every launch's `dims` into one uniform buffer, then makes the bind groups.
+struct Builder<'a> {
+    gpu: &'a Gpu,
+    uniforms: Vec<u8>,
+    offsets: Vec<u64>,
+}
+
+impl Builder<'_> {
+    fn prepare(&mut self, launch: &Launch) -> Result<Arc<Pipeline>> {
+        let pipeline = self.gpu.pipeline(launch)?;
+        let reflection = &pipeline.reflection;
+        let start = self.uniforms.len();
+        self.offsets.push(start as u64);
+        self.uniforms.resize(start + (reflection.dims_size as usize).next_multiple_of(256), 0);
+        for (name, value) in &launch.dims {
+            // A member that the specialised entry point does not read may be absent with its whole struct.
+            let Some(&at) = reflection.dims.get(name) else {
+                if reflection.dims_size == 0 {
+                    continue;
+                }
+                return Err(Error::Device(format!("{}/{}: dims has no member `{name}`", launch.shader.stem, launch.entry)));
+            };
+            let at = start + at as usize;
+            self.uniforms[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(pipeline)
+    }
+
+    fn uniform_buffer(&self) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let desc = wgpu::BufferDescriptor { label: Some("dims"), size: self.uniforms.len().max(256) as u64, usage, mapped_at_creation: false };
+        let buffer = self.gpu.guarded(|d| d.create_buffer(&desc))?;
+        self.gpu.queue.write_buffer(&buffer, 0, &self.uniforms);
+        Ok(buffer)
+    }
+
+    fn group(
+        &self,
+        launch: &Launch,
+        pipeline: &Pipeline,
+        dims: &wgpu::Buffer,
+        offset: u64,
+        locate: &impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>,
+    ) -> Result<wgpu::BindGroup> {
+        let mut ranges = vec![];
+        for binding in &pipeline.reflection.bindings {
+            let (buffer, offset, size) = if binding.uniform {
+                (dims.clone(), offset, u64::from(pipeline.reflection.dims_size))
+            } else {
+                let place = launch.bindings.iter().find(|(name, _)| *name == binding.name).map(|(_, place)| place);
+                let place = place.ok_or_else(|| Error::Device(format!("{}/{}: nothing is bound to `{}`", launch.shader.stem, launch.entry, binding.name)))?;
+                let (buffer, offset) = locate(place)?;
+                (buffer, offset, place.bytes)
+            };
+            ranges.push((binding.index, buffer, offset, size));
+        }
+        let entries: Vec<_> = ranges
+            .iter()
+            .map(|(binding, buffer, offset, size)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) }),
+            })
+            .collect();
+        let layout = pipeline.pipeline.get_bind_group_layout(0);
+        self.gpu
+            .guarded(|d| d.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(launch.shader.stem), layout: &layout, entries: &entries }))
+            .map_err(|e| Error::Device(format!("{} ({}): {e}", launch.label, launch.at)))
+    }
+}

@@ -1,0 +1,254 @@
+//! Everything that touches wgpu: the device, its pipelines, the State's buffers, executors and transfers.
+//! The library records, the host submits; nothing here prints, spawns threads or reads the environment.
+
+mod executor;
+mod profile;
+mod selftest;
+mod state;
+mod transfer;
+
+pub use executor::Executor;
+pub use profile::Profile;
+pub use state::State;
+pub use wgpu;
+
+use crate::{
+    caps::{Caps, Class},
+    error::{Error, Result},
+    kernel::{self, Reflection},
+    plan::Launch,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A device with what the engine made on it: one pipeline per (text, entry point, constants).
+pub struct Gpu {
+    /// The device; an embedder's own, or one made by [`Gpu::headless`].
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    caps: Caps,
+    pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// A compiled entry point and its reflection.
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) reflection: Reflection,
+}
+
+/// Which adapter to take.
+#[derive(Clone, Debug, Default)]
+pub enum Choice {
+    /// Discrete, then integrated, then software.
+    #[default]
+    Best,
+    /// The first whose name contains this text (any case), or the one with this index in the list.
+    Named(String),
+}
+
+fn backends() -> wgpu::Backends {
+    wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12
+}
+
+fn instance() -> wgpu::Instance {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
+    desc.backends = backends();
+    wgpu::Instance::new(desc)
+}
+
+fn line(index: usize, info: &wgpu::AdapterInfo) -> String {
+    format!("  {index}: {} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+}
+
+/// The adapters found, one line each, in the order of their indices.
+pub async fn adapters() -> Vec<String> {
+    let found = instance().enumerate_adapters(backends()).await;
+    found.iter().enumerate().map(|(i, a)| line(i, &a.get_info())).collect()
+}
+
+fn rank(kind: wgpu::DeviceType) -> usize {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter of this machine and runs the start-up self-test. The error lists what was found.
+    pub async fn headless(choice: &Choice) -> Result<Self> {
+        let mut found: Vec<_> = instance().enumerate_adapters(backends()).await.into_iter().enumerate().collect();
+        let list: Vec<_> = found.iter().map(|(i, a)| line(*i, &a.get_info())).collect();
+        found.sort_by_key(|(i, a)| (rank(a.get_info().device_type), *i));
+        let chosen = match choice {
+            Choice::Best => found.into_iter().next(),
+            Choice::Named(text) => found.into_iter().find(|(i, a)| {
+                text.parse::<usize>().map_or_else(|_| a.get_info().name.to_lowercase().contains(&text.to_lowercase()), |index| *i == index)
+            }),
+        };
+        let Some((_, adapter)) = chosen else {
+            let what = match (choice, list.is_empty()) {
+                (_, true) => "no Vulkan, Metal or DX12 adapter was found; `cargo xtask setup` installs a software driver on Linux".into(),
+                (Choice::Named(text), _) => format!("no adapter matches `{text}`; found:\n{}", list.join("\n")),
+                (Choice::Best, _) => "no adapter can be used".into(),
+            };
+            return Err(Error::Device(what));
+        };
+        let gpu = Self::open(&adapter).await?;
+        selftest::run(gpu)
+    }
+
+    /// [`Gpu::headless`] for programs without an async runtime.
+    pub fn headless_blocking(choice: &Choice) -> Result<Self> {
+        pollster::block_on(Self::headless(choice))
+    }
+
+    async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let has = adapter.limits();
+        let mut limits = Self::required_limits();
+        limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
+        limits.max_buffer_size = has.max_buffer_size;
+        let desc = wgpu::DeviceDescriptor {
+            label: Some("oneiro"),
+            required_features: adapter.features() & wanted,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
+        let trouble = Arc::new(Mutex::new(None));
+        let note = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record_trouble(&note, error.to_string())));
+        let note = trouble.clone();
+        device.set_device_lost_callback(move |reason, text| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                record_trouble(&note, format!("the device was lost: {text}"));
+            }
+        });
+        Ok(Self::assemble(device, queue, trouble))
+    }
+
+    /// Uses a host's device and queue. No callback is installed on it; it needs [`Gpu::required_limits`],
+    /// and subgroups and timestamps are used if the host enabled them.
+    pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let (has, need) = (device.limits(), Self::required_limits());
+        let limits = [
+            ("max_storage_buffers_per_shader_stage", has.max_storage_buffers_per_shader_stage, need.max_storage_buffers_per_shader_stage),
+            ("max_compute_invocations_per_workgroup", has.max_compute_invocations_per_workgroup, need.max_compute_invocations_per_workgroup),
+            ("max_compute_workgroup_size_x", has.max_compute_workgroup_size_x, need.max_compute_workgroup_size_x),
+            ("max_compute_workgroup_storage_size", has.max_compute_workgroup_storage_size, need.max_compute_workgroup_storage_size),
+            ("max_compute_workgroups_per_dimension", has.max_compute_workgroups_per_dimension, need.max_compute_workgroups_per_dimension),
+        ];
+        if let Some((name, has, need)) = limits.into_iter().find(|(_, has, need)| has < need) {
+            return Err(Error::Device(format!("{name} is {has}, the engine needs {need}; request the device with Gpu::required_limits()")));
+        }
+        selftest::run(Self::assemble(device, queue, Arc::default()))
+    }
+
+    /// WebGPU's default limits: what the engine asks of a host's device.
+    pub fn required_limits() -> wgpu::Limits {
+        wgpu::Limits::default()
+    }
+
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
+        let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
+        let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(wgpu::Features::SUBGROUP);
+        let caps = Caps {
+            name: info.name.clone(),
+            driver: format!("{} {}", info.driver, info.driver_info),
+            backend: format!("{:?}", info.backend),
+            class: if info.device_type == wgpu::DeviceType::Cpu { Class::Cpu } else { Class::Gpu },
+            subgroup: fixed.then_some(info.subgroup_min_size),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+        };
+        Self { device, queue, caps, pipelines: Mutex::default(), trouble }
+    }
+
+    /// What plans need to know of the adapter.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The device's first uncaptured error or loss, if any: check it every step, since a lost device is silent.
+    pub fn check(&self) -> Result<()> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        trouble.map_or(Ok(()), |what| Err(Error::Device(what)))
+    }
+
+    /// Waits until all submitted work is done.
+    pub fn wait(&self) -> Result<()> {
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Device(e.to_string()))?;
+        self.check()
+    }
+
+    /// Records one submission and submits it.
+    pub fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        record(&mut encoder);
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// Number of compiled pipelines.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The launch's pipeline, compiled at its first use.
+    pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
+        let text = launch.function.as_ref().map_or_else(|| launch.shader.text.to_string(), |f| kernel::patch(launch.shader.text, f));
+        let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pipelines.get(&key) {
+            return Ok(known.clone());
+        }
+        let made = Arc::new(self.compile(launch, &text)?);
+        pipelines.insert(key, made.clone());
+        Ok(made)
+    }
+
+    fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
+        let broken = |what: String| Error::Device(format!("{}/{}: {what}", launch.shader.stem, launch.entry));
+        let subgroups = launch.shader.stem.ends_with(".subgroup");
+        let reflection = kernel::reflect(text, subgroups, launch.entry, &launch.constants).map_err(broken)?;
+        let pipeline = self.guarded(|device| {
+            let label = Some(launch.shader.stem);
+            let source = wgpu::ShaderSource::Wgsl(text.into());
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: None,
+                module: &module,
+                entry_point: Some(launch.entry),
+                compilation_options: wgpu::PipelineCompilationOptions { constants: &launch.constants, ..Default::default() },
+                cache: None,
+            })
+        });
+        Ok(Pipeline { pipeline: pipeline.map_err(|e| broken(e.to_string()))?, reflection })
+    }
+
+    /// Runs device calls inside error scopes: validation and memory errors come back as `Err`.
+    pub(crate) fn guarded<T>(&self, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make(&self.device);
+        // Scope results are ready at once on native devices.
+        let (validation, memory) = (pollster::block_on(validation.pop()), pollster::block_on(memory.pop()));
+        match validation.or(memory) {
+            Some(error) => Err(Error::Device(error.to_string())),
+            None => Ok(made),
+        }
+    }
+}
+
+fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+}

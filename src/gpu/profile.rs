@@ -1,0 +1,44 @@
+//! GPU time of every launch, by timestamps inside the pass.
+
+use super::{Executor, Gpu};
+use crate::error::{Error, Result};
+
+/// Timestamp queries for one executor.
+pub struct Profile {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    count: u32,
+}
+
+impl Profile {
+    /// Queries for an executor. Errors where the adapter has no timestamps inside passes.
+    pub fn new(gpu: &Gpu, executor: &Executor) -> Result<Self> {
+        if !gpu.caps().timestamps {
+            return Err(Error::Device(format!("{} cannot write timestamps inside a pass", gpu.caps().name)));
+        }
+        let count = 2 * executor.labels().len() as u32;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let (queries, resolved) = gpu.guarded(|d| {
+            let queries = d.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count });
+            let desc = wgpu::BufferDescriptor { label: Some("timestamps"), size: 8 * u64::from(count), usage, mapped_at_creation: false };
+            (queries, d.create_buffer(&desc))
+        })?;
+        Ok(Self { queries, resolved, count })
+    }
+
+    pub(super) fn queries(&self) -> &wgpu::QuerySet {
+        &self.queries
+    }
+
+    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved, 0);
+    }
+
+    /// Seconds per launch of the last profiled step, in order.
+    pub fn read(&self, gpu: &Gpu) -> Result<Vec<f64>> {
+        let bytes = gpu.read(&self.resolved, 0, 8 * u64::from(self.count))?;
+        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let tick = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        Ok(stamps.chunks(2).map(|s| s[1].saturating_sub(s[0]) as f64 * tick).collect())
+    }
+}

@@ -1,0 +1,303 @@
+//! The graph: an append-only list of single-output nodes with static shapes, built by calling methods
+//! on `Copy` handles. Errors are deferred as WebGPU's encoders defer them: the first bad op poisons the
+//! graph with the user's file and line, and `Plan::new` returns it.
+
+use crate::{
+    error::{Error, Result},
+    op::Op,
+    ops::elementwise::map,
+    shape::{Shape, Type},
+    var::{Arena, Init, VarSpec},
+};
+use std::{
+    cell::{Ref, RefCell},
+    collections::BTreeSet,
+    fmt,
+    panic::Location,
+    sync::Arc,
+};
+
+/// Position of a node in its graph.
+pub type NodeId = usize;
+
+/// Where a node's value comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An op applied to earlier nodes.
+    Op(Arc<dyn Op>, Vec<NodeId>),
+    /// A persistent value of the State, by index into [`Recording::vars`].
+    Var(usize),
+    /// All rows of an optimizer group's arena, by index into [`Recording::arenas`].
+    Arena(usize),
+    /// A buffer that the host binds.
+    Input(String),
+    /// The result of a bad op; never planned.
+    Poison,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// How it is computed.
+    pub source: Source,
+    /// Its shape and element type.
+    pub ty: Type,
+    /// The user's line.
+    pub at: &'static Location<'static>,
+}
+
+/// What a graph holds; read by autodiff, the reference evaluator and the planner.
+#[derive(Default, Debug, Clone)]
+pub struct Recording {
+    /// Nodes in topological order.
+    pub nodes: Vec<Node>,
+    /// Persistent values.
+    pub vars: Vec<VarSpec>,
+    /// Optimizer groups.
+    pub arenas: Vec<Arena>,
+    /// Named results.
+    pub outputs: Vec<(String, NodeId)>,
+    /// (leaf, new value): visible after the step.
+    pub assigns: Vec<(NodeId, NodeId)>,
+    pub(crate) error: Option<Error>,
+    pub(crate) counter: Option<String>,
+    pub(crate) streams: BTreeSet<String>,
+    pub(crate) bound: BTreeSet<String>,
+}
+
+/// A graph under construction. Not `Sync`: a model is recorded by one thread.
+#[derive(Default)]
+pub struct Graph {
+    recording: RefCell<Recording>,
+}
+
+/// A handle of a node: `Copy`, so that `a * b + c` needs neither clones nor `?`.
+#[derive(Clone, Copy)]
+pub struct Tensor<'g> {
+    graph: &'g Graph,
+    id: NodeId,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was recorded so far.
+    pub fn recording(&self) -> Ref<'_, Recording> {
+        self.recording.borrow()
+    }
+
+    /// The first error, if any op was given what it cannot take.
+    pub fn check(&self) -> Result<()> {
+        self.recording.borrow().error.clone().map_or(Ok(()), Err)
+    }
+
+    fn push(&self, source: Source, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
+        let mut recording = self.recording.borrow_mut();
+        recording.nodes.push(Node { source, ty, at });
+        Tensor { graph: self, id: recording.nodes.len() - 1 }
+    }
+
+    /// Poisons the graph with an error at the caller's line; later errors are its consequences and dropped.
+    #[track_caller]
+    pub fn poison(&self, what: impl Into<String>) -> Tensor<'_> {
+        let at = Location::caller();
+        let error = Error::Model { at: at.to_string(), what: what.into() };
+        self.recording.borrow_mut().error.get_or_insert(error);
+        self.push(Source::Poison, Type::f32([]), at)
+    }
+
+    /// Applies an op to tensors of this graph.
+    #[track_caller]
+    pub fn apply<'g>(&'g self, op: impl Op, inputs: &[Tensor<'g>]) -> Tensor<'g> {
+        let at = Location::caller();
+        if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
+            return self.poison(format!("{}: an input belongs to another graph", op.name()));
+        }
+        if inputs.iter().any(|t| matches!(self.recording.borrow().nodes[t.id].source, Source::Poison)) {
+            return self.push(Source::Poison, Type::f32([]), at);
+        }
+        let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
+        match op.infer(&types) {
+            Ok(ty) => self.push(Source::Op(Arc::new(op), inputs.iter().map(|t| t.id).collect()), ty, at),
+            Err(what) => self.poison(format!("{}: {what}", op.name())),
+        }
+    }
+
+    /// A buffer that the host binds before the step runs.
+    #[track_caller]
+    pub fn input(&self, name: &str, ty: Type) -> Tensor<'_> {
+        let found = self.recording.borrow().nodes.iter().position(|n| matches!(&n.source, Source::Input(i) if i == name));
+        match found {
+            Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
+            Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
+            None => self.push(Source::Input(name.into()), ty, Location::caller()),
+        }
+    }
+
+    /// A persistent value that no optimizer touches unless told to: counters, statistics.
+    #[track_caller]
+    pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        let spec = VarSpec { name: name.into(), ty: ty.clone(), init, home: None };
+        let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
+        if let Some(index) = found {
+            let recording = self.recording.borrow();
+            if recording.vars[index].ty != ty {
+                drop(recording);
+                return self.poison(format!("variable `{name}` is declared twice with different types"));
+            }
+            let id = recording.nodes.iter().position(|n| matches!(n.source, Source::Var(i) if i == index));
+            if let Some(id) = id {
+                return Tensor { graph: self, id };
+            }
+        }
+        let index = found.unwrap_or_else(|| {
+            let mut recording = self.recording.borrow_mut();
+            recording.vars.push(spec);
+            recording.vars.len() - 1
+        });
+        self.push(Source::Var(index), ty, Location::caller())
+    }
+
+    /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
+    /// advanced by the graph that calls `optim::advance`; [`Graph::count_by`] names another one.
+    #[track_caller]
+    pub fn step(&self) -> Tensor<'_> {
+        let name = self.recording.borrow().counter.clone();
+        self.var(name.as_deref().unwrap_or("step"), Type::u32([1]), Init::Zeros)
+    }
+
+    /// Makes this graph count its steps by a variable of its own: an evaluation beside a training run.
+    pub fn count_by(&self, variable: &str) {
+        self.recording.borrow_mut().counter = Some(variable.into());
+    }
+
+    /// The run's RNG key: a u32 pair set from the seed when the State is made.
+    #[track_caller]
+    pub fn seed(&self) -> Tensor<'_> {
+        self.var("seed", Type::u32([2]), Init::Seed)
+    }
+
+    /// Reserves a random stream's name; a second use poisons the graph, since draws would repeat.
+    #[track_caller]
+    pub(crate) fn claim_stream(&self, name: &str) {
+        if !self.recording.borrow_mut().streams.insert(name.into()) {
+            self.poison(format!("random stream `{name}` is used twice; give each draw a name of its own"));
+        }
+    }
+
+    /// Makes the stream an input of the same name instead of a draw: for tests against recorded noise.
+    pub fn bind_stream(&self, name: &str) {
+        self.recording.borrow_mut().bound.insert(name.into());
+    }
+
+    /// Whether [`Graph::bind_stream`] was called for this stream.
+    pub fn is_bound(&self, stream: &str) -> bool {
+        self.recording.borrow().bound.contains(stream)
+    }
+
+    /// Names a result that the host can read after the step.
+    #[track_caller]
+    pub fn output(&self, name: &str, tensor: Tensor<'_>) {
+        if self.recording.borrow().outputs.iter().any(|(n, _)| n == name) {
+            self.poison(format!("output `{name}` is named twice"));
+        }
+        self.recording.borrow_mut().outputs.push((name.into(), tensor.id));
+    }
+
+    /// Gives a variable its value of the next step; readers within this step see the old one.
+    #[track_caller]
+    pub fn assign(&self, variable: Tensor<'_>, value: Tensor<'_>) {
+        let recording = self.recording.borrow();
+        let leaf = matches!(recording.nodes[variable.id].source, Source::Var(_) | Source::Arena(_));
+        let value_is_leaf = !matches!(recording.nodes[value.id].source, Source::Op(..));
+        let twice = recording.assigns.iter().any(|&(v, _)| v == variable.id);
+        drop(recording);
+        if !leaf {
+            self.poison("assign: the target is not a variable");
+        } else if twice {
+            self.poison("assign: the variable is assigned twice in one step");
+        } else if variable.ty() != value.ty() {
+            self.poison(format!("assign: the variable is {:?}, the value {:?}", variable.ty(), value.ty()));
+        } else {
+            // A leaf as value gets a node of its own, so that its old contents are read before it is updated.
+            let value = if value_is_leaf { map("identity", &[value]) } else { value };
+            self.recording.borrow_mut().assigns.push((variable.id, value.id));
+        }
+    }
+
+    /// Puts variables of one optimizer group side by side into an arena of `rows` copies (parameters
+    /// first, then one row per moment), and returns the whole as one `[rows, total]` tensor.
+    /// Row r of variable `v` is the variable `moments[r-1]/v`.
+    #[track_caller]
+    pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str]) -> Tensor<'_> {
+        let mut recording = self.recording.borrow_mut();
+        let index = recording.arenas.len();
+        let mut members = Vec::new();
+        let mut offset = 0;
+        for t in vars {
+            match recording.nodes[t.id].source {
+                Source::Var(v) if recording.vars[v].home.is_none() => {
+                    recording.vars[v].home = Some((index, 0, offset));
+                    offset += recording.vars[v].ty.shape.numel().next_multiple_of(ALIGN);
+                    members.push(v);
+                }
+                _ => {
+                    drop(recording);
+                    return self.poison(format!("arena `{name}`: a member is not a variable, or in an arena already"));
+                }
+            }
+        }
+        for (row, moment) in moments.iter().enumerate() {
+            for &v in &members {
+                let param = recording.vars[v].clone();
+                let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
+                let name = format!("{moment}/{}", param.name);
+                recording.vars.push(VarSpec { name, ty: param.ty, init: Init::Zeros, home });
+            }
+        }
+        let rows = moments.len() + 1;
+        recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
+        drop(recording);
+        self.push(Source::Arena(index), Type::f32([rows, offset]), Location::caller())
+    }
+
+    /// The handle of a node by its position.
+    pub fn tensor(&self, id: NodeId) -> Tensor<'_> {
+        assert!(id < self.recording.borrow().nodes.len(), "no node {id}");
+        Tensor { graph: self, id }
+    }
+}
+
+/// Arena members start at multiples of this many elements: 256 bytes, WebGPU's binding alignment.
+pub const ALIGN: usize = 64;
+
+impl<'g> Tensor<'g> {
+    /// The graph that the tensor belongs to.
+    pub fn graph(self) -> &'g Graph {
+        self.graph
+    }
+
+    /// Its node.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// Shape and element type.
+    pub fn ty(self) -> Type {
+        self.graph.recording.borrow().nodes[self.id].ty.clone()
+    }
+
+    /// Extents.
+    pub fn shape(self) -> Shape {
+        self.ty().shape
+    }
+}
+
+impl fmt::Debug for Tensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}{:?}", self.id, self.ty())
+    }
+}

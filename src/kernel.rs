@@ -1,0 +1,145 @@
+//! Kernels as data: naga reflects a WGSL file's bindings, overrides, workgroup sizes and `dims` layout,
+//! so that Rust never restates them. No device is needed.
+
+use naga::{AddressSpace, Module, TypeInner, valid};
+use std::{borrow::Cow, collections::BTreeMap};
+
+/// A WGSL module: its file stem in `shaders/` and its text. Files are complete modules.
+#[derive(Debug)]
+pub struct Shader {
+    /// File stem; what follows a dot is the adapter power that it needs (`matmul.subgroup`).
+    pub stem: &'static str,
+    /// WGSL.
+    pub text: &'static str,
+}
+
+/// Embeds a file of `shaders/`.
+#[macro_export]
+macro_rules! shader {
+    ($stem:literal) => {
+        $crate::kernel::Shader {
+            stem: $stem,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
+        }
+    };
+}
+
+/// Marks around the one function of a shader that the planner may rewrite.
+pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];
+
+/// The shader's text with the marked function replaced.
+pub fn patch(text: &str, function: &str) -> String {
+    let (start, end) = (text.find(MARK[0]), text.find(MARK[1]));
+    let (Some(start), Some(end)) = (start, end) else { panic!("the shader has no marked function") };
+    format!("{}{}\n{}\n{}", &text[..start], MARK[0], function, &text[end..])
+}
+
+/// One binding of an entry point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// WGSL name.
+    pub name: String,
+    /// `@binding`.
+    pub index: u32,
+    /// A uniform buffer (the `dims` struct) rather than storage.
+    pub uniform: bool,
+    /// Whether the kernel writes it.
+    pub writes: bool,
+}
+
+/// What reflection tells about one entry point.
+#[derive(Clone, Debug)]
+pub struct Reflection {
+    /// Bindings that the entry point uses, in the order of their indices.
+    pub bindings: Vec<Binding>,
+    /// Byte offset of each scalar of the `dims` struct by path (`m`, `x[1].shape[0]`).
+    pub dims: BTreeMap<String, u32>,
+    /// Bytes of the `dims` struct; 0 without one.
+    pub dims_size: u32,
+    /// Workgroup size with the overrides' values.
+    pub workgroup: [u32; 3],
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+}
+
+/// Parses and validates a module; the error is naga's, with source line and caret.
+pub fn parse(text: &str, subgroups: bool) -> Result<(Module, valid::ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
+    let powers = if subgroups { valid::Capabilities::SUBGROUP } else { valid::Capabilities::empty() };
+    let mut validator = valid::Validator::new(valid::ValidationFlags::all(), powers);
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
+    Ok((module, info))
+}
+
+/// Applies override values: the module as a backend sees it.
+pub fn specialise<'m>(
+    module: &'m Module,
+    info: &'m valid::ModuleInfo,
+    entry: &str,
+    constants: &[(&str, f64)],
+) -> Result<(Cow<'m, Module>, Cow<'m, valid::ModuleInfo>), String> {
+    let constants = constants.iter().map(|(k, v)| (k.to_string(), *v)).collect();
+    let stage = Some((naga::ShaderStage::Compute, entry));
+    naga::back::pipeline_constants::process_overrides(module, info, stage, &constants).map_err(|e| e.to_string())
+}
+
+/// Reflects one entry point under given override values.
+pub fn reflect(text: &str, subgroups: bool, entry: &str, constants: &[(&str, f64)]) -> Result<Reflection, String> {
+    let (module, info) = parse(text, subgroups)?;
+    let (module, info) = specialise(&module, &info, entry, constants)?;
+    let position = module.entry_points.iter().position(|e| e.name == entry);
+    let position = position.ok_or_else(|| format!("no entry point `{entry}`"))?;
+    let uses = info.get_entry_point(position);
+    let mut out = Reflection {
+        bindings: vec![],
+        dims: BTreeMap::new(),
+        dims_size: 0,
+        workgroup: module.entry_points[position].workgroup_size,
+        workgroup_memory: 0,
+    };
+    for (handle, variable) in module.global_variables.iter() {
+        if uses[handle].is_empty() {
+            continue;
+        }
+        let size = module.types[variable.ty].inner.size(module.to_ctx());
+        if variable.space == AddressSpace::WorkGroup {
+            out.workgroup_memory += size;
+        }
+        let (Some(binding), Some(name)) = (&variable.binding, &variable.name) else { continue };
+        let uniform = variable.space == AddressSpace::Uniform;
+        if uniform {
+            flatten(&module, variable.ty, "", 0, &mut out.dims);
+            out.dims_size = size;
+        }
+        let writes = matches!(variable.space, AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE));
+        out.bindings.push(Binding { name: name.clone(), index: binding.binding, uniform, writes });
+    }
+    out.bindings.sort_by_key(|b| b.index);
+    Ok(out)
+}
+
+/// Paths of all 32-bit scalars within a type, with their byte offsets.
+fn flatten(module: &Module, ty: naga::Handle<naga::Type>, path: &str, at: u32, out: &mut BTreeMap<String, u32>) {
+    match &module.types[ty].inner {
+        TypeInner::Struct { members, .. } => {
+            for member in members {
+                let name = member.name.as_deref().unwrap_or_default();
+                let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+                flatten(module, member.ty, &path, at + member.offset, out);
+            }
+        }
+        TypeInner::Vector { size, .. } => {
+            for i in 0..*size as u32 {
+                out.insert(format!("{path}[{i}]"), at + 4 * i);
+            }
+        }
+        TypeInner::Array { base, size: naga::ArraySize::Constant(n), stride } => {
+            for i in 0..n.get() {
+                flatten(module, *base, &format!("{path}[{i}]"), at + i * stride, out);
+            }
+        }
+        _ => {
+            out.insert(path.to_string(), at);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The models; each file reads like its paper, with the equations cited.
+
+pub mod vae;

@@ -1,0 +1,113 @@
+//! The variational autoencoder (Kingma & Welling 2013, "Auto-Encoding Variational Bayes").
+//!
+//! An encoder gives q(z|x) = N(mu, diag exp(logvar)), a decoder p(x|z); training maximises the evidence
+//! lower bound (eq. 3) E_q[log p(x|z)] - KL(q(z|x) || p(z)), with z drawn by reparameterisation (eq. 4)
+//! so that the gradient passes through the draw. Layer names are those of pytorch/examples' VAE.
+
+use crate::{
+    graph::{Graph, Tensor},
+    nn::{Activation, Linear},
+    ops::reparameterize::reparameterize,
+};
+
+/// The architecture and the objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Pixels of a flattened image.
+    pub pixels: usize,
+    /// Widths of the encoder's hidden layers; the decoder mirrors them.
+    pub hidden: Vec<usize>,
+    /// Latent dimensions.
+    pub latent: usize,
+    /// Weight of the KL term (Higgins et al. 2017); 1 is the evidence lower bound.
+    pub beta: f32,
+    /// Non-linearity of the hidden layers.
+    pub activation: Activation,
+}
+
+impl Default for Config {
+    /// 784-400-20-400-784 with ReLU, as in pytorch/examples.
+    fn default() -> Self {
+        Self { pixels: 784, hidden: vec![400], latent: 20, beta: 1.0, activation: Activation::Relu }
+    }
+}
+
+/// The network in a graph.
+pub struct Vae<'g> {
+    config: Config,
+    encoder: Vec<Linear<'g>>,
+    mu: Linear<'g>,
+    logvar: Linear<'g>,
+    decoder: Vec<Linear<'g>>,
+    logits: Linear<'g>,
+}
+
+/// Terms of the objective, summed over batch and pixels, in nats.
+pub struct Loss<'g> {
+    /// reconstruction + beta·KL, what is minimised.
+    pub total: Tensor<'g>,
+    /// -log p(x|z) under Bernoulli pixels.
+    pub reconstruction: Tensor<'g>,
+    /// KL(q(z|x) || N(0, I)).
+    pub kl: Tensor<'g>,
+}
+
+/// `fc1`, `fc1.1`, `fc1.2` …: PyTorch's names where there is one hidden layer.
+fn name(base: &str, layer: usize) -> String {
+    if layer == 0 { base.into() } else { format!("{base}.{layer}") }
+}
+
+impl<'g> Vae<'g> {
+    /// Declares the variables.
+    #[track_caller]
+    pub fn new(g: &'g Graph, config: &Config) -> Self {
+        let Some(&last) = config.hidden.last() else { panic!("a VAE needs at least one hidden layer") };
+        let chain = |base: &str, widths: &[usize]| -> Vec<Linear<'g>> {
+            widths.windows(2).enumerate().map(|(i, w)| Linear::new(g, &name(base, i), w[0], w[1])).collect()
+        };
+        let inward: Vec<usize> = std::iter::once(config.pixels).chain(config.hidden.iter().copied()).collect();
+        let outward: Vec<usize> = std::iter::once(config.latent).chain(config.hidden.iter().rev().copied()).collect();
+        Self {
+            config: config.clone(),
+            encoder: chain("fc1", &inward),
+            mu: Linear::new(g, "fc21", last, config.latent),
+            logvar: Linear::new(g, "fc22", last, config.latent),
+            decoder: chain("fc3", &outward),
+            logits: Linear::new(g, "fc4", config.hidden[0], config.pixels),
+        }
+    }
+
+    /// All variables that are trained, in the order of PyTorch's state dict.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        let ends = [&self.mu, &self.logvar];
+        self.encoder.iter().chain(ends).chain(&self.decoder).chain([&self.logits]).flat_map(Linear::params).collect()
+    }
+
+    fn through(&self, layers: &[Linear<'g>], x: Tensor<'g>) -> Tensor<'g> {
+        layers.iter().fold(x, |h, layer| self.config.activation.apply(layer.forward(h)))
+    }
+
+    /// q(z|x): `[N, pixels]` to mu and logvar, each `[N, latent]`.
+    #[track_caller]
+    pub fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
+        let h = self.through(&self.encoder, x);
+        (self.mu.forward(h), self.logvar.forward(h))
+    }
+
+    /// p(x|z): `[N, latent]` to the logits of Bernoulli pixels, `[N, pixels]`.
+    #[track_caller]
+    pub fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
+        self.logits.forward(self.through(&self.decoder, z))
+    }
+
+    /// The negative evidence lower bound of a batch `[N, pixels]` in [0, 1] with one draw of z (eq. 10).
+    #[track_caller]
+    pub fn loss(&self, x: Tensor<'g>) -> Loss<'g> {
+        let (mu, logvar) = self.encode(x);
+        let z = reparameterize("vae/eps", mu, logvar);
+        let reconstruction = self.decode(z).bce_with_logits(x).sum_all();
+        // Appendix B: -KL = ½ Σ (1 + log σ² - μ² - σ²).
+        let kl = (mu.square() + logvar.exp() - logvar - 1.0).sum_all() * 0.5;
+        Loss { total: reconstruction + kl * self.config.beta, reconstruction, kl }
+    }
+}

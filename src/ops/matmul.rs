@@ -1,0 +1,218 @@
+//! Matrix product with transpose flags, batched. Its two derivatives are matrix products again, so the op
+//! is closed under differentiation without transposed copies.
+
+use crate::{
+    caps::{Caps, Class as Adapter},
+    graph::Tensor,
+    kernel::Shader,
+    op::{LaunchSpec, Lowered, Lowering, Op, Operand},
+    shape::{Array, DType, Shape, Type},
+};
+
+/// Register tiles fed by subgroup broadcasts, for CPU drivers.
+pub static SUBGROUP: Shader = crate::shader!("matmul.subgroup");
+/// Any adapter, any layout.
+pub static PORTABLE: Shader = crate::shader!("matmul");
+
+/// Longest part of K that one launch sums: keeps loops well under the 65,535 iterations that some drivers stop at.
+const K_PER_LAUNCH: usize = 8192;
+
+/// C[..., M, N] = A·B; with `ta` A is stored `[..., K, M]`, with `tb` B is stored `[..., N, K]`.
+#[derive(Debug, Clone, Copy)]
+pub struct MatMul {
+    /// A is transposed.
+    pub ta: bool,
+    /// B is transposed.
+    pub tb: bool,
+}
+
+/// Extents of one product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extents {
+    /// Number of independent products.
+    pub batch: usize,
+    /// Rows of C.
+    pub m: usize,
+    /// Columns of C.
+    pub n: usize,
+    /// Summed extent.
+    pub k: usize,
+}
+
+/// Entry points that can compute a product, and why one is preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// 16x64 (or 16x32) register tile with subgroup broadcasts.
+    Subgroup {
+        /// 64 columns instead of 32.
+        wide: bool,
+    },
+    /// 64x64 tile in workgroup memory.
+    Tile,
+    /// 4x4 outputs per invocation.
+    Register,
+}
+
+impl MatMul {
+    /// Extents from the operands' shapes.
+    pub fn extents(&self, a: &Shape, b: &Shape) -> Option<Extents> {
+        let (r, s) = (a.len().checked_sub(2)?, b.len().checked_sub(2)?);
+        let (m, k) = if self.ta { (a[r + 1], a[r]) } else { (a[r], a[r + 1]) };
+        let (kb, n) = if self.tb { (b[s + 1], b[s]) } else { (b[s], b[s + 1]) };
+        let batch = a[..r].iter().product();
+        (k == kb && a[..r] == b[..s] && m * n * k * batch > 0).then_some(Extents { batch, m, n, k })
+    }
+
+    /// Whether the subgroup tile can load these extents as whole vec4s.
+    fn aligned(&self, e: Extents) -> bool {
+        let inner_of_a = if self.ta { e.m } else { e.k };
+        e.n % 4 == 0 && inner_of_a % 4 == 0 && !(self.ta && self.tb)
+    }
+
+    /// Every variant that computes these extents on this adapter, the preferred one first.
+    pub fn variants(&self, e: Extents, caps: &Caps) -> Vec<(Variant, &'static str)> {
+        let mut out = vec![];
+        if caps.class == Adapter::Gpu {
+            out.push((Variant::Tile, "GPU: panels in workgroup memory"));
+        }
+        if caps.subgroup == Some(8) && self.aligned(e) {
+            out.push(if e.n <= 32 {
+                (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 16x32 broadcast tile")
+            } else {
+                (Variant::Subgroup { wide: true }, "CPU driver, 8 lanes: 16x64 broadcast tile")
+            });
+        }
+        out.push((Variant::Register, "CPU driver without aligned vec4s: 4x4 register tile"));
+        if caps.class == Adapter::Cpu {
+            out.push((Variant::Tile, "GPU tile on a CPU driver: for tests"));
+        }
+        out
+    }
+
+    /// Launches of one variant.
+    pub fn launches(&self, e: Extents, variant: Variant, epilogue: bool, why: &'static str) -> Vec<LaunchSpec> {
+        let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
+        (0..e.k.div_ceil(K_PER_LAUNCH))
+            .map(|part| {
+                let range = (part * K_PER_LAUNCH, ((part + 1) * K_PER_LAUNCH).min(e.k));
+                let last = range.1 == e.k;
+                self.launch(e, variant, last && epilogue)
+                    .bind("a", Operand::Input(0))
+                    .bind("b", Operand::Input(1))
+                    .bind("c", Operand::Output)
+                    .dim("m", e.m)
+                    .dim("k", e.k)
+                    .dim("k_start", range.0)
+                    .dim("k_end", range.1)
+                    .cost(2 * e.batch * e.m * e.n * (range.1 - range.0), bytes)
+                    .fused(last && epilogue)
+                    .why(why)
+            })
+            .collect()
+    }
+
+    fn launch(&self, e: Extents, variant: Variant, epilogue: bool) -> LaunchSpec {
+        let batch = e.batch as u32;
+        let grid = |columns: usize, rows: usize| [e.n.div_ceil(columns) as u32, e.m.div_ceil(rows) as u32, batch];
+        let strided = |entry, grid| {
+            let (a_row, a_col) = if self.ta { (1, e.m) } else { (e.k, 1) };
+            let (b_row, b_col) = if self.tb { (1, e.k) } else { (e.n, 1) };
+            LaunchSpec::new(&PORTABLE, entry, grid)
+                .dim("n", e.n)
+                .dim("a_row", a_row)
+                .dim("a_col", a_col)
+                .dim("b_row", b_row)
+                .dim("b_col", b_col)
+                .dim("epilogue", usize::from(epilogue))
+        };
+        match variant {
+            Variant::Subgroup { wide } => {
+                let entry = if self.ta {
+                    "tn"
+                } else if self.tb {
+                    "nt"
+                } else {
+                    "nn"
+                };
+                LaunchSpec::new(&SUBGROUP, entry, grid(if wide { 64 } else { 32 }, 16))
+                    .constant("WIDE", f64::from(u8::from(wide)))
+                    .dim("n4", e.n / 4)
+            }
+            Variant::Tile => strided("tile", grid(64, 64)),
+            Variant::Register => strided("register", grid(32, 32)),
+        }
+    }
+}
+
+impl Op for MatMul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [a, b] = inputs else { return Err("takes two tensors".into()) };
+        if a.dtype != DType::F32 || b.dtype != DType::F32 {
+            return Err(format!("takes f32, got {a:?} and {b:?}"));
+        }
+        let e = self.extents(&a.shape, &b.shape);
+        let e = e.ok_or_else(|| format!("{:?}{} times {:?}{}: inner or batch extents differ", a.shape, flag(self.ta), b.shape, flag(self.tb)))?;
+        let mut shape = a.shape[..a.shape.len() - 2].to_vec();
+        shape.extend([e.m, e.n]);
+        Ok(Type::f32(shape))
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (a, b) = (inputs[0], inputs[1]);
+        let e = self.extents(&a.shape, &b.shape).expect("inferred");
+        let mut shape = a.shape[..a.shape.len() - 2].to_vec();
+        shape.extend([e.m, e.n]);
+        Array::from_fn(shape, |i| {
+            let (z, row, col) = (i / (e.m * e.n), i / e.n % e.m, i % e.n);
+            let at_a = |k| z * e.m * e.k + if self.ta { k * e.m + row } else { row * e.k + k };
+            let at_b = |k| z * e.k * e.n + if self.tb { col * e.k + k } else { k * e.n + col };
+            (0..e.k).map(|k| a.data[at_a(k)] * b.data[at_b(k)]).sum()
+        })
+    }
+
+    fn vjp<'g>(&self, x: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        let (a, b) = (x[0], x[1]);
+        let da = match (self.ta, self.tb) {
+            (false, tb) => product(ct, b, false, !tb),
+            (true, tb) => product(b, ct, tb, true),
+        };
+        let db = match (self.ta, self.tb) {
+            (ta, false) => product(a, ct, !ta, false),
+            (ta, true) => product(ct, a, true, ta),
+        };
+        vec![Some(da), Some(db)]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let e = self.extents(&at.inputs[0].shape, &at.inputs[1].shape).ok_or("extents")?;
+        let (variant, why) = self.variants(e, at.caps)[0];
+        Ok(Lowered { launches: self.launches(e, variant, at.epilogue, why), scratch: vec![] })
+    }
+
+    fn accepts_epilogue(&self, _: &[Type], output: &Type) -> bool {
+        output.shape.last().is_some_and(|n| n % 4 == 0)
+    }
+}
+
+fn flag(transposed: bool) -> &'static str {
+    if transposed { "ᵀ" } else { "" }
+}
+
+/// A·B with transpose flags (`ta`: A is stored transposed).
+#[track_caller]
+pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
+    a.graph().apply(MatMul { ta, tb }, &[a, b])
+}
+
+impl<'g> Tensor<'g> {
+    /// self `[..., M, K]` times `[..., K, N]`.
+    #[track_caller]
+    #[must_use]
+    pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {
+        product(self, other, false, false)
+    }
+}

@@ -1,0 +1,10 @@
+//! The ops, one family a file; each shares its stem with its kernels in `shaders/`.
+
+pub mod data;
+pub mod elementwise;
+pub mod matmul;
+pub mod optimizer;
+pub mod random;
+pub mod reduce;
+pub mod reparameterize;
+pub mod views;

@@ -1,0 +1,352 @@
+//! Updates of an optimizer group as one launch over its arena, with PyTorch's arithmetic; the public face is
+//! [`crate::optim`]. Also the two bookkeepers of a training step: a counter and a metrics ring.
+
+use super::random::{LANES, inputs};
+use crate::{
+    graph::{ALIGN, Tensor},
+    kernel::Shader,
+    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    shape::{Array, DType, Type},
+};
+
+static SHADER: Shader = crate::shader!("optimizer");
+type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
+
+/// How parameters follow their gradient. Hyperparameters are f64, since 1 - β loses digits in f32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Share of the last update that is kept; 0 needs no moment.
+        momentum: f64,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f64,
+    },
+    /// Adam (Kingma & Ba 2014), or AdamW (Loshchilov & Hutter 2017) when decoupled.
+    Adam {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the root of the second moment.
+        eps: f64,
+        /// Weight decay.
+        weight_decay: f64,
+        /// Whether the decay shrinks the weights directly, instead of joining the gradient.
+        decoupled: bool,
+    },
+}
+
+impl Rule {
+    /// Names of the moments, in the order of their rows.
+    pub fn moments(&self) -> &'static [&'static str] {
+        match self {
+            Rule::Sgd { momentum: 0.0, .. } => &[],
+            Rule::Sgd { .. } => &["sgd.momentum"],
+            Rule::Adam { .. } => &["adam.m", "adam.v"],
+        }
+    }
+}
+
+/// One step of a group: inputs state `[rows, T]` (parameters, the rule's moments, the moving average), grads
+/// `[T]`, lr and scale (one f32 each; scale multiplies the gradients: clipping), step (t = step + 1). The
+/// output is the new state, in place.
+#[derive(Debug)]
+pub struct Update {
+    /// The rule.
+    pub rule: Rule,
+    /// Decay of the parameters' moving average; it starts as a copy of the parameters after step 0.
+    pub ema: Option<f64>,
+}
+
+impl Update {
+    /// Rows of the state.
+    pub fn rows(&self) -> usize {
+        1 + self.rule.moments().len() + usize::from(self.ema.is_some())
+    }
+
+    /// The new values of one parameter, its moments and its average; `t` counts from 1.
+    fn apply(&self, column: &mut [f64], grad: f64, lr: f64, t: i32) {
+        let p = column[0];
+        column[0] = match self.rule {
+            Rule::Sgd { momentum, weight_decay } => {
+                let mut b = grad + weight_decay * p;
+                if momentum != 0.0 {
+                    b += momentum * column[1];
+                    column[1] = b;
+                }
+                p - lr * b
+            }
+            Rule::Adam { beta1, beta2, eps, weight_decay, decoupled } => {
+                let (p, g) = match decoupled {
+                    true => (p * (1.0 - lr * weight_decay), grad),
+                    false => (p, grad + weight_decay * p),
+                };
+                column[1] = beta1 * column[1] + (1.0 - beta1) * g;
+                column[2] = beta2 * column[2] + (1.0 - beta2) * g * g;
+                let denom = column[2].sqrt() / (1.0 - beta2.powi(t)).sqrt() + eps;
+                p - lr / (1.0 - beta1.powi(t)) * column[1] / denom
+            }
+        };
+        if let (Some(decay), [p, .., average]) = (self.ema, column) {
+            *average = if t == 1 { *p } else { decay * *average + (1.0 - decay) * *p };
+        }
+    }
+}
+
+impl Op for Update {
+    fn name(&self) -> &'static str {
+        match self.rule {
+            Rule::Sgd { .. } => "sgd",
+            Rule::Adam { .. } => "adam",
+        }
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [state, grads, lr, scale, step] = inputs(types)?;
+        let (rows, total) = match state.shape.as_ref() {
+            &[rows, total] if rows == self.rows() && total.is_multiple_of(ALIGN) => (rows, total),
+            _ => return Err(format!("takes a state of {} rows of whole {ALIGN}s, got {state:?}", self.rows())),
+        };
+        if grads != &Type::f32([total]) {
+            return Err(format!("takes one gradient per parameter, {total}, got {grads:?}"));
+        }
+        if [lr, scale].iter().any(|t| t.dtype != DType::F32 || t.shape.numel() != 1) || step != &Type::u32([1]) {
+            return Err(format!(
+                "takes lr and scale as one f32 each and the step as U32[1], got {lr:?}, {scale:?}, {step:?}"
+            ));
+        }
+        Ok(Type::f32([rows, total]))
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (rows, total) = (x[0].shape[0], x[0].shape[1]);
+        let (lr, scale, t) = (x[2].data[0], x[3].data[0], x[4].data[0] as i32 + 1);
+        let mut state = x[0].clone();
+        for i in 0..total {
+            let mut column: Vec<f64> = (0..rows).map(|r| state.data[r * total + i]).collect();
+            self.apply(&mut column, x[1].data[i] * scale, lr, t);
+            for (r, value) in column.into_iter().enumerate() {
+                state.data[r * total + i] = value;
+            }
+        }
+        state
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; 5]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let (rows, total) = (at.output.shape[0], at.output.shape[1]);
+        let launch = LaunchSpec::new(&SHADER, self.name(), grid_1d((total / 4).div_ceil(LANES)))
+            .constant("WORKGROUP", LANES as f64)
+            .bind("state", Operand::Output)
+            .bind("grads", Operand::Input(1))
+            .bind("lr", Operand::Input(2))
+            .bind("scale", Operand::Input(3))
+            .bind("time", Operand::Input(4))
+            .dim("n4", total / 4)
+            .dim("average", if self.ema.is_some() { rows - 1 } else { 0 })
+            .dim_f32("rest_average", (1.0 - self.ema.unwrap_or(1.0)) as f32)
+            .cost(20 * total, 4 * (total * (2 * rows + 1)) as u64)
+            .why("the whole group at once");
+        let launch = match self.rule {
+            Rule::Sgd { momentum, weight_decay } => {
+                launch.dim_f32("momentum", momentum as f32).dim_f32("decay", weight_decay as f32)
+            }
+            Rule::Adam { beta1, beta2, eps, weight_decay, decoupled } => launch
+                .dim_f32("rest1", (1.0 - beta1) as f32)
+                .dim_f32("rest2", (1.0 - beta2) as f32)
+                // β = 0 stays finite: β^t is then 1e-30 at most.
+                .dim_f32("log_beta1", beta1.max(1e-30).ln() as f32)
+                .dim_f32("log_beta2", beta2.max(1e-30).ln() as f32)
+                .dim_f32("eps", eps as f32)
+                .dim_f32("decay", weight_decay as f32)
+                .dim("decoupled", usize::from(decoupled)),
+        };
+        Ok(launch.into())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+/// u32 `[1]` plus 1, in place.
+#[derive(Debug)]
+pub struct Increment;
+
+impl Op for Increment {
+    fn name(&self) -> &'static str {
+        "increment"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [counter] = inputs(types)?;
+        match counter == &Type::u32([1]) {
+            true => Ok(counter.clone()),
+            false => Err(format!("takes a counter U32[1], got {counter:?}")),
+        }
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        Array::new([1], vec![f64::from((x[0].data[0] as u32).wrapping_add(1))])
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None]
+    }
+
+    fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
+        Ok(LaunchSpec::new(&SHADER, "increment", [1, 1, 1]).bind("counter", Operand::Output).cost(0, 8).into())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+/// Writes values `[K]` into row `step mod H` of a history `[H, K]`, in place: inputs history, values, step.
+#[derive(Debug)]
+pub struct Record;
+
+impl Op for Record {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [history, values, step] = inputs(types)?;
+        let fits = |slots: usize, width: usize| {
+            slots > 0 && history.dtype == DType::F32 && values == &Type::f32([width]) && step == &Type::u32([1])
+        };
+        match history.shape.as_ref() {
+            &[slots, width] if fits(slots, width) => Ok(history.clone()),
+            _ => Err(format!("takes a history [H, K], values [K] and the step U32[1], got {types:?}")),
+        }
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (slots, width) = (x[0].shape[0], x[0].shape[1]);
+        let mut history = x[0].clone();
+        history.data[x[2].data[0] as usize % slots * width..][..width].copy_from_slice(&x[1].data);
+        history
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; 3]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let (slots, width) = (at.output.shape[0], at.output.shape[1]);
+        let launch = LaunchSpec::new(&SHADER, "record", grid_1d(width.div_ceil(LANES)))
+            .constant("WORKGROUP", LANES as f64)
+            .bind("history", Operand::Output)
+            .bind("values", Operand::Input(1))
+            .bind("time", Operand::Input(2))
+            .dim("slots", slots)
+            .dim("width", width)
+            .cost(0, 8 * width as u64);
+        Ok(launch.into())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// A counter (u32 `[1]`) plus 1.
+    #[track_caller]
+    #[must_use]
+    pub fn increment(self) -> Tensor<'g> {
+        self.graph().apply(Increment, &[self])
+    }
+
+    /// A history f32 `[H, K]` with this step's values `[K]` in row `step mod H`.
+    #[track_caller]
+    #[must_use]
+    pub fn record(self, values: Tensor<'g>) -> Tensor<'g> {
+        self.graph().apply(Record, &[self, values, self.graph().step()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::reflect;
+
+    #[test]
+    fn every_entry_point_reflects() {
+        for entry in ["sgd", "adam", "record", "increment"] {
+            let kernel = reflect(SHADER.text, false, entry, &[]).unwrap();
+            assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1, "{entry}");
+        }
+    }
+
+    /// Runs three steps on one parameter (in a row of 64) with gradients 0.5, -1, 2 and lr 0.1.
+    fn three_steps(op: &Update) -> Vec<f64> {
+        let mut state = Array::from_fn([op.rows(), 64], |i| if i < 64 { 1.0 } else { 0.0 });
+        let (lr, scale) = (Array::scalar(0.1), Array::scalar(1.0));
+        let run = |(step, g): (usize, f64)| {
+            let (grads, step) = (Array::from_fn([64], |_| g), Array::new([1], vec![step as f64]));
+            state = op.reference(&[&state, &grads, &lr, &scale, &step]);
+            state.data[0]
+        };
+        [0.5, -1.0, 2.0].into_iter().enumerate().map(run).collect()
+    }
+
+    fn close(got: &[f64], expected: &[f64]) {
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7), "{got:?} against {expected:?}");
+    }
+
+    /// Expected values: torch.optim.Adam, AdamW and Adam in f64 with lr 0.1, weight_decay 0, 0.1 and 0.1.
+    #[test]
+    fn adam_is_pytorchs() {
+        let rule =
+            |weight_decay, decoupled| Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled };
+        close(&three_steps(&Update { rule: rule(0.0, false), ema: None }), &ADAM);
+        close(&three_steps(&Update { rule: rule(0.1, true), ema: None }), &ADAMW);
+        close(&three_steps(&Update { rule: rule(0.1, false), ema: None }), &ADAM_L2);
+    }
+
+    const ADAM: [f64; 3] = [0.900000002, 0.9366103542, 0.8946447927];
+    const ADAMW: [f64; 3] = [0.890000002, 0.9177103542, 0.8665676892];
+    const ADAM_L2: [f64; 3] = [0.9000000017, 0.9252635194, 0.8776172608];
+
+    #[test]
+    fn sgd_keeps_its_momentum() {
+        let sgd = |momentum| Update { rule: Rule::Sgd { momentum, weight_decay: 0.0 }, ema: None };
+        close(&three_steps(&sgd(0.0)), &[0.95, 1.05, 0.85]);
+        close(&three_steps(&sgd(0.9)), &[0.95, 1.005, 0.8545]);
+    }
+
+    #[test]
+    fn the_average_starts_as_a_copy() {
+        let op = Update { rule: Rule::Sgd { momentum: 0.0, weight_decay: 0.0 }, ema: Some(0.9) };
+        let (mut first, mut second) = ([1.0, 0.0], [2.0, 4.0]);
+        op.apply(&mut first, 1.0, 0.5, 1);
+        op.apply(&mut second, 0.0, 0.5, 2);
+        assert_eq!(first, [0.5, 0.5]);
+        close(&second, &[2.0, 3.8]);
+    }
+
+    #[test]
+    fn bookkeepers_and_mistakes() {
+        let history = Record.reference(&[
+            &Array::from_fn([2, 1], |_| 0.0),
+            &Array::new([1], vec![7.0]),
+            &Array::new([1], vec![3.0]),
+        ]);
+        assert_eq!(history.data, [0.0, 7.0]);
+        assert_eq!(Increment.reference(&[&Array::new([1], vec![f64::from(u32::MAX)])]).data, [0.0]);
+        let op = Update { rule: Rule::Sgd { momentum: 0.0, weight_decay: 0.0 }, ema: None };
+        let one = Type::f32([1]);
+        let infer = |rows: usize, n: usize| {
+            op.infer(&[Type::f32([rows, 64]), Type::f32([n]), one.clone(), one.clone(), Type::u32([1])])
+        };
+        assert_eq!(infer(1, 64), Ok(Type::f32([1, 64])));
+        assert!(infer(2, 64).unwrap_err().contains("1 rows") && infer(1, 60).unwrap_err().contains("64"));
+    }
+}

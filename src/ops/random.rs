@@ -1,0 +1,341 @@
+//! Draws from named streams. Each is a pure function of (seed, stream, step, element), see [`crate::rng`];
+//! the seed and the step counter are ordinary inputs, so a recorded step draws anew each time it runs.
+
+use crate::{
+    graph::{Graph, Tensor},
+    kernel::Shader,
+    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    rng::{self, Stream},
+    shape::{Array, DType, Shape, Type},
+};
+
+static SHADER: Shader = crate::shader!("random");
+type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
+
+/// Most classes of a categorical: its three loops must stay under 65,535 iterations together.
+pub const MAX_CLASSES: usize = 4096;
+
+/// Lanes of a workgroup in the kernels that make four elements per invocation.
+pub(crate) const LANES: usize = 256;
+
+/// A launch whose invocations make four output elements each: the first of two entry points, writing the
+/// first of two bindings, when it may store whole vec4s; else the second, which stores one by one.
+pub(crate) fn quads(shader: &'static Shader, whole: bool, entry: [&'static str; 2], numel: usize) -> LaunchSpec {
+    let (entry, y, why) = match whole {
+        true => (entry[0], "y", "whole vec4s"),
+        false => (entry[1], "y_scalar", "not a multiple of 4: single stores"),
+    };
+    LaunchSpec::new(shader, entry, grid_1d(numel.div_ceil(4 * LANES)))
+        .constant("WORKGROUP", LANES as f64)
+        .bind(y, Operand::Output)
+        .dim("n", numel)
+        .why(why)
+}
+
+/// Binds seed and step, the op's inputs `first` and `first + 1`, and names the stream.
+pub(crate) fn with_stream(launch: LaunchSpec, stream: &Stream, first: usize) -> LaunchSpec {
+    let mut launch = launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1));
+    for (i, word) in stream.hash.into_iter().enumerate() {
+        launch.dims.push((format!("stream[{i}]"), word));
+    }
+    launch
+}
+
+/// Types of the counter's parts: seed u32 [2], step u32 [1].
+pub(crate) fn check_counter(seed: &Type, step: &Type) -> Result<(), String> {
+    match seed == &Type::u32([2]) && step == &Type::u32([1]) {
+        true => Ok(()),
+        false => Err(format!("takes the seed as U32[2] and the step as U32[1], got {seed:?} and {step:?}")),
+    }
+}
+
+/// The stream's key and the step, from arrays that hold them.
+pub(crate) fn counter(stream: &Stream, seed: &Array, step: &Array) -> ([u32; 2], u32) {
+    (stream.key([seed.data[0] as u32, seed.data[1] as u32]), step.data[0] as u32)
+}
+
+/// Exactly `N` inputs, or a sentence that says so.
+pub(crate) fn inputs<const N: usize>(inputs: &[Type]) -> Result<&[Type; N], String> {
+    inputs.try_into().map_err(|_| format!("takes {N} inputs, got {}", inputs.len()))
+}
+
+/// Uniform in [0, 1), in steps of 2^-24: inputs seed, step.
+#[derive(Debug)]
+pub struct Uniform {
+    /// The stream that is drawn from.
+    pub stream: Stream,
+    /// Output shape.
+    pub shape: Shape,
+}
+
+/// Standard normal: inputs seed, step.
+#[derive(Debug)]
+pub struct Normal {
+    /// The stream that is drawn from.
+    pub stream: Stream,
+    /// Output shape.
+    pub shape: Shape,
+}
+
+/// 1 with the probability that the input gives per element, else 0: inputs p, seed, step.
+#[derive(Debug)]
+pub struct Bernoulli {
+    /// The stream that is drawn from.
+    pub stream: Stream,
+}
+
+/// A class per row of logits `[..., C]`, as u32 `[...]`, by the inverse CDF of one uniform u: the first
+/// class whose cumulative softmax exceeds u. Inputs logits, seed, step; without a stream logits, u.
+#[derive(Debug)]
+pub struct Categorical {
+    /// The stream that u is drawn from; `None` when u is an input.
+    pub stream: Option<Stream>,
+}
+
+impl Op for Uniform {
+    fn name(&self) -> &'static str {
+        "uniform"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [seed, step] = inputs(types)?;
+        check_counter(seed, step).map(|()| Type::f32(self.shape.clone()))
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (key, step) = counter(&self.stream, x[0], x[1]);
+        Array::from_fn(self.shape.clone(), |e| f64::from(rng::uniform(key, step, e as u32)))
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; 2]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let n = at.output.shape.numel();
+        let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_uniform", "draw_uniform_tail"], n);
+        Ok(with_stream(launch, &self.stream, 0).cost(n, 4 * n as u64).into())
+    }
+}
+
+impl Op for Normal {
+    fn name(&self) -> &'static str {
+        "normal"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [seed, step] = inputs(types)?;
+        check_counter(seed, step).map(|()| Type::f32(self.shape.clone()))
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (key, step) = counter(&self.stream, x[0], x[1]);
+        Array::from_fn(self.shape.clone(), |e| rng::normal(key, step, e as u32))
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; 2]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let n = at.output.shape.numel();
+        let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_normal", "draw_normal_tail"], n);
+        Ok(with_stream(launch, &self.stream, 0).cost(40 * n, 4 * n as u64).into())
+    }
+}
+
+impl Op for Bernoulli {
+    fn name(&self) -> &'static str {
+        "bernoulli"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let [p, seed, step] = inputs(types)?;
+        match p.dtype {
+            DType::F32 => check_counter(seed, step).map(|()| p.clone()),
+            other => Err(format!("takes f32 probabilities, not {other:?}")),
+        }
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (key, step) = counter(&self.stream, x[1], x[2]);
+        let below = |e: usize| f64::from(rng::uniform(key, step, e as u32)) < x[0].data[e];
+        Array::from_fn(x[0].shape.clone(), |e| f64::from(u8::from(below(e))))
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; 3]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let n = at.output.shape.numel();
+        let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_bernoulli", "draw_bernoulli_tail"], n);
+        Ok(with_stream(launch.bind("p", Operand::Input(0)), &self.stream, 1).cost(2 * n, 8 * n as u64).into())
+    }
+}
+
+impl Op for Categorical {
+    fn name(&self) -> &'static str {
+        "categorical"
+    }
+
+    fn infer(&self, types: &[Type]) -> Result<Type, String> {
+        let logits = types.first().ok_or("takes logits")?;
+        let (classes, rows) = logits.shape.split_last().ok_or("takes logits [..., classes], got a scalar")?;
+        if logits.dtype != DType::F32 {
+            return Err(format!("takes f32 logits, not {:?}", logits.dtype));
+        }
+        if !(1..=MAX_CLASSES).contains(classes) {
+            return Err(format!("takes 1 to {MAX_CLASSES} classes, got {classes}"));
+        }
+        if self.stream.is_some() {
+            let [_, seed, step] = inputs(types)?;
+            check_counter(seed, step)?;
+        } else {
+            let [_, u] = inputs(types)?;
+            if u != &Type::f32(rows) {
+                return Err(format!("takes one uniform per row of {:?}, got {u:?}", logits.shape));
+            }
+        }
+        Ok(Type::u32(rows))
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (classes, rows) = x[0].shape.split_last().expect("infer checked the rank");
+        let draw = self.stream.as_ref().map(|stream| counter(stream, x[1], x[2]));
+        Array::from_fn(rows, |r| {
+            let u = draw.map_or_else(|| x[1].data[r], |(key, step)| f64::from(rng::uniform(key, step, r as u32)));
+            invert(&x[0].data[r * classes..][..*classes], u) as f64
+        })
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        const ROWS: usize = 64;
+        let (n, numel) = (at.output.shape.numel(), at.inputs[0].shape.numel());
+        let entry = if self.stream.is_some() { "categorical" } else { "categorical_given" };
+        let launch = LaunchSpec::new(&SHADER, entry, grid_1d(n.div_ceil(ROWS)))
+            .constant("WORKGROUP", ROWS as f64)
+            .bind("class_index", Operand::Output)
+            .bind("logits", Operand::Input(0))
+            .dim("n", n)
+            .dim("classes", numel / n.max(1))
+            .cost(20 * numel, 4 * (numel + n) as u64)
+            .why("one invocation per row");
+        Ok(match &self.stream {
+            Some(stream) => with_stream(launch, stream, 1),
+            None => launch.bind("u", Operand::Input(1)),
+        }
+        .into())
+    }
+}
+
+/// First class whose cumulative softmax exceeds u; the last one if none does.
+fn invert(logits: &[f64], u: f64) -> usize {
+    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = logits.iter().map(|l| (l - top).exp()).sum();
+    let mut sum = 0.0;
+    let passed = logits.iter().position(|l| {
+        sum += (l - top).exp();
+        sum > u * total
+    });
+    passed.unwrap_or(logits.len() - 1)
+}
+
+impl Graph {
+    /// Uniform in [0, 1) from a stream of its own name, anew in every step.
+    #[track_caller]
+    pub fn uniform(&self, stream: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.claim_stream(stream);
+        if self.is_bound(stream) {
+            return self.input(stream, Type::f32(shape));
+        }
+        self.apply(Uniform { stream: Stream::new(stream), shape: shape.into() }, &[self.seed(), self.step()])
+    }
+
+    /// Standard normal from a stream of its own name, anew in every step.
+    #[track_caller]
+    pub fn normal(&self, stream: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.claim_stream(stream);
+        if self.is_bound(stream) {
+            return self.input(stream, Type::f32(shape));
+        }
+        self.apply(Normal { stream: Stream::new(stream), shape: shape.into() }, &[self.seed(), self.step()])
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// 1 with probability self, else 0. A bound stream is the uniforms to compare with, in self's shape.
+    #[track_caller]
+    #[must_use]
+    pub fn bernoulli(self, stream: &str) -> Tensor<'g> {
+        let graph = self.graph();
+        graph.claim_stream(stream);
+        if graph.is_bound(stream) {
+            return graph.input(stream, Type::f32(self.shape())).lt(self);
+        }
+        graph.apply(Bernoulli { stream: Stream::new(stream) }, &[self, graph.seed(), graph.step()])
+    }
+
+    /// A class (u32) per row of logits `[..., classes]`. A bound stream is one uniform per row.
+    #[track_caller]
+    #[must_use]
+    pub fn categorical(self, stream: &str) -> Tensor<'g> {
+        let graph = self.graph();
+        graph.claim_stream(stream);
+        if graph.is_bound(stream) {
+            let shape = self.shape();
+            let u = graph.input(stream, Type::f32(&shape[..shape.len().saturating_sub(1)]));
+            return graph.apply(Categorical { stream: None }, &[self, u]);
+        }
+        graph.apply(Categorical { stream: Some(Stream::new(stream)) }, &[self, graph.seed(), graph.step()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::reflect;
+
+    #[test]
+    fn every_entry_point_reflects() {
+        let draws = ["draw_uniform", "draw_normal", "draw_bernoulli"];
+        let tails = ["draw_uniform_tail", "draw_normal_tail", "draw_bernoulli_tail"];
+        for entry in [&draws[..], &tails, &["categorical", "categorical_given"]].concat() {
+            let kernel = reflect(SHADER.text, false, entry, &[("WORKGROUP", 32.0)]).unwrap();
+            assert_eq!(kernel.workgroup, [32, 1, 1]);
+            assert!(kernel.dims.contains_key("stream[1]"));
+        }
+    }
+
+    #[test]
+    fn categorical_is_the_inverse_cdf() {
+        let logits = Array::new([1, 3], [0.2f64, 0.3, 0.5].map(f64::ln).to_vec());
+        let class = |u| Categorical { stream: None }.reference(&[&logits, &Array::new([1], vec![u])]).data[0];
+        assert_eq!([0.0, 0.19, 0.21, 0.49, 0.51, 1.0].map(class), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn draws_follow_the_counter() {
+        let (seed, step) = (Array::new([2], vec![1.0, 2.0]), Array::new([1], vec![3.0]));
+        let stream = Stream::new("z");
+        let drawn = Uniform { stream: stream.clone(), shape: [5].into() }.reference(&[&seed, &step]);
+        let expected = (0..5).map(|e| f64::from(rng::uniform(stream.key([1, 2]), 3, e))).collect();
+        assert_eq!(drawn, Array::new([5], expected));
+        let ones = Bernoulli { stream }.reference(&[&drawn, &seed, &step]);
+        assert_eq!(ones.data, [0.0; 5], "u < u never holds");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let (seed, step) = (Type::u32([2]), Type::u32([1]));
+        let op = Categorical { stream: Some(Stream::new("c")) };
+        assert_eq!(op.infer(&[Type::f32([2, 3, 5]), seed.clone(), step.clone()]), Ok(Type::u32([2, 3])));
+        let error = op.infer(&[Type::f32([2, 5000]), seed.clone(), step.clone()]).unwrap_err();
+        assert!(error.contains("4096 classes"), "{error}");
+        assert!(Bernoulli { stream: Stream::new("b") }.infer(&[Type::u32([2]), seed, step]).is_err());
+    }
+}

@@ -1,0 +1,182 @@
+//! The reparameterisation trick (Kingma & Welling 2013, section 2.4): z = mu + exp(logvar/2)·eps with
+//! eps ~ N(0, 1), so that z is differentiable in mu and logvar. Draw and transform are one launch, and the
+//! noise is never stored: derivatives draw it again from the same counter.
+//!
+//! With w_k(c) = c·2^-k·exp(logvar/2)·eps ([`ScaledNoise`]), dz/dlogvar pulls c back to w_1(c), and
+//! w_k's own derivatives are w_k and w_{k+1}: the pair of ops is closed under differentiation.
+
+use super::random::{check_counter, counter, inputs, quads, with_stream};
+use crate::{
+    graph::Tensor,
+    kernel::Shader,
+    op::{Lowered, Lowering, Op, Operand},
+    rng::{self, Stream},
+    shape::{Array, DType, Type},
+};
+
+static SHADER: Shader = crate::shader!("reparameterize");
+type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
+
+/// mu + exp(logvar/2)·eps: inputs mu, logvar, seed, step.
+#[derive(Debug)]
+pub struct Reparameterize {
+    /// The stream of eps.
+    pub stream: Stream,
+}
+
+/// c·2^-halvings·exp(logvar/2)·eps, eps drawn again: inputs c, logvar, seed, step.
+#[derive(Debug)]
+pub struct ScaledNoise {
+    /// The stream of eps: that of the op whose derivative this is.
+    pub stream: Stream,
+    /// How often logvar was differentiated.
+    pub halvings: u32,
+}
+
+/// Two f32 tensors of one shape, and the counter.
+fn infer(types: &[Type]) -> Result<Type, String> {
+    let [a, logvar, seed, step] = inputs(types)?;
+    if a.dtype != DType::F32 || a != logvar {
+        return Err(format!("takes two f32 tensors of one shape, got {a:?} and {logvar:?}"));
+    }
+    check_counter(seed, step).map(|()| a.clone())
+}
+
+/// exp(logvar/2)·eps of element `e`.
+fn deviation<'a>(stream: &Stream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + use<'a> {
+    let (key, step) = counter(stream, x[2], x[3]);
+    let logvar = &x[1].data;
+    move |e| (0.5 * logvar[e]).exp() * rng::normal(key, step, e as u32)
+}
+
+/// Both ops' launch; `first` is the WGSL name of the first input.
+fn lower(at: &Lowering<'_>, stream: &Stream, entry: [&'static str; 2], first: &'static str, factor: f32) -> Lowered {
+    let n = at.output.shape.numel();
+    let launch = quads(&SHADER, n.is_multiple_of(4), entry, n)
+        .bind(first, Operand::Input(0))
+        .bind("logvar", Operand::Input(1))
+        .dim_f32("factor", factor)
+        .cost(50 * n, 12 * n as u64);
+    with_stream(launch, stream, 2).into()
+}
+
+impl Op for Reparameterize {
+    fn name(&self) -> &'static str {
+        "reparameterize"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        infer(inputs)
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let deviation = deviation(&self.stream, x);
+        Array::from_fn(x[0].shape.clone(), |e| x[0].data[e] + deviation(e))
+    }
+
+    fn vjp<'g>(&self, x: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
+        let noise = ScaledNoise { stream: self.stream.clone(), halvings: 1 };
+        vec![Some(ct), Some(ct.graph().apply(noise, &[ct, x[1], x[2], x[3]])), None, None]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        Ok(lower(at, &self.stream, ["reparameterize", "reparameterize_tail"], "mu", 1.0))
+    }
+}
+
+impl Op for ScaledNoise {
+    fn name(&self) -> &'static str {
+        "scaled_noise"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        infer(inputs)
+    }
+
+    fn reference(&self, x: &[&Array]) -> Array {
+        let (deviation, factor) = (deviation(&self.stream, x), 0.5f64.powi(self.halvings as i32));
+        Array::from_fn(x[0].shape.clone(), |e| x[0].data[e] * factor * deviation(e))
+    }
+
+    fn vjp<'g>(&self, x: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
+        let noise = |c, halvings| {
+            let op = ScaledNoise { stream: self.stream.clone(), halvings };
+            Some(ct.graph().apply(op, &[c, x[1], x[2], x[3]]))
+        };
+        vec![noise(ct, self.halvings), noise(ct * x[0], self.halvings + 1), None, None]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let factor = 0.5f32.powi(self.halvings as i32);
+        Ok(lower(at, &self.stream, ["scaled_noise", "scaled_noise_tail"], "cotangent", factor))
+    }
+}
+
+/// A sample of N(mu, exp(logvar)), differentiable in both (of one shape). A bound stream is eps itself.
+#[track_caller]
+#[must_use]
+pub fn reparameterize<'g>(stream: &str, mu: Tensor<'g>, logvar: Tensor<'g>) -> Tensor<'g> {
+    let graph = mu.graph();
+    graph.claim_stream(stream);
+    if graph.is_bound(stream) {
+        return mu + (logvar * 0.5).exp() * graph.input(stream, mu.ty());
+    }
+    graph.apply(Reparameterize { stream: Stream::new(stream) }, &[mu, logvar, graph.seed(), graph.step()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{graph::Graph, kernel::reflect};
+
+    #[test]
+    fn every_entry_point_reflects() {
+        for entry in ["reparameterize", "reparameterize_tail", "scaled_noise", "scaled_noise_tail"] {
+            let kernel = reflect(SHADER.text, false, entry, &[("WORKGROUP", 32.0)]).unwrap();
+            assert_eq!(kernel.workgroup, [32, 1, 1]);
+            assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1);
+        }
+    }
+
+    /// The analytic derivatives against central differences of the references.
+    #[test]
+    fn derivatives_match_differences() {
+        let (stream, h) = (Stream::new("eps"), 1e-5);
+        let (seed, step) = (Array::new([2], vec![7.0, 0.0]), Array::new([1], vec![2.0]));
+        let x = |shift: f64| Array::new([3], vec![-1.0 + shift, 0.3 + shift, 2.0 + shift]);
+        let (c, z) = (Array::new([3], vec![1.0, -2.0, 0.5]), Reparameterize { stream: stream.clone() });
+        let noise = |k, logvar: &Array| {
+            ScaledNoise { stream: stream.clone(), halvings: k }.reference(&[&c, logvar, &seed, &step])
+        };
+        let [low, high] = [-h, h].map(|d| z.reference(&[&c, &x(d), &seed, &step]));
+        let [low1, high1] = [-h, h].map(|d| noise(1, &x(d)));
+        let (once, twice) = (noise(1, &x(0.0)), noise(2, &x(0.0)));
+        for e in 0..3 {
+            assert!(((high.data[e] - low.data[e]) / (2.0 * h) * c.data[e] - once.data[e]).abs() < 1e-8);
+            assert!(((high1.data[e] - low1.data[e]) / (2.0 * h) - twice.data[e]).abs() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let graph = Graph::new();
+        let mu = graph.input("mu", Type::f32([2, 3]));
+        let logvar = graph.input("logvar", Type::f32([3, 2]));
+        let _ = reparameterize("eps", mu, logvar);
+        let error = graph.check().unwrap_err().to_string();
+        assert!(error.contains("reparameterize.rs") && error.contains("one shape"), "{error}");
+    }
+
+    /// What must stand in several shaders stands there letter for letter.
+    #[test]
+    fn shared_text_is_identical() {
+        let part = |text: &'static str, mark: &str| {
+            let (start, end) = (text.find(&format!("// <{mark}>")), text.find(&format!("// </{mark}>")));
+            &text[start.expect("opening mark")..end.expect("closing mark")]
+        };
+        let random = include_str!("../../shaders/random.wgsl");
+        assert_eq!(part(random, "threefry"), part(SHADER.text, "threefry"));
+        assert_eq!(part(random, "threefry"), part(include_str!("../../shaders/data.wgsl"), "threefry"));
+        assert_eq!(part(random, "normal"), part(SHADER.text, "normal"));
+    }
+}

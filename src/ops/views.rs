@@ -1,0 +1,605 @@
+//! Ops that move elements and compute nothing. A reshape aliases its input; broadcasts, permutations
+//! and slices are affine reads that consumers index through; pad, concat and pack copy. The kernels in
+//! `shaders/views.wgsl` copy 32-bit words, so that u32 tensors pass like f32.
+
+use crate::{
+    graph::{ALIGN, Tensor},
+    kernel::Shader,
+    op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
+    shader,
+    shape::{Array, DType, Shape, Type},
+};
+use std::ops::Range;
+
+static SHADER: Shader = shader!("views");
+const WORKGROUP: usize = 256;
+
+type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
+
+/// The inputs' common element type, which must be one of 32 bits.
+fn words(inputs: &[Type]) -> Result<DType, String> {
+    let dtype = inputs.first().map_or(DType::F32, |t| t.dtype);
+    match inputs.iter().find(|t| t.dtype != dtype || t.dtype == DType::U8) {
+        Some(bad) if bad.dtype == DType::U8 => Err("takes 32-bit elements, not U8; convert with `.to_f32()`".into()),
+        Some(bad) => Err(format!("takes one element type, got {dtype:?} and {:?}", bad.dtype)),
+        None => Ok(dtype),
+    }
+}
+
+/// A launch of `entry`, or of its vec4 twin `entry4` where all `dims`, here in elements, are multiples
+/// of 4. The first is `n`, the number of elements to write.
+fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: usize) -> LaunchSpec {
+    let wide = dims.iter().all(|(_, v)| v % 4 == 0);
+    let unit = if wide { 4 } else { 1 };
+    let n = dims[0].1;
+    let (x, y) = if wide { ("x4", "y4") } else { ("x", "y") };
+    let launch = LaunchSpec::new(&SHADER, entry[usize::from(wide)], grid_1d((n / unit).div_ceil(WORKGROUP)))
+        .constant("WORKGROUP", WORKGROUP as f64)
+        .bind(x, Operand::Input(input))
+        .bind(y, Operand::Output)
+        .cost(0, 4 * (read + n) as u64)
+        .why(if wide { "copy by vec4s" } else { "copy by elements" });
+    dims.iter().fold(launch, |launch, (name, value)| launch.dim(name, value / unit))
+}
+
+/// Another shape for the same elements in the same order.
+#[derive(Debug)]
+pub struct Reshape {
+    /// The new shape.
+    pub shape: Shape,
+}
+
+impl Op for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let Type { shape, dtype } = &inputs[0];
+        if shape.numel() != self.shape.numel() {
+            let (old, new) = (shape.numel(), self.shape.numel());
+            return Err(format!("{shape:?} has {old} elements, {:?} has {new}", self.shape));
+        }
+        Ok(Type { shape: self.shape.clone(), dtype: *dtype })
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        Array::new(self.shape.clone(), inputs[0].data.clone())
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
+        vec![Some(cotangent.reshape(inputs[0].shape()))]
+    }
+
+    fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
+        Err("reshapes alias their input".into())
+    }
+
+    fn class(&self) -> Class {
+        Class::Reshape
+    }
+}
+
+/// How a [`View`] reads its input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Repeats axes of extent 1 and adds outer ones until it has this shape (NumPy's rule).
+    Broadcast(Shape),
+    /// Output axis d is input axis `axes[d]`.
+    Permute(Vec<usize>),
+    /// A range of one axis.
+    Slice {
+        /// The axis.
+        axis: usize,
+        /// Kept coordinates.
+        range: Range<usize>,
+    },
+}
+
+/// An affine view of an input of shape `from`; an op, so that it has a derivative and a copying kernel.
+#[derive(Debug)]
+pub struct View {
+    /// Shape of the input.
+    pub from: Shape,
+    /// What is read.
+    pub reading: Reading,
+}
+
+impl View {
+    /// The shape of the output, or what is wrong.
+    fn shape(&self) -> Result<Shape, String> {
+        let from = &self.from;
+        match &self.reading {
+            Reading::Broadcast(to) if from.broadcast(to).as_ref() == Some(to) => Ok(to.clone()),
+            Reading::Broadcast(to) => Err(format!("{from:?} does not broadcast to {to:?}")),
+            Reading::Permute(axes) => {
+                let mut sorted = axes.clone();
+                sorted.sort_unstable();
+                if !sorted.iter().copied().eq(0..from.len()) {
+                    return Err(format!("axes {axes:?} are not a permutation of the axes of {from:?}"));
+                }
+                Ok(axes.iter().map(|&a| from[a]).collect::<Vec<_>>().into())
+            }
+            Reading::Slice { axis, range } => {
+                let Some(&extent) = from.get(*axis) else {
+                    return Err(format!("{from:?} has no axis {axis}"));
+                };
+                if range.is_empty() || range.end > extent {
+                    return Err(format!("range {range:?} is empty or beyond the {extent} of axis {axis} of {from:?}"));
+                }
+                let mut shape = from.to_vec();
+                shape[*axis] = range.len();
+                Ok(shape.into())
+            }
+        }
+    }
+
+    /// The affine map from output coordinates to input elements, for a view that passed `infer`.
+    pub fn strided(&self) -> Strided {
+        let stride = self.from.strides();
+        match &self.reading {
+            Reading::Broadcast(to) => {
+                let added = to.len() - self.from.len();
+                let repeat = self.from.iter().zip(stride).map(|(&n, s)| if n == 1 { 0 } else { s });
+                Strided { stride: std::iter::repeat_n(0, added).chain(repeat).collect(), offset: 0 }
+            }
+            Reading::Permute(axes) => Strided { stride: axes.iter().map(|&a| stride[a]).collect(), offset: 0 },
+            Reading::Slice { axis, range } => Strided { offset: range.start * stride[*axis], stride },
+        }
+    }
+}
+
+/// Axes of a view as (extent, stride), with extents of 1 dropped and neighbours that step alike merged.
+fn collapse(shape: &Shape, stride: &[usize]) -> Vec<(usize, usize)> {
+    let mut dims: Vec<(usize, usize)> = vec![];
+    for (&n, &s) in shape.iter().zip(stride).filter(|&(&n, _)| n != 1) {
+        match dims.last_mut() {
+            Some(last) if last.1 == s * n => *last = (last.0 * n, s),
+            _ => dims.push((n, s)),
+        }
+    }
+    dims
+}
+
+impl Op for View {
+    fn name(&self) -> &'static str {
+        match self.reading {
+            Reading::Broadcast(_) => "broadcast",
+            Reading::Permute(_) => "permute",
+            Reading::Slice { .. } => "slice",
+        }
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let dtype = words(inputs)?;
+        if inputs[0].shape != self.from {
+            return Err(format!("made for an input of shape {:?}, got {:?}", self.from, inputs[0].shape));
+        }
+        Ok(Type { shape: self.shape()?, dtype })
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let Strided { stride, offset } = self.strided();
+        let shape = self.shape().expect("a view is inferred before it is evaluated");
+        Array::from_fn(shape.clone(), |i| {
+            let steps = shape.coords(i).into_iter().zip(&stride).map(|(c, s)| c * s);
+            inputs[0].data[offset + steps.sum::<usize>()]
+        })
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
+        vec![Some(match &self.reading {
+            Reading::Broadcast(to) => {
+                let added = to.len() - self.from.len();
+                let repeated = |d: usize| d < added || self.from[d - added] != to[d];
+                let axes: Vec<usize> = (0..to.len()).filter(|&d| repeated(d)).collect();
+                cotangent.sum(&axes).reshape(self.from.clone())
+            }
+            Reading::Permute(axes) => {
+                let inverse: Vec<_> = (0..axes.len()).filter_map(|a| axes.iter().position(|&b| b == a)).collect();
+                cotangent.permute(&inverse)
+            }
+            Reading::Slice { axis, range } => cotangent.pad(*axis, range.start, self.from[*axis] - range.end),
+        })]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let Strided { stride, offset } = self.strided();
+        let mut dims = collapse(&at.output.shape, &stride);
+        if dims.len() > 8 {
+            return Err(format!("a view of {} separate axes; at most 8 can be copied", dims.len()));
+        }
+        // Whole vec4s move where the innermost axis is contiguous and every row starts at one.
+        let wide = dims.split_last().is_some_and(|(&(n, s), outer)| {
+            s == 1 && n % 4 == 0 && offset % 4 == 0 && outer.iter().all(|(_, s)| s % 4 == 0)
+        });
+        let (mut unit, n) = (1, at.output.shape.numel());
+        if wide {
+            unit = 4;
+            let last = dims.len() - 1;
+            dims[last].0 /= 4;
+            dims[..last].iter_mut().for_each(|d| d.1 /= 4);
+        }
+        let (entry, x, y) = if wide { ("gather4", "x4", "y4") } else { ("gather", "x", "y") };
+        let mut launch = LaunchSpec::new(&SHADER, entry, grid_1d((n / unit).div_ceil(WORKGROUP)))
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .bind(x, Operand::Input(0))
+            .bind(y, Operand::Output)
+            .dim("n", n / unit)
+            .dim("offset", offset / unit)
+            .cost(0, 4 * (n + n.min(self.from.numel())) as u64)
+            .why(if wide { "affine copy by vec4s" } else { "affine copy by elements" });
+        let missing = 8 - dims.len();
+        for d in 0..8 {
+            let (extent, stride) = if d < missing { (1, 0) } else { dims[d - missing] };
+            let place = format!("[{}][{}]", d / 4, d % 4);
+            launch = launch.dim(&format!("shape{place}"), extent).dim(&format!("stride{place}"), stride);
+        }
+        Ok(launch.into())
+    }
+
+    fn class(&self) -> Class {
+        Class::Strided(self.strided())
+    }
+}
+
+/// Zeros before and after one axis.
+#[derive(Debug)]
+pub struct Pad {
+    /// The axis.
+    pub axis: usize,
+    /// Zeros in front.
+    pub before: usize,
+    /// Zeros behind.
+    pub after: usize,
+}
+
+impl Op for Pad {
+    fn name(&self) -> &'static str {
+        "pad"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let dtype = words(inputs)?;
+        let mut shape = inputs[0].shape.to_vec();
+        let Some(extent) = shape.get_mut(self.axis) else {
+            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
+        };
+        *extent += self.before + self.after;
+        Ok(Type { shape: shape.into(), dtype })
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let x = inputs[0];
+        let mut shape = x.shape.to_vec();
+        shape[self.axis] += self.before + self.after;
+        let (shape, stride) = (Shape::from(shape), x.shape.strides());
+        Array::from_fn(shape.clone(), |i| {
+            let mut at = shape.coords(i);
+            at[self.axis] = at[self.axis].wrapping_sub(self.before);
+            if at[self.axis] >= x.shape[self.axis] {
+                return 0.0;
+            }
+            x.data[at.iter().zip(&stride).map(|(c, s)| c * s).sum::<usize>()]
+        })
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
+        vec![Some(cotangent.slice(self.axis, self.before..self.before + inputs[0].shape()[self.axis]))]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
+        let inner: usize = at.output.shape[self.axis + 1..].iter().product();
+        let dims = [
+            ("n", at.output.shape.numel()),
+            ("row", row(&at.inputs[0])),
+            ("pitch", row(at.output)),
+            ("offset", self.before * inner),
+        ];
+        Ok(copy(["pad", "pad4"], 0, &dims, at.inputs[0].shape.numel()).into())
+    }
+}
+
+/// Tensors one after the other along an axis.
+#[derive(Debug)]
+pub struct Concat {
+    /// The axis.
+    pub axis: usize,
+}
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let dtype = words(inputs)?;
+        let mut shape = inputs[0].shape.to_vec();
+        if self.axis >= shape.len() {
+            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
+        }
+        for t in &inputs[1..] {
+            let same = |d: usize| d == self.axis || t.shape[d] == shape[d];
+            if t.shape.len() != shape.len() || !(0..shape.len()).all(same) {
+                return Err(format!("{:?} and {:?} differ beside axis {}", inputs[0].shape, t.shape, self.axis));
+            }
+            shape[self.axis] += t.shape[self.axis];
+        }
+        Ok(Type { shape: shape.into(), dtype })
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let mut shape = inputs[0].shape.to_vec();
+        shape[self.axis] = inputs.iter().map(|x| x.shape[self.axis]).sum();
+        let outer: usize = shape[..self.axis].iter().product();
+        let mut data = vec![];
+        for o in 0..outer {
+            for x in inputs {
+                let row = x.data.len() / outer;
+                data.extend_from_slice(&x.data[o * row..(o + 1) * row]);
+            }
+        }
+        Array::new(shape, data)
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
+        let mut start = 0;
+        let mut part = |x: &Tensor<'g>| {
+            let range = start..start + x.shape()[self.axis];
+            start = range.end;
+            Some(cotangent.slice(self.axis, range))
+        };
+        inputs.iter().map(&mut part).collect()
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
+        let mut lowered = Lowered::default();
+        let mut offset = 0;
+        for (i, x) in at.inputs.iter().enumerate() {
+            let n = x.shape.numel();
+            let dims = [("n", n), ("row", row(x)), ("pitch", row(at.output)), ("offset", offset)];
+            lowered.launches.push(copy(["scatter", "scatter4"], i, &dims, n).dim("valid", n));
+            offset += row(x);
+        }
+        Ok(lowered)
+    }
+}
+
+/// All elements of the inputs in one row: input i from element `offsets[i]`, zeros in the gaps.
+#[derive(Debug)]
+pub struct Pack {
+    /// First element of each input, ascending from 0.
+    pub offsets: Vec<usize>,
+    /// Length of the row.
+    pub len: usize,
+}
+
+impl Pack {
+    /// Where the gap behind input i ends.
+    fn end(&self, i: usize) -> usize {
+        self.offsets.get(i + 1).copied().unwrap_or(self.len)
+    }
+}
+
+impl Op for Pack {
+    fn name(&self) -> &'static str {
+        "pack"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        if let Some(bad) = inputs.iter().find(|t| t.dtype != DType::F32) {
+            return Err(format!("takes f32, not {:?}", bad.dtype));
+        }
+        let fits = |(i, t): (usize, &Type)| self.offsets[i] + t.shape.numel() <= self.end(i);
+        if inputs.len() != self.offsets.len()
+            || self.offsets.first() != Some(&0)
+            || !inputs.iter().enumerate().all(fits)
+        {
+            return Err(format!("{inputs:?} do not fit at offsets {:?} of {} elements", self.offsets, self.len));
+        }
+        Ok(Type::f32([self.len]))
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let mut data = vec![0.0; self.len];
+        for (x, &offset) in inputs.iter().zip(&self.offsets) {
+            data[offset..offset + x.data.len()].copy_from_slice(&x.data);
+        }
+        Array::new([self.len], data)
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
+        let part = |(x, &at): (&Tensor<'g>, &usize)| {
+            let shape = x.shape();
+            Some(cotangent.slice(0, at..at + shape.numel()).reshape(shape))
+        };
+        inputs.iter().zip(&self.offsets).map(part).collect()
+    }
+
+    /// One launch per input, in order, which also writes the zeros of the gap behind it.
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let launch = |(i, x): (usize, &Type)| {
+            let (offset, valid) = (self.offsets[i], x.shape.numel());
+            let n = self.end(i) - offset;
+            // One row, so that the pitch is never used.
+            let dims = [("n", n), ("row", n), ("pitch", 0), ("offset", offset)];
+            copy(["scatter", "scatter4"], i, &dims, valid).dim("valid", valid)
+        };
+        Ok(Lowered { launches: at.inputs.iter().enumerate().map(launch).collect(), scratch: vec![] })
+    }
+
+    fn class(&self) -> Class {
+        Class::Pack(self.offsets.clone())
+    }
+}
+
+impl<'g> Tensor<'g> {
+    #[track_caller]
+    fn view(self, reading: Reading) -> Tensor<'g> {
+        self.graph().apply(View { from: self.shape(), reading }, &[self])
+    }
+
+    /// The same elements in the same order under another shape; itself if that is its shape.
+    #[track_caller]
+    #[must_use]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if shape == self.shape() { self } else { self.graph().apply(Reshape { shape }, &[self]) }
+    }
+
+    /// Repeated along axes of extent 1 and new outer axes (NumPy's rule); itself if that is its shape.
+    #[track_caller]
+    #[must_use]
+    pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if shape == self.shape() { self } else { self.view(Reading::Broadcast(shape)) }
+    }
+
+    /// Axes in another order: output axis d is input axis `axes[d]`.
+    #[track_caller]
+    #[must_use]
+    pub fn permute(self, axes: &[usize]) -> Tensor<'g> {
+        let same = axes.iter().copied().eq(0..self.shape().len());
+        if same { self } else { self.view(Reading::Permute(axes.to_vec())) }
+    }
+
+    /// Two axes exchanged.
+    #[track_caller]
+    #[must_use]
+    pub fn transpose(self, a: usize, b: usize) -> Tensor<'g> {
+        let mut axes: Vec<usize> = (0..self.shape().len()).collect();
+        if a.max(b) >= axes.len() {
+            return self.graph().poison(format!("transpose: {:?} has no axis {}", self.shape(), a.max(b)));
+        }
+        axes.swap(a, b);
+        self.permute(&axes)
+    }
+
+    /// A matrix's transpose.
+    #[track_caller]
+    #[must_use]
+    pub fn t(self) -> Tensor<'g> {
+        match self.shape().len() {
+            2 => self.permute(&[1, 0]),
+            _ => self.graph().poison(format!("t: takes a matrix, not {:?}", self.shape())),
+        }
+    }
+
+    /// Coordinates `range` of one axis, which stays.
+    #[track_caller]
+    #[must_use]
+    pub fn slice(self, axis: usize, range: Range<usize>) -> Tensor<'g> {
+        let whole = self.shape().get(axis).is_some_and(|&n| range == (0..n));
+        if whole { self } else { self.view(Reading::Slice { axis, range }) }
+    }
+
+    /// Zeros before and after one axis.
+    #[track_caller]
+    #[must_use]
+    pub fn pad(self, axis: usize, before: usize, after: usize) -> Tensor<'g> {
+        let nothing = axis < self.shape().len() && before + after == 0;
+        if nothing { self } else { self.graph().apply(Pad { axis, before, after }, &[self]) }
+    }
+}
+
+/// At least one tensor, one after the other along an axis; the other extents must agree.
+#[track_caller]
+pub fn concat<'g>(tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
+    assert!(!tensors.is_empty(), "concat takes at least one tensor");
+    tensors[0].graph().apply(Concat { axis }, tensors)
+}
+
+/// All elements of at least one f32 tensor in one row; each tensor starts at a multiple of
+/// [`ALIGN`], and so does the end.
+#[track_caller]
+pub fn pack<'g>(tensors: &[Tensor<'g>]) -> Tensor<'g> {
+    assert!(!tensors.is_empty(), "pack takes at least one tensor");
+    let mut len = 0;
+    let mut place = |t: &Tensor<'g>| {
+        let offset = len;
+        len += t.shape().numel().next_multiple_of(ALIGN);
+        offset
+    };
+    let offsets = tensors.iter().map(&mut place).collect();
+    tensors[0].graph().apply(Pack { offsets, len }, tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{caps, graph::Graph, kernel};
+
+    fn range(shape: &[usize]) -> Array {
+        Array::from_fn(shape, |i| i as f64)
+    }
+
+    fn view(shape: &[usize], reading: Reading) -> Array {
+        View { from: shape.into(), reading }.reference(&[&range(shape)])
+    }
+
+    #[test]
+    fn references() {
+        assert_eq!(view(&[2, 1], Reading::Broadcast([2, 2, 2].into())).data, [0., 0., 1., 1., 0., 0., 1., 1.]);
+        assert_eq!(view(&[2, 3], Reading::Permute(vec![1, 0])).data, [0., 3., 1., 4., 2., 5.]);
+        assert_eq!(view(&[2, 3], Reading::Slice { axis: 1, range: 1..3 }).data, [1., 2., 4., 5.]);
+        let padded = Pad { axis: 1, before: 1, after: 1 }.reference(&[&range(&[2, 1])]);
+        assert_eq!(padded.data, [0., 0., 0., 0., 1., 0.]);
+        let joined = Concat { axis: 1 }.reference(&[&range(&[2, 1]), &range(&[2, 2])]);
+        assert_eq!(joined.data, [0., 0., 1., 1., 2., 3.]);
+        let packed = Pack { offsets: vec![0, 3], len: 6 }.reference(&[&range(&[2]), &range(&[2, 1])]);
+        assert_eq!(packed.data, [0., 1., 0., 0., 1., 0.]);
+    }
+
+    #[test]
+    fn shapes_and_mistakes() {
+        let g = Graph::new();
+        let x = g.input("x", Type::u32([2, 3, 4]));
+        assert_eq!(x.permute(&[2, 0, 1]).ty(), Type::u32([4, 2, 3]));
+        assert_eq!(x.transpose(0, 2).shape(), [4, 3, 2].into());
+        assert_eq!(concat(&[x, x.slice(1, 1..2)], 1).pad(0, 1, 2).ty(), Type::u32([5, 4, 4]));
+        assert_eq!(x.reshape([6, 4]).t().shape(), [4, 6].into());
+        assert_eq!(x.broadcast_to([2, 3, 4]).id(), x.id());
+        assert_eq!(pack(&[g.full([65], 1.0), g.constant(2.0)]).shape(), [3 * ALIGN].into());
+        assert!(g.check().is_ok());
+        let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 7] = [
+            |x| x.reshape([5]),
+            |x| x.broadcast_to([3, 4]),
+            |x| x.permute(&[0, 0, 1]),
+            |x| x.transpose(0, 3),
+            |x| x.t(),
+            |x| x.slice(1, 2..4),
+            |x| concat(&[x, x.slice(2, 0..1)], 1),
+        ];
+        for mistake in mistakes {
+            let g = Graph::new();
+            let _ = mistake(g.input("x", Type::f32([2, 3, 4])));
+            assert!(g.check().is_err());
+        }
+    }
+
+    #[test]
+    fn launches_name_what_the_kernels_have() {
+        let lower = |op: &dyn Op, inputs: &[Type]| {
+            let output = op.infer(inputs).unwrap();
+            let caps = caps::Caps::software();
+            op.lower(&Lowering { caps: &caps, inputs, output: &output, epilogue: false }).unwrap().launches
+        };
+        let mut launches = vec![];
+        for n in [3, 4] {
+            let x = Type::f32([2, 5, n]);
+            let view = View { from: x.shape.clone(), reading: Reading::Permute(vec![1, 0, 2]) };
+            launches.extend(lower(&view, std::slice::from_ref(&x)));
+            launches.extend(lower(&Pad { axis: 1, before: 1, after: 0 }, std::slice::from_ref(&x)));
+            launches.extend(lower(&Concat { axis: 1 }, &[x.clone(), x]));
+        }
+        let entries: Vec<_> = launches.iter().map(|l| l.entry).collect();
+        assert_eq!(entries, ["gather", "pad", "scatter", "scatter", "gather4", "pad4", "scatter4", "scatter4"]);
+        for launch in launches {
+            let found = kernel::reflect(SHADER.text, false, launch.entry, &launch.constants).unwrap();
+            assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{:?}", launch.dims);
+            assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Optimizers as graphs: gradients, clipping, schedule and update are nodes of the training step, and the
+//! parameters of a group live side by side in one arena, so that the update is one launch.
+//!
+//! ```ignore
+//! let step = Optimizer::adam(1e-3).clip_norm(1.0).step("vae", loss, &params);
+//! graph.output("grad_norm", step.grad_norm.unwrap());
+//! optim::advance(&graph);
+//! ```
+
+use crate::{
+    autodiff,
+    graph::{Graph, Tensor},
+    ops::{
+        optimizer::{Rule, Update},
+        views::pack,
+    },
+};
+
+/// The learning rate's factor as a function of the step counter s = 0, 1, 2, ...
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Schedule {
+    /// 1.
+    #[default]
+    Constant,
+    /// Linear growth to 1: min(1, (s + 1)/steps).
+    Warmup {
+        /// Steps until the full rate.
+        steps: u32,
+    },
+    /// Linear decay from 1 to `floor` at step `steps`, then `floor`.
+    Linear {
+        /// Steps until the floor.
+        steps: u32,
+        /// Last factor.
+        floor: f32,
+    },
+    /// per_step^s, as PixelCNN++'s 0.999995.
+    Exponential {
+        /// Factor of one step, in (0, 1].
+        per_step: f64,
+    },
+}
+
+impl Schedule {
+    /// lr times the factor at the graph's step, as one f32.
+    #[track_caller]
+    pub fn rate(self, graph: &Graph, lr: f32) -> Tensor<'_> {
+        // Divisors are at least 1, so that no schedule divides by zero.
+        let per = |steps: u32| 1.0 / steps.max(1) as f32;
+        let s = || graph.step().to_f32();
+        match self {
+            Schedule::Constant => graph.full([1], lr),
+            Schedule::Warmup { steps } => ((s() + 1.0) * per(steps)).min(1.0) * lr,
+            Schedule::Linear { steps, floor } => (1.0 - (s() * per(steps)).min(1.0) * (1.0 - floor)) * lr,
+            Schedule::Exponential { per_step } => (s() * per_step.max(1e-30).ln() as f32).exp() * lr,
+        }
+    }
+}
+
+/// An optimizer of one group of parameters. Rules follow PyTorch's of the same name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimizer {
+    rule: Rule,
+    lr: f32,
+    schedule: Schedule,
+    clip: Option<f32>,
+    ema: Option<f64>,
+}
+
+/// What a training step did, each one f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'g> {
+    /// The learning rate.
+    pub lr: Tensor<'g>,
+    /// The norm of all gradients together before clipping; `None` without clipping.
+    pub grad_norm: Option<Tensor<'g>>,
+}
+
+impl Optimizer {
+    /// An optimizer by its rule.
+    pub fn new(rule: Rule, lr: f32) -> Self {
+        Self { rule, lr, schedule: Schedule::Constant, clip: None, ema: None }
+    }
+
+    /// Adam (Kingma & Ba 2014) with β = 0.9, 0.999 and eps = 1e-8.
+    pub fn adam(lr: f32) -> Self {
+        Self::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }, lr)
+    }
+
+    /// AdamW (Loshchilov & Hutter 2017): Adam whose weight decay shrinks the weights directly.
+    pub fn adamw(lr: f32, weight_decay: f64) -> Self {
+        Self::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled: true }, lr)
+    }
+
+    /// Stochastic gradient descent; momentum 0 is the plain one.
+    pub fn sgd(lr: f32, momentum: f64) -> Self {
+        Self::new(Rule::Sgd { momentum, weight_decay: 0.0 }, lr)
+    }
+
+    /// Adam's decay of first and second moment, as GANs set them. SGD has none and stays as it is.
+    #[must_use]
+    pub fn betas(mut self, first: f64, second: f64) -> Self {
+        if let Rule::Adam { beta1, beta2, .. } = &mut self.rule {
+            (*beta1, *beta2) = (first, second);
+        }
+        self
+    }
+
+    /// How the learning rate changes over the steps.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Scales the gradients so that their norm over the whole group is at most `max`.
+    #[must_use]
+    pub fn clip_norm(mut self, max: f32) -> Self {
+        self.clip = Some(max);
+        self
+    }
+
+    /// Keeps an exponential moving average of the parameters, the variables `ema/NAME`.
+    #[must_use]
+    pub fn ema(mut self, decay: f64) -> Self {
+        self.ema = Some(decay);
+        self
+    }
+
+    /// Adds the update of `params` down the gradient of `loss` (a scalar) to the step. The moments live as
+    /// variables `adam.m/NAME`, `adam.v/NAME` or `sgd.momentum/NAME`. The bias corrections count by the
+    /// graph's step counter, which [`advance`] moves.
+    #[track_caller]
+    pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> Step<'g> {
+        let graph = loss.graph();
+        let lr = self.schedule.rate(graph, self.lr);
+        if params.is_empty() {
+            graph.poison(format!("optimizer `{name}`: there are no parameters"));
+            return Step { lr, grad_norm: None };
+        }
+        let grads = pack(&autodiff::grad(loss, params));
+        let grad_norm = self.clip.map(|_| grads.square().sum_all().sqrt());
+        // As torch.nn.utils.clip_grad_norm_ has it.
+        let scale = match (self.clip, grad_norm) {
+            (Some(max), Some(norm)) => ((norm + 1e-6).recip() * max).min(1.0),
+            _ => graph.constant(1.0),
+        };
+        let mut moments = self.rule.moments().to_vec();
+        moments.extend(self.ema.map(|_| "ema"));
+        let state = graph.arena(name, params, &moments);
+        let update = Update { rule: self.rule, ema: self.ema };
+        graph.assign(state, graph.apply(update, &[state, grads, lr, scale, graph.step()]));
+        Step { lr, grad_norm }
+    }
+}
+
+/// Moves the step counter on: once per training step, by one of the graphs that share a State.
+#[track_caller]
+pub fn advance(graph: &Graph) {
+    graph.assign(graph.step(), graph.step().increment());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        reference::{Values, eval, initial},
+        shape::Type,
+        var::Init,
+    };
+
+    /// Minimises (w - target)² and returns w and the outputs after each step.
+    fn train(optimizer: &Optimizer, steps: usize) -> Vec<(f64, Values)> {
+        let graph = Graph::new();
+        let w = graph.var("w", Type::f32([2]), Init::Constant(1.0));
+        let step = optimizer.step("test", (w - 3.0).square().sum_all(), &[w]);
+        graph.output("lr", step.lr);
+        step.grad_norm.into_iter().for_each(|norm| graph.output("norm", norm));
+        advance(&graph);
+        let mut state = initial(&graph, 0);
+        (0..steps)
+            .map(|_| {
+                let outputs = eval(&graph, &Values::new(), &mut state).unwrap();
+                (state["w"].data[0], outputs)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn sgd_follows_the_gradient_and_clips_it() {
+        let plain = train(&Optimizer::sgd(0.25, 0.0), 2);
+        assert_eq!([plain[0].0, plain[1].0], [2.0, 2.5]);
+        let clipped = train(&Optimizer::sgd(1.0, 0.0).clip_norm(2f32.sqrt()), 1);
+        assert!((clipped[0].1["norm"].data[0] - 32f64.sqrt()).abs() < 1e-9);
+        assert!((clipped[0].0 - 2.0).abs() < 1e-6, "{}", clipped[0].0);
+    }
+
+    #[test]
+    fn adam_starts_with_steps_of_lr() {
+        let run = train(&Optimizer::adam(0.1).ema(0.9), 2);
+        assert!((run[0].0 - 1.1).abs() < 1e-6 && (run[1].0 - 1.2).abs() < 1e-3);
+    }
+
+    #[test]
+    fn schedules_count_steps() {
+        let rates = |schedule| -> Vec<f64> {
+            let lr = |(_, outputs): &(f64, Values)| outputs["lr"].data[0];
+            train(&Optimizer::sgd(1.0, 0.0).schedule(schedule), 3).iter().map(lr).collect()
+        };
+        let close = |got: Vec<f64>, expected: [f64; 3]| got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close(rates(Schedule::Warmup { steps: 2 }), [0.5, 1.0, 1.0]));
+        assert!(close(rates(Schedule::Linear { steps: 2, floor: 0.25 }), [1.0, 0.625, 0.25]));
+        assert!(close(rates(Schedule::Exponential { per_step: 0.5 }), [1.0, 0.5, 0.25]));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let graph = Graph::new();
+        Optimizer::adam(1e-3).step("empty", graph.constant(0.0), &[]);
+        assert!(graph.check().unwrap_err().to_string().contains("no parameters"));
+    }
+}

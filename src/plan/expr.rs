@@ -1,0 +1,233 @@
+//! An elementwise expression and its WGSL: the body of the one marked function of a shader. Rust only
+//! composes calls; the functions themselves are lines of `shaders/elementwise.wgsl`.
+
+use crate::{
+    graph::NodeId,
+    op::{LaunchSpec, Strided},
+    ops::elementwise::Row,
+    shape::Shape,
+};
+use std::collections::BTreeSet;
+
+/// How a load's elements line up with the output's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// Element i for output i.
+    Same,
+    /// One element for all.
+    Scalar(usize),
+    /// A row of this many elements, repeated.
+    Row(usize),
+    /// One element per row of this many outputs.
+    Column(usize),
+    /// An affine address in up to four dimensions.
+    Strided {
+        /// Extents, outermost first.
+        shape: [usize; 4],
+        /// Strides in elements.
+        stride: [usize; 4],
+        /// First element.
+        offset: usize,
+    },
+}
+
+impl Access {
+    /// The cheapest access for a strided view with this output shape, if four dimensions suffice.
+    pub fn view(out: &Shape, view: &Strided) -> Option<Self> {
+        let mut dims: Vec<(usize, usize)> = vec![];
+        for (&extent, &stride) in out.iter().zip(&view.stride).filter(|(e, _)| **e != 1) {
+            match dims.last_mut() {
+                Some(last) if last.1 == stride * extent => *last = (last.0 * extent, stride),
+                _ => dims.push((extent, stride)),
+            }
+        }
+        Some(match (dims.as_slice(), view.offset) {
+            ([], offset) | ([(_, 0)], offset) => Access::Scalar(offset),
+            ([(_, 1)], 0) => Access::Same,
+            ([(_, 0), (n, 1)], 0) if n % 4 == 0 => Access::Row(*n),
+            ([(_, 1), (n, 0)], 0) if n % 4 == 0 => Access::Column(*n),
+            (dims, offset) if dims.len() <= 4 => {
+                let (mut shape, mut stride) = ([1; 4], [0; 4]);
+                for (i, &(e, s)) in dims.iter().rev().enumerate() {
+                    (shape[3 - i], stride[3 - i]) = (e, s);
+                }
+                Access::Strided { shape, stride, offset }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A stored node read by the expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// The stored node.
+    pub node: NodeId,
+    /// How it is addressed.
+    pub access: Access,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    /// The host's result (`v`).
+    Host,
+    /// The output's own old value, updated in place.
+    Old,
+    Load(usize),
+    Constant(usize),
+    Call(&'static Row, Vec<usize>),
+}
+
+/// A straight-line program over loads, constants and calls of table rows; the last value is the result.
+#[derive(Clone, Debug, Default)]
+pub struct Expr {
+    /// What is read from memory.
+    pub loads: Vec<Load>,
+    constants: Vec<f32>,
+    values: Vec<Value>,
+}
+
+impl Expr {
+    fn push(&mut self, value: Value) -> usize {
+        self.values.push(value);
+        self.values.len() - 1
+    }
+
+    /// A constant, kept in the uniform so that the text stays the same for other numbers.
+    pub fn constant(&mut self, c: f32) -> usize {
+        let known = self.constants.iter().position(|k| k.to_bits() == c.to_bits());
+        let index = known.unwrap_or_else(|| {
+            self.constants.push(c);
+            self.constants.len() - 1
+        });
+        self.push(Value::Constant(index))
+    }
+
+    /// A load.
+    pub fn load(&mut self, node: NodeId, access: Access) -> usize {
+        let load = Load { node, access };
+        let known = self.loads.iter().position(|l| *l == load);
+        let index = known.unwrap_or_else(|| {
+            self.loads.push(load);
+            self.loads.len() - 1
+        });
+        self.push(Value::Load(index))
+    }
+
+    /// A call.
+    pub fn call(&mut self, row: &'static Row, args: Vec<usize>) -> usize {
+        self.push(Value::Call(row, args))
+    }
+
+    /// The expression with the loads of `host` replaced by the host's result in registers.
+    pub fn with_value(self, host: NodeId) -> Self {
+        self.replace(host, Value::Host)
+    }
+
+    /// The expression with loads of `node` read through the output binding.
+    pub fn in_place(self, node: NodeId) -> Self {
+        self.replace(node, Value::Old)
+    }
+
+    fn replace(mut self, node: NodeId, by: Value) -> Self {
+        let Some(gone) = self.loads.iter().position(|l| l.node == node) else { return self };
+        self.loads.remove(gone);
+        for value in &mut self.values {
+            match value {
+                Value::Load(k) if *k == gone => *value = by.clone(),
+                Value::Load(k) if *k > gone => *k -= 1,
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// Floating-point operations per element.
+    pub fn flops(&self) -> usize {
+        self.values.iter().map(|v| if let Value::Call(row, _) = v { row.flops } else { 0 }).sum()
+    }
+
+    /// Short name for tables: the rows in order, `mul+add+relu`.
+    pub fn label(&self) -> String {
+        let rows: Vec<_> = self.values.iter().filter_map(|v| if let Value::Call(row, _) = v { Some(row.name) } else { None }).collect();
+        match rows.len() {
+            0 => "copy".into(),
+            1..=4 => rows.join("+"),
+            n => format!("{}+…{}…+{}", rows[0], n - 2, rows[n - 1]),
+        }
+    }
+
+    /// The marked function, preceded by the table functions that it calls where the shader lacks them.
+    pub fn wgsl(&self, library: Option<&str>) -> String {
+        let mut text = String::new();
+        if let Some(library) = library {
+            let mut called: BTreeSet<&str> = self.values.iter().filter_map(|v| if let Value::Call(r, _) = v { Some(r.name) } else { None }).collect();
+            let compares = ["lt", "le", "gt", "ge", "eq", "ne"].iter().any(|c| called.contains(c));
+            let lines = library.lines().filter(|l| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}("))));
+            lines.for_each(|l| text += &format!("{l}\n"));
+            called.clear();
+        }
+        text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
+        for (k, load) in self.loads.iter().enumerate() {
+            let read = match load.access {
+                Access::Same => format!("x{k}[i]"),
+                Access::Scalar(_) => format!("vec4<f32>(s{k}[dims.access[{k}].offset])"),
+                Access::Row(_) => format!("x{k}[row(i, {k}u)]"),
+                Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {k}u)])"),
+                Access::Strided { .. } => {
+                    text += &format!("  let a{k} = strided(i, {k}u);\n");
+                    format!("vec4<f32>(s{k}[a{k}.x], s{k}[a{k}.y], s{k}[a{k}.z], s{k}[a{k}.w])")
+                }
+            };
+            text += &format!("  let l{k} = {read};\n");
+        }
+        for (n, value) in self.values.iter().enumerate() {
+            let right = match value {
+                Value::Host => "v".into(),
+                Value::Old => "y[i]".into(),
+                Value::Load(k) => format!("l{k}"),
+                Value::Constant(c) => format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4]),
+                Value::Call(row, args) => {
+                    let args: Vec<_> = args.iter().map(|a| format!("v{a}")).collect();
+                    format!("e_{}({})", row.name, args.join(", "))
+                }
+            };
+            text += &format!("  let v{n} = {right};\n");
+        }
+        text + &format!("  return v{};\n}}\n", self.values.len() - 1)
+    }
+
+    /// Binding names and `dims` members that the function needs, added to a launch.
+    pub fn dims(&self, mut launch: LaunchSpec) -> LaunchSpec {
+        for (k, load) in self.loads.iter().enumerate() {
+            let at = |member: &str| format!("access[{k}].{member}");
+            launch = match load.access {
+                Access::Same => launch,
+                Access::Scalar(offset) => launch.dim(&at("offset"), offset),
+                Access::Row(n) | Access::Column(n) => launch.dim(&at("shape[3]"), n / 4),
+                Access::Strided { shape, stride, offset } => (0..4).fold(launch.dim(&at("offset"), offset), |l, d| {
+                    l.dim(&at(&format!("shape[{d}]")), shape[d]).dim(&at(&format!("stride[{d}]")), stride[d])
+                }),
+            };
+        }
+        for (c, &value) in self.constants.iter().enumerate() {
+            launch = launch.dim_f32(&format!("constant[{}][{}]", c / 4, c % 4), value);
+        }
+        launch
+    }
+
+    /// The binding name of load `k`: seen as vec4s or as scalars.
+    pub fn binding(&self, k: usize) -> &'static str {
+        const VECTORS: [&str; 7] = ["x0", "x1", "x2", "x3", "x4", "x5", "x6"];
+        const SCALARS: [&str; 7] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6"];
+        match self.loads[k].access {
+            Access::Same | Access::Row(_) => VECTORS[k],
+            _ => SCALARS[k],
+        }
+    }
+
+    /// Number of distinct constants.
+    pub fn constants(&self) -> usize {
+        self.constants.len()
+    }
+}

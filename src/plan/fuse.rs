@@ -1,0 +1,278 @@
+//! Second pass: elementwise clusters, and clusters as epilogues of the opaque op that feeds them.
+//! It runs after autodiff, so second derivatives never meet an epilogue.
+//!
+//! A node is *stored* when something other than one cluster reads it; the rest are computed inside the
+//! cluster of the stored node (the root) that they serve.
+
+use super::expr::{Access, Expr};
+use crate::{
+    graph::{NodeId, Recording, Source},
+    op::Class,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Storage bindings of one launch are at most 8 (WebGPU's default): 7 loads and the output.
+const MAX_LOADS: usize = 7;
+/// Extra inputs of an epilogue.
+const MAX_EXTRA: usize = 3;
+/// Functions per cluster: bounds the text that a driver must compile.
+const MAX_CALLS: usize = 24;
+
+/// One op or cluster: what one `lower` call turns into launches.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The node whose value the step stores.
+    pub root: NodeId,
+    /// The opaque op's node, or none for a pure cluster.
+    pub host: Option<NodeId>,
+    /// The elementwise expression: the cluster, or the host's epilogue.
+    pub expr: Option<Expr>,
+}
+
+impl Step {
+    /// Stored nodes that the step reads.
+    pub fn reads(&self, graph: &Fused<'_>) -> Vec<NodeId> {
+        let host = self.host.map_or(vec![], |h| graph.inputs(h).iter().map(|&i| graph.storage(i)).collect());
+        let loads = self.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node));
+        host.into_iter().chain(loads).collect()
+    }
+}
+
+/// The graph with each node's place in the fusion.
+pub struct Fused<'a> {
+    /// The simplified recording.
+    pub recording: &'a Recording,
+    users: Vec<Vec<NodeId>>,
+    /// Root of the cluster that computes a node without storing it.
+    inlined: Vec<Option<NodeId>>,
+    /// Read by something that needs it in memory.
+    stored: Vec<bool>,
+}
+
+impl<'a> Fused<'a> {
+    /// Decides which nodes are stored.
+    pub fn new(recording: &'a Recording) -> Self {
+        let n = recording.nodes.len();
+        let mut users = vec![vec![]; n];
+        for (id, node) in recording.nodes.iter().enumerate() {
+            if let Source::Op(_, inputs) = &node.source {
+                inputs.iter().for_each(|&i| users[i].push(id));
+            }
+        }
+        let mut this = Self { recording, users, inlined: vec![None; n], stored: vec![false; n] };
+        this.decide();
+        this
+    }
+
+    /// Inputs of a node.
+    pub fn inputs(&self, id: NodeId) -> &'a [NodeId] {
+        match &self.recording.nodes[id].source {
+            Source::Op(_, inputs) => inputs,
+            _ => &[],
+        }
+    }
+
+    /// Class of a node's op; leaves count as opaque.
+    pub fn class(&self, id: NodeId) -> Class {
+        match &self.recording.nodes[id].source {
+            Source::Op(op, _) => op.class(),
+            _ => Class::Opaque,
+        }
+    }
+
+    /// The node in whose memory this one lies: reshapes alias their input.
+    pub fn storage(&self, mut id: NodeId) -> NodeId {
+        while matches!(self.class(id), Class::Reshape) {
+            id = self.inputs(id)[0];
+        }
+        id
+    }
+
+    fn numel(&self, id: NodeId) -> usize {
+        self.recording.nodes[id].ty.shape.numel()
+    }
+
+    fn is_leaf(&self, id: NodeId) -> bool {
+        !matches!(self.recording.nodes[id].source, Source::Op(..))
+    }
+
+    /// A constant, or a view of one: costs nothing wherever it is used.
+    pub fn constant(&self, id: NodeId) -> Option<f32> {
+        match self.class(id) {
+            Class::Constant(c) => Some(c),
+            Class::Reshape | Class::Strided(_) => self.constant(self.inputs(id)[0]),
+            _ => None,
+        }
+    }
+
+    fn decide(&mut self) {
+        let recording = self.recording;
+        let roots = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
+        for id in roots {
+            let storage = self.storage(id);
+            self.stored[storage] = true;
+        }
+        let mut pending: BTreeMap<NodeId, (BTreeSet<NodeId>, usize)> = BTreeMap::new();
+        for id in (0..recording.nodes.len()).rev() {
+            match self.class(id) {
+                Class::Reshape => self.inlined[id] = self.common_root(id),
+                Class::Elementwise(_) => self.decide_elementwise(id, &mut pending),
+                // Views are free inside clusters; whoever else reads one needs it in memory.
+                Class::Strided(_) | Class::Constant(_) => {
+                    let read_in_memory = self.users[id].iter().any(|&u| !matches!(self.class(u), Class::Elementwise(_)));
+                    self.stored[id] |= read_in_memory && self.reader_needs_memory(id);
+                    if self.constant(id).is_none() {
+                        let source = self.storage(self.inputs(id)[0]);
+                        self.stored[source] = true;
+                    }
+                }
+                Class::Opaque | Class::Pack(_) => {
+                    self.stored[id] = true;
+                    for &input in self.inputs(id) {
+                        let source = self.storage(input);
+                        self.stored[source] = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a view is read, through reshapes, by anything but clusters.
+    fn reader_needs_memory(&self, id: NodeId) -> bool {
+        self.users[id].iter().any(|&u| match self.class(u) {
+            Class::Elementwise(_) => false,
+            Class::Reshape => self.inlined[u].is_none() && (self.reader_needs_memory(u) || self.stored[self.storage(u)]),
+            Class::Strided(_) => self.constant(u).is_none(),
+            _ => true,
+        })
+    }
+
+    /// The one cluster that reads a node, if there is only one and nothing else reads it.
+    fn common_root(&self, id: NodeId) -> Option<NodeId> {
+        if self.stored[self.storage(id)] {
+            return None;
+        }
+        let root = |u: NodeId| match self.class(u) {
+            Class::Elementwise(_) if self.numel(u) == self.numel(id) => Some(self.inlined[u].unwrap_or(u)),
+            Class::Reshape => self.inlined[u],
+            _ => None,
+        };
+        let (&first, rest) = self.users[id].split_first()?;
+        let common = root(first)?;
+        rest.iter().all(|&u| root(u) == Some(common)).then_some(common)
+    }
+
+    fn decide_elementwise(&mut self, id: NodeId, pending: &mut BTreeMap<NodeId, (BTreeSet<NodeId>, usize)>) {
+        let sources: Vec<NodeId> = self.inputs(id).iter().map(|&i| self.source(i)).filter(|&i| self.constant(i).is_none()).collect();
+        if let Some(root) = self.common_root(id) {
+            let (loads, calls) = &pending[&root];
+            let mut grown = loads.clone();
+            grown.remove(&id);
+            grown.extend(&sources);
+            if grown.len() <= MAX_LOADS && *calls < MAX_CALLS {
+                self.inlined[id] = Some(root);
+                pending.insert(root, (grown, calls + 1));
+                return;
+            }
+        }
+        self.stored[id] = true;
+        pending.insert(id, (sources.into_iter().collect(), 1));
+    }
+
+    /// What a cluster loads when it reads a node: through reshapes and one view.
+    fn source(&self, id: NodeId) -> NodeId {
+        let id = self.storage(id);
+        if matches!(self.class(id), Class::Strided(_)) && !self.stored[id] { self.storage(self.inputs(id)[0]) } else { id }
+    }
+
+    /// The steps in order of their roots.
+    pub fn steps(&self) -> Vec<Step> {
+        let stored = |id: &NodeId| self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Reshape);
+        let mut steps: Vec<Step> = (0..self.recording.nodes.len())
+            .filter(stored)
+            .map(|id| match self.class(id) {
+                Class::Opaque | Class::Pack(_) => Step { root: id, host: Some(id), expr: None },
+                Class::Strided(_) if self.constant(id).is_none() && !self.fits_access(id) => Step { root: id, host: Some(id), expr: None },
+                _ => Step { root: id, host: None, expr: Some(self.expression(id)) },
+            })
+            .collect();
+        for i in 0..steps.len() {
+            if let Some(host) = self.epilogue_host(&steps[i]) {
+                let expr = steps[i].expr.take().map(|e| e.with_value(host));
+                steps[i] = Step { root: steps[i].root, host: Some(host), expr };
+            }
+        }
+        let hosted: BTreeSet<NodeId> = steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();
+        steps.retain(|s| s.expr.is_some() || !hosted.contains(&s.root));
+        steps
+    }
+
+    /// Whether a strided view's address fits the cluster kernel (four dimensions after merging, f32).
+    fn fits_access(&self, id: NodeId) -> bool {
+        self.recording.nodes[id].ty.dtype == crate::shape::DType::F32 && self.view_access(id).is_some()
+    }
+
+    fn view_access(&self, id: NodeId) -> Option<Access> {
+        match self.class(id) {
+            Class::Strided(view) => Access::view(&self.recording.nodes[id].ty.shape, &view),
+            _ => None,
+        }
+    }
+
+    /// The cluster's last opaque input that can take the cluster as its epilogue.
+    fn epilogue_host(&self, step: &Step) -> Option<NodeId> {
+        let expr = step.expr.as_ref().filter(|_| step.host.is_none())?;
+        let fits = |&node: &NodeId| {
+            let Source::Op(op, inputs) = &self.recording.nodes[node].source else { return false };
+            let types: Vec<_> = inputs.iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
+            let alone = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same);
+            let others = expr.loads.iter().filter(|l| l.node != node).count();
+            let read_elsewhere = self.readers(node).iter().any(|&u| self.inlined[u].unwrap_or(u) != step.root);
+            let kept = self.kept(node);
+            alone && others <= MAX_EXTRA && !read_elsewhere && !kept && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
+        };
+        expr.loads.iter().map(|l| l.node).filter(fits).max()
+    }
+
+    /// Nodes that read a node, through reshapes.
+    fn readers(&self, id: NodeId) -> Vec<NodeId> {
+        let through = |&u: &NodeId| if matches!(self.class(u), Class::Reshape) { self.readers(u) } else { vec![u] };
+        self.users[id].iter().flat_map(through).collect()
+    }
+
+    fn kept(&self, id: NodeId) -> bool {
+        let recording = self.recording;
+        let mut kept = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
+        kept.any(|k| self.storage(k) == id)
+    }
+
+    /// The expression of a cluster.
+    fn expression(&self, root: NodeId) -> Expr {
+        let mut expr = Expr::default();
+        let mut done = BTreeMap::new();
+        self.emit(root, root, &mut expr, &mut done);
+        expr
+    }
+
+    fn emit(&self, id: NodeId, root: NodeId, expr: &mut Expr, done: &mut BTreeMap<NodeId, usize>) -> usize {
+        if let Some(&value) = done.get(&id) {
+            return value;
+        }
+        let inside = id == root || self.inlined[id].is_some();
+        let value = match self.class(id) {
+            _ if self.constant(id).is_some() => expr.constant(self.constant(id).unwrap_or_default()),
+            Class::Elementwise(row) if inside => {
+                let args = self.inputs(id).iter().map(|&i| self.emit(i, root, expr, done)).collect();
+                expr.call(row, args)
+            }
+            Class::Reshape => self.emit(self.inputs(id)[0], root, expr, done),
+            Class::Strided(_) if id == root || !self.stored[id] => match self.view_access(id) {
+                Some(access) => expr.load(self.storage(self.inputs(id)[0]), access),
+                None => expr.load(id, Access::Same),
+            },
+            _ => expr.load(id, Access::Same),
+        };
+        done.insert(id, value);
+        value
+    }
+}

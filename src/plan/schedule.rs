@@ -1,0 +1,103 @@
+//! Third pass: the order of steps, and which of them may write straight into a variable.
+//! Reads see the value before the step, so an in-place update waits for every reader of the old value;
+//! where a reader needs the new value first, the update goes to a slot and is copied at the end.
+
+use super::{
+    expr::Access,
+    fuse::{Fused, Step},
+};
+use crate::graph::{NodeId, Source};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The steps in execution order, and what happens to variables.
+pub(crate) struct Schedule {
+    /// Steps in order.
+    pub(crate) steps: Vec<Step>,
+    /// Root of a step that writes straight into the memory of this leaf.
+    pub(crate) in_place: BTreeMap<NodeId, NodeId>,
+    /// (leaf, stored value): copied after all steps.
+    pub(crate) copies: Vec<(NodeId, NodeId)>,
+}
+
+/// Orders the steps.
+pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
+    let mut steps = graph.steps();
+    let producer: BTreeMap<NodeId, usize> = steps.iter().enumerate().map(|(i, s)| (s.root, i)).collect();
+    let reads: Vec<Vec<NodeId>> = steps.iter().map(|s| s.reads(graph)).collect();
+    let mut after: Vec<BTreeSet<usize>> = reads.iter().map(|r| r.iter().filter_map(|n| producer.get(n).copied()).collect()).collect();
+    let mut in_place = BTreeMap::new();
+    let mut copies = vec![];
+    for &(leaf, value) in &graph.recording.assigns {
+        let value = graph.storage(value);
+        let readers: Vec<usize> = (0..steps.len()).filter(|&s| reads[s].iter().any(|&n| overlaps(graph, n, leaf))).collect();
+        let writer = producer.get(&value).copied().filter(|w| {
+            let others_first = readers.iter().all(|&r| r == *w || !depends(&after, r, *w));
+            let kept = graph.recording.outputs.iter().any(|&(_, o)| overlaps(graph, graph.storage(o), leaf));
+            let written_already = in_place.contains_key(&value);
+            others_first && !kept && !written_already && updates_in_place(graph, &steps[*w], leaf, readers.contains(w))
+        });
+        let Some(writer) = writer else {
+            copies.push((leaf, value));
+            continue;
+        };
+        after[writer].extend(readers.into_iter().filter(|&r| r != writer));
+        in_place.insert(value, leaf);
+    }
+    let order = topological(&after);
+    let mut taken: Vec<Option<Step>> = steps.drain(..).map(Some).collect();
+    let steps = order.into_iter().filter_map(|i| taken[i].take()).collect();
+    Schedule { steps, in_place, copies }
+}
+
+/// Whether reading `node` reads memory of `leaf`: the same variable, or a member of the arena.
+fn overlaps(graph: &Fused<'_>, node: NodeId, leaf: NodeId) -> bool {
+    let nodes = &graph.recording.nodes;
+    let home = |v: usize| graph.recording.vars[v].home.map(|h| h.0);
+    match (&nodes[node].source, &nodes[leaf].source) {
+        (Source::Var(a), Source::Var(b)) => a == b,
+        (Source::Var(v), Source::Arena(a)) | (Source::Arena(a), Source::Var(v)) => home(*v) == Some(*a),
+        (Source::Arena(a), Source::Arena(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Whether the step may write into the leaf's memory, given whether it reads it.
+fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads_leaf: bool) -> bool {
+    match (step.host, &step.expr) {
+        (Some(host), None) => {
+            let Source::Op(op, inputs) = &graph.recording.nodes[host].source else { return false };
+            match op.in_place() {
+                Some(i) => graph.storage(inputs[i]) == leaf,
+                None => !reads_leaf && !matches!(op.class(), crate::op::Class::Pack(_)),
+            }
+        }
+        (None, Some(expr)) => expr.loads.iter().all(|l| !overlaps(graph, l.node, leaf) || (l.node == leaf && l.access == Access::Same)),
+        _ => false,
+    }
+}
+
+/// Whether step `a` runs after step `b` in any order that respects the dependencies.
+fn depends(after: &[BTreeSet<usize>], a: usize, b: usize) -> bool {
+    let mut seen = BTreeSet::from([a]);
+    let mut stack = vec![a];
+    while let Some(step) = stack.pop() {
+        if step == b {
+            return true;
+        }
+        stack.extend(after[step].iter().copied().filter(|&s| seen.insert(s)));
+    }
+    false
+}
+
+/// The order nearest to the recording's that respects the dependencies.
+fn topological(after: &[BTreeSet<usize>]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(after.len());
+    let mut done = vec![false; after.len()];
+    while order.len() < after.len() {
+        let ready = |&s: &usize| !done[s] && after[s].iter().all(|&d| done[d]);
+        let next = (0..after.len()).find(ready).expect("dependencies form no cycle: each was checked when added");
+        done[next] = true;
+        order.push(next);
+    }
+    order
+}

@@ -1,0 +1,50 @@
+//! First pass: keep what outputs and assigns need, merge equal nodes, see through no-op views.
+
+use crate::{
+    graph::{Node, NodeId, Recording, Source},
+    op::Class,
+    reference::needed,
+};
+use std::collections::HashMap;
+
+/// The recording without dead nodes and repeated subexpressions. Ops that print alike and have the same
+/// inputs are one value; random draws print their stream's name, which is unique.
+pub(crate) fn simplify(recording: &Recording) -> Recording {
+    let mut out = Recording { nodes: vec![], ..recording.clone() };
+    let mut new_id: HashMap<NodeId, NodeId> = HashMap::new();
+    let mut seen: HashMap<(String, Vec<NodeId>), NodeId> = HashMap::new();
+    for id in needed_with_leaves(recording) {
+        let node = &recording.nodes[id];
+        let target = match &node.source {
+            Source::Op(op, inputs) => {
+                let inputs: Vec<NodeId> = inputs.iter().map(|i| new_id[i]).collect();
+                let same_shape = inputs.first().is_some_and(|&i| out.nodes[i].ty == node.ty);
+                if matches!(op.class(), Class::Reshape) && same_shape {
+                    inputs[0]
+                } else {
+                    *seen.entry((format!("{op:?}"), inputs.clone())).or_insert_with(|| {
+                        out.nodes.push(Node { source: Source::Op(op.clone(), inputs), ty: node.ty.clone(), at: node.at });
+                        out.nodes.len() - 1
+                    })
+                }
+            }
+            leaf => {
+                out.nodes.push(Node { source: leaf.clone(), ty: node.ty.clone(), at: node.at });
+                out.nodes.len() - 1
+            }
+        };
+        new_id.insert(id, target);
+    }
+    out.outputs.iter_mut().for_each(|(_, id)| *id = new_id[id]);
+    out.assigns.iter_mut().for_each(|(leaf, value)| (*leaf, *value) = (new_id[leaf], new_id[value]));
+    out
+}
+
+/// Needed nodes and the targets of assigns, in order.
+fn needed_with_leaves(recording: &Recording) -> Vec<NodeId> {
+    let mut ids = needed(recording);
+    ids.extend(recording.assigns.iter().map(|&(leaf, _)| leaf));
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

@@ -1,0 +1,102 @@
+//! What a graph means: evaluation by the ops' f64 references on the CPU. Slow, simple, and the judge of
+//! every kernel, plan and derivative.
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, Recording, Source},
+    shape::Array,
+};
+use std::collections::BTreeMap;
+
+/// Named arrays: inputs, variables, outputs.
+pub type Values = BTreeMap<String, Array>;
+
+/// Runs one step: outputs by name, and the variables' values after the step written back into `state`.
+pub fn eval(graph: &Graph, inputs: &Values, state: &mut Values) -> Result<Values> {
+    graph.check()?;
+    let recording = graph.recording();
+    let mut values: Vec<Option<Array>> = vec![None; recording.nodes.len()];
+    for id in needed(&recording) {
+        let node = &recording.nodes[id];
+        let value = match &node.source {
+            Source::Op(op, ids) => {
+                let args: Vec<&Array> = ids.iter().filter_map(|&i| values[i].as_ref()).collect();
+                op.reference(&args)
+            }
+            Source::Input(name) => inputs.get(name).cloned().ok_or_else(|| missing("input", name))?,
+            Source::Var(v) => {
+                let name = &recording.vars[*v].name;
+                state.get(name).cloned().ok_or_else(|| missing("variable", name))?
+            }
+            Source::Arena(a) => gather_arena(&recording, *a, state)?,
+            Source::Poison => unreachable!("a checked graph has no poisoned node"),
+        };
+        assert_eq!(value.shape, node.ty.shape, "shape of node {id} ({:?})", node.source);
+        values[id] = Some(value);
+    }
+    let value = |id: usize| values[id].clone().expect("needed nodes are evaluated");
+    let outputs = recording.outputs.iter().map(|(name, id)| (name.clone(), value(*id))).collect();
+    for &(leaf, new) in &recording.assigns {
+        match recording.nodes[leaf].source {
+            Source::Var(v) => drop(state.insert(recording.vars[v].name.clone(), value(new))),
+            Source::Arena(a) => scatter_arena(&recording, a, &value(new), state),
+            _ => unreachable!("assign checks its target"),
+        }
+    }
+    Ok(outputs)
+}
+
+fn missing(what: &str, name: &str) -> Error {
+    Error::State(format!("{what} `{name}` has no value"))
+}
+
+/// Nodes that outputs and assigns depend on, in order.
+pub fn needed(recording: &Recording) -> Vec<usize> {
+    let mut need = vec![false; recording.nodes.len()];
+    let roots = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, id)| id));
+    roots.for_each(|id| need[id] = true);
+    for id in (0..need.len()).rev() {
+        if let (true, Source::Op(_, inputs)) = (need[id], &recording.nodes[id].source) {
+            inputs.iter().for_each(|&i| need[i] = true);
+        }
+    }
+    (0..need.len()).filter(|&id| need[id]).collect()
+}
+
+fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<Array> {
+    let spec = &recording.arenas[arena];
+    let mut out = Array::from_fn([spec.rows, spec.row_len], |_| 0.0);
+    for var in recording.vars.iter() {
+        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let value = state.get(&var.name).ok_or_else(|| missing("variable", &var.name))?;
+        let at = row * spec.row_len + offset;
+        out.data[at..at + value.data.len()].copy_from_slice(&value.data);
+    }
+    Ok(out)
+}
+
+fn scatter_arena(recording: &Recording, arena: usize, value: &Array, state: &mut Values) {
+    let row_len = recording.arenas[arena].row_len;
+    for var in recording.vars.iter() {
+        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let at = row * row_len + offset;
+        let data = value.data[at..at + var.ty.shape.numel()].to_vec();
+        state.insert(var.name.clone(), Array::new(var.ty.shape.clone(), data));
+    }
+}
+
+/// The variables' first values, as `gpu::State` makes them.
+pub fn initial(graph: &Graph, seed: u64) -> Values {
+    let word = |ty: crate::shape::DType, w: u32| match ty {
+        crate::shape::DType::F32 => f64::from(f32::from_bits(w)),
+        _ => f64::from(w),
+    };
+    let vars = graph.recording().vars.clone();
+    vars.into_iter()
+        .map(|v| {
+            let words = v.init.words(seed, &v.name, v.ty.shape.numel());
+            let data = words.into_iter().map(|w| word(v.ty.dtype, w)).collect();
+            (v.name, Array::new(v.ty.shape, data))
+        })
+        .collect()
+}

@@ -1,0 +1,231 @@
+//! How far training is: a bar in a terminal, now and then a plain line elsewhere.
+//!
+//! Training ends after so many images or after so many seconds, whichever comes first;
+//! the bar and the time left follow the nearer end.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A log file gets one line in this time.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// The speed is that of the last few seconds: compiling shaders at the start must not count.
+const SPEED_OVER: f64 = 6.0;
+/// The bar moves in these steps.
+const STEPS: u64 = 1000;
+
+/// Shows epoch, loss, speed and the time left on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last_line: Option<Instant>,
+    pace: Pace,
+    text: String,
+}
+
+impl Progress {
+    /// A bar that is full after so many images.
+    pub fn new(total_images: u64) -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {msg}");
+            let style = style
+                .expect("the template is a constant")
+                .progress_chars("━━╌");
+            ProgressBar::new(STEPS).with_style(style)
+        });
+        let pace = Pace {
+            total: total_images,
+            seconds: None,
+            recent: VecDeque::new(),
+        };
+        Self {
+            bar,
+            started: Instant::now(),
+            last_line: None,
+            pace,
+            text: String::new(),
+        }
+    }
+
+    /// The same, but full after `seconds` where this comes first.
+    pub fn with_seconds(mut self, seconds: f64) -> Self {
+        self.pace.seconds = Some(seconds);
+        self
+    }
+
+    /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`.
+    pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, loss: f64) {
+        self.pace
+            .push(self.started.elapsed().as_secs_f64(), images_done);
+        self.text = self.pace.text(epoch, epochs, loss);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((self.pace.share() * STEPS as f64) as u64);
+                bar.set_message(self.text.clone());
+            }
+            None if self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) => self.line(),
+            None => {}
+        }
+    }
+
+    /// Prints a line of its own, above the bar where there is one.
+    pub fn println(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Ends the bar and leaves its last state to be read.
+    pub fn finish(&mut self) {
+        match &self.bar {
+            Some(bar) => bar.abandon(),
+            None if !self.text.is_empty() => self.line(),
+            None => {}
+        }
+    }
+
+    fn line(&mut self) {
+        eprintln!("{:3.0}%  {}", self.pace.share() * 100.0, self.text);
+        self.last_line = Some(Instant::now());
+    }
+}
+
+/// What is done and how fast, from (seconds, images) pairs.
+#[derive(Debug)]
+struct Pace {
+    total: u64,
+    seconds: Option<f64>,
+    recent: VecDeque<(f64, u64)>,
+}
+
+impl Pace {
+    fn push(&mut self, now: f64, images: u64) {
+        self.recent.push_back((now, images));
+        while self.recent.len() > 2 && self.recent[1].0 < now - SPEED_OVER {
+            self.recent.pop_front();
+        }
+    }
+
+    fn now(&self) -> (f64, u64) {
+        self.recent.back().copied().unwrap_or_default()
+    }
+
+    fn images_per_second(&self) -> Option<f64> {
+        let (first, last) = (self.recent.front()?, self.recent.back()?);
+        let images = last.1.saturating_sub(first.1) as f64;
+        (last.0 > first.0 && images > 0.0).then(|| images / (last.0 - first.0))
+    }
+
+    /// How much is done, from 0 to 1.
+    fn share(&self) -> f64 {
+        let (now, images) = self.now();
+        let by_images = images as f64 / self.total.max(1) as f64;
+        let by_time = self.seconds.map_or(0.0, |seconds| now / seconds.max(1e-9));
+        by_images.max(by_time).clamp(0.0, 1.0)
+    }
+
+    fn seconds_left(&self) -> Option<f64> {
+        let (now, images) = self.now();
+        let missing = self.total.saturating_sub(images) as f64;
+        let by_images = self.images_per_second().map(|speed| missing / speed);
+        let by_time = self.seconds.map(|seconds| (seconds - now).max(0.0));
+        [by_images, by_time].into_iter().flatten().reduce(f64::min)
+    }
+
+    fn text(&self, epoch: u64, epochs: u64, loss: f64) -> String {
+        let mut text = format!("epoch {epoch}/{epochs}  loss {}", short(loss));
+        if let Some(speed) = self.images_per_second() {
+            text.push_str(&format!("  {} images/s", short(speed)));
+        }
+        if let Some(left) = self.seconds_left() {
+            text.push_str(&format!("  {} left", clock(left)));
+        }
+        text
+    }
+}
+
+/// About four digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+fn clock(seconds: f64) -> String {
+    let s = seconds.ceil() as u64;
+    match s / 3600 {
+        0 => format!("{}:{:02}", s / 60, s % 60),
+        hours => format!("{hours}:{:02}:{:02}", s / 60 % 60, s % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(total: u64, seconds: Option<f64>) -> Pace {
+        Pace {
+            total,
+            seconds,
+            recent: VecDeque::new(),
+        }
+    }
+
+    #[test]
+    fn speed_and_time_left_follow_the_images() {
+        let mut p = pace(10_000, None);
+        p.push(0.0, 0);
+        assert_eq!(p.text(1, 5, 500.0), "epoch 1/5  loss 500.0");
+        p.push(2.0, 2_500);
+        assert_eq!(p.share(), 0.25);
+        assert_eq!(
+            p.text(1, 5, 0.25),
+            "epoch 1/5  loss 0.2500  1250 images/s  0:06 left"
+        );
+    }
+
+    #[test]
+    fn a_slow_start_is_forgotten() {
+        let mut p = pace(1_000_000, None);
+        p.push(0.0, 0);
+        p.push(30.0, 64);
+        for i in 1..=100 {
+            p.push(30.0 + i as f64 / 10.0, 64 + i * 100);
+        }
+        let speed = p.images_per_second().unwrap();
+        assert!((speed - 1000.0).abs() < 1.0, "{speed}");
+        assert!(p.recent.len() < 70);
+    }
+
+    #[test]
+    fn the_nearer_end_counts() {
+        let mut p = pace(1_000_000, Some(60.0));
+        p.push(0.0, 0);
+        p.push(45.0, 1_000);
+        assert_eq!(p.share(), 0.75);
+        assert_eq!(p.seconds_left(), Some(15.0));
+        p.push(50.0, 999_999);
+        assert!(p.share() > 0.99 && p.seconds_left().unwrap() < 1.0);
+    }
+
+    #[test]
+    fn resuming_in_the_middle_does_not_count_as_speed() {
+        let mut p = pace(1_000, None);
+        p.push(0.0, 500);
+        assert_eq!(p.images_per_second(), None);
+        p.push(1.0, 600);
+        assert_eq!(p.seconds_left(), Some(4.0));
+    }
+
+    #[test]
+    fn clocks_are_read_at_a_glance() {
+        let times = [clock(0.0), clock(59.2), clock(3599.0), clock(3725.0)];
+        assert_eq!(times, ["0:00", "1:00", "59:59", "1:02:05"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! Persistent values: their names, types and first values. A model declares them one by one; where
+//! they live (an arena of an optimizer group, or a buffer of their own) is the State's business.
+
+use crate::{rng, shape::Type};
+
+/// A persistent value's first contents.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// All zero.
+    Zeros,
+    /// All the same.
+    Constant(f32),
+    /// Uniform in [-bound, bound), drawn by the stream of the variable's name.
+    Uniform(f32),
+    /// Normal with mean 0 and this standard deviation, drawn by the stream of the variable's name.
+    Normal(f32),
+    /// The run's seed as two u32 words.
+    Seed,
+}
+
+impl Init {
+    /// PyTorch's default for linear and convolution layers: uniform within 1/√fan_in.
+    pub fn fan_in(fan_in: usize) -> Self {
+        Init::Uniform(1.0 / (fan_in as f32).sqrt())
+    }
+
+    /// The first `n` values as 32-bit words, a function of (seed, name) alone.
+    pub fn words(&self, seed: u64, name: &str, n: usize) -> Vec<u32> {
+        let draw = |f: &dyn Fn(u32) -> f32| (0..n as u32).map(|i| f(i).to_bits()).collect();
+        let stream = rng::Stream::new(&format!("init/{name}"));
+        let key = stream.key([seed as u32, (seed >> 32) as u32]);
+        match *self {
+            Init::Zeros => vec![0; n],
+            Init::Constant(c) => vec![c.to_bits(); n],
+            Init::Uniform(bound) => draw(&|i| (rng::uniform(key, 0, i) * 2.0 - 1.0) * bound),
+            Init::Normal(std) => draw(&|i| rng::normal(key, 0, i) as f32 * std),
+            Init::Seed => vec![seed as u32, (seed >> 32) as u32],
+        }
+    }
+}
+
+/// Declaration of a persistent value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VarSpec {
+    /// Name, as in the weights file.
+    pub name: String,
+    /// Shape and element type.
+    pub ty: Type,
+    /// First contents.
+    pub init: Init,
+    /// (arena, row, offset in the row in elements), when an optimizer group owns it.
+    pub home: Option<(usize, usize, usize)>,
+}
+
+/// An optimizer group: parameters and their moments in one buffer of `rows` x `row_len` f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arena {
+    /// Name of the group.
+    pub name: String,
+    /// Parameters, then one row per moment.
+    pub rows: usize,
+    /// Elements per row: the members at 256-byte-aligned offsets.
+    pub row_len: usize,
+    /// Indices of the member variables, in order.
+    pub members: Vec<usize>,
+}

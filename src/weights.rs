@@ -1,0 +1,62 @@
+//! Weights as safetensors files: names and layouts are those of the State, hence PyTorch's.
+
+use crate::{
+    error::{Error, Result},
+    gpu::{Gpu, State},
+    shape::DType,
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::{collections::HashMap, path::Path};
+
+/// Named f32 tensors of a file.
+pub type Weights = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn bad(path: &Path, what: impl Into<String>) -> Error {
+    Error::File { path: path.display().to_string(), what: what.into() }
+}
+
+/// Reads every tensor of a safetensors file; only f32 is accepted.
+pub fn load(path: &Path) -> Result<Weights> {
+    let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
+    let mut out = HashMap::new();
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(bad(path, format!("`{name}` is {:?}, expected F32; convert it with `.float()`", view.dtype())));
+        }
+        out.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
+    }
+    Ok(out)
+}
+
+/// The State's variables with these names as the bytes of a safetensors file.
+pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+    let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
+    for (name, ty) in state.names().filter(|(n, ty)| ty.dtype == DType::F32 && names.iter().any(|m| m == n)) {
+        data.push((name, ty.shape.to_vec(), state.read(gpu, name)?));
+    }
+    let views = data.iter().map(|(name, shape, values)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
+        Ok((*name, view.map_err(|e| Error::State(e.to_string()))?))
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
+}
+
+/// Writes a file's tensors into the State; every one of `names` must be there with its shape.
+pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
+    for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
+        let (shape, values) = weights.get(name).ok_or_else(|| bad(path, format!("has no tensor `{name}`; it holds {:?}", sorted(weights))))?;
+        if shape[..] != ty.shape[..] {
+            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {:?}", ty.shape)));
+        }
+        state.write(gpu, name, values)?;
+    }
+    Ok(())
+}
+
+fn sorted(weights: &Weights) -> Vec<&String> {
+    let mut names: Vec<_> = weights.keys().collect();
+    names.sort();
+    names
+}

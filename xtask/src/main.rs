@@ -1,0 +1,133 @@
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
+//!
+//! Each begins with the set-up: a machine without a Vulkan driver gets one from its own
+//! package manager, so that a fresh checkout needs one command and no reading.
+
+mod demo;
+mod plan;
+mod probe;
+mod setup;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+The project's own commands. Each does the set-up first.
+
+    cargo xtask demo [TRAIN OPTIONS]        train a small model for a minute, draw from it
+    cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization
+    cargo xtask setup                       only the set-up
+
+The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
+loader and Mesa's software driver with apt, dnf or pacman, through sudo where needed.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("--help", [].as_slice()),
+    };
+    // Behind a `--` the word is meant for the test binaries.
+    let asked = rest
+        .iter()
+        .take_while(|a| *a != "--")
+        .any(|a| a == "--help" || a == "-h");
+    let result = match command {
+        _ if asked => help(),
+        "help" | "--help" | "-h" => help(),
+        "demo" => setup::run().and_then(|()| demo::run(rest)),
+        "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
+        "setup" if rest.is_empty() => setup::run(),
+        "setup" => Err(Failure::new(
+            "`cargo xtask setup` takes no options; leave them out",
+        )),
+        _ => Err(Failure::new(format!(
+            "no command `{command}`; see `cargo xtask --help`"
+        ))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(text) = failure.text {
+                eprintln!("xtask: {text}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn help() -> Result<(), Failure> {
+    print!("{HELP}");
+    Ok(())
+}
+
+fn test_args(rest: &[String]) -> Vec<String> {
+    let fixed = ["test", "--release", "--workspace"].map(String::from);
+    fixed.into_iter().chain(rest.iter().cloned()).collect()
+}
+
+/// Why a command ended early, and the exit code that says so.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Nothing where the program that failed has said it already.
+    text: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: Some(text.into()),
+            code: 1,
+        }
+    }
+}
+
+/// The root of the workspace, wherever the command was typed.
+pub(crate) fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package
+        .and_then(|p| p.parent().map(PathBuf::from))
+        .unwrap_or_default()
+}
+
+/// Runs cargo in the root; its exit code becomes that of this program.
+pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
+    println!("> cargo {}", args.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(args);
+    if root().is_dir() {
+        command.current_dir(root());
+    }
+    let status = command
+        .status()
+        .map_err(|e| Failure::new(format!("cannot run cargo: {e}")))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => {
+            let code = code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1);
+            Err(Failure { text: None, code })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_test_is_passed_on_as_it_is() {
+        let rest = ["vae", "--", "--nocapture"].map(String::from);
+        let expected = [
+            "test",
+            "--release",
+            "--workspace",
+            "vae",
+            "--",
+            "--nocapture",
+        ];
+        assert_eq!(test_args(&rest), expected);
+    }
+}
