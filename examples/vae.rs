@@ -10,7 +10,10 @@ use oneiro::{
     nn::Activation,
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{AdapterOption, Curve, Error, Feed, MetricsLog, Report, Result, RunDir, TrainOptions, Trainer, batch, grid, load, plot, remember, save, write_atomic},
+    run::{
+        AdapterOption, Curve, Error, Feed, MetricsLog, Report, Result, RunDir, TrainOptions, Trainer, batch, grid, load, plot, remember,
+        save, write_atomic,
+    },
     shape::Type,
     var::Init,
     weights,
@@ -125,7 +128,13 @@ fn train(options: &Train) -> Result<()> {
     if options.hidden.is_empty() || options.hidden.contains(&0) {
         return Err(Error::new("--hidden wants positive widths, such as 400 or 200,200"));
     }
-    let config = Config { pixels: size[0] * size[1] * set.train.channels, hidden: options.hidden.clone(), latent: options.latent.into(), beta: options.beta, activation };
+    let config = Config {
+        pixels: size[0] * size[1] * set.train.channels,
+        hidden: options.hidden.clone(),
+        latent: options.latent.into(),
+        beta: options.beta,
+        activation,
+    };
     let saved = Saved { config, data: common.data.clone(), seed: common.seed, binarise: options.binarise, size };
     let gpu = options.adapter.open()?;
 
@@ -162,7 +171,10 @@ fn train(options: &Train) -> Result<()> {
         log.write(report.step, &[("test_loss", loss), ("test_reconstruction", reconstruction), ("test_kl", kl)])?;
         curve[0].push((report.epoch as f64, report.means[0]));
         curve[1].push((report.epoch as f64, loss));
-        progress.println(&format!("epoch {:>3}: train {:.2}, test {loss:.2} nats (reconstruction {reconstruction:.2} + KL {kl:.2})", report.epoch, report.means[0]));
+        progress.println(&format!(
+            "epoch {:>3}: train {:.2}, test {loss:.2} nats (reconstruction {reconstruction:.2} + KL {kl:.2})",
+            report.epoch, report.means[0]
+        ));
         let pictures = decode(&gpu, &draw, &z)?;
         save(&run.samples(report.step), &grid(&pictures, 100, size[0], size[1], 1, 10))?;
         write_atomic(&run.weights(), &weights::to_bytes(&gpu, &state, &names)?)?;
@@ -332,7 +344,10 @@ impl<'a> Drawing<'a> {
         let set = load(&self.saved.data, self.saved.seed)?;
         let pixels = self.saved.config.pixels;
         if set.test.count < count || set.test.pixels.len() != set.test.count * pixels {
-            return Err(Error::new(format!("{} has no {count} test images of {pixels} pixels, as the model was trained on", self.saved.data)));
+            return Err(Error::new(format!(
+                "{} has no {count} test images of {pixels} pixels, as the model was trained on",
+                self.saved.data
+            )));
         }
         let x: Vec<f32> = set.test.pixels[..count * pixels].iter().map(|&b| f32::from(b) / 255.0).collect();
         let g = Graph::new();
@@ -370,9 +385,14 @@ impl<'a> Drawing<'a> {
     /// Quantiles of the prior along two axes, the other coordinates 0.
     fn manifold(&self) -> Result<()> {
         let latent = self.saved.config.latent;
-        let (&[a, b], side) = (self.options.axes.as_slice(), self.count(20)) else { return Err(Error::new("--axes wants two numbers, such as 0,1")) };
+        let (&[a, b], side) = (self.options.axes.as_slice(), self.count(20)) else {
+            return Err(Error::new("--axes wants two numbers, such as 0,1"));
+        };
         if a == b || a >= latent || b >= latent {
-            return Err(Error::new(format!("--axes {a},{b}: the model's latent axes are 0 to {}, and two different ones are needed", latent - 1)));
+            return Err(Error::new(format!(
+                "--axes {a},{b}: the model's latent axes are 0 to {}, and two different ones are needed",
+                latent - 1
+            )));
         }
         let mut z = vec![0.0; side * side * latent];
         for i in 0..side * side {

@@ -1,1 +1,1 @@
-fn main() {}
+//! Kernels and derivatives against the ops' f64 references.

@@ -1,8 +1,9 @@
-// C[M,N] = fused(A·B), f32 row-major, batched, for CPU drivers whose subgroups are 8 vector lanes (compute bound).
-// Entry points by layout: nn A[M,K] B[K,N], nt A[M,K] B[N,K], tn A[K,M] B[K,N].
-// One subgroup makes 16 rows x 64 columns (32 without WIDE). A lane holds two vec4s of columns; each load of A is spread to
-// all lanes by subgroupShuffle with an index that unrolling makes constant. The row loops have 8 trips and one
-// 8-element array each: the driver unrolls those and keeps the arrays in registers; anything bigger falls off a cliff.
+// C[M,N] = fused(A·B), f32 row-major, batched, for CPU drivers whose subgroups are 8 vector lanes (compute bound, limited by loads).
+// A[M,K], with B[K,N] or (TB) B[N,K]. matmul_tn.subgroup.wgsl is its twin for A[K,M].
+// One subgroup makes 64 rows x 64 columns (32 without WIDE). A lane holds one or two vec4s of columns; each load of A is spread
+// to all lanes by subgroupShuffle with an index that unrolling makes constant. Loads cost far more than arithmetic here (the driver
+// loops over lanes), so the tile is as large as the first-level cache holds. The row loops have 8 trips and one 8-element array
+// a side: the driver unrolls those; bigger arrays or nested loops fall off a cliff of 20x.
 // Rows and columns past the end load the last valid ones and are not stored.
 
 struct Access {
@@ -15,7 +16,7 @@ struct Dims {
   m: u32,
   n4: u32, // N / 4
   k: u32,
-  k_start: u32, // this launch sums k_start..k_end (a multiple of 4 but for the last in tn)
+  k_start: u32, // this launch sums k_start..k_end
   k_end: u32,
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
@@ -33,6 +34,7 @@ struct Dims {
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
 
 override WIDE: bool = true;
+override TB: bool = false;
 
 // <access>
 // vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
@@ -65,160 +67,128 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 }
 // </fused>
 
-struct Tile {
-  top_left: array<vec4<f32>, 8>,
-  top_right: array<vec4<f32>, 8>,
-  bottom_left: array<vec4<f32>, 8>,
-  bottom_right: array<vec4<f32>, 8>,
-}
-
-fn put(i: u32, row: u32, col: u32, v: vec4<f32>) {
+fn put(batch: u32, row: u32, col: u32, v: vec4<f32>) {
   if (row < dims.m && col < dims.n4) {
+    let i = (batch * dims.m + row) * dims.n4 + col;
     if (dims.k_start > 0u) { c[i] += v; } else { c[i] = v; }
   }
 }
 
-// Stores the tile, then ends it with the epilogue in a plain loop, so that the row loops stay small enough to unroll.
-fn store(tile: ptr<function, Tile>, batch: u32, row: u32, col: u32) {
-  let base = batch * dims.m * dims.n4;
-  for (var i = 0u; i < 8u; i++) {
-    let top = base + (row + i) * dims.n4 + col;
-    put(top, row + i, col, (*tile).top_left[i]);
-    if (WIDE) { put(top + 8u, row + i, col + 8u, (*tile).top_right[i]); }
-  }
-  for (var i = 0u; i < 8u; i++) {
-    let bottom = base + (row + 8u + i) * dims.n4 + col;
-    put(bottom, row + 8u + i, col, (*tile).bottom_left[i]);
-    if (WIDE) { put(bottom + 8u, row + 8u + i, col + 8u, (*tile).bottom_right[i]); }
-  }
-  if (dims.k_end == dims.k) {
-    let rows = min(16u, dims.m - row);
-    for (var i = 0u; i < rows; i++) {
-      let at = base + (row + i) * dims.n4 + col;
-      if (col < dims.n4) { c[at] = fused(at, c[at]); }
-      if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, c[at + 8u]); }
-    }
+// The epilogue runs over the stored tile in a plain loop, so that the row loops stay small enough to unroll.
+fn finish(batch: u32, row: u32, col: u32) {
+  if (dims.k_end < dims.k) { return; }
+  let rows = min(64u, dims.m - row);
+  for (var i = 0u; i < rows; i++) {
+    let at = (batch * dims.m + row + i) * dims.n4 + col;
+    if (col < dims.n4) { c[at] = fused(at, c[at]); }
+    if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, c[at + 8u]); }
   }
 }
 
 @compute @workgroup_size(8)
-fn nn(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-  let row = group.y * 16u;
+fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+  let row = group.y * 64u;
   let col = group.x * select(8u, 16u, WIDE) + lane;
   let left = min(col, dims.n4 - 1u);
   let right = min(col + 8u, dims.n4 - 1u);
-  var tile: Tile;
+  var l0: array<vec4<f32>, 8>; var r0: array<vec4<f32>, 8>;
+  var l1: array<vec4<f32>, 8>; var r1: array<vec4<f32>, 8>;
+  var l2: array<vec4<f32>, 8>; var r2: array<vec4<f32>, 8>;
+  var l3: array<vec4<f32>, 8>; var r3: array<vec4<f32>, 8>;
+  var l4: array<vec4<f32>, 8>; var r4: array<vec4<f32>, 8>;
+  var l5: array<vec4<f32>, 8>; var r5: array<vec4<f32>, 8>;
+  var l6: array<vec4<f32>, 8>; var r6: array<vec4<f32>, 8>;
+  var l7: array<vec4<f32>, 8>; var r7: array<vec4<f32>, 8>;
   let k4 = dims.k / 4u;
-  let a_top = (group.z * dims.m + min(row + lane, dims.m - 1u)) * k4;
-  let a_bottom = (group.z * dims.m + min(row + 8u + lane, dims.m - 1u)) * k4;
+  let last = dims.m - 1u;
+  let a_at = group.z * dims.m * k4;
   let b_at = group.z * dims.k * dims.n4;
+  let a0 = a_at + min(row + 0u + lane, last) * k4;
+  let a1 = a_at + min(row + 8u + lane, last) * k4;
+  let a2 = a_at + min(row + 16u + lane, last) * k4;
+  let a3 = a_at + min(row + 24u + lane, last) * k4;
+  let a4 = a_at + min(row + 32u + lane, last) * k4;
+  let a5 = a_at + min(row + 40u + lane, last) * k4;
+  let a6 = a_at + min(row + 48u + lane, last) * k4;
+  let a7 = a_at + min(row + 56u + lane, last) * k4;
   for (var k = dims.k_start / 4u; k < dims.k_end / 4u; k++) {
-    let at = b_at + 4u * k * dims.n4;
-    let l0 = b[at + left]; let l1 = b[at + dims.n4 + left]; let l2 = b[at + 2u * dims.n4 + left]; let l3 = b[at + 3u * dims.n4 + left];
-    var r0: vec4<f32>; var r1: vec4<f32>; var r2: vec4<f32>; var r3: vec4<f32>;
-    if (WIDE) { r0 = b[at + right]; r1 = b[at + dims.n4 + right]; r2 = b[at + 2u * dims.n4 + right]; r3 = b[at + 3u * dims.n4 + right]; }
-    let top = a[a_top + k];
-    let bottom = a[a_bottom + k];
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(top, i);
-      tile.top_left[i] += p.x * l0 + p.y * l1 + p.z * l2 + p.w * l3;
-      if (WIDE) { tile.top_right[i] += p.x * r0 + p.y * r1 + p.z * r2 + p.w * r3; }
+    var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
+    var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
+    if (TB) {
+      // Four columns of B are rows in memory: load k0..k3 of each and transpose by naming, which is free.
+      let at = b_at + 4u * left * k4 + k;
+      let p = b[at]; let q = b[at + k4]; let s = b[at + 2u * k4]; let t = b[at + 3u * k4];
+      b0 = vec4<f32>(p.x, q.x, s.x, t.x); b1 = vec4<f32>(p.y, q.y, s.y, t.y);
+      b2 = vec4<f32>(p.z, q.z, s.z, t.z); b3 = vec4<f32>(p.w, q.w, s.w, t.w);
+    } else {
+      let at = b_at + 4u * k * dims.n4 + left;
+      b0 = b[at]; b1 = b[at + dims.n4]; b2 = b[at + 2u * dims.n4]; b3 = b[at + 3u * dims.n4];
     }
+    if (WIDE && TB) {
+      let at = b_at + 4u * right * k4 + k;
+      let p = b[at]; let q = b[at + k4]; let s = b[at + 2u * k4]; let t = b[at + 3u * k4];
+      d0 = vec4<f32>(p.x, q.x, s.x, t.x); d1 = vec4<f32>(p.y, q.y, s.y, t.y);
+      d2 = vec4<f32>(p.z, q.z, s.z, t.z); d3 = vec4<f32>(p.w, q.w, s.w, t.w);
+    } else if (WIDE) {
+      let at = b_at + 4u * k * dims.n4 + right;
+      d0 = b[at]; d1 = b[at + dims.n4]; d2 = b[at + 2u * dims.n4]; d3 = b[at + 3u * dims.n4];
+    }
+    let u0 = a[a0 + k];
     for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(bottom, i);
-      tile.bottom_left[i] += p.x * l0 + p.y * l1 + p.z * l2 + p.w * l3;
-      if (WIDE) { tile.bottom_right[i] += p.x * r0 + p.y * r1 + p.z * r2 + p.w * r3; }
+      let p = subgroupShuffle(u0, i);
+      l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r0[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u1 = a[a1 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u1, i);
+      l1[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r1[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u2 = a[a2 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u2, i);
+      l2[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r2[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u3 = a[a3 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u3, i);
+      l3[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r3[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u4 = a[a4 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u4, i);
+      l4[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r4[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u5 = a[a5 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u5, i);
+      l5[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r5[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u6 = a[a6 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u6, i);
+      l6[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r6[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
+    }
+    let u7 = a[a7 + k];
+    for (var i = 0u; i < 8u; i++) {
+      let p = subgroupShuffle(u7, i);
+      l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
+      if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
   }
-  store(&tile, group.z, row, col);
-}
-
-@compute @workgroup_size(8)
-fn nt(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-  let row = group.y * 16u;
-  let col = group.x * select(8u, 16u, WIDE) + lane;
-  let left = min(col, dims.n4 - 1u);
-  let right = min(col + 8u, dims.n4 - 1u);
-  var tile: Tile;
-  let k4 = dims.k / 4u;
-  let a_top = (group.z * dims.m + min(row + lane, dims.m - 1u)) * k4;
-  let a_bottom = (group.z * dims.m + min(row + 8u + lane, dims.m - 1u)) * k4;
-  let b_at = group.z * dims.k * dims.n4;
-  for (var k = dims.k_start / 4u; k < dims.k_end / 4u; k++) {
-    // Four columns of B are rows in memory: load k0..k3 of each and transpose by naming, which is free.
-    let la = b[b_at + 4u * left * k4 + k]; let lb = b[b_at + 4u * left * k4 + k + k4]; let lc = b[b_at + 4u * left * k4 + k + 2u * k4]; let ld = b[b_at + 4u * left * k4 + k + 3u * k4];
-    let l0 = vec4<f32>(la.x, lb.x, lc.x, ld.x); let l1 = vec4<f32>(la.y, lb.y, lc.y, ld.y); let l2 = vec4<f32>(la.z, lb.z, lc.z, ld.z); let l3 = vec4<f32>(la.w, lb.w, lc.w, ld.w);
-    var r0: vec4<f32>; var r1: vec4<f32>; var r2: vec4<f32>; var r3: vec4<f32>;
-    if (WIDE) {
-      let ra = b[b_at + 4u * right * k4 + k]; let rb = b[b_at + 4u * right * k4 + k + k4]; let rc = b[b_at + 4u * right * k4 + k + 2u * k4]; let rd = b[b_at + 4u * right * k4 + k + 3u * k4];
-      r0 = vec4<f32>(ra.x, rb.x, rc.x, rd.x); r1 = vec4<f32>(ra.y, rb.y, rc.y, rd.y); r2 = vec4<f32>(ra.z, rb.z, rc.z, rd.z); r3 = vec4<f32>(ra.w, rb.w, rc.w, rd.w);
-    }
-    let top = a[a_top + k];
-    let bottom = a[a_bottom + k];
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(top, i);
-      tile.top_left[i] += p.x * l0 + p.y * l1 + p.z * l2 + p.w * l3;
-      if (WIDE) { tile.top_right[i] += p.x * r0 + p.y * r1 + p.z * r2 + p.w * r3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(bottom, i);
-      tile.bottom_left[i] += p.x * l0 + p.y * l1 + p.z * l2 + p.w * l3;
-      if (WIDE) { tile.bottom_right[i] += p.x * r0 + p.y * r1 + p.z * r2 + p.w * r3; }
-    }
-  }
-  store(&tile, group.z, row, col);
-}
-
-@compute @workgroup_size(8)
-fn tn(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-  let row = group.y * 16u;
-  let col = group.x * select(8u, 16u, WIDE) + lane;
-  let left = min(col, dims.n4 - 1u);
-  let right = min(col + 8u, dims.n4 - 1u);
-  var tile: Tile;
-  // A lane loads four rows of one k: lanes 0-3 the 16 rows at k and k + 2, lanes 4-7 those at k + 1 and k + 3.
-  let m4 = dims.m / 4u;
-  let quad = min(row / 4u + lane % 4u, m4 - 1u);
-  let a_at = group.z * dims.k * m4 + quad;
-  let b_at = group.z * dims.k * dims.n4;
-  let last = dims.k - 1u;
-  for (var k = dims.k_start; k < dims.k_end; k += 4u) {
-    let ka = k + lane / 4u; let kb = ka + 2u;
-    let u0 = a[a_at + min(ka, last) * m4] * select(0.0, 1.0, ka <= last);
-    let u1 = a[a_at + min(kb, last) * m4] * select(0.0, 1.0, kb <= last);
-    let b0 = b_at + k * dims.n4; let b1 = b_at + min(k + 1u, last) * dims.n4;
-    let b2 = b_at + min(k + 2u, last) * dims.n4; let b3 = b_at + min(k + 3u, last) * dims.n4;
-    let l0 = b[b0 + left]; let l1 = b[b1 + left]; let l2 = b[b2 + left]; let l3 = b[b3 + left];
-    var r0: vec4<f32>; var r1: vec4<f32>; var r2: vec4<f32>; var r3: vec4<f32>;
-    if (WIDE) { r0 = b[b0 + right]; r1 = b[b1 + right]; r2 = b[b2 + right]; r3 = b[b3 + right]; }
-    for (var q = 0u; q < 2u; q++) {
-      let p0 = subgroupShuffle(u0, q); let p1 = subgroupShuffle(u0, q + 4u);
-      let p2 = subgroupShuffle(u1, q); let p3 = subgroupShuffle(u1, q + 4u);
-      tile.top_left[4u * q] += p0.x * l0 + p1.x * l1 + p2.x * l2 + p3.x * l3;
-      tile.top_left[4u * q + 1u] += p0.y * l0 + p1.y * l1 + p2.y * l2 + p3.y * l3;
-      tile.top_left[4u * q + 2u] += p0.z * l0 + p1.z * l1 + p2.z * l2 + p3.z * l3;
-      tile.top_left[4u * q + 3u] += p0.w * l0 + p1.w * l1 + p2.w * l2 + p3.w * l3;
-      if (WIDE) {
-        tile.top_right[4u * q] += p0.x * r0 + p1.x * r1 + p2.x * r2 + p3.x * r3;
-        tile.top_right[4u * q + 1u] += p0.y * r0 + p1.y * r1 + p2.y * r2 + p3.y * r3;
-        tile.top_right[4u * q + 2u] += p0.z * r0 + p1.z * r1 + p2.z * r2 + p3.z * r3;
-        tile.top_right[4u * q + 3u] += p0.w * r0 + p1.w * r1 + p2.w * r2 + p3.w * r3;
-      }
-    }
-    for (var q = 0u; q < 2u; q++) {
-      let p0 = subgroupShuffle(u0, q + 2u); let p1 = subgroupShuffle(u0, q + 6u);
-      let p2 = subgroupShuffle(u1, q + 2u); let p3 = subgroupShuffle(u1, q + 6u);
-      tile.bottom_left[4u * q] += p0.x * l0 + p1.x * l1 + p2.x * l2 + p3.x * l3;
-      tile.bottom_left[4u * q + 1u] += p0.y * l0 + p1.y * l1 + p2.y * l2 + p3.y * l3;
-      tile.bottom_left[4u * q + 2u] += p0.z * l0 + p1.z * l1 + p2.z * l2 + p3.z * l3;
-      tile.bottom_left[4u * q + 3u] += p0.w * l0 + p1.w * l1 + p2.w * l2 + p3.w * l3;
-      if (WIDE) {
-        tile.bottom_right[4u * q] += p0.x * r0 + p1.x * r1 + p2.x * r2 + p3.x * r3;
-        tile.bottom_right[4u * q + 1u] += p0.y * r0 + p1.y * r1 + p2.y * r2 + p3.y * r3;
-        tile.bottom_right[4u * q + 2u] += p0.z * r0 + p1.z * r1 + p2.z * r2 + p3.z * r3;
-        tile.bottom_right[4u * q + 3u] += p0.w * r0 + p1.w * r1 + p2.w * r2 + p3.w * r3;
-      }
-    }
-  }
-  store(&tile, group.z, row, col);
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 0u + i, col, l0[i]); if (WIDE) { put(group.z, row + 0u + i, col + 8u, r0[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 8u + i, col, l1[i]); if (WIDE) { put(group.z, row + 8u + i, col + 8u, r1[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 16u + i, col, l2[i]); if (WIDE) { put(group.z, row + 16u + i, col + 8u, r2[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 24u + i, col, l3[i]); if (WIDE) { put(group.z, row + 24u + i, col + 8u, r3[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 32u + i, col, l4[i]); if (WIDE) { put(group.z, row + 32u + i, col + 8u, r4[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 40u + i, col, l5[i]); if (WIDE) { put(group.z, row + 40u + i, col + 8u, r5[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 48u + i, col, l6[i]); if (WIDE) { put(group.z, row + 48u + i, col + 8u, r6[i]); } }
+  for (var i = 0u; i < 8u; i++) { put(group.z, row + 56u + i, col, l7[i]); if (WIDE) { put(group.z, row + 56u + i, col + 8u, r7[i]); } }
+  finish(group.z, row, col);
 }

@@ -17,10 +17,7 @@ pub struct Shader {
 #[macro_export]
 macro_rules! shader {
     ($stem:literal) => {
-        $crate::kernel::Shader {
-            stem: $stem,
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
-        }
+        $crate::kernel::Shader { stem: $stem, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")) }
     };
 }
 

@@ -141,18 +141,7 @@ pub struct LaunchSpec {
 impl LaunchSpec {
     /// A launch of `entry` with a grid; the rest is added by the builder methods.
     pub fn new(shader: &'static Shader, entry: &'static str, grid: [u32; 3]) -> Self {
-        Self {
-            shader,
-            entry,
-            constants: vec![],
-            bindings: vec![],
-            dims: vec![],
-            grid,
-            flops: 0,
-            bytes: 0,
-            fused: false,
-            why: "",
-        }
+        Self { shader, entry, constants: vec![], bindings: vec![], dims: vec![], grid, flops: 0, bytes: 0, fused: false, why: "" }
     }
 
     /// Binds a named buffer.

@@ -46,7 +46,8 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
 /// Writes a file's tensors into the State; every one of `names` must be there with its shape.
 pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
-        let (shape, values) = weights.get(name).ok_or_else(|| bad(path, format!("has no tensor `{name}`; it holds {:?}", sorted(weights))))?;
+        let (shape, values) =
+            weights.get(name).ok_or_else(|| bad(path, format!("has no tensor `{name}`; it holds {:?}", sorted(weights))))?;
         if shape[..] != ty.shape[..] {
             return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {:?}", ty.shape)));
         }

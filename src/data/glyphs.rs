@@ -51,24 +51,13 @@ fn draw_set(count: usize, seed: u64, split: u64) -> Images {
         let (block, place) = (index / CLASSES, index % CLASSES);
         if place == 0 {
             digits = std::array::from_fn(|digit| digit as u8);
-            shuffle(
-                &mut stream(b"glyphlbl", seed, split, block as u64),
-                &mut digits,
-            );
+            shuffle(&mut stream(b"glyphlbl", seed, split, block as u64), &mut digits);
         }
         let mut hand = Hand(stream(b"glyphpix", seed, split, index as u64));
         pixels.extend_from_slice(&draw(digits[place], &mut hand));
         labels.push(digits[place]);
     }
-    Images {
-        count,
-        height: SIDE,
-        width: SIDE,
-        channels: 1,
-        classes: CLASSES,
-        pixels,
-        labels: Some(labels),
-    }
+    Images { count, height: SIDE, width: SIDE, channels: 1, classes: CLASSES, pixels, labels: Some(labels) }
 }
 
 /// The random numbers of one picture.
@@ -130,11 +119,7 @@ fn draw(digit: u8, hand: &mut Hand) -> [u8; SIDE * SIDE] {
 /// Jitters the points, then slants, stretches and turns the whole; radii are in pixels.
 fn bend(digit: u8, strokes: &[Stroke], radius: f32, hand: &mut Hand) -> Vec<Vec<Dot>> {
     // A one is little else than its slant, and people slant it more than other digits.
-    let (slant_mean, slant_spread) = if digit == 1 {
-        (0.24, 0.24)
-    } else {
-        (0.22, 0.17)
-    };
+    let (slant_mean, slant_spread) = if digit == 1 { (0.24, 0.24) } else { (0.22, 0.17) };
     let slant = slant_mean + slant_spread * hand.bell();
     let sine = 0.07 * hand.bell();
     let cosine = (1.0 - sine * sine).sqrt();
@@ -155,11 +140,7 @@ fn bend(digit: u8, strokes: &[Stroke], radius: f32, hand: &mut Hand) -> Vec<Vec<
             let x = (x - 0.3 + jitter * hand.bell()) * stretch;
             let y = y + 4.0 * bias * y * (1.0 - y) - 0.5 + jitter * hand.bell();
             let x = x - slant * y;
-            path.push(Dot {
-                x: cosine * x - sine * y,
-                y: sine * x + cosine * y,
-                radius: radius * (1.0 + 0.09 * hand.bell()),
-            });
+            path.push(Dot { x: cosine * x - sine * y, y: sine * x + cosine * y, radius: radius * (1.0 + 0.09 * hand.bell()) });
         }
         paths.push(path);
     }
@@ -288,10 +269,7 @@ mod tests {
     fn a_prefix_does_not_change_with_the_count() {
         let (short, long) = (glyphs(13, 7), glyphs(40, 7));
         assert_eq!(short.pixels[..], long.pixels[..short.pixels.len()]);
-        assert_eq!(
-            short.labels.as_deref(),
-            long.labels.as_deref().map(|l| &l[..13])
-        );
+        assert_eq!(short.labels.as_deref(), long.labels.as_deref().map(|l| &l[..13]));
     }
 
     #[test]
@@ -319,9 +297,7 @@ mod tests {
         let hash = glyphs(100, 0)
             .pixels
             .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         assert_eq!((GLYPHS_VERSION, hash), (1, 4_778_757_287_880_921_753));
     }
 

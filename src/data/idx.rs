@@ -35,17 +35,13 @@ const LABELS_MAGIC: u32 = 0x0801;
 /// A missing folder or image file, and any file that is not exactly what its header claims.
 pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     if !folder.is_dir() {
-        return Err(DataError::MissingFolder {
-            path: folder.to_owned(),
-        });
+        return Err(DataError::MissingFolder { path: folder.to_owned() });
     }
     // All files are looked up first, so that a missing one is told before a long read.
     let files = ["train", "t10k"].map(|split| {
         let images = find(folder, split, "images", 3)?;
-        let images = images.ok_or_else(|| DataError::MissingFile {
-            folder: folder.to_owned(),
-            looked_for: spellings(split, "images", 3).to_vec(),
-        })?;
+        let images = images
+            .ok_or_else(|| DataError::MissingFile { folder: folder.to_owned(), looked_for: spellings(split, "images", 3).to_vec() })?;
         Ok((images, find(folder, split, "labels", 1)?))
     });
     let [train_files, test_files] = files;
@@ -55,20 +51,12 @@ pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     let mut test = read_split(&test_files.0, test_files.1.as_deref())?;
     let sizes = [&train, &test].map(|images| [images.height, images.width]);
     if sizes[0] != sizes[1] {
-        return Err(DataError::SizeMismatch {
-            path: test_files.0,
-            train: sizes[0],
-            test: sizes[1],
-        });
+        return Err(DataError::SizeMismatch { path: test_files.0, train: sizes[0], test: sizes[1] });
     }
     train.classes = train.classes.max(test.classes);
     test.classes = train.classes;
     let name = folder.file_name().unwrap_or(folder.as_os_str());
-    Ok(DataSet {
-        name: name.to_string_lossy().into_owned(),
-        train,
-        test,
-    })
+    Ok(DataSet { name: name.to_string_lossy().into_owned(), train, test })
 }
 
 /// What a file with this magic number seems to be, as the end of "it ...".
@@ -83,17 +71,11 @@ pub(super) fn looks_like(magic: u32) -> &'static str {
 
 /// The accepted names of a file, in the order in which they are tried.
 fn spellings(split: &str, kind: &str, dimensions: u8) -> [String; 4] {
-    [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")]
-        .map(|(dot, gz)| format!("{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
+    [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")].map(|(dot, gz)| format!("{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
 }
 
 /// The first spelling that is a file in `folder`, if any.
-fn find(
-    folder: &Path,
-    split: &str,
-    kind: &str,
-    dimensions: u8,
-) -> Result<Option<PathBuf>, DataError> {
+fn find(folder: &Path, split: &str, kind: &str, dimensions: u8) -> Result<Option<PathBuf>, DataError> {
     for name in spellings(split, kind, dimensions) {
         let path = folder.join(name);
         match fs::metadata(&path) {
@@ -122,11 +104,7 @@ fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError>
 fn read_images(path: &Path) -> Result<Images, DataError> {
     let mut source = Source::open(path)?;
     let [n, h, w] = source.header(IMAGES_MAGIC)?;
-    let refuse = |why| DataError::Dimensions {
-        path: path.to_owned(),
-        claimed: [n, h, w],
-        why,
-    };
+    let refuse = |why| DataError::Dimensions { path: path.to_owned(), claimed: [n, h, w], why };
     if n == 0 {
         return Err(refuse("there are no images in it"));
     }
@@ -157,11 +135,7 @@ fn read_labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
     let mut source = Source::open(path)?;
     let [labels] = source.header(LABELS_MAGIC)?;
     if labels as usize != images {
-        return Err(DataError::LabelCount {
-            path: path.to_owned(),
-            labels,
-            images,
-        });
+        return Err(DataError::LabelCount { path: path.to_owned(), labels, images });
     }
     source.body(u64::from(labels))
 }
@@ -177,16 +151,8 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn open(path: &'a Path) -> Result<Self, DataError> {
-        let (reader, gzip) = open(path).map_err(|source| DataError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            path,
-            reader,
-            gzip,
-            taken: 0,
-        })
+        let (reader, gzip) = open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        Ok(Self { path, reader, gzip, taken: 0 })
     }
 
     /// Up to `limit` bytes; fewer only at the end of the file.
@@ -197,14 +163,8 @@ impl<'a> Source<'a> {
         self.taken += bytes.len() as u64;
         match result {
             Ok(_) => Ok(bytes),
-            Err(source) if self.gzip => Err(DataError::Gzip {
-                path: self.path.to_owned(),
-                source,
-            }),
-            Err(source) => Err(DataError::Io {
-                path: self.path.to_owned(),
-                source,
-            }),
+            Err(source) if self.gzip => Err(DataError::Gzip { path: self.path.to_owned(), source }),
+            Err(source) => Err(DataError::Io { path: self.path.to_owned(), source }),
         }
     }
 
@@ -212,23 +172,15 @@ impl<'a> Source<'a> {
     fn header<const D: usize>(&mut self, magic: u32) -> Result<[u32; D], DataError> {
         let size = 4 + 4 * D as u64;
         let bytes = self.read(size)?;
-        let mut words = bytes
-            .chunks_exact(4)
-            .map(|word| u32::from_be_bytes(word.try_into().expect("chunks of four")));
+        let mut words = bytes.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("chunks of four")));
         // A wrong magic tells more than a short file does, so it is told first.
         if let Some(found) = words.next().filter(|&found| found != magic) {
-            return Err(DataError::Magic {
-                path: self.path.to_owned(),
-                expected: magic,
-                found,
-            });
+            return Err(DataError::Magic { path: self.path.to_owned(), expected: magic, found });
         }
         if self.taken < size {
             return Err(self.truncated(size));
         }
-        Ok(std::array::from_fn(|_| {
-            words.next().expect("a whole header")
-        }))
+        Ok(std::array::from_fn(|_| words.next().expect("a whole header")))
     }
 
     /// The `size` bytes after the header, which must also be the last.
@@ -240,20 +192,13 @@ impl<'a> Source<'a> {
             return Err(self.truncated(expected));
         }
         if self.taken > expected {
-            return Err(DataError::Oversized {
-                path: self.path.to_owned(),
-                expected,
-            });
+            return Err(DataError::Oversized { path: self.path.to_owned(), expected });
         }
         Ok(bytes)
     }
 
     fn truncated(&self, expected: u64) -> DataError {
-        DataError::Truncated {
-            path: self.path.to_owned(),
-            expected,
-            found: self.taken,
-        }
+        DataError::Truncated { path: self.path.to_owned(), expected, found: self.taken }
     }
 }
 
@@ -264,11 +209,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, bool)> {
     file.by_ref().take(2).read_to_end(&mut start)?;
     file.rewind()?;
     let file = BufReader::new(file);
-    if start == [0x1f, 0x8b] {
-        Ok((Box::new(MultiGzDecoder::new(file)), true))
-    } else {
-        Ok((Box::new(file), false))
-    }
+    if start == [0x1f, 0x8b] { Ok((Box::new(MultiGzDecoder::new(file)), true)) } else { Ok((Box::new(file), false)) }
 }
 
 #[cfg(test)]

@@ -153,37 +153,17 @@ impl fmt::Display for DataError {
                  \"{GLYPHS}\" for the built-in digits",
                 path.display()
             ),
-            Self::MissingFile { folder, looked_for } => write!(
-                f,
-                "{}: a file is missing from this data folder; looked for {}",
-                folder.display(),
-                looked_for.join(", ")
-            ),
+            Self::MissingFile { folder, looked_for } => {
+                write!(f, "{}: a file is missing from this data folder; looked for {}", folder.display(), looked_for.join(", "))
+            }
             Self::Io { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
-            Self::Gzip { path, source } => write!(
-                f,
-                "{}: corrupt or cut-short gzip ({source}); fetch the file again",
-                path.display()
-            ),
-            Self::Magic {
-                path,
-                expected,
-                found,
-            } => write!(
-                f,
-                "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}",
-                path.display(),
-                idx::looks_like(*found)
-            ),
-            Self::Truncated {
-                path,
-                expected,
-                found,
-            } => write!(
-                f,
-                "{}: truncated: expected {expected} bytes, found {found}; fetch the file again",
-                path.display()
-            ),
+            Self::Gzip { path, source } => write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display()),
+            Self::Magic { path, expected, found } => {
+                write!(f, "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}", path.display(), idx::looks_like(*found))
+            }
+            Self::Truncated { path, expected, found } => {
+                write!(f, "{}: truncated: expected {expected} bytes, found {found}; fetch the file again", path.display())
+            }
             Self::Oversized { path, expected } => write!(
                 f,
                 "{}: trailing bytes: its header claims {expected} bytes and more follow; the \
@@ -195,15 +175,9 @@ impl fmt::Display for DataError {
                 let path = path.display();
                 write!(f, "{path}: header claims {n} images of {h} x {w}: {why}")
             }
-            Self::LabelCount {
-                path,
-                labels,
-                images,
-            } => write!(
-                f,
-                "{}: {labels} labels for {images} images; the two files are not of one data set",
-                path.display()
-            ),
+            Self::LabelCount { path, labels, images } => {
+                write!(f, "{}: {labels} labels for {images} images; the two files are not of one data set", path.display())
+            }
             Self::SizeMismatch { path, train, test } => write!(
                 f,
                 "{}: test images are {} x {}, training images {} x {}; the files are not of one \

@@ -36,7 +36,9 @@ impl Executor {
     pub fn new(gpu: &Gpu, plan: &Plan, state: &State, host: &[(&str, &wgpu::Buffer)]) -> Result<Self> {
         let mut inputs = BTreeMap::new();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let make = |label: &str, size| gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }));
+        let make = |label: &str, size| {
+            gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))
+        };
         if let Some((name, _)) = host.iter().find(|(name, _)| !plan.inputs.iter().any(|(n, _)| n == name)) {
             return Err(Error::State(format!("the plan has no input `{name}`")));
         }
@@ -176,7 +178,8 @@ impl Builder<'_> {
 
     fn uniform_buffer(&self) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let desc = wgpu::BufferDescriptor { label: Some("dims"), size: self.uniforms.len().max(256) as u64, usage, mapped_at_creation: false };
+        let desc =
+            wgpu::BufferDescriptor { label: Some("dims"), size: self.uniforms.len().max(256) as u64, usage, mapped_at_creation: false };
         let buffer = self.gpu.guarded(|d| d.create_buffer(&desc))?;
         self.gpu.queue.write_buffer(&buffer, 0, &self.uniforms);
         Ok(buffer)
@@ -196,7 +199,9 @@ impl Builder<'_> {
                 (dims.clone(), offset, u64::from(pipeline.reflection.dims_size))
             } else {
                 let place = launch.bindings.iter().find(|(name, _)| *name == binding.name).map(|(_, place)| place);
-                let place = place.ok_or_else(|| Error::Device(format!("{}/{}: nothing is bound to `{}`", launch.shader.stem, launch.entry, binding.name)))?;
+                let place = place.ok_or_else(|| {
+                    Error::Device(format!("{}/{}: nothing is bound to `{}`", launch.shader.stem, launch.entry, binding.name))
+                })?;
                 let (buffer, offset) = locate(place)?;
                 (buffer, offset, place.bytes)
             };
@@ -206,12 +211,18 @@ impl Builder<'_> {
             .iter()
             .map(|(binding, buffer, offset, size)| wgpu::BindGroupEntry {
                 binding: *binding,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) }),
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: *offset,
+                    size: wgpu::BufferSize::new(*size),
+                }),
             })
             .collect();
         let layout = pipeline.pipeline.get_bind_group_layout(0);
         self.gpu
-            .guarded(|d| d.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(launch.shader.stem), layout: &layout, entries: &entries }))
+            .guarded(|d| {
+                d.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(launch.shader.stem), layout: &layout, entries: &entries })
+            })
             .map_err(|e| Error::Device(format!("{} ({}): {e}", launch.label, launch.at)))
     }
 }

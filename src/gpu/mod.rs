@@ -110,7 +110,10 @@ impl Gpu {
     }
 
     async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         let has = adapter.limits();
         let mut limits = Self::required_limits();
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
@@ -141,7 +144,11 @@ impl Gpu {
         let (has, need) = (device.limits(), Self::required_limits());
         let limits = [
             ("max_storage_buffers_per_shader_stage", has.max_storage_buffers_per_shader_stage, need.max_storage_buffers_per_shader_stage),
-            ("max_compute_invocations_per_workgroup", has.max_compute_invocations_per_workgroup, need.max_compute_invocations_per_workgroup),
+            (
+                "max_compute_invocations_per_workgroup",
+                has.max_compute_invocations_per_workgroup,
+                need.max_compute_invocations_per_workgroup,
+            ),
             ("max_compute_workgroup_size_x", has.max_compute_workgroup_size_x, need.max_compute_workgroup_size_x),
             ("max_compute_workgroup_storage_size", has.max_compute_workgroup_storage_size, need.max_compute_workgroup_storage_size),
             ("max_compute_workgroups_per_dimension", has.max_compute_workgroups_per_dimension, need.max_compute_workgroups_per_dimension),

@@ -32,7 +32,9 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
 /// Runs the self-test; returns the device with what it can be trusted with.
 pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-    let make = |label, size| gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }));
+    let make = |label, size| {
+        gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))
+    };
     let (question, answer) = (make("question", 16)?, make("answer", 64)?);
     let asked = [1.0f32, 2f32.powi(-24), f32::NAN, f32::INFINITY];
     gpu.queue.write_buffer(&question, 0, bytemuck::cast_slice(&asked));
@@ -57,10 +59,18 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     }
     let words = gpu.read_words(&answer, 0, 64)?;
     let squares: u32 = (0..64).map(|i| i * i).sum();
-    let known = [("60,000 loop iterations", 60_000 + 30_000), ("workgroup barriers", squares), ("NaN and infinity bits", 3), ("rounding to even", 1.0f32.to_bits())];
+    let known = [
+        ("60,000 loop iterations", 60_000 + 30_000),
+        ("workgroup barriers", squares),
+        ("NaN and infinity bits", 3),
+        ("rounding to even", 1.0f32.to_bits()),
+    ];
     for (i, (what, expected)) in known.into_iter().enumerate() {
         if words[i] != expected {
-            return Err(Error::Device(format!("{} ({}) fails the self-test on {what}: {} instead of {expected}", gpu.caps.name, gpu.caps.driver, words[i])));
+            return Err(Error::Device(format!(
+                "{} ({}) fails the self-test on {what}: {} instead of {expected}",
+                gpu.caps.name, gpu.caps.driver, words[i]
+            )));
         }
     }
     let sum: u32 = (0..8).map(|i| i * (i + 1) + 4).sum();

@@ -38,7 +38,10 @@ impl State {
                 let bytes = (arena.rows * arena.row_len * 4) as u64;
                 let entry = (sizes.len(), arena.rows, arena.row_len);
                 if let Some(known) = this.arenas.insert(arena.name.clone(), entry) {
-                    return Err(Error::State(format!("two plans declare the optimizer group `{}` ({} floats); give each a name", arena.name, known.2)));
+                    return Err(Error::State(format!(
+                        "two plans declare the optimizer group `{}` ({} floats); give each a name",
+                        arena.name, known.2
+                    )));
                 }
                 sizes.push((arena.name.clone(), bytes));
             }
@@ -115,14 +118,18 @@ impl State {
             Buffer::Var(i) => {
                 let home = self.home(&plan.vars[i].name)?;
                 if home.ty != plan.vars[i].ty {
-                    return Err(Error::State(format!("variable `{}` is {:?} in the plan and {:?} in the State", plan.vars[i].name, plan.vars[i].ty, home.ty)));
+                    return Err(Error::State(format!(
+                        "variable `{}` is {:?} in the plan and {:?} in the State",
+                        plan.vars[i].name, plan.vars[i].ty, home.ty
+                    )));
                 }
                 Ok((&self.buffers[home.buffer], home.offset))
             }
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
                 let known = self.arenas.get(&arena.name).filter(|a| (a.1, a.2) == (arena.rows, arena.row_len));
-                let (buffer, ..) = known.ok_or_else(|| Error::State(format!("the State was not made for the optimizer group `{}`", arena.name)))?;
+                let (buffer, ..) =
+                    known.ok_or_else(|| Error::State(format!("the State was not made for the optimizer group `{}`", arena.name)))?;
                 Ok((&self.buffers[*buffer], 0))
             }
             Buffer::Slot(_) | Buffer::Input(_) => unreachable!("slots and inputs belong to the executor"),

@@ -8,7 +8,9 @@ impl Gpu {
     /// Copies a range to the host; the future completes when the device is polled past the copy.
     pub fn read_async(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-        let staging = self.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some("read-back"), size: bytes, usage, mapped_at_creation: false }))?;
+        let staging = self.guarded(|d| {
+            d.create_buffer(&wgpu::BufferDescriptor { label: Some("read-back"), size: bytes, usage, mapped_at_creation: false })
+        })?;
         self.submit(|encoder| encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes));
         let (send, receive) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
@@ -40,7 +42,8 @@ impl Gpu {
             return Err(Error::Device(format!("{label}: {size} bytes exceed the adapter's largest binding of {limit}; use fewer images")));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let buffer = self.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))?;
+        let buffer =
+            self.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))?;
         self.write_padded(&buffer, 0, bytes);
         Ok(buffer)
     }

@@ -321,8 +321,7 @@ mod tests {
     fn steps_walk_the_permutation_and_wrap() {
         let data = Array::from_fn([5, 3], |e| e as f64);
         let order = Array::new([5], vec![4.0, 2.0, 0.0, 1.0, 3.0]);
-        let rows =
-            |step: f64| GatherRows { batch: 2, stream: None }.reference(&[&data, &order, &Array::new([1], vec![step])]);
+        let rows = |step: f64| GatherRows { batch: 2, stream: None }.reference(&[&data, &order, &Array::new([1], vec![step])]);
         assert_eq!(rows(0.0).data, [12.0, 13.0, 14.0, 6.0, 7.0, 8.0].map(|b| b / 255.0));
         assert_eq!(rows(1.0).data, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|b| b / 255.0));
         assert_eq!(rows(2.0), rows(0.0), "the fifth row is dropped");

@@ -11,6 +11,8 @@ use crate::{
 
 /// Register tiles fed by subgroup broadcasts, for CPU drivers.
 pub static SUBGROUP: Shader = crate::shader!("matmul.subgroup");
+/// The same for A stored transposed.
+pub static SUBGROUP_TN: Shader = crate::shader!("matmul_tn.subgroup");
 /// Any adapter, any layout.
 pub static PORTABLE: Shader = crate::shader!("matmul");
 
@@ -42,7 +44,7 @@ pub struct Extents {
 /// Entry points that can compute a product, and why one is preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// 16x64 (or 16x32) register tile with subgroup broadcasts.
+    /// 64x64 (or 64x32) register tile with subgroup broadcasts.
     Subgroup {
         /// 64 columns instead of 32.
         wide: bool,
@@ -65,8 +67,7 @@ impl MatMul {
 
     /// Whether the subgroup tile can load these extents as whole vec4s.
     fn aligned(&self, e: Extents) -> bool {
-        let inner_of_a = if self.ta { e.m } else { e.k };
-        e.n % 4 == 0 && inner_of_a % 4 == 0 && !(self.ta && self.tb)
+        e.n % 4 == 0 && (self.ta || e.k % 4 == 0) && !(self.ta && self.tb)
     }
 
     /// Every variant that computes these extents on this adapter, the preferred one first.
@@ -77,9 +78,9 @@ impl MatMul {
         }
         if caps.subgroup == Some(8) && self.aligned(e) {
             out.push(if e.n <= 32 {
-                (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 16x32 broadcast tile")
+                (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 64x32 broadcast tile")
             } else {
-                (Variant::Subgroup { wide: true }, "CPU driver, 8 lanes: 16x64 broadcast tile")
+                (Variant::Subgroup { wide: true }, "CPU driver, 8 lanes: 64x64 broadcast tile")
             });
         }
         out.push((Variant::Register, "CPU driver without aligned vec4s: 4x4 register tile"));
@@ -127,16 +128,10 @@ impl MatMul {
         };
         match variant {
             Variant::Subgroup { wide } => {
-                let entry = if self.ta {
-                    "tn"
-                } else if self.tb {
-                    "nt"
-                } else {
-                    "nn"
-                };
-                LaunchSpec::new(&SUBGROUP, entry, grid(if wide { 64 } else { 32 }, 16))
-                    .constant("WIDE", f64::from(u8::from(wide)))
-                    .dim("n4", e.n / 4)
+                let (shader, entry) = if self.ta { (&SUBGROUP_TN, "columns_a") } else { (&SUBGROUP, "rows_a") };
+                let launch = LaunchSpec::new(shader, entry, grid(if wide { 64 } else { 32 }, 64));
+                let launch = launch.constant("WIDE", f64::from(u8::from(wide))).dim("n4", e.n / 4);
+                if self.ta { launch } else { launch.constant("TB", f64::from(u8::from(self.tb))) }
             }
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("register", grid(32, 32)),
@@ -155,7 +150,8 @@ impl Op for MatMul {
             return Err(format!("takes f32, got {a:?} and {b:?}"));
         }
         let e = self.extents(&a.shape, &b.shape);
-        let e = e.ok_or_else(|| format!("{:?}{} times {:?}{}: inner or batch extents differ", a.shape, flag(self.ta), b.shape, flag(self.tb)))?;
+        let e =
+            e.ok_or_else(|| format!("{:?}{} times {:?}{}: inner or batch extents differ", a.shape, flag(self.ta), b.shape, flag(self.tb)))?;
         let mut shape = a.shape[..a.shape.len() - 2].to_vec();
         shape.extend([e.m, e.n]);
         Ok(Type::f32(shape))

@@ -113,8 +113,7 @@ impl Op for Reduce {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let passes: Vec<Pass> =
-            passes(&at.inputs[0].shape, &self.axes).into_iter().flat_map(|pass| pass.stages(at.caps.class)).collect();
+        let passes: Vec<Pass> = passes(&at.inputs[0].shape, &self.axes).into_iter().flat_map(|pass| pass.stages(at.caps.class)).collect();
         let mut lowered = Lowered::default();
         for (i, pass) in passes.iter().enumerate() {
             let from = if i == 0 { Operand::Input(0) } else { Operand::Scratch(i - 1) };
@@ -354,8 +353,7 @@ mod tests {
         assert_eq!(x.softmax(1).shape(), x.shape());
         assert_eq!(x.cross_entropy(x).shape(), [2, 3].into());
         assert!(g.check().is_ok());
-        let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 3] =
-            [|x| x.sum(&[1, 1]), |x| x.max_over(&[3]), |x| x.softmax(3)];
+        let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 3] = [|x| x.sum(&[1, 1]), |x| x.max_over(&[3]), |x| x.softmax(3)];
         for mistake in mistakes {
             let g = Graph::new();
             let _ = mistake(g.input("x", Type::f32([2, 3, 4])));

@@ -145,9 +145,7 @@ mod tests {
         let (seed, step) = (Array::new([2], vec![7.0, 0.0]), Array::new([1], vec![2.0]));
         let x = |shift: f64| Array::new([3], vec![-1.0 + shift, 0.3 + shift, 2.0 + shift]);
         let (c, z) = (Array::new([3], vec![1.0, -2.0, 0.5]), Reparameterize { stream: stream.clone() });
-        let noise = |k, logvar: &Array| {
-            ScaledNoise { stream: stream.clone(), halvings: k }.reference(&[&c, logvar, &seed, &step])
-        };
+        let noise = |k, logvar: &Array| ScaledNoise { stream: stream.clone(), halvings: k }.reference(&[&c, logvar, &seed, &step]);
         let [low, high] = [-h, h].map(|d| z.reference(&[&c, &x(d), &seed, &step]));
         let [low1, high1] = [-h, h].map(|d| noise(1, &x(d)));
         let (once, twice) = (noise(1, &x(0.0)), noise(2, &x(0.0)));

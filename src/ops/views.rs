@@ -210,9 +210,9 @@ impl Op for View {
             return Err(format!("a view of {} separate axes; at most 8 can be copied", dims.len()));
         }
         // Whole vec4s move where the innermost axis is contiguous and every row starts at one.
-        let wide = dims.split_last().is_some_and(|(&(n, s), outer)| {
-            s == 1 && n % 4 == 0 && offset % 4 == 0 && outer.iter().all(|(_, s)| s % 4 == 0)
-        });
+        let wide = dims
+            .split_last()
+            .is_some_and(|(&(n, s), outer)| s == 1 && n % 4 == 0 && offset % 4 == 0 && outer.iter().all(|(_, s)| s % 4 == 0));
         let (mut unit, n) = (1, at.output.shape.numel());
         if wide {
             unit = 4;
@@ -291,12 +291,8 @@ impl Op for Pad {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
         let inner: usize = at.output.shape[self.axis + 1..].iter().product();
-        let dims = [
-            ("n", at.output.shape.numel()),
-            ("row", row(&at.inputs[0])),
-            ("pitch", row(at.output)),
-            ("offset", self.before * inner),
-        ];
+        let dims =
+            [("n", at.output.shape.numel()), ("row", row(&at.inputs[0])), ("pitch", row(at.output)), ("offset", self.before * inner)];
         Ok(copy(["pad", "pad4"], 0, &dims, at.inputs[0].shape.numel()).into())
     }
 }
@@ -393,10 +389,7 @@ impl Op for Pack {
             return Err(format!("takes f32, not {:?}", bad.dtype));
         }
         let fits = |(i, t): (usize, &Type)| self.offsets[i] + t.shape.numel() <= self.end(i);
-        if inputs.len() != self.offsets.len()
-            || self.offsets.first() != Some(&0)
-            || !inputs.iter().enumerate().all(fits)
-        {
+        if inputs.len() != self.offsets.len() || self.offsets.first() != Some(&0) || !inputs.iter().enumerate().all(fits) {
             return Err(format!("{inputs:?} do not fit at offsets {:?} of {} elements", self.offsets, self.len));
         }
         Ok(Type::f32([self.len]))

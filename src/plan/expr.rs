@@ -161,9 +161,12 @@ impl Expr {
     pub fn wgsl(&self, library: Option<&str>) -> String {
         let mut text = String::new();
         if let Some(library) = library {
-            let mut called: BTreeSet<&str> = self.values.iter().filter_map(|v| if let Value::Call(r, _) = v { Some(r.name) } else { None }).collect();
+            let mut called: BTreeSet<&str> =
+                self.values.iter().filter_map(|v| if let Value::Call(r, _) = v { Some(r.name) } else { None }).collect();
             let compares = ["lt", "le", "gt", "ge", "eq", "ne"].iter().any(|c| called.contains(c));
-            let lines = library.lines().filter(|l| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}("))));
+            let lines = library
+                .lines()
+                .filter(|l| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}("))));
             lines.for_each(|l| text += &format!("{l}\n"));
             called.clear();
         }

@@ -149,13 +149,19 @@ impl Plan {
                 return Err(Error::Device(what));
             }
             if launch.grid.iter().any(|&g| g > 65_535) {
-                return Err(Error::Device(format!("{} ({}) needs the grid {:?}, over 65535 workgroups; use a smaller batch", launch.label, launch.at, launch.grid)));
+                return Err(Error::Device(format!(
+                    "{} ({}) needs the grid {:?}, over 65535 workgroups; use a smaller batch",
+                    launch.label, launch.at, launch.grid
+                )));
             }
         }
         let arena = |a: &Arena| (a.rows * a.row_len * 4) as u64;
         let biggest = self.slots.iter().copied().chain(self.arenas.iter().map(arena)).max().unwrap_or(0);
         if biggest > caps.max_buffer {
-            return Err(Error::Device(format!("the plan needs a buffer of {biggest} bytes, but {} allows {}; use a smaller batch or model", caps.name, caps.max_buffer)));
+            return Err(Error::Device(format!(
+                "the plan needs a buffer of {biggest} bytes, but {} allows {}; use a smaller batch or model",
+                caps.name, caps.max_buffer
+            )));
         }
         Ok(())
     }

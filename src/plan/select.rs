@@ -172,8 +172,18 @@ impl Selector<'_> {
 
     /// Turns specs into launches: operands to homes, the expression into the marked launch.
     #[allow(clippy::too_many_arguments, reason = "the parts of one step, known only here")]
-    fn emit(&mut self, lowered: Lowered, inputs: &[Home], output: Home, now: usize, name: &str, node: NodeId, expr: Option<Expr>) -> Result<()> {
-        let scratch: Vec<Home> = lowered.scratch.iter().map(|&bytes| Home::Request { index: self.request(bytes, now, false), offset: 0, bytes }).collect();
+    fn emit(
+        &mut self,
+        lowered: Lowered,
+        inputs: &[Home],
+        output: Home,
+        now: usize,
+        name: &str,
+        node: NodeId,
+        expr: Option<Expr>,
+    ) -> Result<()> {
+        let scratch: Vec<Home> =
+            lowered.scratch.iter().map(|&bytes| Home::Request { index: self.request(bytes, now, false), offset: 0, bytes }).collect();
         for mut spec in lowered.launches {
             let mut label = name.to_string();
             let mut function = None;
@@ -194,7 +204,10 @@ impl Selector<'_> {
                 Operand::Output => output,
                 Operand::Scratch(i) => scratch[i],
             };
-            let writes = spec.bindings.iter().filter(|(_, o)| !matches!(o, Operand::Input(_))).map(|b| b.0).collect();
+            // A scratch buffer is written by one launch, as its `y`, and read by the next.
+            let written =
+                |&(name, o): &(&str, Operand)| o == Operand::Output || (matches!(o, Operand::Scratch(_)) && name.starts_with('y'));
+            let writes = spec.bindings.iter().filter(|b| written(b)).map(|b| b.0).collect();
             let bindings: Vec<_> = spec.bindings.iter().map(|&(n, o)| (n, home(o))).chain(extra).collect();
             bindings.iter().for_each(|&(_, h)| self.touch(h, now));
             let launch = Launch {
@@ -223,7 +236,8 @@ impl Selector<'_> {
     }
 
     fn copy_home(&mut self, from: Home, to: Home, ty: Type, now: usize, node: NodeId) -> Result<()> {
-        let whole = Pack { offsets: vec![0], len: ty.shape.numel() };
+        // Words: bytes are packed four to one.
+        let whole = Pack { offsets: vec![0], len: (ty.shape.numel() * ty.dtype.size()).div_ceil(4) };
         let at = Lowering { caps: self.caps, inputs: std::slice::from_ref(&ty), output: &ty, epilogue: false };
         let lowered = whole.lower(&at).map_err(Error::State)?;
         self.emit(lowered, &[from], to, now, "copy", node, None)

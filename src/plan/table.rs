@@ -42,7 +42,13 @@ impl fmt::Display for Plan {
             let kernel = format!("{}/{}", l.shader.stem, l.entry);
             let grid = format!("{}x{}x{}", l.grid[0], l.grid[1], l.grid[2]);
             let flow = format!("{} → {}", places(l, false), places(l, true));
-            writeln!(f, "{i:>3}  {:<34} {kernel:<26} {grid:>14}  {flow:<40} {:>9.3} {:>10}", l.label, l.flops as f64 / 1e6, bytes(l.bytes))?;
+            writeln!(
+                f,
+                "{i:>3}  {:<34} {kernel:<26} {grid:>14}  {flow:<40} {:>9.3} {:>10}",
+                l.label,
+                l.flops as f64 / 1e6,
+                bytes(l.bytes)
+            )?;
         }
         let largest = self.launches.iter().flat_map(|l| &l.bindings).map(|(_, p)| p.bytes).max().unwrap_or(0);
         writeln!(f, "{} launches, {} pipelines, {:.1} MFLOP", self.launches.len(), self.pipelines(), self.flops() as f64 / 1e6)?;

@@ -45,10 +45,7 @@ pub struct Curve {
 impl Curve {
     /// A curve of these points.
     pub fn new(label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self {
-            label: label.into(),
-            points,
-        }
+        Self { label: label.into(), points }
     }
 
     /// Each value replaced by the mean of up to `window` values around it.
@@ -79,10 +76,7 @@ impl Curve {
     }
 
     pub(super) fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.points
-            .iter()
-            .copied()
-            .filter(|p| p.0.is_finite() && p.1.is_finite())
+        self.points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite())
     }
 }
 
@@ -96,26 +90,13 @@ const fn px(length: u32) -> u32 {
 /// The y axis shows the bulk of the points; a few extremes, such as the first steps of a
 /// loss, are cut off at the frame. A curve of many points is drawn pale with its running
 /// mean over it.
-pub fn plot(
-    path: &Path,
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    curves: &[Curve],
-) -> Result<()> {
-    let fine = draw(title, x_label, y_label, curves)
-        .map_err(|e| Error::at("draw", path, e, "please report this"))?;
+pub fn plot(path: &Path, title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> Result<()> {
+    let fine = draw(title, x_label, y_label, curves).map_err(|e| Error::at("draw", path, e, "please report this"))?;
     save(path, &image::imageops::thumbnail(&fine, WIDTH, HEIGHT))
 }
 
-fn draw(
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    curves: &[Curve],
-) -> std::result::Result<RgbImage, Box<dyn std::error::Error>> {
-    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| "the font cannot be read")?;
+fn draw(title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> std::result::Result<RgbImage, Box<dyn std::error::Error>> {
+    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).map_err(|_| "the font cannot be read")?;
     let font = |size: u32| (FONT, px(size)).into_font().color(&INK);
     let (x, y) = (x_range(curves), y_range(curves));
 
@@ -238,10 +219,7 @@ mod tests {
     fn a_plot_shows_each_curve_in_its_colour() {
         let path = empty_dir("plot").join("loss.png");
         let line = |k: f64| (0..200).map(|i| (i as f64, k / (1.0 + i as f64))).collect();
-        let curves = [
-            Curve::new("train", line(100.0)),
-            Curve::new("test", line(150.0)),
-        ];
+        let curves = [Curve::new("train", line(100.0)), Curve::new("test", line(150.0))];
         plot(&path, "Loss", "step", "nats", &curves).unwrap();
         let picture = image::open(&path).unwrap().into_rgb8();
         assert_eq!(picture.dimensions(), (WIDTH, HEIGHT));
@@ -258,23 +236,14 @@ mod tests {
         points.extend((1..300).map(|i| (i as f64, (i as f64).sin())));
         let picture = draw("", "", "", &[Curve::new("", points)]).unwrap();
         let RGBColor(r, g, b) = COLOURS[0];
-        let first = picture
-            .rows()
-            .position(|mut row| row.any(|p| p.0 == [r, g, b]))
-            .unwrap();
+        let first = picture.rows().position(|mut row| row.any(|p| p.0 == [r, g, b])).unwrap();
         assert!(first as u32 > 14 * FINE, "row {first}");
     }
 
     #[test]
     fn curves_of_no_or_one_point_can_be_drawn() {
         draw("t", "x", "y", &[]).unwrap();
-        draw(
-            "t",
-            "x",
-            "y",
-            &[Curve::new("a", vec![]), Curve::new("b", vec![(1.0, 2.0)])],
-        )
-        .unwrap();
+        draw("t", "x", "y", &[Curve::new("a", vec![]), Curve::new("b", vec![(1.0, 2.0)])]).unwrap();
         draw("t", "x", "y", &[Curve::new("nan", vec![(0.0, f64::NAN)])]).unwrap();
     }
 
@@ -292,14 +261,8 @@ mod tests {
     #[test]
     fn smoothing_is_the_mean_around_a_point_and_keeps_start_and_gaps() {
         let curve = |ys: [f64; 4]| Curve::new("c", (0..4).map(|i| (i as f64, ys[i])).collect());
-        assert_eq!(
-            curve([2.0, 4.0, 9.0, 5.0]).smoothed(3),
-            curve([2.0, 5.0, 6.0, 7.0])
-        );
-        assert_eq!(
-            curve([2.0, 4.0, 9.0, 5.0]).smoothed(0),
-            curve([2.0, 4.0, 9.0, 5.0])
-        );
+        assert_eq!(curve([2.0, 4.0, 9.0, 5.0]).smoothed(3), curve([2.0, 5.0, 6.0, 7.0]));
+        assert_eq!(curve([2.0, 4.0, 9.0, 5.0]).smoothed(0), curve([2.0, 4.0, 9.0, 5.0]));
         let gap = curve([1.0, 3.0, f64::NAN, 5.0]).smoothed(3).points;
         assert!(gap[1].1 == 2.0 && gap[2].1.is_nan());
         assert_eq!(Curve::new("", vec![]).smoothed(9).points, []);

@@ -59,10 +59,7 @@ impl MetricsLog {
             line.push_str(&format!(",{}:{}", Value::from(*name), Value::from(*value)));
         }
         line.push_str("}\n");
-        let written = self
-            .file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.flush());
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush());
         written.map_err(|e| Error::at("write", &self.path, e, ADVICE))
     }
 }
@@ -106,12 +103,7 @@ fn lines(path: &Path) -> Result<Vec<(String, Map<String, Value>)>> {
         Ok((line.to_string(), object))
     };
     let filled = |(_, line): &(usize, &str)| !line.trim().is_empty();
-    whole
-        .lines()
-        .enumerate()
-        .filter(filled)
-        .map(parse)
-        .collect()
+    whole.lines().enumerate().filter(filled).map(parse).collect()
 }
 
 fn step_of(object: &Map<String, Value>) -> Option<f64> {
@@ -129,10 +121,7 @@ mod tests {
         let mut log = MetricsLog::create(&path).unwrap();
         log.write(1, &[("loss", 2.5), ("kl", 0.125)]).unwrap();
         // Readable while the log is open: nothing waits in a buffer.
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "{\"step\":1,\"loss\":2.5,\"kl\":0.125}\n"
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1,\"loss\":2.5,\"kl\":0.125}\n");
         log.write(2, &[("loss", f64::NAN)]).unwrap();
         log.write(3, &[("loss", 1.0)]).unwrap();
         let curves = read(&path).unwrap();
@@ -150,19 +139,13 @@ mod tests {
         assert_eq!(read(&path).unwrap()[0].points.len(), 3);
         let mut log = MetricsLog::resume(&path, 2).unwrap();
         log.write(3, &[("a", 30.0)]).unwrap();
-        assert_eq!(
-            read(&path).unwrap()[0].points,
-            [(1.0, 1.0), (2.0, 2.0), (3.0, 30.0)]
-        );
+        assert_eq!(read(&path).unwrap()[0].points, [(1.0, 1.0), (2.0, 2.0), (3.0, 30.0)]);
     }
 
     #[test]
     fn a_new_log_drops_the_old_one_and_resuming_needs_none() {
         let path = empty_dir("metrics-new").join("metrics.jsonl");
-        MetricsLog::resume(&path, 0)
-            .unwrap()
-            .write(1, &[("a", 1.0)])
-            .unwrap();
+        MetricsLog::resume(&path, 0).unwrap().write(1, &[("a", 1.0)]).unwrap();
         assert_eq!(read(&path).unwrap().len(), 1);
         MetricsLog::create(&path).unwrap();
         assert_eq!(read(&path).unwrap(), []);
@@ -173,10 +156,7 @@ mod tests {
         let path = empty_dir("metrics-bad").join("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\nnonsense\n{\"step\":2}\n").unwrap();
         let line = read(&path).unwrap_err().to_string();
-        assert!(
-            line.contains("line 2") && line.contains("metrics.jsonl"),
-            "{line}"
-        );
+        assert!(line.contains("line 2") && line.contains("metrics.jsonl"), "{line}");
         assert!(!line.contains('\n'));
     }
 }

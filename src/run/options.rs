@@ -61,7 +61,10 @@ impl TrainOptions {
     pub fn load(&self) -> Result<DataSet> {
         let set = load(&self.data, self.seed)?;
         if set.train.count < self.batch as usize {
-            return Err(Error::new(format!("--batch {} is more than the {} training images of {}", self.batch, set.train.count, self.data)));
+            return Err(Error::new(format!(
+                "--batch {} is more than the {} training images of {}",
+                self.batch, set.train.count, self.data
+            )));
         }
         Ok(set)
     }

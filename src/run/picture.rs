@@ -27,56 +27,30 @@ const LARGEST_FACTOR: u32 = 8;
 /// # Panics
 ///
 /// Where `images` does not hold `count` images of that size, or `channels` is not 1 or 3.
-pub fn grid(
-    images: &[f32],
-    count: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    columns: usize,
-) -> RgbImage {
-    assert!(
-        channels == 1 || channels == 3,
-        "images have 1 or 3 channels, not {channels}"
-    );
+pub fn grid(images: &[f32], count: usize, height: usize, width: usize, channels: usize, columns: usize) -> RgbImage {
+    assert!(channels == 1 || channels == 3, "images have 1 or 3 channels, not {channels}");
     let expected = count * height * width * channels;
-    assert_eq!(
-        images.len(),
-        expected,
-        "{count} images of {height} x {width} x {channels}"
-    );
+    assert_eq!(images.len(), expected, "{count} images of {height} x {width} x {channels}");
     let columns = columns.clamp(1, count.max(1));
     let rows = count.div_ceil(columns).max(1);
 
-    let mut small = RgbImage::from_pixel(
-        (columns * (width + 1) + 1) as u32,
-        (rows * (height + 1) + 1) as u32,
-        GAP,
-    );
+    let mut small = RgbImage::from_pixel((columns * (width + 1) + 1) as u32, (rows * (height + 1) + 1) as u32, GAP);
     let pixels = images.chunks_exact(channels);
     for (index, pixel) in pixels.enumerate() {
-        let (n, y, x) = (
-            index / (height * width),
-            index / width % height,
-            index % width,
-        );
+        let (n, y, x) = (index / (height * width), index / width % height, index % width);
         let left = n % columns * (width + 1) + 1;
         let top = n / columns * (height + 1) + 1;
         small.put_pixel((left + x) as u32, (top + y) as u32, colour(pixel));
     }
 
     let factor = factor(small.width(), small.height());
-    RgbImage::from_fn(small.width() * factor, small.height() * factor, |x, y| {
-        *small.get_pixel(x / factor, y / factor)
-    })
+    RgbImage::from_fn(small.width() * factor, small.height() * factor, |x, y| *small.get_pixel(x / factor, y / factor))
 }
 
 /// Writes the picture as a PNG, whole or not at all.
 pub fn save(path: &Path, picture: &RgbImage) -> Result<()> {
     let mut bytes = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|e| Error::at("encode", path, e, "please report this"))?;
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| Error::at("encode", path, e, "please report this"))?;
     write_atomic(path, bytes.get_ref())
 }
 
@@ -92,9 +66,7 @@ fn colour(pixel: &[f32]) -> Rgb<u8> {
 }
 
 fn factor(width: u32, height: u32) -> u32 {
-    (LARGEST.0 / width)
-        .min(LARGEST.1 / height)
-        .clamp(1, LARGEST_FACTOR)
+    (LARGEST.0 / width).min(LARGEST.1 / height).clamp(1, LARGEST_FACTOR)
 }
 
 #[cfg(test)]
@@ -105,11 +77,7 @@ mod tests {
     #[test]
     fn the_usual_grid_has_a_comfortable_size() {
         let picture = grid(&[0.5; 100 * 28 * 28], 100, 28, 28, 1, 10);
-        assert!(
-            (600..=900).contains(&picture.width()),
-            "{}",
-            picture.width()
-        );
+        assert!((600..=900).contains(&picture.width()), "{}", picture.width());
         assert_eq!(picture.width(), picture.height());
     }
 

@@ -31,23 +31,11 @@ impl Progress {
     pub fn new(total_images: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {msg}");
-            let style = style
-                .expect("the template is a constant")
-                .progress_chars("━━╌");
+            let style = style.expect("the template is a constant").progress_chars("━━╌");
             ProgressBar::new(STEPS).with_style(style)
         });
-        let pace = Pace {
-            total: total_images,
-            seconds: None,
-            recent: VecDeque::new(),
-        };
-        Self {
-            bar,
-            started: Instant::now(),
-            last_line: None,
-            pace,
-            text: String::new(),
-        }
+        let pace = Pace { total: total_images, seconds: None, recent: VecDeque::new() };
+        Self { bar, started: Instant::now(), last_line: None, pace, text: String::new() }
     }
 
     /// The same, but full after `seconds` where this comes first.
@@ -58,8 +46,7 @@ impl Progress {
 
     /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`.
     pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, loss: f64) {
-        self.pace
-            .push(self.started.elapsed().as_secs_f64(), images_done);
+        self.pace.push(self.started.elapsed().as_secs_f64(), images_done);
         self.text = self.pace.text(epoch, epochs, loss);
         match &self.bar {
             Some(bar) => {
@@ -170,11 +157,7 @@ mod tests {
     use super::*;
 
     fn pace(total: u64, seconds: Option<f64>) -> Pace {
-        Pace {
-            total,
-            seconds,
-            recent: VecDeque::new(),
-        }
+        Pace { total, seconds, recent: VecDeque::new() }
     }
 
     #[test]
@@ -184,10 +167,7 @@ mod tests {
         assert_eq!(p.text(1, 5, 500.0), "epoch 1/5  loss 500.0");
         p.push(2.0, 2_500);
         assert_eq!(p.share(), 0.25);
-        assert_eq!(
-            p.text(1, 5, 0.25),
-            "epoch 1/5  loss 0.2500  1250 images/s  0:06 left"
-        );
+        assert_eq!(p.text(1, 5, 0.25), "epoch 1/5  loss 0.2500  1250 images/s  0:06 left");
     }
 
     #[test]

@@ -30,10 +30,7 @@ pub(super) fn y_range(curves: &[Curve]) -> (f64, f64) {
         };
         let one = usize::from(values.len() >= ENOUGH);
         let outside = one.max((values.len() as f64 * OUTSIDE) as usize);
-        bulk = (
-            bulk.0.min(values[outside]),
-            bulk.1.max(values[last - outside]),
-        );
+        bulk = (bulk.0.min(values[outside]), bulk.1.max(values[last - outside]));
     }
     let (low, high) = extremes(curves.iter().flat_map(Curve::finite).map(|p| p.1));
     let near = NEAR * (bulk.1 - bulk.0);
@@ -79,9 +76,7 @@ fn crossings(a: (f64, f64), b: (f64, f64), low: f64, high: f64) -> Vec<(f64, f64
 }
 
 fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-        (low.min(v), high.max(v))
-    })
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
 fn widen(low: f64, high: f64, air: f64) -> (f64, f64) {
@@ -101,25 +96,12 @@ mod tests {
     use super::*;
 
     fn curve(values: impl IntoIterator<Item = f64>) -> Curve {
-        Curve::new(
-            "c",
-            values
-                .into_iter()
-                .enumerate()
-                .map(|(i, y)| (i as f64, y))
-                .collect(),
-        )
+        Curve::new("c", values.into_iter().enumerate().map(|(i, y)| (i as f64, y)).collect())
     }
 
     #[test]
     fn a_few_huge_first_losses_do_not_flatten_the_rest() {
-        let values = (0..500).map(|i| {
-            if i < 5 {
-                50_000.0
-            } else {
-                100.0 + i as f64 / 10.0
-            }
-        });
+        let values = (0..500).map(|i| if i < 5 { 50_000.0 } else { 100.0 + i as f64 / 10.0 });
         let (low, high) = y_range(&[curve(values)]);
         assert!(95.0 < low && low < 101.0, "{low}");
         assert!(149.0 < high && high < 160.0, "{high}");
@@ -133,13 +115,7 @@ mod tests {
 
     #[test]
     fn a_score_that_starts_very_low_is_cut_below() {
-        let values = (0..500).map(|i| {
-            if i < 5 {
-                -9e4
-            } else {
-                -100.0 + i as f64 / 10.0
-            }
-        });
+        let values = (0..500).map(|i| if i < 5 { -9e4 } else { -100.0 + i as f64 / 10.0 });
         assert!(y_range(&[curve(values)]).0 > -110.0);
     }
 
@@ -153,12 +129,7 @@ mod tests {
 
     #[test]
     fn constant_empty_and_broken_curves_have_a_range() {
-        for curves in [
-            vec![],
-            vec![curve([])],
-            vec![curve([2.0])],
-            vec![curve([f64::NAN, 0.0])],
-        ] {
+        for curves in [vec![], vec![curve([])], vec![curve([2.0])], vec![curve([f64::NAN, 0.0])]] {
             let ((x0, x1), (y0, y1)) = (x_range(&curves), y_range(&curves));
             assert!(x0 < x1 && y0 < y1, "{curves:?}");
         }
@@ -166,13 +137,7 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_where_it_meets_the_edge() {
-        let points = [
-            (0.0, 10.0),
-            (1.0, 0.0),
-            (2.0, 1.0),
-            (3.0, f64::NAN),
-            (4.0, 2.0),
-        ];
+        let points = [(0.0, 10.0), (1.0, 0.0), (2.0, 1.0), (3.0, f64::NAN), (4.0, 2.0)];
         let pieces = clip(&points, 0.0, 5.0);
         let first = vec![(0.5, 5.0), (1.0, 0.0), (2.0, 1.0)];
         assert_eq!(pieces, [first, vec![(4.0, 2.0)]]);

@@ -98,7 +98,12 @@ pub struct Trainer<'a> {
 
 impl Trainer<'_> {
     /// Trains as the options say; `report` is called after every epoch and at the end.
-    pub fn run(&self, options: &TrainOptions, log: &mut MetricsLog, mut report: impl FnMut(&Report, &mut MetricsLog, &Progress) -> Result<()>) -> Result<()> {
+    pub fn run(
+        &self,
+        options: &TrainOptions,
+        log: &mut MetricsLog,
+        mut report: impl FnMut(&Report, &mut MetricsLog, &Progress) -> Result<()>,
+    ) -> Result<()> {
         let batch = u64::from(options.batch);
         let per_epoch = self.feed.count() as u64 / batch;
         let total = options.steps.unwrap_or(options.epochs * per_epoch);

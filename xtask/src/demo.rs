@@ -6,11 +6,7 @@ use crate::{Failure, cargo, root};
 
 const EXAMPLE: &str = "vae";
 /// The options of `train`; an option that is typed behind `demo` takes the place of its like.
-const TRAIN: [(&str, &str); 3] = [
-    ("--data", "glyphs"),
-    ("--seconds", "60"),
-    (OUT, "runs/demo"),
-];
+const TRAIN: [(&str, &str); 3] = [("--data", "glyphs"), ("--seconds", "60"), (OUT, "runs/demo")];
 const OUT: &str = "--out";
 /// What is drawn afterwards, each with `--run` and the folder of the run.
 const DRAW: [&str; 3] = ["sample", "reconstruct", "manifold"];
@@ -19,9 +15,7 @@ pub(crate) fn run(extra: &[String]) -> Result<(), Failure> {
     let (train, folder) = train(extra);
     cargo(&example(train))?;
     for command in DRAW {
-        cargo(&example(
-            [command, "--run", &folder].map(String::from).to_vec(),
-        ))?;
+        cargo(&example([command, "--run", &folder].map(String::from).to_vec()))?;
     }
     let pictures = pictures(&root().join(&folder))?;
     println!("\nThe pictures:");
@@ -59,12 +53,10 @@ fn train(extra: &[String]) -> (Vec<String>, String) {
 
 /// The value of an option among the arguments, as `--option value` or `--option=value`.
 fn typed(args: &[String], option: &str) -> Option<String> {
-    args.iter()
-        .enumerate()
-        .find_map(|(i, arg)| match arg.strip_prefix(option)? {
-            "" => Some(args.get(i + 1).cloned().unwrap_or_default()),
-            value => value.strip_prefix('=').map(String::from),
-        })
+    args.iter().enumerate().find_map(|(i, arg)| match arg.strip_prefix(option)? {
+        "" => Some(args.get(i + 1).cloned().unwrap_or_default()),
+        value => value.strip_prefix('=').map(String::from),
+    })
 }
 
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -91,27 +83,14 @@ mod tests {
     #[test]
     fn without_options_a_minute_on_glyphs() {
         let (args, folder) = train(&[]);
-        assert_eq!(
-            args.join(" "),
-            "train --data glyphs --seconds 60 --out runs/demo"
-        );
+        assert_eq!(args.join(" "), "train --data glyphs --seconds 60 --out runs/demo");
         assert_eq!(folder, "runs/demo");
     }
 
     #[test]
     fn a_typed_option_replaces_its_like_and_the_rest_is_added() {
-        let (args, folder) = train(&strings(&[
-            "--",
-            "--seconds=5",
-            "--out",
-            "runs/x",
-            "--seed",
-            "7",
-        ]));
-        assert_eq!(
-            args.join(" "),
-            "train --data glyphs --seconds=5 --out runs/x --seed 7"
-        );
+        let (args, folder) = train(&strings(&["--", "--seconds=5", "--out", "runs/x", "--seed", "7"]));
+        assert_eq!(args.join(" "), "train --data glyphs --seconds=5 --out runs/x --seed 7");
         assert_eq!(folder, "runs/x");
     }
 

@@ -29,22 +29,15 @@ fn main() -> ExitCode {
         None => ("--help", [].as_slice()),
     };
     // Behind a `--` the word is meant for the test binaries.
-    let asked = rest
-        .iter()
-        .take_while(|a| *a != "--")
-        .any(|a| a == "--help" || a == "-h");
+    let asked = rest.iter().take_while(|a| *a != "--").any(|a| a == "--help" || a == "-h");
     let result = match command {
         _ if asked => help(),
         "help" | "--help" | "-h" => help(),
         "demo" => setup::run().and_then(|()| demo::run(rest)),
         "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
         "setup" if rest.is_empty() => setup::run(),
-        "setup" => Err(Failure::new(
-            "`cargo xtask setup` takes no options; leave them out",
-        )),
-        _ => Err(Failure::new(format!(
-            "no command `{command}`; see `cargo xtask --help`"
-        ))),
+        "setup" => Err(Failure::new("`cargo xtask setup` takes no options; leave them out")),
+        _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,19 +70,14 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: Some(text.into()),
-            code: 1,
-        }
+        Self { text: Some(text.into()), code: 1 }
     }
 }
 
 /// The root of the workspace, wherever the command was typed.
 pub(crate) fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    package
-        .and_then(|p| p.parent().map(PathBuf::from))
-        .unwrap_or_default()
+    package.and_then(|p| p.parent().map(PathBuf::from)).unwrap_or_default()
 }
 
 /// Runs cargo in the root; its exit code becomes that of this program.
@@ -101,9 +89,7 @@ pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
     if root().is_dir() {
         command.current_dir(root());
     }
-    let status = command
-        .status()
-        .map_err(|e| Failure::new(format!("cannot run cargo: {e}")))?;
+    let status = command.status().map_err(|e| Failure::new(format!("cannot run cargo: {e}")))?;
     match status.code() {
         Some(0) => Ok(()),
         code => {
@@ -120,14 +106,7 @@ mod tests {
     #[test]
     fn what_follows_test_is_passed_on_as_it_is() {
         let rest = ["vae", "--", "--nocapture"].map(String::from);
-        let expected = [
-            "test",
-            "--release",
-            "--workspace",
-            "vae",
-            "--",
-            "--nocapture",
-        ];
+        let expected = ["test", "--release", "--workspace", "vae", "--", "--nocapture"];
         assert_eq!(test_args(&rest), expected);
     }
 }

@@ -63,10 +63,7 @@ pub(crate) struct Step {
 
 impl Step {
     fn new(words: &[&str]) -> Self {
-        Self {
-            words: words.iter().map(|w| w.to_string()).collect(),
-            may_fail: false,
-        }
+        Self { words: words.iter().map(|w| w.to_string()).collect(), may_fail: false }
     }
 
     /// As it would be typed.
@@ -91,15 +88,11 @@ pub(crate) fn decide(system: &System) -> Plan {
         return Plan::Ready("a GPU and its Vulkan driver are there");
     }
     if system.loader && software {
-        return Plan::Ready(
-            "a software driver is there, and no GPU with a driver: slow, but it works",
-        );
+        return Plan::Ready("a software driver is there, and no GPU with a driver: slow, but it works");
     }
     let driver = hardware || software;
     if let (false, Some(variable)) = (driver, system.restricted_by) {
-        return Plan::ByHand(format!(
-            "{variable} is set and names no usable driver; unset it"
-        ));
+        return Plan::ByHand(format!("{variable} is set and names no usable driver; unset it"));
     }
     let why = match (system.loader, driver) {
         (false, true) => "there is no Vulkan loader (libvulkan.so.1)",
@@ -108,9 +101,7 @@ pub(crate) fn decide(system: &System) -> Plan {
     };
     let Some(packages) = system.packages else {
         let needed = "install a Vulkan loader and Mesa's software driver (lavapipe)";
-        return Plan::ByHand(format!(
-            "{why}, and none of apt-get, dnf, pacman to install one; {needed} by hand"
-        ));
+        return Plan::ByHand(format!("{why}, and none of apt-get, dnf, pacman to install one; {needed} by hand"));
     };
     let steps = steps(packages, !system.loader, !driver, !system.root);
     if !system.root && !system.sudo {
@@ -127,10 +118,7 @@ fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step
         Packages::Dnf => ["vulkan-loader", "mesa-vulkan-drivers"],
         Packages::Pacman => ["vulkan-icd-loader", "vulkan-swrast"],
     };
-    let missing = names
-        .into_iter()
-        .zip([loader, driver])
-        .filter(|(_, missing)| *missing);
+    let missing = names.into_iter().zip([loader, driver]).filter(|(_, missing)| *missing);
     let mut install = match packages {
         Packages::Apt => {
             // sudo clears the environment, so the variable is set behind it.
@@ -141,16 +129,11 @@ fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step
         Packages::Dnf => Step::new(&["dnf", "install", "-y"]),
         Packages::Pacman => Step::new(&["pacman", "-S", "--noconfirm", "--needed"]),
     };
-    install
-        .words
-        .extend(missing.map(|(name, _)| name.to_string()));
+    install.words.extend(missing.map(|(name, _)| name.to_string()));
     let mut steps = vec![install];
     if packages == Packages::Apt {
         // One foreign package source that is out of reach must not stop the rest.
-        let update = Step {
-            may_fail: true,
-            ..Step::new(&["apt-get", "update"])
-        };
+        let update = Step { may_fail: true, ..Step::new(&["apt-get", "update"]) };
         steps.insert(0, update);
     }
     if sudo {
@@ -165,10 +148,7 @@ fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step
 fn by_hand(steps: &[Step], before: &str, after: &str) -> String {
     let line = |step: &Step| {
         let line = step.line();
-        format!(
-            "    {before}{}{after}",
-            line.strip_prefix("sudo ").unwrap_or(&line)
-        )
+        format!("    {before}{}{after}", line.strip_prefix("sudo ").unwrap_or(&line))
     };
     steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -204,61 +184,29 @@ mod tests {
 
     #[test]
     fn systems_with_a_driver_of_their_own_need_nothing() {
-        assert!(ready(&System {
-            os: Os::Mac,
-            ..bare()
-        }));
-        assert!(ready(&System {
-            os: Os::Windows,
-            ..bare()
-        }));
-        assert!(matches!(
-            decide(&System {
-                os: Os::Other,
-                ..bare()
-            }),
-            Plan::ByHand(_)
-        ));
+        assert!(ready(&System { os: Os::Mac, ..bare() }));
+        assert!(ready(&System { os: Os::Windows, ..bare() }));
+        assert!(matches!(decide(&System { os: Os::Other, ..bare() }), Plan::ByHand(_)));
     }
 
     #[test]
     fn a_gpu_with_its_driver_is_enough() {
-        let system = System {
-            loader: true,
-            gpu: true,
-            drivers: vec![Driver::Hardware],
-            ..bare()
-        };
+        let system = System { loader: true, gpu: true, drivers: vec![Driver::Hardware], ..bare() };
         assert!(ready(&system));
-        assert!(!ready(&System {
-            loader: false,
-            ..system
-        }));
+        assert!(!ready(&System { loader: false, ..system }));
     }
 
     #[test]
     fn a_vendors_manifest_without_its_gpu_is_not() {
-        let system = System {
-            loader: true,
-            drivers: vec![Driver::Hardware],
-            ..bare()
-        };
+        let system = System { loader: true, drivers: vec![Driver::Hardware], ..bare() };
         assert!(lines(&decide(&system))[1].ends_with("recommends mesa-vulkan-drivers"));
     }
 
     #[test]
     fn a_gpu_without_its_driver_falls_back_to_the_software_driver() {
-        let system = System {
-            loader: true,
-            gpu: true,
-            drivers: vec![Driver::Software],
-            ..bare()
-        };
+        let system = System { loader: true, gpu: true, drivers: vec![Driver::Software], ..bare() };
         assert!(ready(&system));
-        assert!(!ready(&System {
-            drivers: vec![],
-            ..system
-        }));
+        assert!(!ready(&System { drivers: vec![], ..system }));
     }
 
     #[test]
@@ -273,73 +221,34 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        let driver = System {
-            drivers: vec![Driver::Software],
-            ..bare()
-        };
+        let driver = System { drivers: vec![Driver::Software], ..bare() };
         assert!(lines(&decide(&driver))[1].ends_with("recommends libvulkan1"));
     }
 
     #[test]
     fn others_use_sudo_and_their_own_package_manager() {
-        let user = System {
-            root: false,
-            sudo: true,
-            ..bare()
-        };
-        assert!(
-            lines(&decide(&user))
-                .iter()
-                .all(|line| line.starts_with("sudo "))
-        );
-        let fedora = System {
-            packages: Some(Packages::Dnf),
-            ..user.clone()
-        };
+        let user = System { root: false, sudo: true, ..bare() };
+        assert!(lines(&decide(&user)).iter().all(|line| line.starts_with("sudo ")));
+        let fedora = System { packages: Some(Packages::Dnf), ..user.clone() };
         let expected = "sudo dnf install -y vulkan-loader mesa-vulkan-drivers";
         assert_eq!(lines(&decide(&fedora)), [expected]);
-        let arch = System {
-            packages: Some(Packages::Pacman),
-            ..user
-        };
+        let arch = System { packages: Some(Packages::Pacman), ..user };
         let expected = "sudo pacman -S --noconfirm --needed vulkan-icd-loader vulkan-swrast";
         assert_eq!(lines(&decide(&arch)), [expected]);
     }
 
     #[test]
     fn where_it_cannot_install_it_says_what_to_type() {
-        let Plan::ByHand(text) = decide(&System {
-            root: false,
-            ..bare()
-        }) else {
-            panic!()
-        };
-        assert!(
-            text.contains("no sudo") && text.contains("su -c 'apt-get update'"),
-            "{text}"
-        );
-        let Plan::ByHand(text) = decide(&System {
-            packages: None,
-            ..bare()
-        }) else {
-            panic!()
-        };
+        let Plan::ByHand(text) = decide(&System { root: false, ..bare() }) else { panic!() };
+        assert!(text.contains("no sudo") && text.contains("su -c 'apt-get update'"), "{text}");
+        let Plan::ByHand(text) = decide(&System { packages: None, ..bare() }) else { panic!() };
         assert!(text.contains("by hand"), "{text}");
     }
 
     #[test]
     fn a_variable_that_hides_all_drivers_is_named() {
-        let hidden = System {
-            loader: true,
-            restricted_by: Some("VK_ICD_FILENAMES"),
-            ..bare()
-        };
-        let Plan::ByHand(text) = decide(&hidden) else {
-            panic!()
-        };
-        assert!(
-            text.contains("VK_ICD_FILENAMES") && text.contains("unset"),
-            "{text}"
-        );
+        let hidden = System { loader: true, restricted_by: Some("VK_ICD_FILENAMES"), ..bare() };
+        let Plan::ByHand(text) = decide(&hidden) else { panic!() };
+        assert!(text.contains("VK_ICD_FILENAMES") && text.contains("unset"), "{text}");
     }
 }

@@ -10,15 +10,8 @@ use crate::plan::{Driver, Os, Packages, System};
 const LOADER: &str = "libvulkan.so.1";
 /// Each alone decides which drivers the loader sees; the first is the newer name.
 const RESTRICTING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
-const LIBRARY_DIRS: [&str; 7] = [
-    "/lib",
-    "/usr/lib",
-    "/lib64",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-];
+const LIBRARY_DIRS: [&str; 7] =
+    ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
 
 /// Asks the machine everything that the plan depends on.
 pub(crate) fn system() -> System {
@@ -28,22 +21,13 @@ pub(crate) fn system() -> System {
         "linux" => Os::Linux,
         _ => Os::Other,
     };
-    let cache = if os == Os::Linux {
-        linker_cache()
-    } else {
-        String::new()
-    };
-    let restricted_by = RESTRICTING
-        .into_iter()
-        .find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let cache = if os == Os::Linux { linker_cache() } else { String::new() };
+    let restricted_by = RESTRICTING.into_iter().find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
     let manifests = manifests(restricted_by);
     System {
         os,
         loader: library_exists(Path::new(LOADER), &cache),
-        drivers: manifests
-            .iter()
-            .filter_map(|path| driver(path, &cache))
-            .collect(),
+        drivers: manifests.iter().filter_map(|path| driver(path, &cache)).collect(),
         restricted_by,
         gpu: gpu(),
         packages: packages(),
@@ -59,15 +43,8 @@ fn gpu() -> bool {
 }
 
 fn packages() -> Option<Packages> {
-    let known = [
-        ("apt-get", Packages::Apt),
-        ("dnf", Packages::Dnf),
-        ("pacman", Packages::Pacman),
-    ];
-    known
-        .into_iter()
-        .find(|(name, _)| program_exists(name))
-        .map(|(_, packages)| packages)
+    let known = [("apt-get", Packages::Apt), ("dnf", Packages::Dnf), ("pacman", Packages::Pacman)];
+    known.into_iter().find(|(name, _)| program_exists(name)).map(|(_, packages)| packages)
 }
 
 /// The manifests that the loader would read, in folders or as the variable names them.
@@ -79,16 +56,11 @@ fn manifests(restricted_by: Option<&str>) -> Vec<PathBuf> {
     let places = match restricted_by {
         Some(name) => listed(name),
         None => {
-            let mut roots: Vec<PathBuf> = ["/usr/share", "/etc", "/usr/local/share"]
-                .map(PathBuf::from)
-                .to_vec();
+            let mut roots: Vec<PathBuf> = ["/usr/share", "/etc", "/usr/local/share"].map(PathBuf::from).to_vec();
             roots.extend(env::var_os("XDG_DATA_HOME").map(PathBuf::from));
             roots.extend(env::home_dir().map(|home| home.join(".local/share")));
             roots.extend(listed("XDG_DATA_DIRS"));
-            roots
-                .into_iter()
-                .map(|root| root.join("vulkan/icd.d"))
-                .collect()
+            roots.into_iter().map(|root| root.join("vulkan/icd.d")).collect()
         }
     };
     let mut found = Vec::new();
@@ -117,11 +89,7 @@ fn driver(manifest: &Path, cache: &str) -> Option<Driver> {
         1 => library,
         _ => manifest.parent()?.join(library),
     };
-    let kind = if name.starts_with("lvp_icd") {
-        Driver::Software
-    } else {
-        Driver::Hardware
-    };
+    let kind = if name.starts_with("lvp_icd") { Driver::Software } else { Driver::Hardware };
     library_exists(&library, cache).then_some(kind)
 }
 
@@ -161,18 +129,12 @@ fn cache_holds(cache: &str, library: &str) -> bool {
 fn linker_cache() -> String {
     // Debian keeps ldconfig out of the search path of ordinary users.
     let programs = ["ldconfig", "/sbin/ldconfig", "/usr/sbin/ldconfig"];
-    programs
-        .into_iter()
-        .find_map(|program| output(program, &["-p"]))
-        .unwrap_or_default()
+    programs.into_iter().find_map(|program| output(program, &["-p"])).unwrap_or_default()
 }
 
 fn output(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn program_exists(name: &str) -> bool {
@@ -188,11 +150,7 @@ mod tests {
         let dir = env::temp_dir().join(format!("xtask-{test}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join(name);
-        fs::write(
-            &path,
-            format!("{{ \"ICD\": {{ \"library_path\" : \"{library}\" }} }}"),
-        )
-        .unwrap();
+        fs::write(&path, format!("{{ \"ICD\": {{ \"library_path\" : \"{library}\" }} }}")).unwrap();
         path
     }
 
@@ -229,9 +187,6 @@ mod tests {
         assert!(cache_holds(&line("libc6,AArch64"), "liba.so.1"));
         assert!(!cache_holds(&line("libc6"), "liba.so.1"));
         assert!(!cache_holds(&line("libc6,x86-64"), "liba.so"));
-        assert!(!cache_holds(
-            "\tliba.so.1 (libc6,x86-64) => /absent/liba.so.1\n",
-            "liba.so.1"
-        ));
+        assert!(!cache_holds("\tliba.so.1 (libc6,x86-64) => /absent/liba.so.1\n", "liba.so.1"));
     }
 }

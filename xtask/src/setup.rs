@@ -32,9 +32,9 @@ pub(crate) fn run() -> Result<(), Failure> {
             println!("set-up: {what}");
             Ok(())
         }
-        Plan::Install { why, .. } => Err(Failure::new(format!(
-            "all was installed, yet {why}; see whether `vulkaninfo --summary` lists a device"
-        ))),
+        Plan::Install { why, .. } => {
+            Err(Failure::new(format!("all was installed, yet {why}; see whether `vulkaninfo --summary` lists a device")))
+        }
         Plan::ByHand(what) => Err(Failure::new(what)),
     }
 }
@@ -49,9 +49,5 @@ fn run_step(step: &Step) -> Result<(), String> {
 }
 
 fn list(steps: &[Step]) -> String {
-    steps
-        .iter()
-        .map(|step| format!("    {}", step.line()))
-        .collect::<Vec<_>>()
-        .join("\n")
+    steps.iter().map(|step| format!("    {}", step.line())).collect::<Vec<_>>().join("\n")
 }

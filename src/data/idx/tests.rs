@@ -20,11 +20,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn empty() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "oneiro-idx-{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("oneiro-idx-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -99,15 +95,9 @@ fn a_whole_folder_loads() {
 
 #[test]
 fn gzip_and_dotted_names_load_alike() {
-    let folder = Folder::whole().without(TRAIN).without(TEST).with(
-        "train-images.idx3-ubyte.gz",
-        &gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18)),
-    );
+    let folder = Folder::whole().without(TRAIN).without(TEST).with("train-images.idx3-ubyte.gz", &gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18)));
     // Unpacked by a browser that kept the name.
-    let folder = folder.with(
-        "t10k-images-idx3-ubyte.gz",
-        &idx(IMAGES_MAGIC, &[2, 2, 3], 12),
-    );
+    let folder = folder.with("t10k-images-idx3-ubyte.gz", &idx(IMAGES_MAGIC, &[2, 2, 3], 12));
     let set = folder.load().unwrap();
     assert!(set.train.pixels.iter().copied().eq(0..18));
     assert!(set.test.pixels.iter().copied().eq(0..12));
@@ -143,9 +133,7 @@ fn missing_folder_or_file_is_told_with_what_was_looked_for() {
 #[test]
 fn truncated_files_tell_expected_and_found_bytes() {
     let sizes = |folder: Folder, file| match folder.error(file) {
-        DataError::Truncated {
-            expected, found, ..
-        } => (expected, found),
+        DataError::Truncated { expected, found, .. } => (expected, found),
         other => panic!("{other}"),
     };
     let short = idx(IMAGES_MAGIC, &[3, 2, 3], 17);
@@ -182,10 +170,7 @@ fn wrong_magic_says_what_the_file_looks_like() {
 
     let images = idx(IMAGES_MAGIC, &[3, 2, 3], 18);
     let folder = Folder::whole().with(TRAIN_LABELS, &images);
-    assert!(matches!(
-        folder.error(TRAIN_LABELS),
-        DataError::Magic { .. }
-    ));
+    assert!(matches!(folder.error(TRAIN_LABELS), DataError::Magic { .. }));
 }
 
 #[test]
@@ -203,15 +188,7 @@ fn labels_and_sizes_of_other_data_sets_are_refused() {
 fn headers_out_of_bounds_are_refused_before_reading() {
     let most = u32::MAX;
     // The last two products overflow, or would, in 64 bits without the bound on a side.
-    for claim in [
-        [0, 2, 3],
-        [3, 0, 3],
-        [3, 2, 0],
-        [3, 2, 1025],
-        [most, 28, 28],
-        [2, most, most],
-        [most, most, most],
-    ] {
+    for claim in [[0, 2, 3], [3, 0, 3], [3, 2, 0], [3, 2, 1025], [most, 28, 28], [2, most, most], [most, most, most]] {
         let bytes = idx(IMAGES_MAGIC, &claim, 18);
         let error = Folder::whole().with(TRAIN, &bytes).error(TRAIN);
         assert!(matches!(error, DataError::Dimensions { claimed, .. } if claimed == claim));
@@ -222,10 +199,7 @@ fn headers_out_of_bounds_are_refused_before_reading() {
 fn a_lying_header_costs_only_what_the_file_holds() {
     // Just within the bounds: a gigabyte claimed, 18 bytes there.
     let path = Folder::whole().with(TRAIN, &idx(IMAGES_MAGIC, &[1024, 1024, 1024], 18));
-    assert!(matches!(
-        path.error(TRAIN),
-        DataError::Truncated { found: 34, .. }
-    ));
+    assert!(matches!(path.error(TRAIN), DataError::Truncated { found: 34, .. }));
 
     let file = path.0.join(TRAIN);
     let mut source = Source::open(&file).unwrap();
@@ -250,10 +224,7 @@ fn a_gzip_bomb_is_read_one_byte_past_its_claim() {
     let mut bomb = idx(IMAGES_MAGIC, &[1, 2, 3], 6);
     bomb.resize(64 << 20, 0);
     let folder = Folder::whole().with(TRAIN, &gzip(&bomb));
-    assert!(matches!(
-        folder.error(TRAIN),
-        DataError::Oversized { expected: 22, .. }
-    ));
+    assert!(matches!(folder.error(TRAIN), DataError::Oversized { expected: 22, .. }));
 
     let file = folder.0.join(TRAIN);
     let mut source = Source::open(&file).unwrap();
