@@ -4,7 +4,7 @@
 // to all lanes by subgroupShuffle with an index that unrolling makes constant. Loads cost far more than arithmetic here (the driver
 // loops over lanes), so the tile is as large as the first-level cache holds. The row loops have 8 trips and one 8-element array
 // a side: the driver unrolls those; bigger arrays or nested loops fall off a cliff of 20x.
-// Rows and columns past the end load the last valid ones and are not stored.
+// Rows and columns past the end load the last valid ones.
 
 struct Access {
   shape: vec4<u32>,
@@ -16,8 +16,6 @@ struct Dims {
   m: u32,
   n4: u32, // N / 4
   k: u32,
-  k_start: u32, // this launch sums k_start..k_end
-  k_end: u32,
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
 }
@@ -67,16 +65,8 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 }
 // </fused>
 
-fn put(batch: u32, row: u32, col: u32, v: vec4<f32>) {
-  if (row < dims.m && col < dims.n4) {
-    let i = (batch * dims.m + row) * dims.n4 + col;
-    if (dims.k_start > 0u) { c[i] += v; } else { c[i] = v; }
-  }
-}
-
 // The epilogue runs over the stored tile in a plain loop, so that the row loops stay small enough to unroll.
 fn finish(batch: u32, row: u32, col: u32) {
-  if (dims.k_end < dims.k) { return; }
   let rows = min(64u, dims.m - row);
   for (var i = 0u; i < rows; i++) {
     let at = (batch * dims.m + row + i) * dims.n4 + col;
@@ -111,7 +101,7 @@ fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_
   let a5 = a_at + min(row + 40u + lane, last) * k4;
   let a6 = a_at + min(row + 48u + lane, last) * k4;
   let a7 = a_at + min(row + 56u + lane, last) * k4;
-  for (var k = dims.k_start / 4u; k < dims.k_end / 4u; k++) {
+  for (var k = 0u; k < k4; k++) {
     var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
     var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
     if (TB) {
@@ -182,13 +172,27 @@ fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_
       if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
   }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 0u + i, col, l0[i]); if (WIDE) { put(group.z, row + 0u + i, col + 8u, r0[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 8u + i, col, l1[i]); if (WIDE) { put(group.z, row + 8u + i, col + 8u, r1[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 16u + i, col, l2[i]); if (WIDE) { put(group.z, row + 16u + i, col + 8u, r2[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 24u + i, col, l3[i]); if (WIDE) { put(group.z, row + 24u + i, col + 8u, r3[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 32u + i, col, l4[i]); if (WIDE) { put(group.z, row + 32u + i, col + 8u, r4[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 40u + i, col, l5[i]); if (WIDE) { put(group.z, row + 40u + i, col + 8u, r5[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 48u + i, col, l6[i]); if (WIDE) { put(group.z, row + 48u + i, col + 8u, r6[i]); } }
-  for (var i = 0u; i < 8u; i++) { put(group.z, row + 56u + i, col, l7[i]); if (WIDE) { put(group.z, row + 56u + i, col + 8u, r7[i]); } }
+  // Rows past the end store the last row's own value again.
+  let c_at = group.z * dims.m * dims.n4 + col;
+  if (col < dims.n4) {
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 0u + i, last) * dims.n4] = l0[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 8u + i, last) * dims.n4] = l1[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 16u + i, last) * dims.n4] = l2[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 24u + i, last) * dims.n4] = l3[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 32u + i, last) * dims.n4] = l4[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 40u + i, last) * dims.n4] = l5[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 48u + i, last) * dims.n4] = l6[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 56u + i, last) * dims.n4] = l7[i]; }
+  }
+  if (WIDE && col + 8u < dims.n4) {
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 0u + i, last) * dims.n4] = r0[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 8u + i, last) * dims.n4] = r1[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 16u + i, last) * dims.n4] = r2[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 24u + i, last) * dims.n4] = r3[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 32u + i, last) * dims.n4] = r4[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 40u + i, last) * dims.n4] = r5[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 48u + i, last) * dims.n4] = r6[i]; }
+    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 56u + i, last) * dims.n4] = r7[i]; }
+  }
   finish(group.z, row, col);
 }

@@ -18,6 +18,8 @@ pub static PORTABLE: Shader = crate::shader!("matmul");
 
 /// Longest part of K that one launch sums: keeps loops well under the 65,535 iterations that some drivers stop at.
 const K_PER_LAUNCH: usize = 8192;
+/// Longest K of the subgroup tile, which sums four k per iteration in one launch.
+const K_SUBGROUP: usize = 65_536;
 
 /// C[..., M, N] = A·B; with `ta` A is stored `[..., K, M]`, with `tb` B is stored `[..., N, K]`.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +69,7 @@ impl MatMul {
 
     /// Whether the subgroup tile can load these extents as whole vec4s.
     fn aligned(&self, e: Extents) -> bool {
-        e.n % 4 == 0 && (self.ta || e.k % 4 == 0) && !(self.ta && self.tb)
+        e.k <= K_SUBGROUP && e.n % 4 == 0 && (self.ta || e.k % 4 == 0) && !(self.ta && self.tb)
     }
 
     /// Every variant that computes these extents on this adapter, the preferred one first.
@@ -93,23 +95,21 @@ impl MatMul {
     /// Launches of one variant.
     pub fn launches(&self, e: Extents, variant: Variant, epilogue: bool, why: &'static str) -> Vec<LaunchSpec> {
         let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
-        (0..e.k.div_ceil(K_PER_LAUNCH))
-            .map(|part| {
-                let range = (part * K_PER_LAUNCH, ((part + 1) * K_PER_LAUNCH).min(e.k));
-                let last = range.1 == e.k;
-                self.launch(e, variant, last && epilogue)
-                    .bind("a", Operand::Input(0))
-                    .bind("b", Operand::Input(1))
-                    .bind("c", Operand::Output)
-                    .dim("m", e.m)
-                    .dim("k", e.k)
-                    .dim("k_start", range.0)
-                    .dim("k_end", range.1)
-                    .cost(2 * e.batch * e.m * e.n * (range.1 - range.0), bytes)
-                    .fused(last && epilogue)
-                    .why(why)
-            })
-            .collect()
+        let part = if matches!(variant, Variant::Subgroup { .. }) { e.k } else { K_PER_LAUNCH };
+        let launch = |start: usize| {
+            let end = (start + part).min(e.k);
+            let spec = self.launch(e, variant, end == e.k && epilogue);
+            let spec = if matches!(variant, Variant::Subgroup { .. }) { spec } else { spec.dim("k_start", start).dim("k_end", end) };
+            spec.bind("a", Operand::Input(0))
+                .bind("b", Operand::Input(1))
+                .bind("c", Operand::Output)
+                .dim("m", e.m)
+                .dim("k", e.k)
+                .cost(2 * e.batch * e.m * e.n * (end - start), bytes)
+                .fused(end == e.k && epilogue)
+                .why(why)
+        };
+        (0..e.k).step_by(part).map(launch).collect()
     }
 
     fn launch(&self, e: Extents, variant: Variant, epilogue: bool) -> LaunchSpec {
