@@ -59,16 +59,6 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 }
 // </fused>
 
-// The epilogue runs over the stored tile in a plain loop, so that the row loops stay small enough to unroll.
-fn finish(batch: u32, row: u32, col: u32) {
-  let rows = min(64u, dims.m - row);
-  for (var i = 0u; i < rows; i++) {
-    let at = (batch * dims.m + row + i) * dims.n4 + col;
-    if (col < dims.n4) { c[at] = fused(at, c[at]); }
-    if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, c[at + 8u]); }
-  }
-}
-
 @compute @workgroup_size(8)
 fn columns_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
   let row = group.y * 64u;
@@ -152,27 +142,22 @@ fn columns_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocati
       if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
   }
-  // Rows past the end store the last row's own value again.
-  let c_at = group.z * dims.m * dims.n4 + col;
-  if (col < dims.n4) {
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 0u + i, last) * dims.n4] = l0[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 8u + i, last) * dims.n4] = l1[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 16u + i, last) * dims.n4] = l2[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 24u + i, last) * dims.n4] = l3[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 32u + i, last) * dims.n4] = l4[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 40u + i, last) * dims.n4] = l5[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 48u + i, last) * dims.n4] = l6[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + min(row + 56u + i, last) * dims.n4] = l7[i]; }
+  // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
+  // and 128 separate stores take the driver three times as long to compile.
+  let rows = min(64u, dims.m - row);
+  for (var i = 0u; i < rows; i++) {
+    var v: vec4<f32>;
+    var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j + 16u); if (WIDE) { w = select(w, r2[j], i == j + 16u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 24u); if (WIDE) { w = select(w, r3[j], i == j + 24u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j + 32u); if (WIDE) { w = select(w, r4[j], i == j + 32u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 40u); if (WIDE) { w = select(w, r5[j], i == j + 40u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j + 48u); if (WIDE) { w = select(w, r6[j], i == j + 48u); } }
+    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 56u); if (WIDE) { w = select(w, r7[j], i == j + 56u); } }
+    let at = (group.z * dims.m + row + i) * dims.n4 + col;
+    if (col < dims.n4) { c[at] = fused(at, v); }
+    if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, w); }
   }
-  if (WIDE && col + 8u < dims.n4) {
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 0u + i, last) * dims.n4] = r0[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 8u + i, last) * dims.n4] = r1[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 16u + i, last) * dims.n4] = r2[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 24u + i, last) * dims.n4] = r3[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 32u + i, last) * dims.n4] = r4[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 40u + i, last) * dims.n4] = r5[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 48u + i, last) * dims.n4] = r6[i]; }
-    for (var i = 0u; i < 8u; i++) { c[c_at + 8u + min(row + 56u + i, last) * dims.n4] = r7[i]; }
-  }
-  finish(group.z, row, col);
 }

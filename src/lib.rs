@@ -1,4 +1,43 @@
-//! Oneiro: a compute-shader engine for deep generative models.
+//! Oneiro: a compute-shader engine for deep generative models. Hand-written WGSL kernels, orchestrated
+//! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU.
+//!
+//! One direction, one function an arrow; no stage knows a later one:
+//!
+//! ```text
+//! model fn ─record→ Graph ─grad, optimizer→ Graph ─Plan::new→ Plan ─Executor::new→ Executor ─record→ wgpu::CommandEncoder
+//! ```
+//!
+//! A graph is recorded, differentiated and planned without a device:
+//!
+//! ```
+//! use oneiro::{autodiff::grad, caps::{Caps, Class}, graph::Graph, plan::Plan, shape::Type, var::Init};
+//!
+//! let g = Graph::new();
+//! let x = g.input("x", Type::f32([32, 784]));
+//! let w = g.var("w", Type::f32([784, 10]), Init::fan_in(784));
+//! let loss = x.matmul(w).tanh().square().mean_all();
+//! let gradient = grad(loss, &[w])[0];
+//! g.assign(w, w - gradient * 0.1);
+//! g.output("loss", loss);
+//! let plan = Plan::new(&g, &Caps::portable(Class::Gpu))?;
+//! println!("{plan}");
+//! # Ok::<(), oneiro::error::Error>(())
+//! ```
+//!
+//! and then runs on an adapter, many steps to a submission:
+//!
+//! ```no_run
+//! # use oneiro::{gpu::{Choice, Executor, Gpu, State}, plan::Plan, graph::Graph};
+//! # let g = Graph::new();
+//! let gpu = Gpu::headless_blocking(&Choice::Best)?;
+//! let plan = Plan::new(&g, gpu.caps())?;
+//! let state = State::new(&gpu, &[&plan], 0)?;
+//! let step = Executor::new(&gpu, &plan, &state, &[])?;
+//! step.write(&gpu, "x", &vec![0.5f32; 32 * 784])?;
+//! gpu.submit(|encoder| (0..100).for_each(|_| step.record(encoder)));
+//! println!("loss {:?}", step.read(&gpu, "loss")?);
+//! # Ok::<(), oneiro::error::Error>(())
+//! ```
 #![warn(missing_docs)]
 
 pub mod autodiff;
@@ -21,3 +60,7 @@ pub mod run;
 pub mod shape;
 pub mod var;
 pub mod weights;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,6 +28,7 @@ pub struct Executor {
     labels: Vec<String>,
     inputs: BTreeMap<String, Port>,
     outputs: BTreeMap<String, Port>,
+    slots: Vec<wgpu::Buffer>,
 }
 
 impl Executor {
@@ -77,7 +78,7 @@ impl Executor {
             outputs.insert(output.name.clone(), Port { ty: output.ty.clone(), buffer, offset });
         }
         let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
-        Ok(Self { launches, labels, inputs, outputs })
+        Ok(Self { launches, labels, inputs, outputs, slots })
     }
 
     /// Records one step as one compute pass.
@@ -107,6 +108,12 @@ impl Executor {
     /// Labels of the launches, in order.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// The slots' buffers, for tests that poison them.
+    #[doc(hidden)]
+    pub fn slots(&self) -> &[wgpu::Buffer] {
+        &self.slots
     }
 
     fn input_port(&self, name: &str) -> Result<&Port> {

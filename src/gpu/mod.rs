@@ -159,6 +159,12 @@ impl Gpu {
         selftest::run(Self::assemble(device, queue, Arc::default()))
     }
 
+    /// [`Gpu::from_existing`] without limits checked or self-test: for devices that validate but do not compute.
+    #[doc(hidden)]
+    pub fn untested(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::assemble(device, queue, Arc::default())
+    }
+
     /// WebGPU's default limits: what the engine asks of a host's device.
     pub fn required_limits() -> wgpu::Limits {
         wgpu::Limits::default()

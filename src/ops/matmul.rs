@@ -69,7 +69,7 @@ impl MatMul {
 
     /// Whether the subgroup tile can load these extents as whole vec4s.
     fn aligned(&self, e: Extents) -> bool {
-        e.k <= K_SUBGROUP && e.n % 4 == 0 && (self.ta || e.k % 4 == 0) && !(self.ta && self.tb)
+        e.k <= K_SUBGROUP && e.n.is_multiple_of(4) && (self.ta || e.k.is_multiple_of(4)) && !(self.ta && self.tb)
     }
 
     /// Every variant that computes these extents on this adapter, the preferred one first.

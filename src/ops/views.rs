@@ -1,9 +1,13 @@
 //! Ops that move elements and compute nothing. A reshape aliases its input; broadcasts, permutations
-//! and slices are affine reads that consumers index through; pad, concat and pack copy. The kernels in
+//! and slices are affine reads that consumers index through; pad, concat and pack (in `copies`) copy. The kernels in
 //! `shaders/views.wgsl` copy 32-bit words, so that u32 tensors pass like f32.
 
+mod copies;
+
+pub use copies::{Concat, Pack, Pad, concat, pack};
+
 use crate::{
-    graph::{ALIGN, Tensor},
+    graph::Tensor,
     kernel::Shader,
     op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
     shader,
@@ -24,22 +28,6 @@ fn words(inputs: &[Type]) -> Result<DType, String> {
         Some(bad) => Err(format!("takes one element type, got {dtype:?} and {:?}", bad.dtype)),
         None => Ok(dtype),
     }
-}
-
-/// A launch of `entry`, or of its vec4 twin `entry4` where all `dims`, here in elements, are multiples
-/// of 4. The first is `n`, the number of elements to write.
-fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: usize) -> LaunchSpec {
-    let wide = dims.iter().all(|(_, v)| v % 4 == 0);
-    let unit = if wide { 4 } else { 1 };
-    let n = dims[0].1;
-    let (x, y) = if wide { ("x4", "y4") } else { ("x", "y") };
-    let launch = LaunchSpec::new(&SHADER, entry[usize::from(wide)], grid_1d((n / unit).div_ceil(WORKGROUP)))
-        .constant("WORKGROUP", WORKGROUP as f64)
-        .bind(x, Operand::Input(input))
-        .bind(y, Operand::Output)
-        .cost(0, 4 * (read + n) as u64)
-        .why(if wide { "copy by vec4s" } else { "copy by elements" });
-    dims.iter().fold(launch, |launch, (name, value)| launch.dim(name, value / unit))
 }
 
 /// Another shape for the same elements in the same order.
@@ -243,191 +231,6 @@ impl Op for View {
     }
 }
 
-/// Zeros before and after one axis.
-#[derive(Debug)]
-pub struct Pad {
-    /// The axis.
-    pub axis: usize,
-    /// Zeros in front.
-    pub before: usize,
-    /// Zeros behind.
-    pub after: usize,
-}
-
-impl Op for Pad {
-    fn name(&self) -> &'static str {
-        "pad"
-    }
-
-    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
-        let dtype = words(inputs)?;
-        let mut shape = inputs[0].shape.to_vec();
-        let Some(extent) = shape.get_mut(self.axis) else {
-            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
-        };
-        *extent += self.before + self.after;
-        Ok(Type { shape: shape.into(), dtype })
-    }
-
-    fn reference(&self, inputs: &[&Array]) -> Array {
-        let x = inputs[0];
-        let mut shape = x.shape.to_vec();
-        shape[self.axis] += self.before + self.after;
-        let (shape, stride) = (Shape::from(shape), x.shape.strides());
-        Array::from_fn(shape.clone(), |i| {
-            let mut at = shape.coords(i);
-            at[self.axis] = at[self.axis].wrapping_sub(self.before);
-            if at[self.axis] >= x.shape[self.axis] {
-                return 0.0;
-            }
-            x.data[at.iter().zip(&stride).map(|(c, s)| c * s).sum::<usize>()]
-        })
-    }
-
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
-        vec![Some(cotangent.slice(self.axis, self.before..self.before + inputs[0].shape()[self.axis]))]
-    }
-
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
-        let inner: usize = at.output.shape[self.axis + 1..].iter().product();
-        let dims =
-            [("n", at.output.shape.numel()), ("row", row(&at.inputs[0])), ("pitch", row(at.output)), ("offset", self.before * inner)];
-        Ok(copy(["pad", "pad4"], 0, &dims, at.inputs[0].shape.numel()).into())
-    }
-}
-
-/// Tensors one after the other along an axis.
-#[derive(Debug)]
-pub struct Concat {
-    /// The axis.
-    pub axis: usize,
-}
-
-impl Op for Concat {
-    fn name(&self) -> &'static str {
-        "concat"
-    }
-
-    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
-        let dtype = words(inputs)?;
-        let mut shape = inputs[0].shape.to_vec();
-        if self.axis >= shape.len() {
-            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
-        }
-        for t in &inputs[1..] {
-            let same = |d: usize| d == self.axis || t.shape[d] == shape[d];
-            if t.shape.len() != shape.len() || !(0..shape.len()).all(same) {
-                return Err(format!("{:?} and {:?} differ beside axis {}", inputs[0].shape, t.shape, self.axis));
-            }
-            shape[self.axis] += t.shape[self.axis];
-        }
-        Ok(Type { shape: shape.into(), dtype })
-    }
-
-    fn reference(&self, inputs: &[&Array]) -> Array {
-        let mut shape = inputs[0].shape.to_vec();
-        shape[self.axis] = inputs.iter().map(|x| x.shape[self.axis]).sum();
-        let outer: usize = shape[..self.axis].iter().product();
-        let mut data = vec![];
-        for o in 0..outer {
-            for x in inputs {
-                let row = x.data.len() / outer;
-                data.extend_from_slice(&x.data[o * row..(o + 1) * row]);
-            }
-        }
-        Array::new(shape, data)
-    }
-
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
-        let mut start = 0;
-        let mut part = |x: &Tensor<'g>| {
-            let range = start..start + x.shape()[self.axis];
-            start = range.end;
-            Some(cotangent.slice(self.axis, range))
-        };
-        inputs.iter().map(&mut part).collect()
-    }
-
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
-        let mut lowered = Lowered::default();
-        let mut offset = 0;
-        for (i, x) in at.inputs.iter().enumerate() {
-            let n = x.shape.numel();
-            let dims = [("n", n), ("row", row(x)), ("pitch", row(at.output)), ("offset", offset)];
-            lowered.launches.push(copy(["scatter", "scatter4"], i, &dims, n).dim("valid", n));
-            offset += row(x);
-        }
-        Ok(lowered)
-    }
-}
-
-/// All elements of the inputs in one row: input i from element `offsets[i]`, zeros in the gaps.
-#[derive(Debug)]
-pub struct Pack {
-    /// First element of each input, ascending from 0.
-    pub offsets: Vec<usize>,
-    /// Length of the row.
-    pub len: usize,
-}
-
-impl Pack {
-    /// Where the gap behind input i ends.
-    fn end(&self, i: usize) -> usize {
-        self.offsets.get(i + 1).copied().unwrap_or(self.len)
-    }
-}
-
-impl Op for Pack {
-    fn name(&self) -> &'static str {
-        "pack"
-    }
-
-    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
-        if let Some(bad) = inputs.iter().find(|t| t.dtype != DType::F32) {
-            return Err(format!("takes f32, not {:?}", bad.dtype));
-        }
-        let fits = |(i, t): (usize, &Type)| self.offsets[i] + t.shape.numel() <= self.end(i);
-        if inputs.len() != self.offsets.len() || self.offsets.first() != Some(&0) || !inputs.iter().enumerate().all(fits) {
-            return Err(format!("{inputs:?} do not fit at offsets {:?} of {} elements", self.offsets, self.len));
-        }
-        Ok(Type::f32([self.len]))
-    }
-
-    fn reference(&self, inputs: &[&Array]) -> Array {
-        let mut data = vec![0.0; self.len];
-        for (x, &offset) in inputs.iter().zip(&self.offsets) {
-            data[offset..offset + x.data.len()].copy_from_slice(&x.data);
-        }
-        Array::new([self.len], data)
-    }
-
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
-        let part = |(x, &at): (&Tensor<'g>, &usize)| {
-            let shape = x.shape();
-            Some(cotangent.slice(0, at..at + shape.numel()).reshape(shape))
-        };
-        inputs.iter().zip(&self.offsets).map(part).collect()
-    }
-
-    /// One launch per input, in order, which also writes the zeros of the gap behind it.
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let launch = |(i, x): (usize, &Type)| {
-            let (offset, valid) = (self.offsets[i], x.shape.numel());
-            let n = self.end(i) - offset;
-            // One row, so that the pitch is never used.
-            let dims = [("n", n), ("row", n), ("pitch", 0), ("offset", offset)];
-            copy(["scatter", "scatter4"], i, &dims, valid).dim("valid", valid)
-        };
-        Ok(Lowered { launches: at.inputs.iter().enumerate().map(launch).collect(), scratch: vec![] })
-    }
-
-    fn class(&self) -> Class {
-        Class::Pack(self.offsets.clone())
-    }
-}
-
 impl<'g> Tensor<'g> {
     #[track_caller]
     fn view(self, reading: Reading) -> Tensor<'g> {
@@ -487,42 +290,16 @@ impl<'g> Tensor<'g> {
         let whole = self.shape().get(axis).is_some_and(|&n| range == (0..n));
         if whole { self } else { self.view(Reading::Slice { axis, range }) }
     }
-
-    /// Zeros before and after one axis.
-    #[track_caller]
-    #[must_use]
-    pub fn pad(self, axis: usize, before: usize, after: usize) -> Tensor<'g> {
-        let nothing = axis < self.shape().len() && before + after == 0;
-        if nothing { self } else { self.graph().apply(Pad { axis, before, after }, &[self]) }
-    }
-}
-
-/// At least one tensor, one after the other along an axis; the other extents must agree.
-#[track_caller]
-pub fn concat<'g>(tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
-    assert!(!tensors.is_empty(), "concat takes at least one tensor");
-    tensors[0].graph().apply(Concat { axis }, tensors)
-}
-
-/// All elements of at least one f32 tensor in one row; each tensor starts at a multiple of
-/// [`ALIGN`], and so does the end.
-#[track_caller]
-pub fn pack<'g>(tensors: &[Tensor<'g>]) -> Tensor<'g> {
-    assert!(!tensors.is_empty(), "pack takes at least one tensor");
-    let mut len = 0;
-    let mut place = |t: &Tensor<'g>| {
-        let offset = len;
-        len += t.shape().numel().next_multiple_of(ALIGN);
-        offset
-    };
-    let offsets = tensors.iter().map(&mut place).collect();
-    tensors[0].graph().apply(Pack { offsets, len }, tensors)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{caps, graph::Graph, kernel};
+    use crate::{
+        caps,
+        graph::{ALIGN, Graph},
+        kernel,
+    };
 
     fn range(shape: &[usize]) -> Array {
         Array::from_fn(shape, |i| i as f64)

@@ -196,10 +196,9 @@ impl<'a> Fused<'a> {
                 _ => Step { root: id, host: None, expr: Some(self.expression(id)) },
             })
             .collect();
-        for i in 0..steps.len() {
-            if let Some(host) = self.epilogue_host(&steps[i]) {
-                let expr = steps[i].expr.take().map(|e| e.with_value(host));
-                steps[i] = Step { root: steps[i].root, host: Some(host), expr };
+        for step in &mut steps {
+            if let Some(host) = self.epilogue_host(step) {
+                (step.expr, step.host) = (step.expr.take().map(|e| e.with_value(host)), Some(host));
             }
         }
         let hosted: BTreeSet<NodeId> = steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();

@@ -36,7 +36,7 @@ pub fn assign(requests: &[Request]) -> Assignment {
             let s = &requests[j];
             r.exclusive || s.exclusive || (r.first <= s.last && s.first <= r.last)
         };
-        let slot = tenants.iter().position(|t| !t.iter().any(|j| overlaps(j))).unwrap_or_else(|| {
+        let slot = tenants.iter().position(|t| !t.iter().any(overlaps)).unwrap_or_else(|| {
             out.slots.push(r.bytes);
             tenants.push(vec![]);
             tenants.len() - 1

@@ -1,0 +1,265 @@
+//! Devices and executors: opening, refusing, sharing a State, allocating once, repeating bit for bit.
+
+use super::subjects::{adapter, all_caps, config, decoder, evaluation, noop, training};
+use oneiro::{
+    caps::{Caps, Class},
+    gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
+    graph::Graph,
+    models::vae::Config,
+    plan::Plan,
+    shape::Type,
+};
+
+const IMAGES: usize = 64;
+
+/// A small VAE's training on the adapter.
+struct Training {
+    plan: Plan,
+    state: State,
+    executor: Executor,
+}
+
+fn small() -> Config {
+    config(100, 36, 6)
+}
+
+impl Training {
+    /// Made ready together with plans that share its State.
+    fn new(gpu: &Gpu, caps: &Caps, others: &[&Plan], seed: u64) -> Self {
+        let plan = Plan::new(&training(&small(), IMAGES, 16), caps).unwrap();
+        let plans: Vec<&Plan> = std::iter::once(&plan).chain(others.iter().copied()).collect();
+        let state = State::new(gpu, &plans, seed).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+        let pixels: Vec<u8> = (0..IMAGES * 100).map(|i| (i * 37 % 251) as u8).collect();
+        executor.write(gpu, "data", &pixels).unwrap();
+        executor.write(gpu, "order", &(0..IMAGES as u32).rev().collect::<Vec<_>>()).unwrap();
+        Self { plan, state, executor }
+    }
+
+    fn run(&self, gpu: &Gpu, submissions: usize, steps: usize) {
+        for _ in 0..submissions {
+            gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
+        }
+        gpu.wait().unwrap();
+    }
+
+    /// All words of the State.
+    fn words(&self, gpu: &Gpu) -> Vec<(String, Vec<u32>)> {
+        self.state.names().map(|(name, _)| (name.to_string(), self.state.read_words(gpu, name).unwrap())).collect()
+    }
+}
+
+fn assert_same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)]) {
+    assert_eq!(a.len(), b.len());
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        let differs = a.iter().zip(b).position(|(a, b)| a != b);
+        assert!(differs.is_none(), "`{name}` differs from element {differs:?}");
+    }
+}
+
+#[test]
+fn the_adapter_passes_its_self_test() {
+    let Some(gpu) = adapter("the_adapter_passes_its_self_test") else { return };
+    let caps = gpu.caps();
+    let portable = Caps::portable(Class::Cpu);
+    assert!(!caps.name.is_empty() && !caps.driver.trim().is_empty(), "{caps:?}");
+    assert!(["Vulkan", "Metal", "Dx12"].contains(&caps.backend.as_str()), "{caps:?}");
+    assert!(caps.max_binding >= portable.max_binding && caps.max_buffer >= portable.max_buffer, "{caps:?}");
+    assert!(caps.subgroup.is_none_or(|n| n.is_power_of_two() && n <= 128), "{caps:?}");
+    assert!(gpu.pipelines() > 0, "the self-test compiled nothing");
+    gpu.check().unwrap();
+}
+
+#[test]
+fn an_unknown_adapter_lists_those_that_are_there() {
+    let Some(gpu) = adapter("an_unknown_adapter_lists_those_that_are_there") else { return };
+    let found = pollster::block_on(oneiro::gpu::adapters());
+    let error = Gpu::headless_blocking(&Choice::Named("no such adapter".into())).err().unwrap().to_string();
+    assert!(error.contains("`no such adapter`") && found.iter().all(|line| error.contains(line)), "{error}\n{found:?}");
+    let by_name = Gpu::headless_blocking(&Choice::Named(gpu.caps().name.to_uppercase())).unwrap();
+    assert_eq!(by_name.caps().name, gpu.caps().name);
+    assert!(Gpu::headless_blocking(&Choice::Named(found.len().to_string())).is_err(), "an index beyond the list");
+}
+
+#[test]
+fn a_hosts_device_serves() {
+    let Some(gpu) = adapter("a_hosts_device_serves") else { return };
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
+    let adapter = adapters.into_iter().find(|a| a.get_info().name == gpu.caps().name).unwrap();
+    let desc = wgpu::DeviceDescriptor { required_limits: Gpu::required_limits(), ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&desc)).unwrap();
+    let host = Gpu::from_existing(device, queue).unwrap();
+    assert_eq!((host.caps().subgroup, host.caps().timestamps), (None, false), "features that the host did not enable");
+    let run = Training::new(&host, host.caps(), &[], 1);
+    run.run(&host, 1, 3);
+    assert_eq!(run.state.read_words(&host, "step").unwrap(), [3]);
+}
+
+#[test]
+fn a_weak_device_is_refused_by_its_limit() {
+    let weaken: [(&str, fn(&mut wgpu::Limits)); 4] = [
+        ("max_storage_buffers_per_shader_stage is 4, the engine needs 8", |l| l.max_storage_buffers_per_shader_stage = 4),
+        ("max_compute_invocations_per_workgroup is 128, the engine needs 256", |l| l.max_compute_invocations_per_workgroup = 128),
+        ("max_compute_workgroup_storage_size is 8192, the engine needs 16384", |l| l.max_compute_workgroup_storage_size = 8192),
+        ("max_compute_workgroups_per_dimension is 1024, the engine needs 65535", |l| l.max_compute_workgroups_per_dimension = 1024),
+    ];
+    for (expected, weaken) in weaken {
+        let mut limits = Gpu::required_limits();
+        weaken(&mut limits);
+        let (device, queue) = noop(limits);
+        let error = Gpu::from_existing(device, queue).err().expect("the device is too weak").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // Strong enough, but it computes nothing: the self-test must see it.
+    let (device, queue) = noop(Gpu::required_limits());
+    let error = Gpu::from_existing(device, queue).err().expect("a device that computes nothing").to_string();
+    assert!(error.contains("fails the self-test"), "{error}");
+}
+
+/// WebGPU's own validation, default limits and no driver: any error panics.
+#[test]
+fn executors_record_within_webgpus_rules() {
+    let config = Config::default();
+    for (name, caps) in all_caps() {
+        let (device, queue) = noop(Gpu::required_limits());
+        let gpu = Gpu::untested(device, queue);
+        let graphs = [training(&config, 10_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)];
+        let plans = graphs.map(|graph| Plan::new(&graph, &caps).unwrap());
+        let state = State::new(&gpu, &plans.iter().collect::<Vec<_>>(), 0).unwrap();
+        for plan in &plans {
+            let executor = Executor::new(&gpu, plan, &state, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+            gpu.submit(|encoder| (0..2).for_each(|_| executor.record(encoder)));
+            let error = pollster::block_on(scope.pop());
+            assert!(error.is_none(), "{name}: {error:?}");
+        }
+        gpu.wait().unwrap();
+    }
+}
+
+#[test]
+fn steps_allocate_nothing() {
+    let Some(gpu) = adapter("steps_allocate_nothing") else { return };
+    let run = Training::new(&gpu, gpu.caps(), &[], 1);
+    let counts = || {
+        let hal = gpu.device.get_internal_counters().hal;
+        let counters = [
+            ("buffers", &hal.buffers),
+            ("bytes", &hal.buffer_memory),
+            ("allocations", &hal.memory_allocations),
+            ("bind groups", &hal.bind_groups),
+            ("layouts", &hal.bind_group_layouts),
+            ("pipelines", &hal.compute_pipelines),
+            ("modules", &hal.shader_modules),
+        ];
+        counters.map(|(name, counter)| (name, counter.read()))
+    };
+    run.run(&gpu, 1, 1);
+    let (first, compiled) = (counts(), gpu.pipelines());
+    assert!(first[0].1 > 10 && first[1].1 > 100_000, "the counters do not count: {first:?}");
+    for step in 0..20 {
+        run.run(&gpu, 1, 1);
+        assert_eq!(counts(), first, "after step {}", step + 2);
+    }
+    assert_eq!(gpu.pipelines(), compiled);
+}
+
+#[test]
+fn executors_share_a_state() {
+    let Some(gpu) = adapter("executors_share_a_state") else { return };
+    let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
+    let run = Training::new(&gpu, gpu.caps(), &[&plan], 1);
+    let z: Vec<f32> = (0..8 * 6).map(|i| (i % 7) as f32 / 3.0 - 1.0).collect();
+    let decode = |state: &State| {
+        let executor = Executor::new(&gpu, &plan, state, &[]).unwrap();
+        executor.write(&gpu, "z", &z).unwrap();
+        gpu.submit(|encoder| executor.record(encoder));
+        executor.read_words(&gpu, "pictures").unwrap()
+    };
+    let before = decode(&run.state);
+    run.run(&gpu, 2, 5);
+    let after = decode(&run.state);
+    assert_ne!(before, after, "the decoder does not see the training");
+    // A State of the decoder alone, given the trained weights, decodes the same.
+    let alone = State::new(&gpu, &[&plan], 99).unwrap();
+    for (name, _) in alone.names() {
+        alone.write_words(&gpu, name, &run.state.read_words(&gpu, name).unwrap()).unwrap();
+    }
+    assert_eq!(decode(&alone), after);
+    assert_eq!(run.plan.arenas.len(), 1);
+    assert!(Executor::new(&gpu, &run.plan, &alone, &[]).is_err(), "a State that lacks the optimizer's group");
+}
+
+#[test]
+fn runs_repeat_bit_for_bit() {
+    let Some(gpu) = adapter("runs_repeat_bit_for_bit") else { return };
+    let gpu_kernels = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+    for caps in [gpu.caps(), &gpu_kernels] {
+        let words = |submissions, steps, seed| {
+            let run = Training::new(&gpu, caps, &[], seed);
+            run.run(&gpu, submissions, steps);
+            run.words(&gpu)
+        };
+        let first = words(1, 12, 1);
+        assert_same(&first, &words(1, 12, 1));
+        // However the steps are submitted.
+        assert_same(&first, &words(12, 1, 1));
+        assert_same(&first, &words(3, 4, 1));
+        assert_ne!(first, words(1, 12, 2), "the seed changes nothing");
+        assert_ne!(first, words(1, 11, 1), "a step changes nothing");
+    }
+}
+
+#[test]
+fn profiles_measure_every_launch() {
+    let Some(gpu) = adapter("profiles_measure_every_launch") else { return };
+    let run = Training::new(&gpu, gpu.caps(), &[], 1);
+    if !gpu.caps().timestamps {
+        assert!(Profile::new(&gpu, &run.executor).is_err());
+        return;
+    }
+    let profile = Profile::new(&gpu, &run.executor).unwrap();
+    for _ in 0..2 {
+        gpu.submit(|encoder| run.executor.record_profiled(encoder, &profile));
+    }
+    let times = profile.read(&gpu).unwrap();
+    assert_eq!(times.len(), run.plan.launches.len());
+    let total: f64 = times.iter().sum();
+    assert!(times.iter().all(|t| (0.0..10.0).contains(t)) && total > 1e-6 && total < 10.0, "{times:?}");
+    assert_eq!(run.state.read_words(&gpu, "step").unwrap(), [2], "a profiled step is a step");
+}
+
+#[test]
+fn too_much_memory_is_an_error() {
+    let Some(gpu) = adapter("too_much_memory_is_an_error") else { return };
+    let g = Graph::new();
+    let x = g.input("x", Type::f32([1 << 20, 1 << 18]));
+    g.output("y", x + 1.0);
+    let error = Plan::new(&g, gpu.caps()).unwrap_err().to_string();
+    assert!(error.contains("allows"), "{error}");
+    // A planner that believes in an endless adapter: the device says no, and lives on.
+    let endless = Caps { max_binding: u64::MAX, max_buffer: u64::MAX, ..gpu.caps().clone() };
+    let plan = Plan::new(&g, &endless).unwrap();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    assert!(Executor::new(&gpu, &plan, &state, &[]).is_err());
+    let run = Training::new(&gpu, gpu.caps(), &[], 1);
+    run.run(&gpu, 1, 1);
+    assert_eq!(run.state.read_words(&gpu, "step").unwrap(), [1]);
+}
+
+#[test]
+fn wrong_bindings_are_errors() {
+    let Some(gpu) = adapter("wrong_bindings_are_errors") else { return };
+    let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    let short = gpu.upload("z", &[0; 16]).unwrap();
+    let failed = |host: &[(&str, &wgpu::Buffer)]| Executor::new(&gpu, &plan, &state, host).err().unwrap().to_string();
+    assert!(failed(&[("z", &short)]).contains("needs 192 bytes, the bound buffer has 16"));
+    assert!(failed(&[("zz", &short)]).contains("no input `zz`"));
+    let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
+    assert!(executor.write(&gpu, "z", &[0.0f32; 47]).is_err());
+    assert!(executor.write(&gpu, "q", &[0.0f32; 48]).is_err());
+    assert!(executor.read(&gpu, "q").is_err());
+    assert!(state.write(&gpu, "fc1.bias", &[0.0; 3]).is_err() && state.read(&gpu, "fc9").is_err());
+}

@@ -1,0 +1,386 @@
+//! One declaration per case drives everything: a graph with an output `y` and a way to fill its inputs.
+//! On the adapter, every plan that differs between kernel classes runs three times with garbage in all
+//! unwritten memory, and the last run is compared with the f64 reference. On the CPU, the same graph's
+//! first and second derivatives are compared with central differences.
+
+use crate::sentinel::{self, Guarded};
+use oneiro::{
+    autodiff,
+    caps::{Caps, Class},
+    gpu::{Choice, Executor, Gpu, State},
+    graph::{Graph, Source, Tensor},
+    plan::{Launch, Plan},
+    reference::{self, Values},
+    rng::{self, Stream},
+    shape::{Array, DType, Type},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    sync::OnceLock,
+    time::Instant,
+};
+
+/// Runs of one executor; the last is compared.
+pub const RUNS: usize = 3;
+const SEED: u64 = 0x5eed_0123_4567_89ab;
+
+/// Prints past libtest, which keeps what passing tests print to itself.
+pub fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// The adapter that all tests share; `None` when the user opted out.
+pub fn gpu() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    let open = || {
+        if std::env::var("ONEIRO_SKIP_GPU").is_ok_and(|v| v == "1") {
+            say("SKIPPED by ONEIRO_SKIP_GPU=1: all kernels and plans on an adapter; nothing was compared there");
+            return None;
+        }
+        let choice = std::env::var("ONEIRO_ADAPTER").map_or(Choice::Best, Choice::Named);
+        let gpu =
+            Gpu::headless_blocking(&choice).unwrap_or_else(|e| panic!("{e}\n(ONEIRO_SKIP_GPU=1 skips the tests that need an adapter)"));
+        say(&format!("adapter: {} ({}, {})", gpu.caps().name, gpu.caps().backend, gpu.caps().driver.trim()));
+        Some(gpu)
+    };
+    GPU.get_or_init(open).as_ref()
+}
+
+/// How an input is filled.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill {
+    /// Uniform in a range.
+    Uniform(f64, f64),
+    /// Whole numbers in `low..high`, so that ties occur.
+    Whole(u32, u32),
+    /// Each of 0..n once.
+    Permutation,
+}
+
+/// What a graph computes, checked by value.
+pub struct Case {
+    /// Line of the report.
+    pub op: String,
+    /// Shapes, for messages.
+    pub label: String,
+    build: Box<dyn Fn(&Graph)>,
+    fills: BTreeMap<&'static str, Fill>,
+    fixed: Vec<&'static str>,
+    state: BTreeMap<&'static str, Vec<f64>>,
+    tolerance: (f64, f64),
+    workgroup: Option<usize>,
+    /// Whether a result that is no float may differ from the reference: (output, element, got).
+    pub judge: Option<Box<Judge>>,
+}
+
+/// Accepts or refuses a result: inputs, element, what came out.
+pub type Judge = dyn Fn(&Values, usize, f64) -> bool;
+
+impl Case {
+    /// A case whose graph `build` records; it names the results.
+    pub fn new(op: impl Into<String>, label: impl Into<String>, build: impl Fn(&Graph) + 'static) -> Self {
+        Self {
+            op: op.into(),
+            label: label.into(),
+            build: Box::new(build),
+            fills: BTreeMap::new(),
+            fixed: vec![],
+            state: BTreeMap::new(),
+            tolerance: (1e-6, 1e-5),
+            workgroup: None,
+            judge: None,
+        }
+    }
+
+    /// Fills an input otherwise than uniformly in [-2, 2).
+    pub fn fill(mut self, input: &'static str, fill: Fill) -> Self {
+        self.fills.insert(input, fill);
+        self
+    }
+
+    /// An input that is not differentiated.
+    pub fn fixed(mut self, input: &'static str) -> Self {
+        self.fixed.push(input);
+        self
+    }
+
+    /// A variable's first value.
+    pub fn state(mut self, name: &'static str, values: impl Into<Vec<f64>>) -> Self {
+        self.state.insert(name, values.into());
+        self
+    }
+
+    /// Absolute and relative tolerance of f32 results.
+    pub fn tolerance(mut self, absolute: f64, relative: f64) -> Self {
+        self.tolerance = (absolute, relative);
+        self
+    }
+
+    /// Sums of `k` terms: tolerances grow with √k.
+    pub fn terms(mut self, k: usize) -> Self {
+        let root = (k as f64).sqrt();
+        self.tolerance = (self.tolerance.0 * root, self.tolerance.1 * root);
+        self
+    }
+
+    /// Runs 1-D kernels with such small workgroups that more than 65,535 of them are needed.
+    pub fn many_workgroups(mut self, workgroup: usize) -> Self {
+        self.workgroup = Some(workgroup);
+        self
+    }
+
+    /// Accepts results that differ from the reference.
+    pub fn judge(mut self, judge: impl Fn(&Values, usize, f64) -> bool + 'static) -> Self {
+        self.judge = Some(Box::new(judge));
+        self
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.op, self.label)
+    }
+
+    fn graph(&self) -> Graph {
+        let graph = Graph::new();
+        (self.build)(&graph);
+        graph.check().unwrap_or_else(|e| panic!("{}: {e}", self.name()));
+        graph
+    }
+
+    fn input(&self, name: &str, ty: &Type) -> Array {
+        let key = Stream::new(&format!("{name}/{}", self.name())).key([7, 11]);
+        let unit = |i: usize| f64::from(rng::uniform(key, 0, i as u32));
+        let default = if ty.dtype == DType::F32 { Fill::Uniform(-2.0, 2.0) } else { Fill::Whole(0, 256) };
+        match self.fills.get(name).copied().unwrap_or(default) {
+            Fill::Uniform(low, high) => Array::from_fn(ty.shape.clone(), |i| f64::from((low + (high - low) * unit(i)) as f32)),
+            Fill::Whole(low, high) => Array::from_fn(ty.shape.clone(), |i| f64::from(low) + (unit(i) * f64::from(high - low)).floor()),
+            Fill::Permutation => {
+                let mut order: Vec<usize> = (0..ty.shape.numel()).collect();
+                order.sort_by(|&a, &b| unit(a).total_cmp(&unit(b)));
+                Array::from_fn(ty.shape.clone(), |i| order[i] as f64)
+            }
+        }
+    }
+
+    fn inputs(&self, graph: &Graph) -> Values {
+        let nodes = graph.recording().nodes.clone();
+        let input =
+            |n: oneiro::graph::Node| if let Source::Input(name) = n.source { Some((name.clone(), self.input(&name, &n.ty))) } else { None };
+        nodes.into_iter().filter_map(input).collect()
+    }
+
+    fn initial(&self, graph: &Graph) -> Values {
+        let mut state = reference::initial(graph, SEED);
+        for (&name, values) in &self.state {
+            let shape = state.get(name).unwrap_or_else(|| panic!("{}: no variable `{name}`", self.name())).shape.clone();
+            state.insert(name.into(), Array::new(shape, values.clone()));
+        }
+        state
+    }
+}
+
+/// An array's elements as the device holds them.
+pub fn bytes(array: &Array, dtype: DType) -> Vec<u8> {
+    let words = |f: &dyn Fn(f64) -> u32| array.data.iter().flat_map(|&x| f(x).to_le_bytes()).collect();
+    match dtype {
+        DType::F32 => words(&|x| (x as f32).to_bits()),
+        DType::U32 => words(&|x| x as u32),
+        DType::U8 => array.data.iter().map(|&x| x as u8).collect(),
+    }
+}
+
+fn value(word: u32, dtype: DType) -> f64 {
+    if dtype == DType::F32 { f64::from(f32::from_bits(word)) } else { f64::from(word) }
+}
+
+/// The adapter as it is, and as planners of other kernel classes would see it.
+fn classes(caps: &Caps) -> Vec<Caps> {
+    let class = |class| Caps { class, ..caps.clone() };
+    vec![caps.clone(), class(Class::Cpu), class(Class::Gpu), Caps { subgroup: None, ..class(Class::Cpu) }]
+}
+
+/// What tells one plan's kernels from another's.
+fn identity(plan: &Plan) -> String {
+    let launch = |l: &Launch| format!("{} {} {:?} {:?} {:?} {:?}", l.shader.stem, l.entry, l.function, l.constants, l.grid, l.dims);
+    plan.launches.iter().map(launch).collect::<Vec<_>>().join("\n")
+}
+
+/// Counts and worst errors.
+#[derive(Default)]
+pub struct Report {
+    lines: BTreeMap<String, (usize, f64)>,
+    ran: BTreeSet<(&'static str, &'static str)>,
+    texts: BTreeMap<&'static str, &'static str>,
+}
+
+impl Report {
+    /// Compares all cases of a family.
+    pub fn family(&mut self, gpu: &Gpu, name: &str, cases: &[Case]) {
+        let (start, before, pipelines) = (Instant::now(), self.compared(), gpu.pipelines());
+        cases.iter().for_each(|case| self.compare(gpu, case));
+        let (count, made, time) = (self.compared() - before, gpu.pipelines() - pipelines, start.elapsed().as_secs_f64());
+        say(&format!("{name}: {count} cases, {made} pipelines, {time:.1} s"));
+    }
+
+    /// Cases so far.
+    pub fn compared(&self) -> usize {
+        self.lines.values().map(|line| line.0).sum()
+    }
+
+    /// Runs a case on every kernel class whose plan differs.
+    pub fn compare(&mut self, gpu: &Gpu, case: &Case) {
+        let graph = case.graph();
+        let (inputs, start) = (case.inputs(&graph), case.initial(&graph));
+        let (mut state, mut wanted) = (start.clone(), Values::new());
+        let runs = if graph.recording().assigns.is_empty() { 1 } else { RUNS };
+        for _ in 0..runs {
+            wanted = reference::eval(&graph, &inputs, &mut state).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+        }
+        let mut seen = BTreeSet::new();
+        for caps in classes(gpu.caps()) {
+            let mut plan = Plan::new(&graph, &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+            if !seen.insert(identity(&plan)) {
+                continue;
+            }
+            case.workgroup.into_iter().for_each(|w| sentinel::shrink(&mut plan, w, &case.name()));
+            plan.launches.iter().for_each(|l| {
+                self.ran.insert((l.shader.stem, l.entry));
+                self.texts.insert(l.shader.stem, l.shader.text);
+            });
+            let (got, after) = run(gpu, &graph, plan, &inputs, &start, &case.name());
+            let mut worst: f64 = 0.0;
+            for (name, ty, values) in got.iter().chain(&after) {
+                let want = wanted.get(name).filter(|_| got.iter().any(|g| g.0 == *name)).unwrap_or_else(|| &state[name]);
+                worst = worst.max(check(case, &caps, &inputs, (name, ty, values), want));
+            }
+            let line = self.lines.entry(case.op.clone()).or_default();
+            *line = (line.0 + 1, line.1.max(worst));
+        }
+    }
+
+    /// The count, and the worst error per op.
+    pub fn print(&self) {
+        let mut text = format!("{:<28} {:>5}  worst |got - want| / (1 + |want|)\n", "op", "cases");
+        self.lines.iter().for_each(|(op, (count, worst))| text += &format!("{op:<28} {count:>5}  {worst:.1e}\n"));
+        text += &format!("{} entry points ran\n{} op x shape cases compared", self.ran.len(), self.compared());
+        say(&text);
+    }
+
+    /// Fails for an entry point of a shader that no case launched.
+    pub fn assert_every_entry_point_ran(&self, gpu: &Gpu) {
+        let all = |(&stem, text): (&&'static str, &&'static str)| {
+            let entries = text.split("@compute").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
+            entries.map(|entry| (stem, entry)).collect::<Vec<_>>()
+        };
+        let missed: Vec<_> = self.texts.iter().flat_map(all).filter(|e| !self.ran.contains(e)).collect();
+        assert!(missed.is_empty(), "no case ran {missed:?}");
+        if gpu.caps().subgroup != Some(8) {
+            say("not run: the kernels for subgroups of 8, which this adapter does not have");
+        }
+    }
+}
+
+/// Compares one result; returns its worst error.
+fn check(case: &Case, caps: &Caps, inputs: &Values, (name, ty, got): (&str, &Type, &[f64]), want: &Array) -> f64 {
+    let (absolute, relative) = if ty.dtype == DType::F32 { case.tolerance } else { (0.0, 0.0) };
+    let mut worst: f64 = 0.0;
+    for (i, (&a, &b)) in got.iter().zip(&want.data).enumerate() {
+        let error = (a - b).abs();
+        let fine = error <= absolute + relative * b.abs() || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
+        assert!(
+            fine,
+            "{} (class {:?}, subgroup {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
+            case.name(),
+            caps.class,
+            caps.subgroup
+        );
+        worst = if case.judge.is_some() { worst } else { worst.max(error / (1.0 + b.abs())) };
+    }
+    worst
+}
+
+/// Results by name.
+pub type Results = Vec<(String, Type, Vec<f64>)>;
+
+/// Runs a plan [`RUNS`] times between sentinels; the last run's outputs, and the variables after it.
+pub fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: &Values, name: &str) -> (Results, Results) {
+    let fail = |e: oneiro::error::Error| -> ! { panic!("{name}: {e}") };
+    let guarded = Guarded::new(graph, plan, name);
+    let plan = &guarded.plan;
+    let state = State::new(gpu, &[plan], SEED).unwrap_or_else(|e| fail(e));
+    for var in &plan.vars {
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes(&start[&var.name], var.ty.dtype));
+        state.write_words(gpu, &var.name, &words).unwrap_or_else(|e| fail(e));
+    }
+    let buffers: Vec<_> =
+        plan.inputs.iter().map(|(n, ty)| (n.as_str(), sentinel::upload(gpu, n, bytes(&inputs[n], ty.dtype), ty))).collect();
+    let host: Vec<_> = buffers.iter().map(|(n, b)| (*n, b)).collect();
+    let executor = Executor::new(gpu, plan, &state, &host).unwrap_or_else(|e| fail(e));
+    guarded.poison(gpu, &executor);
+    gpu.submit(|encoder| (0..RUNS).for_each(|_| executor.record(encoder)));
+    gpu.wait().unwrap_or_else(|e| fail(e));
+    guarded.check(gpu, &executor, name);
+    let floats = |words: Vec<u32>, dtype| words.into_iter().map(|w| value(w, dtype)).collect();
+    let output = |o: &oneiro::plan::Output| {
+        let words = executor.read_words(gpu, &o.name).unwrap_or_else(|e| fail(e));
+        (o.name.clone(), o.ty.clone(), floats(words, o.ty.dtype))
+    };
+    let var = |v: &oneiro::var::VarSpec| {
+        let words = state.read_words(gpu, &v.name).unwrap_or_else(|e| fail(e));
+        (v.name.clone(), v.ty.clone(), floats(words, v.ty.dtype))
+    };
+    (plan.outputs.iter().map(output).collect(), plan.vars.iter().map(var).collect())
+}
+
+/// Compares first and second derivatives of `y` with central differences; returns how many.
+pub fn check_derivatives(case: &Case) -> usize {
+    let graph = case.graph();
+    let y = graph.tensor(graph.recording().outputs[0].1);
+    let inputs: Vec<(String, Tensor<'_>)> = graph
+        .recording()
+        .nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(id, n)| match &n.source {
+            Source::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => Some((name.clone(), id)),
+            _ => None,
+        })
+        .map(|(name, id)| (name, graph.tensor(id)))
+        .collect();
+    let wrt: Vec<_> = inputs.iter().map(|i| i.1).collect();
+    let cotangent = graph.input("cotangent", y.ty());
+    let first = autodiff::vjp(y, cotangent, &wrt);
+    let along = |(i, g): (usize, &Tensor<'_>)| (*g * graph.input(&format!("direction {i}"), g.ty())).sum_all().id();
+    let parts: Vec<_> = first.iter().enumerate().map(along).collect();
+    let slope = parts.into_iter().map(|id| graph.tensor(id)).reduce(|a, b| a + b).expect("an input is differentiated");
+    let second = autodiff::grad(slope, &wrt);
+    graph.output("value", (y * cotangent).sum_all());
+    graph.output("slope", slope);
+    for (i, (a, b)) in first.iter().zip(&second).enumerate() {
+        graph.output(&format!("first {i}"), *a);
+        graph.output(&format!("second {i}"), *b);
+    }
+    let values = case.inputs(&graph);
+    let eval =
+        |values: &Values| reference::eval(&graph, values, &mut case.initial(&graph)).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+    let (analytic, h) = (eval(&values), 1e-5);
+    let mut compared = 0;
+    for (i, (name, t)) in inputs.iter().enumerate() {
+        for e in 0..t.shape().numel() {
+            let shifted = |by: f64| {
+                let mut values = values.clone();
+                values.get_mut(name).expect("an input").data[e] += by;
+                eval(&values)
+            };
+            let (low, high) = (shifted(-h), shifted(h));
+            for (of, order) in [("value", "first"), ("slope", "second")] {
+                let difference = (high[of].data[0] - low[of].data[0]) / (2.0 * h);
+                let derivative = analytic[&format!("{order} {i}")].data[e];
+                let fine = (derivative - difference).abs() <= 1e-6 * (1.0 + difference.abs());
+                assert!(fine, "{}: {order} derivative by {name}[{e}] is {derivative}, central differences say {difference}", case.name());
+                compared += 1;
+            }
+        }
+    }
+    compared
+}

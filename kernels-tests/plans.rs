@@ -1,0 +1,210 @@
+//! Plans as data: their tables, memory and order are checked without a device; mistakes in a model are
+//! errors that name the user's line, mistakes in size errors that name the limit.
+
+use super::subjects::{adapter, all_caps, config, decoder, evaluation, training};
+use oneiro::{
+    caps::{Caps, Class},
+    gpu::{Executor, State},
+    graph::{Graph, Tensor},
+    models::vae::Config,
+    ops::reparameterize::reparameterize,
+    optim::advance,
+    plan::{Buffer, Plan},
+    reference::{self, Values},
+    shape::Type,
+    var::Init,
+};
+use std::path::Path;
+
+fn every_plan() -> Vec<(String, Plan)> {
+    let config = Config::default();
+    let mut plans = vec![];
+    for (adapter, caps) in all_caps() {
+        let graphs = [
+            ("training", training(&config, 60_000, 128)),
+            ("evaluation", evaluation(&config, 10_000, 500)),
+            ("decoder", decoder(&config, 100)),
+        ];
+        plans.extend(graphs.map(|(name, graph)| (format!("{name} on {adapter}"), Plan::new(&graph, &caps).unwrap())));
+    }
+    plans
+}
+
+/// Compares with a file of `golden/`; `ONEIRO_BLESS=1` rewrites it.
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/golden").join(name);
+    if std::env::var("ONEIRO_BLESS").is_ok_and(|v| v == "1") {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = (1..).zip(known.lines().chain(std::iter::repeat("")).zip(text.lines())).find(|(_, (a, b))| a != b);
+    let hint = "if the new plan is meant, run the tests once with ONEIRO_BLESS=1 and review the diff";
+    assert!(known == text, "{} differs, first at {differs:?}; {hint}", path.display());
+}
+
+#[test]
+fn the_training_plan_is_the_known_one() {
+    let graph = training(&Config::default(), 60_000, 128);
+    golden("vae_training_software.txt", &Plan::new(&graph, &Caps::software()).unwrap().to_string());
+    golden("vae_training_gpu.txt", &Plan::new(&graph, &Caps::portable(Class::Gpu)).unwrap().to_string());
+}
+
+#[test]
+fn planning_is_deterministic() {
+    let text = || every_plan().into_iter().map(|(_, p)| format!("{p}{:?}", p.launches)).collect::<String>();
+    assert_eq!(text(), text());
+}
+
+#[test]
+fn memory_is_close_to_what_is_alive() {
+    for (name, plan) in every_plan() {
+        let (planned, least) = (plan.slot_bytes(), plan.live_minimum);
+        assert!(planned >= least, "{name}: {planned} bytes cannot hold {least}");
+        assert!(planned as f64 <= 1.15 * least as f64, "{name}: {planned} bytes of slots, {least} alive at the worst point");
+        assert!(plan.pipelines() <= 30, "{name}: {} pipelines", plan.pipelines());
+    }
+}
+
+#[test]
+fn no_launch_reads_and_writes_one_buffer() {
+    for (name, plan) in every_plan() {
+        for launch in &plan.launches {
+            let (writes, reads): (Vec<_>, Vec<_>) = launch.bindings.iter().partition(|(n, _)| launch.writes.contains(n));
+            assert_eq!(writes.len(), 1, "{name}: {} writes {writes:?}", launch.label);
+            assert!(reads.iter().all(|(_, p)| p.buffer != writes[0].1.buffer), "{name}: {} {:?}", launch.label, launch.bindings);
+            for (binding, place) in &launch.bindings {
+                assert!(
+                    place.offset % 256 == 0 && place.bytes % 16 == 0 && place.bytes > 0,
+                    "{name}: {} `{binding}` {place:?}",
+                    launch.label
+                );
+                if let Buffer::Slot(i) = place.buffer {
+                    assert!(place.offset + place.bytes <= plan.slots[i], "{name}: {} `{binding}` is beyond its slot", launch.label);
+                }
+            }
+        }
+    }
+}
+
+/// Values of the step before are read before they are overwritten.
+#[test]
+fn updates_come_after_every_reader_of_the_old_value() {
+    for (name, plan) in every_plan() {
+        let mut updated: Vec<Buffer> = vec![];
+        for launch in &plan.launches {
+            for (binding, place) in &launch.bindings {
+                let persistent = matches!(place.buffer, Buffer::Var(_) | Buffer::Arena(_));
+                let written = launch.writes.contains(binding);
+                assert!(!persistent || !updated.contains(&place.buffer), "{name}: {} uses {} after its update", launch.label, place.buffer);
+                assert!(
+                    written || !matches!(place.buffer, Buffer::Slot(_)) || wrote(&plan, place.buffer),
+                    "{name}: {} was never written",
+                    place.buffer
+                );
+            }
+            updated.extend(
+                launch
+                    .bindings
+                    .iter()
+                    .filter(|(n, _)| launch.writes.contains(n))
+                    .map(|(_, p)| p.buffer)
+                    .filter(|b| !matches!(b, Buffer::Slot(_))),
+            );
+        }
+        assert_eq!(updated.is_empty(), name.starts_with("decoder"), "{name}: updates {updated:?}");
+    }
+}
+
+fn wrote(plan: &Plan, buffer: Buffer) -> bool {
+    plan.launches.iter().any(|l| l.bindings.iter().any(|(n, p)| p.buffer == buffer && l.writes.contains(n)))
+}
+
+/// A swap, a chain and a reader of the old value: the order in which assigns take effect.
+fn assigns() -> Graph {
+    let g = Graph::new();
+    let var = |name: &str, c: f32| g.var(name, Type::f32([8]), Init::Constant(c));
+    let (a, b, c, d) = (var("a", 1.0), var("b", 2.0), var("c", 3.0), var("d", 4.0));
+    g.assign(a, b);
+    g.assign(b, a);
+    g.assign(c, c + a);
+    g.assign(d, c * 2.0 + d);
+    g.output("seen", a * 1000.0 + b * 100.0 + c * 10.0 + d);
+    advance(&g);
+    g
+}
+
+#[test]
+fn assigns_take_effect_after_the_step() {
+    let graph = assigns();
+    let mut state = reference::initial(&graph, 0);
+    let expected: Vec<f64> = (0..3).map(|_| reference::eval(&graph, &Values::new(), &mut state).unwrap()["seen"].data[0]).collect();
+    // a, b, c, d: 1 2 3 4, then 2 1 4 10, then 1 2 6 18.
+    assert_eq!(expected, [1234.0, 2150.0, 1278.0]);
+    let Some(gpu) = adapter("assigns_take_effect_after_the_step") else { return };
+    let plan = Plan::new(&graph, gpu.caps()).unwrap();
+    let values = State::new(&gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(&gpu, &plan, &values, &[]).unwrap();
+    for (step, expected) in expected.into_iter().enumerate() {
+        gpu.submit(|encoder| executor.record(encoder));
+        assert_eq!(executor.read(&gpu, "seen").unwrap(), [expected as f32; 8], "step {step}");
+    }
+    for (name, expected) in &state {
+        let words = values.read_words(&gpu, name).unwrap();
+        let got: Vec<f64> = words.iter().map(|&w| if name == "step" { f64::from(w) } else { f64::from(f32::from_bits(w)) }).collect();
+        assert_eq!(got, expected.data, "`{name}` after three steps");
+    }
+}
+
+/// The error of planning a bad model, which must be one line that names `line` of this file.
+fn mistake(graph: &Graph, line: u32) -> String {
+    let error = Plan::new(graph, &Caps::software()).unwrap_err().to_string();
+    let at = format!("{}:{line}:", file!());
+    assert!(error.starts_with(&at) && error.lines().count() == 1, "`{error}` does not name {at}");
+    error
+}
+
+#[test]
+fn errors_name_the_users_line() {
+    let input = |g: &Graph, name: &str, shape: [usize; 2]| g.input(name, Type::f32(shape)).id();
+    let cases: [(u32, fn(Tensor<'_>, Tensor<'_>), &str); 5] = [
+        (line!(), |a, b| drop(a.matmul(b)), "matmul"),
+        (line!(), |a, b| drop(a + b), "[2x3]"),
+        (line!(), |a, _| drop(a.reshape([7])), "reshape"),
+        (line!(), |a, b| a.graph().assign(a, b), "not a variable"),
+        (line!(), |a, _| drop(a.slice(1, 2..9)), "slice"),
+    ];
+    for (line, make, what) in cases {
+        let g = Graph::new();
+        let (a, b) = (g.tensor(input(&g, "a", [2, 3])), g.tensor(input(&g, "b", [4, 5])));
+        make(a, b);
+        // What follows from the first mistake is not reported.
+        g.output("late", a.matmul(a));
+        let error = mistake(&g, line);
+        assert!(error.contains(what), "`{error}` does not say `{what}`");
+    }
+}
+
+#[test]
+fn a_stream_is_drawn_once() {
+    let g = Graph::new();
+    let mu = g.input("mu", Type::f32([4, 4]));
+    let z = reparameterize("eps", mu, mu);
+    let line = line!() + 1;
+    g.output("z", z + reparameterize("eps", mu, mu));
+    let error = mistake(&g, line);
+    assert!(error.contains("`eps`") && error.contains("twice"), "{error}");
+}
+
+#[test]
+fn limits_name_what_is_allowed_and_needed() {
+    let small = config(64, 16, 4);
+    let graph = training(&small, 512, 32);
+    let caps = Caps { name: "tiny".into(), max_binding: 4096, ..Caps::portable(Class::Gpu) };
+    let error = Plan::new(&graph, &caps).unwrap_err().to_string();
+    assert!(["tiny", "allows 4096", "32768 bytes", "subjects.rs:"].iter().all(|part| error.contains(part)), "{error}");
+    let caps = Caps { name: "tiny".into(), max_buffer: 4096, ..Caps::portable(Class::Gpu) };
+    let error = Plan::new(&graph, &caps).unwrap_err().to_string();
+    let arena = Plan::new(&graph, &Caps::portable(Class::Gpu)).unwrap().arenas.iter().map(|a| a.rows * a.row_len * 4).max().unwrap();
+    assert!(["tiny", "allows 4096", &format!("{arena} bytes")].iter().all(|part| error.contains(part)), "{error}");
+}

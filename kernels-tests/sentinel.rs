@@ -1,0 +1,103 @@
+//! Garbage where no kernel may look, and a look there afterwards: writes out of bounds are silent on
+//! every driver, so all slots are longer than the plan says, bound in full, and filled with a NaN.
+
+use oneiro::{
+    gpu::{Executor, Gpu, wgpu},
+    graph::{Graph, Source},
+    op::{Class, grid_1d},
+    plan::{Buffer, Place, Plan},
+    shape::Type,
+};
+
+/// A quiet NaN that no kernel computes.
+pub const POISON: u32 = 0x7fc0_dead;
+/// Extra bytes behind every slot and input, bound to the kernels.
+const GUARD: u64 = 256;
+
+/// Rewrites 1-D launches to small workgroups; at least one must then need more than a dispatch's x holds.
+pub fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
+    let mut most = 0;
+    for launch in &mut plan.launches {
+        let groups = launch.grid[0] as usize * launch.grid[1] as usize;
+        // A workgroup of `tree` is a row, whatever its size.
+        if let Some((_, size)) = launch.constants.iter_mut().find(|(n, _)| *n == "WORKGROUP").filter(|_| launch.entry != "tree") {
+            launch.grid = grid_1d((groups * *size as usize).div_ceil(workgroup));
+            *size = workgroup as f64;
+        }
+        most = most.max(launch.grid[0] as usize * launch.grid[1] as usize);
+    }
+    assert!(most > 65_535, "{name}: only {most} workgroups");
+}
+
+/// An input's buffer: its elements, then garbage.
+pub fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wgpu::Buffer {
+    while (bytes.len() as u64) < ty.bytes() + GUARD {
+        bytes.push(POISON.to_le_bytes()[bytes.len() % 4]);
+    }
+    gpu.upload(name, &bytes).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// A plan whose slots and bindings are longer than needed.
+pub struct Guarded {
+    /// The plan to run.
+    pub plan: Plan,
+    /// Per slot: the first word that nothing may write.
+    end: Vec<usize>,
+    /// Whether slots may hold garbage at the start.
+    dirty: bool,
+}
+
+impl Guarded {
+    /// Lengthens slots and bindings; also checks that no launch reads and writes one buffer.
+    pub fn new(graph: &Graph, mut plan: Plan, name: &str) -> Self {
+        let packs = |s: &Source| matches!(s, Source::Op(op, _) if matches!(op.class(), Class::Pack(_)));
+        let dirty = !graph.recording().nodes.iter().any(|n| packs(&n.source));
+        let end = (0..plan.slots.len()).map(|i| Self::end(&plan, i, dirty)).collect();
+        for launch in &mut plan.launches {
+            for (i, (binding, place)) in launch.bindings.iter().enumerate() {
+                let clash = |(other, p): &(&str, Place)| {
+                    p.buffer == place.buffer && (launch.writes.contains(binding) || launch.writes.contains(other))
+                };
+                assert!(!launch.bindings[i + 1..].iter().any(clash), "{name}: {} binds a buffer twice and writes it", launch.label);
+            }
+            let guarded = |place: &&mut Place| matches!(place.buffer, Buffer::Slot(_) | Buffer::Input(_));
+            launch.bindings.iter_mut().map(|b| &mut b.1).filter(guarded).for_each(|place| place.bytes += GUARD);
+        }
+        plan.slots.iter_mut().for_each(|bytes| *bytes += GUARD);
+        Self { plan, end, dirty }
+    }
+
+    /// Where a slot's written part ends. A slot with one opaque value ends with its elements.
+    fn end(plan: &Plan, slot: usize, dirty: bool) -> usize {
+        let written = plan.launches.iter().flat_map(|l| {
+            let here = move |b: &&(&'static str, Place)| l.writes.contains(&b.0) && b.1.buffer == Buffer::Slot(slot);
+            l.bindings.iter().filter(here).map(move |b| (b.1, l.function.is_none()))
+        });
+        let written: Vec<_> = written.collect();
+        let one = written.iter().all(|w| w.0 == written[0].0 && w.1);
+        let output = plan.outputs.iter().find(|o| written.first().is_some_and(|w| w.0 == o.place));
+        match output {
+            Some(output) if one && dirty => output.ty.shape.numel(),
+            _ => written.iter().map(|w| ((w.0.offset + w.0.bytes) / 4) as usize).max().unwrap_or(0),
+        }
+    }
+
+    /// Fills the slots with garbage, except where the executor promises zeros.
+    pub fn poison(&self, gpu: &Gpu, executor: &Executor) {
+        for (buffer, &end) in executor.slots().iter().zip(&self.end) {
+            let start = if self.dirty { 0 } else { end };
+            let words = vec![POISON; buffer.size() as usize / 4 - start];
+            gpu.queue.write_buffer(buffer, 4 * start as u64, bytemuck::cast_slice(&words));
+        }
+    }
+
+    /// Fails if anything was written behind a slot's end.
+    pub fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
+        for (i, (buffer, &end)) in executor.slots().iter().zip(&self.end).enumerate() {
+            let start = 4 * end as u64;
+            let words = gpu.read_words(buffer, start, buffer.size() - start).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let bad = words.iter().position(|&w| w != POISON);
+            assert_eq!(bad, None, "{name}: words written behind the end of slot {i}");
+        }
+    }
+}

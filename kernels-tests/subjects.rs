@@ -1,0 +1,78 @@
+//! What several test files look at: the VAE's graphs, the machine's adapter, a device without a driver.
+
+use oneiro::{
+    caps::{Caps, Class},
+    gpu::{Choice, Gpu, wgpu},
+    graph::Graph,
+    models::vae::{Config, Vae},
+    nn::Activation,
+    ops::views::concat,
+    optim::{Optimizer, advance},
+    shape::{DType, Type},
+    var::Init,
+};
+
+/// The adapters that plans are checked for: what every GPU and CPU driver can do, and lavapipe.
+pub(crate) fn all_caps() -> [(&'static str, Caps); 3] {
+    [("cpu", Caps::portable(Class::Cpu)), ("gpu", Caps::portable(Class::Gpu)), ("software", Caps::software())]
+}
+
+/// A VAE with one hidden layer.
+pub(crate) fn config(pixels: usize, hidden: usize, latent: usize) -> Config {
+    Config { pixels, hidden: vec![hidden], latent, beta: 1.0, activation: Activation::Relu }
+}
+
+/// A minibatch of bytes that stay on the GPU, in the order that the host gives.
+fn minibatch(g: &Graph, config: &Config, images: usize, batch: usize) -> oneiro::graph::Tensor<'_> {
+    let data = g.input("data", Type { shape: [images, config.pixels].into(), dtype: DType::U8 });
+    data.gather_rows(g.input("order", Type::u32([images])), batch)
+}
+
+/// One training step, as `examples/vae.rs` makes it.
+pub(crate) fn training(config: &Config, images: usize, batch: usize) -> Graph {
+    let g = Graph::new();
+    let x = minibatch(&g, config, images, batch);
+    let vae = Vae::new(&g, config);
+    let loss = vae.loss(x);
+    Optimizer::adam(1e-3).step("vae", loss.total, &vae.params());
+    let history = g.var("history", Type::f32([256, 3]), Init::Zeros);
+    let row = [loss.total, loss.reconstruction, loss.kl].map(|t| t.reshape([1]));
+    g.assign(history, history.record(concat(&row, 0)));
+    advance(&g);
+    g
+}
+
+/// The objective over a batch, added up in the State.
+pub(crate) fn evaluation(config: &Config, images: usize, batch: usize) -> Graph {
+    let g = Graph::new();
+    g.count_by("eval.step");
+    let loss = Vae::new(&g, config).loss(minibatch(&g, config, images, batch));
+    let total = g.var("eval.total", Type::f32([3]), Init::Zeros);
+    let row = [loss.total, loss.reconstruction, loss.kl].map(|t| t.reshape([1]));
+    g.assign(total, total + concat(&row, 0));
+    advance(&g);
+    g
+}
+
+/// Pictures from latents.
+pub(crate) fn decoder(config: &Config, count: usize) -> Graph {
+    let g = Graph::new();
+    let z = g.input("z", Type::f32([count, config.latent]));
+    g.output("pictures", Vae::new(&g, config).decode(z).sigmoid());
+    g
+}
+
+/// This machine's adapter. A missing one is a failure, unless `ONEIRO_SKIP_GPU=1` says that there is none.
+pub(crate) fn adapter(test: &str) -> Option<Gpu> {
+    if std::env::var("ONEIRO_SKIP_GPU").is_ok_and(|v| v == "1") {
+        eprintln!("ONEIRO_SKIP_GPU=1: skipped {test}");
+        return None;
+    }
+    Some(Gpu::headless_blocking(&Choice::Best).expect("an adapter; set ONEIRO_SKIP_GPU=1 on machines without one"))
+}
+
+/// A device that validates everything and computes nothing.
+pub(crate) fn noop(limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
+    let required_features = wgpu::Features::SUBGROUP;
+    wgpu::Device::noop(&wgpu::DeviceDescriptor { required_features, required_limits: limits, ..Default::default() })
+}
