@@ -11,8 +11,8 @@ use oneiro::{
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Curve, Error, Feed, MetricsLog, Report, Result, RunDir, TrainOptions, Trainer, batch, grid, load, plot, remember,
-        save, write_atomic,
+        AdapterOption, Curve, Error, Feed, MetricsLog, Report, Result, RunDir, TrainOptions, Trainer, batch, grid, load, plot, positive,
+        remember, save, write_atomic,
     },
     shape::Type,
     var::Init,
@@ -60,17 +60,17 @@ struct Train {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
     /// Widths of the encoder's hidden layers; the decoder mirrors them
-    #[arg(long, value_delimiter = ',', default_value = "400")]
-    hidden: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_value = "400", value_parser = clap::value_parser!(u16).range(1..))]
+    hidden: Vec<u16>,
     /// Hidden units: relu or tanh
     #[arg(long, default_value = "relu", value_parser = ["relu", "tanh"])]
     activation: String,
     /// Weight of the KL term
-    #[arg(long, default_value_t = 1.0)]
-    beta: f32,
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    beta: f64,
     /// Adam's step size
-    #[arg(long, default_value_t = 1e-3)]
-    lr: f32,
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    lr: f64,
     /// Draw black-and-white pixels from the grey ones at every step
     #[arg(long)]
     binarise: bool,
@@ -82,11 +82,11 @@ struct Train {
 #[derive(Args)]
 struct Draw {
     /// Run directory of an earlier `train`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "runs/latest")]
     run: PathBuf,
     #[command(flatten)]
     adapter: AdapterOption,
-    /// Pictures, or rows, or grid side
+    /// Pictures (sample 100, reconstruct 10), rows (interpolate 8) or grid side (manifold 20)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: Option<u16>,
     /// Seed of the draws
@@ -125,14 +125,11 @@ fn train(options: &Train) -> Result<()> {
     let set = common.load()?;
     let size = [set.train.height, set.train.width];
     let activation = if options.activation == "tanh" { Activation::Tanh } else { Activation::Relu };
-    if options.hidden.is_empty() || options.hidden.contains(&0) {
-        return Err(Error::new("--hidden wants positive widths, such as 400 or 200,200"));
-    }
     let config = Config {
         pixels: size[0] * size[1] * set.train.channels,
-        hidden: options.hidden.clone(),
+        hidden: options.hidden.iter().map(|&w| w.into()).collect(),
         latent: options.latent.into(),
-        beta: options.beta,
+        beta: options.beta as f32,
         activation,
     };
     let saved = Saved { config, data: common.data.clone(), seed: common.seed, binarise: options.binarise, size };
@@ -142,7 +139,7 @@ fn train(options: &Train) -> Result<()> {
     let x = batch(&g, &set.train, common.batch as usize, saved.binarise.then_some("binarise"));
     let vae = Vae::new(&g, &saved.config);
     let loss = vae.loss(x);
-    Optimizer::adam(options.lr).step("vae", loss.total, &vae.params());
+    Optimizer::adam(options.lr as f32).step("vae", loss.total, &vae.params());
     remember(&g, &[loss.total, loss.reconstruction, loss.kl]);
     advance(&g);
     let step = Plan::new(&g, gpu.caps())?;
@@ -292,14 +289,19 @@ impl Saved {
             let items = v[key].as_array().ok_or_else(|| bad(&format!("no list `{key}`")))?;
             items.iter().map(|i| i.as_u64().map(|n| n as usize).ok_or_else(|| bad(&format!("`{key}` holds no numbers")))).collect()
         };
-        let size = list("size")?.try_into().map_err(|_| bad("`size` is not two numbers"))?;
+        let size: [usize; 2] = list("size")?.try_into().map_err(|_| bad("`size` is not two numbers"))?;
         let config = Config {
             pixels: number("pixels")? as usize,
-            hidden: Some(list("hidden")?).filter(|h| !h.is_empty()).ok_or_else(|| bad("`hidden` is empty"))?,
+            hidden: Some(list("hidden")?)
+                .filter(|h| !h.is_empty() && h.iter().all(|&w| (1..=65_535).contains(&w)))
+                .ok_or_else(|| bad("`hidden` is no list of layer widths"))?,
             latent: number("latent")? as usize,
             beta: v["beta"].as_f64().unwrap_or(1.0) as f32,
             activation: if v["activation"] == "tanh" { Activation::Tanh } else { Activation::Relu },
         };
+        if size[0].checked_mul(size[1]) != Some(config.pixels) || config.latent > 65_535 || config.pixels > 1 << 24 {
+            return Err(bad("`size`, `pixels` and `latent` do not fit together"));
+        }
         let data = v["data"].as_str().ok_or_else(|| bad("no `data`"))?.to_string();
         Ok(Self { config, data, seed: v["seed"].as_u64().unwrap_or(0), binarise: v["binarise"] == true, size })
     }
@@ -345,7 +347,7 @@ impl<'a> Drawing<'a> {
         let pixels = self.saved.config.pixels;
         if set.test.count < count || set.test.pixels.len() != set.test.count * pixels {
             return Err(Error::new(format!(
-                "{} has no {count} test images of {pixels} pixels, as the model was trained on",
+                "{} has no {count} test images of {pixels} pixels, as the model was trained on; see --count",
                 self.saved.data
             )));
         }

@@ -63,7 +63,7 @@ fn one_hot(rows: usize, classes: usize) -> Case {
         .tolerance(0.0, 0.0)
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = BATCHES.into_iter().flat_map(|b| [0.0, 1.0, 100.0].into_iter().flat_map(move |s| gathers(b, s))).collect();
     out.extend([1, 3, 4, 5, 257, 1_023, 1_024, 1_025, 4_099].into_iter().flat_map(conversions));
     for rows in [1, 2, 3, 64, 257] {

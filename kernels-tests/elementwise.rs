@@ -15,7 +15,7 @@ const MANY: usize = 4 * 65_600 + 1;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// f32 inputs of these shapes.
-pub fn inputs<'g>(g: &'g Graph, shapes: &[&[usize]]) -> Vec<Tensor<'g>> {
+pub(crate) fn inputs<'g>(g: &'g Graph, shapes: &[&[usize]]) -> Vec<Tensor<'g>> {
     shapes.iter().zip(NAMES).map(|(&shape, name)| g.input(name, Type::f32(shape))).collect()
 }
 
@@ -78,7 +78,7 @@ fn expressions() -> Vec<Case> {
     out
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for r in TABLE {
         for n in SIZES {
@@ -98,7 +98,7 @@ pub fn cases() -> Vec<Case> {
     out
 }
 
-pub fn smooth() -> Vec<Case> {
+pub(crate) fn smooth() -> Vec<Case> {
     let mut out: Vec<Case> = TABLE.iter().map(|r| row(r.name, &vec![&[6][..]; r.arity])).collect();
     out.extend(pairs().iter().filter(|[a, b]| a.iter().chain(b).product::<usize>() <= 100).map(|[a, b]| row("mul", &[a, b])));
     out.push(Case::new("fused", "2x3", |g| {

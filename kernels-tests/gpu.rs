@@ -1,6 +1,6 @@
 //! Devices and executors: opening, refusing, sharing a State, allocating once, repeating bit for bit.
 
-use super::subjects::{adapter, all_caps, config, decoder, evaluation, noop, training};
+use crate::subjects::{adapter, all_caps, config, decoder, evaluation, noop, training};
 use oneiro::{
     caps::{Caps, Class},
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
@@ -98,7 +98,8 @@ fn a_hosts_device_serves() {
 
 #[test]
 fn a_weak_device_is_refused_by_its_limit() {
-    let weaken: [(&str, fn(&mut wgpu::Limits)); 4] = [
+    type Weaken = fn(&mut wgpu::Limits);
+    let weaken: [(&str, Weaken); 4] = [
         ("max_storage_buffers_per_shader_stage is 4, the engine needs 8", |l| l.max_storage_buffers_per_shader_stage = 4),
         ("max_compute_invocations_per_workgroup is 128, the engine needs 256", |l| l.max_compute_invocations_per_workgroup = 128),
         ("max_compute_workgroup_storage_size is 8192, the engine needs 16384", |l| l.max_compute_workgroup_storage_size = 8192),
@@ -140,8 +141,10 @@ fn executors_record_within_webgpus_rules() {
 
 #[test]
 fn steps_allocate_nothing() {
-    let Some(gpu) = adapter("steps_allocate_nothing") else { return };
-    let run = Training::new(&gpu, gpu.caps(), &[], 1);
+    let Some(shared) = adapter("steps_allocate_nothing") else { return };
+    // A device of its own, since the counters are the device's.
+    let gpu = &Gpu::headless_blocking(&Choice::Named(shared.caps().name.clone())).unwrap();
+    let run = Training::new(gpu, gpu.caps(), &[], 1);
     let counts = || {
         let hal = gpu.device.get_internal_counters().hal;
         let counters = [
@@ -155,11 +158,11 @@ fn steps_allocate_nothing() {
         ];
         counters.map(|(name, counter)| (name, counter.read()))
     };
-    run.run(&gpu, 1, 1);
+    run.run(gpu, 1, 1);
     let (first, compiled) = (counts(), gpu.pipelines());
     assert!(first[0].1 > 10 && first[1].1 > 100_000, "the counters do not count: {first:?}");
     for step in 0..20 {
-        run.run(&gpu, 1, 1);
+        run.run(gpu, 1, 1);
         assert_eq!(counts(), first, "after step {}", step + 2);
     }
     assert_eq!(gpu.pipelines(), compiled);
@@ -169,26 +172,26 @@ fn steps_allocate_nothing() {
 fn executors_share_a_state() {
     let Some(gpu) = adapter("executors_share_a_state") else { return };
     let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
-    let run = Training::new(&gpu, gpu.caps(), &[&plan], 1);
+    let run = Training::new(gpu, gpu.caps(), &[&plan], 1);
     let z: Vec<f32> = (0..8 * 6).map(|i| (i % 7) as f32 / 3.0 - 1.0).collect();
     let decode = |state: &State| {
-        let executor = Executor::new(&gpu, &plan, state, &[]).unwrap();
-        executor.write(&gpu, "z", &z).unwrap();
+        let executor = Executor::new(gpu, &plan, state, &[]).unwrap();
+        executor.write(gpu, "z", &z).unwrap();
         gpu.submit(|encoder| executor.record(encoder));
-        executor.read_words(&gpu, "pictures").unwrap()
+        executor.read_words(gpu, "pictures").unwrap()
     };
     let before = decode(&run.state);
-    run.run(&gpu, 2, 5);
+    run.run(gpu, 2, 5);
     let after = decode(&run.state);
     assert_ne!(before, after, "the decoder does not see the training");
     // A State of the decoder alone, given the trained weights, decodes the same.
-    let alone = State::new(&gpu, &[&plan], 99).unwrap();
+    let alone = State::new(gpu, &[&plan], 99).unwrap();
     for (name, _) in alone.names() {
-        alone.write_words(&gpu, name, &run.state.read_words(&gpu, name).unwrap()).unwrap();
+        alone.write_words(gpu, name, &run.state.read_words(gpu, name).unwrap()).unwrap();
     }
     assert_eq!(decode(&alone), after);
     assert_eq!(run.plan.arenas.len(), 1);
-    assert!(Executor::new(&gpu, &run.plan, &alone, &[]).is_err(), "a State that lacks the optimizer's group");
+    assert!(Executor::new(gpu, &run.plan, &alone, &[]).is_err(), "a State that lacks the optimizer's group");
 }
 
 #[test]
@@ -197,9 +200,9 @@ fn runs_repeat_bit_for_bit() {
     let gpu_kernels = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
     for caps in [gpu.caps(), &gpu_kernels] {
         let words = |submissions, steps, seed| {
-            let run = Training::new(&gpu, caps, &[], seed);
-            run.run(&gpu, submissions, steps);
-            run.words(&gpu)
+            let run = Training::new(gpu, caps, &[], seed);
+            run.run(gpu, submissions, steps);
+            run.words(gpu)
         };
         let first = words(1, 12, 1);
         assert_same(&first, &words(1, 12, 1));
@@ -214,20 +217,20 @@ fn runs_repeat_bit_for_bit() {
 #[test]
 fn profiles_measure_every_launch() {
     let Some(gpu) = adapter("profiles_measure_every_launch") else { return };
-    let run = Training::new(&gpu, gpu.caps(), &[], 1);
+    let run = Training::new(gpu, gpu.caps(), &[], 1);
     if !gpu.caps().timestamps {
-        assert!(Profile::new(&gpu, &run.executor).is_err());
+        assert!(Profile::new(gpu, &run.executor).is_err());
         return;
     }
-    let profile = Profile::new(&gpu, &run.executor).unwrap();
+    let profile = Profile::new(gpu, &run.executor).unwrap();
     for _ in 0..2 {
         gpu.submit(|encoder| run.executor.record_profiled(encoder, &profile));
     }
-    let times = profile.read(&gpu).unwrap();
+    let times = profile.read(gpu).unwrap();
     assert_eq!(times.len(), run.plan.launches.len());
     let total: f64 = times.iter().sum();
     assert!(times.iter().all(|t| (0.0..10.0).contains(t)) && total > 1e-6 && total < 10.0, "{times:?}");
-    assert_eq!(run.state.read_words(&gpu, "step").unwrap(), [2], "a profiled step is a step");
+    assert_eq!(run.state.read_words(gpu, "step").unwrap(), [2], "a profiled step is a step");
 }
 
 #[test]
@@ -241,25 +244,25 @@ fn too_much_memory_is_an_error() {
     // A planner that believes in an endless adapter: the device says no, and lives on.
     let endless = Caps { max_binding: u64::MAX, max_buffer: u64::MAX, ..gpu.caps().clone() };
     let plan = Plan::new(&g, &endless).unwrap();
-    let state = State::new(&gpu, &[&plan], 0).unwrap();
-    assert!(Executor::new(&gpu, &plan, &state, &[]).is_err());
-    let run = Training::new(&gpu, gpu.caps(), &[], 1);
-    run.run(&gpu, 1, 1);
-    assert_eq!(run.state.read_words(&gpu, "step").unwrap(), [1]);
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    assert!(Executor::new(gpu, &plan, &state, &[]).is_err());
+    let run = Training::new(gpu, gpu.caps(), &[], 1);
+    run.run(gpu, 1, 1);
+    assert_eq!(run.state.read_words(gpu, "step").unwrap(), [1]);
 }
 
 #[test]
 fn wrong_bindings_are_errors() {
     let Some(gpu) = adapter("wrong_bindings_are_errors") else { return };
     let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
-    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    let state = State::new(gpu, &[&plan], 0).unwrap();
     let short = gpu.upload("z", &[0; 16]).unwrap();
-    let failed = |host: &[(&str, &wgpu::Buffer)]| Executor::new(&gpu, &plan, &state, host).err().unwrap().to_string();
+    let failed = |host: &[(&str, &wgpu::Buffer)]| Executor::new(gpu, &plan, &state, host).err().unwrap().to_string();
     assert!(failed(&[("z", &short)]).contains("needs 192 bytes, the bound buffer has 16"));
     assert!(failed(&[("zz", &short)]).contains("no input `zz`"));
-    let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
-    assert!(executor.write(&gpu, "z", &[0.0f32; 47]).is_err());
-    assert!(executor.write(&gpu, "q", &[0.0f32; 48]).is_err());
-    assert!(executor.read(&gpu, "q").is_err());
-    assert!(state.write(&gpu, "fc1.bias", &[0.0; 3]).is_err() && state.read(&gpu, "fc9").is_err());
+    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+    assert!(executor.write(gpu, "z", &[0.0f32; 47]).is_err());
+    assert!(executor.write(gpu, "q", &[0.0f32; 48]).is_err());
+    assert!(executor.read(gpu, "q").is_err());
+    assert!(state.write(gpu, "fc1.bias", &[0.0; 3]).is_err() && state.read(gpu, "fc9").is_err());
 }

@@ -22,16 +22,16 @@ use std::{
 };
 
 /// Runs of one executor; the last is compared.
-pub const RUNS: usize = 3;
+pub(crate) const RUNS: usize = 3;
 const SEED: u64 = 0x5eed_0123_4567_89ab;
 
 /// Prints past libtest, which keeps what passing tests print to itself.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// The adapter that all tests share; `None` when the user opted out.
-pub fn gpu() -> Option<&'static Gpu> {
+pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let open = || {
         if std::env::var("ONEIRO_SKIP_GPU").is_ok_and(|v| v == "1") {
@@ -49,7 +49,7 @@ pub fn gpu() -> Option<&'static Gpu> {
 
 /// How an input is filled.
 #[derive(Clone, Copy, Debug)]
-pub enum Fill {
+pub(crate) enum Fill {
     /// Uniform in a range.
     Uniform(f64, f64),
     /// Whole numbers in `low..high`, so that ties occur.
@@ -59,11 +59,11 @@ pub enum Fill {
 }
 
 /// What a graph computes, checked by value.
-pub struct Case {
+pub(crate) struct Case {
     /// Line of the report.
-    pub op: String,
+    pub(crate) op: String,
     /// Shapes, for messages.
-    pub label: String,
+    pub(crate) label: String,
     build: Box<dyn Fn(&Graph)>,
     fills: BTreeMap<&'static str, Fill>,
     fixed: Vec<&'static str>,
@@ -71,15 +71,15 @@ pub struct Case {
     tolerance: (f64, f64),
     workgroup: Option<usize>,
     /// Whether a result that is no float may differ from the reference: (output, element, got).
-    pub judge: Option<Box<Judge>>,
+    pub(crate) judge: Option<Box<Judge>>,
 }
 
 /// Accepts or refuses a result: inputs, element, what came out.
-pub type Judge = dyn Fn(&Values, usize, f64) -> bool;
+pub(crate) type Judge = dyn Fn(&Values, usize, f64) -> bool;
 
 impl Case {
     /// A case whose graph `build` records; it names the results.
-    pub fn new(op: impl Into<String>, label: impl Into<String>, build: impl Fn(&Graph) + 'static) -> Self {
+    pub(crate) fn new(op: impl Into<String>, label: impl Into<String>, build: impl Fn(&Graph) + 'static) -> Self {
         Self {
             op: op.into(),
             label: label.into(),
@@ -94,44 +94,44 @@ impl Case {
     }
 
     /// Fills an input otherwise than uniformly in [-2, 2).
-    pub fn fill(mut self, input: &'static str, fill: Fill) -> Self {
+    pub(crate) fn fill(mut self, input: &'static str, fill: Fill) -> Self {
         self.fills.insert(input, fill);
         self
     }
 
     /// An input that is not differentiated.
-    pub fn fixed(mut self, input: &'static str) -> Self {
+    pub(crate) fn fixed(mut self, input: &'static str) -> Self {
         self.fixed.push(input);
         self
     }
 
     /// A variable's first value.
-    pub fn state(mut self, name: &'static str, values: impl Into<Vec<f64>>) -> Self {
+    pub(crate) fn state(mut self, name: &'static str, values: impl Into<Vec<f64>>) -> Self {
         self.state.insert(name, values.into());
         self
     }
 
     /// Absolute and relative tolerance of f32 results.
-    pub fn tolerance(mut self, absolute: f64, relative: f64) -> Self {
+    pub(crate) fn tolerance(mut self, absolute: f64, relative: f64) -> Self {
         self.tolerance = (absolute, relative);
         self
     }
 
     /// Sums of `k` terms: tolerances grow with √k.
-    pub fn terms(mut self, k: usize) -> Self {
+    pub(crate) fn terms(mut self, k: usize) -> Self {
         let root = (k as f64).sqrt();
         self.tolerance = (self.tolerance.0 * root, self.tolerance.1 * root);
         self
     }
 
     /// Runs 1-D kernels with such small workgroups that more than 65,535 of them are needed.
-    pub fn many_workgroups(mut self, workgroup: usize) -> Self {
+    pub(crate) fn many_workgroups(mut self, workgroup: usize) -> Self {
         self.workgroup = Some(workgroup);
         self
     }
 
     /// Accepts results that differ from the reference.
-    pub fn judge(mut self, judge: impl Fn(&Values, usize, f64) -> bool + 'static) -> Self {
+    pub(crate) fn judge(mut self, judge: impl Fn(&Values, usize, f64) -> bool + 'static) -> Self {
         self.judge = Some(Box::new(judge));
         self
     }
@@ -180,7 +180,7 @@ impl Case {
 }
 
 /// An array's elements as the device holds them.
-pub fn bytes(array: &Array, dtype: DType) -> Vec<u8> {
+pub(crate) fn bytes(array: &Array, dtype: DType) -> Vec<u8> {
     let words = |f: &dyn Fn(f64) -> u32| array.data.iter().flat_map(|&x| f(x).to_le_bytes()).collect();
     match dtype {
         DType::F32 => words(&|x| (x as f32).to_bits()),
@@ -207,7 +207,7 @@ fn identity(plan: &Plan) -> String {
 
 /// Counts and worst errors.
 #[derive(Default)]
-pub struct Report {
+pub(crate) struct Report {
     lines: BTreeMap<String, (usize, f64)>,
     ran: BTreeSet<(&'static str, &'static str)>,
     texts: BTreeMap<&'static str, &'static str>,
@@ -215,7 +215,7 @@ pub struct Report {
 
 impl Report {
     /// Compares all cases of a family.
-    pub fn family(&mut self, gpu: &Gpu, name: &str, cases: &[Case]) {
+    pub(crate) fn family(&mut self, gpu: &Gpu, name: &str, cases: &[Case]) {
         let (start, before, pipelines) = (Instant::now(), self.compared(), gpu.pipelines());
         cases.iter().for_each(|case| self.compare(gpu, case));
         let (count, made, time) = (self.compared() - before, gpu.pipelines() - pipelines, start.elapsed().as_secs_f64());
@@ -223,12 +223,12 @@ impl Report {
     }
 
     /// Cases so far.
-    pub fn compared(&self) -> usize {
+    pub(crate) fn compared(&self) -> usize {
         self.lines.values().map(|line| line.0).sum()
     }
 
     /// Runs a case on every kernel class whose plan differs.
-    pub fn compare(&mut self, gpu: &Gpu, case: &Case) {
+    pub(crate) fn compare(&mut self, gpu: &Gpu, case: &Case) {
         let graph = case.graph();
         let (inputs, start) = (case.inputs(&graph), case.initial(&graph));
         let (mut state, mut wanted) = (start.clone(), Values::new());
@@ -259,7 +259,7 @@ impl Report {
     }
 
     /// The count, and the worst error per op.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let mut text = format!("{:<28} {:>5}  worst |got - want| / (1 + |want|)\n", "op", "cases");
         self.lines.iter().for_each(|(op, (count, worst))| text += &format!("{op:<28} {count:>5}  {worst:.1e}\n"));
         text += &format!("{} entry points ran\n{} op x shape cases compared", self.ran.len(), self.compared());
@@ -267,7 +267,7 @@ impl Report {
     }
 
     /// Fails for an entry point of a shader that no case launched.
-    pub fn assert_every_entry_point_ran(&self, gpu: &Gpu) {
+    pub(crate) fn assert_every_entry_point_ran(&self, gpu: &Gpu) {
         let all = |(&stem, text): (&&'static str, &&'static str)| {
             let entries = text.split("@compute").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
             entries.map(|entry| (stem, entry)).collect::<Vec<_>>()
@@ -300,10 +300,10 @@ fn check(case: &Case, caps: &Caps, inputs: &Values, (name, ty, got): (&str, &Typ
 }
 
 /// Results by name.
-pub type Results = Vec<(String, Type, Vec<f64>)>;
+pub(crate) type Results = Vec<(String, Type, Vec<f64>)>;
 
 /// Runs a plan [`RUNS`] times between sentinels; the last run's outputs, and the variables after it.
-pub fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: &Values, name: &str) -> (Results, Results) {
+pub(crate) fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: &Values, name: &str) -> (Results, Results) {
     let fail = |e: oneiro::error::Error| -> ! { panic!("{name}: {e}") };
     let guarded = Guarded::new(graph, plan, name);
     let plan = &guarded.plan;
@@ -333,7 +333,7 @@ pub fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: &Values
 }
 
 /// Compares first and second derivatives of `y` with central differences; returns how many.
-pub fn check_derivatives(case: &Case) -> usize {
+pub(crate) fn check_derivatives(case: &Case) -> usize {
     let graph = case.graph();
     let y = graph.tensor(graph.recording().outputs[0].1);
     let inputs: Vec<(String, Tensor<'_>)> = graph

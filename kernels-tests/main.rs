@@ -7,14 +7,20 @@
 mod dag;
 mod data;
 mod elementwise;
+mod gpu;
 mod harness;
 mod matmul;
+mod models;
 mod optimizer;
+mod plans;
 mod random;
 mod reduce;
 mod reparameterize;
 mod sentinel;
+mod subjects;
+mod tidy;
 mod views;
+mod wgsl;
 
 use harness::{Case, Report};
 

@@ -1,7 +1,7 @@
 //! Models against PyTorch: from the same weights, images and noise the VAE's losses are PyTorch's, step by
 //! step; and weights travel between the two as safetensors. `golden/vae_trajectory.py` makes the files.
 
-use super::subjects::{adapter, config};
+use crate::subjects::{adapter, config};
 use oneiro::{
     caps::Caps,
     gpu::{Executor, Gpu, State},
@@ -127,10 +127,10 @@ fn losses(gpu: &Gpu, sizes: [usize; 4], caps: &Caps) -> Vec<f64> {
 fn the_adapter_follows_pytorch() {
     let Some(gpu) = adapter("the_adapter_follows_pytorch") else { return };
     for sizes in [[784, 400, 20, 32], [64, 32, 8, 4]] {
-        close("loss of step", &losses(&gpu, sizes, gpu.caps()), &golden(sizes), 1e-4);
+        close("loss of step", &losses(gpu, sizes, gpu.caps()), &golden(sizes), 1e-4);
         // The kernels for GPUs on whatever adapter there is.
         let other = Caps { class: oneiro::caps::Class::Gpu, subgroup: None, ..gpu.caps().clone() };
-        close("loss of step with GPU kernels", &losses(&gpu, sizes, &other), &golden(sizes), 1e-4);
+        close("loss of step with GPU kernels", &losses(gpu, sizes, &other), &golden(sizes), 1e-4);
     }
 }
 
@@ -150,14 +150,14 @@ const SMALL: [usize; 4] = [36, 12, 3, 5];
 #[test]
 fn weights_of_pytorch_give_pytorchs_codes() {
     let Some(gpu) = adapter("weights_of_pytorch_give_pytorchs_codes") else { return };
-    let (plan, state, names) = encoder(&gpu, SMALL);
+    let (plan, state, names) = encoder(gpu, SMALL);
     assert_eq!(names.len(), 10);
     let path = golden_file("vae_weights.safetensors");
-    weights::apply(&gpu, &state, &names, &weights::load(&path).unwrap(), &path).unwrap();
-    let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
-    executor.write(&gpu, "x", &unit(1000, SMALL[0] * SMALL[3])).unwrap();
+    weights::apply(gpu, &state, &names, &weights::load(&path).unwrap(), &path).unwrap();
+    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+    executor.write(gpu, "x", &unit(1000, SMALL[0] * SMALL[3])).unwrap();
     gpu.submit(|encoder| executor.record(encoder));
-    let mu = executor.read(&gpu, "mu").unwrap();
+    let mu = executor.read(gpu, "mu").unwrap();
     for (i, (got, expected)) in mu.iter().zip(golden(SMALL)).enumerate() {
         assert!((f64::from(*got) - expected).abs() < 1e-5, "mu {i}: {got} instead of {expected}");
     }
@@ -166,20 +166,20 @@ fn weights_of_pytorch_give_pytorchs_codes() {
 #[test]
 fn weights_survive_a_round_trip() {
     let Some(gpu) = adapter("weights_survive_a_round_trip") else { return };
-    let (_, first, names) = encoder(&gpu, SMALL);
-    let bytes = weights::to_bytes(&gpu, &first, &names).unwrap();
+    let (_, first, names) = encoder(gpu, SMALL);
+    let bytes = weights::to_bytes(gpu, &first, &names).unwrap();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("round_trip.safetensors");
     std::fs::write(&path, &bytes).unwrap();
-    let (_, second, _) = encoder(&gpu, SMALL);
+    let (_, second, _) = encoder(gpu, SMALL);
     for name in &names {
-        let n = second.read(&gpu, name).unwrap().len();
-        second.write(&gpu, name, &vec![7.0; n]).unwrap();
+        let n = second.read(gpu, name).unwrap().len();
+        second.write(gpu, name, &vec![7.0; n]).unwrap();
     }
-    weights::apply(&gpu, &second, &names, &weights::load(&path).unwrap(), &path).unwrap();
+    weights::apply(gpu, &second, &names, &weights::load(&path).unwrap(), &path).unwrap();
     for name in &names {
-        assert_eq!(first.read_words(&gpu, name).unwrap(), second.read_words(&gpu, name).unwrap(), "{name}");
+        assert_eq!(first.read_words(gpu, name).unwrap(), second.read_words(gpu, name).unwrap(), "{name}");
     }
-    assert_eq!(weights::to_bytes(&gpu, &second, &names).unwrap(), bytes);
+    assert_eq!(weights::to_bytes(gpu, &second, &names).unwrap(), bytes);
 }
 
 #[test]
@@ -199,9 +199,9 @@ fn bad_weights_are_one_line_errors() {
 
     let Some(gpu) = adapter("bad_weights_are_one_line_errors") else { return };
     let mut file = weights::load(&path).unwrap();
-    let (_, state, names) = encoder(&gpu, [36, 10, 3, 5]);
-    one_line(weights::apply(&gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "`fc1.bias`", "[12]", "[10]"]);
-    let (_, state, names) = encoder(&gpu, SMALL);
+    let (_, state, names) = encoder(gpu, [36, 10, 3, 5]);
+    one_line(weights::apply(gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "`fc1.bias`", "[12]", "[10]"]);
+    let (_, state, names) = encoder(gpu, SMALL);
     file.remove("fc22.weight");
-    one_line(weights::apply(&gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "has no tensor `fc22.weight`", "fc4.bias"]);
+    one_line(weights::apply(gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "has no tensor `fc22.weight`", "fc4.bias"]);
 }

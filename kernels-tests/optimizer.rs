@@ -61,7 +61,7 @@ fn record(slots: usize, width: usize, step: f64) -> Case {
     Case::new("record", format!("{slots}x{width} from {step}"), build).state("step", [step]).tolerance(0.0, 0.0)
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for rule in rules() {
         for total in [64, 128, 960, 1_024, 1_088, 10_048] {

@@ -55,7 +55,7 @@ fn given(rows: usize, classes: usize) -> Case {
         .judge(move |inputs, row, class| nearly(&inputs["logits"].data[row * classes..][..classes], inputs["u"].data[row], class))
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| draws(n, 0.0)).collect();
     out.extend(STEPS.into_iter().flat_map(|step| draws(1_001, step)).collect::<Vec<_>>());
     out.extend(MANY.into_iter().flat_map(|n| draws(n, 3.0)).map(|c| c.many_workgroups(1)));

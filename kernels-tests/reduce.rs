@@ -74,7 +74,7 @@ fn composed(shape: [usize; 2]) -> Vec<Case> {
         .into()
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = KINDS.iter().flat_map(|&k| patterns().into_iter().map(move |(shape, axes)| case(k, &shape, &axes))).collect();
     out.extend(many());
     out.extend([[1, 1], [3, 10], [17, 64], [128, 33]].into_iter().flat_map(composed));
@@ -86,7 +86,7 @@ pub fn cases() -> Vec<Case> {
     out
 }
 
-pub fn smooth() -> Vec<Case> {
+pub(crate) fn smooth() -> Vec<Case> {
     let shapes: [(&[usize], &[usize]); 4] = [(&[5], &[0]), (&[3, 4], &[1]), (&[2, 3, 2], &[1]), (&[2, 2, 3], &[0, 2])];
     let near = |c: Case| c.fill("a", Fill::Uniform(-2.0, 2.0));
     let mut out: Vec<Case> = KINDS.iter().flat_map(|&k| shapes.map(|(shape, axes)| near(case(k, shape, axes)))).collect();

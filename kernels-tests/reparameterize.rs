@@ -24,7 +24,7 @@ fn case(n: usize, order: usize) -> Case {
     Case::new(name, format!("{n}"), build).fill("logvar", Fill::Uniform(-4.0, 2.0)).state("step", [2.0]).tolerance(3e-5, 3e-5)
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| [0, 1, 2].map(|order| case(n, order))).collect();
     for n in [4 * 65_601, 4 * 65_601 + 1] {
         out.extend([case(n, 0).many_workgroups(1), case(n, 1).many_workgroups(1)]);
@@ -32,6 +32,6 @@ pub fn cases() -> Vec<Case> {
     out
 }
 
-pub fn smooth() -> Vec<Case> {
+pub(crate) fn smooth() -> Vec<Case> {
     [0, 1, 2].map(|order| case(5, order)).into()
 }

@@ -10,12 +10,12 @@ use oneiro::{
 };
 
 /// A quiet NaN that no kernel computes.
-pub const POISON: u32 = 0x7fc0_dead;
+pub(crate) const POISON: u32 = 0x7fc0_dead;
 /// Extra bytes behind every slot and input, bound to the kernels.
 const GUARD: u64 = 256;
 
 /// Rewrites 1-D launches to small workgroups; at least one must then need more than a dispatch's x holds.
-pub fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
+pub(crate) fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
     let mut most = 0;
     for launch in &mut plan.launches {
         let groups = launch.grid[0] as usize * launch.grid[1] as usize;
@@ -30,7 +30,7 @@ pub fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
 }
 
 /// An input's buffer: its elements, then garbage.
-pub fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wgpu::Buffer {
+pub(crate) fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wgpu::Buffer {
     while (bytes.len() as u64) < ty.bytes() + GUARD {
         bytes.push(POISON.to_le_bytes()[bytes.len() % 4]);
     }
@@ -38,9 +38,9 @@ pub fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wgpu::Buf
 }
 
 /// A plan whose slots and bindings are longer than needed.
-pub struct Guarded {
+pub(crate) struct Guarded {
     /// The plan to run.
-    pub plan: Plan,
+    pub(crate) plan: Plan,
     /// Per slot: the first word that nothing may write.
     end: Vec<usize>,
     /// Whether slots may hold garbage at the start.
@@ -49,7 +49,7 @@ pub struct Guarded {
 
 impl Guarded {
     /// Lengthens slots and bindings; also checks that no launch reads and writes one buffer.
-    pub fn new(graph: &Graph, mut plan: Plan, name: &str) -> Self {
+    pub(crate) fn new(graph: &Graph, mut plan: Plan, name: &str) -> Self {
         let packs = |s: &Source| matches!(s, Source::Op(op, _) if matches!(op.class(), Class::Pack(_)));
         let dirty = !graph.recording().nodes.iter().any(|n| packs(&n.source));
         let end = (0..plan.slots.len()).map(|i| Self::end(&plan, i, dirty)).collect();
@@ -78,12 +78,16 @@ impl Guarded {
         let output = plan.outputs.iter().find(|o| written.first().is_some_and(|w| w.0 == o.place));
         match output {
             Some(output) if one && dirty => output.ty.shape.numel(),
-            _ => written.iter().map(|w| ((w.0.offset + w.0.bytes) / 4) as usize).max().unwrap_or(0),
+            _ => {
+                let bound = plan.launches.iter().flat_map(|l| l.bindings.iter().map(|b| b.1)).chain(plan.outputs.iter().map(|o| o.place));
+                let here = bound.filter(|p| p.buffer == Buffer::Slot(slot));
+                here.map(|p| ((p.offset + p.bytes) / 4) as usize).max().unwrap_or(0)
+            }
         }
     }
 
     /// Fills the slots with garbage, except where the executor promises zeros.
-    pub fn poison(&self, gpu: &Gpu, executor: &Executor) {
+    pub(crate) fn poison(&self, gpu: &Gpu, executor: &Executor) {
         for (buffer, &end) in executor.slots().iter().zip(&self.end) {
             let start = if self.dirty { 0 } else { end };
             let words = vec![POISON; buffer.size() as usize / 4 - start];
@@ -92,7 +96,7 @@ impl Guarded {
     }
 
     /// Fails if anything was written behind a slot's end.
-    pub fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
+    pub(crate) fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
         for (i, (buffer, &end)) in executor.slots().iter().zip(&self.end).enumerate() {
             let start = 4 * end as u64;
             let words = gpu.read_words(buffer, start, buffer.size() - start).unwrap_or_else(|e| panic!("{name}: {e}"));

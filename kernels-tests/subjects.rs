@@ -1,8 +1,9 @@
 //! What several test files look at: the VAE's graphs, the machine's adapter, a device without a driver.
 
+use crate::harness;
 use oneiro::{
     caps::{Caps, Class},
-    gpu::{Choice, Gpu, wgpu},
+    gpu::{Gpu, wgpu},
     graph::Graph,
     models::vae::{Config, Vae},
     nn::Activation,
@@ -23,7 +24,7 @@ pub(crate) fn config(pixels: usize, hidden: usize, latent: usize) -> Config {
 }
 
 /// A minibatch of bytes that stay on the GPU, in the order that the host gives.
-fn minibatch(g: &Graph, config: &Config, images: usize, batch: usize) -> oneiro::graph::Tensor<'_> {
+fn minibatch<'g>(g: &'g Graph, config: &Config, images: usize, batch: usize) -> oneiro::graph::Tensor<'g> {
     let data = g.input("data", Type { shape: [images, config.pixels].into(), dtype: DType::U8 });
     data.gather_rows(g.input("order", Type::u32([images])), batch)
 }
@@ -62,13 +63,13 @@ pub(crate) fn decoder(config: &Config, count: usize) -> Graph {
     g
 }
 
-/// This machine's adapter. A missing one is a failure, unless `ONEIRO_SKIP_GPU=1` says that there is none.
-pub(crate) fn adapter(test: &str) -> Option<Gpu> {
-    if std::env::var("ONEIRO_SKIP_GPU").is_ok_and(|v| v == "1") {
-        eprintln!("ONEIRO_SKIP_GPU=1: skipped {test}");
-        return None;
+/// The adapter that all tests share, or word that the user opted out of this test.
+pub(crate) fn adapter(test: &str) -> Option<&'static Gpu> {
+    let gpu = harness::gpu();
+    if gpu.is_none() {
+        harness::say(&format!("SKIPPED by ONEIRO_SKIP_GPU=1: {test}"));
     }
-    Some(Gpu::headless_blocking(&Choice::Best).expect("an adapter; set ONEIRO_SKIP_GPU=1 on machines without one"))
+    gpu
 }
 
 /// A device that validates everything and computes nothing.

@@ -101,7 +101,7 @@ fn many() -> Vec<Case> {
     ]
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for (which, (name, build)) in VIEWS.into_iter().enumerate() {
         for shape in [[2, 3, 2], [3, 5, 7], [4, 8, 4], [2, 3, 64], [5, 31, 8], [2, 257, 3], [17, 4, 128]] {
@@ -118,7 +118,7 @@ pub fn cases() -> Vec<Case> {
     out
 }
 
-pub fn smooth() -> Vec<Case> {
+pub(crate) fn smooth() -> Vec<Case> {
     // Squared, so that second derivatives are not all zero.
     let curved = |build: Build| {
         move |g: &Graph| {

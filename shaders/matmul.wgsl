@@ -128,7 +128,7 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 
 @compute @workgroup_size(8, 8)
-fn register(@builtin(global_invocation_id) id: vec3<u32>) {
+fn registers(@builtin(global_invocation_id) id: vec3<u32>) {
   let row = id.y * 4u;
   let col = id.x * 4u;
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;

@@ -5,7 +5,6 @@
 use crate::{
     error::{Error, Result},
     op::Op,
-    ops::elementwise::map,
     shape::{Shape, Type},
     var::{Arena, Init, VarSpec},
 };
@@ -201,6 +200,10 @@ impl Graph {
     /// Names a result that the host can read after the step.
     #[track_caller]
     pub fn output(&self, name: &str, tensor: Tensor<'_>) {
+        if !self.owns(tensor) {
+            self.poison(format!("output `{name}` belongs to another graph"));
+            return;
+        }
         if self.recording.borrow().outputs.iter().any(|(n, _)| n == name) {
             self.poison(format!("output `{name}` is named twice"));
         }
@@ -210,20 +213,25 @@ impl Graph {
     /// Gives a variable its value of the next step; readers within this step see the old one.
     #[track_caller]
     pub fn assign(&self, variable: Tensor<'_>, value: Tensor<'_>) {
+        if !self.owns(variable) || !self.owns(value) {
+            self.poison("assign: a tensor belongs to another graph");
+            return;
+        }
         let recording = self.recording.borrow();
         let leaf = matches!(recording.nodes[variable.id].source, Source::Var(_) | Source::Arena(_));
-        let value_is_leaf = !matches!(recording.nodes[value.id].source, Source::Op(..));
-        let twice = recording.assigns.iter().any(|&(v, _)| v == variable.id);
+        let overlap = |v: NodeId| match (&recording.nodes[v].source, &recording.nodes[variable.id].source) {
+            (Source::Var(a), Source::Arena(b)) | (Source::Arena(b), Source::Var(a)) => recording.vars[*a].home.is_some_and(|h| h.0 == *b),
+            _ => v == variable.id,
+        };
+        let twice = recording.assigns.iter().any(|&(v, _)| overlap(v));
         drop(recording);
         if !leaf {
             self.poison("assign: the target is not a variable");
         } else if twice {
-            self.poison("assign: the variable is assigned twice in one step");
+            self.poison("assign: the variable is assigned twice in one step, perhaps by its optimizer");
         } else if variable.ty() != value.ty() {
             self.poison(format!("assign: the variable is {:?}, the value {:?}", variable.ty(), value.ty()));
         } else {
-            // A leaf as value gets a node of its own, so that its old contents are read before it is updated.
-            let value = if value_is_leaf { map("identity", &[value]) } else { value };
             self.recording.borrow_mut().assigns.push((variable.id, value.id));
         }
     }
@@ -262,6 +270,10 @@ impl Graph {
         recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
         drop(recording);
         self.push(Source::Arena(index), Type::f32([rows, offset]), Location::caller())
+    }
+
+    fn owns(&self, tensor: Tensor<'_>) -> bool {
+        std::ptr::eq(tensor.graph, self)
     }
 
     /// The handle of a node by its position.

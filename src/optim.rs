@@ -1,10 +1,16 @@
 //! Optimizers as graphs: gradients, clipping, schedule and update are nodes of the training step, and the
 //! parameters of a group live side by side in one arena, so that the update is one launch.
 //!
-//! ```ignore
-//! let step = Optimizer::adam(1e-3).clip_norm(1.0).step("vae", loss, &params);
-//! graph.output("grad_norm", step.grad_norm.unwrap());
-//! optim::advance(&graph);
+//! ```
+//! use oneiro::{graph::Graph, optim::{Optimizer, advance}, shape::Type, var::Init};
+//!
+//! let graph = Graph::new();
+//! let w = graph.var("w", Type::f32([64]), Init::Normal(1.0));
+//! let step = Optimizer::adam(1e-3).clip_norm(1.0).step("fit", w.square().sum_all(), &[w]);
+//! graph.output("grad_norm", step.grad_norm.expect("clipping measures the norm"));
+//! advance(&graph);
+//! graph.check()?;
+//! # Ok::<(), oneiro::error::Error>(())
 //! ```
 
 use crate::{

@@ -250,12 +250,13 @@ impl Gpu {
 
     /// Runs device calls inside error scopes: validation and memory errors come back as `Err`.
     pub(crate) fn guarded<T>(&self, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let made = make(&self.device);
         // Scope results are ready at once on native devices.
-        let (validation, memory) = (pollster::block_on(validation.pop()), pollster::block_on(memory.pop()));
-        match validation.or(memory) {
+        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop()), pollster::block_on(internal.pop())];
+        match errors.into_iter().flatten().next() {
             Some(error) => Err(Error::Device(error.to_string())),
             None => Ok(made),
         }

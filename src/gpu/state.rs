@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     plan::{Buffer, Plan},
     shape::Type,
-    var::Init,
+    var::{Arena, Init},
 };
 use std::collections::BTreeMap;
 
@@ -23,8 +23,14 @@ struct Home {
 pub struct State {
     buffers: Vec<wgpu::Buffer>,
     vars: BTreeMap<String, Home>,
-    /// Arena name to (buffer, rows, row length).
-    arenas: BTreeMap<String, (usize, usize, usize)>,
+    /// Arena name to its buffer and the names of its members in order.
+    arenas: BTreeMap<String, (usize, Vec<String>)>,
+}
+
+/// Names and rows of a group's variables in the order of the arena: two groups with equal lists are laid out alike.
+fn members(plan: &Plan, arena: &Arena) -> Vec<String> {
+    let names = arena.members.iter().map(|&v| format!("{} {:?}", plan.vars[v].name, plan.vars[v].ty));
+    std::iter::once(format!("{} rows", arena.rows)).chain(names).collect()
 }
 
 impl State {
@@ -35,21 +41,30 @@ impl State {
         // Arenas first: a variable in an optimizer group lives there for every plan.
         for plan in plans {
             for arena in &plan.arenas {
-                let bytes = (arena.rows * arena.row_len * 4) as u64;
-                let entry = (sizes.len(), arena.rows, arena.row_len);
-                if let Some(known) = this.arenas.insert(arena.name.clone(), entry) {
-                    return Err(Error::State(format!(
-                        "two plans declare the optimizer group `{}` ({} floats); give each a name",
-                        arena.name, known.2
-                    )));
+                let members = members(plan, arena);
+                match this.arenas.get(&arena.name) {
+                    Some((_, known)) if *known == members => {}
+                    Some(_) => {
+                        return Err(Error::State(format!("two plans give the optimizer group `{}` different variables", arena.name)));
+                    }
+                    None => {
+                        this.arenas.insert(arena.name.clone(), (sizes.len(), members));
+                        sizes.push((arena.name.clone(), (arena.rows * arena.row_len * 4) as u64));
+                    }
                 }
-                sizes.push((arena.name.clone(), bytes));
             }
-            for var in plan.vars.iter().filter(|v| v.home.is_some()) {
-                let (arena, row, offset) = var.home.unwrap_or_default();
-                let (buffer, _, row_len) = this.arenas[&plan.arenas[arena].name];
-                let home = Home { ty: var.ty.clone(), init: var.init.clone(), buffer, offset: 4 * (row * row_len + offset) as u64 };
-                this.vars.insert(var.name.clone(), home);
+            for var in &plan.vars {
+                let Some((arena, row, offset)) = var.home else { continue };
+                let arena = &plan.arenas[arena];
+                let buffer = this.arenas[&arena.name].0;
+                let home = Home { ty: var.ty.clone(), init: var.init.clone(), buffer, offset: 4 * (row * arena.row_len + offset) as u64 };
+                if this.vars.insert(var.name.clone(), home).is_some_and(|known| known.buffer != buffer) {
+                    let what = format!(
+                        "variable `{}` is in two optimizer groups, `{}` and another; give both plans' groups one name",
+                        var.name, arena.name
+                    );
+                    return Err(Error::State(what));
+                }
             }
         }
         for var in plans.iter().flat_map(|p| &p.vars) {
@@ -127,8 +142,8 @@ impl State {
             }
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
-                let known = self.arenas.get(&arena.name).filter(|a| (a.1, a.2) == (arena.rows, arena.row_len));
-                let (buffer, ..) =
+                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == members(plan, arena));
+                let (buffer, _) =
                     known.ok_or_else(|| Error::State(format!("the State was not made for the optimizer group `{}`", arena.name)))?;
                 Ok((&self.buffers[*buffer], 0))
             }

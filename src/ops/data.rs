@@ -1,7 +1,7 @@
 //! Data sets that stay on the GPU as bytes, and what turns them into batches there: a step gathers its rows
 //! by the step counter and the epoch's permutation, so that many steps go into one submission.
 
-use super::random::{LANES, check_counter, counter, inputs, quads, with_stream};
+use super::random::{LANES, check_counter, counter, inputs, name_stream, quads};
 use crate::{
     graph::Tensor,
     kernel::Shader,
@@ -124,7 +124,7 @@ impl Op for GatherRows {
         let launch = with_rows(quads(&SHADER, row.is_multiple_of(4), entry, n), self.batch, &at.inputs[0]);
         let mut launch = launch.cost(n, 5 * n as u64);
         if let Some(stream) = &self.stream {
-            launch = with_stream(launch, stream, 3);
+            launch = name_stream(launch.bind("seed", Operand::Input(3)), stream);
         }
         Ok(launch.into())
     }

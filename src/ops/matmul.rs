@@ -134,7 +134,7 @@ impl MatMul {
                 if self.ta { launch } else { launch.constant("TB", f64::from(u8::from(self.tb))) }
             }
             Variant::Tile => strided("tile", grid(64, 64)),
-            Variant::Register => strided("register", grid(32, 32)),
+            Variant::Register => strided("registers", grid(32, 32)),
         }
     }
 }

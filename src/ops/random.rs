@@ -34,7 +34,11 @@ pub(crate) fn quads(shader: &'static Shader, whole: bool, entry: [&'static str; 
 
 /// Binds seed and step, the op's inputs `first` and `first + 1`, and names the stream.
 pub(crate) fn with_stream(launch: LaunchSpec, stream: &Stream, first: usize) -> LaunchSpec {
-    let mut launch = launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1));
+    name_stream(launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1)), stream)
+}
+
+/// Names the stream.
+pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &Stream) -> LaunchSpec {
     for (i, word) in stream.hash.into_iter().enumerate() {
         launch.dims.push((format!("stream[{i}]"), word));
     }

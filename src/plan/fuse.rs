@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_LOADS: usize = 7;
 /// Extra inputs of an epilogue.
 const MAX_EXTRA: usize = 3;
-/// Functions per cluster: bounds the text that a driver must compile.
-const MAX_CALLS: usize = 24;
+/// Functions per cluster: bounds the text that a driver must compile, and the constants, two a call at most.
+const MAX_CALLS: usize = 16;
 
 /// One op or cluster: what one `lower` call turns into launches.
 #[derive(Clone, Debug)]
@@ -163,7 +163,7 @@ impl<'a> Fused<'a> {
     }
 
     fn decide_elementwise(&mut self, id: NodeId, pending: &mut BTreeMap<NodeId, (BTreeSet<NodeId>, usize)>) {
-        let sources: Vec<NodeId> = self.inputs(id).iter().map(|&i| self.source(i)).filter(|&i| self.constant(i).is_none()).collect();
+        let sources: Vec<NodeId> = self.inputs(id).iter().map(|&i| self.storage(i)).filter(|&i| self.constant(i).is_none()).collect();
         if let Some(root) = self.common_root(id) {
             let (loads, calls) = &pending[&root];
             let mut grown = loads.clone();
@@ -177,12 +177,6 @@ impl<'a> Fused<'a> {
         }
         self.stored[id] = true;
         pending.insert(id, (sources.into_iter().collect(), 1));
-    }
-
-    /// What a cluster loads when it reads a node: through reshapes and one view.
-    fn source(&self, id: NodeId) -> NodeId {
-        let id = self.storage(id);
-        if matches!(self.class(id), Class::Strided(_)) && !self.stored[id] { self.storage(self.inputs(id)[0]) } else { id }
     }
 
     /// The steps in order of their roots.
@@ -227,7 +221,7 @@ impl<'a> Fused<'a> {
             let alone = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same);
             let others = expr.loads.iter().filter(|l| l.node != node).count();
             let read_elsewhere = self.readers(node).iter().any(|&u| self.inlined[u].unwrap_or(u) != step.root);
-            let kept = self.kept(node);
+            let kept = self.kept(node) || self.numel(node) != self.numel(step.root);
             alone && others <= MAX_EXTRA && !read_elsewhere && !kept && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
         };
         expr.loads.iter().map(|l| l.node).filter(fits).max()

@@ -34,7 +34,10 @@ pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
             let others_first = readers.iter().all(|&r| r == *w || !depends(&after, r, *w));
             let kept = graph.recording.outputs.iter().any(|&(_, o)| overlaps(graph, graph.storage(o), leaf));
             let written_already = in_place.contains_key(&value);
-            others_first && !kept && !written_already && updates_in_place(graph, &steps[*w], leaf, readers.contains(w))
+            others_first
+                && !kept
+                && !written_already
+                && updates_in_place(graph, &steps[*w], leaf, reads[*w].iter().any(|&n| same_buffer(graph, n, leaf)))
         });
         let Some(writer) = writer else {
             copies.push((leaf, value));
@@ -61,17 +64,31 @@ fn overlaps(graph: &Fused<'_>, node: NodeId, leaf: NodeId) -> bool {
     }
 }
 
+/// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
+fn same_buffer(graph: &Fused<'_>, node: NodeId, leaf: NodeId) -> bool {
+    let recording = graph.recording;
+    let arena = |id: NodeId| match recording.nodes[id].source {
+        Source::Var(v) => recording.vars[v].home.map(|h| h.0),
+        Source::Arena(a) => Some(a),
+        _ => None,
+    };
+    overlaps(graph, node, leaf) || (arena(node).is_some() && arena(node) == arena(leaf))
+}
+
 /// Whether the step may write into the leaf's memory, given whether it reads it.
 fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads_leaf: bool) -> bool {
     match (step.host, &step.expr) {
         (Some(host), None) => {
             let Source::Op(op, inputs) = &graph.recording.nodes[host].source else { return false };
             match op.in_place() {
-                Some(i) => graph.storage(inputs[i]) == leaf,
+                Some(i) => {
+                    let others = inputs.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, &n)| graph.storage(n));
+                    graph.storage(inputs[i]) == leaf && !others.into_iter().any(|n| same_buffer(graph, n, leaf))
+                }
                 None => !reads_leaf && !matches!(op.class(), crate::op::Class::Pack(_)),
             }
         }
-        (None, Some(expr)) => expr.loads.iter().all(|l| !overlaps(graph, l.node, leaf) || (l.node == leaf && l.access == Access::Same)),
+        (None, Some(expr)) => expr.loads.iter().all(|l| !same_buffer(graph, l.node, leaf) || (l.node == leaf && l.access == Access::Same)),
         _ => false,
     }
 }

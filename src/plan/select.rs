@@ -91,26 +91,33 @@ impl Selector<'_> {
                 self.homes.insert(step.root, Home::Request { index, offset: 0, bytes });
             }
         }
-        // Producers of a packed row write their part of it themselves where nothing speaks against it.
         for step in &schedule.steps {
-            let (Some(offsets), Home::Request { index, .. }) = (self.pack_offsets(step.root), self.homes[&step.root]) else { continue };
-            for (i, &input) in self.graph.inputs(step.root).iter().enumerate() {
-                let part = self.graph.storage(input);
-                let Some(producer) = schedule.steps.iter().find(|s| s.root == part) else { continue };
-                let bytes = self.ty(part).bytes();
-                let exact = (producer.host.is_some() && producer.expr.is_none()) || self.ty(part).shape.numel().is_multiple_of(4);
-                let own = matches!(self.homes[&part], Home::Request { offset: 0, index: j, .. } if !self.requests[j].exclusive);
-                let in_pack = |n: &NodeId| matches!(self.homes.get(n), Some(Home::Request { index: j, .. }) if *j == index);
-                if exact && own && !producer.reads(self.graph).iter().any(in_pack) {
-                    if let Home::Request { index: old, .. } = self.homes[&part] {
-                        self.requests[old].bytes = 0;
-                    }
-                    self.homes.insert(part, Home::Request { index, offset: 4 * offsets[i] as u64, bytes });
-                    packed.insert((step.root, i), ());
-                }
-            }
+            self.place_parts(step, schedule, &mut packed);
         }
         packed
+    }
+
+    /// Producers of a packed row write their part of it themselves where nothing speaks against it: no
+    /// launch may read one part and write another, since both are one buffer.
+    fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeMap<(NodeId, usize), ()>) {
+        let (Some(offsets), Home::Request { index, .. }) = (self.pack_offsets(step.root), self.homes[&step.root]) else { return };
+        let parts: Vec<NodeId> = self.graph.inputs(step.root).iter().map(|&i| self.graph.storage(i)).collect();
+        let mut placed: Vec<&Step> = vec![];
+        for (i, &part) in parts.iter().enumerate() {
+            let Some(producer) = schedule.steps.iter().find(|s| s.root == part) else { continue };
+            let bytes = self.ty(part).bytes();
+            let exact = (producer.host.is_some() && producer.expr.is_none()) || self.ty(part).shape.numel().is_multiple_of(4);
+            let once = parts.iter().filter(|&&p| p == part).count() == 1;
+            let Home::Request { index: old, offset: 0, .. } = self.homes[&part] else { continue };
+            let reads = producer.reads(self.graph);
+            let apart = !placed.iter().any(|q| reads.contains(&q.root) || q.reads(self.graph).contains(&part));
+            if exact && once && apart && !self.requests[old].exclusive {
+                self.requests[old].bytes = 0;
+                self.homes.insert(part, Home::Request { index, offset: 4 * offsets[i] as u64, bytes });
+                packed.insert((step.root, i), ());
+                placed.push(producer);
+            }
+        }
     }
 
     fn pack_offsets(&self, id: NodeId) -> Option<Vec<usize>> {

@@ -3,9 +3,11 @@
 use crate::{
     graph::{Node, NodeId, Recording, Source},
     op::Class,
+    ops::views::{Reading, View},
     reference::needed,
+    shape::DType,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// The recording without dead nodes and repeated subexpressions. Ops that print alike and have the same
 /// inputs are one value; random draws print their stream's name, which is unique.
@@ -37,7 +39,45 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
     }
     out.outputs.iter_mut().for_each(|(_, id)| *id = new_id[id]);
     out.assigns.iter_mut().for_each(|(leaf, value)| (*leaf, *value) = (new_id[leaf], new_id[value]));
+    keep_old_values(&mut out);
     out
+}
+
+/// Outputs and new values that lie, perhaps reshaped, in a variable which the step assigns are copied
+/// first: they mean its value before the step.
+fn keep_old_values(out: &mut Recording) {
+    let storage = |out: &Recording, mut id: NodeId| loop {
+        match &out.nodes[id].source {
+            Source::Op(op, inputs) if matches!(op.class(), Class::Reshape) => id = inputs[0],
+            source => return source.clone(),
+        }
+    };
+    let arena = |out: &Recording, source: &Source| match source {
+        Source::Var(v) => out.vars[*v].home.map(|home| home.0),
+        Source::Arena(a) => Some(*a),
+        _ => None,
+    };
+    let targets: Vec<Source> = out.assigns.iter().map(|&(leaf, _)| out.nodes[leaf].source.clone()).collect();
+    let copied = |out: &mut Recording, id: NodeId| {
+        let source = storage(out, id);
+        let same = |target: &Source| match (&source, target) {
+            (Source::Var(a), Source::Var(b)) => a == b || (arena(out, &source).is_some() && arena(out, &source) == arena(out, target)),
+            _ => arena(out, &source).is_some() && arena(out, &source) == arena(out, target),
+        };
+        let Node { ty, at, .. } = out.nodes[id].clone();
+        if ty.dtype == DType::U8 || !targets.iter().any(same) {
+            return id;
+        }
+        let copy = View { from: ty.shape.clone(), reading: Reading::Broadcast(ty.shape.clone()) };
+        out.nodes.push(Node { source: Source::Op(Arc::new(copy), vec![id]), ty, at });
+        out.nodes.len() - 1
+    };
+    for i in 0..out.outputs.len() {
+        out.outputs[i].1 = copied(out, out.outputs[i].1);
+    }
+    for i in 0..out.assigns.len() {
+        out.assigns[i].1 = copied(out, out.assigns[i].1);
+    }
 }
 
 /// Needed nodes and the targets of assigns, in order.

@@ -37,14 +37,14 @@ pub fn bytes(n: u64) -> String {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>3}  {:<34} {:<26} {:>14}  {:<40} {:>9} {:>10}", "#", "op", "kernel", "grid", "reads → writes", "MFLOP", "bytes")?;
+        writeln!(f, "{:>3}  {:<34} {:<30} {:>14}  {:<40} {:>9} {:>10}", "#", "op", "kernel", "grid", "reads → writes", "MFLOP", "bytes")?;
         for (i, l) in self.launches.iter().enumerate() {
             let kernel = format!("{}/{}", l.shader.stem, l.entry);
             let grid = format!("{}x{}x{}", l.grid[0], l.grid[1], l.grid[2]);
             let flow = format!("{} → {}", places(l, false), places(l, true));
             writeln!(
                 f,
-                "{i:>3}  {:<34} {kernel:<26} {grid:>14}  {flow:<40} {:>9.3} {:>10}",
+                "{i:>3}  {:<34} {kernel:<30} {grid:>14}  {flow:<40} {:>9.3} {:>10}",
                 l.label,
                 l.flops as f64 / 1e6,
                 bytes(l.bytes)

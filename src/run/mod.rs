@@ -23,7 +23,7 @@ use std::path::Path;
 pub use curve::{Curve, plot};
 pub use dir::{RunDir, write_atomic};
 pub use metrics::{MetricsLog, read};
-pub use options::{AdapterOption, TrainOptions, load};
+pub use options::{AdapterOption, TrainOptions, load, positive};
 pub use picture::{grid, save};
 pub use progress::Progress;
 pub use training::{Feed, Report, Trainer, batch, remember};

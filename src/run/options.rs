@@ -43,7 +43,7 @@ pub struct TrainOptions {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// Stop after this many seconds
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub seconds: Option<f64>,
     /// Images per step
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
@@ -52,7 +52,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Run directory: configuration, metrics, pictures, weights
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "runs/latest")]
     pub out: PathBuf,
 }
 
@@ -68,6 +68,11 @@ impl TrainOptions {
         }
         Ok(set)
     }
+}
+
+/// A finite number above 0, for clap.
+pub fn positive(text: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "wants a number above 0".into())
 }
 
 /// Loads a data set by name or folder.

@@ -106,9 +106,12 @@ impl Trainer<'_> {
     ) -> Result<()> {
         let batch = u64::from(options.batch);
         let per_epoch = self.feed.count() as u64 / batch;
-        let total = options.steps.unwrap_or(options.epochs * per_epoch);
+        if per_epoch == 0 {
+            return Err(super::Error::new(format!("a batch of {batch} is more than the {} training images", self.feed.count())));
+        }
+        let total = options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch));
         let epochs = total.div_ceil(per_epoch);
-        let mut progress = Progress::new(total * batch);
+        let mut progress = Progress::new(total.saturating_mul(batch));
         if let Some(seconds) = options.seconds {
             progress = progress.with_seconds(seconds);
         }
@@ -117,7 +120,7 @@ impl Trainer<'_> {
         while step < total && !out_of_time() {
             let epoch = step / per_epoch;
             self.feed.reorder(self.gpu, &permutation(options.seed, epoch, self.feed.count()));
-            let end = ((epoch + 1) * per_epoch).min(total);
+            let end = ((epoch + 1).saturating_mul(per_epoch)).min(total);
             let mut sums = vec![0.0; self.metrics.len()];
             let (first, mut shown) = (step, Instant::now());
             let mut unread = 0;

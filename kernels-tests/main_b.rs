@@ -1,7 +1,0 @@
-//! Rules, plans, models and devices.
-mod gpu;
-mod models;
-mod plans;
-mod subjects;
-mod tidy;
-mod wgsl;
