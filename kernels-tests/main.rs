@@ -31,7 +31,8 @@ const LEAST: usize = 1_000;
 fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
-    let families: [(&str, fn() -> Vec<Case>); 8] = [
+    type Cases = fn() -> Vec<Case>;
+    let families: [(&str, Cases); 8] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("reduce", reduce::cases),
