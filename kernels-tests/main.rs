@@ -9,6 +9,7 @@ mod data;
 mod elementwise;
 mod gpu;
 mod harness;
+mod hazards;
 mod matmul;
 mod models;
 mod optimizer;

@@ -143,7 +143,7 @@ fn columns_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocati
     }
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
-  // and 128 separate stores take the driver three times as long to compile.
+  // and 128 separate stores take the driver longer to compile.
   let rows = min(64u, dims.m - row);
   for (var i = 0u; i < rows; i++) {
     var v: vec4<f32>;

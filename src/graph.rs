@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Result},
-    op::Op,
+    op::{Class, Op},
     shape::{Shape, Type},
     var::{Arena, Init, VarSpec},
 };
@@ -62,6 +62,39 @@ pub struct Recording {
     pub(crate) counter: Option<String>,
     pub(crate) streams: BTreeSet<String>,
     pub(crate) bound: BTreeSet<String>,
+}
+
+impl Recording {
+    /// The node in whose memory this one lies: reshapes alias their input.
+    pub fn storage(&self, mut id: NodeId) -> NodeId {
+        while let Source::Op(op, inputs) = &self.nodes[id].source
+            && matches!(op.class(), Class::Reshape)
+        {
+            id = inputs[0];
+        }
+        id
+    }
+
+    /// The arena that a leaf lies in.
+    fn arena_of(&self, leaf: NodeId) -> Option<usize> {
+        match self.nodes[leaf].source {
+            Source::Var(v) => self.vars[v].home.map(|home| home.0),
+            Source::Arena(a) => Some(a),
+            _ => None,
+        }
+    }
+
+    /// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
+    pub fn same_buffer(&self, a: NodeId, b: NodeId) -> bool {
+        let same_var = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v == w);
+        same_var || self.arena_of(a).is_some_and(|arena| self.arena_of(b) == Some(arena))
+    }
+
+    /// Whether two leaves share elements: one variable, or a member and its whole arena.
+    pub fn overlap(&self, a: NodeId, b: NodeId) -> bool {
+        let distinct = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v != w);
+        !distinct && self.same_buffer(a, b)
+    }
 }
 
 /// A graph under construction. Not `Sync`: a model is recorded by one thread.
@@ -219,11 +252,7 @@ impl Graph {
         }
         let recording = self.recording.borrow();
         let leaf = matches!(recording.nodes[variable.id].source, Source::Var(_) | Source::Arena(_));
-        let overlap = |v: NodeId| match (&recording.nodes[v].source, &recording.nodes[variable.id].source) {
-            (Source::Var(a), Source::Arena(b)) | (Source::Arena(b), Source::Var(a)) => recording.vars[*a].home.is_some_and(|h| h.0 == *b),
-            _ => v == variable.id,
-        };
-        let twice = recording.assigns.iter().any(|&(v, _)| overlap(v));
+        let twice = recording.assigns.iter().any(|&(v, _)| recording.overlap(v, variable.id));
         drop(recording);
         if !leaf {
             self.poison("assign: the target is not a variable");

@@ -23,14 +23,16 @@ struct Home {
 pub struct State {
     buffers: Vec<wgpu::Buffer>,
     vars: BTreeMap<String, Home>,
-    /// Arena name to its buffer and the names of its members in order.
-    arenas: BTreeMap<String, (usize, Vec<String>)>,
+    /// Arena name to its buffer and layout.
+    arenas: BTreeMap<String, (usize, Layout)>,
 }
 
-/// Names and rows of a group's variables in the order of the arena: two groups with equal lists are laid out alike.
-fn members(plan: &Plan, arena: &Arena) -> Vec<String> {
-    let names = arena.members.iter().map(|&v| format!("{} {:?}", plan.vars[v].name, plan.vars[v].ty));
-    std::iter::once(format!("{} rows", arena.rows)).chain(names).collect()
+/// Rows of an arena and its members in order: equal layouts put every variable at the same place.
+type Layout = (usize, Vec<(String, Type)>);
+
+fn layout(plan: &Plan, arena: &Arena) -> Layout {
+    let member = |&v: &usize| (plan.vars[v].name.clone(), plan.vars[v].ty.clone());
+    (arena.rows, arena.members.iter().map(member).collect())
 }
 
 impl State {
@@ -41,14 +43,14 @@ impl State {
         // Arenas first: a variable in an optimizer group lives there for every plan.
         for plan in plans {
             for arena in &plan.arenas {
-                let members = members(plan, arena);
+                let layout = layout(plan, arena);
                 match this.arenas.get(&arena.name) {
-                    Some((_, known)) if *known == members => {}
+                    Some((_, known)) if *known == layout => {}
                     Some(_) => {
                         return Err(Error::State(format!("two plans give the optimizer group `{}` different variables", arena.name)));
                     }
                     None => {
-                        this.arenas.insert(arena.name.clone(), (sizes.len(), members));
+                        this.arenas.insert(arena.name.clone(), (sizes.len(), layout));
                         sizes.push((arena.name.clone(), (arena.rows * arena.row_len * 4) as u64));
                     }
                 }
@@ -142,7 +144,7 @@ impl State {
             }
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
-                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == members(plan, arena));
+                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == layout(plan, arena));
                 let (buffer, _) =
                     known.ok_or_else(|| Error::State(format!("the State was not made for the optimizer group `{}`", arena.name)))?;
                 Ok((&self.buffers[*buffer], 0))

@@ -8,6 +8,7 @@ use crate::{
     op::{LaunchSpec, Lowered, Lowering, Op, Operand},
     shape::{Array, DType, Shape, Type},
 };
+use std::ops::Range;
 
 /// Register tiles fed by subgroup broadcasts, for CPU drivers.
 pub static SUBGROUP: Shader = crate::shader!("matmul.subgroup");
@@ -98,9 +99,8 @@ impl MatMul {
         let part = if matches!(variant, Variant::Subgroup { .. }) { e.k } else { K_PER_LAUNCH };
         let launch = |start: usize| {
             let end = (start + part).min(e.k);
-            let spec = self.launch(e, variant, end == e.k && epilogue);
-            let spec = if matches!(variant, Variant::Subgroup { .. }) { spec } else { spec.dim("k_start", start).dim("k_end", end) };
-            spec.bind("a", Operand::Input(0))
+            self.launch(e, variant, start..end, end == e.k && epilogue)
+                .bind("a", Operand::Input(0))
                 .bind("b", Operand::Input(1))
                 .bind("c", Operand::Output)
                 .dim("m", e.m)
@@ -112,7 +112,7 @@ impl MatMul {
         (0..e.k).step_by(part).map(launch).collect()
     }
 
-    fn launch(&self, e: Extents, variant: Variant, epilogue: bool) -> LaunchSpec {
+    fn launch(&self, e: Extents, variant: Variant, k: Range<usize>, epilogue: bool) -> LaunchSpec {
         let batch = e.batch as u32;
         let grid = |columns: usize, rows: usize| [e.n.div_ceil(columns) as u32, e.m.div_ceil(rows) as u32, batch];
         let strided = |entry, grid| {
@@ -120,6 +120,8 @@ impl MatMul {
             let (b_row, b_col) = if self.tb { (1, e.k) } else { (e.n, 1) };
             LaunchSpec::new(&PORTABLE, entry, grid)
                 .dim("n", e.n)
+                .dim("k_start", k.start)
+                .dim("k_end", k.end)
                 .dim("a_row", a_row)
                 .dim("a_col", a_col)
                 .dim("b_row", b_row)

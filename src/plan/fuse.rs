@@ -81,11 +81,8 @@ impl<'a> Fused<'a> {
     }
 
     /// The node in whose memory this one lies: reshapes alias their input.
-    pub fn storage(&self, mut id: NodeId) -> NodeId {
-        while matches!(self.class(id), Class::Reshape) {
-            id = self.inputs(id)[0];
-        }
-        id
+    pub fn storage(&self, id: NodeId) -> NodeId {
+        self.recording.storage(id)
     }
 
     fn numel(&self, id: NodeId) -> usize {

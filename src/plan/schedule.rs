@@ -6,7 +6,10 @@ use super::{
     expr::Access,
     fuse::{Fused, Step},
 };
-use crate::graph::{NodeId, Source};
+use crate::{
+    graph::{NodeId, Source},
+    op::Class,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps in execution order, and what happens to variables.
@@ -29,15 +32,11 @@ pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
     let mut copies = vec![];
     for &(leaf, value) in &graph.recording.assigns {
         let value = graph.storage(value);
-        let readers: Vec<usize> = (0..steps.len()).filter(|&s| reads[s].iter().any(|&n| overlaps(graph, n, leaf))).collect();
+        let readers: Vec<usize> = (0..steps.len()).filter(|&s| reads[s].iter().any(|&n| graph.recording.overlap(n, leaf))).collect();
         let writer = producer.get(&value).copied().filter(|w| {
             let others_first = readers.iter().all(|&r| r == *w || !depends(&after, r, *w));
-            let kept = graph.recording.outputs.iter().any(|&(_, o)| overlaps(graph, graph.storage(o), leaf));
             let written_already = in_place.contains_key(&value);
-            others_first
-                && !kept
-                && !written_already
-                && updates_in_place(graph, &steps[*w], leaf, reads[*w].iter().any(|&n| same_buffer(graph, n, leaf)))
+            others_first && !written_already && updates_in_place(graph, &steps[*w], leaf, &reads[*w])
         });
         let Some(writer) = writer else {
             copies.push((leaf, value));
@@ -52,43 +51,19 @@ pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
     Schedule { steps, in_place, copies }
 }
 
-/// Whether reading `node` reads memory of `leaf`: the same variable, or a member of the arena.
-fn overlaps(graph: &Fused<'_>, node: NodeId, leaf: NodeId) -> bool {
-    let nodes = &graph.recording.nodes;
-    let home = |v: usize| graph.recording.vars[v].home.map(|h| h.0);
-    match (&nodes[node].source, &nodes[leaf].source) {
-        (Source::Var(a), Source::Var(b)) => a == b,
-        (Source::Var(v), Source::Arena(a)) | (Source::Arena(a), Source::Var(v)) => home(*v) == Some(*a),
-        (Source::Arena(a), Source::Arena(b)) => a == b,
-        _ => false,
-    }
-}
-
-/// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
-fn same_buffer(graph: &Fused<'_>, node: NodeId, leaf: NodeId) -> bool {
-    let recording = graph.recording;
-    let arena = |id: NodeId| match recording.nodes[id].source {
-        Source::Var(v) => recording.vars[v].home.map(|h| h.0),
-        Source::Arena(a) => Some(a),
-        _ => None,
-    };
-    overlaps(graph, node, leaf) || (arena(node).is_some() && arena(node) == arena(leaf))
-}
-
-/// Whether the step may write into the leaf's memory, given whether it reads it.
-fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads_leaf: bool) -> bool {
+/// Whether the step, which reads these stored nodes, may write into the leaf's memory.
+fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads: &[NodeId]) -> bool {
+    let shares = |node: NodeId| graph.recording.same_buffer(node, leaf);
     match (step.host, &step.expr) {
         (Some(host), None) => {
             let Source::Op(op, inputs) = &graph.recording.nodes[host].source else { return false };
-            match op.in_place() {
-                Some(i) => {
-                    let others = inputs.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, &n)| graph.storage(n));
-                    graph.storage(inputs[i]) == leaf && !others.into_iter().any(|n| same_buffer(graph, n, leaf))
-                }
-                None => !reads_leaf && !matches!(op.class(), crate::op::Class::Pack(_)),
-            }
+            let Some(updated) = op.in_place() else {
+                return !matches!(op.class(), Class::Pack(_)) && !reads.iter().any(|&n| shares(n));
+            };
+            let mut others = inputs.iter().enumerate().filter(|&(i, _)| i != updated);
+            graph.storage(inputs[updated]) == leaf && !others.any(|(_, &n)| shares(graph.storage(n)))
         }
-        (None, Some(expr)) => expr.loads.iter().all(|l| !same_buffer(graph, l.node, leaf) || (l.node == leaf && l.access == Access::Same)),
+        (None, Some(expr)) => expr.loads.iter().all(|l| !shares(l.node) || (l.node == leaf && l.access == Access::Same)),
         _ => false,
     }
 }

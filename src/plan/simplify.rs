@@ -46,26 +46,11 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
 /// Outputs and new values that lie, perhaps reshaped, in a variable which the step assigns are copied
 /// first: they mean its value before the step.
 fn keep_old_values(out: &mut Recording) {
-    let storage = |out: &Recording, mut id: NodeId| loop {
-        match &out.nodes[id].source {
-            Source::Op(op, inputs) if matches!(op.class(), Class::Reshape) => id = inputs[0],
-            source => return source.clone(),
-        }
-    };
-    let arena = |out: &Recording, source: &Source| match source {
-        Source::Var(v) => out.vars[*v].home.map(|home| home.0),
-        Source::Arena(a) => Some(*a),
-        _ => None,
-    };
-    let targets: Vec<Source> = out.assigns.iter().map(|&(leaf, _)| out.nodes[leaf].source.clone()).collect();
+    let targets: Vec<NodeId> = out.assigns.iter().map(|&(leaf, _)| leaf).collect();
     let copied = |out: &mut Recording, id: NodeId| {
-        let source = storage(out, id);
-        let same = |target: &Source| match (&source, target) {
-            (Source::Var(a), Source::Var(b)) => a == b || (arena(out, &source).is_some() && arena(out, &source) == arena(out, target)),
-            _ => arena(out, &source).is_some() && arena(out, &source) == arena(out, target),
-        };
+        let source = out.storage(id);
         let Node { ty, at, .. } = out.nodes[id].clone();
-        if ty.dtype == DType::U8 || !targets.iter().any(same) {
+        if ty.dtype == DType::U8 || !targets.iter().any(|&target| out.same_buffer(source, target)) {
             return id;
         }
         let copy = View { from: ty.shape.clone(), reading: Reading::Broadcast(ty.shape.clone()) };

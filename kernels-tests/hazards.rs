@@ -1,0 +1,121 @@
+//! Graphs that once made a plan read and write one buffer in one launch, write past a binding or panic:
+//! shared gradients, parameters of one arena that read each other, prefixes of products, many views.
+
+use crate::harness::{self, Case, Report};
+use oneiro::{
+    caps::Caps,
+    gpu::State,
+    graph::{Graph, Tensor},
+    nn::Linear,
+    optim::{Optimizer, advance},
+    plan::Plan,
+    shape::Type,
+    var::Init,
+};
+
+fn var<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
+    g.var(name, Type::f32(shape), Init::Normal(1.0))
+}
+
+fn train(g: &Graph, loss: Tensor<'_>, params: &[Tensor<'_>]) {
+    Optimizer::sgd(0.01, 0.0).step("group", g.tensor(loss.id()), &params.iter().map(|p| g.tensor(p.id())).collect::<Vec<_>>());
+    advance(g);
+    g.output("y", loss);
+}
+
+fn cases() -> Vec<Case> {
+    let case = |label: &str, build: fn(&Graph)| Case::new("hazard", label, build).tolerance(1e-4, 1e-4);
+    vec![
+        case("two parameters with one gradient", |g| {
+            let (a, b) = (var(g, "a", &[64]), var(g, "b", &[64]));
+            train(g, (g.input("x", Type::f32([64])) + a + b).square().mean_all(), &[a, b]);
+        }),
+        case("a gradient computed from a later one", |g| {
+            let (a, b) = (var(g, "a", &[64]), var(g, "b", &[64]));
+            train(g, (a * g.input("x", Type::f32([64])) + b).square().mean_all(), &[a, b]);
+        }),
+        case("leading rows of a product", |g| {
+            let y = g.input("a", Type::f32([70, 8])).matmul(g.input("b", Type::f32([8, 68])));
+            g.output("y", y.slice(0, 0..3));
+        }),
+        case("leading rows of a product, used further", |g| {
+            let y = g.input("a", Type::f32([70, 8])).matmul(g.input("b", Type::f32([8, 68])));
+            g.output("y", y.slice(0, 0..3).relu() * 2.0);
+        }),
+        case("eight views of four tensors", |g| {
+            let both = |name| {
+                let x = g.input(name, Type::f32([12, 12]));
+                x + x.t()
+            };
+            g.output("y", both("a") + both("b") + both("c") + both("d"));
+        }),
+        case("forty constants", |g| {
+            let x = g.input("x", Type::f32([40]));
+            g.output("y", (1..=20).fold(x, |y, i| y.clamp(-1.0 - i as f32, 1.0 + i as f32 / 64.0) * 1.01));
+        }),
+        case("one member of an arena assigned from another", |g| {
+            let (a, b, w) = (var(g, "a", &[64]), var(g, "b", &[64]), var(g, "w", &[64]));
+            g.arena("group", &[a, b], &[]);
+            g.assign(a, b * 0.5);
+            g.output("y", w + a);
+        }),
+        case("a record of its own history", |g| {
+            let history = g.var("history", Type::f32([1, 8]), Init::Normal(1.0));
+            g.assign(history, history.record(history.reshape([8]) * 1.0));
+            g.output("y", history + 1.0);
+        }),
+        case("an old value beside its optimizer", |g| {
+            let a = var(g, "a", &[64]);
+            g.output("before", a.reshape([8, 8]));
+            train(g, a.square().mean_all(), &[a]);
+        }),
+    ]
+}
+
+#[test]
+fn no_hazard_reaches_the_device() {
+    let Some(gpu) = harness::gpu() else { return };
+    let mut report = Report::default();
+    report.family(gpu, "hazards", &cases());
+    assert!(report.compared() >= cases().len(), "{} cases ran", report.compared());
+}
+
+#[test]
+fn an_optimized_variable_is_not_assigned_again() {
+    let g = Graph::new();
+    let w = var(&g, "w", &[64]);
+    Optimizer::sgd(0.1, 0.0).step("group", w.square().sum_all(), &[w]);
+    let line = line!() + 1;
+    g.assign(w, w.clamp(-1.0, 1.0));
+    let error = g.check().unwrap_err().to_string();
+    assert!(error.contains(&format!("{}:{line}:", file!())) && error.contains("assigned twice"), "{error}");
+}
+
+#[test]
+fn tensors_of_another_graph_are_refused() {
+    let (g, other) = (Graph::new(), Graph::new());
+    g.output("y", other.constant(1.0));
+    assert!(g.check().unwrap_err().to_string().contains("another graph"));
+    let g = Graph::new();
+    g.assign(var(&g, "w", &[4]), other.full([4], 0.0));
+    assert!(g.check().unwrap_err().to_string().contains("another graph"));
+}
+
+fn trainer(group: &str, batch: usize, names: [&str; 2]) -> Plan {
+    let g = Graph::new();
+    let [a, b] = names.map(|name| Linear::new(&g, name, 4, 4));
+    let loss = b.forward(a.forward(g.input("x", Type::f32([batch, 4])))).square().sum_all();
+    Optimizer::adam(0.1).step(group, loss, &[a.params(), b.params()].concat());
+    Plan::new(&g, &Caps::software()).unwrap()
+}
+
+/// Two plans that train the same variables share one arena, or are refused; they never train copies.
+#[test]
+fn optimizer_groups_are_shared_or_refused() {
+    let Some(gpu) = harness::gpu() else { return };
+    let (whole, tail) = (trainer("group", 8, ["a", "b"]), trainer("group", 3, ["a", "b"]));
+    State::new(gpu, &[&whole, &tail], 0).unwrap();
+    let error = |plan: &Plan| State::new(gpu, &[&whole, plan], 0).err().expect("refused").to_string();
+    assert!(error(&trainer("another", 8, ["a", "b"])).contains("two optimizer groups"));
+    assert!(error(&trainer("group", 8, ["b", "a"])).contains("different variables"));
+}
