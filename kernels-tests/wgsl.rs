@@ -5,7 +5,10 @@ use crate::{
     harness,
     subjects::{all_caps, decoder, evaluation, training},
 };
-use naga::back::{hlsl, msl, spv};
+use naga::{
+    back::{hlsl, msl, spv},
+    valid::Capabilities,
+};
 use oneiro::{kernel, models::vae::Config, ops::elementwise::TABLE, plan::Plan};
 use std::{
     collections::BTreeMap,
@@ -31,10 +34,6 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-fn needs_subgroups(stem: &str) -> bool {
-    stem.ends_with(".subgroup")
-}
-
 /// One entry point of one text under given constants.
 struct Variant {
     name: String,
@@ -47,7 +46,7 @@ struct Variant {
 impl Variant {
     /// What of the portable baseline the variant breaks.
     fn beyond_the_baseline(&self) -> Vec<String> {
-        let found = match kernel::reflect(&self.text, needs_subgroups(&self.stem), &self.entry, &self.constants) {
+        let found = match kernel::reflect(&self.text, kernel::powers(&self.stem), &self.entry, &self.constants) {
             Ok(found) => found,
             Err(what) => return vec![format!("{}: {what}", self.name)],
         };
@@ -66,9 +65,9 @@ impl Variant {
 
     /// Translates for the three back ends; returns the SPIR-V.
     fn translate(&self) -> Result<Vec<u32>, String> {
-        let subgroups = needs_subgroups(&self.stem);
+        let powers = kernel::powers(&self.stem);
         let bad = |target: &str, what: String| format!("{} to {target}: {what}", self.name);
-        let (module, info) = kernel::parse(&self.text, subgroups).map_err(|e| bad("naga", e))?;
+        let (module, info) = kernel::parse(&self.text, powers).map_err(|e| bad("naga", e))?;
         let (module, info) = kernel::specialise(&module, &info, &self.entry, &self.constants).map_err(|e| bad("naga", e))?;
         let entry = Some((naga::ShaderStage::Compute, self.entry.clone()));
 
@@ -77,7 +76,7 @@ impl Variant {
         let (text, _) = msl::write_string(&module, &info, &options, &pipeline).map_err(|e| bad("MSL", e.to_string()))?;
         assert!(text.contains("kernel void"), "{}: MSL without a kernel", self.name);
 
-        let shader_model = if subgroups { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
+        let shader_model = if !powers.is_empty() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
         let options = hlsl::Options { shader_model, ..Default::default() };
         let pipeline = hlsl::PipelineOptions { entry_point: entry };
         let mut text = String::new();
@@ -122,7 +121,7 @@ fn check(variants: &[Variant]) {
 fn every_entry_point_is_portable_and_translates() {
     let mut variants = vec![];
     for (stem, text) in files() {
-        let (module, _) = kernel::parse(&text, needs_subgroups(&stem)).unwrap_or_else(|e| panic!("{stem}.wgsl: {e}"));
+        let (module, _) = kernel::parse(&text, kernel::powers(&stem)).unwrap_or_else(|e| panic!("{stem}.wgsl: {e}"));
         assert!(!module.entry_points.is_empty(), "{stem}.wgsl has no entry point");
         for entry in &module.entry_points {
             let name = format!("{stem}/{}", entry.name);
@@ -140,7 +139,10 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
         for graph in [training(&config, 60_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)] {
             for launch in Plan::new(&graph, &caps).unwrap().launches {
                 let shader = launch.shader;
-                assert!(caps.subgroup.is_some() || !needs_subgroups(shader.stem), "{}: {} without subgroups", adapter, shader.stem);
+                let mut has = Capabilities::empty();
+                has.set(Capabilities::SUBGROUP, caps.subgroup.is_some());
+                has.set(Capabilities::SHADER_INT64, caps.int64);
+                assert!(has.contains(kernel::powers(shader.stem)), "{adapter}: {} needs more than it has", shader.stem);
                 let text = launch.function.as_ref().map_or(shader.text.to_string(), |f| kernel::patch(shader.text, f));
                 let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
                 variants.entry(key).or_insert(Variant {
@@ -190,7 +192,7 @@ fn shared_blocks_are_identical() {
 #[test]
 fn every_row_of_the_table_has_its_function() {
     let (_, text) = files().into_iter().find(|(stem, _)| stem == "elementwise").unwrap();
-    let (module, _) = kernel::parse(&text, false).unwrap();
+    let (module, _) = kernel::parse(&text, kernel::powers("")).unwrap();
     let functions = module.functions.iter().filter_map(|(_, f)| Some((f.name.clone()?, f.arguments.len())));
     let mut functions: Vec<_> = functions.filter_map(|(name, n)| Some((name.strip_prefix("e_")?.to_string(), n))).collect();
     let mut rows: Vec<_> = TABLE.iter().map(|row| (row.name.to_string(), row.arity)).collect();

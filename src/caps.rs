@@ -22,6 +22,8 @@ pub struct Caps {
     pub class: Class,
     /// Subgroup size where it is fixed and subgroup operations passed the self-test.
     pub subgroup: Option<u32>,
+    /// Whether shaders may use 64-bit integers, and that passed the self-test.
+    pub int64: bool,
     /// Largest binding in bytes.
     pub max_binding: u64,
     /// Largest buffer in bytes.
@@ -39,14 +41,15 @@ impl Caps {
             backend: "none".into(),
             class,
             subgroup: None,
+            int64: false,
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             timestamps: false,
         }
     }
 
-    /// A software driver with 8-lane subgroups, as Mesa's lavapipe presents itself.
+    /// A software driver with 8-lane subgroups and 64-bit integers, as Mesa's lavapipe presents itself.
     pub fn software() -> Self {
-        Self { name: "software".into(), subgroup: Some(8), ..Self::portable(Class::Cpu) }
+        Self { name: "software".into(), subgroup: Some(8), int64: true, ..Self::portable(Class::Cpu) }
     }
 }

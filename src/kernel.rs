@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 /// A WGSL module: its file stem in `shaders/` and its text. Files are complete modules.
 #[derive(Debug)]
 pub struct Shader {
-    /// File stem; what follows a dot is the adapter power that it needs (`matmul.subgroup`).
+    /// File stem; what follows dots are the adapter powers that it needs (`matmul.subgroup.int64`).
     pub stem: &'static str,
     /// WGSL.
     pub text: &'static str,
@@ -59,10 +59,19 @@ pub struct Reflection {
     pub workgroup_memory: u32,
 }
 
+/// What a shader needs beyond the portable baseline, read from its stem.
+pub fn powers(stem: &str) -> valid::Capabilities {
+    let power = |name| match name {
+        "subgroup" => valid::Capabilities::SUBGROUP,
+        "int64" => valid::Capabilities::SHADER_INT64,
+        _ => valid::Capabilities::empty(),
+    };
+    stem.split('.').skip(1).map(power).collect()
+}
+
 /// Parses and validates a module; the error is naga's, with source line and caret.
-pub fn parse(text: &str, subgroups: bool) -> Result<(Module, valid::ModuleInfo), String> {
+pub fn parse(text: &str, powers: valid::Capabilities) -> Result<(Module, valid::ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    let powers = if subgroups { valid::Capabilities::SUBGROUP } else { valid::Capabilities::empty() };
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), powers);
     let info = validator.validate(&module).map_err(|e| e.emit_to_string(text))?;
     Ok((module, info))
@@ -81,8 +90,8 @@ pub fn specialise<'m>(
 }
 
 /// Reflects one entry point under given override values.
-pub fn reflect(text: &str, subgroups: bool, entry: &str, constants: &[(&str, f64)]) -> Result<Reflection, String> {
-    let (module, info) = parse(text, subgroups)?;
+pub fn reflect(text: &str, powers: valid::Capabilities, entry: &str, constants: &[(&str, f64)]) -> Result<Reflection, String> {
+    let (module, info) = parse(text, powers)?;
     let (module, info) = specialise(&module, &info, entry, constants)?;
     let position = module.entry_points.iter().position(|e| e.name == entry);
     let position = position.ok_or_else(|| format!("no entry point `{entry}`"))?;

@@ -111,6 +111,7 @@ impl Gpu {
 
     async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_INT64
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
@@ -179,6 +180,7 @@ impl Gpu {
             backend: format!("{:?}", info.backend),
             class: if info.device_type == wgpu::DeviceType::Cpu { Class::Cpu } else { Class::Gpu },
             subgroup: fixed.then_some(info.subgroup_min_size),
+            int64: features.contains(wgpu::Features::SHADER_INT64),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
@@ -230,8 +232,7 @@ impl Gpu {
 
     fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
         let broken = |what: String| Error::Device(format!("{}/{}: {what}", launch.shader.stem, launch.entry));
-        let subgroups = launch.shader.stem.ends_with(".subgroup");
-        let reflection = kernel::reflect(text, subgroups, launch.entry, &launch.constants).map_err(broken)?;
+        let reflection = kernel::reflect(text, kernel::powers(launch.shader.stem), launch.entry, &launch.constants).map_err(broken)?;
         let pipeline = self.guarded(|device| {
             let label = Some(launch.shader.stem);
             let source = wgpu::ShaderSource::Wgsl(text.into());

@@ -10,6 +10,7 @@ use crate::{
 
 static BASE: Shader = crate::shader!("selftest");
 static SUBGROUP: Shader = crate::shader!("selftest.subgroup");
+static INT64: Shader = crate::shader!("selftest.int64");
 
 fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
     Launch {
@@ -41,11 +42,12 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     let subgroup = gpu.caps.subgroup == Some(8);
     let mut entries = vec![(&BASE, "selftest")];
     entries.extend(subgroup.then_some((&SUBGROUP, "shuffle")));
+    entries.extend(gpu.caps.int64.then_some((&INT64, "split")));
     for (shader, entry) in entries {
         let pipeline = gpu.pipeline(&launch(shader, entry))?;
         let entries = pipeline.reflection.bindings.iter().map(|b| wgpu::BindGroupEntry {
             binding: b.index,
-            resource: if b.name == "question" { &question } else { &answer }.as_entire_binding(),
+            resource: if b.name == "answer" { &answer } else { &question }.as_entire_binding(),
         });
         let entries: Vec<_> = entries.collect();
         let layout = pipeline.pipeline.get_bind_group_layout(0);
@@ -77,6 +79,7 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     if subgroup && (0..8).any(|lane| words[8 + lane] != sum + 1000 * lane as u32) {
         gpu.caps.subgroup = None;
     }
+    gpu.caps.int64 &= asked.iter().zip(&words[4..8]).all(|(a, b)| a.to_bits() == *b);
     gpu.check()?;
     Ok(gpu)
 }

@@ -11,9 +11,7 @@ use crate::{
 use std::ops::Range;
 
 /// Register tiles fed by subgroup broadcasts, for CPU drivers.
-pub static SUBGROUP: Shader = crate::shader!("matmul.subgroup");
-/// The same for A stored transposed.
-pub static SUBGROUP_TN: Shader = crate::shader!("matmul_tn.subgroup");
+pub static LANES: Shader = crate::shader!("matmul.subgroup.int64");
 /// Any adapter, any layout.
 pub static PORTABLE: Shader = crate::shader!("matmul");
 
@@ -70,7 +68,9 @@ impl MatMul {
 
     /// Whether the subgroup tile can load these extents as whole vec4s.
     fn aligned(&self, e: Extents) -> bool {
-        e.k <= K_SUBGROUP && e.n.is_multiple_of(4) && (self.ta || e.k.is_multiple_of(4)) && !(self.ta && self.tb)
+        let a = if self.ta { e.m } else { e.k };
+        let b = if self.tb { e.k } else { e.n };
+        e.k <= K_SUBGROUP && [a, b, e.n].iter().all(|n| n.is_multiple_of(4))
     }
 
     /// Every variant that computes these extents on this adapter, the preferred one first.
@@ -79,7 +79,7 @@ impl MatMul {
         if caps.class == Adapter::Gpu {
             out.push((Variant::Tile, "GPU: panels in workgroup memory"));
         }
-        if caps.subgroup == Some(8) && self.aligned(e) {
+        if caps.subgroup == Some(8) && caps.int64 && self.aligned(e) {
             out.push(if e.n <= 32 {
                 (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 64x32 broadcast tile")
             } else {
@@ -130,10 +130,10 @@ impl MatMul {
         };
         match variant {
             Variant::Subgroup { wide } => {
-                let (shader, entry) = if self.ta { (&SUBGROUP_TN, "columns_a") } else { (&SUBGROUP, "rows_a") };
-                let launch = LaunchSpec::new(shader, entry, grid(if wide { 64 } else { 32 }, 64));
-                let launch = launch.constant("WIDE", f64::from(u8::from(wide))).dim("n4", e.n / 4);
-                if self.ta { launch } else { launch.constant("TB", f64::from(u8::from(self.tb))) }
+                let launch = LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64)).dim("n4", e.n / 4);
+                [("WIDE", wide), ("TA", self.ta), ("TB", self.tb)]
+                    .into_iter()
+                    .fold(launch, |l, (name, on)| l.constant(name, f64::from(u8::from(on))))
             }
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("registers", grid(32, 32)),

@@ -271,12 +271,12 @@ impl<'g> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::reflect;
+    use crate::kernel::{self, reflect};
 
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["sgd", "adam", "record", "increment"] {
-            let kernel = reflect(SHADER.text, false, entry, &[]).unwrap();
+            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[]).unwrap();
             assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1, "{entry}");
         }
     }

@@ -302,14 +302,14 @@ impl<'g> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::reflect;
+    use crate::kernel::{self, reflect};
 
     #[test]
     fn every_entry_point_reflects() {
         let draws = ["draw_uniform", "draw_normal", "draw_bernoulli"];
         let tails = ["draw_uniform_tail", "draw_normal_tail", "draw_bernoulli_tail"];
         for entry in [&draws[..], &tails, &["categorical", "categorical_given"]].concat() {
-            let kernel = reflect(SHADER.text, false, entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert!(kernel.dims.contains_key("stream[1]"));
         }

@@ -383,7 +383,7 @@ mod tests {
         for ((class, outer, r, inner), entry) in cases.zip(["rows", "rows4", "columns", "columns4", "tree"]) {
             let launch = pass(outer, r, inner).launch(Kind::Max, class, Operand::Input(0), Operand::Output);
             assert_eq!(launch.entry, entry);
-            let found = kernel::reflect(SHADER.text, false, entry, &launch.constants).unwrap();
+            let found = kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &launch.constants).unwrap();
             assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)));
             assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)));
         }

@@ -127,12 +127,15 @@ pub fn reparameterize<'g>(stream: &str, mu: Tensor<'g>, logvar: Tensor<'g>) -> T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{graph::Graph, kernel::reflect};
+    use crate::{
+        graph::Graph,
+        kernel::{self, reflect},
+    };
 
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["reparameterize", "reparameterize_tail", "scaled_noise", "scaled_noise_tail"] {
-            let kernel = reflect(SHADER.text, false, entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1);
         }

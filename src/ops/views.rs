@@ -367,7 +367,7 @@ mod tests {
         let entries: Vec<_> = launches.iter().map(|l| l.entry).collect();
         assert_eq!(entries, ["gather", "pad", "scatter", "scatter", "gather4", "pad4", "scatter4", "scatter4"]);
         for launch in launches {
-            let found = kernel::reflect(SHADER.text, false, launch.entry, &launch.constants).unwrap();
+            let found = kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
             assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{:?}", launch.dims);
             assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)));
         }

@@ -1,10 +1,10 @@
 // C[M,N] = fused(A·B), f32 row-major, batched, for CPU drivers whose subgroups are 8 vector lanes (compute bound, limited by loads).
-// A[M,K], with B[K,N] or (TB) B[N,K]. matmul_tn.subgroup.wgsl is its twin for A[K,M].
+// A[M,K] or (TA) A[K,M]; B[K,N] or (TB) B[N,K].
 // One subgroup makes 64 rows x 64 columns (32 without WIDE). A lane holds one or two vec4s of columns; each load of A is spread
 // to all lanes by subgroupShuffle with an index that unrolling makes constant. Loads cost far more than arithmetic here (the driver
-// loops over lanes), so the tile is as large as the first-level cache holds. The row loops have 8 trips and one 8-element array
-// a side: the driver unrolls those; bigger arrays or nested loops fall off a cliff of 20x.
-// Rows and columns past the end load the last valid ones.
+// loops over lanes and components), so the tile is as large as the first-level cache holds, and operands are read as 64-bit words.
+// The row loops have 8 trips and one 8-element array a side: the driver unrolls those; bigger arrays or nested loops fall off a
+// cliff of 20x. Rows and columns past the end load the last valid ones.
 
 struct Access {
   shape: vec4<u32>,
@@ -20,8 +20,8 @@ struct Dims {
   constant: array<vec4<f32>, 8>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<vec2<u64>>;
+@group(0) @binding(1) var<storage, read> b: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 @group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
@@ -32,6 +32,7 @@ struct Dims {
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
 
 override WIDE: bool = true;
+override TA: bool = false;
 override TB: bool = false;
 
 // <access>
@@ -65,8 +66,25 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 }
 // </fused>
 
+fn floats(v: vec2<u64>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
+}
+
+fn load_a(at: u32) -> vec4<f32> {
+  return floats(a[at]);
+}
+
+fn load_b(at: u32) -> vec4<f32> {
+  return floats(b[at]);
+}
+
+// Row of the tile that is element i of row array j: 8 neighbours, or with TA every fourth of 32, as its loads bring them.
+fn row_of(j: u32, i: u32) -> u32 {
+  return select(8u * j + i, 32u * (j / 4u) + 4u * i + j % 4u, TA);
+}
+
 @compute @workgroup_size(8)
-fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
   let row = group.y * 64u;
   let col = group.x * select(8u, 16u, WIDE) + lane;
   let left = min(col, dims.n4 - 1u);
@@ -80,9 +98,11 @@ fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_
   var l6: array<vec4<f32>, 8>; var r6: array<vec4<f32>, 8>;
   var l7: array<vec4<f32>, 8>; var r7: array<vec4<f32>, 8>;
   let k4 = dims.k / 4u;
+  let m4 = dims.m / 4u;
   let last = dims.m - 1u;
-  let a_at = group.z * dims.m * k4;
-  let b_at = group.z * dims.k * dims.n4;
+  let last_k = dims.k - 1u;
+  let a_at = group.z * select(dims.m * k4, m4 * dims.k, TA);
+  let b_at = group.z * select(dims.k * dims.n4, 4u * dims.n4 * k4, TB);
   let a0 = a_at + min(row + 0u + lane, last) * k4;
   let a1 = a_at + min(row + 8u + lane, last) * k4;
   let a2 = a_at + min(row + 16u + lane, last) * k4;
@@ -91,71 +111,85 @@ fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_
   let a5 = a_at + min(row + 40u + lane, last) * k4;
   let a6 = a_at + min(row + 48u + lane, last) * k4;
   let a7 = a_at + min(row + 56u + lane, last) * k4;
-  for (var k = 0u; k < k4; k++) {
+  let q0 = a_at + min(row / 4u + lane, m4 - 1u);
+  let q1 = a_at + min(row / 4u + 8u + lane, m4 - 1u);
+  for (var k = 0u; k < dims.k; k += 4u) {
+    let k0 = k; let k1 = min(k + 1u, last_k); let k2 = min(k + 2u, last_k); let k3 = min(k + 3u, last_k);
     var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
     var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
     if (TB) {
       // Four columns of B are rows in memory: load k0..k3 of each and transpose by naming, which is free.
-      let at = b_at + 4u * left * k4 + k;
-      let p = b[at]; let q = b[at + k4]; let s = b[at + 2u * k4]; let t = b[at + 3u * k4];
+      let at = b_at + 4u * left * k4 + k / 4u;
+      let p = load_b(at); let q = load_b(at + k4); let s = load_b(at + 2u * k4); let t = load_b(at + 3u * k4);
       b0 = vec4<f32>(p.x, q.x, s.x, t.x); b1 = vec4<f32>(p.y, q.y, s.y, t.y);
       b2 = vec4<f32>(p.z, q.z, s.z, t.z); b3 = vec4<f32>(p.w, q.w, s.w, t.w);
     } else {
-      let at = b_at + 4u * k * dims.n4 + left;
-      b0 = b[at]; b1 = b[at + dims.n4]; b2 = b[at + 2u * dims.n4]; b3 = b[at + 3u * dims.n4];
+      let at = b_at + left; let n4 = dims.n4;
+      b0 = load_b(at + k0 * n4); b1 = load_b(at + k1 * n4); b2 = load_b(at + k2 * n4); b3 = load_b(at + k3 * n4);
     }
     if (WIDE && TB) {
-      let at = b_at + 4u * right * k4 + k;
-      let p = b[at]; let q = b[at + k4]; let s = b[at + 2u * k4]; let t = b[at + 3u * k4];
+      let at = b_at + 4u * right * k4 + k / 4u;
+      let p = load_b(at); let q = load_b(at + k4); let s = load_b(at + 2u * k4); let t = load_b(at + 3u * k4);
       d0 = vec4<f32>(p.x, q.x, s.x, t.x); d1 = vec4<f32>(p.y, q.y, s.y, t.y);
       d2 = vec4<f32>(p.z, q.z, s.z, t.z); d3 = vec4<f32>(p.w, q.w, s.w, t.w);
     } else if (WIDE) {
-      let at = b_at + 4u * k * dims.n4 + right;
-      d0 = b[at]; d1 = b[at + dims.n4]; d2 = b[at + 2u * dims.n4]; d3 = b[at + 3u * dims.n4];
+      let at = b_at + right; let n4 = dims.n4;
+      d0 = load_b(at + k0 * n4); d1 = load_b(at + k1 * n4); d2 = load_b(at + k2 * n4); d3 = load_b(at + k3 * n4);
     }
-    let u0 = a[a0 + k];
+    var u0: vec4<f32>; var u1: vec4<f32>; var u2: vec4<f32>; var u3: vec4<f32>;
+    var u4: vec4<f32>; var u5: vec4<f32>; var u6: vec4<f32>; var u7: vec4<f32>;
+    if (TA) {
+      // Four rows of C lie side by side in A: the same transposition; k past the end counts as zero.
+      let m = vec4<u32>(k0, k1, k2, k3) * m4;
+      let in1 = k + 1u < dims.k; let in2 = k + 2u < dims.k; let in3 = k + 3u < dims.k;
+      let p0 = load_a(q0 + m.x); let s0 = select(vec4<f32>(), load_a(q0 + m.y), in1);
+      let t0 = select(vec4<f32>(), load_a(q0 + m.z), in2); let w0 = select(vec4<f32>(), load_a(q0 + m.w), in3);
+      u0 = vec4<f32>(p0.x, s0.x, t0.x, w0.x); u1 = vec4<f32>(p0.y, s0.y, t0.y, w0.y);
+      u2 = vec4<f32>(p0.z, s0.z, t0.z, w0.z); u3 = vec4<f32>(p0.w, s0.w, t0.w, w0.w);
+      let p1 = load_a(q1 + m.x); let s1 = select(vec4<f32>(), load_a(q1 + m.y), in1);
+      let t1 = select(vec4<f32>(), load_a(q1 + m.z), in2); let w1 = select(vec4<f32>(), load_a(q1 + m.w), in3);
+      u4 = vec4<f32>(p1.x, s1.x, t1.x, w1.x); u5 = vec4<f32>(p1.y, s1.y, t1.y, w1.y);
+      u6 = vec4<f32>(p1.z, s1.z, t1.z, w1.z); u7 = vec4<f32>(p1.w, s1.w, t1.w, w1.w);
+    } else {
+      let at = k / 4u;
+      u0 = load_a(a0 + at); u1 = load_a(a1 + at); u2 = load_a(a2 + at); u3 = load_a(a3 + at);
+      u4 = load_a(a4 + at); u5 = load_a(a5 + at); u6 = load_a(a6 + at); u7 = load_a(a7 + at);
+    }
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u0, i);
       l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r0[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u1 = a[a1 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u1, i);
       l1[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r1[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u2 = a[a2 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u2, i);
       l2[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r2[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u3 = a[a3 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u3, i);
       l3[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r3[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u4 = a[a4 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u4, i);
       l4[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r4[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u5 = a[a5 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u5, i);
       l5[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r5[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u6 = a[a6 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u6, i);
       l6[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r6[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
-    let u7 = a[a7 + k];
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u7, i);
       l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
@@ -168,14 +202,14 @@ fn rows_a(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_
   for (var i = 0u; i < rows; i++) {
     var v: vec4<f32>;
     var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j + 16u); if (WIDE) { w = select(w, r2[j], i == j + 16u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 24u); if (WIDE) { w = select(w, r3[j], i == j + 24u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j + 32u); if (WIDE) { w = select(w, r4[j], i == j + 32u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 40u); if (WIDE) { w = select(w, r5[j], i == j + 40u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j + 48u); if (WIDE) { w = select(w, r6[j], i == j + 48u); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 56u); if (WIDE) { w = select(w, r7[j], i == j + 56u); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(0u, j); v = select(v, l0[j], here); if (WIDE) { w = select(w, r0[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(1u, j); v = select(v, l1[j], here); if (WIDE) { w = select(w, r1[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(2u, j); v = select(v, l2[j], here); if (WIDE) { w = select(w, r2[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(3u, j); v = select(v, l3[j], here); if (WIDE) { w = select(w, r3[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(4u, j); v = select(v, l4[j], here); if (WIDE) { w = select(w, r4[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(5u, j); v = select(v, l5[j], here); if (WIDE) { w = select(w, r5[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(6u, j); v = select(v, l6[j], here); if (WIDE) { w = select(w, r6[j], here); } }
+    for (var j = 0u; j < 8u; j++) { let here = i == row_of(7u, j); v = select(v, l7[j], here); if (WIDE) { w = select(w, r7[j], here); } }
     let at = (group.z * dims.m + row + i) * dims.n4 + col;
     if (col < dims.n4) { c[at] = fused(at, v); }
     if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, w); }
