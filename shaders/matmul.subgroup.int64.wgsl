@@ -83,6 +83,12 @@ fn row_of(j: u32, i: u32) -> u32 {
   return select(8u * j + i, 32u * (j / 4u) + 4u * i + j % 4u, TA);
 }
 
+fn store(batch: u32, row: u32, col: u32, v: vec4<f32>, w: vec4<f32>) {
+  let at = (batch * dims.m + row) * dims.n4 + col;
+  if (row < dims.m && col < dims.n4) { c[at] = fused(at, v); }
+  if (WIDE && row < dims.m && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, w); }
+}
+
 @compute @workgroup_size(8)
 fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
   let row = group.y * 64u;
@@ -197,21 +203,46 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     }
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
-  // and 128 separate stores take the driver longer to compile.
-  let rows = min(64u, dims.m - row);
-  for (var i = 0u; i < rows; i++) {
-    var v: vec4<f32>;
-    var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(0u, j); v = select(v, l0[j], here); if (WIDE) { w = select(w, r0[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(1u, j); v = select(v, l1[j], here); if (WIDE) { w = select(w, r1[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(2u, j); v = select(v, l2[j], here); if (WIDE) { w = select(w, r2[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(3u, j); v = select(v, l3[j], here); if (WIDE) { w = select(w, r3[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(4u, j); v = select(v, l4[j], here); if (WIDE) { w = select(w, r4[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(5u, j); v = select(v, l5[j], here); if (WIDE) { w = select(w, r5[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(6u, j); v = select(v, l6[j], here); if (WIDE) { w = select(w, r6[j], here); } }
-    for (var j = 0u; j < 8u; j++) { let here = i == row_of(7u, j); v = select(v, l7[j], here); if (WIDE) { w = select(w, r7[j], here); } }
-    let at = (group.z * dims.m + row + i) * dims.n4 + col;
-    if (col < dims.n4) { c[at] = fused(at, v); }
-    if (WIDE && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, w); }
+  // and 128 separate stores take the driver longer to compile. It cannot unroll a bound that it does not know.
+  let eight = min(8u, 8u * dims.m);
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
+    store(group.z, row + row_of(0u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j); if (WIDE) { w = select(w, r1[j], i == j); } }
+    store(group.z, row + row_of(1u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j); if (WIDE) { w = select(w, r2[j], i == j); } }
+    store(group.z, row + row_of(2u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j); if (WIDE) { w = select(w, r3[j], i == j); } }
+    store(group.z, row + row_of(3u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j); if (WIDE) { w = select(w, r4[j], i == j); } }
+    store(group.z, row + row_of(4u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j); if (WIDE) { w = select(w, r5[j], i == j); } }
+    store(group.z, row + row_of(5u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j); if (WIDE) { w = select(w, r6[j], i == j); } }
+    store(group.z, row + row_of(6u, i), col, v, w);
+  }
+  for (var i = 0u; i < eight; i++) {
+    var v: vec4<f32>; var w: vec4<f32>;
+    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j); if (WIDE) { w = select(w, r7[j], i == j); } }
+    store(group.z, row + row_of(7u, i), col, v, w);
   }
 }
