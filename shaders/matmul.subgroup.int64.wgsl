@@ -203,46 +203,30 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     }
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
-  // and 128 separate stores take the driver longer to compile. It cannot unroll a bound that it does not know.
-  let eight = min(8u, 8u * dims.m);
-  for (var i = 0u; i < eight; i++) {
+  // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.
+  let count = min(16u, 16u * dims.m);
+  for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
-    store(group.z, row + row_of(0u, i), col, v, w);
+    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
+    store(group.z, row + row_of(0u + i / 8u, i % 8u), col, v, w);
   }
-  for (var i = 0u; i < eight; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j); if (WIDE) { w = select(w, r1[j], i == j); } }
-    store(group.z, row + row_of(1u, i), col, v, w);
-  }
-  for (var i = 0u; i < eight; i++) {
+  for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j); if (WIDE) { w = select(w, r2[j], i == j); } }
-    store(group.z, row + row_of(2u, i), col, v, w);
+    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 8u); if (WIDE) { w = select(w, r3[j], i == j + 8u); } }
+    store(group.z, row + row_of(2u + i / 8u, i % 8u), col, v, w);
   }
-  for (var i = 0u; i < eight; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j); if (WIDE) { w = select(w, r3[j], i == j); } }
-    store(group.z, row + row_of(3u, i), col, v, w);
-  }
-  for (var i = 0u; i < eight; i++) {
+  for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j); if (WIDE) { w = select(w, r4[j], i == j); } }
-    store(group.z, row + row_of(4u, i), col, v, w);
+    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 8u); if (WIDE) { w = select(w, r5[j], i == j + 8u); } }
+    store(group.z, row + row_of(4u + i / 8u, i % 8u), col, v, w);
   }
-  for (var i = 0u; i < eight; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j); if (WIDE) { w = select(w, r5[j], i == j); } }
-    store(group.z, row + row_of(5u, i), col, v, w);
-  }
-  for (var i = 0u; i < eight; i++) {
+  for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j); if (WIDE) { w = select(w, r6[j], i == j); } }
-    store(group.z, row + row_of(6u, i), col, v, w);
-  }
-  for (var i = 0u; i < eight; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j); if (WIDE) { w = select(w, r7[j], i == j); } }
-    store(group.z, row + row_of(7u, i), col, v, w);
+    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 8u); if (WIDE) { w = select(w, r7[j], i == j + 8u); } }
+    store(group.z, row + row_of(6u + i / 8u, i % 8u), col, v, w);
   }
 }
