@@ -17,6 +17,7 @@ mod plans;
 mod random;
 mod reduce;
 mod reparameterize;
+mod runs;
 mod sentinel;
 mod subjects;
 mod tidy;

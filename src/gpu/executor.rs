@@ -5,7 +5,7 @@ use super::{Gpu, Pipeline, Profile, State};
 use crate::{
     error::{Error, Result},
     plan::{Buffer, Launch, Place, Plan},
-    shape::Type,
+    shape::{DType, Type},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +26,8 @@ struct Port {
 pub struct Executor {
     launches: Vec<Bound>,
     labels: Vec<String>,
+    /// Per launch: the user's line, and the f32 ranges that it writes.
+    written: Vec<(String, Vec<(wgpu::Buffer, Place)>)>,
     inputs: BTreeMap<String, Port>,
     outputs: BTreeMap<String, Port>,
     slots: Vec<wgpu::Buffer>,
@@ -78,31 +80,58 @@ impl Executor {
             outputs.insert(output.name.clone(), Port { ty: output.ty.clone(), buffer, offset });
         }
         let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
-        Ok(Self { launches, labels, inputs, outputs, slots })
+        let mut written = vec![];
+        for launch in &plan.launches {
+            let places = launch.bindings.iter().filter(|(name, _)| launch.dtype == DType::F32 && launch.writes.contains(name));
+            let ranges = places.map(|(_, place)| locate(place).map(|(buffer, offset)| (buffer, Place { offset, ..*place })));
+            written.push((launch.at.clone(), ranges.collect::<Result<_>>()?));
+        }
+        Ok(Self { launches, labels, written, inputs, outputs, slots })
     }
 
     /// Records one step as one compute pass.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for launch in &self.launches {
-            pass.set_pipeline(&launch.pipeline.pipeline);
-            pass.set_bind_group(0, &launch.group, &[]);
-            pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
-        }
+        (0..self.launches.len()).for_each(|i| self.dispatch(&mut pass, i));
     }
 
     /// Records one step with a timestamp around every launch.
     pub fn record_profiled(&self, encoder: &mut wgpu::CommandEncoder, profile: &Profile) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for (i, launch) in self.launches.iter().enumerate() {
-            pass.set_pipeline(&launch.pipeline.pipeline);
-            pass.set_bind_group(0, &launch.group, &[]);
+        for i in 0..self.launches.len() {
             pass.write_timestamp(profile.queries(), 2 * i as u32);
-            pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+            self.dispatch(&mut pass, i);
             pass.write_timestamp(profile.queries(), 2 * i as u32 + 1);
         }
         drop(pass);
         profile.resolve(encoder);
+    }
+
+    /// Runs one step launch by launch, and names the first f32 value that holds a NaN or an infinity, by its bits:
+    /// a variable before the step, or what a launch wrote.
+    pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {
+        let bad = |words: Vec<u32>| words.into_iter().any(|w| w & 0x7f80_0000 == 0x7f80_0000);
+        for (name, ty) in state.names() {
+            if ty.dtype == DType::F32 && bad(state.read_words(gpu, name)?) {
+                return Ok(Some(format!("the variable `{name}`, before the step")));
+            }
+        }
+        for (i, (at, ranges)) in self.written.iter().enumerate() {
+            gpu.submit(|encoder| self.dispatch(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), i));
+            for (buffer, place) in ranges {
+                if bad(gpu.read_words(buffer, place.offset, place.bytes)?) {
+                    return Ok(Some(format!("launch {i}, {} ({at})", self.labels[i])));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, i: usize) {
+        let launch = &self.launches[i];
+        pass.set_pipeline(&launch.pipeline.pipeline);
+        pass.set_bind_group(0, &launch.group, &[]);
+        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
     }
 
     /// Labels of the launches, in order.

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     kernel::Shader,
     plan::Launch,
+    shape::DType,
 };
 
 static BASE: Shader = crate::shader!("selftest");
@@ -25,6 +26,7 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
         grid: [1; 3],
         flops: 0,
         bytes: 0,
+        dtype: DType::U32,
         why: "",
         at: String::new(),
     }

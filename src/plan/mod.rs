@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     graph::Graph,
     kernel::Shader,
-    shape::Type,
+    shape::{DType, Type},
     var::{Arena, VarSpec},
 };
 
@@ -67,6 +67,8 @@ pub struct Launch {
     pub flops: u64,
     /// Bytes that a perfect cache moves.
     pub bytes: u64,
+    /// Element type of what is written.
+    pub dtype: DType,
     /// Why this variant.
     pub why: &'static str,
     /// The user's line.

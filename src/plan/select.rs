@@ -229,6 +229,7 @@ impl Selector<'_> {
                 grid: spec.grid,
                 flops: spec.flops,
                 bytes: spec.bytes,
+                dtype: self.ty(node).dtype,
                 why: spec.why,
                 at: self.graph.recording.nodes[node].at.to_string(),
             };

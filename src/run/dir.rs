@@ -9,6 +9,31 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+const RUNS: &str = "runs";
+const CONFIG: &str = "config.toml";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// What a run directory remembers: enough to build the model again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Saved<T> {
+    /// Which example trained it.
+    pub model: String,
+    /// Height, width and channels of its images.
+    pub image: [usize; 3],
+    /// The options that it was trained with.
+    pub options: T,
+}
+
+/// A configuration as TOML.
+pub(super) fn config_text<T: Serialize>(saved: &Saved<T>) -> Result<String> {
+    toml::to_string(saved).map_err(|e| Error::new(format!("the options cannot be written as TOML: {e}")))
+}
+
+fn model_of(text: &str) -> Option<String> {
+    Some(toml::from_str::<toml::Table>(text).ok()?.get("model")?.as_str()?.to_string())
+}
 
 /// The folder of one run and the names of the files in it.
 #[derive(Clone, Debug)]
@@ -37,17 +62,59 @@ impl RunDir {
 
     /// The folder of a run that was trained earlier.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let root = path.as_ref().to_path_buf();
-        let run = Self { root };
+        let run = Self { root: path.as_ref().to_path_buf() };
         if run.has_run() {
             return Ok(run);
         }
         let why = match run.root.is_dir() {
-            true => "it holds no weights.safetensors",
+            true => "it holds no config.toml",
             false => "there is no such folder",
         };
         let advice = "train first, with this folder as its output";
         Err(Error::at("use the run", &run.root, why, advice))
+    }
+
+    /// `runs/MODEL`, or `runs/MODEL-2` and so on where that holds a run.
+    pub fn fresh(model: &str) -> Result<Self> {
+        let name = |n: u32| if n == 1 { model.to_string() } else { format!("{model}-{n}") };
+        let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(|p| !p.exists());
+        Self::create(free.expect("numbers do not end"))
+    }
+
+    /// The run of this model that was written to last, among those under `runs`.
+    pub fn latest(model: &str) -> Result<Self> {
+        let folders = fs::read_dir(RUNS).into_iter().flatten().flatten().map(|e| e.path());
+        let written = |p: &PathBuf| fs::metadata(p.join(WEIGHTS)).and_then(|m| m.modified()).ok();
+        let of_model = |p: &PathBuf| fs::read_to_string(p.join(CONFIG)).is_ok_and(|t| model_of(&t).as_deref() == Some(model));
+        match folders.filter(of_model).filter_map(|p| Some((written(&p)?, p))).max() {
+            Some((_, path)) => Self::open(path),
+            None => Err(Error::new(format!("no trained `{model}` lies under {RUNS}; train first, or name a run with --run"))),
+        }
+    }
+
+    /// Reads the configuration of a run of this model.
+    pub fn read_config<T: DeserializeOwned>(&self, model: &str) -> Result<Saved<T>> {
+        let (path, advice) = (self.config(), "train again into another folder");
+        let text = fs::read_to_string(&path).map_err(|e| Error::at("read", &path, e, advice))?;
+        match model_of(&text) {
+            Some(found) if found != model => {
+                Err(Error::at("use", &path, format!("the run is of a `{found}`, not a `{model}`"), "name another run"))
+            }
+            _ => toml::from_str(&text).map_err(|e| Error::at("read", &path, e.message(), advice)),
+        }
+    }
+
+    /// Forgets an earlier run: its checkpoints, metrics and weights, but nothing that this program did not write.
+    pub fn clear(&self) -> Result<()> {
+        let advice = "delete it by hand, or choose another folder";
+        for path in [self.checkpoints(), self.metrics(), self.weights(), self.config(), self.summary()] {
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match gone {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::at("delete", &path, e, advice)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -55,9 +122,9 @@ impl RunDir {
         &self.root
     }
 
-    /// Whether weights of an earlier run are here.
+    /// Whether an earlier run is here.
     pub fn has_run(&self) -> bool {
-        self.weights().is_file()
+        self.config().is_file()
     }
 
     /// A file of any other name in the folder.
@@ -70,14 +137,24 @@ impl RunDir {
         self.path("metrics.jsonl")
     }
 
-    /// `weights.safetensors`: the model.
+    /// `weights.safetensors`: the model as it was last saved.
     pub fn weights(&self) -> PathBuf {
-        self.path("weights.safetensors")
+        self.path(WEIGHTS)
     }
 
-    /// `config.json`: the options of the run, from which the model is built again.
+    /// `config.toml`: the options of the run, from which the model is built again.
     pub fn config(&self) -> PathBuf {
-        self.path("config.json")
+        self.path(CONFIG)
+    }
+
+    /// `checkpoints`: the folder from which training goes on.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path("checkpoints")
+    }
+
+    /// `summary.txt`: what the run was and what came of it, for people.
+    pub fn summary(&self) -> PathBuf {
+        self.path("summary.txt")
     }
 
     /// `samples-000123.png`: samples drawn at that step; zeros keep the names in order.
@@ -99,9 +176,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         file.write_all(bytes)?;
         // Without this a power cut may keep the rename and lose the content.
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        // The rename itself lasts once the folder is synced; Windows cannot open folders, and syncs by itself.
+        #[cfg(unix)]
+        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(())
     };
-    write().map_err(|e| {
+    write().map_err(|e: std::io::Error| {
         let _ = fs::remove_file(&temporary);
         let advice = "check that its folder exists, is yours to write to and has room";
         Error::at("write", path, e, advice)
@@ -119,13 +200,28 @@ mod tests {
     use super::*;
     use crate::run::tests::empty_dir;
 
+    fn saved() -> Saved<Vec<u32>> {
+        Saved { model: "vae".into(), image: [28, 28, 1], options: vec![1, 2] }
+    }
+
+    #[test]
+    fn a_configuration_is_read_back_and_only_by_its_model() {
+        let run = RunDir::create(empty_dir("dir-config")).unwrap();
+        write_atomic(&run.config(), config_text(&saved()).unwrap().as_bytes()).unwrap();
+        assert_eq!(run.read_config::<Vec<u32>>("vae").unwrap().options, [1, 2]);
+        assert!(run.read_config::<Vec<u32>>("gan").unwrap_err().to_string().contains("`vae`"));
+        assert!(run.read_config::<String>("vae").is_err());
+        run.clear().unwrap();
+        assert!(!run.has_run());
+    }
+
     #[test]
     fn a_run_directory_is_made_with_its_parents_and_may_be_used_again() {
         let root = empty_dir("dir-create").join("runs/one");
         let run = RunDir::create(&root).unwrap();
         assert!(!run.has_run());
         assert!(RunDir::open(&root).is_err());
-        write_atomic(&run.weights(), b"w").unwrap();
+        write_atomic(&run.config(), b"model = 1").unwrap();
         assert!(RunDir::create(&root).unwrap().has_run());
         assert_eq!(RunDir::open(&root).unwrap().root(), root);
         assert_eq!(run.samples(123), root.join("samples-000123.png"));

@@ -3,30 +3,41 @@
 //! A run is a folder. [`RunDir`] names the files in it, [`MetricsLog`] writes what
 //! training measured as JSON lines, [`plot`] turns these into a picture of curves,
 //! [`grid`] turns a batch of images into one picture, and [`Progress`] tells the
-//! person who waits how long it will take. [`Trainer`] is the loop
-//! that submits a graph's steps.
+//! person who waits how long it will take. [`Session`] opens what training needs,
+//! new or resumed, and [`Trainer`] is the loop that submits a graph's steps and saves
+//! [`Checkpoint`]s.
 //!
 //! Every [`Error`] is one line that says what is wrong and what to do next.
 
+mod checkpoint;
 mod curve;
 mod dir;
+mod evaluation;
+mod feed;
+mod interrupt;
 mod metrics;
 mod options;
 mod picture;
 mod progress;
 mod range;
+mod session;
+mod summary;
 mod training;
 
 use std::fmt;
 use std::path::Path;
 
+pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::{Curve, plot};
-pub use dir::{RunDir, write_atomic};
+pub use dir::{RunDir, Saved, write_atomic};
+pub use evaluation::{Evaluation, Ready};
+pub use feed::{Feed, batch};
 pub use metrics::{MetricsLog, read};
-pub use options::{AdapterOption, TrainOptions, load, positive};
+pub use options::{AdapterOption, TrainOptions, load, parse, positive};
 pub use picture::{grid, save};
 pub use progress::Progress;
-pub use training::{Feed, Report, Trainer, batch, remember};
+pub use session::{Options, Session, trained};
+pub use training::{Report, Trainer, remember};
 
 /// What went wrong and what to do next, in one line.
 pub struct Error(String);

@@ -1,15 +1,16 @@
-//! The options that every example shares, and what they open: the adapter and the data set.
+//! The options that every example shares, what they open, and how a resumed run finds its own again.
 
 use super::{Error, Result};
 use crate::{
     data::{self, DataSet},
     gpu::{Choice, Gpu},
 };
-use clap::Args;
+use clap::{ArgMatches, Args, Parser, parser::ValueSource};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Which adapter to run on.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct AdapterOption {
     /// Adapter by part of its name or index; a wrong one lists what was found
     #[arg(long, value_name = "NAME|INDEX")]
@@ -30,20 +31,22 @@ impl AdapterOption {
     }
 }
 
-/// Which data, how long, how.
-#[derive(Args, Clone, Debug)]
+/// Which data, how long, how. What makes the run is written into its configuration; where it is and how long
+/// this sitting lasts is not.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct TrainOptions {
     /// `glyphs` (drawn by the program) or a folder with MNIST's IDX files, raw or gz
-    #[arg(long, default_value = "glyphs", value_name = "glyphs|PATH")]
+    #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
     pub data: String,
-    /// Passes over the training images
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    pub epochs: u64,
-    /// Stop after this many steps
+    /// Passes over the training images [default: 10]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub epochs: Option<u64>,
+    /// Stop after this many steps in all
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// Stop after this many seconds
     #[arg(long, value_parser = positive)]
+    #[serde(skip)]
     pub seconds: Option<f64>,
     /// Images per step
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
@@ -51,12 +54,47 @@ pub struct TrainOptions {
     /// Seed of initialisation, shuffling and noise
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Run directory: configuration, metrics, pictures, weights
-    #[arg(long, value_name = "DIR", default_value = "runs/latest")]
-    pub out: PathBuf,
+    /// Run directory for configuration, metrics, pictures, checkpoints [default: runs/MODEL, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub out: Option<PathBuf>,
+    /// Replace the run that --out holds
+    #[arg(long)]
+    #[serde(skip)]
+    pub overwrite: bool,
+    /// Go on with the run in this directory, bit for bit as if it had not stopped
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub resume: Option<PathBuf>,
+    /// Start from these weights (safetensors, PyTorch's names) instead of random ones
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Steps between checkpoints [default: every epoch, and every five minutes]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip)]
+    pub checkpoint_every: Option<u64>,
+    /// How many of the newest checkpoints to keep, besides the best
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+    /// Print the plan of a training step, its memory and launches, and stop
+    #[arg(long)]
+    #[serde(skip)]
+    pub plan: bool,
+    /// Which adapter.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub adapter: AdapterOption,
 }
 
+/// Options that a resumed run may change.
+const CHANGEABLE: [&str; 8] = ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter"];
+
 impl TrainOptions {
+    /// Passes over the training images.
+    pub fn epochs(&self) -> u64 {
+        self.epochs.unwrap_or(10)
+    }
+
     /// Loads the data set and checks it against the batch size.
     pub fn load(&self) -> Result<DataSet> {
         let set = load(&self.data, self.seed)?;
@@ -68,6 +106,41 @@ impl TrainOptions {
         }
         Ok(set)
     }
+
+    /// These options as the saved run's, with what this sitting may change taken from the command line.
+    pub(super) fn over(&self, saved: Self) -> Self {
+        Self {
+            epochs: self.epochs.or(saved.epochs),
+            // A new length replaces the old one, whichever way it was given.
+            steps: self.steps.or(saved.steps.filter(|_| self.epochs.is_none())),
+            out: self.resume.clone(),
+            data: saved.data,
+            batch: saved.batch,
+            seed: saved.seed,
+            ..self.clone()
+        }
+    }
+}
+
+/// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
+pub fn parse<C: Parser>() -> C {
+    let matches = C::command().get_matches();
+    let deepest = std::iter::successors(Some(&matches), |m| m.subcommand().map(|(_, sub)| sub)).last().unwrap_or(&matches);
+    let parsed = check_resume(deepest).and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
+    parsed.unwrap_or_else(|what| C::command().error(clap::error::ErrorKind::ArgumentConflict, what).exit())
+}
+
+fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
+    let typed = |id: &str| matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine);
+    if !typed("resume") {
+        return Ok(());
+    }
+    // Groups of flattened structs are ids too, with capital letters.
+    let ids = matches.ids().map(clap::Id::as_str).filter(|id| id.starts_with(char::is_lowercase));
+    match ids.filter(|id| typed(id)).find(|id| !CHANGEABLE.contains(id)) {
+        Some(id) => Err(format!("--{} belongs to the run and cannot change when it is resumed; leave it out", id.replace('_', "-"))),
+        None => Ok(()),
+    }
 }
 
 /// A finite number above 0, for clap.
@@ -78,4 +151,37 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
 /// Loads a data set by name or folder.
 pub fn load(name: &str, seed: u64) -> Result<DataSet> {
     data::load(name, seed).map_err(|e| Error::new(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, FromArgMatches};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        common: TrainOptions,
+        #[arg(long, default_value_t = 1.0)]
+        lr: f64,
+    }
+
+    fn check(line: &str) -> std::result::Result<(), String> {
+        let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
+        check_resume(&matches)
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_its_own_options() {
+        assert!(check("x --resume runs/a --epochs 20 --adapter 0 --seconds 3").is_ok());
+        assert!(check("x --lr 0.1 --batch 3").is_ok());
+        assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
+        assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
+        let cli = Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--resume", "r", "--epochs", "7"]));
+        let saved = Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--batch", "9", "--epochs", "2"]));
+        let (cli, saved) = (cli.unwrap(), saved.unwrap());
+        let both = cli.common.over(saved.common);
+        assert_eq!((both.epochs(), both.batch, both.out), (7, 9, Some("r".into())));
+        assert_eq!(cli.lr, 1.0);
+    }
 }

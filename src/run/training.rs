@@ -1,67 +1,37 @@
-//! The training loop: K steps go into one submission, an epoch's permutation is uploaded once, and the
-//! host reads losses only when it shows them.
+//! The training loop: K steps go into one submission, an epoch's permutation is uploaded once, the host reads
+//! losses only when it shows them, and a checkpoint is written wherever training may have to go on.
 
-use super::{MetricsLog, Progress, Result, TrainOptions};
-use crate::{
-    data::{Images, permutation},
-    gpu::{Executor, Gpu, State, wgpu},
-    graph::{Graph, Tensor},
-    shape::{DType, Type},
-    var::Init,
+use super::{
+    Error, Feed, MetricsLog, Progress, Result, RunDir, Session,
+    checkpoint::{Checkpoint, Checkpoints, Position},
+    interrupt,
+    session::Begun,
+    summary, write_atomic,
 };
-use std::time::{Duration, Instant};
+use crate::{
+    data::permutation,
+    gpu::{Executor, State},
+    graph::{Graph, Tensor},
+    plan::Plan,
+    shape::Type,
+    var::Init,
+    weights,
+};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// Steps whose metrics the State remembers: the host must look at least this often.
 const HISTORY: usize = 256;
 /// Aim of one submission: long enough to hide its cost, short enough to stay interactive.
 const SUBMISSION: Duration = Duration::from_millis(100);
+/// How often the host looks at the metrics.
+const SHOWN: Duration = Duration::from_millis(500);
+/// At most so much work is lost where no option says otherwise.
+const SAVED: Duration = Duration::from_secs(300);
 
-/// A data set's images on the GPU, as bytes, with the order in which an epoch visits them.
-pub struct Feed {
-    /// Input `data`.
-    pub data: wgpu::Buffer,
-    /// Input `order`.
-    pub order: wgpu::Buffer,
-    count: usize,
-}
-
-impl Feed {
-    /// Uploads the images; the order starts as they are stored.
-    pub fn new(gpu: &Gpu, images: &Images) -> Result<Self> {
-        let order: Vec<u32> = (0..images.count as u32).collect();
-        let data = gpu.upload("data", &images.pixels)?;
-        Ok(Self { data, order: gpu.upload("order", bytemuck::cast_slice(&order))?, count: images.count })
-    }
-
-    /// The inputs that [`batch`] declares.
-    pub fn bindings(&self) -> [(&str, &wgpu::Buffer); 2] {
-        [("data", &self.data), ("order", &self.order)]
-    }
-
-    /// Makes the images' order this one from the next submission on.
-    pub fn reorder(&self, gpu: &Gpu, order: &[u32]) {
-        gpu.queue.write_buffer(&self.order, 0, bytemuck::cast_slice(order));
-    }
-
-    /// Number of images.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-}
-
-/// A minibatch `[batch, pixels]` of a [`Feed`] as the graph's input; binarised by a fresh draw where a stream is named.
-#[track_caller]
-pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&str>) -> Tensor<'g> {
-    let pixels = images.height * images.width * images.channels;
-    let data = g.input("data", Type { shape: [images.count, pixels].into(), dtype: DType::U8 });
-    let order = g.input("order", Type::u32([images.count]));
-    match binarise {
-        Some(stream) => data.gather_rows_binarised(order, size, stream),
-        None => data.gather_rows(order, size),
-    }
-}
-
-/// Remembers this step's metrics (scalars) in the State, where [`Trainer`] finds them.
+/// Remembers this step's metrics (scalars, sums over the batch) in the State, where [`Trainer`] finds them.
 #[track_caller]
 pub fn remember(g: &Graph, metrics: &[Tensor<'_>]) {
     let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
@@ -70,105 +40,225 @@ pub fn remember(g: &Graph, metrics: &[Tensor<'_>]) {
     g.assign(history, history.record(row));
 }
 
-/// What the loop reports at the end of an epoch, or at the very end.
-pub struct Report {
+/// What the loop tells at the end of an epoch, or at the very end.
+pub struct Report<'a> {
     /// Steps done.
     pub step: u64,
     /// Epochs done, counting a begun one.
     pub epoch: u64,
     /// Mean metrics per image over this epoch.
-    pub means: Vec<f64>,
-    /// Whether training is over.
-    pub last: bool,
+    pub means: &'a [f64],
+    /// The run's folder.
+    pub run: &'a RunDir,
 }
 
-/// A training run in progress.
+/// A model in training.
 pub struct Trainer<'a> {
-    /// The device.
-    pub gpu: &'a Gpu,
-    /// Records one training step.
-    pub executor: &'a Executor,
-    /// Holds `history` and `step`.
-    pub state: &'a State,
-    /// The training images.
-    pub feed: &'a Feed,
-    /// Names of the remembered metrics; the first is the loss.
-    pub metrics: &'a [&'a str],
+    session: &'a Session,
+    /// Holds the weights; sampling and evaluation share it.
+    pub state: State,
+    executor: Executor,
+    feed: Feed,
+    metrics: &'a [&'a str],
+    weights: Vec<String>,
 }
 
-impl Trainer<'_> {
-    /// Trains as the options say; `report` is called after every epoch and at the end.
-    pub fn run(
-        &self,
-        options: &TrainOptions,
-        log: &mut MetricsLog,
-        mut report: impl FnMut(&Report, &mut MetricsLog, &Progress) -> Result<()>,
-    ) -> Result<()> {
-        let batch = u64::from(options.batch);
-        let per_epoch = self.feed.count() as u64 / batch;
-        if per_epoch == 0 {
-            return Err(super::Error::new(format!("a batch of {batch} is more than the {} training images", self.feed.count())));
-        }
-        let total = options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch));
-        let epochs = total.div_ceil(per_epoch);
+/// What changes while the loop runs.
+struct Loop<'a> {
+    run: &'a RunDir,
+    checkpoints: Checkpoints,
+    log: MetricsLog,
+    progress: Progress,
+    at: Position,
+    /// Steps whose metrics the host has not read.
+    unread: u64,
+    saved: (u64, Instant),
+    started: Instant,
+}
+
+impl<'a> Trainer<'a> {
+    /// Makes the training step ready. `others` are plans that share its State; `metrics` names what [`remember`]
+    /// was given, the loss first.
+    pub fn new(session: &'a Session, step: &Plan, others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
+        let plans: Vec<&Plan> = std::iter::once(step).chain(others.iter().copied()).collect();
+        let state = State::new(&session.gpu, &plans, session.options.seed)?;
+        let feed = Feed::new(&session.gpu, &session.set.train)?;
+        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings())?;
+        let weights: Vec<String> = step.arenas.iter().flat_map(|a| &a.members).map(|&v| step.vars[v].name.clone()).collect();
+        session.apply_weights(&state, &weights)?;
+        Ok(Self { session, state, executor, feed, metrics, weights })
+    }
+
+    /// Trains as the options say. `report` is called after every epoch and at the end; it returns what it measured,
+    /// of which the first (or the training loss) decides which checkpoint is best.
+    pub fn run(&self, unit: &str, mut report: impl FnMut(&Report<'_>) -> Result<Vec<(&'static str, f64)>>) -> Result<()> {
+        let options = &self.session.options;
+        let (batch, per_epoch) = (u64::from(options.batch), self.per_epoch());
+        let total = options.steps.unwrap_or(options.epochs().saturating_mul(per_epoch));
+        let Begun { run, checkpoints, from } = self.session.begin()?;
         let mut progress = Progress::new(total.saturating_mul(batch));
         if let Some(seconds) = options.seconds {
             progress = progress.with_seconds(seconds);
         }
-        let (start, mut step, mut burst) = (Instant::now(), 0, 1);
-        let out_of_time = || options.seconds.is_some_and(|s| start.elapsed().as_secs_f64() >= s);
-        while step < total && !out_of_time() {
-            let epoch = step / per_epoch;
-            self.feed.reorder(self.gpu, &permutation(options.seed, epoch, self.feed.count()));
-            let end = ((epoch + 1).saturating_mul(per_epoch)).min(total);
-            let mut sums = vec![0.0; self.metrics.len()];
-            let (first, mut shown) = (step, Instant::now());
-            let mut unread = 0;
-            while step < end && !out_of_time() {
-                let count = burst.min(end - step).min(HISTORY as u64 - unread);
-                let begun = Instant::now();
-                self.submit(count)?;
-                step += count;
-                unread += count;
-                burst = next_burst(begun.elapsed(), count);
-                if step == end || unread == HISTORY as u64 || shown.elapsed() > Duration::from_millis(500) {
-                    let means = self.read(step, unread, batch, &mut sums)?;
-                    log.write(step, &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>())?;
-                    progress.update(step * batch, epoch + 1, epochs, means[0]);
-                    (unread, shown) = (0, Instant::now());
-                }
-            }
-            if unread > 0 {
-                self.read(step, unread, batch, &mut sums)?;
-            }
-            let last = step >= total || out_of_time();
-            let means = sums.iter().map(|s| s / (step - first).max(1) as f64).collect();
-            report(&Report { step, epoch: epoch + 1, means, last }, log, &progress)?;
+        let mut at = Position { sums: vec![0.0; self.metrics.len()], ..Position::default() };
+        if let Some((checkpoint, path)) = from {
+            checkpoint.restore(&self.session.gpu, &self.state, &path)?;
+            at = checkpoint.position;
+            progress.println(&format!("going on at step {} from {}", at.step, path.display()));
         }
-        progress.finish();
+        let log = MetricsLog::resume(run.metrics(), at.step)?;
+        let saved = (at.step, Instant::now());
+        let mut now = Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now() };
+        if now.at.step == 0 {
+            self.save(&mut now)?;
+        }
+        interrupt::watch()?;
+        while now.at.step < total && !self.over(&now) {
+            self.epoch(&mut now, total)?;
+            if interrupt::asked() {
+                break;
+            }
+            self.report(&mut now, &mut report)?;
+        }
+        now.progress.finish();
+        summary::write(self.session, &now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
+        if interrupt::asked() {
+            let dir = run.root().display();
+            println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
+        }
         Ok(())
     }
 
-    fn submit(&self, steps: u64) -> Result<()> {
-        self.gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
-        Ok(self.gpu.wait()?)
+    /// Whole batches in an epoch; what is left over is dropped, and shuffled into other batches next time.
+    fn per_epoch(&self) -> u64 {
+        self.feed.count() as u64 / u64::from(self.session.options.batch)
     }
 
-    /// Means per image of the last `count` steps; adds every step's to `sums`.
-    fn read(&self, step: u64, count: u64, batch: u64, sums: &mut [f64]) -> Result<Vec<f64>> {
-        let (history, k) = (self.state.read(self.gpu, "history")?, self.metrics.len());
-        let mut means = vec![0.0; k];
-        for s in step - count..step {
-            for (m, mean) in means.iter_mut().enumerate() {
-                let value = f64::from(history[s as usize % HISTORY * k + m]) / batch as f64;
-                if !value.is_finite() {
-                    return Err(super::Error::new(format!("{} became {value} at step {s}; try a smaller learning rate", self.metrics[m])));
-                }
-                *mean += value / count as f64;
-                sums[m] += value;
+    fn over(&self, now: &Loop<'_>) -> bool {
+        interrupt::asked() || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s)
+    }
+
+    /// Runs to the end of the epoch under way, of the run, or of the time.
+    fn epoch(&self, now: &mut Loop<'_>, total: u64) -> Result<()> {
+        let (batch, per_epoch) = (u64::from(self.session.options.batch), self.per_epoch());
+        let epoch = now.at.step / per_epoch;
+        let (end, epochs) = ((epoch + 1).saturating_mul(per_epoch).min(total), total.div_ceil(per_epoch));
+        self.order(epoch);
+        let (mut burst, mut shown) = (1, Instant::now());
+        while now.at.step < end && !self.over(now) {
+            let due = self.session.options.checkpoint_every.map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
+            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due);
+            let begun = Instant::now();
+            self.submit(now, count)?;
+            burst = next_burst(begun.elapsed(), count);
+            let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
+            if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || self.over(now) {
+                let means = self.read(now)?;
+                now.log.write(now.at.step, &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>())?;
+                now.progress.update(now.at.step * batch, epoch + 1, epochs, means[0]);
+                shown = Instant::now();
+            }
+            if (save && now.at.step < end) || interrupt::asked() {
+                self.save(now)?;
             }
         }
+        Ok(())
+    }
+
+    /// The end of an epoch, or of the run: measures, prints, logs, saves.
+    fn report(&self, now: &mut Loop<'_>, report: &mut impl FnMut(&Report<'_>) -> Result<Vec<(&'static str, f64)>>) -> Result<()> {
+        let steps = (now.at.step - now.at.epoch_start).max(1) as f64;
+        let means: Vec<f64> = now.at.sums.iter().map(|s| s / steps).collect();
+        let epoch = now.at.step.div_ceil(self.per_epoch());
+        let measured = report(&Report { step: now.at.step, epoch, means: &means, run: now.run })?;
+        let names: Vec<String> = self.metrics.iter().map(|m| format!("train_{m}")).collect();
+        let mut line = vec![("epoch", now.at.step as f64 / self.per_epoch() as f64)];
+        line.extend(names.iter().map(String::as_str).zip(means.iter().copied()).chain(measured.iter().copied()));
+        now.log.write(now.at.step, &line)?;
+        let shown: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        now.progress.println(&format!("epoch {epoch:>3}: {}", shown.join(", ")));
+        let mut at = Position { score: Some(measured.first().map_or(means[0], |m| m.1)), ..now.at.clone() };
+        if now.at.step.is_multiple_of(self.per_epoch()) {
+            at = Position { epoch_start: at.step, sums: vec![0.0; self.metrics.len()], ..at };
+        }
+        now.at = at;
+        self.save(now)?;
+        now.at.score = None;
+        Ok(())
+    }
+
+    fn order(&self, epoch: u64) {
+        let order = permutation(self.session.options.seed, epoch, self.feed.count());
+        self.feed.reorder(&self.session.gpu, &order);
+    }
+
+    fn submit(&self, now: &mut Loop<'_>, steps: u64) -> Result<()> {
+        let gpu = &self.session.gpu;
+        gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
+        now.at.step += steps;
+        now.unread += steps;
+        gpu.wait().map_err(|e| {
+            let dir = now.run.root().display();
+            Error::new(format!("{e}; the last checkpoint is at step {}: go on with --resume {dir}", now.saved.0))
+        })
+    }
+
+    /// Means per image of the steps that the host has not seen; adds every step's to the epoch's sums.
+    fn read(&self, now: &mut Loop<'_>) -> Result<Vec<f64>> {
+        let (history, k) = (self.state.read(&self.session.gpu, "history")?, self.metrics.len());
+        let mut means = vec![0.0; k];
+        for s in now.at.step - now.unread..now.at.step {
+            for (m, mean) in means.iter_mut().enumerate() {
+                let value = f64::from(history[s as usize % HISTORY * k + m]) / f64::from(self.session.options.batch);
+                if !value.is_finite() {
+                    return Err(self.diagnose(now, s, self.metrics[m], value));
+                }
+                *mean += value / now.unread as f64;
+                now.at.sums[m] += value;
+            }
+        }
+        now.unread = 0;
         Ok(means)
+    }
+
+    /// Writes a checkpoint and the weights; the host must have read all metrics.
+    fn save(&self, now: &mut Loop<'_>) -> Result<PathBuf> {
+        let gpu = &self.session.gpu;
+        let checkpoint = Checkpoint::take(gpu, &self.state, &self.session.config, now.at.clone())?;
+        let path = now.checkpoints.save(&checkpoint)?;
+        write_atomic(&now.run.weights(), &weights::to_bytes(gpu, &self.state, &self.weights)?)?;
+        now.saved = (now.at.step, Instant::now());
+        Ok(path)
+    }
+
+    /// Replays from the last checkpoint to the step that went bad, and names the launch that spoilt it.
+    fn diagnose(&self, now: &mut Loop<'_>, bad: u64, metric: &str, value: f64) -> Error {
+        let from = now.saved.0;
+        let culprit = self.replay(now, bad).unwrap_or_else(|e| Some(format!("(the replay failed: {e})")));
+        let culprit = culprit.unwrap_or_else(|| "none when the step was repeated: the device does not compute reproducibly".into());
+        let dir = now.run.root().display();
+        Error::new(format!(
+            "{metric} became {value} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
+             train anew with a smaller learning rate, or go on from there with --resume {dir}"
+        ))
+    }
+
+    fn replay(&self, now: &mut Loop<'_>, bad: u64) -> Result<Option<String>> {
+        let gpu = &self.session.gpu;
+        now.progress.println(&format!("looking for the first bad tensor: replaying steps {} to {bad}", now.saved.0));
+        let Some((checkpoint, path)) = now.checkpoints.newest()? else { return Ok(None) };
+        checkpoint.restore(gpu, &self.state, &path)?;
+        for step in checkpoint.position.step..=bad {
+            if step == checkpoint.position.step || step.is_multiple_of(self.per_epoch()) {
+                self.order(step / self.per_epoch());
+            }
+            if step == bad {
+                return Ok(self.executor.first_bad(gpu, &self.state)?);
+            }
+            gpu.submit(|encoder| self.executor.record(encoder));
+            gpu.wait()?;
+        }
+        Ok(None)
     }
 }
 

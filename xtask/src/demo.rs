@@ -47,7 +47,9 @@ fn train(extra: &[String]) -> (Vec<String>, String) {
             folder = typed.unwrap_or_else(|| value.to_string());
         }
     }
-    args.extend(extra.iter().cloned());
+    // The demo may be run again.
+    args.push("--overwrite".into());
+    args.extend(extra.iter().filter(|a| *a != "--overwrite").cloned());
     (args, folder)
 }
 
@@ -83,14 +85,14 @@ mod tests {
     #[test]
     fn without_options_a_minute_on_glyphs() {
         let (args, folder) = train(&[]);
-        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --seconds 60 --out runs/demo");
+        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --seconds 60 --out runs/demo --overwrite");
         assert_eq!(folder, "runs/demo");
     }
 
     #[test]
     fn a_typed_option_replaces_its_like_and_the_rest_is_added() {
         let (args, folder) = train(&strings(&["--", "--seconds=5", "--out", "runs/x", "--seed", "7"]));
-        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --seconds=5 --out runs/x --seed 7");
+        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --overwrite --seconds=5 --out runs/x --seed 7");
         assert_eq!(folder, "runs/x");
     }
 

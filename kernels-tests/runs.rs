@@ -1,0 +1,161 @@
+//! Whole runs of the example `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
+
+use crate::{harness::say, subjects::adapter};
+use oneiro::run::{Checkpoint, Checkpoints};
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const SMALL: [&str; 8] = ["--batch", "32", "--hidden", "16", "--latent", "2", "--seed", "5"];
+
+/// An empty folder for one test.
+fn empty(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("oneiro-runs-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// `vae train` as built beside this test.
+fn train(dir: &Path, args: &[&str]) -> Child {
+    let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join("vae");
+    assert!(built.is_file(), "{} is missing: run `cargo xtask test`, which builds the examples too", built.display());
+    let mut command = Command::new(built);
+    if let Ok(adapter) = std::env::var("ONEIRO_ADAPTER") {
+        command.args(["train", "--adapter", &adapter]);
+    } else {
+        command.arg("train");
+    }
+    command.current_dir(dir).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child, good: bool) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.success(), good, "{text}");
+    text
+}
+
+fn start(dir: &Path, run: &str, more: &[&str]) -> Child {
+    train(dir, &[&SMALL, ["--out", run].as_slice(), more].concat())
+}
+
+fn newest(dir: &Path, run: &str) -> Option<Checkpoint> {
+    let found = Checkpoints::new(dir.join(run).join("checkpoints"), 1).newest();
+    found.unwrap_or_else(|e| panic!("{run}: {e}")).map(|(checkpoint, _)| checkpoint)
+}
+
+/// Waits until the run has a checkpoint of this step or a later one.
+fn reach(dir: &Path, run: &str, step: u64) {
+    let begun = Instant::now();
+    while newest(dir, run).is_none_or(|c| c.position.step < step) {
+        assert!(begun.elapsed() < Duration::from_secs(120), "{run} did not reach step {step}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_bit_for_bit() {
+    if adapter("resuming").is_none() {
+        return;
+    }
+    let dir = empty("resume");
+    finish(start(&dir, "whole", &["--steps", "200", "--checkpoint-every", "100"]), true);
+    let mut child = start(&dir, "killed", &["--steps", "200", "--checkpoint-every", "20"]);
+    reach(&dir, "killed", 100);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = newest(&dir, "killed").unwrap().position.step;
+    let text = finish(train(&dir, &["--resume", "killed"]), true);
+    assert!(text.contains(&format!("going on at step {before}")), "{text}");
+    let (whole, killed) = (newest(&dir, "whole").unwrap(), newest(&dir, "killed").unwrap());
+    assert_eq!((whole.position.step, before < 200), (200, true));
+    assert!(whole == killed, "200 steps differ from {before} + kill + {}", 200 - before);
+    let weights = |run: &str| std::fs::read(dir.join(run).join("weights.safetensors")).unwrap();
+    assert_eq!(weights("whole"), weights("killed"));
+    let metrics = std::fs::read_to_string(dir.join("killed/metrics.jsonl")).unwrap();
+    let steps: Vec<u64> = metrics.lines().map(|l| l[8..].split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(steps.is_sorted() && steps.last() == Some(&200), "{steps:?}");
+}
+
+/// `ONEIRO_KILLS` asks for more than the few of every day.
+#[test]
+fn a_kill_at_any_moment_leaves_a_readable_run() {
+    if adapter("killing").is_none() {
+        return;
+    }
+    let kills: u32 = std::env::var("ONEIRO_KILLS").map_or(20, |n| n.parse().expect("ONEIRO_KILLS is a number"));
+    let dir = empty("kill");
+    let mut child = start(&dir, "run", &["--epochs", "1000", "--checkpoint-every", "1"]);
+    reach(&dir, "run", 1);
+    let (mut last, mut moved) = (0, 0);
+    for i in 0..kills {
+        // Moments spread evenly over the time of a few steps, by the golden ratio.
+        std::thread::sleep(Duration::from_micros((f64::from(i) * 0.618_034).fract().mul_add(60_000.0, 1.0) as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let checkpoint = newest(&dir, "run").expect("a checkpoint is there");
+        let step = checkpoint.position.step;
+        assert!(step >= last, "kill {i}: back from step {last} to {step}");
+        moved += u32::from(step > last);
+        last = step;
+        child = train(&dir, &["--resume", "run", "--checkpoint-every", "1"]);
+        reach(&dir, "run", last + 1);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    say(&format!("{kills} kills while checkpointing every step: every run readable, {moved} times further than before"));
+    assert!(moved > kills / 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_with_a_checkpoint_and_says_how_to_go_on() {
+    if adapter("Ctrl-C").is_none() {
+        return;
+    }
+    let dir = empty("interrupt");
+    let child = start(&dir, "run", &["--epochs", "1000", "--checkpoint-every", "1000000"]);
+    reach(&dir, "run", 0);
+    std::thread::sleep(Duration::from_secs(3));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let text = finish(child, true);
+    let step = newest(&dir, "run").unwrap().position.step;
+    assert!(step > 0 && text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"), "{text}");
+}
+
+#[test]
+fn a_spoilt_loss_names_the_first_bad_tensor() {
+    if adapter("NaN").is_none() {
+        return;
+    }
+    let dir = empty("nan");
+    let text = finish(start(&dir, "run", &["--steps", "300", "--lr", "1e20"]), false);
+    assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
+    assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
+}
+
+#[test]
+fn bad_requests_lose_nothing() {
+    if adapter("bad requests").is_none() {
+        return;
+    }
+    let dir = empty("bad");
+    finish(start(&dir, "run", &["--steps", "2"]), true);
+    let before = newest(&dir, "run").unwrap();
+    for (args, what) in [
+        (vec!["--out", "run"], "--overwrite"),
+        (vec!["--resume", "run", "--lr", "0.5"], "--lr"),
+        (vec!["--resume", "none"], "no such folder"),
+        (vec!["--out", "run", "--overwrite", "--data", "nowhere"], "nowhere"),
+        (vec!["--out", "run", "--overwrite", "--adapter", "none such"], "found"),
+        (vec!["--out", "new", "--weights", "run/config.toml"], "safetensors"),
+    ] {
+        let text = finish(train(&dir, &args), false);
+        assert!(text.contains(what), "{args:?}: {text}");
+        assert_eq!(newest(&dir, "run").unwrap(), before, "{args:?}");
+    }
+}

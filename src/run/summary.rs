@@ -1,0 +1,52 @@
+//! The end of a run for people: `loss.png` and `summary.txt`, made from the metrics file, so that they show a
+//! resumed run whole.
+
+use super::{Curve, Result, RunDir, Session, plot, read, write_atomic};
+use std::time::Duration;
+
+/// Draws the curves and writes the summary; prints where they are.
+pub(super) fn write(
+    session: &Session,
+    run: &RunDir,
+    step: u64,
+    best: Option<(f64, u64)>,
+    loss: &str,
+    unit: &str,
+    took: Duration,
+) -> Result<()> {
+    let curves = read(run.metrics())?;
+    draw(session, run, &curves, loss, unit)?;
+    let (caps, options) = (session.gpu.caps(), &session.options);
+    let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.set.train.count);
+    text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
+    text += &format!("time       {:.0} s in the last sitting\n", took.as_secs_f64());
+    text += &format!("adapter    {} ({}, {})\n", caps.name, caps.backend, caps.driver.trim());
+    if let Some((score, step)) = best {
+        text += &format!("best       {score:.4} at step {step}\n");
+    }
+    for curve in curves.iter().filter(|c| c.label != "epoch") {
+        if let Some((step, value)) = curve.points.last() {
+            text += &format!("{:<24} {value:.4} at step {step}\n", curve.label);
+        }
+    }
+    text += &format!("weights    {}\ngo on with --resume {}\n", run.weights().display(), run.root().display());
+    write_atomic(&run.summary(), text.as_bytes())?;
+    println!("weights: {}\nloss curve: {}\nsummary: {}", run.weights().display(), run.loss_plot().display(), run.summary().display());
+    Ok(())
+}
+
+/// Curves over epochs where there are at least two, else the loss over the steps.
+fn draw(session: &Session, run: &RunDir, curves: &[Curve], loss: &str, unit: &str) -> Result<()> {
+    let per_epoch = (session.set.train.count as f64 / f64::from(session.options.batch)).floor().max(1.0);
+    let of = |name: &str, label: &str, scale: f64| {
+        let curve = curves.iter().find(|c| c.label == name)?;
+        Some(Curve::new(label, curve.points.iter().map(|&(x, y)| (x / scale, y)).collect()))
+    };
+    let whole = [("train_", "train"), ("test_", "test")].map(|(prefix, label)| of(&format!("{prefix}{loss}"), label, per_epoch));
+    let whole: Vec<Curve> = whole.into_iter().flatten().collect();
+    let title = format!("{} on {}", session.model, session.set.name);
+    match whole.first().is_some_and(|c| c.points.len() > 1) {
+        true => plot(&run.loss_plot(), &title, "epoch", unit, &whole),
+        false => plot(&run.loss_plot(), &title, "step", unit, &of(loss, loss, 1.0).into_iter().collect::<Vec<_>>()),
+    }
+}
