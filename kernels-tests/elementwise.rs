@@ -3,8 +3,10 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
+    gpu::{Executor, State},
     graph::{Graph, Tensor},
     ops::elementwise::{TABLE, map},
+    plan::Plan,
     shape::{Shape, Type},
 };
 
@@ -112,4 +114,20 @@ pub(crate) fn smooth() -> Vec<Case> {
         if flat.contains(&case.op.as_str()) { case.fill("a", Fill::Uniform(-2.0, 2.0)).fill("b", Fill::Uniform(-2.0, 2.0)) } else { case }
     };
     out.into_iter().map(untied).collect()
+}
+
+#[test]
+fn a_nan_is_not_hidden() {
+    let Some(gpu) = crate::subjects::adapter("NaN through bounds") else { return };
+    let g = Graph::new();
+    let x = g.input("x", Type::f32([4]));
+    let y = [x.relu(), x.tanh(), x.sigmoid(), x.softplus(), x.clamp(-1.0, 1.0), x.leaky_relu(0.1)];
+    g.output("y", oneiro::ops::views::concat(&y, 0));
+    let plan = Plan::new(&g, gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+    executor.write(gpu, "x", &[f32::NAN, 2.0, f32::NAN, -2.0]).unwrap();
+    gpu.submit(|encoder| executor.record(encoder));
+    let bad: Vec<bool> = executor.read_words(gpu, "y").unwrap().iter().map(|w| w & 0x7f80_0000 == 0x7f80_0000).collect();
+    assert_eq!(bad, [true, false, true, false].repeat(y.len()));
 }

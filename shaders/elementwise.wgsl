@@ -59,6 +59,7 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 // </access>
 
 // <functions>
+// Bounds are set by comparing, since max and min turn a NaN into the bound on some drivers, and a NaN must be seen.
 fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
 fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
 fn e_exp(a: vec4<f32>) -> vec4<f32> { return exp(a); }
@@ -67,10 +68,10 @@ fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
 fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }
 fn e_recip(a: vec4<f32>) -> vec4<f32> { return 1.0 / a; }
 fn e_square(a: vec4<f32>) -> vec4<f32> { return a * a; }
-fn e_tanh(a: vec4<f32>) -> vec4<f32> { return tanh(clamp(a, vec4<f32>(-15.0), vec4<f32>(15.0))); }
-fn e_sigmoid(a: vec4<f32>) -> vec4<f32> { return 1.0 / (1.0 + exp(-max(a, vec4<f32>(-80.0)))); }
+fn e_tanh(a: vec4<f32>) -> vec4<f32> { return tanh(select(select(a, vec4<f32>(-15.0), a < vec4<f32>(-15.0)), vec4<f32>(15.0), a > vec4<f32>(15.0))); }
+fn e_sigmoid(a: vec4<f32>) -> vec4<f32> { return 1.0 / (1.0 + exp(-select(a, vec4<f32>(-80.0), a < vec4<f32>(-80.0)))); }
 fn e_softplus(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)) + log(1.0 + exp(-abs(a))); }
-fn e_relu(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)); }
+fn e_relu(a: vec4<f32>) -> vec4<f32> { return select(a, vec4<f32>(0.0), a < vec4<f32>(0.0)); }
 fn e_abs(a: vec4<f32>) -> vec4<f32> { return abs(a); }
 fn e_sign(a: vec4<f32>) -> vec4<f32> { return sign(a); }
 fn e_add(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a + b; }
@@ -89,7 +90,7 @@ fn e_ne(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a != b); }
 fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> { return select(a * slope, a, a > vec4<f32>(0.0)); }
 fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> { return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l))); }
 fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(b, a, c != vec4<f32>(0.0)); }
-fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> { return min(max(a, low), high); }
+fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> { let v = select(a, low, a < low); return select(v, high, v > high); }
 // </functions>
 
 // <fused>

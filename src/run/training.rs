@@ -121,7 +121,7 @@ impl<'a> Trainer<'a> {
             self.report(&mut now, &mut report)?;
         }
         now.progress.finish();
-        summary::write(self.session, &now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
+        summary::write(self.session, now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
         if interrupt::asked() {
             let dir = run.root().display();
             println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
