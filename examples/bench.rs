@@ -183,7 +183,7 @@ fn vae(cli: &Cli, gpu: &Gpu, start: Instant) -> Result<()> {
     let plan = vae_step(&images, gpu.caps())?;
     let state = State::new(gpu, &[&plan], 0)?;
     let feed = Feed::new(gpu, &images)?;
-    let executor = Executor::new(gpu, &plan, &state, &feed.bindings())?;
+    let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
     let step = |n: usize| {
         gpu.submit(|encoder| (0..n).for_each(|_| executor.record(encoder)));
         gpu.wait()

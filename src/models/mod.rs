@@ -1,3 +1,4 @@
 //! The models; each file reads like its paper, with the equations cited.
 
+pub mod autoencoder;
 pub mod vae;

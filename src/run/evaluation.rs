@@ -65,7 +65,7 @@ impl Evaluation {
             let first = if executors.is_empty() { 0 } else { n - n % BATCH };
             let order: Vec<u32> = (0..n).map(|i| ((i + first) % n) as u32).collect();
             feed.reorder(gpu, &order);
-            executors.push((Executor::new(gpu, plan, state, &feed.bindings())?, *times));
+            executors.push((Executor::new(gpu, plan, state, &feed.bindings(plan))?, *times));
         }
         Ok(Ready { gpu, state, executors, terms: self.terms, images: n })
     }

@@ -5,6 +5,7 @@ use crate::{
     data::Images,
     gpu::{Gpu, wgpu},
     graph::{Graph, Tensor},
+    plan::Plan,
     shape::{DType, Type},
 };
 
@@ -12,6 +13,8 @@ use crate::{
 pub struct Feed {
     /// Input `data`.
     pub data: wgpu::Buffer,
+    /// Input `labels`, where the data set has any.
+    pub labels: Option<wgpu::Buffer>,
     /// Input `order`.
     pub order: wgpu::Buffer,
     count: usize,
@@ -22,12 +25,15 @@ impl Feed {
     pub fn new(gpu: &Gpu, images: &Images) -> Result<Self> {
         let order: Vec<u32> = (0..images.count as u32).collect();
         let data = gpu.upload("data", &images.pixels)?;
-        Ok(Self { data, order: gpu.upload("order", bytemuck::cast_slice(&order))?, count: images.count })
+        let labels = images.labels.as_ref().map(|l| gpu.upload("labels", l)).transpose()?;
+        Ok(Self { data, labels, order: gpu.upload("order", bytemuck::cast_slice(&order))?, count: images.count })
     }
 
-    /// The inputs that [`batch`] declares.
-    pub fn bindings(&self) -> [(&str, &wgpu::Buffer); 2] {
-        [("data", &self.data), ("order", &self.order)]
+    /// Those of the inputs that [`batch`] and [`labels`] declare which the plan has.
+    pub fn bindings(&self, plan: &Plan) -> Vec<(&str, &wgpu::Buffer)> {
+        let all = [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
+        let asked = |name: &str| plan.inputs.iter().any(|(n, _)| n == name);
+        all.into_iter().filter_map(|(name, buffer)| Some((name, buffer?))).filter(|(name, _)| asked(name)).collect()
     }
 
     /// Makes the images' order this one from the next submission on.
@@ -51,4 +57,11 @@ pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&s
         Some(stream) => data.gather_rows_binarised(order, size, stream),
         None => data.gather_rows(order, size),
     }
+}
+
+/// The labels of the same minibatch, one-hot `[batch, classes]`; the data set must have some.
+#[track_caller]
+pub fn labels<'g>(g: &'g Graph, images: &Images, size: usize) -> Tensor<'g> {
+    let labels = g.input("labels", Type { shape: [images.count].into(), dtype: DType::U8 });
+    labels.gather_labels(g.input("order", Type::u32([images.count])), size).one_hot(images.classes)
 }

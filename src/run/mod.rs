@@ -31,7 +31,7 @@ pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::{Curve, plot};
 pub use dir::{RunDir, Saved, write_atomic};
 pub use evaluation::{Evaluation, Ready};
-pub use feed::{Feed, batch};
+pub use feed::{Feed, batch, labels};
 pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, TrainOptions, load, parse, positive};
 pub use picture::{grid, save};

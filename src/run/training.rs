@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         let plans: Vec<&Plan> = std::iter::once(step).chain(others.iter().copied()).collect();
         let state = State::new(&session.gpu, &plans, session.options.seed)?;
         let feed = Feed::new(&session.gpu, &session.set.train)?;
-        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings())?;
+        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings(step))?;
         let weights: Vec<String> = step.arenas.iter().flat_map(|a| &a.members).map(|&v| step.vars[v].name.clone()).collect();
         session.apply_weights(&state, &weights)?;
         Ok(Self { session, state, executor, feed, metrics, weights })
