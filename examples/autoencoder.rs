@@ -9,8 +9,8 @@ use oneiro::{
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Feed, Options, Result, Saved, Session, TrainOptions, Trainer, batch, grid, labels, load,
-        parse, positive, remember, save, trained,
+        AdapterOption, Error, Evaluation, Feed, Options, Result, Saved, Session, TrainOptions, Trainer, batch, grid, labels, load, parse,
+        positive, remember, save, trained,
     },
     shape::Type,
     weights::{self, Weights},

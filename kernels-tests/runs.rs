@@ -138,6 +138,44 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
 }
 
+/// The last step that the run's metrics tell of.
+fn logged(dir: &Path, run: &str) -> u64 {
+    let text = std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap_or_default();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().last().and_then(|line| line.strip_prefix("{\"step\":")?.split(',').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Resident memory after the first epochs against that at the end: `ONEIRO_SOAK=10000` soaks the VAE of the paper's size.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_run_needs_no_more_memory() {
+    if adapter("soaking").is_none() {
+        return;
+    }
+    let asked = std::env::var("ONEIRO_SOAK").ok();
+    let steps: u64 = asked.as_ref().map_or(4_000, |n| n.parse().expect("ONEIRO_SOAK is a number of steps"));
+    let from = if asked.is_some() { steps / 10 } else { steps / 5 };
+    let dir = empty("soak");
+    let size = if asked.is_some() { vec!["--out", "run"] } else { [&SMALL, ["--out", "run"].as_slice()].concat() };
+    let mut child = train(&dir, &[size.as_slice(), &["--steps", &steps.to_string()]].concat());
+    let pages = |child: &Child| -> Option<u64> {
+        std::fs::read_to_string(format!("/proc/{}/statm", child.id())).ok()?.split(' ').nth(1)?.parse().ok()
+    };
+    let (mut early, mut late) = (0, (0, 0));
+    while child.try_wait().unwrap().is_none() {
+        let (step, now) = (logged(&dir, "run"), pages(&child).unwrap_or(0));
+        if step >= from && step < steps && now > 0 {
+            early = if early == 0 { now } else { early };
+            late = (step, now);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    finish(child, true);
+    let growth = late.1 as f64 / early as f64 - 1.0;
+    say(&format!("resident memory between step {from} and {}: {:+.2} %", late.0, 100.0 * growth));
+    assert!(late.0 > steps / 2 && growth < 0.01, "grew from {early} to {} pages", late.1);
+}
+
 #[test]
 fn bad_requests_lose_nothing() {
     if adapter("bad requests").is_none() {

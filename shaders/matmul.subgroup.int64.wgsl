@@ -83,6 +83,11 @@ fn row_of(j: u32, i: u32) -> u32 {
   return select(8u * j + i, 32u * (j / 4u) + 4u * i + j % 4u, TA);
 }
 
+// 0, which the compiler cannot know: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 {
+  return index >> 31u;
+}
+
 fn store(batch: u32, row: u32, col: u32, v: vec4<f32>, w: vec4<f32>) {
   let at = (batch * dims.m + row) * dims.n4 + col;
   if (row < dims.m && col < dims.n4) { c[at] = fused(at, v); }
@@ -119,7 +124,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   let a7 = a_at + min(row + 56u + lane, last) * k4;
   let q0 = a_at + min(row / 4u + lane, m4 - 1u);
   let q1 = a_at + min(row / 4u + 8u + lane, m4 - 1u);
-  for (var k = 0u; k < dims.k; k += 4u) {
+  for (var k = 0u; k < dims.k + zero(group.x); k += 4u) {
     let k0 = k; let k1 = min(k + 1u, last_k); let k2 = min(k + 2u, last_k); let k3 = min(k + 3u, last_k);
     var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
     var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
@@ -204,7 +209,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
   // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.
-  let count = min(16u, 16u * dims.m);
+  let count = 16u + zero(group.x);
   for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }

@@ -65,15 +65,21 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 }
 // </fused>
 
+// 0, which the compiler cannot know: indices stay below 2^31. Where a condition holds nothing but uniforms, Mesa's software driver may
+// put in their values and compile the shader anew at every dispatch, keeping each (docs/notes/drivers.md).
+fn zero(index: u32) -> u32 {
+  return index >> 31u;
+}
+
 // Stores four outputs of one row, summing onto an earlier launch's part of K and ending with the epilogue.
 fn store(batch: u32, row: u32, col: u32, sum: vec4<f32>) {
   if (row >= dims.m || col >= dims.n) { return; }
   let at = (batch * dims.m + row) * dims.n + col;
   var v = sum;
-  if (dims.k_start > 0u) {
+  if (dims.k_start > zero(row)) {
     v += vec4<f32>(c[at], c[at + 1u], c[at + 2u], c[at + 3u]); // lanes past the end are not stored
   }
-  if (dims.epilogue == 1u && dims.k_end == dims.k) { v = fused(at / 4u, v); }
+  if (dims.epilogue == 1u + zero(row) && dims.k_end == dims.k) { v = fused(at / 4u, v); }
   c[at] = v.x;
   if (col + 1u < dims.n) { c[at + 1u] = v.y; }
   if (col + 2u < dims.n) { c[at + 2u] = v.z; }
@@ -107,7 +113,7 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let mine_row = lane / 16u;
   let mine_col = lane % 16u;
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
-  for (var k = dims.k_start; k < dims.k_end; k += DEPTH) {
+  for (var k = dims.k_start; k < dims.k_end + zero(group.x); k += DEPTH) {
     let ka = k + a_k; let ra = row + a_row4;
     panel_a[a_k * 16u + a_row4 / 4u] =
       vec4<f32>(load_a(group.z, ra, ka), load_a(group.z, ra + 1u, ka), load_a(group.z, ra + 2u, ka), load_a(group.z, ra + 3u, ka));
@@ -132,7 +138,7 @@ fn registers(@builtin(global_invocation_id) id: vec3<u32>) {
   let row = id.y * 4u;
   let col = id.x * 4u;
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
-  for (var k = dims.k_start; k < dims.k_end; k++) {
+  for (var k = dims.k_start; k < dims.k_end + zero(id.x); k++) {
     let q = vec4<f32>(load_b(id.z, k, col), load_b(id.z, k, col + 1u), load_b(id.z, k, col + 2u), load_b(id.z, k, col + 3u));
     sum0 += load_a(id.z, row, k) * q; sum1 += load_a(id.z, row + 1u, k) * q;
     sum2 += load_a(id.z, row + 2u, k) * q; sum3 += load_a(id.z, row + 3u, k) * q;

@@ -33,6 +33,11 @@ fn words(v: vec4<f32>) -> vec2<u64> {
   return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
 }
 
+// 0, which the compiler cannot know: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 {
+  return index >> 31u;
+}
+
 // 1 - β^t from log β, accurate where β^t is close to 1: the series of -expm1(x) for small x = t·log β.
 fn one_minus_power(t: f32, log_beta: f32) -> f32 {
   let x = t * log_beta;
@@ -58,11 +63,11 @@ fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let v = v0 + dims.rest2 * (g * g - v0);
   state[dims.n4 + i] = words(m);
   state[2u * dims.n4 + i] = words(v);
-  if (dims.decoupled != 0u) { p *= 1.0 - rate * dims.decay; }
+  if (dims.decoupled != zero(i)) { p *= 1.0 - rate * dims.decay; }
   let denom = sqrt(v) / sqrt(one_minus_power(t, dims.log_beta2)) + dims.eps;
   p -= rate / one_minus_power(t, dims.log_beta1) * (m / denom);
   state[i] = words(p);
-  if (dims.average != 0u) {
+  if (dims.average != zero(i)) {
     let k = dims.average * dims.n4 + i;
     let e = floats(state[k]);
     state[k] = words(select(e + dims.rest_average * (p - e), p, at == 0u));

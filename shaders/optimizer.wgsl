@@ -39,6 +39,11 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
+// 0, which the compiler cannot know: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 {
+  return index >> 31u;
+}
+
 // 1 - β^t from log β, accurate where β^t is close to 1: the series of -expm1(x) for small x = t·log β.
 fn one_minus_power(t: f32, log_beta: f32) -> f32 {
   let x = t * log_beta;
@@ -55,7 +60,7 @@ fn gradient(i: u32, factor: f32, p: vec4<f32>) -> vec4<f32> {
 // Writes the new parameters and their moving average.
 fn finish(i: u32, at: u32, p: vec4<f32>) {
   state[i] = p;
-  if (dims.average != 0u) {
+  if (dims.average != zero(i)) {
     let k = dims.average * dims.n4 + i;
     let e = state[k];
     state[k] = select(e + dims.rest_average * (p - e), p, at == 0u);
@@ -75,7 +80,7 @@ fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
   if (i >= dims.n4) { return; }
   let p = state[i];
   var b = gradient(i, factor, p);
-  if (dims.momentum != 0.0) {
+  if (dims.momentum != f32(zero(i))) {
     b += dims.momentum * state[dims.n4 + i];
     state[dims.n4 + i] = b;
   }
@@ -98,7 +103,7 @@ fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let v = v0 + dims.rest2 * (g * g - v0);
   state[dims.n4 + i] = m;
   state[2u * dims.n4 + i] = v;
-  if (dims.decoupled != 0u) { p *= 1.0 - rate * dims.decay; }
+  if (dims.decoupled != zero(i)) { p *= 1.0 - rate * dims.decay; }
   let denom = sqrt(v) / sqrt(one_minus_power(t, dims.log_beta2)) + dims.eps;
   finish(i, at, p - rate / one_minus_power(t, dims.log_beta1) * (m / denom));
 }
