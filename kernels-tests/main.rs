@@ -4,9 +4,13 @@
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several.
 
+#[cfg(feature = "run")]
+mod custom_op;
 mod dag;
 mod data;
 mod elementwise;
+#[cfg(feature = "run")]
+mod embed;
 mod gpu;
 mod harness;
 mod hazards;

@@ -9,10 +9,19 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-struct Bound {
+/// A launch with its bindings.
+pub(super) struct Bound {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     grid: [u32; 3],
+}
+
+impl Bound {
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
+    }
 }
 
 /// A named input or output: its type, buffer and range.
@@ -92,15 +101,15 @@ impl Executor {
     /// Records one step as one compute pass.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        (0..self.launches.len()).for_each(|i| self.dispatch(&mut pass, i));
+        self.launches.iter().for_each(|launch| launch.record(&mut pass));
     }
 
     /// Records one step with a timestamp around every launch.
     pub fn record_profiled(&self, encoder: &mut wgpu::CommandEncoder, profile: &Profile) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for i in 0..self.launches.len() {
+        for (i, launch) in self.launches.iter().enumerate() {
             pass.write_timestamp(profile.queries(), 2 * i as u32);
-            self.dispatch(&mut pass, i);
+            launch.record(&mut pass);
             pass.write_timestamp(profile.queries(), 2 * i as u32 + 1);
         }
         drop(pass);
@@ -117,7 +126,7 @@ impl Executor {
             }
         }
         for (i, (at, ranges)) in self.written.iter().enumerate() {
-            gpu.submit(|encoder| self.dispatch(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), i));
+            gpu.submit(|encoder| self.launches[i].record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())));
             for (buffer, place) in ranges {
                 if bad(gpu.read_words(buffer, place.offset, place.bytes)?) {
                     return Ok(Some(format!("launch {i}, {} ({at})", self.labels[i])));
@@ -125,13 +134,6 @@ impl Executor {
             }
         }
         Ok(None)
-    }
-
-    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, i: usize) {
-        let launch = &self.launches[i];
-        pass.set_pipeline(&launch.pipeline.pipeline);
-        pass.set_bind_group(0, &launch.group, &[]);
-        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
     }
 
     /// Labels of the launches, in order.
@@ -172,6 +174,11 @@ impl Executor {
         Ok((&port.buffer, port.offset..port.offset + bytes))
     }
 
+    /// Shape and element type of an output.
+    pub fn output_type(&self, name: &str) -> Result<&Type> {
+        Ok(&self.output_port(name)?.ty)
+    }
+
     /// Waits for an output's f32 elements.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(self.read_words(gpu, name)?.into_iter().map(f32::from_bits).collect())
@@ -185,13 +192,21 @@ impl Executor {
 }
 
 /// Collects every launch's `dims` into one uniform buffer, then makes the bind groups.
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     gpu: &'a Gpu,
     uniforms: Vec<u8>,
     offsets: Vec<u64>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// Makes a single launch ready.
+    pub(super) fn one(gpu: &'a Gpu, launch: &Launch, locate: impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>) -> Result<Bound> {
+        let mut builder = Self { gpu, uniforms: vec![], offsets: vec![] };
+        let pipeline = builder.prepare(launch)?;
+        let group = builder.group(launch, &pipeline, &builder.uniform_buffer()?, 0, &locate)?;
+        Ok(Bound { pipeline, group, grid: launch.grid })
+    }
+
     fn prepare(&mut self, launch: &Launch) -> Result<Arc<Pipeline>> {
         let pipeline = self.gpu.pipeline(launch)?;
         let reflection = &pipeline.reflection;

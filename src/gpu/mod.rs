@@ -5,11 +5,13 @@ mod executor;
 mod profile;
 mod selftest;
 mod state;
+mod texture;
 mod transfer;
 
 pub use executor::Executor;
 pub use profile::Profile;
 pub use state::State;
+pub use texture::{Blit, Layout};
 pub use wgpu;
 
 use crate::{
@@ -110,18 +112,13 @@ impl Gpu {
     }
 
     async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
-        let wanted = wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_INT64
-            | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         let has = adapter.limits();
         let mut limits = Self::required_limits();
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
         limits.max_buffer_size = has.max_buffer_size;
         let desc = wgpu::DeviceDescriptor {
             label: Some("oneiro"),
-            required_features: adapter.features() & wanted,
+            required_features: adapter.features() & Self::useful_features(),
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -139,23 +136,14 @@ impl Gpu {
         Ok(Self::assemble(device, queue, trouble))
     }
 
-    /// Uses a host's device and queue. No callback is installed on it; it needs [`Gpu::required_limits`],
-    /// and subgroups and timestamps are used if the host enabled them.
+    /// Uses a host's device and queue, a software driver's too, and runs the start-up self-test on it (a few submissions).
+    /// No callback is installed on it. It needs the compute limits of [`Gpu::required_limits`], and an error names the one
+    /// that it lacks; [`Gpu::useful_features`] are used where the host enabled them.
     pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let (has, need) = (device.limits(), Self::required_limits());
-        let limits = [
-            ("max_storage_buffers_per_shader_stage", has.max_storage_buffers_per_shader_stage, need.max_storage_buffers_per_shader_stage),
-            (
-                "max_compute_invocations_per_workgroup",
-                has.max_compute_invocations_per_workgroup,
-                need.max_compute_invocations_per_workgroup,
-            ),
-            ("max_compute_workgroup_size_x", has.max_compute_workgroup_size_x, need.max_compute_workgroup_size_x),
-            ("max_compute_workgroup_storage_size", has.max_compute_workgroup_storage_size, need.max_compute_workgroup_storage_size),
-            ("max_compute_workgroups_per_dimension", has.max_compute_workgroups_per_dimension, need.max_compute_workgroups_per_dimension),
-        ];
-        if let Some((name, has, need)) = limits.into_iter().find(|(_, has, need)| has < need) {
-            return Err(Error::Device(format!("{name} is {has}, the engine needs {need}; request the device with Gpu::required_limits()")));
+        if let Some((name, has, need, bound)) = lacking(&has, &need) {
+            let what = format!("{name} is {has}, the engine needs {bound}{need}; request the device with Gpu::required_limits()");
+            return Err(Error::Device(what));
         }
         selftest::run(Self::assemble(device, queue, Arc::default()))
     }
@@ -166,9 +154,19 @@ impl Gpu {
         Self::assemble(device, queue, Arc::default())
     }
 
-    /// WebGPU's default limits: what the engine asks of a host's device.
+    /// WebGPU's default limits: what the engine asks of a host's device. Models whose buffers and bindings exceed the
+    /// defaults want a larger `max_buffer_size` and `max_storage_buffer_binding_size`: plans adapt to what the device has.
     pub fn required_limits() -> wgpu::Limits {
         wgpu::Limits::default()
+    }
+
+    /// Features that make kernels faster (subgroups, 64-bit integers) or measurable (timestamps); none is required.
+    pub fn useful_features() -> wgpu::Features {
+        wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
@@ -262,6 +260,22 @@ impl Gpu {
             None => Ok(made),
         }
     }
+}
+
+/// The first limit that kernels rely on and a device lacks: name, what it has and needs, and "at most " for alignments.
+fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64, u64, &'static str)> {
+    macro_rules! limits {
+        ($($name:ident)*) => { [$((stringify!($name), u64::from(has.$name), u64::from(need.$name))),*] };
+    }
+    let least = limits! {
+        max_bindings_per_bind_group max_storage_buffers_per_shader_stage max_uniform_buffers_per_shader_stage
+        max_uniform_buffer_binding_size max_compute_workgroup_storage_size max_compute_invocations_per_workgroup
+        max_compute_workgroup_size_x max_compute_workgroup_size_y max_compute_workgroup_size_z max_compute_workgroups_per_dimension
+    };
+    // Arena members, slots and uniforms start at multiples of 256 bytes.
+    let most = limits! { min_uniform_buffer_offset_alignment min_storage_buffer_offset_alignment };
+    let weak = least.into_iter().find(|(_, has, need)| has < need).map(|(name, has, need)| (name, has, need, ""));
+    weak.or_else(|| most.into_iter().find(|(_, has, need)| has > need).map(|(name, has, need)| (name, has, need, "at most ")))
 }
 
 fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {

@@ -1,25 +1,56 @@
-//! Read-backs: a copy into a mappable buffer and a oneshot future fed by `map_async`.
+//! Read-backs: a copy into a mappable buffer and a oneshot future, in the host's submission or one of ours.
 
 use super::Gpu;
 use crate::error::{Error, Result};
 use futures::channel::oneshot;
+use std::{fmt::Display, ops::Range};
 
 impl Gpu {
-    /// Copies a range to the host; the future completes when the device is polled past the copy.
-    pub fn read_async(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
-        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-        let staging = self.guarded(|d| {
-            d.create_buffer(&wgpu::BufferDescriptor { label: Some("read-back"), size: bytes, usage, mapped_at_creation: false })
-        })?;
-        self.submit(|encoder| encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes));
+    /// Records a copy of a byte range to the host into the host's encoder. Whoever submits the encoder and polls the device
+    /// past it completes the future; it is an `Err` when the encoder is dropped unsubmitted or the device is lost.
+    /// The range starts at a multiple of 4 bytes, and the buffer has the usage `COPY_SRC`.
+    pub fn record_read(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffer: &wgpu::Buffer,
+        range: Range<u64>,
+    ) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
+        let (bytes, whole) = (range.end.saturating_sub(range.start), range.end.next_multiple_of(4));
+        if bytes == 0 || !range.start.is_multiple_of(4) || whole > buffer.size() {
+            return Err(Error::State(format!("bytes {range:?} cannot be read from a buffer of {}: whole words are copied", buffer.size())));
+        }
+        if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::State(format!("a buffer with the usages {:?} cannot be read; create it with COPY_SRC", buffer.usage())));
+        }
+        let (size, usage) = (whole - range.start, wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
+        let desc = wgpu::BufferDescriptor { label: Some("read-back"), size, usage, mapped_at_creation: false };
+        let staging = self.guarded(|d| d.create_buffer(&desc))?;
+        encoder.copy_buffer_to_buffer(buffer, range.start, &staging, 0, size);
         let (send, receive) = oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
         Ok(async move {
-            let lost = |what: &dyn std::fmt::Display| Error::Device(format!("read-back failed: {what}; the device may be lost"));
+            let lost = |what: &dyn Display| Error::Device(format!("read-back failed: {what}; not submitted, or the device is lost"));
             receive.await.map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
-            let data = staging.get_mapped_range(..).map_err(|e| lost(&e))?.to_vec();
-            Ok(data)
+            let data = staging.get_mapped_range(..).map_err(|e| lost(&e))?;
+            Ok(data[..bytes as usize].to_vec())
         })
+    }
+
+    /// A future that completes when the host has submitted the encoder and its work is done, as seen by the host's next poll
+    /// or submission; an `Err` when the encoder is dropped unsubmitted. wgpu also completes it on a lost device: a host
+    /// learns of that by its own device-lost callback.
+    pub fn completion(&self, encoder: &wgpu::CommandEncoder) -> impl Future<Output = Result<()>> + use<> {
+        let (send, receive) = oneshot::channel();
+        encoder.on_submitted_work_done(move || send.send(()).unwrap_or_default());
+        async move { receive.await.map_err(|_| Error::Device("the encoder was dropped without being submitted".into())) }
+    }
+
+    /// Copies a range to the host in a submission of its own; the future completes when the device is polled past the copy.
+    pub fn read_async(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let future = self.record_read(&mut encoder, buffer, offset..offset + bytes)?;
+        self.queue.submit([encoder.finish()]);
+        Ok(future)
     }
 
     /// Waits for a range of a buffer, as bytes.
