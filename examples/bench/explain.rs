@@ -1,0 +1,77 @@
+//! Which kernel each launch of a case runs, why, and what else the op could have run on this adapter.
+
+use oneiro::{
+    caps::Caps,
+    graph::{Graph, Source},
+    op::LaunchSpec,
+    ops::matmul::{Extents, MatMul},
+    plan::{Launch, Plan},
+    run::Result,
+};
+use std::any::Any;
+
+/// The plan of a graph, launch by launch.
+pub(crate) fn explain(graph: &Graph, caps: &Caps) -> Result<String> {
+    let products = products(graph);
+    let mut out = String::new();
+    for launch in Plan::new(graph, caps)?.launches {
+        let constants: Vec<_> = launch.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let [x, y, z] = launch.grid;
+        out += &format!("  {}: {}/{} {}, grid {x}x{y}x{z}\n", launch.label, launch.shader.stem, launch.entry, constants.join(" "));
+        out += &format!("    because: {}\n", launch.why);
+        for other in others(&launch, &products, caps) {
+            let [x, y, z] = other.grid;
+            out += &format!("    not taken: {}/{}, grid {x}x{y}x{z} ({})\n", other.shader.stem, other.entry, other.why);
+        }
+    }
+    Ok(out)
+}
+
+/// The graph's matrix products.
+fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
+    let recording = graph.recording();
+    let product = |source: &Source| {
+        let Source::Op(op, inputs) = source else { return None };
+        let op: &dyn Any = &**op;
+        let op = op.downcast_ref::<MatMul>()?;
+        let [a, b] = [inputs[0], inputs[1]].map(|i| recording.nodes[i].ty.shape.clone());
+        Some((*op, op.extents(&a, &b)?))
+    };
+    recording.nodes.iter().filter_map(|node| product(&node.source)).collect()
+}
+
+/// What the launch's op could have run instead: matmul is the op that has a choice.
+fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<LaunchSpec> {
+    for (op, e) in products {
+        let variants = op.variants(*e, caps);
+        let (taken, why) = variants[0];
+        if op.launches(*e, taken, false, why).iter().any(|spec| runs(launch, spec)) {
+            return variants[1..].iter().filter_map(|&(variant, why)| op.launches(*e, variant, false, why).into_iter().next()).collect();
+        }
+    }
+    vec![]
+}
+
+/// Whether the launch is this one, whatever was fused into it.
+fn runs(launch: &Launch, spec: &LaunchSpec) -> bool {
+    let same_dims = spec.dims.iter().all(|dim| dim.0 == "epilogue" || launch.dims.contains(dim));
+    launch.entry == spec.entry && launch.grid == spec.grid && launch.constants == spec.constants && same_dims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::all;
+
+    #[test]
+    fn a_product_names_its_kernel_the_reason_and_the_alternatives() {
+        let cases = all();
+        let text = |name: &str, caps| explain(&cases.iter().find(|c| c.name.starts_with(name)).unwrap().graph, &caps).unwrap();
+        let software = text("vae fc1 forward", Caps::software());
+        assert!(software.contains("matmul.subgroup.int64/lanes") && software.contains("because: CPU driver, 8 lanes"), "{software}");
+        assert!(software.contains("not taken: matmul/registers") && software.contains("not taken: matmul/tile"), "{software}");
+        let gpu = text("vae fc1 forward", Caps::portable(oneiro::caps::Class::Gpu));
+        assert!(gpu.contains("matmul/tile") && gpu.contains("not taken: matmul/registers") && !gpu.contains("lanes"), "{gpu}");
+        assert!(!text("sum 4M", Caps::software()).contains("not taken"));
+    }
+}

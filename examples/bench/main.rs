@@ -1,0 +1,146 @@
+//! The kernel benchmark: every case is checked against its f64 reference, warmed up, then timed (medians) and
+//! held against the ceilings that the same run measures.
+
+mod cases;
+mod ceiling;
+mod explain;
+mod measure;
+mod model;
+mod report;
+
+use clap::Parser;
+use oneiro::{
+    caps::Class,
+    gpu::Gpu,
+    run::{AdapterOption, Error, Result, positive},
+};
+use report::{Measured, Report};
+use std::{path::PathBuf, time::Instant};
+
+/// Times kernels and whole training steps on this machine
+///
+/// A case is checked against its reference before it is timed. Times are medians by GPU timestamps where the adapter has them, by
+/// the wall clock elsewhere; ±% is half the distance of the quartiles. `ceiling` is the share of what this machine can do at
+/// most: time at the peaks of compute and bandwidth, measured in the same run, by the time taken; `bound` says which peak is
+/// nearer. Data that fits the caches can pass the ceiling of bandwidth.
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  bench                                every kernel, with its share of the machine's ceiling
+  bench --list                         the cases' names
+  bench --filter matmul --explain      which kernels these run on this adapter, and why
+  bench --json before.json             the same as the first, kept
+  bench --compare before.json          measured again, with the change of each case
+  bench --model vae --launches         a training step: time, start-up, memory, idle share, each launch")]
+struct Cli {
+    #[command(flatten)]
+    adapter: AdapterOption,
+    /// Only cases whose name contains this; a full name also runs a case that is too large for software drivers
+    #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "model")]
+    filter: String,
+    /// A whole training step instead of kernels
+    #[arg(long, value_parser = model::MODELS, value_name = "NAME")]
+    model: Option<String>,
+    /// Each launch of the step as a case of its own, by timestamps
+    #[arg(long, requires = "model")]
+    launches: bool,
+    /// Measure each case for about this long
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    seconds: f64,
+    /// Write the figures to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show the change against an earlier file of --json
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Print the names of the cases and models, and measure nothing
+    #[arg(long)]
+    list: bool,
+    /// Print which kernels run and why, and measure nothing
+    #[arg(long)]
+    explain: bool,
+}
+
+fn main() -> Result<()> {
+    let start = Instant::now();
+    let cli = Cli::parse();
+    if cli.list {
+        return list(&cli);
+    }
+    // Whatever can be wrong with the options is said before anything is measured.
+    let earlier = cli.compare.as_deref().map(Report::load).transpose()?;
+    cases::chosen(&cli.filter, false)?;
+    if let Some(path) = &cli.json {
+        writable(path)?;
+    }
+    let gpu = cli.adapter.open()?;
+    if cli.explain {
+        return explain(&cli, &gpu);
+    }
+    let report = match &cli.model {
+        Some(name) => model::measure(name, &gpu, start, cli.seconds, cli.launches)?,
+        None => kernels(&cli, &gpu)?,
+    };
+    if cli.model.is_some() {
+        print_model(&report);
+    }
+    if let Some(path) = &cli.json {
+        report.save(path)?;
+        println!("\nwritten to {}", path.display());
+    }
+    if let Some(earlier) = &earlier {
+        print!("\n{}", report.compare(earlier));
+    }
+    Ok(())
+}
+
+fn writable(path: &std::path::Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    match folder {
+        _ if path.is_dir() => Err(Error::new(format!("--json {} is a folder; name a file in it", path.display()))),
+        Some(folder) if !folder.is_dir() => Err(Error::new(format!("--json {}: its folder does not exist; make it first", path.display()))),
+        _ => Ok(()),
+    }
+}
+
+fn list(cli: &Cli) -> Result<()> {
+    for case in cases::chosen(&cli.filter, false)? {
+        println!("{}{}", case.name, if case.large { "   (on software drivers only by its full name)" } else { "" });
+    }
+    model::MODELS.iter().for_each(|name| println!("--model {name}"));
+    Ok(())
+}
+
+fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
+    cases::chosen(&cli.filter, gpu.caps().class == Class::Cpu)
+}
+
+fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
+    if let Some(name) = &cli.model {
+        println!("{name} step, batch {}\n{}", cases::BATCH, explain::explain(&model::step_graph(), gpu.caps())?);
+        return Ok(());
+    }
+    for case in selected(cli, gpu)? {
+        println!("{}\n{}", case.name, explain::explain(&case.graph, gpu.caps())?);
+    }
+    Ok(())
+}
+
+fn kernels(cli: &Cli, gpu: &Gpu) -> Result<Report> {
+    let cases = selected(cli, gpu)?;
+    let mut report = Report::new(gpu.caps(), ceiling::Ceilings::measure(gpu, cli.seconds)?);
+    println!("{}\n\n{}", report.ceilings, report::header());
+    for case in &cases {
+        let subject = measure::Subject::new(gpu, case)?;
+        let timing = subject.time(cli.seconds)?;
+        let measured = Measured::case(&case.name, &subject.plan.launches, &timing, &report.ceilings);
+        println!("{measured}");
+        report.cases.push(measured);
+    }
+    Ok(report)
+}
+
+fn print_model(report: &Report) {
+    println!("{}\n\n{}", report.ceilings, report::header());
+    report.cases.iter().for_each(|case| println!("{case}"));
+    report.model.iter().for_each(|figures| println!("\n{figures}"));
+}

@@ -1,0 +1,270 @@
+//! A case on the device: filled, checked against its f64 reference, then timed. Nothing is timed unchecked.
+
+use crate::cases::{Case, Check, ROWS};
+use oneiro::{
+    data::permutation,
+    gpu::{Executor, Gpu, Profile, State},
+    op::Op,
+    ops::matmul::MatMul,
+    plan::Plan,
+    reference::{self, Values},
+    rng::{self, Stream},
+    run::{Error, Result},
+    shape::{Array, DType, Type},
+};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+const SEED: u64 = 1;
+/// Largest error beside 1 + |reference|: f32 sums of thousands of terms stay below it, a wrong index does not.
+const TOLERANCE: f64 = 1e-4;
+/// Short kernels are repeated until a submission takes this long, so that its own cost hides and GPUs keep their clock.
+const SUBMISSION: f64 = 5e-3;
+const MAX_REPEATS: f64 = 64.0;
+const SAMPLES: std::ops::Range<usize> = 3..500;
+
+/// Repeated times of one thing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stat {
+    /// In seconds.
+    pub(crate) median: f64,
+    /// The least, in seconds.
+    pub(crate) best: f64,
+    /// Distance of the quartiles as a share of the median.
+    pub(crate) spread: f64,
+    /// How often it was measured.
+    pub(crate) samples: usize,
+}
+
+impl Stat {
+    pub(crate) fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        let at = |quantile: f64| times[(quantile * (times.len() - 1) as f64).round() as usize];
+        Self { median: at(0.5), best: at(0.0), spread: (at(0.75) - at(0.25)) / at(0.5), samples: times.len() }
+    }
+}
+
+/// Which clock a time was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Clock {
+    /// Timestamps around every launch, added up.
+    Gpu,
+    /// The host's, around submission and wait.
+    Wall,
+}
+
+/// Calls `f`, which returns a time in seconds, for about `seconds` after a warm-up.
+pub(crate) fn sample(seconds: f64, mut f: impl FnMut() -> Result<f64>) -> Result<Stat> {
+    for _ in 0..2 {
+        f()?;
+    }
+    let (start, mut times) = (Instant::now(), vec![]);
+    while times.len() < SAMPLES.start || (start.elapsed().as_secs_f64() < seconds && times.len() < SAMPLES.end) {
+        times.push(f()?);
+    }
+    Ok(Stat::of(times))
+}
+
+/// What was measured of one step.
+pub(crate) struct Timing {
+    /// Submission and wait, per step.
+    pub(crate) wall: Stat,
+    /// All launches by timestamps, where they work.
+    pub(crate) kernels: Option<Stat>,
+    /// Each launch; empty without timestamps.
+    pub(crate) launches: Vec<Stat>,
+    /// Median share of `wall` in which a kernel runs, pair by pair: what else the machine does slows both.
+    pub(crate) busy: Option<f64>,
+}
+
+impl Timing {
+    /// From each submission's wall time and its launches' times, which are absent without timestamps.
+    fn new(wall: Stat, walls: &[f64], stamps: &[Vec<f64>]) -> Self {
+        let sums: Vec<f64> = stamps.iter().map(|launches| launches.iter().sum()).collect();
+        // Some systems answer every timestamp with zero: then the wall clock is all there is.
+        if sums.is_empty() || sums.iter().any(|&t| t <= 0.0) {
+            return Self { wall, kernels: None, launches: vec![], busy: None };
+        }
+        let launches = (0..stamps[0].len()).map(|i| Stat::of(stamps.iter().map(|launches| launches[i]).collect()));
+        let busy = Stat::of(sums.iter().zip(walls).map(|(kernels, wall)| kernels / wall).collect()).median;
+        Self { wall, launches: launches.collect(), busy: Some(busy), kernels: Some(Stat::of(sums)) }
+    }
+
+    /// The better clock's figures.
+    pub(crate) fn stat(&self) -> Stat {
+        self.kernels.unwrap_or(self.wall)
+    }
+
+    /// Which clock that is.
+    pub(crate) fn clock(&self) -> Clock {
+        if self.kernels.is_some() { Clock::Gpu } else { Clock::Wall }
+    }
+}
+
+/// Times an executor's step for about `seconds`; `profiled` also by timestamps around every launch of a
+/// submission's last step.
+pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool) -> Result<Timing> {
+    let profile = if profiled && gpu.caps().timestamps { Some(Profile::new(gpu, executor)?) } else { None };
+    let submit = |repeats: usize| -> Result<f64> {
+        let start = Instant::now();
+        gpu.submit(|encoder| {
+            (1..repeats).for_each(|_| executor.record(encoder));
+            match &profile {
+                Some(profile) => executor.record_profiled(encoder, profile),
+                None => executor.record(encoder),
+            }
+        });
+        gpu.wait()?;
+        Ok(start.elapsed().as_secs_f64() / repeats as f64)
+    };
+    // Drivers compile at the first dispatch; the second tells the pace.
+    submit(1)?;
+    let repeats = (SUBMISSION / submit(1)?).clamp(1.0, MAX_REPEATS) as usize;
+    let (mut stamps, mut walls) = (vec![], vec![]);
+    let wall = sample(seconds, || {
+        let wall = submit(repeats)?;
+        walls.push(wall);
+        stamps.extend(profile.as_ref().map(|p| p.read(gpu)).transpose()?);
+        Ok(wall)
+    })?;
+    Ok(Timing::new(wall, &walls, &stamps))
+}
+
+/// A case that computes what its reference says.
+pub(crate) struct Subject<'a> {
+    gpu: &'a Gpu,
+    /// Its launches.
+    pub(crate) plan: Plan,
+    executor: Executor,
+}
+
+impl<'a> Subject<'a> {
+    /// Makes a case ready and checks it.
+    pub(crate) fn new(gpu: &'a Gpu, case: &Case) -> Result<Self> {
+        let plan = Plan::new(&case.graph, gpu.caps())?;
+        let state = State::new(gpu, &[&plan], SEED)?;
+        let executor = Executor::new(gpu, &plan, &state, &[])?;
+        let mut values = Values::new();
+        for (name, ty) in &plan.inputs {
+            let array = fill(name, ty);
+            match ty.dtype {
+                DType::F32 => executor.write(gpu, name, &array.to_f32())?,
+                DType::U32 => executor.write(gpu, name, &array.data.iter().map(|&x| x as u32).collect::<Vec<_>>())?,
+                DType::U8 => executor.write(gpu, name, &array.data.iter().map(|&x| x as u8).collect::<Vec<_>>())?,
+            }
+            values.insert(name.clone(), array);
+        }
+        gpu.submit(|encoder| executor.record(encoder));
+        gpu.wait()?;
+        let this = Self { gpu, plan, executor };
+        match case.check {
+            Check::Whole => this.check_whole(case, &state, &values)?,
+            Check::Rows(op) => this.check_rows(case, op, &values)?,
+        }
+        Ok(this)
+    }
+
+    /// Its time, checked before.
+    pub(crate) fn time(&self, seconds: f64) -> Result<Timing> {
+        time(self.gpu, &self.executor, seconds, true)
+    }
+
+    /// Every output and every variable after one step.
+    fn check_whole(&self, case: &Case, state: &State, values: &Values) -> Result<()> {
+        let mut after = reference::initial(&case.graph, SEED);
+        let outputs = reference::eval(&case.graph, values, &mut after)?;
+        for output in &self.plan.outputs {
+            let got = self.executor.read_words(self.gpu, &output.name)?;
+            compare(&case.name, &output.name, &decode(&got, output.ty.dtype), &outputs[&output.name].data)?;
+        }
+        for (name, ty) in state.names() {
+            compare(&case.name, name, &decode(&state.read_words(self.gpu, name)?, ty.dtype), &after[name].data)?;
+        }
+        Ok(())
+    }
+
+    /// A product's rows, evenly spread, with all their columns: the whole of a large one takes the host too long.
+    fn check_rows(&self, case: &Case, op: MatMul, values: &Values) -> Result<()> {
+        let (a, b) = (&values["a"], &values["b"]);
+        let e = op.extents(&a.shape, &b.shape).expect("a product's inputs");
+        let rows: Vec<usize> = (0..ROWS).map(|i| i * (e.m - 1) / (ROWS - 1)).collect();
+        let at = |i: usize| if op.ta { i % e.k * e.m + rows[i / e.k] } else { rows[i / e.k] * e.k + i % e.k };
+        let some = Array::from_fn([ROWS, e.k], |i| a.data[at(i)]);
+        let want = MatMul { ta: false, ..op }.reference(&[&some, b]);
+        let all = self.executor.read(self.gpu, "y")?;
+        let got: Vec<f64> = rows.iter().flat_map(|row| &all[row * e.n..(row + 1) * e.n]).map(|&x| f64::from(x)).collect();
+        compare(&case.name, "y", &got, &want.data)
+    }
+}
+
+/// Uniform in [-½, ½), bytes, or each row once.
+fn fill(name: &str, ty: &Type) -> Array {
+    let n = ty.shape.numel();
+    let key = Stream::new(name).key([SEED as u32, 0]);
+    let order = if ty.dtype == DType::U32 { permutation(SEED, 0, n) } else { vec![] };
+    Array::from_fn(ty.shape.clone(), |i| match ty.dtype {
+        DType::F32 => f64::from(rng::uniform(key, 0, i as u32)) - 0.5,
+        DType::U8 => (f64::from(rng::uniform(key, 0, i as u32)) * 256.0).floor(),
+        DType::U32 => f64::from(order[i]),
+    })
+}
+
+/// Words as numbers of their type.
+pub(crate) fn decode(words: &[u32], dtype: DType) -> Vec<f64> {
+    let value = |&w: &u32| if dtype == DType::F32 { f64::from(f32::from_bits(w)) } else { f64::from(w) };
+    words.iter().map(value).collect()
+}
+
+/// An error that names the first element that is not its reference.
+pub(crate) fn compare(case: &str, what: &str, got: &[f64], want: &[f64]) -> Result<()> {
+    // A NaN is never within the tolerance.
+    let within = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
+    match got.iter().zip(want).position(|pair| !within(pair)) {
+        _ if got.len() != want.len() => {
+            Err(Error::new(format!("{case}: `{what}` has {} elements, its reference {}", got.len(), want.len())))
+        }
+        None => Ok(()),
+        Some(i) => Err(Error::new(format!(
+            "{case}: element {i} of `{what}` is {}, its reference {}; a wrong kernel is not timed: run `cargo xtask test` on this adapter",
+            got[i], want[i]
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quartiles() {
+        assert_eq!(Stat::of(vec![4.0, 1.0, 2.0, 3.0, 100.0]), Stat { median: 3.0, best: 1.0, spread: 2.0 / 3.0, samples: 5 });
+        assert_eq!(Stat::of(vec![2.0]), Stat { median: 2.0, best: 2.0, spread: 0.0, samples: 1 });
+    }
+
+    #[test]
+    fn timestamps_are_preferred_unless_they_are_missing_or_zero() {
+        let wall = Stat::of(vec![4.0, 4.0]);
+        let timing = Timing::new(wall, &[4.0, 8.0], &[vec![1.0, 2.0], vec![2.0, 4.0]]);
+        assert_eq!((timing.clock(), timing.launches.len(), timing.busy), (Clock::Gpu, 2, Some(0.75)));
+        for stamps in [vec![], vec![vec![0.0, 0.0], vec![0.0, 0.0]], vec![vec![1.0], vec![0.0]]] {
+            let timing = Timing::new(wall, &[4.0, 4.0], &stamps);
+            assert_eq!((timing.clock(), timing.stat(), timing.busy), (Clock::Wall, wall, None));
+        }
+    }
+
+    #[test]
+    fn sampling_stops_by_time_but_not_before_a_few() {
+        assert_eq!(sample(0.0, || Ok(1.0)).unwrap().samples, SAMPLES.start);
+        assert_eq!(sample(1e9, || Ok(1.0)).unwrap().samples, SAMPLES.end);
+    }
+
+    #[test]
+    fn wrong_results_are_named() {
+        assert!(compare("c", "y", &[1.0, 1e6 + 50.0], &[1.0, 1e6]).is_ok());
+        for bad in [&[1.0, 2.001][..], &[1.0, f64::NAN], &[1.0, f64::INFINITY], &[1.0]] {
+            let line = compare("case", "y", bad, &[1.0, 2.0]).unwrap_err().to_string();
+            assert!(line.starts_with("case: ") && line.contains("`y`"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What a run measured, as text and as JSON, and how it differs from an earlier run.
+
+use crate::{
+    ceiling::{Bound, Ceilings},
+    measure::{Clock, Stat, Timing},
+};
+use oneiro::{
+    caps::Caps,
+    plan::{Launch, table},
+    run::{Error, Result, write_atomic},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::Path, time::SystemTime};
+
+/// The layout of the JSON: the number changes with the meaning of a field.
+const FORMAT: &str = "oneiro-bench 1";
+/// Changes below this share are noise on any machine, however quiet it seemed.
+const NOISE: f64 = 0.03;
+
+/// One run of the benchmark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    format: String,
+    /// Of the crate.
+    version: String,
+    /// Seconds since 1970.
+    date: u64,
+    adapter: String,
+    driver: String,
+    backend: String,
+    pub(crate) ceilings: Ceilings,
+    pub(crate) cases: Vec<Measured>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<ModelFigures>,
+}
+
+/// One case's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    /// Median of a step.
+    pub(crate) seconds: f64,
+    /// Distance of the quartiles as a share of the median.
+    spread: f64,
+    samples: usize,
+    /// What `seconds` was read from.
+    clock: Clock,
+    /// Median by the host's clock: submission and wait.
+    wall_seconds: f64,
+    flops: u64,
+    /// That a perfect cache would move.
+    bytes: u64,
+    /// The ceiling that it runs into first.
+    bound: Bound,
+    /// Time at the ceilings as a share of `seconds`.
+    share: f64,
+    /// File and entry point of each launch.
+    kernels: Vec<String>,
+}
+
+/// What only whole models have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModelFigures {
+    pub(crate) name: String,
+    pub(crate) batch: usize,
+    /// Process start to first finished step.
+    pub(crate) start_up_seconds: f64,
+    pub(crate) images_per_second: f64,
+    pub(crate) launches: usize,
+    pub(crate) pipelines: usize,
+    /// Weights, moments, statistics.
+    pub(crate) state_bytes: u64,
+    /// Memory shared by intermediate values.
+    pub(crate) slot_bytes: u64,
+    /// What of them is alive at the worst point: no plan can use less.
+    pub(crate) live_minimum_bytes: u64,
+    /// All launches by timestamps, where they work.
+    pub(crate) kernel_seconds: Option<f64>,
+    /// Share of the step in which no kernel runs.
+    pub(crate) idle_share: Option<f64>,
+}
+
+impl Measured {
+    /// The figures of launches that took `stat` by `clock`.
+    pub(crate) fn new<'a>(
+        name: &str,
+        launches: impl IntoIterator<Item = &'a Launch> + Clone,
+        (stat, clock, wall): (Stat, Clock, f64),
+        ceilings: &Ceilings,
+    ) -> Self {
+        let sum = |of: fn(&Launch) -> u64| launches.clone().into_iter().map(of).sum();
+        let (best, bound) = ceilings.best(launches.clone());
+        Self {
+            name: name.into(),
+            seconds: stat.median,
+            spread: stat.spread,
+            samples: stat.samples,
+            clock,
+            wall_seconds: wall,
+            flops: sum(|l| l.flops),
+            bytes: sum(|l| l.bytes),
+            bound,
+            share: best / stat.median,
+            kernels: launches.clone().into_iter().map(|l| format!("{}/{}", l.shader.stem, l.entry)).collect(),
+        }
+    }
+
+    /// A case by its better clock.
+    pub(crate) fn case(name: &str, launches: &[Launch], timing: &Timing, ceilings: &Ceilings) -> Self {
+        Self::new(name, launches, (timing.stat(), timing.clock(), timing.wall.median), ceilings)
+    }
+}
+
+/// The table's first line.
+pub(crate) fn header() -> String {
+    format!("{:<52} {:>10} {:>6} {:>9} {:>8} {:>8}  bound", "case", "ms", "±%", "GFLOP/s", "GB/s", "ceiling")
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = |work: u64| work as f64 / self.seconds / 1e9;
+        let bound = match self.bound {
+            Bound::Compute => "compute",
+            Bound::Bandwidth => "bandwidth",
+        };
+        write!(f, "{:<52} {:>10.4} {:>6.1} ", self.name, self.seconds * 1e3, self.spread * 50.0)?;
+        write!(f, "{:>9.2} {:>8.2} {:>7.1}%  {bound}", rate(self.flops), rate(self.bytes), self.share * 100.0)?;
+        if self.clock == Clock::Wall { write!(f, " (wall clock)") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Ceilings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "ceiling of compute:   {:>9.1} GFLOP/s ({})", self.flops_per_second / 1e9, self.flops_by)?;
+        write!(f, "ceiling of bandwidth: {:>9.1} GB/s ({})", self.bytes_per_second / 1e9, self.bytes_by)
+    }
+}
+
+impl fmt::Display for ModelFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "process start to first finished step: {:.2} s", self.start_up_seconds)?;
+        writeln!(
+            f,
+            "batch {}: {:.0} images/s, {} launches, {} pipelines",
+            self.batch, self.images_per_second, self.launches, self.pipelines
+        )?;
+        let (slots, live) = (self.slot_bytes, self.live_minimum_bytes);
+        write!(f, "memory: state {}, slots {} against ", table::bytes(self.state_bytes), table::bytes(slots))?;
+        writeln!(f, "{} alive at the worst point: {:.3}", table::bytes(live), slots as f64 / live as f64)?;
+        match (self.kernel_seconds, self.idle_share) {
+            (Some(busy), Some(idle)) => write!(f, "kernels {:.2} ms by timestamps, idle share {idle:.3}", busy * 1e3),
+            _ => write!(f, "idle share unknown: this adapter has no timestamps"),
+        }
+    }
+}
+
+impl Report {
+    /// An empty report of this machine, now.
+    pub(crate) fn new(caps: &Caps, ceilings: Ceilings) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            date: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+            adapter: caps.name.clone(),
+            driver: caps.driver.trim().into(),
+            backend: caps.backend.clone(),
+            ceilings,
+            cases: vec![],
+            model: None,
+        }
+    }
+
+    /// Writes the JSON.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::new(e.to_string()))?;
+        write_atomic(path, (text + "\n").as_bytes())
+    }
+
+    /// Reads an earlier run's JSON.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let fail = |what: String| Error::new(format!("{}: {what}; `bench --json FILE` makes one", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| fail(format!("no JSON ({e})")))?;
+        match value["format"].as_str() {
+            Some(FORMAT) => serde_json::from_value(value).map_err(|e| fail(format!("a damaged report ({e})"))),
+            Some(other) => Err(fail(format!("of format `{other}`, this program reads `{FORMAT}`"))),
+            None => Err(fail("JSON, but no report of this benchmark".into())),
+        }
+    }
+
+    /// What changed since an earlier run, as text.
+    pub(crate) fn compare(&self, earlier: &Self) -> String {
+        let mut out = String::new();
+        let mut line = |text: String| out.push_str(&(text + "\n"));
+        for (what, then, now) in [
+            ("adapter", &earlier.adapter, &self.adapter),
+            ("driver", &earlier.driver, &self.driver),
+            ("backend", &earlier.backend, &self.backend),
+        ] {
+            if then != now {
+                line(format!("warning: another {what}: then {then}, now {now}; this compares machines, not kernels"));
+            }
+        }
+        let hours = self.date.saturating_sub(earlier.date) as f64 / 3600.0;
+        let ceilings = [|c: &Ceilings| c.flops_per_second, |c: &Ceilings| c.bytes_per_second];
+        let [flops, bytes] = ceilings.map(|rate| rate(&self.ceilings) / rate(&earlier.ceilings));
+        line(format!("against {hours:.1} hours earlier (version {}); the ceilings now are x{flops:.2} and x{bytes:.2}", earlier.version));
+        line(format!("{:<52} {:>10} {:>10} {:>7} {:>8}", "case", "then ms", "now ms", "ratio", "noise"));
+        let mut counts = [0; 3];
+        for now in &self.cases {
+            let Some(then) = earlier.cases.iter().find(|c| c.name == now.name) else { continue };
+            let change = Change::new(then, now);
+            counts[change.verdict as usize] += 1;
+            line(format!("{:<52} {:>10.4} {:>10.4} {change}", now.name, then.seconds * 1e3, now.seconds * 1e3));
+        }
+        if let (Some(then), Some(now)) = (&earlier.model, &self.model) {
+            line(format!("start-up: {:.2} s then, {:.2} s now", then.start_up_seconds, now.start_up_seconds));
+        }
+        let unmatched = |a: &Self, b: &Self| a.cases.iter().filter(|c| !b.cases.iter().any(|d| d.name == c.name)).count();
+        let [same, faster, slower] = counts;
+        line(format!(
+            "{faster} faster, {slower} slower, {same} within the noise; {} only now, {} only then",
+            unmatched(self, earlier),
+            unmatched(earlier, self)
+        ));
+        out
+    }
+}
+
+/// How one case differs from its like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Change {
+    /// Time now by time then.
+    ratio: f64,
+    /// Share below which a change means nothing: what either run's quartiles leave open.
+    noise: f64,
+    verdict: Verdict,
+    /// The two times are of different clocks.
+    clocks: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Same,
+    Faster,
+    Slower,
+}
+
+impl Change {
+    fn new(then: &Measured, now: &Measured) -> Self {
+        let (ratio, noise) = (now.seconds / then.seconds, NOISE.max(then.spread).max(now.spread));
+        let verdict = match ratio {
+            r if r > 1.0 + noise => Verdict::Slower,
+            r if r < 1.0 / (1.0 + noise) => Verdict::Faster,
+            _ => Verdict::Same,
+        };
+        Self { ratio, noise, verdict, clocks: then.clock != now.clock }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Same => "",
+            Verdict::Faster => "  faster",
+            Verdict::Slower => "  SLOWER",
+        };
+        write!(f, "{:>7.3} {:>7.1}%{verdict}", self.ratio, self.noise * 100.0)?;
+        if self.clocks { write!(f, " (another clock)") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
