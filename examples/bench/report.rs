@@ -16,6 +16,8 @@ use std::{fmt, path::Path, time::SystemTime};
 const FORMAT: &str = "oneiro-bench 1";
 /// Changes below this share are noise on any machine, however quiet it seemed.
 const NOISE: f64 = 0.03;
+/// Ceilings that differ by more than this factor tell of other work on the machine, or of another machine.
+const RESTLESS: f64 = 1.15;
 
 /// One run of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,6 +207,9 @@ impl Report {
         let ceilings = [|c: &Ceilings| c.flops_per_second, |c: &Ceilings| c.bytes_per_second];
         let [flops, bytes] = ceilings.map(|rate| rate(&self.ceilings) / rate(&earlier.ceilings));
         line(format!("against {hours:.1} hours earlier (version {}); the ceilings now are x{flops:.2} and x{bytes:.2}", earlier.version));
+        if [flops, bytes].iter().any(|x| !(1.0 / RESTLESS..RESTLESS).contains(x)) {
+            line("warning: the ceilings moved, so the machine is not equally quiet; changes below may be its own".into());
+        }
         line(format!("{:<52} {:>10} {:>10} {:>7} {:>8}", "case", "then ms", "now ms", "ratio", "noise"));
         let mut counts = [0; 3];
         for now in &self.cases {

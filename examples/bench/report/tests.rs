@@ -107,7 +107,9 @@ fn a_comparison_says_what_changed_and_what_cannot_be_compared() {
     assert!(text.lines().any(|l| l.starts_with("b ") && l.contains("2.000") && l.ends_with("SLOWER")), "{text}");
 
     (now.driver, now.cases[0].clock) = ("Mesa 99".into(), Clock::Wall);
+    now.ceilings.bytes_per_second *= 0.5;
     let text = now.compare(&then);
+    assert!(text.contains("warning: the ceilings moved"), "{text}");
     assert!(text.contains("warning: another driver") && text.contains("Mesa 99"), "{text}");
     assert!(text.lines().any(|l| l.starts_with("a ") && l.ends_with("(another clock)")), "{text}");
 }
