@@ -111,7 +111,7 @@ const SIZE: [usize; 2] = [8, 512];
 
 /// Square waves of several periods: the edges are what averaging hides.
 fn signals() -> Array {
-    Array::from_fn(SIZE, |e| if (e % SIZE[1]) / (16 + 8 * (e / SIZE[1])) % 2 == 0 { 1.0 } else { -1.0 })
+    Array::from_fn(SIZE, |e| if ((e % SIZE[1]) / (16 + 8 * (e / SIZE[1]))).is_multiple_of(2) { 1.0 } else { -1.0 })
 }
 
 fn main() -> run::Result<()> {

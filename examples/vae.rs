@@ -10,8 +10,8 @@ use oneiro::{
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Options, Result, RunDir, Saved, Session, TrainOptions, Trainer, batch, grid, load, parse,
-        positive, remember, save, trained,
+        AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions, Trainer, batch, bound::Bound,
+        grid, load, parse, positive, remember, save, trained, write_atomic,
     },
     shape::Type,
     var::Init,
@@ -31,7 +31,8 @@ const MODEL: &str = "vae";
   vae train --latent 2 --seconds 60 --out runs/flat     a 2-D latent space
   vae sample --run runs/mnist                           without --run: the newest run under runs
   vae manifold --run runs/flat
-  vae interpolate --count 6")]
+  vae interpolate --count 6
+  vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,8 +50,8 @@ enum Command {
     Manifold(Draw),
     /// Straight lines in latent space between pairs of test images
     Interpolate(Draw),
-    /// The objective over the whole test set
-    Evaluate(Draw),
+    /// ELBO, KL per dimension and the importance-weighted bound on log p(x), over test images
+    Evaluate(Evaluate),
 }
 
 #[derive(Args, Serialize, Deserialize)]
@@ -121,6 +122,39 @@ struct Draw {
     weights: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Evaluate {
+    #[command(flatten)]
+    draw: Draw,
+    /// Importance samples per image
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    k: u32,
+    /// Only the first so many test images [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Write the result as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Evaluate {
+    fn run(&self) -> Result<()> {
+        let drawing = Drawing::open(&self.draw)?;
+        let (options, gpu) = (&drawing.saved.options, &drawing.gpu);
+        let test = load(&options.common.data, options.common.seed)?.test;
+        let bound = Bound::new(gpu.caps(), &drawing.config, options.stream())?;
+        let state = drawing.state(&bound.plans())?;
+        let count = self.images.map_or(test.count, |n| (n as usize).min(test.count));
+        let bar = Progress::bar(count as u64, "images");
+        let report = bound.run(gpu, &state, &test, count, self.k as usize, |done| bar(done as u64))?;
+        print!("{}", report.table());
+        if let Some(path) = &self.json {
+            write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Result<()> {
     match parse::<Cli>().command {
         Command::Train(options) => train(options),
@@ -128,7 +162,7 @@ fn main() -> Result<()> {
         Command::Reconstruct(options) => Drawing::open(&options)?.reconstruct(),
         Command::Manifold(options) => Drawing::open(&options)?.manifold(),
         Command::Interpolate(options) => Drawing::open(&options)?.interpolate(),
-        Command::Evaluate(options) => Drawing::open(&options)?.evaluate(),
+        Command::Evaluate(options) => options.run(),
     }
 }
 
@@ -295,17 +329,6 @@ impl<'a> Drawing<'a> {
             }
         }
         self.write("interpolation.png", &self.decode(&z)?, STEPS)
-    }
-
-    fn evaluate(&self) -> Result<()> {
-        let common = &self.saved.options.common;
-        let set = load(&common.data, common.seed)?;
-        let plans = evaluation(&self.saved.options, &self.config, &set.test, self.gpu.caps())?;
-        let state = self.state(&plans.plans().collect::<Vec<_>>())?;
-        let means = plans.ready(&self.gpu, &state, &set.test)?.run()?;
-        let [loss, reconstruction, kl] = [means[0], means[1], means[2]];
-        println!("{} test images: loss {loss:.3} = reconstruction {reconstruction:.3} + beta·KL {kl:.3} nats per image", set.test.count);
-        Ok(())
     }
 }
 

@@ -30,7 +30,8 @@ fn triangle(pixels: &[u8]) -> Vec<(u32, u32)> {
 fn the_host_draws_and_the_engine_with_it() {
     let Some(gpu) = adapter("the_host_draws_and_the_engine_with_it") else { return };
     let app = App::open(Some(&gpu.caps().name)).unwrap();
-    let (mut losses, mut before): (Vec<f32>, Option<(Vec<f32>, Vec<(u32, u32)>)>) = (vec![], None);
+    type Seen = (Vec<f32>, Vec<(u32, u32)>);
+    let (mut losses, mut before): (Vec<f32>, Option<Seen>) = (vec![], None);
     for number in 0..4 {
         let frame = app.frame(number, 12).unwrap();
         assert_eq!(at(&frame.pixels, 0, 0), [BACKGROUND[0], BACKGROUND[1], BACKGROUND[2], 255]);

@@ -5,6 +5,7 @@
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several.
 
 #[cfg(feature = "run")]
+mod bound;
 mod custom_op;
 mod dag;
 mod data;

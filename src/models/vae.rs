@@ -110,4 +110,24 @@ impl<'g> Vae<'g> {
         let kl = (mu.square() + logvar.exp() - logvar - 1.0).sum_all() * 0.5;
         Loss { total: reconstruction + kl * self.config.beta, reconstruction, kl }
     }
+
+    /// The analytic divergence KL(q(z|x) || p(z)) per image and latent dimension, `[N, latent]` (Appendix B).
+    #[track_caller]
+    pub fn kl(mu: Tensor<'g>, logvar: Tensor<'g>) -> Tensor<'g> {
+        (mu.square() + logvar.exp() - logvar - 1.0) * 0.5
+    }
+
+    /// Log importance weights log p(x|z) + log p(z) - log q(z|x) of `samples` draws of z for each image (Burda, Grosse &
+    /// Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar `[N, latent]` to twice `[samples, N]`.
+    #[track_caller]
+    pub fn log_weights(&self, x: Tensor<'g>, mu: Tensor<'g>, logvar: Tensor<'g>, samples: usize) -> [Tensor<'g>; 2] {
+        let (n, latent) = (x.shape()[0], self.config.latent);
+        let eps = x.graph().normal("vae/importance", [samples, n, latent]);
+        let z = mu + (logvar * 0.5).exp() * eps;
+        let logits = self.decode(z.reshape([samples * n, latent])).reshape([samples, n, self.config.pixels]);
+        let log_px = -logits.bce_with_logits(x).sum(&[2]);
+        // The normalisers of prior and posterior cancel but for the posterior's log-variance.
+        let ratio = ((eps.square() - z.square() + logvar) * 0.5).sum(&[2]);
+        [log_px + ratio, log_px]
+    }
 }

@@ -9,6 +9,7 @@
 //!
 //! Every [`Error`] is one line that says what is wrong and what to do next.
 
+pub mod bound;
 mod checkpoint;
 mod curve;
 mod dir;

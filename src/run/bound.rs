@@ -1,0 +1,197 @@
+//! How good a VAE is on test images: the ELBO and its parts, and the importance-weighted bound of any k.
+//!
+//! log p(x) ≥ E log 1/k Σ w_i (Burda, Grosse & Salakhutdinov 2015, eq. 8), tighter the larger k. The k draws of an image
+//! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
+//! memory, and nothing over- or underflows. An image is binarised once, and stays so for all its draws.
+
+use super::{Feed, Result, batch};
+use crate::{
+    caps::Caps,
+    data::Images,
+    gpu::{Executor, Gpu, State},
+    graph::Graph,
+    models::vae::{Config, Vae},
+    optim::advance,
+    plan::Plan,
+    shape::Type,
+    var::Init,
+};
+
+/// Images at a time.
+const IMAGES: usize = 50;
+/// Draws per image in one step: 1,000 rows fill the matmul's tiles and keep a step short.
+const CHUNK: usize = 20;
+/// Below any log weight, and finite: infinities are no values to compute with.
+const LOWEST: f32 = -3.0e38;
+
+/// A mean over images with half the width of its 95 % confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+    /// 1.96 standard errors.
+    pub half: f64,
+}
+
+impl Mean {
+    fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Self { mean, half: 1.96 * (variance / n).sqrt() }
+    }
+}
+
+/// What an evaluation found, in nats per image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Images evaluated.
+    pub images: usize,
+    /// Evidence lower bound: reconstruction - kl.
+    pub elbo: Mean,
+    /// E_q log p(x|z), by the mean over all draws.
+    pub reconstruction: Mean,
+    /// KL(q(z|x) || p(z)), analytic.
+    pub kl: Mean,
+    /// Mean KL of each latent dimension.
+    pub kl_per_dimension: Vec<f64>,
+    /// (k, bound on log p(x)): powers of ten up to the k that was asked for, and k.
+    pub bounds: Vec<(usize, Mean)>,
+}
+
+impl Report {
+    /// Latent dimensions whose mean KL exceeds 0.01 nats.
+    pub fn active(&self) -> usize {
+        self.kl_per_dimension.iter().filter(|kl| **kl > 0.01).count()
+    }
+
+    /// For a terminal.
+    pub fn table(&self) -> String {
+        let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3} ± {:.3}\n", m.mean, m.half);
+        let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
+        text += &row("ELBO", &self.elbo);
+        text += &row("  reconstruction", &self.reconstruction);
+        text += &row("  KL", &self.kl);
+        for (k, bound) in &self.bounds {
+            text += &row(&format!("log p(x), IWAE k = {k}"), bound);
+        }
+        if let Some((k, bound)) = self.bounds.last() {
+            text += &row(&format!("NLL at k = {k}"), &Mean { mean: -bound.mean, half: bound.half });
+        }
+        text += &format!("{} of {} latent dimensions active (KL > 0.01)\n", self.active(), self.kl_per_dimension.len());
+        for (i, row) in self.kl_per_dimension.chunks(10).enumerate() {
+            let row: Vec<_> = row.iter().map(|kl| format!("{kl:6.3}")).collect();
+            text += &format!("KL of dimensions {:>3} to {:>3}: {}\n", 10 * i, 10 * i + row.len() - 1, row.join(" "));
+        }
+        text
+    }
+
+    /// For other programs.
+    pub fn json(&self) -> serde_json::Value {
+        let mean = |m: &Mean| serde_json::json!({ "mean": m.mean, "half_width_95": m.half });
+        let bounds: Vec<_> = self.bounds.iter().map(|(k, m)| serde_json::json!({ "k": k, "log_px": mean(m) })).collect();
+        serde_json::json!({
+            "images": self.images, "elbo": mean(&self.elbo), "reconstruction": mean(&self.reconstruction), "kl": mean(&self.kl),
+            "kl_per_dimension": self.kl_per_dimension, "active_dimensions": self.active(), "iwae": bounds,
+        })
+    }
+}
+
+/// The two plans of an evaluation: one begins a batch of images, the other adds a chunk of draws.
+pub struct Bound {
+    begin: Plan,
+    /// Steps of `CHUNK` draws, and of one: a chunk of its own for what is left.
+    draw: [Plan; 2],
+    latent: usize,
+    pixels: usize,
+}
+
+impl Bound {
+    /// Plans the evaluation; `binarise` names the stream that makes pixels black or white.
+    pub fn new(caps: &Caps, config: &Config, binarise: Option<&str>) -> Result<Self> {
+        let g = Graph::new();
+        g.count_by("bound.batch");
+        let some = Images { count: IMAGES, height: 1, width: config.pixels, channels: 1, classes: 0, pixels: vec![], labels: None };
+        let x = batch(&g, &some, IMAGES, binarise);
+        let (mu, logvar) = Vae::new(&g, config).encode(x);
+        for ((name, width), value) in Self::kept(config).into_iter().zip([x, mu, logvar]) {
+            g.assign(g.var(name, Type::f32([IMAGES, width]), Init::Zeros), value);
+        }
+        g.output("kl", Vae::kl(mu, logvar));
+        Ok(Self {
+            begin: Plan::new(&g, caps)?,
+            draw: [Self::draws(caps, config, CHUNK)?, Self::draws(caps, config, 1)?],
+            latent: config.latent,
+            pixels: config.pixels,
+        })
+    }
+
+    fn kept(config: &Config) -> [(&'static str, usize); 3] {
+        [("bound.x", config.pixels), ("bound.mu", config.latent), ("bound.logvar", config.latent)]
+    }
+
+    /// Adds `count` draws of every image to the running sums.
+    fn draws(caps: &Caps, config: &Config, count: usize) -> Result<Plan> {
+        let g = Graph::new();
+        g.count_by("bound.draw");
+        let [x, mu, logvar] = Self::kept(config).map(|(name, width)| g.var(name, Type::f32([IMAGES, width]), Init::Zeros));
+        let [top, sum, reconstruction] = ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
+        let [log_w, log_px] = Vae::new(&g, config).log_weights(x, mu, logvar, count);
+        let new_top = top.max(log_w.max_over(&[0]));
+        g.assign(sum, sum * (top - new_top).exp() + (log_w - new_top).exp().sum(&[0]));
+        g.assign(top, new_top);
+        g.assign(reconstruction, reconstruction + log_px.sum(&[0]));
+        advance(&g);
+        Ok(Plan::new(&g, caps)?)
+    }
+
+    /// The plans, for the State that holds the weights.
+    pub fn plans(&self) -> Vec<&Plan> {
+        std::iter::once(&self.begin).chain(&self.draw).collect()
+    }
+
+    /// Evaluates the first `count` images with `k` draws each; `progress` hears of images done.
+    pub fn run(&self, gpu: &Gpu, state: &State, images: &Images, count: usize, k: usize, mut progress: impl FnMut(usize)) -> Result<Report> {
+        let (count, k) = (count.min(images.count).max(1), k.max(1));
+        let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
+        let feed = Feed::new(gpu, &first)?;
+        let begin = Executor::new(gpu, &self.begin, state, &feed.bindings(&self.begin))?;
+        let draw = [Executor::new(gpu, &self.draw[0], state, &[])?, Executor::new(gpu, &self.draw[1], state, &[])?];
+        let marks: Vec<usize> = std::iter::successors(Some(1), |m| Some(m * 10)).take_while(|m| *m < k).chain([k]).collect();
+        let (mut bounds, mut reconstruction, mut kl) = (vec![vec![]; marks.len()], vec![], vec![]);
+        for start in (0..count).step_by(IMAGES) {
+            let here = IMAGES.min(count - start);
+            let mut pixels = images.pixels[start * self.pixels..][..here * self.pixels].to_vec();
+            pixels.resize(IMAGES * self.pixels, 0);
+            gpu.queue.write_buffer(&feed.data, 0, &pixels);
+            state.write_words(gpu, "bound.batch", &[(start / IMAGES) as u32])?;
+            state.write(gpu, "bound.top", &[LOWEST; IMAGES])?;
+            ["bound.sum", "bound.reconstruction"].iter().try_for_each(|name| state.write(gpu, name, &[0.0; IMAGES]))?;
+            gpu.submit(|encoder| begin.record(encoder));
+            kl.extend(begin.read(gpu, "kl")?.chunks(self.latent).take(here).map(|c| c.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()));
+            let mut done = 0;
+            for (mark, bounds) in marks.iter().zip(&mut bounds) {
+                while done < *mark {
+                    let which = usize::from(mark - done < CHUNK);
+                    gpu.submit(|encoder| draw[which].record(encoder));
+                    gpu.wait()?;
+                    done += [CHUNK, 1][which];
+                }
+                let (top, sum) = (state.read(gpu, "bound.top")?, state.read(gpu, "bound.sum")?);
+                bounds.extend(top.iter().zip(&sum).take(here).map(|(&m, &s)| f64::from(m) + (f64::from(s) / *mark as f64).ln()));
+            }
+            reconstruction.extend(state.read(gpu, "bound.reconstruction")?.iter().take(here).map(|&v| f64::from(v) / k as f64));
+            progress(start + here);
+        }
+        let kls: Vec<f64> = kl.iter().map(|dimensions| dimensions.iter().sum()).collect();
+        let elbo: Vec<f64> = reconstruction.iter().zip(&kls).map(|(r, kl)| r - kl).collect();
+        Ok(Report {
+            images: count,
+            elbo: Mean::of(&elbo),
+            reconstruction: Mean::of(&reconstruction),
+            kl: Mean::of(&kls),
+            kl_per_dimension: (0..self.latent).map(|d| kl.iter().map(|row| row[d]).sum::<f64>() / count as f64).collect(),
+            bounds: marks.into_iter().zip(bounds.iter().map(|b| Mean::of(b))).collect(),
+        })
+    }
+}
