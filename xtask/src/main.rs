@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `figures` and `setup`.
 //!
 //! Each begins with the set-up: a machine without a Vulkan driver gets one from its own
 //! package manager, so that a fresh checkout needs one command and no reading.
@@ -16,6 +16,8 @@ The project's own commands. Each does the set-up first.
 
     cargo xtask demo [TRAIN OPTIONS]        train a small model for a minute, draw from it
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization
+    cargo xtask figures                     the long measurements that tests and CI leave out: 200 kills of a
+                                            run that checkpoints every step, 10,000 steps of soak, the benchmark
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
@@ -35,8 +37,9 @@ fn main() -> ExitCode {
         "help" | "--help" | "-h" => help(),
         "demo" => setup::run().and_then(|()| demo::run(rest)),
         "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
+        "figures" if rest.is_empty() => setup::run().and_then(|()| figures()),
         "setup" if rest.is_empty() => setup::run(),
-        "setup" => Err(Failure::new("`cargo xtask setup` takes no options; leave them out")),
+        "setup" | "figures" => Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out"))),
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
     match result {
@@ -53,6 +56,21 @@ fn main() -> ExitCode {
 fn help() -> Result<(), Failure> {
     print!("{HELP}");
     Ok(())
+}
+
+/// What takes minutes to an hour; each prints what it found, and fails where it must not.
+fn figures() -> Result<(), Failure> {
+    let run = |args: &str, variables: &[(&str, &str)]| {
+        let args: Vec<String> = args.split(' ').map(String::from).collect();
+        cargo_with(&args, variables)
+    };
+    run("build --release --examples", &[])?;
+    let test = "test --release --test kernels-tests";
+    run(&format!("{test} a_kill_at_any_moment -- --nocapture"), &[("ONEIRO_KILLS", "200")])?;
+    run(&format!("{test} a_long_run -- --nocapture"), &[("ONEIRO_SOAK", "10000")])?;
+    run(&format!("{test} all_op_cases -- --nocapture"), &[])?;
+    run("run --release --example bench -- --json target/bench.json", &[])?;
+    run("run --release --example bench -- --model vae --launches", &[])
 }
 
 fn test_args(rest: &[String]) -> Vec<String> {
@@ -82,10 +100,15 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs cargo in the root; its exit code becomes that of this program.
 pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
-    println!("> cargo {}", args.join(" "));
+    cargo_with(args, &[])
+}
+
+fn cargo_with(args: &[String], variables: &[(&str, &str)]) -> Result<(), Failure> {
+    let set: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    println!("> {set}cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(args);
+    command.args(args).envs(variables.iter().copied());
     if root().is_dir() {
         command.current_dir(root());
     }
