@@ -111,7 +111,10 @@ const SIZE: [usize; 2] = [8, 512];
 
 /// Square waves of several periods: the edges are what averaging hides.
 fn signals() -> Array {
-    Array::from_fn(SIZE, |e| if ((e % SIZE[1]) / (16 + 8 * (e / SIZE[1]))).is_multiple_of(2) { 1.0 } else { -1.0 })
+    Array::from_fn(SIZE, |e| {
+        let (row, t) = (e / SIZE[1], e % SIZE[1]);
+        if (t / (16 + 8 * row)).is_multiple_of(2) { 1.0 } else { -1.0 }
+    })
 }
 
 fn main() -> run::Result<()> {
@@ -137,7 +140,7 @@ fn main() -> run::Result<()> {
     step.write(&gpu, "observed", &averages.to_f32())?;
     for at in 0..cli.steps {
         gpu.submit(|encoder| step.record(encoder));
-        if at.is_power_of_two() || at + 1 == cli.steps {
+        if (at + 1).is_power_of_two() || at + 1 == cli.steps {
             println!("step {:>5}: loss {:.3e}", at + 1, step.read(&gpu, "loss")?[0]);
         }
     }

@@ -30,8 +30,7 @@ fn triangle(pixels: &[u8]) -> Vec<(u32, u32)> {
 fn the_host_draws_and_the_engine_with_it() {
     let Some(gpu) = adapter("the_host_draws_and_the_engine_with_it") else { return };
     let app = App::open(Some(&gpu.caps().name)).unwrap();
-    type Seen = (Vec<f32>, Vec<(u32, u32)>);
-    let (mut losses, mut before): (Vec<f32>, Option<Seen>) = (vec![], None);
+    let (mut losses, mut before) = (vec![], None::<(Vec<f32>, Vec<_>)>);
     for number in 0..4 {
         let frame = app.frame(number, 12).unwrap();
         assert_eq!(at(&frame.pixels, 0, 0), [BACKGROUND[0], BACKGROUND[1], BACKGROUND[2], 255]);
