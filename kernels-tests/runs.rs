@@ -10,12 +10,30 @@ use std::{
 
 const SMALL: [&str; 8] = ["--batch", "32", "--hidden", "16", "--latent", "2", "--seed", "5"];
 
-/// An empty folder for one test.
-fn empty(name: &str) -> PathBuf {
+/// A folder of one test, gone with it unless the test failed.
+struct Folder(PathBuf);
+
+impl std::ops::Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+fn empty(name: &str) -> Folder {
     let dir = std::env::temp_dir().join(format!("oneiro-runs-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    dir
+    Folder(dir)
 }
 
 /// `vae train` as built beside this test.
