@@ -2,12 +2,15 @@
 //!
 //! Pixels stay `u8` until a batch is uploaded, so a whole data set fits in memory and its grey
 //! levels stay exact. [`load`] takes a name or a folder: `"glyphs"` draws handwritten-looking
-//! digits from a seed and needs no file ([`glyphs`]); anything else is a folder with the four IDX
-//! files that MNIST and its relatives are published as ([`idx`]).
+//! digits from a seed and needs no file ([`glyphs`]); the names in [`PUBLISHED`] are downloaded once
+//! and kept (`download`, behind the feature of that name); anything else is a folder with the four
+//! IDX files that MNIST and its relatives are published as ([`idx`]).
 //!
 //! Nothing here keeps random state: a picture depends only on (seed, index) and an epoch's order
 //! only on (seed, epoch), so a run resumed at epoch 7 sees what an uninterrupted one would have.
 
+#[cfg(feature = "download")]
+pub mod download;
 pub mod glyphs;
 pub mod idx;
 mod strokes;
@@ -24,6 +27,9 @@ pub const GLYPHS: &str = "glyphs";
 pub const GLYPHS_TRAIN: usize = 20_000;
 /// How many test images [`load`] draws for [`GLYPHS`].
 pub const GLYPHS_TEST: usize = 2_000;
+
+/// The names under which [`load`] gives published data sets, downloaded once with the feature `download`.
+pub const PUBLISHED: [&str; 3] = ["mnist", "fashion-mnist", "kmnist"];
 
 /// The generator behind [`permutation`] and the glyphs, for a run's records.
 pub const GENERATOR: &str = "ChaCha8 (rand_chacha 0.10)";
@@ -58,6 +64,17 @@ pub struct DataSet {
     pub train: Images,
     /// The images held back to measure on.
     pub test: Images,
+}
+
+/// How far the download of one file is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The file's name.
+    pub file: &'a str,
+    /// Bytes received; starts again at 0 where another attempt had to be made.
+    pub done: u64,
+    /// Bytes of the whole file.
+    pub total: u64,
 }
 
 /// Why a data set could not be loaded; displayed as one line that names the file.
@@ -142,6 +159,34 @@ pub enum DataError {
         /// Height and width of the test images.
         test: [usize; 2],
     },
+    /// A published data set was named, and this build has no HTTP client.
+    NoDownload {
+        /// The name of the data set.
+        name: String,
+    },
+    /// A published data set was named, and the system names no cache folder for this user.
+    NoCache {
+        /// The name of the data set.
+        name: String,
+    },
+    /// The cache folder cannot be made or written.
+    Unwritable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No mirror gave a file of a published data set, whole and right.
+    Download {
+        /// The name of the data set.
+        name: String,
+        /// The files that are missing, the one that failed first.
+        missing: Vec<String>,
+        /// The cache folder, where the files can be put by hand.
+        folder: PathBuf,
+        /// Each place that was tried and why it did not do.
+        tried: Vec<String>,
+    },
 }
 
 impl fmt::Display for DataError {
@@ -149,9 +194,10 @@ impl fmt::Display for DataError {
         match self {
             Self::MissingFolder { path } => write!(
                 f,
-                "{}: not a folder; give a folder with MNIST's four IDX files, or \
-                 \"{GLYPHS}\" for the built-in digits",
-                path.display()
+                "{}: not a folder; give a folder with MNIST's four IDX files, \
+                 \"{GLYPHS}\" for the built-in digits, or one of {} to download",
+                path.display(),
+                PUBLISHED.join(", ")
             ),
             Self::MissingFile { folder, looked_for } => {
                 write!(f, "{}: a file is missing from this data folder; looked for {}", folder.display(), looked_for.join(", "))
@@ -188,6 +234,33 @@ impl fmt::Display for DataError {
                 train[0],
                 train[1]
             ),
+            Self::NoDownload { name } => {
+                write!(
+                    f,
+                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the IDX files: --data PATH"
+                )
+            }
+            Self::NoCache { name } => {
+                write!(
+                    f,
+                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files: --data PATH"
+                )
+            }
+            Self::Unwritable { path, source } => write!(
+                f,
+                "{}: cannot be written: {source}; make room or set another cache folder (on Linux XDG_CACHE_HOME), or give a \
+                 folder with the files: --data PATH",
+                path.display()
+            ),
+            Self::Download { name, missing, folder, tried } => write!(
+                f,
+                "{name}: cannot get {} ({}); check the network, or put {} into {} by hand, or give another folder with the IDX \
+                 files: --data PATH",
+                missing[0],
+                tried.join("; "),
+                missing.join(", "),
+                folder.display()
+            ),
         }
     }
 }
@@ -195,27 +268,48 @@ impl fmt::Display for DataError {
 impl error::Error for DataError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } | Self::Gzip { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Gzip { source, .. } | Self::Unwritable { source, .. } => Some(source),
             _ => None,
         }
     }
 }
 
-/// Loads a data set: `"glyphs"` (drawn from `seed`), or a folder of IDX files (`seed` is unused).
+/// Loads a data set: `"glyphs"` (drawn from `seed`), one of [`PUBLISHED`], or a folder of IDX files.
 ///
-/// A folder that is itself called `glyphs` can be given as `./glyphs`.
+/// A published set is downloaded into the user's cache folder where it is not there yet. A folder that
+/// is itself called `glyphs` or `mnist` can be given as `./mnist`. Only `"glyphs"` uses `seed`.
 ///
 /// # Errors
-/// Whatever [`idx::load_folder`] finds wrong with the folder; `"glyphs"` never fails.
+/// Whatever [`idx::load_folder`] finds wrong with the folder, and a download that fails or that this
+/// build cannot do; `"glyphs"` never fails.
 pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
-    if name_or_path == GLYPHS {
-        return Ok(DataSet {
-            name: GLYPHS.to_owned(),
-            train: glyphs::glyphs(GLYPHS_TRAIN, seed),
-            test: glyphs::held_out(GLYPHS_TEST, seed),
-        });
+    load_with(name_or_path, seed, &mut |_| ())
+}
+
+/// [`load`], telling `progress` of every piece that a download receives.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(name_or_path: &str, seed: u64, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet, DataError> {
+    match name_or_path {
+        GLYPHS => {
+            Ok(DataSet { name: GLYPHS.to_owned(), train: glyphs::glyphs(GLYPHS_TRAIN, seed), test: glyphs::held_out(GLYPHS_TEST, seed) })
+        }
+        name if PUBLISHED.contains(&name) => idx::load_folder(&published(name, progress)?),
+        path => idx::load_folder(Path::new(path)),
     }
-    idx::load_folder(Path::new(name_or_path))
+}
+
+/// The folder that holds a published data set.
+#[cfg(feature = "download")]
+fn published(name: &str, progress: &mut dyn FnMut(&Progress)) -> Result<PathBuf, DataError> {
+    download::fetch(name, progress)
+}
+
+/// Without an HTTP client there is none.
+#[cfg(not(feature = "download"))]
+fn published(name: &str, _: &mut dyn FnMut(&Progress)) -> Result<PathBuf, DataError> {
+    Err(DataError::NoDownload { name: name.to_owned() })
 }
 
 /// The order of `n` items in `epoch`, `[n]`: a pure function of its arguments.

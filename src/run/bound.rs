@@ -135,7 +135,8 @@ impl Bound {
         let g = Graph::new();
         g.count_by("bound.draw");
         let [x, mu, logvar] = Self::kept(config).map(|(name, width)| g.var(name, Type::f32([IMAGES, width]), Init::Zeros));
-        let [top, sum, reconstruction] = ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
+        let [top, sum, reconstruction] =
+            ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
         let [log_w, log_px] = Vae::new(&g, config).log_weights(x, mu, logvar, count);
         let new_top = top.max(log_w.max_over(&[0]));
         g.assign(sum, sum * (top - new_top).exp() + (log_w - new_top).exp().sum(&[0]));
@@ -151,7 +152,15 @@ impl Bound {
     }
 
     /// Evaluates the first `count` images with `k` draws each; `progress` hears of images done.
-    pub fn run(&self, gpu: &Gpu, state: &State, images: &Images, count: usize, k: usize, mut progress: impl FnMut(usize)) -> Result<Report> {
+    pub fn run(
+        &self,
+        gpu: &Gpu,
+        state: &State,
+        images: &Images,
+        count: usize,
+        k: usize,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Report> {
         let (count, k) = (count.min(images.count).max(1), k.max(1));
         let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
         let feed = Feed::new(gpu, &first)?;

@@ -6,6 +6,7 @@ use crate::{
     gpu::{Choice, Gpu},
 };
 use clap::{ArgMatches, Args, Parser, parser::ValueSource};
+use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -35,7 +36,7 @@ impl AdapterOption {
 /// this sitting lasts is not.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct TrainOptions {
-    /// `glyphs` (drawn by the program) or a folder with MNIST's IDX files, raw or gz
+    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist` or `kmnist` (downloaded once), or a folder with IDX files, raw or gz
     #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
     pub data: String,
     /// Passes over the training images [default: 10]
@@ -148,9 +149,33 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "wants a number above 0".into())
 }
 
-/// Loads a data set by name or folder.
+/// Loads a data set by name or folder; a download shows how far it is on stderr.
 pub fn load(name: &str, seed: u64) -> Result<DataSet> {
-    data::load(name, seed).map_err(|e| Error::new(e.to_string()))
+    let mut shown = Shown::default();
+    data::load_with(name, seed, &mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
+}
+
+/// A bar for each file in a terminal, a line for each elsewhere; removed or ended when dropped.
+#[derive(Default)]
+struct Shown {
+    file: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Shown {
+    fn update(&mut self, name: &str, progress: &data::Progress) {
+        if self.file != progress.file {
+            self.file = progress.file.to_owned();
+            eprintln!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total));
+            let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {decimal_bytes_per_sec}, {eta} left");
+            let style = style.expect("the template is a constant").progress_chars("━━╌");
+            // Hidden by itself where stderr is not a terminal.
+            self.bar = Some(ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(progress.done);
+        }
+    }
 }
 
 #[cfg(test)]
