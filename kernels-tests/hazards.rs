@@ -3,10 +3,12 @@
 
 use crate::harness::{self, Case, Report};
 use oneiro::{
-    caps::Caps,
-    gpu::State,
+    autodiff,
+    caps::{Caps, Class},
+    gpu::{Executor, State},
     graph::{Graph, Tensor},
     nn::Linear,
+    ops::matmul::product,
     optim::{Optimizer, advance},
     plan::Plan,
     shape::Type,
@@ -118,4 +120,57 @@ fn optimizer_groups_are_shared_or_refused() {
     let error = |plan: &Plan| State::new(gpu, &[&whole, plan], 0).err().expect("refused").to_string();
     assert!(error(&trainer("another", 8, ["a", "b"])).contains("two optimizer groups"));
     assert!(error(&trainer("group", 8, ["b", "a"])).contains("different variables"));
+}
+
+/// Another plan may have put two variables into one buffer; a plan that then writes one from the other is refused.
+#[test]
+fn a_plan_that_another_plan_endangers_is_refused() {
+    let Some(gpu) = harness::gpu() else { return };
+    let g = Graph::new();
+    let [w, v] = ["w", "v"].map(|name| var(&g, name, &[64]));
+    Optimizer::sgd(0.1, 0.0).step("group", (w * v).sum_all(), &[w, v]);
+    let trainer = Plan::new(&g, gpu.caps()).unwrap();
+    let g = Graph::new();
+    let [w, v] = ["w", "v"].map(|name| var(&g, name, &[64]));
+    g.assign(w, v * 0.5);
+    let other = Plan::new(&g, gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&trainer, &other], 0).unwrap();
+    let error = Executor::new(gpu, &other, &state, &[]).err().expect("refused").to_string();
+    assert!(error.contains("reads and writes one buffer") && error.contains(file!()), "{error}");
+    let alone = State::new(gpu, &[&other], 0).unwrap();
+    Executor::new(gpu, &other, &alone, &[]).unwrap();
+}
+
+#[test]
+fn gradients_and_groups_are_checked() {
+    let (g, other) = (Graph::new(), Graph::new());
+    autodiff::grad(var(&g, "w", &[4]).sum_all(), &[var(&other, "w", &[4])]);
+    assert!(g.check().unwrap_err().to_string().contains("another graph"));
+    let g = Graph::new();
+    let w = var(&g, "w", &[64]);
+    Optimizer::sgd(0.1, 0.0).step("group", w.square(), &[w]);
+    assert!(g.check().unwrap_err().to_string().contains("one number is wanted"));
+    let g = Graph::new();
+    ["w", "v"].map(|name| Optimizer::sgd(0.1, 0.0).step("group", var(&g, name, &[64]).sum_all(), &[var(&g, name, &[64])]));
+    assert!(g.check().unwrap_err().to_string().contains("declared twice"));
+}
+
+/// An infinity in the last row of B stays one, whatever the kernel does with the tail of K.
+#[test]
+fn tails_of_k_keep_infinities() {
+    let Some(gpu) = harness::gpu() else { return };
+    for (ta, class) in [(true, Class::Cpu), (false, Class::Cpu), (true, Class::Gpu), (false, Class::Gpu)] {
+        let g = Graph::new();
+        let a = g.input("a", Type::f32(if ta { [5, 8] } else { [8, 5] }));
+        g.output("y", product(a, g.input("b", Type::f32([5, 8])), ta, false));
+        let plan = Plan::new(&g, &Caps { class, ..gpu.caps().clone() }).unwrap();
+        let state = State::new(gpu, &[&plan], 0).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+        executor.write(gpu, "a", &[1.0f32; 40]).unwrap();
+        let b: Vec<f32> = (0..40).map(|i| if i < 32 { 1.0 } else { f32::INFINITY }).collect();
+        executor.write(gpu, "b", &b).unwrap();
+        gpu.submit(|encoder| executor.record(encoder));
+        let y = executor.read(gpu, "y").unwrap();
+        assert!(y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits()), "{}: {y:?}", plan.launches[0].entry);
+    }
 }

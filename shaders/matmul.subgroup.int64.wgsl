@@ -125,6 +125,8 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   let q0 = a_at + min(row / 4u + lane, m4 - 1u);
   let q1 = a_at + min(row / 4u + 8u + lane, m4 - 1u);
   for (var k = 0u; k < dims.k + zero(group.x); k += 4u) {
+    // Past the end of K both sides count as zero, since zero times infinity is a NaN; only with TA is there such a tail.
+    let in1 = k + 1u < dims.k; let in2 = k + 2u < dims.k; let in3 = k + 3u < dims.k;
     let k0 = k; let k1 = min(k + 1u, last_k); let k2 = min(k + 2u, last_k); let k3 = min(k + 3u, last_k);
     var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
     var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
@@ -137,6 +139,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     } else {
       let at = b_at + left; let n4 = dims.n4;
       b0 = load_b(at + k0 * n4); b1 = load_b(at + k1 * n4); b2 = load_b(at + k2 * n4); b3 = load_b(at + k3 * n4);
+      if (TA) { b1 = select(vec4<f32>(), b1, in1); b2 = select(vec4<f32>(), b2, in2); b3 = select(vec4<f32>(), b3, in3); }
     }
     if (WIDE && TB) {
       let at = b_at + 4u * right * k4 + k / 4u;
@@ -146,13 +149,13 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     } else if (WIDE) {
       let at = b_at + right; let n4 = dims.n4;
       d0 = load_b(at + k0 * n4); d1 = load_b(at + k1 * n4); d2 = load_b(at + k2 * n4); d3 = load_b(at + k3 * n4);
+      if (TA) { d1 = select(vec4<f32>(), d1, in1); d2 = select(vec4<f32>(), d2, in2); d3 = select(vec4<f32>(), d3, in3); }
     }
     var u0: vec4<f32>; var u1: vec4<f32>; var u2: vec4<f32>; var u3: vec4<f32>;
     var u4: vec4<f32>; var u5: vec4<f32>; var u6: vec4<f32>; var u7: vec4<f32>;
     if (TA) {
-      // Four rows of C lie side by side in A: the same transposition; k past the end counts as zero.
+      // Four rows of C lie side by side in A: the same transposition.
       let m = vec4<u32>(k0, k1, k2, k3) * m4;
-      let in1 = k + 1u < dims.k; let in2 = k + 2u < dims.k; let in3 = k + 3u < dims.k;
       let p0 = load_a(q0 + m.x); let s0 = select(vec4<f32>(), load_a(q0 + m.y), in1);
       let t0 = select(vec4<f32>(), load_a(q0 + m.z), in2); let w0 = select(vec4<f32>(), load_a(q0 + m.w), in3);
       u0 = vec4<f32>(p0.x, s0.x, t0.x, w0.x); u1 = vec4<f32>(p0.y, s0.y, t0.y, w0.y);

@@ -96,7 +96,8 @@ fn load_a(batch: u32, row: u32, k: u32) -> f32 {
 }
 
 fn load_b(batch: u32, k: u32, col: u32) -> f32 {
-  return b[batch * dims.k * dims.n + min(k, dims.k - 1u) * dims.b_row + min(col, dims.n - 1u) * dims.b_col];
+  let value = b[batch * dims.k * dims.n + min(k, dims.k - 1u) * dims.b_row + min(col, dims.n - 1u) * dims.b_col];
+  return select(0.0, value, k < dims.k_end); // both sides, since zero times infinity is a NaN
 }
 
 @compute @workgroup_size(256)

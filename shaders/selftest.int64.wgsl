@@ -1,9 +1,10 @@
-// 64-bit known answers: a word read as u64 splits into the two f32 that lie there, and joins again.
+// 64-bit known answers: a word read as u64 splits into the two f32 that lie there, is joined again and stored whole.
 @group(0) @binding(0) var<storage, read> pairs: array<u64>; // the question: (1, 2^-24), (a NaN, an infinity)
-@group(0) @binding(1) var<storage, read_write> answer: array<u32>;
+@group(0) @binding(1) var<storage, read_write> answer: array<u64>;
 
-@compute @workgroup_size(4)
+@compute @workgroup_size(2)
 fn split(@builtin(local_invocation_index) index: u32) {
-  let pair = pairs[index / 2u];
-  answer[4u + index] = select(u32(pair >> 32u), u32(pair), index % 2u == 0u);
+  let low = u32(pairs[index]);
+  let high = u32(pairs[index] >> 32u);
+  answer[2u + index] = u64(low) | (u64(high) << 32u);
 }

@@ -15,6 +15,9 @@ pub fn grad<'g>(output: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
 #[track_caller]
 pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
     let graph = output.graph();
+    if wrt.iter().chain([&cotangent]).any(|t| !std::ptr::eq(t.graph(), graph)) {
+        return vec![graph.poison("gradient: a tensor belongs to another graph"); wrt.len()];
+    }
     let on_path = reachable(output, wrt);
     let mut cotangents: HashMap<NodeId, Tensor<'g>> = HashMap::from([(output.id(), cotangent)]);
     for id in (0..=output.id()).rev().filter(|&id| on_path[id]) {

@@ -270,6 +270,9 @@ impl Graph {
     /// Row r of variable `v` is the variable `moments[r-1]/v`.
     #[track_caller]
     pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str]) -> Tensor<'_> {
+        if self.recording.borrow().arenas.iter().any(|a| a.name == name) {
+            return self.poison(format!("optimizer group `{name}` is declared twice; give each group a name of its own"));
+        }
         let mut recording = self.recording.borrow_mut();
         let index = recording.arenas.len();
         let mut members = Vec::new();

@@ -144,6 +144,10 @@ impl Optimizer {
             graph.poison(format!("optimizer `{name}`: there are no parameters"));
             return Step { lr, grad_norm: None };
         }
+        if loss.shape().numel() != 1 {
+            graph.poison(format!("optimizer `{name}`: the loss is {:?}, one number is wanted; take its sum or mean", loss.shape()));
+            return Step { lr, grad_norm: None };
+        }
         let grads = pack(&autodiff::grad(loss, params));
         let grad_norm = self.clip.map(|_| grads.square().sum_all().sqrt());
         // As torch.nn.utils.clip_grad_norm_ has it.

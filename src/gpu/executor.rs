@@ -258,6 +258,16 @@ impl<'a> Builder<'a> {
             };
             ranges.push((binding.index, buffer, offset, size));
         }
+        // Another plan of the State may have put two variables side by side.
+        let writes = |i: usize| pipeline.reflection.bindings[i].writes;
+        let clash = |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j));
+        if (0..ranges.len()).any(|i| (0..i).any(|j| clash(i, j))) {
+            return Err(Error::State(format!(
+                "{} ({}) reads and writes one buffer: another plan keeps both values in one optimizer group; assign through an optimizer of \
+                 that name, or add the group to this plan",
+                launch.label, launch.at
+            )));
+        }
         let entries: Vec<_> = ranges
             .iter()
             .map(|(binding, buffer, offset, size)| wgpu::BindGroupEntry {

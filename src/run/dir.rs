@@ -107,7 +107,12 @@ impl RunDir {
     /// Forgets an earlier run: its checkpoints, metrics and weights, but nothing that this program did not write.
     pub fn clear(&self) -> Result<()> {
         let advice = "delete it by hand, or choose another folder";
-        for path in [self.checkpoints(), self.metrics(), self.weights(), self.config(), self.summary()] {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|e| e.path());
+        let name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let samples = entries.filter(|p| name(p).starts_with("samples-") && name(p).ends_with(".png"));
+        // The configuration goes first: without it the folder is no run any more.
+        let fixed = [self.config(), self.checkpoints(), self.metrics(), self.weights(), self.summary(), self.loss_plot()];
+        for path in fixed.into_iter().chain(samples.collect::<Vec<_>>()) {
             let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match gone {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::at("delete", &path, e, advice)),

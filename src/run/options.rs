@@ -146,7 +146,8 @@ fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
 
 /// A finite number above 0, for clap.
 pub fn positive(text: &str) -> std::result::Result<f64, String> {
-    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "wants a number above 0".into())
+    // As f32 too, which is what kernels compute with.
+    text.parse().ok().filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0).ok_or_else(|| "wants a number above 0".into())
 }
 
 /// Loads a data set by name or folder; a download shows how far it is on stderr.
