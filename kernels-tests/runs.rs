@@ -108,7 +108,7 @@ fn a_kill_at_any_moment_leaves_a_readable_run() {
     let dir = empty("kill");
     let mut child = start(&dir, "run", &["--epochs", "1000", "--checkpoint-every", "1"]);
     reach(&dir, "run", 1);
-    let (mut last, mut moved) = (0, 0);
+    let mut last = 0;
     for i in 0..kills {
         // Moments spread evenly over the time of a few steps, by the golden ratio.
         std::thread::sleep(Duration::from_micros((f64::from(i) * 0.618_034).fract().mul_add(60_000.0, 1.0) as u64));
@@ -116,16 +116,14 @@ fn a_kill_at_any_moment_leaves_a_readable_run() {
         child.wait().unwrap();
         let checkpoint = newest(&dir, "run").expect("a checkpoint is there");
         let step = checkpoint.position.step;
-        assert!(step >= last, "kill {i}: back from step {last} to {step}");
-        moved += u32::from(step > last);
+        assert!(step > last, "kill {i}: from step {last} to {step}");
         last = step;
         child = train(&dir, &["--resume", "run", "--checkpoint-every", "1"]);
         reach(&dir, "run", last + 1);
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    say(&format!("{kills} kills while checkpointing every step: every run readable, {moved} times further than before"));
-    assert!(moved > kills / 2);
+    say(&format!("{kills} kills while checkpointing every step: every run readable, and further than before"));
 }
 
 #[cfg(unix)]

@@ -82,7 +82,7 @@ impl<'a> Trainer<'a> {
     pub fn new(session: &'a Session, step: &Plan, others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
         let plans: Vec<&Plan> = std::iter::once(step).chain(others.iter().copied()).collect();
         let state = State::new(&session.gpu, &plans, session.options.seed)?;
-        let feed = Feed::new(&session.gpu, &session.set.train)?;
+        let feed = session.feed()?;
         let executor = Executor::new(&session.gpu, step, &state, &feed.bindings(step))?;
         let weights: Vec<String> = step.arenas.iter().flat_map(|a| &a.members).map(|&v| step.vars[v].name.clone()).collect();
         session.apply_weights(&state, &weights)?;
