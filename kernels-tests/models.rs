@@ -15,7 +15,7 @@ use oneiro::{
 };
 use std::path::{Path, PathBuf};
 
-fn golden_file(name: &str) -> PathBuf {
+pub(crate) fn golden_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/golden").join(name)
 }
 
@@ -203,5 +203,8 @@ fn bad_weights_are_one_line_errors() {
     one_line(weights::apply(gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "`fc1.bias`", "[12]", "[10]"]);
     let (_, state, names) = encoder(gpu, SMALL);
     file.remove("fc22.weight");
-    one_line(weights::apply(gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "has no tensor `fc22.weight`", "fc4.bias"]);
+    one_line(
+        weights::apply(gpu, &state, &names, &file, &path).unwrap_err(),
+        &["vae_weights", "has no f32 or f64 tensor `fc22.weight`", "fc4.bias"],
+    );
 }

@@ -1,7 +1,15 @@
 //! Whole runs of the example `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
 
-use crate::{harness::say, subjects::adapter};
-use oneiro::run::{Checkpoint, Checkpoints};
+use crate::{harness::say, models::golden_file, subjects::adapter};
+use clap::Parser;
+use oneiro::{
+    graph::Graph,
+    nn::Linear,
+    optim::{Optimizer, advance},
+    plan::Plan,
+    run::{Checkpoint, Checkpoints, Options, Session, TrainOptions, Trainer, batch, remember},
+};
+use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -152,6 +160,79 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     let text = finish(start(&dir, "run", &["--steps", "300", "--lr", "1e20"]), false);
     assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
     assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
+}
+
+#[derive(Parser, Serialize, Deserialize)]
+struct Tiny {
+    #[command(flatten)]
+    #[serde(flatten)]
+    common: TrainOptions,
+}
+
+impl Options for Tiny {
+    fn common(&mut self) -> &mut TrainOptions {
+        &mut self.common
+    }
+}
+
+#[test]
+fn a_lost_device_leaves_the_run_and_says_how_to_go_on() {
+    if adapter("losing the device").is_none() {
+        return;
+    }
+    let dir = empty("lost");
+    let mut args = vec!["tiny".to_string(), "--epochs=4".into(), "--batch=2000".into(), format!("--out={}", dir.join("run").display())];
+    args.extend(std::env::var("ONEIRO_ADAPTER").map(|a| format!("--adapter={a}")));
+    let (session, options) = Session::open("tiny", Tiny::parse_from(args)).unwrap();
+    let g = Graph::new();
+    let layer = Linear::new(&g, "layer", 784, 1);
+    let x = batch(&g, &session.set.train, options.common.batch as usize, None);
+    let loss = layer.forward(x).square().sum(&[0, 1]);
+    Optimizer::sgd(1e-6, 0.0).step("tiny", loss, &layer.params());
+    remember(&g, &[loss]);
+    advance(&g);
+    let step = Plan::new(&g, session.gpu.caps()).unwrap();
+    let trainer = Trainer::new(&session, &step, &[], &["loss"]).unwrap();
+    let mut epochs = 0;
+    let lost = trainer.run("", |_| {
+        epochs += 1;
+        if epochs == 2 {
+            session.gpu.device.destroy();
+        }
+        Ok(vec![])
+    });
+    let (text, saved) = (lost.unwrap_err().to_string(), newest(&dir, "run").unwrap().position.step);
+    assert!(saved > 0 && epochs == 2, "{epochs} epochs, saved at {saved}");
+    assert!(text.contains("lost") && text.contains(&format!("at step {saved}: go on with --resume")), "{text}");
+}
+
+/// PyTorch's own file, of a VAE for 6x6 images: the run's first checkpoint holds exactly its numbers.
+#[test]
+fn training_starts_from_weights_that_pytorch_wrote() {
+    if adapter("--weights").is_none() {
+        return;
+    }
+    let (dir, file) = (empty("weights"), golden_file("vae_weights.safetensors"));
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        let header = [0, 0, 8, 3, 0, 0, 0, 64, 0, 0, 0, 6, 0, 0, 0, 6];
+        let pixels = (0..64 * 36).map(|i| (i * 7) as u8);
+        std::fs::write(dir.join(name), header.into_iter().chain(pixels).collect::<Vec<u8>>()).unwrap();
+    }
+    let file = file.to_str().unwrap();
+    let run = |hidden: &str, good: bool| {
+        let args = ["--data", ".", "--latent", "3", "--hidden", hidden, "--batch", "16", "--steps", "1", "--out", "run", "--weights", file];
+        finish(train(&dir, &args), good)
+    };
+    let text = run("13", false);
+    assert!(text.contains("vae_weights.safetensors") && text.contains("the model wants [13]"), "{text}");
+    run("12", true);
+    let first = Checkpoint::load(&dir.join("run/checkpoints/step-000000000.safetensors")).unwrap();
+    let theirs = oneiro::weights::load(Path::new(file)).unwrap();
+    assert_eq!(theirs.len(), 10);
+    for (name, (_, values)) in theirs {
+        let ours = first.values.iter().find(|v| v.0 == name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert_eq!(bytemuck::cast_slice::<u32, f32>(&ours.2), values, "{name}");
+    }
 }
 
 /// The last step that the run's metrics tell of.

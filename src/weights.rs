@@ -15,16 +15,18 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
     Error::File { path: path.display().to_string(), what: what.into() }
 }
 
-/// Reads every tensor of a safetensors file; only f32 is accepted.
+/// Reads the f32 and f64 tensors of a safetensors file, these rounded; others (PyTorch's counters) are passed over.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
     let mut out = HashMap::new();
     for (name, view) in file.tensors() {
-        if view.dtype() != Dtype::F32 {
-            return Err(bad(path, format!("`{name}` is {:?}, expected F32; convert it with `.float()`", view.dtype())));
-        }
-        out.insert(name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())));
+        let values = match view.dtype() {
+            Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
+            Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).into_iter().map(|v| v as f32).collect(),
+            _ => continue,
+        };
+        out.insert(name, (view.shape().to_vec(), values));
     }
     Ok(out)
 }
@@ -47,9 +49,9 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
 pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
         let (shape, values) =
-            weights.get(name).ok_or_else(|| bad(path, format!("has no tensor `{name}`; it holds {:?}", sorted(weights))))?;
+            weights.get(name).ok_or_else(|| bad(path, format!("has no f32 or f64 tensor `{name}`; it holds {:?}", sorted(weights))))?;
         if shape[..] != ty.shape[..] {
-            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {:?}", ty.shape)));
+            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {:?}: give the model the file's sizes", ty.shape)));
         }
         state.write(gpu, name, values)?;
     }

@@ -128,11 +128,7 @@ impl Gpu {
         let note = trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record_trouble(&note, error.to_string())));
         let note = trouble.clone();
-        device.set_device_lost_callback(move |reason, text| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                record_trouble(&note, format!("the device was lost: {text}"));
-            }
-        });
+        device.set_device_lost_callback(move |_, text| record_trouble(&note, format!("the device was lost: {text}")));
         Ok(Self::assemble(device, queue, trouble))
     }
 

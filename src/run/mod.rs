@@ -38,7 +38,7 @@ pub use options::{AdapterOption, TrainOptions, load, parse, positive};
 pub use picture::{grid, save};
 pub use progress::Progress;
 pub use session::{Options, Session, trained};
-pub use training::{Report, Trainer, remember};
+pub use training::{Measured, Report, Trainer, remember};
 
 /// What went wrong and what to do next, in one line.
 pub struct Error(String);

@@ -52,6 +52,9 @@ pub struct Report<'a> {
     pub run: &'a RunDir,
 }
 
+/// What was measured at a [`Report`], by name.
+pub type Measured = Result<Vec<(&'static str, f64)>>;
+
 /// A model in training.
 pub struct Trainer<'a> {
     session: &'a Session,
@@ -91,7 +94,7 @@ impl<'a> Trainer<'a> {
 
     /// Trains as the options say. `report` is called after every epoch and at the end; it returns what it measured,
     /// of which the first (or the training loss) decides which checkpoint is best.
-    pub fn run(&self, unit: &str, mut report: impl FnMut(&Report<'_>) -> Result<Vec<(&'static str, f64)>>) -> Result<()> {
+    pub fn run(&self, unit: &str, mut report: impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
         let options = &self.session.options;
         let (batch, per_epoch) = (u64::from(options.batch), self.per_epoch());
         let total = options.steps.unwrap_or(options.epochs().saturating_mul(per_epoch));
@@ -113,14 +116,9 @@ impl<'a> Trainer<'a> {
             self.save(&mut now)?;
         }
         interrupt::watch()?;
-        while now.at.step < total && !self.over(&now) {
-            self.epoch(&mut now, total)?;
-            if interrupt::asked() {
-                break;
-            }
-            self.report(&mut now, &mut report)?;
-        }
+        let done = self.epochs(&mut now, total, &mut report);
         now.progress.finish();
+        done.map_err(|e| self.lost(&now, e))?;
         summary::write(self.session, now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
         if interrupt::asked() {
             let dir = run.root().display();
@@ -136,6 +134,24 @@ impl<'a> Trainer<'a> {
 
     fn over(&self, now: &Loop<'_>) -> bool {
         interrupt::asked() || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s)
+    }
+
+    fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
+        while now.at.step < total && !self.over(now) {
+            self.epoch(now, total)?;
+            if interrupt::asked() {
+                break;
+            }
+            self.report(now, report)?;
+        }
+        Ok(())
+    }
+
+    /// A lost device shows as many errors; says which it was, and how to go on.
+    fn lost(&self, now: &Loop<'_>, error: Error) -> Error {
+        let Err(lost) = self.session.gpu.wait() else { return error };
+        let dir = now.run.root().display();
+        Error::new(format!("{lost}; the last checkpoint is at step {}: go on with --resume {dir}", now.saved.0))
     }
 
     /// Runs to the end of the epoch under way, of the run, or of the time.
@@ -166,7 +182,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The end of an epoch, or of the run: measures, prints, logs, saves.
-    fn report(&self, now: &mut Loop<'_>, report: &mut impl FnMut(&Report<'_>) -> Result<Vec<(&'static str, f64)>>) -> Result<()> {
+    fn report(&self, now: &mut Loop<'_>, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
         let steps = (now.at.step - now.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = now.at.sums.iter().map(|s| s / steps).collect();
         let epoch = now.at.step.div_ceil(self.per_epoch());
@@ -197,10 +213,7 @@ impl<'a> Trainer<'a> {
         gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
         now.at.step += steps;
         now.unread += steps;
-        gpu.wait().map_err(|e| {
-            let dir = now.run.root().display();
-            Error::new(format!("{e}; the last checkpoint is at step {}: go on with --resume {dir}", now.saved.0))
-        })
+        Ok(gpu.wait()?)
     }
 
     /// Means per image of the steps that the host has not seen; adds every step's to the epoch's sums.
