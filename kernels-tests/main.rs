@@ -2,10 +2,11 @@
 //! once; the harness runs them on every kernel variant that the adapter can run.
 //!
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
-//! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several.
+//! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
 
 #[cfg(feature = "run")]
 mod bound;
+mod conv2d;
 mod custom_op;
 mod dag;
 mod data;
@@ -39,9 +40,10 @@ fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 8] = [
+    let families: [(&str, Cases); 9] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
+        ("conv2d", conv2d::cases),
         ("reduce", reduce::cases),
         ("views", views::cases),
         ("random", random::cases),
@@ -49,17 +51,21 @@ fn all_op_cases() {
         ("data", data::cases),
         ("optimizer", optimizer::cases),
     ];
-    for (name, cases) in families {
+    let only = std::env::var("ONEIRO_OPS").ok();
+    for (name, cases) in families.into_iter().filter(|f| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == f.0))) {
         report.family(gpu, name, &cases());
     }
     report.print();
+    if only.is_some() {
+        return;
+    }
     report.assert_every_entry_point_ran(gpu);
     assert!(report.compared() >= LEAST, "{} cases compared, at least {LEAST} are due", report.compared());
 }
 
 #[test]
 fn derivatives_match_central_differences() {
-    let families = [elementwise::smooth(), matmul::smooth(), reduce::smooth(), views::smooth(), reparameterize::smooth()];
+    let families = [elementwise::smooth(), matmul::smooth(), conv2d::smooth(), reduce::smooth(), views::smooth(), reparameterize::smooth()];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();
     harness::say(&format!("{derivatives} first and second derivatives of {} graphs compared with central differences", cases.len()));

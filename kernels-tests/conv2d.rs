@@ -1,0 +1,196 @@
+//! Convolutions and their two gradients: kernels of all kinds, channels around the tiles' edges, masks, epilogues.
+
+use crate::harness::{Case, Fill};
+use oneiro::{
+    graph::{Graph, Tensor},
+    ops::conv2d::{Conv2d, Kernel, Role, Taps},
+    shape::Type,
+};
+
+const HALF: Fill = Fill::Uniform(-0.5, 0.5);
+const ROLES: [Role; 3] = [Role::Output, Role::Input, Role::Weight];
+
+/// Images, extents, channels read and made.
+type Size = (usize, [usize; 2], usize, usize);
+
+fn kernels() -> Vec<(&'static str, Kernel)> {
+    let rect = |rows, columns| Kernel::same(5).taps(Taps::Rect(rows, columns));
+    vec![
+        ("3x3", Kernel::same(3)),
+        ("1x1", Kernel::square(1)),
+        ("mask A 7x7", Kernel::same(7).taps(Taps::MaskA)),
+        ("mask B 3x3", Kernel::same(3).taps(Taps::MaskB)),
+        ("vertical", rect([0, 3], [0, 5])),
+        ("horizontal", rect([2, 3], [0, 2])),
+        ("4x4 stride 2", Kernel::square(4).stride(2).padding(1)),
+        ("3x3 stride 2", Kernel::square(3).stride(2)),
+        ("2x2 stride 3", Kernel::square(2).stride(3)),
+        ("dilated", Kernel { size: [3, 2], padding: [2, 1], dilation: [2, 3], ..Kernel::square(3) }),
+        ("stride 2x1", Kernel { stride: [2, 1], padding: [1, 0], ..Kernel::square(3) }),
+    ]
+}
+
+fn operands<'g>(g: &'g Graph, role: Role, kernel: &Kernel, (n, image, c, o): Size) -> (Conv2d, [Tensor<'g>; 2]) {
+    let window = kernel.window(image).unwrap();
+    let pixels = |name, [h, w]: [usize; 2], channels| g.input(name, Type::f32([n, h, w, channels]));
+    let w = || g.input("w", Type::f32([window.taps.len(), c, o]));
+    let inputs = match role {
+        Role::Output => [pixels("x", image, c), w()],
+        Role::Input => [pixels("y", window.made, o), w()],
+        Role::Weight => [pixels("x", image, c), pixels("y", window.made, o)],
+    };
+    (Conv2d { role, window }, inputs)
+}
+
+fn terms(role: Role, kernel: &Kernel, (n, image, c, o): Size) -> usize {
+    let window = kernel.window(image).unwrap();
+    match role {
+        Role::Output => window.taps.len() * c,
+        Role::Input => window.taps.len() * o,
+        Role::Weight => n * window.made[0] * window.made[1],
+    }
+}
+
+fn plain(role: Role, (name, kernel): (&str, Kernel), size: Size) -> Case {
+    let k = terms(role, &kernel, size);
+    let build = move |g: &Graph| {
+        let (op, inputs) = operands(g, role, &kernel, size);
+        g.output("y", g.apply(op, &inputs));
+    };
+    let fills = |case: Case| ["x", "y", "w"].into_iter().fold(case, |case, name| case.fill(name, HALF));
+    fills(Case::new(op_name(role), format!("{name} {size:?}"), build).tolerance(2e-6, 2e-6).terms(k))
+}
+
+fn op_name(role: Role) -> &'static str {
+    match role {
+        Role::Output => "conv2d",
+        Role::Input => "conv2d input",
+        Role::Weight => "conv2d weight",
+    }
+}
+
+type Epilogue = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
+
+const EPILOGUES: [(&str, Epilogue); 3] = [
+    ("bias, relu", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).relu()),
+    ("residual", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).tanh() + g.input("residual", y.ty())),
+    ("gate", |g, y| y.sigmoid() * g.input("other", y.ty()).tanh()),
+];
+
+fn with_epilogue(role: Role, (name, kernel): (&str, Kernel), size: Size, (what, epilogue): (&'static str, Epilogue)) -> Case {
+    let k = terms(role, &kernel, size);
+    let build = move |g: &Graph| {
+        let (op, inputs) = operands(g, role, &kernel, size);
+        g.output("z", epilogue(g, g.apply(op, &inputs)));
+    };
+    let case = Case::new(format!("{} + epilogue", op_name(role)), format!("{name} {size:?} {what}"), build);
+    ["x", "y", "w"].into_iter().fold(case.tolerance(2e-6, 1e-5).terms(k), |case, name| case.fill(name, HALF))
+}
+
+/// The layer as models write it, pointwise kernels included.
+fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], c, o): Size) -> Case {
+    let taps = kernel.kept().len();
+    let build = move |g: &Graph| {
+        let weight = g.input("w", Type::f32([taps, c, o]));
+        let y = match transposed {
+            None => g.input("x", Type::f32([n, h, w, c])).conv2d(weight, &kernel),
+            Some(extra) => g.input("x", Type::f32([n, h, w, o])).conv2d_transposed(weight, &kernel, extra),
+        };
+        g.output("y", y);
+    };
+    Case::new("conv2d layer", format!("{name} {transposed:?} {n} {h}x{w} {c} {o}"), build).tolerance(1e-5, 1e-5)
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut out = vec![];
+    for role in ROLES {
+        for kernel in kernels() {
+            // Vec4s and not; a pixel, a row; tiles of 32 and 64 pixels and channels and one more; primes.
+            let sizes: [Size; 9] = [
+                (1, [5, 5], 1, 1),
+                (2, [7, 5], 3, 5),
+                (1, [8, 8], 4, 4),
+                (3, [5, 9], 8, 36),
+                (2, [6, 7], 12, 64),
+                (1, [9, 7], 64, 68),
+                (2, [4, 8], 1, 32),
+                (1, [13, 5], 20, 31),
+                (2, [11, 4], 7, 12),
+            ];
+            out.extend(sizes.map(|size| plain(role, kernel.clone(), size)));
+        }
+        let [three, strided] = [("3x3", Kernel::same(3)), ("4x4 stride 2", Kernel::square(4).stride(2).padding(1))];
+        out.extend(
+            [(1, [1, 1], 4, 4), (1, [1, 17], 5, 3), (65, [1, 1], 8, 8), (1, [64, 1], 4, 128)].map(|s| plain(role, three.clone(), s)),
+        );
+        // Over 64 taps, over what one launch sums.
+        out.push(plain(role, ("9x9", Kernel::same(9)), (2, [6, 5], 4, 8)));
+        out.push(plain(role, ("9x9", Kernel::same(9)), (1, [5, 6], 3, 2)));
+        out.extend([(1, [2, 2], 9_000, 4), (1, [2, 3], 4, 9_000), (1, [2, 2], 3, 8_193)].map(|size| plain(role, three.clone(), size)));
+        if role != Role::Weight {
+            let sizes = [(2, [7, 6], 12, 68), (1, [9, 5], 3, 8), (1, [5, 5], 24, 32)];
+            out.extend(sizes.into_iter().flat_map(|size| EPILOGUES.map(|e| with_epilogue(role, three.clone(), size, e))));
+            out.push(with_epilogue(role, strided, sizes[0], EPILOGUES[0]));
+        }
+    }
+    // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
+    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
+    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
+    out.push(plain(Role::Output, ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }), (1, [1, 2_100_000], 1, 1)));
+    for (name, kernel) in kernels() {
+        out.push(layer((name, kernel.clone()), None, (2, [6, 8], 8, 12)));
+        out.push(layer((name, kernel.clone()), Some(0), (2, [6, 8], 8, 12)));
+        if kernel.stride == [2, 2] {
+            out.push(layer((name, kernel), Some(1), (2, [5, 4], 4, 3)));
+        }
+    }
+    out
+}
+
+pub(crate) fn smooth() -> Vec<Case> {
+    let mut out: Vec<Case> =
+        kernels().into_iter().flat_map(|kernel| ROLES.map(|role| plain(role, kernel.clone(), (1, [4, 5], 2, 3)))).collect();
+    out.extend(EPILOGUES.map(|e| with_epilogue(Role::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)));
+    out.push(layer(("1x1", Kernel::square(1)), None, (1, [2, 3], 2, 3)));
+    out.push(layer(("4x4 stride 2", Kernel::square(4).stride(2).padding(1)), Some(0), (1, [2, 3], 2, 3)));
+    out
+}
+
+#[test]
+fn masks_keep_what_comes_before() {
+    let kept = |taps| Kernel::same(3).taps(taps).kept();
+    assert_eq!(kept(Taps::MaskA), [[0, 0], [0, 1], [0, 2], [1, 0]]);
+    assert_eq!(kept(Taps::MaskB), [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]);
+    assert_eq!(kept(Taps::Rect([1, 2], [0, 2])), [[1, 0], [1, 1]]);
+    assert_eq!(Kernel::same(7).taps(Taps::MaskA).kept().len(), 24);
+}
+
+#[test]
+fn extents_are_pytorchs() {
+    let made = |kernel: Kernel, image| kernel.window(image).unwrap().made;
+    assert_eq!(made(Kernel::square(4).stride(2).padding(1), [32, 17]), [16, 8]);
+    assert_eq!(made(Kernel::square(3).dilation(2), [7, 5]), [3, 1]);
+    let back = |kernel: Kernel, image, extra| kernel.transposed(image, extra).unwrap().image;
+    assert_eq!(back(Kernel::square(4).stride(2).padding(1), [16, 8], 0), [32, 16]);
+    assert_eq!(back(Kernel::square(3).stride(2).padding(1), [4, 5], 1), [8, 10]);
+}
+
+#[test]
+fn bad_kernels_are_errors_with_the_users_line() {
+    let error = |f: &dyn Fn(&Graph)| {
+        let g = Graph::new();
+        f(&g);
+        g.check().unwrap_err().to_string()
+    };
+    let big = error(&|g| _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([25, 1, 1])), &Kernel::square(5)));
+    assert!(big.contains("kernels-tests/conv2d.rs") && big.contains("does not fit an image of [3, 3]"), "{big}");
+    let taps = error(&|g| _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([9, 2, 1])), &Kernel::same(3)));
+    assert!(taps.contains("9 taps"), "{taps}");
+    let flat = error(&|g| _ = g.input("x", Type::f32([3, 3])).conv2d(g.input("w", Type::f32([9, 1, 1])), &Kernel::same(3)));
+    assert!(flat.contains("[N, H, W, C]"), "{flat}");
+    let none = error(&|g| {
+        let empty = Kernel::square(1).taps(Taps::MaskA);
+        _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([1, 1, 1])), &empty);
+    });
+    assert!(none.contains("no tap"), "{none}");
+}

@@ -1,0 +1,173 @@
+//! Which input pixels an output pixel sees: a kernel's size, stride, padding and dilation, and the taps that
+//! take part, become a list of offsets. A masked convolution is one over fewer taps.
+
+/// Which of a kernel's positions take part.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Taps {
+    /// All.
+    #[default]
+    All,
+    /// Those before the centre in raster order (van den Oord 2016a, mask A).
+    MaskA,
+    /// Those before the centre, and the centre (mask B).
+    MaskB,
+    /// Rows `[first, end)` and columns `[first, end)`: the vertical and horizontal stacks of the gated PixelCNN.
+    Rect([usize; 2], [usize; 2]),
+}
+
+/// A convolution's kernel, in PyTorch's terms; rows before columns throughout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// Input pixels between neighbouring output pixels.
+    pub stride: [usize; 2],
+    /// Zeros before and after.
+    pub padding: [usize; 2],
+    /// Input pixels between neighbouring taps.
+    pub dilation: [usize; 2],
+    /// Positions that take part.
+    pub taps: Taps,
+}
+
+impl Kernel {
+    /// A square kernel over all taps; stride 1, no padding.
+    pub fn square(size: usize) -> Self {
+        Self { size: [size; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], taps: Taps::All }
+    }
+
+    /// A square kernel of odd size whose output has the input's extents.
+    pub fn same(size: usize) -> Self {
+        Self::square(size).padding(size / 2)
+    }
+
+    /// Sets the stride.
+    #[must_use]
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride: [stride; 2], ..self }
+    }
+
+    /// Sets the padding.
+    #[must_use]
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding: [padding; 2], ..self }
+    }
+
+    /// Sets the dilation.
+    #[must_use]
+    pub fn dilation(self, dilation: usize) -> Self {
+        Self { dilation: [dilation; 2], ..self }
+    }
+
+    /// Restricts the taps.
+    #[must_use]
+    pub fn taps(self, taps: Taps) -> Self {
+        Self { taps, ..self }
+    }
+
+    /// Positions (row, column) that take part, in raster order: weights `[T, C, O]` follow it.
+    pub fn kept(&self) -> Vec<[usize; 2]> {
+        let [rows, columns] = self.size;
+        let centre = rows / 2 * columns + columns / 2;
+        let keep = |&[y, x]: &[usize; 2]| match self.taps {
+            Taps::All => true,
+            Taps::MaskA => y * columns + x < centre,
+            Taps::MaskB => y * columns + x <= centre,
+            Taps::Rect(of_rows, of_columns) => (of_rows[0]..of_rows[1]).contains(&y) && (of_columns[0]..of_columns[1]).contains(&x),
+        };
+        (0..rows * columns).map(|i| [i / columns, i % columns]).filter(keep).collect()
+    }
+
+    /// The window over an image of these extents.
+    pub fn window(&self, image: [usize; 2]) -> Result<Window, String> {
+        let made = |d: usize| {
+            let reach = self.dilation[d] * self.size[d].saturating_sub(1) + 1;
+            let room = (image[d] + 2 * self.padding[d]).checked_sub(reach).filter(|_| self.stride[d] > 0 && self.size[d] > 0);
+            room.map(|room| room / self.stride[d] + 1)
+        };
+        let (Some(rows), Some(columns)) = (made(0), made(1)) else {
+            return Err(format!("a kernel of {:?} with padding {:?} does not fit an image of {image:?}", self.size, self.padding));
+        };
+        self.between(image, [rows, columns])
+    }
+
+    /// The window whose input gradient makes `image x stride` pixels of an image: transposed convolution, with as
+    /// many rows and columns more as `extra` says (PyTorch's `output_padding`, below the stride).
+    pub fn transposed(&self, image: [usize; 2], extra: usize) -> Result<Window, String> {
+        let made = |d: usize| {
+            let all = image[d].checked_sub(1)? * self.stride[d] + self.dilation[d] * self.size[d].checked_sub(1)? + 1 + extra;
+            all.checked_sub(2 * self.padding[d]).filter(|&n| n > 0 && extra < self.stride[d].max(self.dilation[d]))
+        };
+        match (made(0), made(1)) {
+            (Some(rows), Some(columns)) => self.between([rows, columns], image),
+            _ => Err(format!("a transposed kernel of {:?} with padding {:?} makes nothing of {image:?}", self.size, self.padding)),
+        }
+    }
+
+    fn between(&self, image: [usize; 2], made: [usize; 2]) -> Result<Window, String> {
+        let offset = |tap: [usize; 2]| [0, 1].map(|d| (tap[d] * self.dilation[d]) as i32 - self.padding[d] as i32);
+        let taps: Vec<[i32; 2]> = self.kept().into_iter().map(offset).collect();
+        if taps.is_empty() {
+            return Err(format!("no tap of the kernel {:?} takes part", self.size));
+        }
+        Ok(Window { image, made, stride: self.stride, taps })
+    }
+}
+
+/// Output pixel p of `made` sees the input pixels p·stride + tap of `image`; outside there are zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns of the input.
+    pub image: [usize; 2],
+    /// Rows and columns of the output.
+    pub made: [usize; 2],
+    /// Input pixels between neighbouring output pixels.
+    pub stride: [usize; 2],
+    /// Offsets.
+    pub taps: Vec<[i32; 2]>,
+}
+
+impl Window {
+    /// Whether every output pixel sees just the input pixel in its place: a matrix product.
+    pub fn is_pointwise(&self) -> bool {
+        self.taps == [[0, 0]] && self.stride == [1, 1] && self.image == self.made
+    }
+}
+
+/// Pixels that one launch makes, and where it reads: pixel p of `lattice` is made at p·dst_step + dst_first from
+/// the pixels p·src_step + tap.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sweep {
+    pub(super) lattice: [usize; 2],
+    pub(super) src: [usize; 2],
+    pub(super) dst: [usize; 2],
+    pub(super) src_step: [usize; 2],
+    pub(super) dst_step: [usize; 2],
+    pub(super) dst_first: [usize; 2],
+    /// Offsets, and the tap of the weights that belongs to each.
+    pub(super) taps: Vec<([i32; 2], usize)>,
+}
+
+impl Window {
+    /// The convolution itself.
+    pub(super) fn forward(&self) -> Sweep {
+        let taps = self.taps.iter().copied().zip(0..).collect();
+        let (src, dst, src_step) = (self.image, self.made, self.stride);
+        Sweep { lattice: dst, src, dst, src_step, dst_step: [1; 2], dst_first: [0; 2], taps }
+    }
+
+    /// The input gradient: image pixels of one remainder modulo the stride are seen through the same taps.
+    pub(super) fn backward(&self) -> Vec<Sweep> {
+        let phases = (0..self.stride[0]).flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]));
+        let sweep = |first: [usize; 2]| {
+            let lattice = [0, 1].map(|d| self.image[d].saturating_sub(first[d]).div_ceil(self.stride[d]));
+            let away = |tap: &[i32; 2], d: usize| first[d] as i32 - tap[d];
+            let meets = |tap: &[i32; 2]| [0, 1].iter().all(|&d| away(tap, d).rem_euclid(self.stride[d] as i32) == 0);
+            let offset = |tap: &[i32; 2]| [0, 1].map(|d| away(tap, d).div_euclid(self.stride[d] as i32));
+            let taps = self.taps.iter().zip(0..).filter(|(tap, _)| meets(tap)).map(|(tap, t)| (offset(tap), t)).collect();
+            let (src, dst) = (self.made, self.image);
+            Sweep { lattice, src, dst, src_step: [1; 2], dst_step: self.stride, dst_first: first, taps }
+        };
+        phases.map(sweep).filter(|s| s.lattice.iter().all(|&n| n > 0)).collect()
+    }
+}
