@@ -7,6 +7,7 @@
 #[cfg(feature = "run")]
 mod bound;
 mod conv2d;
+mod cursor;
 mod custom_op;
 mod dag;
 mod data;
@@ -24,6 +25,8 @@ mod random;
 mod reduce;
 mod reparameterize;
 mod runs;
+#[cfg(feature = "run")]
+mod sampling;
 mod sentinel;
 mod subjects;
 mod tidy;
@@ -40,10 +43,11 @@ fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 9] = [
+    let families: [(&str, Cases); 10] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("conv2d", conv2d::cases),
+        ("cursor", cursor::cases),
         ("reduce", reduce::cases),
         ("views", views::cases),
         ("random", random::cases),

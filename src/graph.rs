@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     op::{Class, Op},
     shape::{Shape, Type},
-    var::{Arena, Init, VarSpec},
+    var::{Arena, Init, Layout, VarSpec},
 };
 use std::{
     cell::{Ref, RefCell},
@@ -144,6 +144,12 @@ impl Graph {
     /// Applies an op to tensors of this graph.
     #[track_caller]
     pub fn apply<'g>(&'g self, op: impl Op, inputs: &[Tensor<'g>]) -> Tensor<'g> {
+        self.apply_shared(Arc::new(op), inputs)
+    }
+
+    /// [`Graph::apply`] of an op that another graph holds too.
+    #[track_caller]
+    pub fn apply_shared<'g>(&'g self, op: Arc<dyn Op>, inputs: &[Tensor<'g>]) -> Tensor<'g> {
         let at = Location::caller();
         if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
             return self.poison(format!("{}: an input belongs to another graph", op.name()));
@@ -153,7 +159,7 @@ impl Graph {
         }
         let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
         match op.infer(&types) {
-            Ok(ty) => self.push(Source::Op(Arc::new(op), inputs.iter().map(|t| t.id).collect()), ty, at),
+            Ok(ty) => self.push(Source::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
             Err(what) => self.poison(format!("{}: {what}", op.name())),
         }
     }
@@ -172,7 +178,13 @@ impl Graph {
     /// A persistent value that no optimizer touches unless told to: counters, statistics.
     #[track_caller]
     pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
-        let spec = VarSpec { name: name.into(), ty: ty.clone(), init, home: None };
+        self.var_in(name, ty, init, Layout::Same)
+    }
+
+    /// [`Graph::var`] of a value that weights files hold in another layout.
+    #[track_caller]
+    pub fn var_in(&self, name: &str, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
+        let spec = VarSpec { name: name.into(), ty: ty.clone(), init, layout, home: None };
         let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
         if let Some(index) = found {
             let recording = self.recording.borrow();
@@ -295,7 +307,7 @@ impl Graph {
                 let param = recording.vars[v].clone();
                 let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
                 let name = format!("{moment}/{}", param.name);
-                recording.vars.push(VarSpec { name, ty: param.ty, init: Init::Zeros, home });
+                recording.vars.push(VarSpec { name, ty: param.ty, init: Init::Zeros, layout: Layout::Same, home });
             }
         }
         let rows = moments.len() + 1;

@@ -57,6 +57,7 @@ pub mod reference;
 pub mod rng;
 #[cfg(feature = "run")]
 pub mod run;
+pub mod sampling;
 pub mod shape;
 pub mod var;
 pub mod weights;

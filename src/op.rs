@@ -8,7 +8,7 @@ use crate::{
     caps::Caps,
     graph::Tensor,
     kernel::Shader,
-    ops::elementwise::Row,
+    ops::{conv2d::Window, elementwise::Row},
     shape::{Array, Type},
 };
 use std::{any::Any, fmt::Debug};
@@ -41,11 +41,26 @@ pub trait Op: Any + Debug + Send + Sync {
         false
     }
 
+    /// Which input pixels an output pixel reads: cached sampling is derived from it, and refuses an op that does not tell.
+    /// Elementwise ops, reshapes and slices of channels need not.
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        None
+    }
+
     /// The input that becomes the output: the planner makes both one buffer (copying first where the
     /// old value is still needed), and the kernel sees only [`Operand::Output`], read-write.
     fn in_place(&self) -> Option<usize> {
         None
     }
+}
+
+/// Which pixels of its first input an output pixel reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Footprint<'a> {
+    /// The pixel itself, all channels; the op takes any number of rows, one a pixel.
+    Row,
+    /// Those of a window; the output is their channels, tap by tap, as a row times the second input as a matrix.
+    Window(&'a Window),
 }
 
 /// How the planner may combine an op with its neighbours.

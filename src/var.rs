@@ -2,6 +2,7 @@
 //! they live (an arena of an optimizer group, or a buffer of their own) is the State's business.
 
 use crate::{rng, shape::Type};
+use std::sync::Arc;
 
 /// A persistent value's first contents.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub enum Init {
     Uniform(f32),
     /// Normal with mean 0 and this standard deviation, drawn by the stream of the variable's name.
     Normal(f32),
+    /// These.
+    Values(Arc<[f32]>),
     /// The run's seed as two u32 words.
     Seed,
 }
@@ -29,12 +32,54 @@ impl Init {
         let draw = |f: &dyn Fn(u32) -> f32| (0..n as u32).map(|i| f(i).to_bits()).collect();
         let stream = rng::Stream::new(&format!("init/{name}"));
         let key = stream.key([seed as u32, (seed >> 32) as u32]);
-        match *self {
+        match self {
             Init::Zeros => vec![0; n],
             Init::Constant(c) => vec![c.to_bits(); n],
+            Init::Values(values) => values.iter().map(|v| v.to_bits()).collect(),
             Init::Uniform(bound) => draw(&|i| (rng::uniform(key, 0, i) * 2.0 - 1.0) * bound),
             Init::Normal(std) => draw(&|i| rng::normal(key, 0, i) as f32 * std),
             Init::Seed => vec![seed as u32, (seed >> 32) as u32],
+        }
+    }
+}
+
+/// How a weights file holds a value.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum Layout {
+    /// As it is.
+    #[default]
+    Same,
+    /// `[T, C, O]` of a convolution: PyTorch's `[O, C, rows, columns]`, zero where no tap is kept.
+    Kernel {
+        /// Rows and columns.
+        size: [usize; 2],
+        /// Row and column of each tap.
+        kept: Vec<[usize; 2]>,
+    },
+}
+
+impl Layout {
+    /// The shape in the file.
+    pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
+        match self {
+            Layout::Same => shape.to_vec(),
+            Layout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
+        }
+    }
+
+    /// Element in the file of each element here.
+    pub fn places(&self, shape: &[usize]) -> Vec<usize> {
+        let n: usize = shape.iter().product();
+        match self {
+            Layout::Same => (0..n).collect(),
+            Layout::Kernel { size, kept } => {
+                let (c, o) = (shape[1], shape[2]);
+                let place = |i: usize| {
+                    let [y, x] = kept[i / (c * o)];
+                    ((i % o * c + i / o % c) * size[0] + y) * size[1] + x
+                };
+                (0..n).map(place).collect()
+            }
         }
     }
 }
@@ -48,6 +93,8 @@ pub struct VarSpec {
     pub ty: Type,
     /// First contents.
     pub init: Init,
+    /// How a weights file holds it.
+    pub layout: Layout,
     /// (arena, row, offset in the row in elements), when an optimizer group owns it.
     pub home: Option<(usize, usize, usize)>,
 }

@@ -1,4 +1,4 @@
-//! Weights as safetensors files: names and layouts are those of the State, hence PyTorch's.
+//! Weights as safetensors files, by PyTorch's names and in PyTorch's layouts.
 
 use crate::{
     error::{Error, Result},
@@ -35,7 +35,11 @@ pub fn load(path: &Path) -> Result<Weights> {
 pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
     for (name, ty) in state.names().filter(|(n, ty)| ty.dtype == DType::F32 && names.iter().any(|m| m == n)) {
-        data.push((name, ty.shape.to_vec(), state.read(gpu, name)?));
+        let layout = state.file_layout(name)?;
+        let shape = layout.shape(&ty.shape);
+        let mut values = vec![0.0; shape.iter().product()];
+        layout.places(&ty.shape).into_iter().zip(state.read(gpu, name)?).for_each(|(place, value)| values[place] = value);
+        data.push((name, shape, values));
     }
     let views = data.iter().map(|(name, shape, values)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
@@ -50,10 +54,13 @@ pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
         let (shape, values) =
             weights.get(name).ok_or_else(|| bad(path, format!("has no f32 or f64 tensor `{name}`; it holds {:?}", sorted(weights))))?;
-        if shape[..] != ty.shape[..] {
-            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {:?}: give the model the file's sizes", ty.shape)));
+        let layout = state.file_layout(name)?;
+        let wanted = layout.shape(&ty.shape);
+        if *shape != wanted {
+            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {wanted:?}: give the model the file's sizes")));
         }
-        state.write(gpu, name, values)?;
+        let values: Vec<f32> = layout.places(&ty.shape).into_iter().map(|place| values[place]).collect();
+        state.write(gpu, name, &values)?;
     }
     Ok(())
 }

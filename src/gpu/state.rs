@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     plan::{Buffer, Plan},
     shape::Type,
-    var::{Arena, Init},
+    var::{self, Arena, Init},
 };
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 struct Home {
     ty: Type,
     init: Init,
+    file: var::Layout,
     buffer: usize,
     offset: u64,
 }
@@ -59,7 +60,13 @@ impl State {
                 let Some((arena, row, offset)) = var.home else { continue };
                 let arena = &plan.arenas[arena];
                 let buffer = this.arenas[&arena.name].0;
-                let home = Home { ty: var.ty.clone(), init: var.init.clone(), buffer, offset: 4 * (row * arena.row_len + offset) as u64 };
+                let home = Home {
+                    ty: var.ty.clone(),
+                    init: var.init.clone(),
+                    file: var.layout.clone(),
+                    buffer,
+                    offset: 4 * (row * arena.row_len + offset) as u64,
+                };
                 if this.vars.insert(var.name.clone(), home).is_some_and(|known| known.buffer != buffer) {
                     let what = format!(
                         "variable `{}` is in two optimizer groups, `{}` and another; give both plans' groups one name",
@@ -76,7 +83,8 @@ impl State {
                 }
                 Some(_) => {}
                 None => {
-                    let home = Home { ty: var.ty.clone(), init: var.init.clone(), buffer: sizes.len(), offset: 0 };
+                    let home =
+                        Home { ty: var.ty.clone(), init: var.init.clone(), file: var.layout.clone(), buffer: sizes.len(), offset: 0 };
                     sizes.push((var.name.clone(), var.ty.bytes()));
                     this.vars.insert(var.name.clone(), home);
                 }
@@ -97,6 +105,11 @@ impl State {
     /// Names and types of all values, in the order of their names.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Type)> {
         self.vars.iter().map(|(name, home)| (name.as_str(), &home.ty))
+    }
+
+    /// How weights files hold a value.
+    pub fn file_layout(&self, name: &str) -> Result<&var::Layout> {
+        Ok(&self.home(name)?.file)
     }
 
     fn home(&self, name: &str) -> Result<&Home> {

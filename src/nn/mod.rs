@@ -2,10 +2,11 @@
 
 use crate::{
     graph::{Graph, Tensor},
-    ops::matmul::product,
+    ops::{conv2d::Kernel, matmul::product},
     shape::Type,
-    var::Init,
+    var::{Init, Layout},
 };
+use std::sync::Arc;
 
 /// `y = x·Wᵀ + b` with weight `[outputs, inputs]` and bias `[outputs]` (`torch.nn.Linear`).
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,77 @@ impl<'g> Linear<'g> {
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         product(x, self.weight, false, true) + self.bias
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> [Tensor<'g>; 2] {
+        [self.weight, self.bias]
+    }
+}
+
+/// `y = x·(M ⊙ W)ᵀ + b`, where output i sees input j as far as `sees[i] ≥ of[j]`: the masks of belief nets and of MADE
+/// (Germain et al. 2015, eq. 8 and 9), written by the degrees of the units.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskedLinear<'g> {
+    linear: Linear<'g>,
+    of: Tensor<'g>,
+    sees: Tensor<'g>,
+}
+
+impl<'g> MaskedLinear<'g> {
+    /// Declares the layer's variables; `of` are the inputs' degrees, `sees` the highest degree that each output sees.
+    #[track_caller]
+    pub fn new(g: &'g Graph, name: &str, of: &[usize], sees: &[usize]) -> Self {
+        let degrees = |part: &str, values: &[usize], shape: [usize; 2]| {
+            let values: Arc<[f32]> = values.iter().map(|&d| d as f32).collect();
+            g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))
+        };
+        Self {
+            linear: Linear::new(g, name, of.len(), sees.len()),
+            of: degrees("of", of, [1, of.len()]),
+            sees: degrees("sees", sees, [sees.len(), 1]),
+        }
+    }
+
+    /// `[N, inputs]` to `[N, outputs]`.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let weight = self.sees.ge(self.of).select(self.linear.weight, 0.0);
+        product(x, weight, false, true) + self.linear.bias
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> [Tensor<'g>; 2] {
+        self.linear.params()
+    }
+}
+
+/// Convolution with a bias, `[N, H, W, C]` to `[N, H', W', O]` (`torch.nn.Conv2d`); masked taps have no weights here and
+/// are zeros in a weights file.
+#[derive(Clone, Debug)]
+pub struct Conv2d<'g> {
+    /// `NAME.weight`, `[T, C, O]`, in files `[O, C, rows, columns]`.
+    pub weight: Tensor<'g>,
+    /// `NAME.bias`, `[O]`.
+    pub bias: Tensor<'g>,
+    kernel: Kernel,
+}
+
+impl<'g> Conv2d<'g> {
+    /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(C·rows·columns)).
+    #[track_caller]
+    pub fn new(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
+        let ([c, o], size, kept) = (channels, kernel.size, kernel.kept());
+        let init = Init::fan_in(c * size[0] * size[1]);
+        let weight = Type::f32([kept.len(), c, o]);
+        let weight = g.var_in(&format!("{name}.weight"), weight, init.clone(), Layout::Kernel { size, kept });
+        Self { weight, bias: g.var(&format!("{name}.bias"), Type::f32([o]), init), kernel }
+    }
+
+    /// Applies it.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
+        x.conv2d(self.weight, &self.kernel) + self.bias
     }
 
     /// The variables that an optimizer trains.

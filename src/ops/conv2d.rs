@@ -11,7 +11,7 @@ use crate::{
     caps::{Caps, Class as Adapter},
     graph::Tensor,
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     shape::{Array, DType, Shape, Type},
 };
 use std::ops::Range;
@@ -313,6 +313,10 @@ impl Op for Conv2d {
             _ => self.sweep_launches(e, at.caps, at.epilogue)?,
         };
         Ok(Lowered { launches, scratch: vec![] })
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        (self.role == Role::Output).then_some(Footprint::Window(&self.window))
     }
 
     fn accepts_epilogue(&self, _: &[Type], output: &Type) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     caps::{Caps, Class as Adapter},
     graph::Tensor,
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand},
+    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand},
     shape::{Array, DType, Shape, Type},
 };
 use std::ops::Range;
@@ -189,6 +189,10 @@ impl Op for MatMul {
         let e = self.extents(&at.inputs[0].shape, &at.inputs[1].shape).ok_or("extents")?;
         let (variant, why) = self.variants(e, at.caps)[0];
         Ok(Lowered { launches: self.launches(e, variant, at.epilogue, why), scratch: vec![] })
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        (!self.ta).then_some(Footprint::Row)
     }
 
     fn accepts_epilogue(&self, _: &[Type], output: &Type) -> bool {

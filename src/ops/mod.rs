@@ -1,6 +1,7 @@
 //! The ops, one family a file; each shares its stem with its kernels in `shaders/`.
 
 pub mod conv2d;
+pub mod cursor;
 pub mod data;
 pub mod elementwise;
 pub mod matmul;

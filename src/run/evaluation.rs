@@ -23,6 +23,8 @@ pub struct Evaluation {
     plans: Vec<(Plan, usize)>,
     terms: usize,
     images: usize,
+    /// Images of a whole batch.
+    whole: usize,
 }
 
 impl Evaluation {
@@ -34,9 +36,20 @@ impl Evaluation {
         binarise: Option<&str>,
         terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
     ) -> Result<Self> {
+        Self::in_batches(BATCH, caps, images, binarise, terms)
+    }
+
+    /// [`Evaluation::new`] with so many images at a time: for models whose activations are large.
+    pub fn in_batches(
+        most: usize,
+        caps: &Caps,
+        images: &Images,
+        binarise: Option<&str>,
+        terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
+    ) -> Result<Self> {
         let n = images.count;
-        let whole = BATCH.min(n);
-        let mut this = Self { plans: vec![], terms: 0, images: n };
+        let whole = most.min(n);
+        let mut this = Self { plans: vec![], terms: 0, images: n, whole };
         for (size, times) in [(whole, n / whole.max(1)), (n % whole.max(1), 1)].into_iter().filter(|(size, _)| *size > 0) {
             let g = Graph::new();
             g.count_by(STEP);
@@ -62,7 +75,7 @@ impl Evaluation {
         for (plan, times) in &self.plans {
             let feed = Feed::new(gpu, images)?;
             // The rest comes first in its own order, where the step counter starts.
-            let first = if executors.is_empty() { 0 } else { n - n % BATCH };
+            let first = if executors.is_empty() { 0 } else { n - n % self.whole };
             let order: Vec<u32> = (0..n).map(|i| ((i + first) % n) as u32).collect();
             feed.reorder(gpu, &order);
             executors.push((Executor::new(gpu, plan, state, &feed.bindings(plan))?, *times));

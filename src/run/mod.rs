@@ -9,6 +9,7 @@
 //!
 //! Every [`Error`] is one line that says what is wrong and what to do next.
 
+pub mod autoregressive;
 pub mod bound;
 mod checkpoint;
 mod curve;
@@ -21,6 +22,7 @@ mod options;
 mod picture;
 mod progress;
 mod range;
+mod sampler;
 mod session;
 mod summary;
 mod training;
@@ -37,6 +39,7 @@ pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, TrainOptions, load, parse, positive};
 pub use picture::{grid, save};
 pub use progress::Progress;
+pub use sampler::{Method, Sampler};
 pub use session::{Options, Session, trained};
 pub use training::{Measured, Report, Trainer, remember};
 

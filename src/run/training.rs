@@ -276,7 +276,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// Steps of the next submission, from the last one's time.
-fn next_burst(took: Duration, steps: u64) -> u64 {
+pub(super) fn next_burst(took: Duration, steps: u64) -> u64 {
     let per_step = took.as_secs_f64() / steps as f64;
     ((SUBMISSION.as_secs_f64() / per_step.max(1e-6)) as u64).clamp(1, HISTORY as u64)
 }

@@ -1,0 +1,49 @@
+//! Fully visible belief nets: the sigmoid belief net, and with hidden layers MADE. Train, draw, complete, score exactly.
+
+use clap::{Args, Parser};
+use oneiro::{
+    graph::{Graph, Tensor},
+    models::fvbn::{Config, Fvbn},
+    run::{
+        Method, Result,
+        autoregressive::{self, Autoregressive, Command},
+        parse,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// Fully visible belief nets on black-and-white images: FVSBN, and MADE (Germain et al. 2015)
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  fvbn train                                   FVSBN on digits drawn by the program, into runs/fvbn
+  fvbn train --data mnist --hidden 1000        MADE with one hidden layer on MNIST
+  fvbn sample --count 100                      without --run: the newest run under runs
+  fvbn complete
+  fvbn evaluate --json nll.json")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command<Model>,
+}
+
+#[derive(Args, Serialize, Deserialize, Clone)]
+struct Model {
+    /// Widths of hidden layers (MADE); none for the sigmoid belief net
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    hidden: Vec<u16>,
+}
+
+impl Autoregressive for Model {
+    const MODEL: &'static str = "fvbn";
+    const METHOD: Method = Method::Naive;
+
+    fn logits<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let (shape, pixels) = (x.shape(), x.shape()[1..].iter().product());
+        let model = Fvbn::new(g, &Config { pixels, hidden: self.hidden.iter().map(|&w| w.into()).collect() });
+        let logits = model.logits(x.reshape([shape[0], pixels]));
+        (model.params(), logits.reshape(shape))
+    }
+}
+
+fn main() -> Result<()> {
+    autoregressive::run(parse::<Cli>().command)
+}

@@ -1,0 +1,73 @@
+//! The sampler's wavefront: every pixel once, in an order that respects what lies before it, and its two kernels.
+
+use crate::harness::{Case, Fill};
+use oneiro::{
+    graph::Graph,
+    ops::cursor::Wave,
+    shape::{DType, Type},
+    var::Init,
+};
+
+const TAPS: [[i32; 2]; 5] = [[-1, -2], [-1, 1], [0, -1], [0, 0], [-3, 3]];
+
+fn waves() -> Vec<Wave> {
+    [([1, 1], 1), ([1, 7], 3), ([7, 1], 1), ([5, 8], 4), ([6, 5], 2), ([3, 9], 9), ([4, 7], 5)]
+        .map(|(image, lag)| Wave { image, lag })
+        .into()
+}
+
+fn look(wave: Wave, n: usize, c: usize, taps: usize, step: usize) -> Case {
+    let build = move |g: &Graph| {
+        let images = g.input("images", Type::f32([n, wave.image[0], wave.image[1], c]));
+        let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
+        g.output("y", images.look(wave, &TAPS[..taps], step));
+    };
+    Case::new("look", format!("{wave:?} {n} {c} {taps} {step}"), build).fill("step", Fill::Whole(step as u32, step as u32 + 1))
+}
+
+fn place(wave: Wave, n: usize, c: usize, step: u32) -> Case {
+    let build = move |g: &Graph| {
+        let images = g.var("images", Type::f32([n, wave.image[0], wave.image[1], c]), Init::Normal(1.0));
+        let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
+        let rows = g.input("rows", Type::f32([n * wave.flight(), c]));
+        let after = images.place(wave, rows, step);
+        // A reader of the new value, in the same step.
+        g.output("seen", after.look(wave, &TAPS, step));
+        g.assign(images, after);
+    };
+    Case::new("place", format!("{wave:?} {n} {c} {step}"), build).fill("step", Fill::Whole(step, step + 1))
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut out = vec![];
+    for wave in waves() {
+        for step in [0, 1, wave.steps() / 2, wave.steps() - 1, wave.steps() + 3] {
+            out.extend([(1, 1, 5), (3, 3, 2), (2, 4, 5), (1, 12, 1)].map(|(n, c, taps)| look(wave, n, c, taps, step)));
+            out.extend([(1, 1), (2, 4), (3, 5)].map(|(n, c)| place(wave, n, c, step as u32)));
+        }
+    }
+    let wide = Wave { image: [2, 3], lag: 3 };
+    out.push(look(wide, 70_000, 1, 1, 1).many_workgroups(1));
+    out.push(place(wide, 70_000, 1, 1).many_workgroups(1));
+    out
+}
+
+#[test]
+fn a_wavefront_visits_every_pixel_once_and_after_what_it_sees() {
+    for wave in waves() {
+        let mut when = vec![None; wave.image[0] * wave.image[1]];
+        for step in 0..wave.steps() {
+            for [y, x] in (0..wave.flight()).filter_map(|f| wave.pixel(step, f)) {
+                let before = when[y * wave.image[1] + x].replace(step);
+                assert_eq!(before, None, "{wave:?}: pixel {y}, {x} at steps {before:?} and {step}");
+            }
+        }
+        for (i, at) in when.iter().enumerate() {
+            let (y, x) = (i / wave.image[1], i % wave.image[1]);
+            let step = at.unwrap_or_else(|| panic!("{wave:?}: pixel {y}, {x} is never visited"));
+            let right = (x + wave.lag - 1).min(wave.image[1] - 1);
+            assert!(y == 0 || when[(y - 1) * wave.image[1] + right] < Some(step), "{wave:?}: {y}, {x} comes before what it sees");
+        }
+        assert!((0..wave.flight()).all(|f| wave.pixel(wave.steps(), f).is_none()), "{wave:?} is not done after {} steps", wave.steps());
+    }
+}

@@ -1,0 +1,71 @@
+//! Fully visible belief nets: p(x) = ∏ p(x_d | x_1 … x_{d-1}) over the pixels in raster order, each factor a Bernoulli
+//! whose logit is a function of the pixels before it.
+//!
+//! Without hidden layers this is the fully visible sigmoid belief net (Frey, Hinton & Dayan 1995, as in Gan et al. 2015):
+//! logit_d = b_d + Σ_{j<d} W_dj x_j. With hidden layers it is MADE (Germain et al. 2015), a masked autoencoder: a hidden
+//! unit of degree m sees inputs of degree at most m (eq. 8), output d sees hidden units of degree below d (eq. 9).
+
+use crate::{
+    graph::{Graph, Tensor},
+    nn::MaskedLinear,
+    rng::{self, Stream},
+};
+
+/// The architecture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Pixels of a flattened image.
+    pub pixels: usize,
+    /// Widths of the hidden layers; none for the sigmoid belief net.
+    pub hidden: Vec<usize>,
+}
+
+/// The network in a graph.
+pub struct Fvbn<'g> {
+    layers: Vec<MaskedLinear<'g>>,
+}
+
+impl<'g> Fvbn<'g> {
+    /// Declares the variables: `layers.0.weight`, `layers.0.bias` …
+    #[track_caller]
+    pub fn new(g: &'g Graph, config: &Config) -> Self {
+        let pixels: Vec<usize> = (1..=config.pixels).collect();
+        let mut of = pixels.clone();
+        let mut layers = vec![];
+        for (i, &width) in config.hidden.iter().enumerate() {
+            let sees = degrees(i, width, config.pixels, of.iter().copied().min().unwrap_or(1));
+            layers.push(MaskedLinear::new(g, &format!("layers.{i}"), &of, &sees));
+            of = sees;
+        }
+        let before: Vec<usize> = pixels.iter().map(|d| d - 1).collect();
+        layers.push(MaskedLinear::new(g, &format!("layers.{}", config.hidden.len()), &of, &before));
+        Self { layers }
+    }
+
+    /// All variables that are trained.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        self.layers.iter().flat_map(MaskedLinear::params).collect()
+    }
+
+    /// `[N, pixels]` to the logits of p(x_d = 1 | x_<d), `[N, pixels]`.
+    #[track_caller]
+    pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let (last, hidden) = self.layers.split_last().expect("there is an output layer");
+        last.forward(hidden.iter().fold(x, |h, layer| layer.forward(h).relu()))
+    }
+
+    /// -log p(x) of a batch `[N, pixels]` of black-and-white images, summed, in nats.
+    #[track_caller]
+    pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
+        self.logits(x).bce_with_logits(x).sum_all()
+    }
+}
+
+/// Degrees of hidden units, drawn uniformly from the least degree before them to one below the number of pixels (§4.1);
+/// a function of the layer alone, so that a weights file fits.
+fn degrees(layer: usize, width: usize, pixels: usize, least: usize) -> Vec<usize> {
+    let key = Stream::new(&format!("made/degrees/{layer}")).key([0, 0]);
+    let most = pixels.saturating_sub(1).max(least);
+    let draw = |i: usize| least + (f64::from(rng::uniform(key, 0, i as u32)) * (most + 1 - least) as f64) as usize;
+    (0..width).map(draw).collect()
+}

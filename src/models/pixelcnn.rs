@@ -1,0 +1,80 @@
+//! PixelCNN (van den Oord et al. 2016a, "Pixel Recurrent Neural Networks", §3.4 and table 1): p(x) = ∏ p(x_i | x_<i) over
+//! the pixels in raster order, each factor the output of a stack of convolutions that see only what comes before.
+//!
+//! A 7x7 convolution with mask A (without the pixel itself), residual blocks of 1x1, 3x3 with mask B and 1x1 convolutions
+//! (figure 5), and a head of 1x1 convolutions. Pixels are Bernoulli: black-and-white images.
+
+use crate::{
+    graph::{Graph, Tensor},
+    nn::Conv2d,
+    ops::conv2d::{Kernel, Taps},
+};
+
+/// The architecture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Rows, columns and channels of an image.
+    pub image: [usize; 3],
+    /// h: channels within a residual block, which runs on 2h.
+    pub features: usize,
+    /// Residual blocks.
+    pub blocks: usize,
+    /// Channels of the head's hidden layer.
+    pub head: usize,
+}
+
+impl Config {
+    /// 7x7 mask A, 15 blocks, 32 features: the recipe for MNIST.
+    pub fn mnist() -> Self {
+        Self { image: [28, 28, 1], features: 32, blocks: 15, head: 32 }
+    }
+}
+
+/// The network in a graph.
+pub struct PixelCnn<'g> {
+    image: [usize; 3],
+    first: Conv2d<'g>,
+    blocks: Vec<[Conv2d<'g>; 3]>,
+    head: [Conv2d<'g>; 2],
+}
+
+impl<'g> PixelCnn<'g> {
+    /// Declares the variables: `first`, `blocks.I.0` to `.2`, `head.0`, `head.1`, each with `.weight` and `.bias`.
+    #[track_caller]
+    pub fn new(g: &'g Graph, config: &Config) -> Self {
+        let (c, h) = (config.image[2], config.features);
+        let pointwise = |name: &str, channels| Conv2d::new(g, name, Kernel::square(1), channels);
+        let block = |i: usize| {
+            let name = |part: usize| format!("blocks.{i}.{part}");
+            let middle = Conv2d::new(g, &name(1), Kernel::same(3).taps(Taps::MaskB), [h, h]);
+            [pointwise(&name(0), [2 * h, h]), middle, pointwise(&name(2), [h, 2 * h])]
+        };
+        Self {
+            image: config.image,
+            first: Conv2d::new(g, "first", Kernel::same(7).taps(Taps::MaskA), [c, 2 * h]),
+            blocks: (0..config.blocks).map(block).collect(),
+            head: [pointwise("head.0", [2 * h, config.head]), pointwise("head.1", [config.head, c])],
+        }
+    }
+
+    /// All variables that are trained.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        std::iter::once(&self.first).chain(self.blocks.iter().flatten()).chain(&self.head).flat_map(Conv2d::params).collect()
+    }
+
+    /// `[N, H, W, C]` to the logits of p(x_i = 1 | x_<i), of the same shape.
+    #[track_caller]
+    pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let block = |x: Tensor<'g>, block: &[Conv2d<'g>; 3]| x + block.iter().fold(x, |x, layer| layer.forward(x.relu()));
+        let features = self.blocks.iter().fold(self.first.forward(x), block);
+        self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
+    }
+
+    /// -log p(x) of a batch `[N, H·W·C]` of black-and-white images, summed, in nats.
+    #[track_caller]
+    pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let [h, w, c] = self.image;
+        let x = x.reshape([x.shape()[0], h, w, c]);
+        self.logits(x).bce_with_logits(x).sum_all()
+    }
+}

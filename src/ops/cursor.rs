@@ -1,0 +1,192 @@
+//! The pixels that a sampler is at: rows of a matrix are the pixels of a wavefront, `look` gathers what they see from a
+//! cached image, `place` writes them into one.
+//!
+//! Step s of a wavefront with lag g is at column s - i·g of each image row i where there is such a column: row i + 1 runs g
+//! columns behind row i. Rows in flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel
+//! of image n in the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
+//! writes nothing.
+
+use crate::{
+    graph::Tensor,
+    kernel::Shader,
+    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    shape::{Array, DType, Shape, Type},
+};
+
+static SHADER: Shader = crate::shader!("cursor");
+const WORKGROUP: usize = 64;
+
+/// Image rows in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wave {
+    /// Rows and columns of the images.
+    pub image: [usize; 2],
+    /// Columns that each image row runs behind the one above; at most the columns.
+    pub lag: usize,
+}
+
+impl Wave {
+    /// Image rows in flight at most.
+    pub fn flight(&self) -> usize {
+        self.image[1].div_ceil(self.lag)
+    }
+
+    /// Steps until every pixel was visited.
+    pub fn steps(&self) -> usize {
+        (self.image[0] - 1) * self.lag + self.image[1]
+    }
+
+    /// The pixel of number `f` at a step: image row and column.
+    pub fn pixel(&self, step: usize, f: usize) -> Option<[usize; 2]> {
+        let (newest, flight) = (step / self.lag, self.flight());
+        let row = newest.checked_sub((newest + flight - f) % flight)?;
+        let column = step - row * self.lag;
+        (row < self.image[0] && column < self.image[1]).then_some([row, column])
+    }
+
+    fn images(&self, shape: &Shape) -> Result<[usize; 2], String> {
+        match shape[..] {
+            [n, h, w, c] if [h, w] == self.image && n * c > 0 => Ok([n, c]),
+            _ => Err(format!("wants images of {:?}, got {shape:?}", self.image)),
+        }
+    }
+
+    fn common(&self, launch: LaunchSpec, [n, c]: [usize; 2], width: usize) -> LaunchSpec {
+        let elements = n * self.flight() * width;
+        launch
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .dim("n", elements)
+            .dim("c", c)
+            .dim("rows", self.image[0])
+            .dim("columns", self.image[1])
+            .dim("lag", self.lag)
+            .dim("flight", self.flight())
+            .cost(0, 8 * elements as u64)
+    }
+}
+
+fn check_step(step: &Type) -> Result<(), String> {
+    if *step == Type::u32([1]) { Ok(()) } else { Err(format!("the step is a u32 [1], got {step:?}")) }
+}
+
+/// (images `[N, H, W, C]`, step) to `[N·F, T·C]`: what the pixels in flight see through T taps (row, column); zeros outside.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Where the sampler is.
+    pub wave: Wave,
+    /// Offsets.
+    pub taps: Vec<[i32; 2]>,
+}
+
+impl Op for Look {
+    fn name(&self) -> &'static str {
+        "look"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [images, step] = inputs else { return Err("takes images and the step".into()) };
+        check_step(step)?;
+        let [n, c] = self.wave.images(&images.shape)?;
+        if images.dtype != DType::F32 || self.taps.is_empty() || self.taps.len() > 64 {
+            return Err(format!("takes f32 and 1 to 64 taps, got {images:?} and {}", self.taps.len()));
+        }
+        Ok(Type::f32([n * self.wave.flight(), self.taps.len() * c]))
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (images, step) = (inputs[0], inputs[1].data[0] as usize);
+        let ([h, w], flight, c) = (self.wave.image, self.wave.flight(), images.shape[3]);
+        let width = self.taps.len() * c;
+        Array::from_fn([images.shape[0] * flight, width], |i| {
+            let (row, tap, channel) = (i / width, self.taps[i % width / c], i % c);
+            let at = |p: usize, d: usize| usize::try_from(p as i64 + i64::from(tap[d])).ok().filter(|&q| q < self.wave.image[d]);
+            let seen = self.wave.pixel(step, row % flight).and_then(|p| at(p[0], 0).zip(at(p[1], 1)));
+            seen.map_or(0.0, |(y, x)| images.data[((row / flight * h + y) * w + x) * c + channel])
+        })
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        vec![None; inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let [n, c] = self.wave.images(&at.inputs[0].shape)?;
+        let width = self.taps.len() * c;
+        let (entry, to, images, per) = if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
+        let grid = grid_1d((n * self.wave.flight() * width).div_ceil(per * WORKGROUP));
+        let mut launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], width).dim("width", width);
+        for (t, [y, x]) in self.taps.iter().enumerate() {
+            launch = launch.dim(&format!("tap[{t}][0]"), *y as u32 as usize).dim(&format!("tap[{t}][1]"), *x as u32 as usize);
+        }
+        Ok(launch.bind(to, Operand::Output).bind(images, Operand::Input(0)).bind("time", Operand::Input(1)).into())
+    }
+}
+
+/// (images `[N, H, W, C]`, rows `[N·F, C]`, step): the images with the pixels in flight replaced, in place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where the sampler is.
+    pub wave: Wave,
+}
+
+impl Op for Place {
+    fn name(&self) -> &'static str {
+        "place"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [images, rows, step] = inputs else { return Err("takes images, rows and the step".into()) };
+        check_step(step)?;
+        let [n, c] = self.wave.images(&images.shape)?;
+        if *rows != Type::f32([n * self.wave.flight(), c]) || images.dtype != DType::F32 {
+            return Err(format!("{rows:?} are not the pixels in flight, {} of {c} channels", n * self.wave.flight()));
+        }
+        Ok(images.clone())
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (rows, step) = (inputs[1], inputs[2].data[0] as usize);
+        let ([h, w], flight, c) = (self.wave.image, self.wave.flight(), inputs[0].shape[3]);
+        let mut out = inputs[0].clone();
+        for row in 0..rows.shape[0] {
+            if let Some([y, x]) = self.wave.pixel(step, row % flight) {
+                let at = ((row / flight * h + y) * w + x) * c;
+                out.data[at..at + c].copy_from_slice(&rows.data[row * c..(row + 1) * c]);
+            }
+        }
+        out
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        vec![None; inputs.len()]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let [n, c] = self.wave.images(&at.inputs[0].shape)?;
+        let (entry, to, rows, per) = if c.is_multiple_of(4) { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
+        let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
+        let launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c);
+        Ok(launch.bind(to, Operand::Output).bind(rows, Operand::Input(1)).bind("time", Operand::Input(2)).into())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// What the pixels in flight at `step` see of these images `[N, H, W, C]` through taps: `[N·F, T·C]`.
+    #[track_caller]
+    #[must_use]
+    pub fn look(self, wave: Wave, taps: &[[i32; 2]], step: Tensor<'g>) -> Tensor<'g> {
+        self.graph().apply(Look { wave, taps: taps.to_vec() }, &[self, step])
+    }
+
+    /// These images with the pixels in flight at `step` replaced by `rows` `[N·F, C]`; assigned to the variable that they are
+    /// in, it is done in place.
+    #[track_caller]
+    #[must_use]
+    pub fn place(self, wave: Wave, rows: Tensor<'g>, step: Tensor<'g>) -> Tensor<'g> {
+        self.graph().apply(Place { wave }, &[self, rows, step])
+    }
+}

@@ -1,0 +1,252 @@
+//! Cached sampling: from the graph of whole pictures, the graph of one step of a wavefront.
+//!
+//! An autoregressive model draws pixel after pixel, each from what lies before it. Run whole for every pixel it computes the
+//! same activations again and again; but a pixel needs only its own row of every layer, and of earlier pixels what the
+//! windows see, which is kept in State. [`cached`] derives that from the model's own graph by its ops' footprints: elementwise
+//! ops and products work on the rows of the pixels in flight, a window's input is placed into a cache and looked at.
+//!
+//! Several image rows are in flight at once (a wavefront): row i + 1 may follow row i as soon as what each single window
+//! sees to the right is there. The result is exact, not an approximation.
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, NodeId, Recording, Source, Tensor},
+    op::{Class, Footprint, Op},
+    ops::{
+        conv2d::Window,
+        cursor::Wave,
+        matmul::product,
+        views::{Reading, View},
+    },
+    shape::{Shape, Type},
+    var::Init,
+};
+use std::{any::Any, collections::BTreeMap, sync::Arc};
+
+/// The model's input within its graph.
+pub const INPUT: &str = "x";
+/// The model's output: parameters of the pixels' distributions.
+pub const OUTPUT: &str = "logits";
+
+/// What a node of the whole graph is in a step's graph.
+#[derive(Clone, Copy)]
+enum Part<'g> {
+    /// The same: it does not depend on the picture.
+    Whole(Tensor<'g>),
+    /// `[N·F, C]`: its values at the pixels in flight.
+    Rows(Tensor<'g>),
+}
+
+struct Deriving<'a, 'g> {
+    from: &'a Recording,
+    g: &'g Graph,
+    /// Which nodes depend on the picture.
+    depends: Vec<bool>,
+    /// N, H, W.
+    size: [usize; 3],
+    wave: Wave,
+    step: Tensor<'g>,
+    picture: Tensor<'g>,
+    parts: BTreeMap<NodeId, Part<'g>>,
+    caches: BTreeMap<NodeId, Tensor<'g>>,
+}
+
+/// Records into `g` one step of sampling: `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and parameters of every
+/// pixel as output [`OUTPUT`]; `picture` is the State's, `step` counts from 0. Returns the wavefront and the parameters
+/// `[N·F, O]` of the pixels in flight; the caller draws them and places them into the picture. An error names the op that
+/// forbids it: one that does not tell its footprint, or sees pixels that are not drawn yet.
+pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor<'g>) -> Result<(Wave, Tensor<'g>)> {
+    whole.check()?;
+    let from = whole.recording().clone();
+    let find = |what: &str| Error::State(format!("the model's graph has no {what}"));
+    let output = from.outputs.iter().find(|(name, _)| name == OUTPUT).ok_or_else(|| find("output `logits`"))?.1;
+    let input = from.nodes.iter().position(|n| matches!(&n.source, Source::Input(name) if name == INPUT));
+    let input = input.filter(|&i| from.nodes[i].ty == picture.ty() && picture.shape().len() == 4);
+    let input = input.ok_or_else(|| find(&format!("input `x` of the picture's type {:?}", picture.ty())))?;
+    let mut depends = vec![false; from.nodes.len()];
+    depends[input] = true;
+    for id in input + 1..from.nodes.len() {
+        if let Source::Op(_, inputs) = &from.nodes[id].source {
+            depends[id] = inputs.iter().any(|&i| depends[i]);
+        }
+    }
+    let shape = picture.shape();
+    let image = [shape[1], shape[2]];
+    let wave = Wave { image, lag: lag(&from, &depends, input, output, image)? };
+    let size = [shape[0], shape[1], shape[2]];
+    let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
+    let mut this = Deriving { from: &from, g, depends, size, wave, step, picture, parts, caches };
+    match this.part(output)? {
+        Part::Rows(rows) => Ok((wave, rows)),
+        Part::Whole(_) => Err(find("output that depends on the picture")),
+    }
+}
+
+fn refused(from: &Recording, id: NodeId, what: &str) -> Error {
+    let Source::Op(op, _) = &from.nodes[id].source else { unreachable!("only ops are refused") };
+    Error::Model { at: from.nodes[id].at.to_string(), what: format!("{}: {what}; cached sampling cannot be derived", op.name()) }
+}
+
+/// The window through which a node sees, if it does.
+fn window(from: &Recording, id: NodeId) -> Option<&Window> {
+    match &from.nodes[id].source {
+        Source::Op(op, _) => match op.footprint() {
+            Some(Footprint::Window(window)) => Some(window),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// How many columns each image row must run behind the one above; refuses windows that see what is not drawn yet.
+fn lag(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2]) -> Result<usize> {
+    let mut lag = 1;
+    // Whether a node is independent of the pixel in its own place.
+    let mut strict = vec![true; from.nodes.len()];
+    strict[input] = false;
+    for id in (0..=output).filter(|&id| depends[id] && id != input) {
+        let Source::Op(_, inputs) = &from.nodes[id].source else { continue };
+        strict[id] = inputs.iter().all(|&i| strict[i] || !depends[i]);
+        let Some(window) = window(from, id) else { continue };
+        if window.image != image || window.made != image || window.stride != [1, 1] {
+            return Err(refused(from, id, "it changes the picture's extents"));
+        }
+        for &[y, x] in &window.taps {
+            if y > 0 || (y == 0 && x > 0) {
+                return Err(refused(from, id, "it sees pixels that are not drawn yet"));
+            }
+            if y < 0 && x > 0 {
+                lag = lag.max((x / -y) as usize + 1);
+            }
+        }
+        strict[id] |= window.taps.iter().all(|&tap| tap != [0, 0]);
+    }
+    if strict[output] { Ok(lag.min(image[1])) } else { Err(refused(from, output, "a pixel's parameters depend on the pixel itself")) }
+}
+
+impl<'g> Deriving<'_, 'g> {
+    fn rows(&self) -> usize {
+        self.size[0] * self.wave.flight()
+    }
+
+    fn part(&mut self, id: NodeId) -> Result<Part<'g>> {
+        if let Some(&part) = self.parts.get(&id) {
+            return Ok(part);
+        }
+        let node = &self.from.nodes[id];
+        let part = match &node.source {
+            Source::Input(_) if self.depends[id] => Part::Rows(self.picture.look(self.wave, &[[0, 0]], self.step)),
+            Source::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
+            Source::Var(v) => {
+                let var = &self.from.vars[*v];
+                Part::Whole(self.g.var_in(&var.name, var.ty.clone(), var.init.clone(), var.layout.clone()))
+            }
+            Source::Op(op, inputs) if self.depends[id] => Part::Rows(self.op(id, op, inputs)?),
+            Source::Op(op, inputs) => {
+                let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
+                Part::Whole(self.g.apply_shared(op.clone(), &inputs))
+            }
+            Source::Arena(_) | Source::Poison => return Err(Error::State("a model's graph has no optimizer".into())),
+        };
+        self.parts.insert(id, part);
+        Ok(part)
+    }
+
+    fn whole(&mut self, id: NodeId) -> Result<Tensor<'g>> {
+        match self.part(id)? {
+            Part::Whole(tensor) => Ok(tensor),
+            Part::Rows(_) => unreachable!("what does not depend on the picture is whole"),
+        }
+    }
+
+    /// A node's values at the pixels in flight, `[N·F, C]`.
+    fn rows_of(&mut self, id: NodeId, channels: usize) -> Result<Tensor<'g>> {
+        let rows = self.rows();
+        if let Part::Rows(tensor) = self.part(id)? {
+            return Ok(tensor);
+        }
+        let [n, h, w] = self.size;
+        // What is the same for all pixels of an image is not made for all of them.
+        if let Some((from, source)) = self.repeated(id) {
+            let source = self.whole(source)?;
+            let [per_image, width] = from;
+            let tensor = match per_image {
+                1 => source.reshape([1, width]).broadcast_to([rows, channels]),
+                _ => source.reshape([n, 1, width]).broadcast_to([n, self.wave.flight(), channels]).reshape([rows, channels]),
+            };
+            return Ok(tensor);
+        }
+        let tensor = self.whole(id)?;
+        Ok(tensor.reshape([n, h, w, channels]).look(self.wave, &[[0, 0]], self.step))
+    }
+
+    /// The source of a broadcast over pixels: (1 or N, 1 or C), node.
+    fn repeated(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
+        let Source::Op(op, inputs) = &self.from.nodes[id].source else { return None };
+        let View { from, reading: Reading::Broadcast(to) } = (op.as_ref() as &dyn Any).downcast_ref()? else { return None };
+        let padded: Vec<usize> = std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
+        let (width, pixels) = padded.split_last()?;
+        match *pixels {
+            [n, 1, 1] if to.len() == 4 => Some(([n, *width], inputs[0])),
+            [1] if to.len() == 2 => Some(([1, *width], inputs[0])),
+            _ => None,
+        }
+    }
+
+    /// The pixels' channels of a shape `[N, H, W, C]` or `[N·H·W, C]`.
+    fn channels(&self, shape: &Shape) -> Option<usize> {
+        let [n, h, w] = self.size;
+        match shape[..] {
+            [a, b, c, d] if [a, b, c] == self.size => Some(d),
+            [a, b] if a == n * h * w => Some(b),
+            _ => None,
+        }
+    }
+
+    fn op(&mut self, id: NodeId, op: &Arc<dyn Op>, inputs: &[NodeId]) -> Result<Tensor<'g>> {
+        let refuse = |what: &str| refused(self.from, id, what);
+        let shape = &self.from.nodes[id].ty.shape;
+        let channels = self.channels(shape).ok_or_else(|| refuse("it mixes pixels with channels"))?;
+        let first = self.channels(&self.from.nodes[inputs[0]].ty.shape);
+        match (op.class(), op.footprint()) {
+            (Class::Elementwise(_), _) => {
+                let rows = inputs.iter().map(|&i| self.rows_of(i, channels)).collect::<Result<Vec<_>>>()?;
+                Ok(self.g.apply_shared(op.clone(), &rows))
+            }
+            (Class::Reshape, _) if first == Some(channels) => self.rows_of(inputs[0], channels),
+            (Class::Strided(_), _) => match (op.as_ref() as &dyn Any).downcast_ref() {
+                Some(View { from, reading: Reading::Slice { axis, range } }) if *axis + 1 == from.len() => {
+                    Ok(self.rows_of(inputs[0], from[*axis])?.slice(1, range.clone()))
+                }
+                _ => Err(refuse("it moves pixels")),
+            },
+            (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.depends[i]) => {
+                let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default())?];
+                for &i in &inputs[1..] {
+                    args.push(self.whole(i)?);
+                }
+                Ok(self.g.apply_shared(op.clone(), &args))
+            }
+            (_, Some(Footprint::Window(window))) if !self.depends[inputs[1]] => {
+                let seen = self.cache(inputs[0])?.look(self.wave, &window.taps, self.step);
+                let weights = self.whole(inputs[1])?.reshape([seen.shape()[1], channels]);
+                Ok(product(seen, weights, false, false))
+            }
+            _ => Err(refuse("it does not tell which pixels it reads")),
+        }
+    }
+
+    /// The images in which a node's values at all pixels so far are kept, those in flight placed.
+    fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
+        if let Some(&cache) = self.caches.get(&id) {
+            return Ok(cache);
+        }
+        let ty = self.from.nodes[id].ty.clone();
+        let rows = self.rows_of(id, ty.shape[3])?;
+        let cache = self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(ty.shape), Init::Zeros);
+        let placed = cache.place(self.wave, rows, self.step);
+        self.g.assign(cache, placed);
+        self.caches.insert(id, placed);
+        Ok(placed)
+    }
+}
