@@ -2,15 +2,15 @@
 
 use clap::{Args, Parser, Subcommand};
 use oneiro::{
-    data::{Images, permutation},
+    data::{DataSet, Images, permutation},
     gpu::{Executor, Gpu, State},
     graph::Graph,
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Feed, Options, Result, Saved, Session, TrainOptions, Trainer, batch, grid, labels, load, parse,
-        positive, remember, save, trained,
+        AdapterOption, Error, Evaluation, Feed, Options, Result, Session, TrainOptions, Trainer, batch, grid, labels, parse, positive,
+        remember, save, trained,
     },
     shape::Type,
     weights::{self, Weights},
@@ -42,7 +42,7 @@ enum Command {
     Probe(Probe),
 }
 
-#[derive(Args, Serialize, Deserialize)]
+#[derive(Args, Clone, Serialize, Deserialize)]
 struct Train {
     #[command(flatten)]
     #[serde(flatten)]
@@ -164,7 +164,7 @@ fn write(gpu: &Gpu, restore: &Executor, images: &Images, config: &Config, path: 
 
 fn reconstruct(options: &Look) -> Result<()> {
     let (run, saved) = trained::<Train>(MODEL, options.run.as_ref())?;
-    let (config, images) = (saved.options.config(saved.image), images(&saved)?.1);
+    let (config, images) = (saved.options.config(saved.image), saved.load()?.test);
     let gpu = options.adapter.open()?;
     let plan = restorer(&config, images.count.min(options.count.into()), &gpu)?;
     let state = State::new(&gpu, &[&plan], 0)?;
@@ -174,16 +174,6 @@ fn reconstruct(options: &Look) -> Result<()> {
     write(&gpu, &Executor::new(&gpu, &plan, &state, &[])?, &images, &config, &path)?;
     println!("{}", path.display());
     Ok(())
-}
-
-/// The run's data, which must still be what it was trained on.
-fn images(saved: &Saved<Train>) -> Result<(Images, Images)> {
-    let common = &saved.options.common;
-    let set = load(&common.data, common.seed)?;
-    match [set.test.height, set.test.width, set.test.channels] == saved.image {
-        true => Ok((set.train, set.test)),
-        false => Err(Error::new(format!("the images of {} are not {:?} any more; train again", common.data, saved.image))),
-    }
 }
 
 /// `n` images, evenly from all classes, in an order drawn from the seed.
@@ -207,9 +197,11 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
 
 fn probe(options: &Probe) -> Result<()> {
     let (run, saved) = trained::<Train>(MODEL, options.run.as_ref())?;
-    let (train, test) = images(&saved)?;
+    let DataSet { train, test, .. } = saved.load()?;
     let gpu = options.adapter.open()?;
     let trained = weights::load(&run.weights())?;
+    // Before anything is trained.
+    options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
     println!("test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread", options.steps, options.repeats);
     println!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
     for &n in &options.labels {

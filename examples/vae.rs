@@ -11,7 +11,7 @@ use oneiro::{
     plan::Plan,
     run::{
         AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions, Trainer, batch, bound::Bound,
-        grid, load, parse, positive, remember, save, trained, write_atomic,
+        grid, parse, positive, remember, save, trained, write_atomic,
     },
     shape::Type,
     var::Init,
@@ -54,7 +54,7 @@ enum Command {
     Evaluate(Evaluate),
 }
 
-#[derive(Args, Serialize, Deserialize)]
+#[derive(Args, Clone, Serialize, Deserialize)]
 struct Train {
     #[command(flatten)]
     #[serde(flatten)]
@@ -141,7 +141,7 @@ impl Evaluate {
     fn run(&self) -> Result<()> {
         let drawing = Drawing::open(&self.draw)?;
         let (options, gpu) = (&drawing.saved.options, &drawing.gpu);
-        let test = load(&options.common.data, options.common.seed)?.test;
+        let test = drawing.saved.load()?.test;
         let bound = Bound::new(gpu.caps(), &drawing.config, options.stream())?;
         let state = drawing.state(&bound.plans())?;
         let count = self.images.map_or(test.count, |n| (n as usize).min(test.count));
@@ -257,12 +257,9 @@ impl<'a> Drawing<'a> {
 
     /// The means of q(z|x) of the first test images, and the images.
     fn encode(&self, count: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let common = &self.saved.options.common;
-        let set = load(&common.data, common.seed)?;
-        let pixels = self.config.pixels;
-        if set.test.count < count || set.test.pixels.len() != set.test.count * pixels {
-            let what = format!("{} has no {count} test images of {pixels} pixels, as the model was trained on; see --count", common.data);
-            return Err(Error::new(what));
+        let (set, pixels) = (self.saved.load()?, self.config.pixels);
+        if set.test.count < count {
+            return Err(Error::new(format!("{} has only {} test images; see --count", set.name, set.test.count)));
         }
         let x: Vec<f32> = set.test.pixels[..count * pixels].iter().map(|&b| f32::from(b) / 255.0).collect();
         let g = Graph::new();

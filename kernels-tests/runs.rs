@@ -69,7 +69,9 @@ fn start(dir: &Path, run: &str, more: &[&str]) -> Child {
 }
 
 fn newest(dir: &Path, run: &str) -> Option<Checkpoint> {
-    let found = Checkpoints::new(dir.join(run).join("checkpoints"), 1).newest();
+    let read = || Checkpoints::new(dir.join(run).join("checkpoints"), 1).newest();
+    // The run may delete a file between its being listed and read: a few tries.
+    let found = std::iter::repeat_with(read).take(5).find(Result::is_ok).unwrap_or_else(read);
     found.unwrap_or_else(|e| panic!("{run}: {e}")).map(|(checkpoint, _)| checkpoint)
 }
 
@@ -160,6 +162,66 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     let text = finish(start(&dir, "run", &["--steps", "300", "--lr", "1e20"]), false);
     assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
     assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
+    // Weights that went bad after a finite loss are not saved over the last good ones.
+    let text = finish(start(&dir, "each", &["--steps", "300", "--lr", "1e20", "--checkpoint-every", "1", "--keep", "1"]), false);
+    let last = newest(&dir, "each").unwrap();
+    assert!(text.contains("first bad tensor") && last.first_bad().is_none(), "step {}: {text}", last.position.step);
+}
+
+/// 64 images of 6x6 for training and testing, as IDX files.
+fn images(dir: &Path, factor: usize) {
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        let header = [0, 0, 8, 3, 0, 0, 0, 64, 0, 0, 0, 6, 0, 0, 0, 6];
+        let pixels = (0..64 * 36).map(|i| (i * factor) as u8);
+        std::fs::write(dir.join(name), header.into_iter().chain(pixels).collect::<Vec<u8>>()).unwrap();
+    }
+}
+
+#[test]
+fn a_run_goes_on_only_with_what_it_was() {
+    if adapter("other data").is_none() {
+        return;
+    }
+    let dir = empty("changed");
+    images(&dir, 7);
+    std::fs::create_dir_all(dir.join("elsewhere")).unwrap();
+    finish(start(&dir, "run", &["--data", ".", "--steps", "3", "--keep", "7"]), true);
+    // The data is found from another folder; the number of checkpoints stays.
+    finish(train(&dir.join("elsewhere"), &["--resume", "../run", "--steps", "4"]), true);
+    assert!(std::fs::read_to_string(dir.join("run/config.toml")).unwrap().contains("keep = 7"));
+    let refused = |what: &str| {
+        let text = finish(train(&dir, &["--resume", "run", "--steps", "5"]), false);
+        assert!(text.contains(what), "{text}");
+    };
+    images(&dir, 5);
+    refused("not those of the run");
+    images(&dir, 7);
+    let (checkpoints, aside) = (dir.join("run/checkpoints"), dir.join("aside"));
+    let newest = checkpoints.join("step-000000004.safetensors");
+    std::fs::rename(&newest, checkpoints.join("mine.safetensors")).unwrap();
+    refused("renamed");
+    std::fs::rename(checkpoints.join("mine.safetensors"), &newest).unwrap();
+    std::fs::rename(&checkpoints, &aside).unwrap();
+    refused("no checkpoint");
+    std::fs::rename(&aside, &checkpoints).unwrap();
+    std::fs::write(checkpoints.join(".step-000000009.safetensors.1.part"), "half").unwrap();
+    finish(train(&dir, &["--resume", "run", "--steps", "5"]), true);
+    assert!(!checkpoints.join(".step-000000009.safetensors.1.part").exists());
+}
+
+#[test]
+fn what_is_no_run_is_not_replaced() {
+    if adapter("foreign files").is_none() {
+        return;
+    }
+    let dir = empty("foreign");
+    std::fs::create_dir_all(dir.join("mine/checkpoints")).unwrap();
+    std::fs::write(dir.join("mine/checkpoints/lightning.ckpt"), "theirs").unwrap();
+    std::fs::write(dir.join("mine/weights.safetensors"), "theirs").unwrap();
+    let text = finish(start(&dir, "mine", &["--steps", "1"]), false);
+    assert!(text.contains("weights.safetensors lies where the run would write"), "{text}");
+    finish(start(&dir, "mine", &["--steps", "1", "--overwrite"]), true);
+    assert_eq!(std::fs::read_to_string(dir.join("mine/checkpoints/lightning.ckpt")).unwrap(), "theirs");
 }
 
 #[derive(Parser, Serialize, Deserialize)]
@@ -213,26 +275,40 @@ fn training_starts_from_weights_that_pytorch_wrote() {
         return;
     }
     let (dir, file) = (empty("weights"), golden_file("vae_weights.safetensors"));
-    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
-        let header = [0, 0, 8, 3, 0, 0, 0, 64, 0, 0, 0, 6, 0, 0, 0, 6];
-        let pixels = (0..64 * 36).map(|i| (i * 7) as u8);
-        std::fs::write(dir.join(name), header.into_iter().chain(pixels).collect::<Vec<u8>>()).unwrap();
-    }
-    let file = file.to_str().unwrap();
+    images(&dir, 7);
+    std::fs::copy(&file, dir.join("theirs.safetensors")).unwrap();
     let run = |hidden: &str, good: bool| {
-        let args = ["--data", ".", "--latent", "3", "--hidden", hidden, "--batch", "16", "--steps", "1", "--out", "run", "--weights", file];
+        let args = [
+            "--data",
+            ".",
+            "--latent",
+            "3",
+            "--hidden",
+            hidden,
+            "--batch",
+            "16",
+            "--steps",
+            "1",
+            "--out",
+            "run",
+            "--weights",
+            "theirs.safetensors",
+        ];
         finish(train(&dir, &args), good)
     };
     let text = run("13", false);
-    assert!(text.contains("vae_weights.safetensors") && text.contains("the model wants [13]"), "{text}");
+    assert!(text.contains("theirs.safetensors") && text.contains("the model wants [13]"), "{text}");
     run("12", true);
     let first = Checkpoint::load(&dir.join("run/checkpoints/step-000000000.safetensors")).unwrap();
-    let theirs = oneiro::weights::load(Path::new(file)).unwrap();
+    let theirs = oneiro::weights::load(&file).unwrap();
     assert_eq!(theirs.len(), 10);
     for (name, (_, values)) in theirs {
         let ours = first.values.iter().find(|v| v.0 == name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(bytemuck::cast_slice::<u32, f32>(&ours.2), values, "{name}");
     }
+    // It goes on without the file that it began with.
+    std::fs::remove_file(dir.join("theirs.safetensors")).unwrap();
+    finish(train(&dir, &["--resume", "run", "--steps", "2"]), true);
 }
 
 /// The last step that the run's metrics tell of.

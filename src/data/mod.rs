@@ -31,6 +31,11 @@ pub const GLYPHS_TEST: usize = 2_000;
 /// The names under which [`load`] gives published data sets, downloaded once with the feature `download`.
 pub const PUBLISHED: [&str; 3] = ["mnist", "fashion-mnist", "kmnist"];
 
+/// Whether a data set is named rather than a folder's path.
+pub fn is_name(data: &str) -> bool {
+    data == GLYPHS || PUBLISHED.contains(&data)
+}
+
 /// The generator behind [`permutation`] and the glyphs, for a run's records.
 pub const GENERATOR: &str = "ChaCha8 (rand_chacha 0.10)";
 /// The version of [`permutation`]'s algorithm; it goes up when any order changes.

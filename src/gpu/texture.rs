@@ -97,7 +97,7 @@ impl Arrangement {
         let (columns, rows, first, end) = match layout {
             Layout::Image(n) if n < count => (1, 1, n, n + 1),
             Layout::Image(n) => return wrong(&format!("it has no image {n}")),
-            Layout::Grid { columns: 0 } => return wrong("a grid needs at least one column"),
+            Layout::Grid { columns } if columns == 0 || columns > count => return wrong("a grid has from one column to one per image"),
             Layout::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
         };
         Ok(Self { image: [width, height], channels, columns, rows, first, end })

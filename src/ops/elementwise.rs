@@ -218,8 +218,12 @@ pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
             None => return graph.poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape())),
         }
     }
-    let operands: Vec<_> = operands.iter().map(|t| t.broadcast_to(shape.clone())).collect();
-    graph.apply(Elementwise(row(name)), &operands)
+    // A loop, since a closure would forget the caller's line.
+    let mut alike = vec![];
+    for t in operands {
+        alike.push(t.broadcast_to(shape.clone()));
+    }
+    graph.apply(Elementwise(row(name)), &alike)
 }
 
 macro_rules! unary {

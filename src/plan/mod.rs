@@ -117,6 +117,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Bytes of the largest range that a launch binds.
+    pub fn largest_binding(&self) -> u64 {
+        self.launches.iter().flat_map(|l| &l.bindings).map(|(_, p)| p.bytes).max().unwrap_or(0)
+    }
+
     /// Bytes of all slots.
     pub fn slot_bytes(&self) -> u64 {
         self.slots.iter().sum()

@@ -50,7 +50,6 @@ impl fmt::Display for Plan {
                 bytes(l.bytes)
             )?;
         }
-        let largest = self.launches.iter().flat_map(|l| &l.bindings).map(|(_, p)| p.bytes).max().unwrap_or(0);
         writeln!(f, "{} launches, {} pipelines, {:.1} MFLOP", self.launches.len(), self.pipelines(), self.flops() as f64 / 1e6)?;
         writeln!(
             f,
@@ -58,7 +57,7 @@ impl fmt::Display for Plan {
             bytes(self.slot_bytes()),
             bytes(self.live_minimum),
             bytes(self.state_bytes()),
-            bytes(largest)
+            bytes(self.largest_binding())
         )
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     AdapterOption, Error, Evaluation, Feed, Method, Options, Progress, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer,
-    batch, bound::Mean, grid, load, positive, remember, save, trained, write_atomic,
+    batch, bound::Mean, grid, positive, remember, save, trained, write_atomic,
 };
 use crate::{
     data::Images,
@@ -195,15 +195,6 @@ impl<M: Autoregressive> Model<M> {
         Ok(state)
     }
 
-    fn test(&self) -> Result<Images> {
-        let common = &self.saved.options.common;
-        let test = load(&common.data, common.seed)?.test;
-        match [test.height, test.width, test.channels] == self.saved.image {
-            true => Ok(test),
-            false => Err(Error::new(format!("the images of {} are not {:?} any more; train again", common.data, self.saved.image))),
-        }
-    }
-
     /// Pictures, drawn while a bar shows how far, and a strip of the first as it appears.
     fn draw(&self, options: &Draw, given: Option<(&[f32], &[f32])>, name: &str) -> Result<()> {
         let ([h, w, c], count) = (self.saved.image, usize::from(options.count));
@@ -239,7 +230,7 @@ impl<M: Autoregressive> Model<M> {
     }
 
     fn complete(&self, options: &Complete) -> Result<()> {
-        let ([h, w, c], test, count) = (self.saved.image, self.test()?, usize::from(options.draw.count));
+        let ([h, w, c], test, count) = (self.saved.image, self.saved.load()?.test, usize::from(options.draw.count));
         if test.count < count {
             return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
         }
@@ -257,7 +248,7 @@ impl<M: Autoregressive> Model<M> {
     }
 
     fn evaluate(&self, options: &Evaluate) -> Result<()> {
-        let (image, test) = (self.saved.image, self.test()?);
+        let (image, test) = (self.saved.image, self.saved.load()?.test);
         let (pixels, count) = (image.iter().product::<usize>(), options.images.map_or(test.count, |n| (n as usize).min(test.count)));
         let g = Graph::new();
         let few = Images {

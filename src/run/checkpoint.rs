@@ -49,9 +49,10 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the State back from the device.
-    pub fn take(gpu: &Gpu, state: &State, config: &str, position: Position) -> Result<Self> {
-        let names: Vec<_> = state.names().map(|(name, ty)| (name.to_string(), ty.clone())).collect();
+    /// Reads those values of the State back from the device that `keep` names.
+    pub fn take(gpu: &Gpu, state: &State, keep: &[String], config: &str, position: Position) -> Result<Self> {
+        let kept = state.names().filter(|(name, _)| keep.iter().any(|k| k == name));
+        let names: Vec<_> = kept.map(|(name, ty)| (name.to_string(), ty.clone())).collect();
         let read = |(name, ty): (String, Type)| {
             let words = state.read_words(gpu, &name)?;
             Ok((name, ty, words))
@@ -59,9 +60,16 @@ impl Checkpoint {
         Ok(Self { position, config: config.into(), values: names.into_iter().map(read).collect::<Result<_>>()? })
     }
 
-    /// Writes every variable of the State; both must have the same ones.
-    pub fn restore(&self, gpu: &Gpu, state: &State, path: &Path) -> Result<()> {
-        let has: Vec<_> = state.names().map(|(name, ty)| (name.to_string(), ty.clone())).collect();
+    /// The first f32 value that is infinite or not a number, by its bits.
+    pub fn first_bad(&self) -> Option<&str> {
+        let bad = |w: &u32| w & 0x7f80_0000 == 0x7f80_0000;
+        self.values.iter().find(|(_, ty, words)| ty.dtype == DType::F32 && words.iter().any(bad)).map(|v| v.0.as_str())
+    }
+
+    /// Writes the values of the State that `keep` names; the checkpoint must hold them and no others.
+    pub fn restore(&self, gpu: &Gpu, state: &State, keep: &[String], path: &Path) -> Result<()> {
+        let kept = state.names().filter(|(name, _)| keep.iter().any(|k| k == name));
+        let has: Vec<_> = kept.map(|(name, ty)| (name.to_string(), ty.clone())).collect();
         let foreign = |what: String| Error::at("use", path, what, "it is of another model or version; train anew into another folder");
         if let Some((name, _)) = has.iter().find(|(name, _)| !self.values.iter().any(|v| v.0 == *name)) {
             return Err(foreign(format!("it lacks `{name}`")));
@@ -198,6 +206,16 @@ impl Checkpoints {
 
     /// The newest checkpoint with its file, which must be whole; the older ones only tell which is best.
     pub fn newest(&mut self) -> Result<Option<(Checkpoint, PathBuf)>> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path());
+        let renamed = |p: &PathBuf| p.extension().is_some_and(|e| e == "safetensors") && step_of(p).is_none();
+        if let Some(path) = entries.into_iter().find(renamed) {
+            return Err(Error::at(
+                "use the checkpoint",
+                &path,
+                "it was renamed, or is not ours",
+                "name it step-NUMBER again, or move it away",
+            ));
+        }
         let mut files = self.files();
         let Some(path) = files.pop() else { return Ok(None) };
         files.iter().filter_map(|f| Checkpoint::load(f).ok()).for_each(|c| self.judge(&c.position));
@@ -212,7 +230,7 @@ impl Checkpoints {
     }
 
     fn judge(&mut self, position: &Position) {
-        if let Some(score) = position.score.filter(|s| self.best.is_none_or(|(best, _)| *s < best)) {
+        if let Some(score) = position.score.filter(|s| s.is_finite()).filter(|s| self.best.is_none_or(|(best, _)| *s < best)) {
             self.best = Some((score, position.step));
         }
     }

@@ -8,12 +8,24 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result};
+use super::{Checkpoints, Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
+/// What the examples draw from a trained model.
+const PICTURES: [&str; 9] = [
+    "samples.png",
+    "samples-strip.png",
+    "completed.png",
+    "completed-strip.png",
+    "given.png",
+    "surprise.png",
+    "reconstructions.png",
+    "manifold.png",
+    "interpolation.png",
+];
 
 /// What a run directory remembers: enough to build the model again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +34,8 @@ pub struct Saved<T> {
     pub model: String,
     /// Height, width and channels of its images.
     pub image: [usize; 3],
+    /// What its images were: how many, and their SHA-256.
+    pub images: String,
     /// The options that it was trained with.
     pub options: T,
 }
@@ -111,15 +125,37 @@ impl RunDir {
         let name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let samples = entries.filter(|p| name(p).starts_with("samples-") && name(p).ends_with(".png"));
         // The configuration goes first: without it the folder is no run any more.
-        let fixed = [self.config(), self.checkpoints(), self.metrics(), self.weights(), self.summary(), self.loss_plot()];
-        for path in fixed.into_iter().chain(samples.collect::<Vec<_>>()) {
-            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match gone {
+        let pictures = PICTURES.map(|name| self.path(name));
+        let files = self.fixed().into_iter().chain(pictures).chain(samples.collect::<Vec<_>>());
+        for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
+            match fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::at("delete", &path, e, advice)),
                 _ => {}
             }
         }
+        self.sweep();
+        // It stays where something else lies in it.
+        let _ = fs::remove_dir(self.checkpoints());
         Ok(())
+    }
+
+    fn fixed(&self) -> [PathBuf; 5] {
+        [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot()]
+    }
+
+    /// A file that is no run's, though a run would write it.
+    pub(super) fn in_the_way(&self) -> Option<PathBuf> {
+        self.fixed().into_iter().chain(Checkpoints::new(self.checkpoints(), 1).files()).find(|p| p.exists())
+    }
+
+    /// Deletes what a killed program was writing.
+    pub(super) fn sweep(&self) {
+        for folder in [self.root.clone(), self.checkpoints()] {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+            let half = |p: &PathBuf| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with('.') && n.ends_with(".part"));
+            // One that cannot be deleted costs room, not the run.
+            entries.filter(half).for_each(|p| drop(fs::remove_file(p)));
+        }
     }
 
     /// The folder itself.
@@ -206,7 +242,7 @@ mod tests {
     use crate::run::tests::empty_dir;
 
     fn saved() -> Saved<Vec<u32>> {
-        Saved { model: "vae".into(), image: [28, 28, 1], options: vec![1, 2] }
+        Saved { model: "vae".into(), image: [28, 28, 1], images: "1 + 1".into(), options: vec![1, 2] }
     }
 
     #[test]

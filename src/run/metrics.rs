@@ -64,6 +64,14 @@ impl MetricsLog {
     }
 }
 
+/// The last step that a metrics file tells of, if it is there and tells of any.
+pub(super) fn last_step(path: PathBuf) -> Result<Option<u64>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(lines(&path)?.iter().filter_map(|(_, object)| step_of(object)).map(|s| s as u64).max().filter(|&s| s > 0))
+}
+
 /// Reads a metrics file as one curve for each name, over the steps.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Curve>> {
     let mut curves: Vec<Curve> = Vec::new();

@@ -74,9 +74,9 @@ pub struct TrainOptions {
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]
     pub checkpoint_every: Option<u64>,
-    /// How many of the newest checkpoints to keep, besides the best
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub keep: u32,
+    /// How many of the newest checkpoints to keep, besides the best [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
     /// Print the plan of a training step, its memory and launches, and stop
     #[arg(long)]
     #[serde(skip)]
@@ -96,8 +96,12 @@ impl TrainOptions {
         self.epochs.unwrap_or(10)
     }
 
-    /// Loads the data set and checks it against the batch size.
-    pub fn load(&self) -> Result<DataSet> {
+    /// Loads the data set and checks it against the batch size; a folder's path becomes absolute, so that the run finds it
+    /// from anywhere.
+    pub fn load(&mut self) -> Result<DataSet> {
+        if let (false, Ok(path)) = (data::is_name(&self.data), std::fs::canonicalize(&self.data)) {
+            self.data = path.to_string_lossy().into_owned();
+        }
         let set = load(&self.data, self.seed)?;
         if set.train.count < self.batch as usize {
             return Err(Error::new(format!(
@@ -114,8 +118,10 @@ impl TrainOptions {
             epochs: self.epochs.or(saved.epochs),
             // A new length replaces the old one, whichever way it was given.
             steps: self.steps.or(saved.steps.filter(|_| self.epochs.is_none())),
+            keep: self.keep.or(saved.keep),
             out: self.resume.clone(),
             data: saved.data,
+            weights: saved.weights,
             batch: saved.batch,
             seed: saved.seed,
             ..self.clone()
@@ -126,9 +132,14 @@ impl TrainOptions {
 /// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
 pub fn parse<C: Parser>() -> C {
     let matches = C::command().get_matches();
-    let deepest = std::iter::successors(Some(&matches), |m| m.subcommand().map(|(_, sub)| sub)).last().unwrap_or(&matches);
+    let (mut deepest, mut command) = (&matches, C::command());
+    command.build();
+    while let Some((name, sub)) = deepest.subcommand() {
+        command = command.find_subcommand(name).cloned().unwrap_or(command);
+        deepest = sub;
+    }
     let parsed = check_resume(deepest).and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
-    parsed.unwrap_or_else(|what| C::command().error(clap::error::ErrorKind::ArgumentConflict, what).exit())
+    parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
 fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
@@ -204,10 +215,21 @@ mod tests {
         assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
         assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
         let cli = Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--resume", "r", "--epochs", "7"]));
-        let saved = Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--batch", "9", "--epochs", "2"]));
+        let saved = Cli::from_arg_matches(&Cli::command().get_matches_from([
+            "x",
+            "--batch",
+            "9",
+            "--epochs",
+            "2",
+            "--keep",
+            "5",
+            "--weights",
+            "w",
+        ]));
         let (cli, saved) = (cli.unwrap(), saved.unwrap());
         let both = cli.common.over(saved.common);
-        assert_eq!((both.epochs(), both.batch, both.out), (7, 9, Some("r".into())));
+        assert_eq!((both.epochs(), both.batch, both.keep, both.out), (7, 9, Some(5), Some("r".into())));
+        assert_eq!(both.weights, Some("w".into()));
         assert_eq!(cli.lr, 1.0);
     }
 }

@@ -4,6 +4,8 @@ use super::{
     Error, Feed, Result, RunDir, TrainOptions,
     checkpoint::{Checkpoint, Checkpoints},
     dir::{Saved, config_text, write_atomic},
+    load,
+    metrics::last_step,
 };
 use crate::{
     data::DataSet,
@@ -12,6 +14,7 @@ use crate::{
     weights,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// An example's options: its own, and within them those that all examples share.
@@ -45,17 +48,22 @@ impl Session {
     /// Opens adapter and data; `--resume` replaces the options by the run's own.
     pub fn open<T: Options>(model: &str, options: T) -> Result<(Self, T)> {
         let mut options = options;
+        let mut began = None;
         if let Some(dir) = options.common().resume.clone() {
             let mut saved: Saved<T> = RunDir::open(&dir)?.read_config(model)?;
             let common = options.common().over(saved.options.common().clone());
             options = saved.options;
             *options.common() = common;
+            began = Some(saved.images);
         }
+        let set = options.common().load()?;
         let common = options.common().clone();
-        let set = common.load()?;
-        let gpu = common.adapter.open()?;
         let image = [set.train.height, set.train.width, set.train.channels];
-        let saved = Saved { model: model.into(), image, options };
+        let saved = Saved { model: model.into(), image, images: fingerprint(&set), options };
+        if let Some(began) = began.filter(|began| *began != saved.images) {
+            return Err(changed(&common.data, &began, &saved.images));
+        }
+        let gpu = common.adapter.open()?;
         let config = config_text(&saved)?;
         Ok((Self { gpu, set, options: common, model: model.into(), config }, saved.options))
     }
@@ -70,7 +78,7 @@ impl Session {
         if self.options.plan {
             let slots: u64 = step.slot_bytes() + others.iter().map(|p| p.slot_bytes()).sum::<u64>();
             let inputs: u64 = std::iter::once(&step).chain(others).flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-            let peak = slots + inputs + step.state_bytes();
+            let peak = planned(&std::iter::once(step).chain(others.iter().copied()).collect::<Vec<_>>());
             println!("{step}\nplanned peak memory with sampling and evaluation: {}", table::bytes(peak));
             println!("(slots {}, inputs {}, state {})", table::bytes(slots), table::bytes(inputs), table::bytes(step.state_bytes()));
         }
@@ -84,10 +92,16 @@ impl Session {
             (None, Some(dir)) => RunDir::create(dir)?,
             (None, None) => RunDir::fresh(&self.model)?,
         };
-        let mut checkpoints = Checkpoints::new(run.checkpoints(), self.options.keep as usize);
+        let mut checkpoints = Checkpoints::new(run.checkpoints(), self.options.keep.unwrap_or(3) as usize);
         if self.options.resume.is_some() {
+            run.sweep();
             // Stopped before its first checkpoint, a run begins again: the first State is a function of the seed.
             let from = checkpoints.newest()?;
+            let reached = last_step(run.metrics())?;
+            if let Some(step) = reached.filter(|_| from.is_none()) {
+                let advice = "restore its checkpoints, or train anew with --overwrite";
+                return Err(Error::at("go on in", run.root(), format!("it holds no checkpoint, but metrics of step {step}"), advice));
+            }
             // The length of a run may change; what made it may not.
             if let Some((_, path)) = from.as_ref().filter(|(from, _)| without_length(&from.config) != without_length(&self.config)) {
                 let what = format!("{} belongs to another run than {}; restore the right one", path.display(), run.config().display());
@@ -96,23 +110,42 @@ impl Session {
             write_atomic(&run.config(), self.config.as_bytes())?;
             return Ok(Begun { run, checkpoints, from });
         }
+        let dir = run.root().display();
         if run.has_run() && !self.options.overwrite {
-            let dir = run.root().display();
             return Err(Error::new(format!(
                 "{dir} holds a run; go on with it by --resume {dir}, replace it by --overwrite, or choose another --out"
             )));
+        }
+        if let Some(path) = run.in_the_way().filter(|_| !self.options.overwrite) {
+            let what = format!(
+                "{} lies where the run would write; move it away, replace it by --overwrite, or choose another --out",
+                path.display()
+            );
+            return Err(Error::new(what));
         }
         run.clear()?;
         write_atomic(&run.config(), self.config.as_bytes())?;
         Ok(Begun { run, checkpoints, from: None })
     }
 
-    /// `--weights`: overwrites the named variables with a file's tensors.
+    /// `--weights`: overwrites the named variables with a file's tensors, unless a checkpoint will.
     pub(super) fn apply_weights(&self, state: &State, names: &[String]) -> Result<()> {
-        match &self.options.weights {
+        let resumes = |dir: &PathBuf| RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty());
+        match self.options.weights.as_ref().filter(|_| !self.options.resume.as_ref().is_some_and(resumes)) {
             Some(path) => Ok(weights::apply(&self.gpu, state, names, &weights::load(path)?, path)?),
             None => Ok(()),
         }
+    }
+
+    /// An error of making plans ready, with what they need where memory is short.
+    pub(super) fn memory(&self, error: crate::error::Error, plans: &[&Plan]) -> Error {
+        let text = error.to_string();
+        if !text.to_lowercase().contains("memory") {
+            return error.into();
+        }
+        let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
+        let (need, largest) = (table::bytes(planned(plans)), table::bytes(largest));
+        Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"))
     }
 
     /// The training images on the GPU.
@@ -121,9 +154,41 @@ impl Session {
     }
 }
 
+/// Bytes that plans, the first of which trains, need together.
+fn planned(plans: &[&Plan]) -> u64 {
+    let own = |p: &&Plan| p.slot_bytes() + p.inputs.iter().map(|(_, ty)| ty.bytes()).sum::<u64>();
+    plans.iter().map(own).sum::<u64>() + plans.first().map_or(0, |p| p.state_bytes())
+}
+
+/// How many images, and the SHA-256 of all their pixels and labels: a run goes on with the data that it began with.
+fn fingerprint(set: &DataSet) -> String {
+    let mut hasher = Sha256::new();
+    for images in [&set.train, &set.test] {
+        hasher.update(&images.pixels);
+        hasher.update(images.labels.as_deref().unwrap_or_default());
+    }
+    let digest: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    format!("{} + {}, sha256 {digest}", set.train.count, set.test.count)
+}
+
+fn changed(data: &str, began: &str, now: &str) -> Error {
+    Error::new(format!("the images of {data} are not those of the run: {began} then, {now} now; restore them, or train anew"))
+}
+
+impl<T: Options + Clone> Saved<T> {
+    /// The data that the run was trained on; an error if it is not the same any more.
+    pub fn load(&self) -> Result<DataSet> {
+        let common = self.options.clone().common().clone();
+        let set = load(&common.data, common.seed)?;
+        let now = fingerprint(&set);
+        if now == self.images { Ok(set) } else { Err(changed(&common.data, &self.images, &now)) }
+    }
+}
+
 /// A configuration without the lines that say how long to train and how much to keep.
 fn without_length(config: &str) -> Vec<&str> {
-    config.lines().filter(|l| !["epochs", "steps", "keep"].iter().any(|key| l.split(" = ").next() == Some(key))).collect()
+    // The data's path may change, its contents may not.
+    config.lines().filter(|l| !["data", "epochs", "steps", "keep"].iter().any(|key| l.split(" = ").next() == Some(key))).collect()
 }
 
 /// A trained run that is looked at: the folder that was named, or the newest of its model.

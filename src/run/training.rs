@@ -64,6 +64,8 @@ pub struct Trainer<'a> {
     feed: Feed,
     metrics: &'a [&'a str],
     weights: Vec<String>,
+    /// What a checkpoint holds: the training step's variables.
+    kept: Vec<String>,
 }
 
 /// What changes while the loop runs.
@@ -77,6 +79,8 @@ struct Loop<'a> {
     unread: u64,
     saved: (u64, Instant),
     started: Instant,
+    /// Time is over, or Ctrl-C was typed; asked once after every submission.
+    stop: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -84,12 +88,14 @@ impl<'a> Trainer<'a> {
     /// was given, the loss first.
     pub fn new(session: &'a Session, step: &Plan, others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
         let plans: Vec<&Plan> = std::iter::once(step).chain(others.iter().copied()).collect();
-        let state = State::new(&session.gpu, &plans, session.options.seed)?;
+        let memory = |e: crate::error::Error| session.memory(e, &plans);
+        let state = State::new(&session.gpu, &plans, session.options.seed).map_err(memory)?;
         let feed = session.feed()?;
-        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings(step))?;
+        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings(step)).map_err(memory)?;
         let weights: Vec<String> = step.arenas.iter().flat_map(|a| &a.members).map(|&v| step.vars[v].name.clone()).collect();
         session.apply_weights(&state, &weights)?;
-        Ok(Self { session, state, executor, feed, metrics, weights })
+        let kept = step.vars.iter().map(|v| v.name.clone()).collect();
+        Ok(Self { session, state, executor, feed, metrics, weights, kept })
     }
 
     /// Trains as the options say. `report` is called after every epoch and at the end; it returns what it measured,
@@ -105,13 +111,13 @@ impl<'a> Trainer<'a> {
         }
         let mut at = Position { sums: vec![0.0; self.metrics.len()], ..Position::default() };
         if let Some((checkpoint, path)) = from {
-            checkpoint.restore(&self.session.gpu, &self.state, &path)?;
+            checkpoint.restore(&self.session.gpu, &self.state, &self.kept, &path)?;
             at = checkpoint.position;
             progress.println(&format!("going on at step {} from {}", at.step, path.display()));
         }
         let log = MetricsLog::resume(run.metrics(), at.step)?;
         let saved = (at.step, Instant::now());
-        let mut now = Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now() };
+        let mut now = Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now(), stop: false };
         if now.at.step == 0 {
             self.save(&mut now)?;
         }
@@ -120,7 +126,7 @@ impl<'a> Trainer<'a> {
         now.progress.finish();
         done.map_err(|e| self.lost(&now, e))?;
         summary::write(self.session, now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
-        if interrupt::asked() {
+        if interrupt::asked() && now.at.step < total {
             let dir = run.root().display();
             println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
         }
@@ -137,12 +143,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
-        while now.at.step < total && !self.over(now) {
-            self.epoch(now, total)?;
-            if interrupt::asked() {
-                break;
+        while now.at.step < total && !now.stop {
+            let whole = self.epoch(now, total)?;
+            // In the middle of an epoch Ctrl-C waits for no measuring.
+            if whole || !interrupt::asked() {
+                self.report(now, report)?;
             }
-            self.report(now, report)?;
         }
         Ok(())
     }
@@ -154,31 +160,32 @@ impl<'a> Trainer<'a> {
         Error::new(format!("{lost}; the last checkpoint is at step {}: go on with --resume {dir}", now.saved.0))
     }
 
-    /// Runs to the end of the epoch under way, of the run, or of the time.
-    fn epoch(&self, now: &mut Loop<'_>, total: u64) -> Result<()> {
+    /// Runs to the end of the epoch under way or of the run, which it tells, or until it must stop.
+    fn epoch(&self, now: &mut Loop<'_>, total: u64) -> Result<bool> {
         let (batch, per_epoch) = (u64::from(self.session.options.batch), self.per_epoch());
         let epoch = now.at.step / per_epoch;
         let (end, epochs) = ((epoch + 1).saturating_mul(per_epoch).min(total), total.div_ceil(per_epoch));
         self.order(epoch);
         let (mut burst, mut shown) = (1, Instant::now());
-        while now.at.step < end && !self.over(now) {
+        while now.at.step < end && !now.stop {
             let due = self.session.options.checkpoint_every.map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
             let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due);
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
+            now.stop = self.over(now);
             let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
-            if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || self.over(now) {
+            if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || now.stop {
                 let means = self.read(now)?;
                 now.log.write(now.at.step, &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>())?;
                 now.progress.update(now.at.step * batch, epoch + 1, epochs, means[0]);
                 shown = Instant::now();
             }
-            if (save && now.at.step < end) || interrupt::asked() {
+            if now.at.step < end && (save || now.stop) {
                 self.save(now)?;
             }
         }
-        Ok(())
+        Ok(now.at.step == end)
     }
 
     /// The end of an epoch, or of the run: measures, prints, logs, saves.
@@ -187,6 +194,9 @@ impl<'a> Trainer<'a> {
         let means: Vec<f64> = now.at.sums.iter().map(|s| s / steps).collect();
         let epoch = now.at.step.div_ceil(self.per_epoch());
         let measured = report(&Report { step: now.at.step, epoch, means: &means, run: now.run })?;
+        if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {
+            return Err(self.diagnose(now, now.at.step - 1, &format!("{name} became {value}")));
+        }
         let names: Vec<String> = self.metrics.iter().map(|m| format!("train_{m}")).collect();
         let mut line = vec![("epoch", now.at.step as f64 / self.per_epoch() as f64)];
         line.extend(names.iter().map(String::as_str).zip(means.iter().copied()).chain(measured.iter().copied()));
@@ -224,7 +234,7 @@ impl<'a> Trainer<'a> {
             for (m, mean) in means.iter_mut().enumerate() {
                 let value = f64::from(history[s as usize % HISTORY * k + m]) / f64::from(self.session.options.batch);
                 if !value.is_finite() {
-                    return Err(self.diagnose(now, s, self.metrics[m], value));
+                    return Err(self.diagnose(now, s, &format!("{} became {value}", self.metrics[m])));
                 }
                 *mean += value / now.unread as f64;
                 now.at.sums[m] += value;
@@ -237,7 +247,14 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint and the weights; the host must have read all metrics.
     fn save(&self, now: &mut Loop<'_>) -> Result<PathBuf> {
         let gpu = &self.session.gpu;
-        let checkpoint = Checkpoint::take(gpu, &self.state, &self.session.config, now.at.clone())?;
+        let checkpoint = Checkpoint::take(gpu, &self.state, &self.kept, &self.session.config, now.at.clone())?;
+        if let Some(name) = checkpoint.first_bad() {
+            let name = name.to_string();
+            return Err(match now.at.step {
+                0 => Error::new(format!("`{name}` holds an infinity or NaN before the first step; start from other weights")),
+                step => self.diagnose(now, step - 1, &format!("`{name}` became infinite or NaN")),
+            });
+        }
         let path = now.checkpoints.save(&checkpoint)?;
         write_atomic(&now.run.weights(), &weights::to_bytes(gpu, &self.state, &self.weights)?)?;
         now.saved = (now.at.step, Instant::now());
@@ -245,13 +262,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// Replays from the last checkpoint to the step that went bad, and names the launch that spoilt it.
-    fn diagnose(&self, now: &mut Loop<'_>, bad: u64, metric: &str, value: f64) -> Error {
+    fn diagnose(&self, now: &mut Loop<'_>, bad: u64, what: &str) -> Error {
         let from = now.saved.0;
         let culprit = self.replay(now, bad).unwrap_or_else(|e| Some(format!("(the replay failed: {e})")));
         let culprit = culprit.unwrap_or_else(|| "none when the step was repeated: the device does not compute reproducibly".into());
         let dir = now.run.root().display();
         Error::new(format!(
-            "{metric} became {value} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
+            "{what} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
              train anew with a smaller learning rate, or go on from there with --resume {dir}"
         ))
     }
@@ -260,7 +277,7 @@ impl<'a> Trainer<'a> {
         let gpu = &self.session.gpu;
         now.progress.println(&format!("looking for the first bad tensor: replaying steps {} to {bad}", now.saved.0));
         let Some((checkpoint, path)) = now.checkpoints.newest()? else { return Ok(None) };
-        checkpoint.restore(gpu, &self.state, &path)?;
+        checkpoint.restore(gpu, &self.state, &self.kept, &path)?;
         for step in checkpoint.position.step..=bad {
             if step == checkpoint.position.step || step.is_multiple_of(self.per_epoch()) {
                 self.order(step / self.per_epoch());

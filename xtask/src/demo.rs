@@ -47,9 +47,11 @@ fn train(extra: &[String]) -> (Vec<String>, String) {
             folder = typed.unwrap_or_else(|| value.to_string());
         }
     }
-    // The demo may be run again.
-    args.push("--overwrite".into());
-    args.extend(extra.iter().filter(|a| *a != "--overwrite").cloned());
+    // The demo may be run again; a folder that the user names is his.
+    if typed(extra, OUT).is_none() && !extra.iter().any(|a| a == "--overwrite") {
+        args.push("--overwrite".into());
+    }
+    args.extend(extra.iter().cloned());
     (args, folder)
 }
 

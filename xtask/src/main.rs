@@ -108,6 +108,11 @@ fn cargo_with(args: &[String], variables: &[(&str, &str)]) -> Result<(), Failure
     println!("> {set}cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    // What cargo tells this program about itself would make build scripts run anew, and other programs be built twice.
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
     command.args(args).envs(variables.iter().copied());
     if root().is_dir() {
         command.current_dir(root());
