@@ -133,9 +133,15 @@ pub(crate) fn cases() -> Vec<Case> {
             out.push(with_epilogue(role, strided, sizes[0], EPILOGUES[0]));
         }
     }
+    // Enough pixels to be summed in two halves, the second shorter.
+    let mask = Kernel::same(3).taps(Taps::MaskB);
+    out.extend(
+        [(3, [16, 11], 8, 36), (1, [23, 23], 4, 68), (2, [257, 1], 12, 4)].map(|s| plain(Role::Weight, ("mask B 3x3", mask.clone()), s)),
+    );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
+    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 263_000], 4, 4)));
     out.push(plain(Role::Output, ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }), (1, [1, 2_100_000], 1, 1)));
     for (name, kernel) in kernels() {
         out.push(layer((name, kernel.clone()), None, (2, [6, 8], 8, 12)));

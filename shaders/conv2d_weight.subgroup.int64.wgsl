@@ -11,6 +11,8 @@ struct Dims {
   taps: u32,
   start: u32, // this launch sums the output pixels start..end
   end: u32,
+  chunk: u32, // of which workgroup z sums the z-th chunk
+  total: u32, // vec4s of dw: z writes the z-th copy of it
   src: vec2<u32>, // extents of x
   dst: vec2<u32>, // extents of dy
   src_step: vec2<u32>,
@@ -19,7 +21,7 @@ struct Dims {
 
 @group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 override WIDE: bool = true;
@@ -34,8 +36,8 @@ fn floats(v: vec2<u64>) -> vec4<f32> {
 }
 
 // Four channels of dy, zero past the last pixel on both sides, since zero times infinity is a NaN.
-fn load_dy(p: u32, col: u32) -> vec4<f32> {
-  return select(vec4<f32>(), floats(dy[min(p, dims.end - 1u) * dims.o4 + col]), p < dims.end);
+fn load_dy(p: u32, col: u32, inside: bool) -> vec4<f32> {
+  return select(vec4<f32>(), floats(dy[min(p, dims.end - 1u) * dims.o4 + col]), inside);
 }
 
 // The next output pixel (image, row, column), without a division.
@@ -60,17 +62,17 @@ fn row_of(j: u32, i: u32) -> u32 {
   return 32u * (j / 4u) + 4u * i + j % 4u;
 }
 
-fn store(row: u32, col: u32, v: vec4<f32>, u: vec4<f32>) {
-  let at = (dims.first_row + row) * dims.o4 + col;
+fn store(copy: u32, row: u32, col: u32, v: vec4<f32>, u: vec4<f32>) {
+  let at = copy * dims.total + (dims.first_row + row) * dims.o4 + col;
   if (row < dims.rows && col < dims.o4) {
     var sum = v;
-    if (dims.start > zero(row)) { sum += dw[at]; }
-    dw[at] = sum;
+    if (dims.start > zero(row)) { sum += y[at]; }
+    y[at] = sum;
   }
   if (WIDE && row < dims.rows && col + 8u < dims.o4) {
     var sum = u;
-    if (dims.start > zero(row)) { sum += dw[at + 8u]; }
-    dw[at + 8u] = sum;
+    if (dims.start > zero(row)) { sum += y[at + 8u]; }
+    y[at + 8u] = sum;
   }
 }
 
@@ -95,13 +97,19 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   let tap1 = dims.tap[q1 / dims.c4];
   let c0 = q0 % dims.c4;
   let c1 = q1 % dims.c4;
-  let line = dims.start / dims.dst.y;
-  var pixel = vec3<u32>(line / dims.dst.x, line % dims.dst.x, dims.start % dims.dst.y);
-  for (var k = dims.start; k < dims.end + zero(group.x); k += 4u) {
-    let in1 = k + 1u < dims.end; let in2 = k + 2u < dims.end; let in3 = k + 3u < dims.end;
-    let b0 = load_dy(k, left); let b1 = load_dy(k + 1u, left); let b2 = load_dy(k + 2u, left); let b3 = load_dy(k + 3u, left);
+  let start = dims.start + group.z * dims.chunk;
+  let end = min(start + dims.chunk, dims.end);
+  let line = start / dims.dst.y;
+  var pixel = vec3<u32>(line / dims.dst.x, line % dims.dst.x, start % dims.dst.y);
+  for (var k = start; k < end + zero(group.x); k += 4u) {
+    let in1 = k + 1u < end; let in2 = k + 2u < end; let in3 = k + 3u < end;
+    let b0 = load_dy(k, left, true); let b1 = load_dy(k + 1u, left, in1);
+    let b2 = load_dy(k + 2u, left, in2); let b3 = load_dy(k + 3u, left, in3);
     var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
-    if (WIDE) { d0 = load_dy(k, right); d1 = load_dy(k + 1u, right); d2 = load_dy(k + 2u, right); d3 = load_dy(k + 3u, right); }
+    if (WIDE) {
+      d0 = load_dy(k, right, true); d1 = load_dy(k + 1u, right, in1);
+      d2 = load_dy(k + 2u, right, in2); d3 = load_dy(k + 3u, right, in3);
+    }
     let p0 = pixel; let p1 = next(p0); let p2 = next(p1); let p3 = next(p2);
     pixel = next(p3);
     // Four rows of dw lie side by side in x: transposed by naming.
@@ -161,24 +169,24 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
     for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
-    store(row + row_of(0u + i / 8u, i % 8u), col, v, w);
+    store(group.z, row + row_of(0u + i / 8u, i % 8u), col, v, w);
   }
   for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j); if (WIDE) { w = select(w, r2[j], i == j); } }
     for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 8u); if (WIDE) { w = select(w, r3[j], i == j + 8u); } }
-    store(row + row_of(2u + i / 8u, i % 8u), col, v, w);
+    store(group.z, row + row_of(2u + i / 8u, i % 8u), col, v, w);
   }
   for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j); if (WIDE) { w = select(w, r4[j], i == j); } }
     for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 8u); if (WIDE) { w = select(w, r5[j], i == j + 8u); } }
-    store(row + row_of(4u + i / 8u, i % 8u), col, v, w);
+    store(group.z, row + row_of(4u + i / 8u, i % 8u), col, v, w);
   }
   for (var i = 0u; i < count; i++) {
     var v: vec4<f32>; var w: vec4<f32>;
     for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j); if (WIDE) { w = select(w, r6[j], i == j); } }
     for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 8u); if (WIDE) { w = select(w, r7[j], i == j + 8u); } }
-    store(row + row_of(6u + i / 8u, i % 8u), col, v, w);
+    store(group.z, row + row_of(6u + i / 8u, i % 8u), col, v, w);
   }
 }

@@ -1,6 +1,7 @@
 // dw[t, c, o] = Σ_p x[p·src_step + tap_t, c]·dy[p, o], f32, channels last: the weight gradient of conv2d.wgsl, for every adapter
 // (compute bound). Implicit matrix product: rows are (tap, channel read), columns channels made, k counts output pixels.
 //   tile       for GPUs: a workgroup of 256 makes 64x64 from panels of 16 pixels in workgroup memory, 4x4 per invocation
+//   add        sum4 = halves[0] + halves[1]: the end of the subgroup kernel's two halves, four elements per invocation
 //   registers  for CPU drivers with odd extents: one invocation makes 4x4
 
 struct Dims {
@@ -19,8 +20,10 @@ struct Dims {
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dw: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> dims: Dims;
+@group(0) @binding(0) var<storage, read> halves: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> sum4: array<vec4<f32>>;
 
 // 0, which the compiler cannot know: indices stay below 2^31. Where a condition holds nothing but uniforms, Mesa's software driver may
 // put in their values and compile the shader anew at every dispatch, keeping each (docs/notes/drivers.md).
@@ -49,11 +52,17 @@ fn store(row: u32, col: u32, sum: vec4<f32>) {
   if (row >= dims.rows || col >= dims.o) { return; }
   let at = (dims.first_row + row) * dims.o + col;
   var v = sum;
-  if (dims.start > zero(row)) { v += vec4<f32>(dw[at], dw[at + 1u], dw[at + 2u], dw[at + 3u]); }
-  dw[at] = v.x;
-  if (col + 1u < dims.o) { dw[at + 1u] = v.y; }
-  if (col + 2u < dims.o) { dw[at + 2u] = v.z; }
-  if (col + 3u < dims.o) { dw[at + 3u] = v.w; }
+  if (dims.start > zero(row)) { v += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]); }
+  y[at] = v.x;
+  if (col + 1u < dims.o) { y[at + 1u] = v.y; }
+  if (col + 2u < dims.o) { y[at + 2u] = v.z; }
+  if (col + 3u < dims.o) { y[at + 3u] = v.w; }
+}
+
+@compute @workgroup_size(64)
+fn add(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * count.x + group.x) * 64u + lane;
+  if (i < dims.rows) { sum4[i] = halves[i] + halves[i + dims.rows]; }
 }
 
 const DEPTH = 16u;

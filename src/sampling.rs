@@ -193,12 +193,13 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
-    /// The pixels' channels of a shape `[N, H, W, C]` or `[N·H·W, C]`.
+    /// The pixels' channels of a shape `[N, H, W, C]`, `[N·H·W, C]` or `[N·H·W]`.
     fn channels(&self, shape: &Shape) -> Option<usize> {
         let [n, h, w] = self.size;
         match shape[..] {
             [a, b, c, d] if [a, b, c] == self.size => Some(d),
             [a, b] if a == n * h * w => Some(b),
+            [a] if a == n * h * w => Some(1),
             _ => None,
         }
     }
@@ -225,7 +226,7 @@ impl<'g> Deriving<'_, 'g> {
                 for &i in &inputs[1..] {
                     args.push(self.whole(i)?);
                 }
-                Ok(self.g.apply_shared(op.clone(), &args))
+                Ok(self.g.apply_shared(op.clone(), &args).reshape([self.rows(), channels]))
             }
             (_, Some(Footprint::Window(window))) if !self.depends[inputs[1]] => {
                 let seen = self.cache(inputs[0])?.look(self.wave, &window.taps, self.step);

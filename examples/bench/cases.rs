@@ -7,6 +7,7 @@ use oneiro::{
     models::vae::Config,
     nn::Linear,
     ops::{
+        conv2d::{Conv2d, Kernel, Role, Taps},
         matmul::{MatMul, product},
         optimizer::{Rule, Update},
         reparameterize::reparameterize,
@@ -62,7 +63,10 @@ pub(crate) fn chosen(filter: &str, software: bool) -> Result<Vec<Case>> {
 
 /// Every case.
 pub(crate) fn all() -> Vec<Case> {
-    [squares(), vae(), elementwise(), reductions(), classification(), data(), random(), optimizers()].into_iter().flatten().collect()
+    [squares(), convolutions(), vae(), elementwise(), reductions(), classification(), data(), random(), optimizers()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn large(case: Case) -> Case {
@@ -90,6 +94,40 @@ fn squares() -> Vec<Case> {
     let layouts = [("nn", false, false), ("nt", false, true), ("tn", true, false)];
     let mut out: Vec<_> = [256, 512, 1024, 2048, 4096].map(|n| square(n, layouts[0])).into();
     out.extend(layouts[1..].iter().flat_map(|&layout| [512, 2048].map(|n| square(n, layout))));
+    out
+}
+
+/// Each of the three convolutions over layers of 16 images of 28x28.
+fn convolutions() -> Vec<Case> {
+    let same = |size: usize| Kernel::same(size);
+    let layers = [
+        ("3x3", same(3), [64, 64]),
+        ("3x3 mask B", same(3).taps(Taps::MaskB), [64, 64]),
+        ("7x7 mask A", same(7).taps(Taps::MaskA), [1, 64]),
+        ("4x4 stride 2", Kernel::square(4).stride(2).padding(1), [64, 128]),
+    ];
+    let mut out = vec![];
+    for (name, kernel, [c, o]) in layers {
+        let window = kernel.window([28, 28]).expect("the kernel fits");
+        let [h, w] = window.made;
+        for (role, what) in [(Role::Output, "forward"), (Role::Input, "input gradient"), (Role::Weight, "weight gradient")] {
+            // Images have no gradient.
+            if role == Role::Input && c == 1 {
+                continue;
+            }
+            let (window, taps) = (window.clone(), window.taps.len());
+            out.push(case(format!("conv2d {name} 16x28x28 {c} to {o} {what}"), |g| {
+                let (x, y) = (|| input(g, "x", [16, 28, 28, c]), || input(g, "y", [16, h, w, o]));
+                let weights = || input(g, "w", [taps, c, o]);
+                let inputs = match role {
+                    Role::Output => [x(), weights()],
+                    Role::Input => [y(), weights()],
+                    Role::Weight => [x(), y()],
+                };
+                g.output("z", g.apply(Conv2d { role, window }, &inputs));
+            }));
+        }
+    }
     out
 }
 

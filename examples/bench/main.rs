@@ -116,7 +116,8 @@ fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
 
 fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
     if let Some(name) = &cli.model {
-        println!("{name} step, batch {}\n{}", cases::BATCH, explain::explain(&model::step_graph(), gpu.caps())?);
+        let step = model::Step::new(name);
+        println!("{}\n{}", step.title(name), explain::explain(step.graph(), gpu.caps())?);
         return Ok(());
     }
     for case in selected(cli, gpu)? {

@@ -1,75 +1,124 @@
-//! A model's whole training step: time, start-up, memory, and the share in which no kernel runs.
+//! A model's whole training step: time, start-up, memory, and the share in which no kernel runs; and, of an autoregressive
+//! model, how long drawing pictures takes.
 
 use crate::{
-    cases::BATCH,
     ceiling::Ceilings,
-    measure::{Clock, compare, decode, time},
+    measure::{Clock, Stat, compare, decode, time},
     report::{Measured, ModelFigures, Report},
 };
 use oneiro::{
     data::{Images, glyphs::glyphs},
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, Tensor},
     models::vae::{Config, Vae},
+    nn::Conv2d,
+    ops::conv2d::{Kernel, Taps},
     optim::{Optimizer, advance},
     plan::Plan,
     reference::{self, Values},
-    run::{Feed, Result, batch, remember},
+    run::{Feed, Method, Result, Sampler, batch, remember},
     shape::Array,
 };
 use std::{slice, time::Instant};
 
 /// Names that `--model` takes.
-pub(crate) const MODELS: [&str; 1] = ["vae"];
-const IMAGES: usize = 10 * BATCH;
+pub(crate) const MODELS: [&str; 2] = ["vae", "pixelcnn"];
 const SEED: u64 = 0;
+/// Pixels that the naive way draws, to be scaled to whole pictures.
+const NAIVE: usize = 4;
 
-/// The training step of pytorch/examples' VAE, batch 128.
-fn vae_step(images: &Images) -> Graph {
+/// A model's training step, and images per step.
+pub(crate) struct Step {
+    graph: Graph,
+    images: Images,
+    batch: usize,
+}
+
+impl Step {
+    pub(crate) fn new(name: &str) -> Self {
+        let batch = if name == "vae" { crate::cases::BATCH } else { 16 };
+        let images = glyphs(10 * batch, 0);
+        let graph = if name == "vae" { vae(&images, batch) } else { pixelcnn(&images, batch) };
+        Self { graph, images, batch }
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn title(&self, name: &str) -> String {
+        format!("{name} step, batch {}", self.batch)
+    }
+}
+
+/// The training step of pytorch/examples' VAE.
+fn vae(images: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let vae = Vae::new(&g, &Config::default());
-    let loss = vae.loss(batch(&g, images, BATCH, None));
+    let loss = vae.loss(batch(&g, images, size, None));
     Optimizer::adam(1e-3).step("vae", loss.total, &vae.params());
     remember(&g, &[loss.total, loss.reconstruction, loss.kl]);
     advance(&g);
     g
 }
 
-/// The graph of a model's training step.
-pub(crate) fn step_graph() -> Graph {
-    vae_step(&glyphs(IMAGES, 0))
+/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, five 3x3 mask B, two 1x1, 64 channels.
+fn network<'g>(g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    let conv = |i: usize, kernel: Kernel, c, o| Conv2d::new(g, &format!("{i}"), kernel, [c, o]);
+    let masked = (1..6).map(|i| conv(i, Kernel::same(3).taps(Taps::MaskB), 64, 64));
+    let layers: Vec<_> = std::iter::once(conv(0, Kernel::same(7).taps(Taps::MaskA), 1, 64))
+        .chain(masked)
+        .chain([conv(6, Kernel::square(1), 64, 64), conv(7, Kernel::square(1), 64, 1)])
+        .collect();
+    let (last, hidden) = layers.split_last().expect("there are layers");
+    let logits = last.forward(hidden.iter().fold(x, |x, layer| layer.forward(x).relu()));
+    (layers.iter().flat_map(Conv2d::params).collect(), logits)
+}
+
+fn pixelcnn(images: &Images, size: usize) -> Graph {
+    let g = Graph::new();
+    let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
+    let (params, logits) = network(&g, x);
+    let loss = logits.bce_with_logits(x).sum_all();
+    Optimizer::adam(1e-3).step("pixelcnn", loss, &params);
+    remember(&g, &[loss]);
+    advance(&g);
+    g
 }
 
 /// Measures a model's step; `start` is the start of the process. With `launches` every launch is a case too.
 pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launches: bool) -> Result<Report> {
-    let images = glyphs(IMAGES, 0);
-    let graph = vae_step(&images);
-    let plan = Plan::new(&graph, gpu.caps())?;
+    let this = Step::new(name);
+    let plan = Plan::new(&this.graph, gpu.caps())?;
     let state = State::new(gpu, &[&plan], SEED)?;
-    let feed = Feed::new(gpu, &images)?;
+    let feed = Feed::new(gpu, &this.images)?;
     let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
     gpu.submit(|encoder| executor.record(encoder));
     gpu.wait()?;
     let start_up_seconds = start.elapsed().as_secs_f64();
-    check(gpu, &graph, &state, &images)?;
+    check(gpu, &this, &state)?;
     let ceilings = Ceilings::measure(gpu, seconds)?;
     // Timestamps keep launches apart, so the step itself is timed without them.
     let step = time(gpu, &executor, seconds, false)?.wall;
     let profiled = time(gpu, &executor, seconds, true)?;
     let mut report = Report::new(gpu.caps(), ceilings);
-    let title = format!("{name} step, batch {BATCH}");
-    report.cases.push(Measured::new(&title, &plan.launches, (step, Clock::Wall, step.median), &report.ceilings));
+    report.cases.push(Measured::new(&this.title(name), &plan.launches, (step, Clock::Wall, step.median), &report.ceilings));
     if launches {
         for (i, (launch, &stat)) in plan.launches.iter().zip(&profiled.launches).enumerate() {
             let name = format!("{name} {i:02} {}", launch.label);
             report.cases.push(Measured::new(&name, slice::from_ref(launch), (stat, Clock::Gpu, stat.median), &report.ceilings));
         }
     }
+    if name == "pixelcnn" {
+        for method in [Method::Cached, Method::Naive] {
+            report.cases.push(sampling(gpu, this.batch, method, &report.ceilings)?);
+        }
+    }
     report.model = Some(ModelFigures {
         name: name.into(),
-        batch: BATCH,
+        batch: this.batch,
         start_up_seconds,
-        images_per_second: BATCH as f64 / step.median,
+        images_per_second: this.batch as f64 / step.median,
         launches: plan.launches.len(),
         pipelines: plan.pipelines(),
         state_bytes: plan.state_bytes(),
@@ -81,14 +130,37 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launc
     Ok(report)
 }
 
+/// How long drawing a batch of pictures takes.
+fn sampling(gpu: &Gpu, count: usize, method: Method, ceilings: &Ceilings) -> Result<Measured> {
+    let sampler = Sampler::new(gpu.caps(), [count, 28, 28, 1], 1.0, method, |g, x| network(g, x).1)?;
+    let state = State::new(gpu, &sampler.plans(), SEED)?;
+    let [begin, step] = sampler.plans();
+    let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };
+    let draw = || -> Result<f64> {
+        let executors = [Executor::new(gpu, begin, &state, &[])?, Executor::new(gpu, step, &state, &[])?];
+        let started = Instant::now();
+        for burst in (0..steps).collect::<Vec<_>>().chunks(16) {
+            gpu.submit(|encoder| burst.iter().for_each(|_| executors[1].record(encoder)));
+            gpu.wait()?;
+        }
+        Ok(started.elapsed().as_secs_f64() * sampler.steps() as f64 / steps as f64)
+    };
+    draw()?;
+    let times = (0..3).map(|_| draw()).collect::<Result<Vec<_>>>()?;
+    let what = if method == Method::Naive { format!("naive, by {NAIVE} pixels") } else { format!("cached, {steps} steps") };
+    let stat = Stat::of(times);
+    Ok(Measured::new(&format!("pixelcnn draws {count} 28x28, {what}"), &[], (stat, Clock::Wall, stat.median), ceilings))
+}
+
 /// The first step's losses and first moments (a tenth of every gradient) against the reference. The new weights
 /// say less: Adam's first step is the sign of a gradient, however small.
-fn check(gpu: &Gpu, graph: &Graph, state: &State, images: &Images) -> Result<()> {
+fn check(gpu: &Gpu, this: &Step, state: &State) -> Result<()> {
+    let images = &this.images;
     let bytes = images.pixels.iter().map(|&x| f64::from(x)).collect();
     let data = Array::new([images.count, images.pixels.len() / images.count], bytes);
     let order = Array::from_fn([images.count], |i| i as f64);
-    let mut after = reference::initial(graph, SEED);
-    reference::eval(graph, &Values::from([("data".into(), data), ("order".into(), order)]), &mut after)?;
+    let mut after = reference::initial(&this.graph, SEED);
+    reference::eval(&this.graph, &Values::from([("data".into(), data), ("order".into(), order)]), &mut after)?;
     for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/")) {
         compare("the model's step", name, &decode(&state.read_words(gpu, name)?, ty.dtype), &after[name].data)?;
     }

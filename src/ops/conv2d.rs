@@ -174,20 +174,43 @@ impl Conv2d {
             .fused(epilogue)
     }
 
-    fn weight_launches(&self, e: Extents, caps: &Caps) -> Vec<LaunchSpec> {
+    /// Few tiles would leave cores idle on a CPU driver: there two halves of the pixels are summed apart, then added.
+    fn weight_lowered(&self, e: Extents, caps: &Caps) -> Lowered {
+        let (pixels, total) = (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c * e.o);
+        let tiles = (self.window.taps.len() * e.c).div_ceil(64) * e.o.div_ceil(64);
+        let halves = self.lanes(e, caps) && tiles < 32 && pixels >= 512;
+        let mut launches = self.weight_launches(e, caps, halves);
+        if !halves {
+            return Lowered { launches, scratch: vec![] };
+        }
+        launches.push(
+            LaunchSpec::new(&WEIGHT, "add", grid_1d((total / 4).div_ceil(64)))
+                .bind("halves", Operand::Scratch(0))
+                .bind("sum4", Operand::Output)
+                .dim("rows", total / 4)
+                .cost(total, 12 * total as u64)
+                .why("the halves' sum"),
+        );
+        Lowered { launches, scratch: vec![8 * total as u64] }
+    }
+
+    fn weight_launches(&self, e: Extents, caps: &Caps, halves: bool) -> Vec<LaunchSpec> {
         let Window { image, made, stride, taps } = &self.window;
         let pixels = e.n * made[0] * made[1];
         let lanes = self.lanes(e, caps);
         let part = if lanes { 4 * MAX_LOOP } else { MAX_LOOP };
+        let (part, depth) = if halves { (2 * part, 2) } else { (part, 1) };
+        let taps_total = taps.len();
         let launch = |start: usize, group: usize| {
             let taps = &taps[group..(group + MAX_TAPS).min(taps.len())];
             let (rows, end) = (taps.len() * e.c, (start + part).min(pixels));
-            let grid = |columns: usize, side: usize| [e.o.div_ceil(columns) as u32, rows.div_ceil(side) as u32, 1];
+            let grid = |columns: usize, side: usize| [e.o.div_ceil(columns) as u32, rows.div_ceil(side) as u32, depth];
             let launch = if lanes {
                 let wide = e.o > 32;
                 let launch = LaunchSpec::new(&WEIGHT_LANES, "lanes", grid(if wide { 64 } else { 32 }, 64));
                 let launch = launch.constant("WIDE", f64::from(u8::from(wide))).why("CPU driver, 8 lanes: broadcast tile");
-                launch.dim("c4", e.c / 4).dim("o4", e.o / 4)
+                let chunk = (end - start).div_ceil(depth as usize).next_multiple_of(4);
+                launch.dim("c4", e.c / 4).dim("o4", e.o / 4).dim("chunk", chunk).dim("total", taps_total * e.c / 4 * e.o)
             } else {
                 let (entry, side, why) = match caps.class {
                     Adapter::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
@@ -204,7 +227,7 @@ impl Conv2d {
                 .dim("end", end)
                 .bind("x", Operand::Input(0))
                 .bind("dy", Operand::Input(1))
-                .bind("dw", Operand::Output)
+                .bind("y", if halves { Operand::Scratch(0) } else { Operand::Output })
                 .cost(2 * rows * e.o * (end - start), bytes as u64)
         };
         let groups = (0..taps.len()).step_by(MAX_TAPS);
@@ -309,7 +332,7 @@ impl Op for Conv2d {
             return Ok(self.patched(e, at.caps, at.epilogue));
         }
         let launches = match self.role {
-            Role::Weight => self.weight_launches(e, at.caps),
+            Role::Weight => return Ok(self.weight_lowered(e, at.caps)),
             _ => self.sweep_launches(e, at.caps, at.epilogue)?,
         };
         Ok(Lowered { launches, scratch: vec![] })

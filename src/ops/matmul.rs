@@ -204,9 +204,14 @@ fn flag(transposed: bool) -> &'static str {
     if transposed { "ᵀ" } else { "" }
 }
 
-/// A·B with transpose flags (`ta`: A is stored transposed).
+/// A·B with transpose flags (`ta`: A is stored transposed). A matrix times a vector is recorded as sums of rows, since
+/// tiles would waste all columns but one.
 #[track_caller]
 pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
+    let (x, y) = (a.shape(), b.shape());
+    if let (&[m, k], false, true) = (&x[..], ta, y.len() == 2 && y[usize::from(!tb)] == 1 && y.numel() == x[x.len() - 1]) {
+        return (a * b.reshape([1, k])).sum(&[1]).reshape([m, 1]);
+    }
     a.graph().apply(MatMul { ta, tb }, &[a, b])
 }
 

@@ -7,7 +7,7 @@ use crate::{
     caps,
     graph::Tensor,
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     shader,
     shape::{Array, DType, Shape, Type},
 };
@@ -110,6 +110,10 @@ impl Op for Reduce {
             }
             Kind::LogSumExp => (x - spread(output)).exp() * spread(cotangent),
         })]
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        (self.axes == [1]).then_some(Footprint::Row)
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
