@@ -205,12 +205,20 @@ fn flag(transposed: bool) -> &'static str {
 }
 
 /// A·B with transpose flags (`ta`: A is stored transposed). A matrix times a vector is recorded as sums of rows, since
-/// tiles would waste all columns but one.
+/// tiles would waste all columns but one; a long sum of few results (a narrow layer's weight gradient) as a batch of parts,
+/// since one tile would keep all cores but one idle.
 #[track_caller]
 pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
     let (x, y) = (a.shape(), b.shape());
     if let (&[m, k], false, true) = (&x[..], ta, y.len() == 2 && y[usize::from(!tb)] == 1 && y.numel() == x[x.len() - 1]) {
         return (a * b.reshape([1, k])).sum(&[1]).reshape([m, 1]);
+    }
+    if let (&[k, m], &[kb, n], true, false) = (&x[..], &y[..], ta, tb) {
+        let tiles = m.div_ceil(64) * n.div_ceil(64);
+        let fits = |p: &usize| k == kb && k.is_multiple_of(*p) && k / p >= 512 && tiles * p <= 32;
+        if let Some(parts) = [16, 8, 4, 2].into_iter().find(fits) {
+            return product(a.reshape([parts, k / parts, m]), b.reshape([parts, k / parts, n]), true, false).sum(&[0]);
+        }
     }
     a.graph().apply(MatMul { ta, tb }, &[a, b])
 }
