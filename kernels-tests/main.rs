@@ -20,6 +20,7 @@ mod hazards;
 mod matmul;
 mod models;
 mod optimizer;
+mod pixelcnn;
 mod plans;
 mod random;
 mod reduce;

@@ -28,7 +28,7 @@ fn golden(sizes: [usize; 4]) -> Vec<f64> {
 }
 
 /// 24 bits per element, as in `vae_trajectory.py`.
-fn bits(salt: u32, element: u32) -> u32 {
+pub(crate) fn bits(salt: u32, element: u32) -> u32 {
     let mut x = element.wrapping_mul(0x9E37_79B9).wrapping_add(salt.wrapping_mul(0x85EB_CA6B));
     x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
     x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
@@ -77,7 +77,7 @@ fn inputs([pixels, _, latent, batch]: [usize; 4], step: u32) -> [(&'static str, 
     [("x", unit(1000 + step, batch * pixels)), ("vae/eps", noise(2000 + 3 * step, batch * latent))]
 }
 
-fn close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(got.len(), expected.len());
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (got - expected).abs() / expected.abs();
