@@ -3,7 +3,10 @@
 use clap::{Args, Parser};
 use oneiro::{
     graph::{Graph, Tensor},
-    models::pixelcnn::{Config, PixelCnn},
+    models::{
+        gated_pixelcnn::{self, GatedPixelCnn},
+        pixelcnn::{self, PixelCnn},
+    },
     run::{
         Method, Result,
         autoregressive::{self, Autoregressive, Command},
@@ -12,11 +15,12 @@ use oneiro::{
 };
 use serde::{Deserialize, Serialize};
 
-/// PixelCNN (van den Oord et al. 2016) on black-and-white images
+/// PixelCNN (van den Oord et al. 2016a, 2016b) on black-and-white images
 #[derive(Parser)]
 #[command(after_help = "Examples:
   pixelcnn train                                       digits drawn by the program, 10 epochs, into runs/pixelcnn
   pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --epochs 457 --out runs/large
+  pixelcnn train --gated --features 24 --out runs/gated
   pixelcnn train --resume runs/large                   goes on where it stopped
   pixelcnn sample --count 100 --temperature 0.9        without --run: the newest run under runs
   pixelcnn complete --run runs/large --mask mask.png
@@ -28,10 +32,13 @@ struct Cli {
 
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct Model {
-    /// Channels within a residual block, which runs on twice as many
+    /// The gated PixelCNN (van den Oord et al. 2016b): two stacks of 5x5 windows without a blind spot
+    #[arg(long)]
+    gated: bool,
+    /// Channels within a block, which runs on twice as many
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     features: u16,
-    /// Residual blocks
+    /// Residual blocks, or gated layers after the first
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=100))]
     blocks: u16,
     /// Channels of the head's hidden layer
@@ -45,8 +52,13 @@ impl Autoregressive for Model {
 
     fn logits<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let image = [x.shape()[1], x.shape()[2], x.shape()[3]];
-        let config = Config { image, features: self.features.into(), blocks: self.blocks.into(), head: self.head.into() };
-        let model = PixelCnn::new(g, &config);
+        let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
+        if self.gated {
+            let config = gated_pixelcnn::Config { image, features, layers: blocks + 1, kernel: 5, head, classes: None };
+            let model = GatedPixelCnn::new(g, &config);
+            return (model.params(), model.logits(x, None));
+        }
+        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, head });
         (model.params(), model.logits(x))
     }
 }

@@ -1,5 +1,5 @@
-//! PixelCNN against PyTorch: from the same weights file and images its losses are PyTorch's, step by step, and its weights
-//! travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py` makes the files.
+//! PixelCNN and gated PixelCNN against PyTorch: from the same weights file and images their losses are PyTorch's, step by step,
+//! and the weights travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py` makes the files.
 
 use crate::{
     models::{bits, close, golden_file},
@@ -9,64 +9,78 @@ use oneiro::{
     caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
     graph::Graph,
-    models::pixelcnn::{Config, PixelCnn},
+    models::{
+        gated_pixelcnn::{self, GatedPixelCnn},
+        pixelcnn::{self, PixelCnn},
+    },
     optim::{Optimizer, advance},
     plan::Plan,
     reference::{self, Values},
     shape::{Array, Type},
-    var::VarSpec,
+    var::{Init, VarSpec},
     weights,
 };
 use std::path::Path;
 
 const SHAPE: [usize; 2] = [3, 63];
 
-fn config() -> Config {
-    Config { image: [7, 9, 1], features: 6, blocks: 2, head: 8 }
-}
+const MODELS: [&str; 2] = ["pixelcnn", "gated"];
+const IMAGE: [usize; 3] = [7, 9, 1];
 
-fn step() -> (Graph, Vec<VarSpec>) {
+/// A training step of a model, and its weights.
+fn step(model: &str) -> (Graph, Vec<VarSpec>) {
     let g = Graph::new();
-    let model = PixelCnn::new(&g, &config());
-    let params: Vec<_> = g.recording().vars.clone();
-    let loss = model.loss(g.input("x", Type::f32(SHAPE)));
-    Optimizer::adam(1e-3).step("pixelcnn", loss, &model.params());
+    let x = g.input("x", Type::f32(SHAPE));
+    let (params, loss) = if model == "gated" {
+        let config = gated_pixelcnn::Config { image: IMAGE, features: 5, layers: 3, kernel: 5, head: 6, classes: Some(2) };
+        let model = GatedPixelCnn::new(&g, &config);
+        // The images' classes are 0, 1, 0.
+        let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
+        (model.params(), model.loss(x, Some(class)))
+    } else {
+        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, head: 8 });
+        (model.params(), model.loss(x))
+    };
+    let weights = g.recording().vars.iter().filter(|v| v.name.contains('.')).cloned().collect();
+    Optimizer::adam(1e-3).step(model, loss, &params);
     g.output("loss", loss);
     advance(&g);
-    (g, params)
+    (g, weights)
 }
 
 fn picture(step: u32) -> Vec<f32> {
     (0..189).map(|i| f32::from(u8::from(bits(1000 + step, i) >= 1 << 23))).collect()
 }
 
-fn golden() -> Vec<f64> {
-    let text = std::fs::read_to_string(golden_file("pixelcnn_trajectory.txt")).unwrap();
+fn golden(model: &str) -> Vec<f64> {
+    let text = std::fs::read_to_string(golden_file(&format!("{model}_trajectory.txt"))).unwrap();
     text.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
 #[test]
-fn the_references_pixelcnn_follows_pytorch() {
-    let (graph, params) = step();
-    let file = weights::load(&golden_file("pixelcnn_weights.safetensors")).unwrap();
-    let mut state = reference::initial(&graph, 0);
-    for var in &params {
-        let places = var.layout.places(&var.ty.shape);
-        state.get_mut(&var.name).unwrap().data = places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
+fn the_references_models_follow_pytorch() {
+    for model in MODELS {
+        let (graph, params) = step(model);
+        let file = weights::load(&golden_file(&format!("{model}_weights.safetensors"))).unwrap();
+        let mut state = reference::initial(&graph, 0);
+        for var in &params {
+            let places = var.layout.places(&var.ty.shape);
+            state.get_mut(&var.name).unwrap().data = places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
+        }
+        let losses = (0..10).map(|s| {
+            let x = Array::new(SHAPE, picture(s).into_iter().map(f64::from).collect());
+            reference::eval(&graph, &Values::from([("x".into(), x)]), &mut state).unwrap()["loss"].data[0]
+        });
+        close(&format!("{model}: loss of step"), &losses.collect::<Vec<_>>(), &golden(model), 1e-9);
     }
-    let losses = (0..10).map(|s| {
-        let x = Array::new(SHAPE, picture(s).into_iter().map(f64::from).collect());
-        reference::eval(&graph, &Values::from([("x".into(), x)]), &mut state).unwrap()["loss"].data[0]
-    });
-    close("loss of step", &losses.collect::<Vec<_>>(), &golden(), 1e-9);
 }
 
-fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
-    let (graph, params) = step();
+fn losses(gpu: &Gpu, caps: &Caps, model: &str) -> Vec<f64> {
+    let (graph, params) = step(model);
     let plan = Plan::new(&graph, caps).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
     let names: Vec<String> = params.into_iter().map(|v| v.name).collect();
-    let path = golden_file("pixelcnn_weights.safetensors");
+    let path = golden_file(&format!("{model}_weights.safetensors"));
     weights::apply(gpu, &state, &names, &weights::load(&path).unwrap(), &path).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     let run = |s| {
@@ -78,18 +92,20 @@ fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
 }
 
 #[test]
-fn the_adapters_pixelcnn_follows_pytorch() {
-    let Some(gpu) = adapter("the_adapters_pixelcnn_follows_pytorch") else { return };
-    close("loss of step", &losses(gpu, gpu.caps()), &golden(), 1e-4);
-    let other = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
-    close("loss of step with GPU kernels", &losses(gpu, &other), &golden(), 1e-4);
+fn the_adapters_models_follow_pytorch() {
+    let Some(gpu) = adapter("the_adapters_models_follow_pytorch") else { return };
+    for model in MODELS {
+        close(&format!("{model}: loss of step"), &losses(gpu, gpu.caps(), model), &golden(model), 1e-4);
+        let other = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+        close(&format!("{model}: loss of step with GPU kernels"), &losses(gpu, &other, model), &golden(model), 1e-4);
+    }
 }
 
 /// Kept taps come back as they were, masked ones as zeros.
 #[test]
 fn kernels_survive_a_round_trip() {
     let Some(gpu) = adapter("kernels_survive_a_round_trip") else { return };
-    let (graph, params) = step();
+    let (graph, params) = step("pixelcnn");
     let plan = Plan::new(&graph, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
     let names: Vec<String> = params.iter().map(|v| v.name.clone()).collect();

@@ -1,4 +1,4 @@
-// The pixels of a sampler's wavefront (src/ops/cursor.rs): step s is at column s - i·lag of image row i; the rows in flight are
+// The pixels of a sampler's wavefront (src/ops/cursor.rs): step s = time + shift is at column s - i·lag of image row i; the rows in flight are
 // numbered by i modulo `flight`, and row n·flight + f of a matrix is the pixel of image n with number f.
 //   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image or where f has no pixel
 //   place  y[n, pixel, channel] = image[row, channel], nothing where f has no pixel
@@ -11,6 +11,7 @@ struct Dims {
   rows: u32, // of an image
   columns: u32,
   lag: u32,
+  shift: i32,
   flight: u32,
   tap: array<vec4<i32>, 64>, // row, column
 }
@@ -25,14 +26,15 @@ struct Dims {
 override WORKGROUP: u32 = 64u;
 
 // Index of the pixel of a matrix row, shifted by a tap, in the images; -1 where there is none.
-fn pixel(row: u32, step: u32, tap: vec2<i32>) -> i32 {
-  let newest = step / dims.lag;
+fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
+  let step = i32(time) + dims.shift;
+  let newest = u32(max(step, 0)) / dims.lag;
   let behind = (newest + dims.flight - row % dims.flight) % dims.flight;
   let i = i32(newest) - i32(behind);
-  let j = i32(step) - i * i32(dims.lag);
+  let j = step - i * i32(dims.lag);
   let size = vec2<i32>(i32(dims.rows), i32(dims.columns));
   let at = vec2<i32>(i, j) + tap;
-  let here = i >= 0 && i < size.x && j < size.y;
+  let here = i >= 0 && i < size.x && j >= 0 && j < size.y;
   let inside = at.x >= 0 && at.x < size.x && at.y >= 0 && at.y < size.y;
   return select(-1, (i32(row / dims.flight) * size.x + at.x) * size.y + at.y, here && inside);
 }

@@ -6,7 +6,8 @@
 //! ops and products work on the rows of the pixels in flight, a window's input is placed into a cache and looked at.
 //!
 //! Several image rows are in flight at once (a wavefront): row i + 1 may follow row i as soon as what each single window
-//! sees to the right is there. The result is exact, not an approximation.
+//! sees to the right is there. What looks to the right within its own row, as the vertical stack of a gated PixelCNN does, is
+//! computed so many steps before the pixel is drawn. The result is exact, not an approximation.
 
 use crate::{
     error::{Error, Result},
@@ -42,8 +43,11 @@ struct Deriving<'a, 'g> {
     g: &'g Graph,
     /// Which nodes depend on the picture.
     depends: Vec<bool>,
+    /// How many steps before its pixel is drawn a node is computed.
+    early: Vec<i32>,
     /// N, H, W.
     size: [usize; 3],
+    /// Of the pixels that are drawn.
     wave: Wave,
     step: Tensor<'g>,
     picture: Tensor<'g>,
@@ -72,10 +76,12 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
     }
     let shape = picture.shape();
     let image = [shape[1], shape[2]];
-    let wave = Wave { image, lag: lag(&from, &depends, input, output, image)? };
+    let Timing { early, first, lag } = timing(&from, &depends, input, output, image)?;
+    // The counter starts where the earliest node does.
+    let wave = Wave { image, lag, shift: -first };
     let size = [shape[0], shape[1], shape[2]];
     let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
-    let mut this = Deriving { from: &from, g, depends, size, wave, step, picture, parts, caches };
+    let mut this = Deriving { from: &from, g, depends, early, size, wave, step, picture, parts, caches };
     match this.part(output)? {
         Part::Rows(rows) => Ok((wave, rows)),
         Part::Whole(_) => Err(find("output that depends on the picture")),
@@ -98,35 +104,75 @@ fn window(from: &Recording, id: NodeId) -> Option<&Window> {
     }
 }
 
-/// How many columns each image row must run behind the one above; refuses windows that see what is not drawn yet.
-fn lag(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2]) -> Result<usize> {
-    let mut lag = 1;
-    // Whether a node is independent of the pixel in its own place.
-    let mut strict = vec![true; from.nodes.len()];
-    strict[input] = false;
-    for id in (0..=output).filter(|&id| depends[id] && id != input) {
-        let Source::Op(_, inputs) = &from.nodes[id].source else { continue };
-        strict[id] = inputs.iter().all(|&i| strict[i] || !depends[i]);
-        let Some(window) = window(from, id) else { continue };
-        if window.image != image || window.made != image || window.stride != [1, 1] {
-            return Err(refused(from, id, "it changes the picture's extents"));
-        }
-        for &[y, x] in &window.taps {
-            if y > 0 || (y == 0 && x > 0) {
+/// When each node is computed: how many steps before its pixel is drawn, and the lag between image rows.
+struct Timing {
+    early: Vec<i32>,
+    /// The earliest of them.
+    first: i32,
+    lag: usize,
+}
+
+/// Times the nodes between picture and output. A pixel is there one step after it was drawn, an output when its pixel is drawn.
+/// A node must not come after one that sees it: so much earlier as that one looks to the right within the row; what it sees of
+/// rows above says how far those must be ahead. Refuses windows that see what is not drawn yet.
+fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2]) -> Result<Timing> {
+    const UNUSED: i32 = i32::MIN;
+    let nodes: Vec<NodeId> = (input..=output).filter(|&id| depends[id]).collect();
+    let inputs = |id: NodeId| match &from.nodes[id].source {
+        Source::Op(_, inputs) => inputs.iter().copied().filter(|&i| depends[i]).collect(),
+        _ => vec![],
+    };
+    // The rightmost pixel of its own row that a node sees, if it sees any.
+    let right = |id: NodeId| window(from, id).map_or(Some(0), |w| w.taps.iter().filter(|t| t[0] == 0).map(|t| t[1]).max());
+    // At most so early can a node be computed, by what it sees.
+    let mut most = vec![i32::MAX; from.nodes.len()];
+    most[input] = -1;
+    for &id in nodes.iter().filter(|&&id| id != input) {
+        if let Some(window) = window(from, id) {
+            if window.image != image || window.made != image || window.stride != [1, 1] {
+                return Err(refused(from, id, "it changes the picture's extents"));
+            }
+            if window.taps.iter().any(|tap| tap[0] > 0) {
                 return Err(refused(from, id, "it sees pixels that are not drawn yet"));
             }
-            if y < 0 && x > 0 {
-                lag = lag.max((x / -y) as usize + 1);
-            }
         }
-        strict[id] |= window.taps.iter().all(|&tap| tap != [0, 0]);
+        most[id] = inputs(id).into_iter().filter_map(|i| Some(most[i].saturating_sub(right(id)?))).min().unwrap_or(i32::MAX);
     }
-    if strict[output] { Ok(lag.min(image[1])) } else { Err(refused(from, output, "a pixel's parameters depend on the pixel itself")) }
+    let mut early = vec![UNUSED; from.nodes.len()];
+    early[output] = 0;
+    let mut lag = 1;
+    for &id in nodes.iter().rev().filter(|&&id| id != input) {
+        if early[id] == UNUSED {
+            continue;
+        }
+        if early[id] > most[id] {
+            return Err(refused(from, id, "it sees pixels that are not drawn yet"));
+        }
+        for i in inputs(id) {
+            early[i] = early[i].max(right(id).map_or(early[id].min(most[i]), |x| early[id] + x));
+        }
+    }
+    early[input] = -1;
+    for &id in nodes.iter().filter(|&&id| early[id] != UNUSED) {
+        let (Some(window), Some(&seen)) = (window(from, id), inputs(id).first()) else { continue };
+        for [y, x] in window.taps.iter().filter(|tap| tap[0] < 0) {
+            lag = lag.max((x + early[id] - early[seen] + -y - 1).div_euclid(-y));
+        }
+    }
+    let first = early.iter().copied().max().unwrap_or(0).max(0);
+    // No row needs to wait for more than the whole row above.
+    let lag = (lag.max(1) as usize).min(image[1] + first as usize);
+    Ok(Timing { early, first, lag })
 }
 
 impl<'g> Deriving<'_, 'g> {
     fn rows(&self) -> usize {
         self.size[0] * self.wave.flight()
+    }
+
+    /// The wave of the pixels at which a node is computed.
+    fn wave(&self, id: NodeId) -> Wave {
+        Wave { shift: self.wave.shift + self.early[id], ..self.wave }
     }
 
     fn part(&mut self, id: NodeId) -> Result<Part<'g>> {
@@ -135,7 +181,7 @@ impl<'g> Deriving<'_, 'g> {
         }
         let node = &self.from.nodes[id];
         let part = match &node.source {
-            Source::Input(_) if self.depends[id] => Part::Rows(self.picture.look(self.wave, &[[0, 0]], self.step)),
+            Source::Input(_) if self.depends[id] => Part::Rows(self.picture.look(self.wave(id), &[[0, 0]], self.step)),
             Source::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
             Source::Var(v) => {
                 let var = &self.from.vars[*v];
@@ -159,9 +205,16 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
-    /// A node's values at the pixels in flight, `[N·F, C]`.
-    fn rows_of(&mut self, id: NodeId, channels: usize) -> Result<Tensor<'g>> {
+    /// A node's values at the pixels at which another is computed, `[N·F, C]`.
+    fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
         let rows = self.rows();
+        if self.depends[id] && self.early[id] != self.early[of] {
+            return Ok(self.cache(id)?.reshape([self.size[0], self.size[1], self.size[2], channels]).look(
+                self.wave(of),
+                &[[0, 0]],
+                self.step,
+            ));
+        }
         if let Part::Rows(tensor) = self.part(id)? {
             return Ok(tensor);
         }
@@ -177,7 +230,7 @@ impl<'g> Deriving<'_, 'g> {
             return Ok(tensor);
         }
         let tensor = self.whole(id)?;
-        Ok(tensor.reshape([n, h, w, channels]).look(self.wave, &[[0, 0]], self.step))
+        Ok(tensor.reshape([n, h, w, channels]).look(self.wave(of), &[[0, 0]], self.step))
     }
 
     /// The source of a broadcast over pixels: (1 or N, 1 or C), node.
@@ -211,25 +264,25 @@ impl<'g> Deriving<'_, 'g> {
         let first = self.channels(&self.from.nodes[inputs[0]].ty.shape);
         match (op.class(), op.footprint()) {
             (Class::Elementwise(_), _) => {
-                let rows = inputs.iter().map(|&i| self.rows_of(i, channels)).collect::<Result<Vec<_>>>()?;
+                let rows = inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
                 Ok(self.g.apply_shared(op.clone(), &rows))
             }
-            (Class::Reshape, _) if first == Some(channels) => self.rows_of(inputs[0], channels),
+            (Class::Reshape, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
             (Class::Strided(_), _) => match (op.as_ref() as &dyn Any).downcast_ref() {
                 Some(View { from, reading: Reading::Slice { axis, range } }) if *axis + 1 == from.len() => {
-                    Ok(self.rows_of(inputs[0], from[*axis])?.slice(1, range.clone()))
+                    Ok(self.rows_of(inputs[0], from[*axis], id)?.slice(1, range.clone()))
                 }
                 _ => Err(refuse("it moves pixels")),
             },
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.depends[i]) => {
-                let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default())?];
+                let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default(), id)?];
                 for &i in &inputs[1..] {
                     args.push(self.whole(i)?);
                 }
                 Ok(self.g.apply_shared(op.clone(), &args).reshape([self.rows(), channels]))
             }
             (_, Some(Footprint::Window(window))) if !self.depends[inputs[1]] => {
-                let seen = self.cache(inputs[0])?.look(self.wave, &window.taps, self.step);
+                let seen = self.cache(inputs[0])?.look(self.wave(id), &window.taps, self.step);
                 let weights = self.whole(inputs[1])?.reshape([seen.shape()[1], channels]);
                 Ok(product(seen, weights, false, false))
             }
@@ -237,15 +290,15 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
-    /// The images in which a node's values at all pixels so far are kept, those in flight placed.
+    /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight placed.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }
-        let ty = self.from.nodes[id].ty.clone();
-        let rows = self.rows_of(id, ty.shape[3])?;
-        let cache = self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(ty.shape), Init::Zeros);
-        let placed = cache.place(self.wave, rows, self.step);
+        let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else { unreachable!("only what depends is cached") };
+        let shape = [n, h, w, rows.shape()[1]];
+        let cache = self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
+        let placed = cache.place(self.wave(id), rows, self.step);
         self.g.assign(cache, placed);
         self.caches.insert(id, placed);
         Ok(placed)

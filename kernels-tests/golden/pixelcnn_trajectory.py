@@ -1,4 +1,5 @@
-"""Writes pixelcnn_trajectory.txt and pixelcnn_weights.safetensors with PyTorch: the PixelCNN of src/models/pixelcnn.rs in float64.
+"""Writes, with PyTorch in float64, losses and weights of src/models/pixelcnn.rs (pixelcnn_trajectory.txt, pixelcnn_weights.safetensors)
+and of src/models/gated_pixelcnn.rs, conditioned on classes (gated_trajectory.txt, gated_weights.safetensors).
 
 Masked convolutions are the usual ones: the whole kernel times a mask. The weights file holds whole kernels, also where the mask is
 zero. Images come from an integer hash that kernels-tests/models.rs computes too. Run in this folder: python3 pixelcnn_trajectory.py
@@ -33,11 +34,19 @@ def picture(salt, n, h, w):
 
 
 class Masked(nn.Conv2d):
-    def __init__(self, kind, c, o, size):
+    """Sees raster positions before the centre (A), and it (B); or, of these, those above, or beside it."""
+
+    def __init__(self, kind, c, o, size, part="all"):
         super().__init__(c, o, size, padding=size // 2)
         mask = torch.ones(size * size)
         mask[size * size // 2 + (kind == "B") :] = 0
         self.mask = mask.reshape(size, size)
+        middle = size // 2
+        if part == "above":
+            self.mask[:] = 0
+            self.mask[: middle + (kind == "B")] = 1
+        if part == "beside":
+            self.mask[:middle] = 0
 
     def forward(self, x):
         return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
@@ -63,12 +72,48 @@ class PixelCNN(nn.Module):
         return x
 
 
-def main():
-    model = PixelCNN(6, 2, 8)
+class GatedLayer(nn.Module):
+    def __init__(self, c, p, size, classes):
+        super().__init__()
+        kind = "A" if c == 1 else "B"
+        self.vertical = Masked(kind, c, 2 * p, size, "above")
+        self.horizontal = Masked(kind, c, 2 * p, size, "beside")
+        self.down = nn.Conv2d(2 * p, 2 * p, 1)
+        self.out = nn.Conv2d(p, p, 1)
+        self.vertical_class = nn.Linear(classes, 2 * p)
+        self.horizontal_class = nn.Linear(classes, 2 * p)
+        self.residual = c != 1
+
+    def forward(self, v, h, one_hot):
+        gate = lambda x: torch.tanh(x.chunk(2, 1)[0]) * torch.sigmoid(x.chunk(2, 1)[1])
+        shift = lambda x, layer: x + layer(one_hot)[:, :, None, None]
+        seen = self.vertical(v)
+        out = self.out(gate(shift(self.horizontal(h) + self.down(seen), self.horizontal_class)))
+        return gate(shift(seen, self.vertical_class)), h + out if self.residual else out
+
+
+class Gated(nn.Module):
+    def __init__(self, p, layers, size, head, classes):
+        super().__init__()
+        self.layers = nn.ModuleList([GatedLayer(p if i else 1, p, size, classes) for i in range(layers)])
+        self.head = nn.ModuleList([nn.Conv2d(p, head, 1), nn.Conv2d(head, 1, 1)])
+        self.classes = classes
+
+    def forward(self, x):
+        one_hot = F.one_hot(torch.arange(x.shape[0]) % self.classes, self.classes).double()
+        v, h = x, x
+        for layer in self.layers:
+            v, h = layer(v, h, one_hot)
+        for layer in self.head:
+            h = layer(F.relu(h))
+        return h
+
+
+def write(model, name):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.float())
-    save_file({k: v.float().contiguous() for k, v in model.state_dict().items()}, "pixelcnn_weights.safetensors")
+    save_file({k: v.float().contiguous() for k, v in model.state_dict().items()}, f"{name}_weights.safetensors")
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     losses = []
     for step in range(10):
@@ -78,8 +123,9 @@ def main():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    with open("pixelcnn_trajectory.txt", "w") as f:
+    with open(f"{name}_trajectory.txt", "w") as f:
         f.write(" ".join(map(repr, losses)) + "\n")
 
 
-main()
+write(PixelCNN(6, 2, 8), "pixelcnn")
+write(Gated(5, 3, 5, 6, 2), "gated")

@@ -2,5 +2,6 @@
 
 pub mod autoencoder;
 pub mod fvbn;
+pub mod gated_pixelcnn;
 pub mod pixelcnn;
 pub mod vae;

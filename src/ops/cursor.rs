@@ -2,7 +2,7 @@
 //! cached image, `place` writes them into one.
 //!
 //! Step s of a wavefront with lag g is at column s - i·g of each image row i where there is such a column: row i + 1 runs g
-//! columns behind row i. Rows in flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel
+//! columns behind row i. A wave may be shifted: it is so many steps ahead of the counter, or behind it. Rows in flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel
 //! of image n in the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
 //! writes nothing.
 
@@ -21,8 +21,10 @@ const WORKGROUP: usize = 64;
 pub struct Wave {
     /// Rows and columns of the images.
     pub image: [usize; 2],
-    /// Columns that each image row runs behind the one above; at most the columns.
+    /// Columns that each image row runs behind the one above.
     pub lag: usize,
+    /// Steps ahead of the counter; behind it where negative.
+    pub shift: i32,
 }
 
 impl Wave {
@@ -31,13 +33,15 @@ impl Wave {
         self.image[1].div_ceil(self.lag)
     }
 
-    /// Steps until every pixel was visited.
+    /// Steps of the counter until every pixel was visited.
     pub fn steps(&self) -> usize {
-        (self.image[0] - 1) * self.lag + self.image[1]
+        let own = (self.image[0] - 1) * self.lag + self.image[1];
+        own.saturating_add_signed(-self.shift as isize)
     }
 
     /// The pixel of number `f` at a step: image row and column.
     pub fn pixel(&self, step: usize, f: usize) -> Option<[usize; 2]> {
+        let step = step.checked_add_signed(self.shift as isize)?;
         let (newest, flight) = (step / self.lag, self.flight());
         let row = newest.checked_sub((newest + flight - f) % flight)?;
         let column = step - row * self.lag;
@@ -60,6 +64,7 @@ impl Wave {
             .dim("rows", self.image[0])
             .dim("columns", self.image[1])
             .dim("lag", self.lag)
+            .dim("shift", self.shift as u32 as usize)
             .dim("flight", self.flight())
             .cost(0, 8 * elements as u64)
     }

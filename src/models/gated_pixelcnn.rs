@@ -1,0 +1,129 @@
+//! Gated PixelCNN (van den Oord et al. 2016b, "Conditional Image Generation with PixelCNN Decoders").
+//!
+//! Two stacks: the vertical one sees all rows above, the horizontal one the pixels to the left and, through 1x1 convolutions,
+//! the vertical one. Together they see all that comes before, without the blind spot of stacked masked windows (§2.2). Units
+//! are gated, y = tanh(W_f * x) ⊙ σ(W_g * x) (eq. 2), and a class may shift both halves: V_fᵀ h, V_gᵀ h (eq. 4).
+//!
+//! The first layers leave out the pixel's own row (vertical) and the pixel itself (horizontal); later layers include them, since
+//! they see features that already look only at what comes before.
+
+use crate::{
+    graph::{Graph, Tensor},
+    nn::{Conv2d, Linear},
+    ops::conv2d::{Kernel, Taps},
+};
+
+/// The architecture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Rows, columns and channels of an image.
+    pub image: [usize; 3],
+    /// p: channels of either stack; the gates take 2p.
+    pub features: usize,
+    /// Gated layers, the first included.
+    pub layers: usize,
+    /// Rows and columns of the windows; odd.
+    pub kernel: usize,
+    /// Channels of the head's hidden layer.
+    pub head: usize,
+    /// Classes that the model is conditioned on, if any.
+    pub classes: Option<usize>,
+}
+
+/// One gated layer (figure 2).
+struct Layer<'g> {
+    vertical: Conv2d<'g>,
+    horizontal: Conv2d<'g>,
+    /// From the vertical stack to the horizontal one, before the gates.
+    down: Conv2d<'g>,
+    out: Conv2d<'g>,
+    /// Both stacks' shifts by the class.
+    class: Option<[Linear<'g>; 2]>,
+    residual: bool,
+}
+
+/// The network in a graph.
+pub struct GatedPixelCnn<'g> {
+    image: [usize; 3],
+    layers: Vec<Layer<'g>>,
+    head: [Conv2d<'g>; 2],
+}
+
+impl<'g> Layer<'g> {
+    fn new(g: &'g Graph, index: usize, config: &Config) -> Self {
+        let (p, k, first) = (config.features, config.kernel, index == 0);
+        let (c, own) = (if first { config.image[2] } else { p }, usize::from(!first));
+        let name = |part: &str| format!("layers.{index}.{part}");
+        let window = |rows, columns| Kernel::same(k).taps(Taps::Rect(rows, columns));
+        let classes = config.classes.map(|n| ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p)));
+        Self {
+            vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, 2 * p]),
+            horizontal: Conv2d::new(g, &name("horizontal"), window([k / 2, k / 2 + 1], [0, k / 2 + own]), [c, 2 * p]),
+            down: Conv2d::new(g, &name("down"), Kernel::square(1), [2 * p, 2 * p]),
+            out: Conv2d::new(g, &name("out"), Kernel::square(1), [p, p]),
+            class: classes,
+            residual: !first,
+        }
+    }
+
+    fn params(&self) -> Vec<Tensor<'g>> {
+        let convolutions = [&self.vertical, &self.horizontal, &self.down, &self.out];
+        let class = self.class.iter().flatten().flat_map(Linear::params);
+        convolutions.into_iter().flat_map(Conv2d::params).chain(class).collect()
+    }
+
+    /// (vertical, horizontal) to the same; `class` is one-hot, `[N, classes]`.
+    fn forward(&self, (v, h): (Tensor<'g>, Tensor<'g>), class: Option<Tensor<'g>>) -> (Tensor<'g>, Tensor<'g>) {
+        let shift = |x: Tensor<'g>, stack: usize| match (class, &self.class) {
+            (Some(class), Some(layers)) => {
+                let by = layers[stack].forward(class);
+                x + by.reshape([by.shape()[0], 1, 1, by.shape()[1]])
+            }
+            _ => x,
+        };
+        let seen = self.vertical.forward(v);
+        let across = self.horizontal.forward(h) + self.down.forward(seen);
+        let out = self.out.forward(gate(shift(across, 1)));
+        (gate(shift(seen, 0)), if self.residual { h + out } else { out })
+    }
+}
+
+/// tanh of the first half of the channels times σ of the second (eq. 2).
+fn gate(x: Tensor<'_>) -> Tensor<'_> {
+    let p = x.shape()[3] / 2;
+    x.slice(3, 0..p).tanh() * x.slice(3, p..2 * p).sigmoid()
+}
+
+impl<'g> GatedPixelCnn<'g> {
+    /// Declares the variables: `layers.I.vertical`, `.horizontal`, `.down`, `.out` (and `.vertical_class`, `.horizontal_class`),
+    /// `head.0`, `head.1`, each with `.weight` and `.bias`.
+    #[track_caller]
+    pub fn new(g: &'g Graph, config: &Config) -> Self {
+        let pointwise = |name: &str, channels| Conv2d::new(g, name, Kernel::square(1), channels);
+        Self {
+            image: config.image,
+            layers: (0..config.layers).map(|i| Layer::new(g, i, config)).collect(),
+            head: [pointwise("head.0", [config.features, config.head]), pointwise("head.1", [config.head, config.image[2]])],
+        }
+    }
+
+    /// All variables that are trained.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        self.layers.iter().flat_map(Layer::params).chain(self.head.iter().flat_map(Conv2d::params)).collect()
+    }
+
+    /// `[N, H, W, C]`, and one-hot classes `[N, classes]` of a conditional model, to the logits of p(x_i = 1 | x_<i).
+    #[track_caller]
+    pub fn logits(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+        let (_, horizontal) = self.layers.iter().fold((x, x), |stacks, layer| layer.forward(stacks, class));
+        self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
+    }
+
+    /// -log p(x) of a batch `[N, H·W·C]` of black-and-white images, summed, in nats.
+    #[track_caller]
+    pub fn loss(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+        let [h, w, c] = self.image;
+        let x = x.reshape([x.shape()[0], h, w, c]);
+        self.logits(x, class).bce_with_logits(x).sum_all()
+    }
+}
