@@ -202,6 +202,7 @@ fn pictures_that_do_not_fit_are_errors() {
     let failed = |result: oneiro::error::Result<Blit>| result.err().expect("an error").to_string();
     assert!(failed(blit(Layout::Image(2), F::Rgba8Unorm)).contains("no image 2"));
     assert!(failed(blit(Layout::Grid { columns: 0 }, F::Rgba8Unorm)).contains("column"));
+    assert!(failed(blit(Layout::Grid { columns: usize::MAX }, F::Rgba8Unorm)).contains("columns"));
     assert!(failed(blit(Layout::Image(0), F::R8Unorm)).contains("R8Unorm texture of one channel"));
     assert!(failed(blit(Layout::Image(0), F::Rgba8Uint)).contains("Rgba8Uint"));
     assert!(failed(blit(Layout::Image(0), F::Depth32Float)).contains("Depth32Float"));

@@ -16,6 +16,8 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("texture");
 const WORKGROUP: usize = 64;
+/// Far beyond any texture, and small enough for sizes in bytes to be computed.
+const MAX_COLUMNS: usize = 1 << 24;
 
 /// Which of an output's images a texture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,9 @@ impl Arrangement {
         let (columns, rows, first, end) = match layout {
             Layout::Image(n) if n < count => (1, 1, n, n + 1),
             Layout::Image(n) => return wrong(&format!("it has no image {n}")),
-            Layout::Grid { columns } if columns == 0 || columns > count => return wrong("a grid has from one column to one per image"),
+            Layout::Grid { columns } if columns == 0 || columns > MAX_COLUMNS => {
+                return wrong(&format!("a grid has 1 to {MAX_COLUMNS} columns"));
+            }
             Layout::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
         };
         Ok(Self { image: [width, height], channels, columns, rows, first, end })
