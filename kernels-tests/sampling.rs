@@ -177,6 +177,8 @@ fn what_cannot_be_cached_is_refused_with_the_users_line() {
         let error = Sampler::new(&caps, [1, 4, 4, 1], 1.0, Method::Cached, model).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains(what) && error.contains("kernels-tests/sampling.rs"), "{error}");
     };
+    let nothing = Sampler::new(&caps, [1, 4, 4, 1], 1.0, Method::Cached, |_, x| x).err().map(|e| e.to_string());
+    assert!(nothing.unwrap_or_default().contains("no output that is computed from the picture"));
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3), [1, 1]).forward(x), "not drawn yet");
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskB), [1, 1]).forward(x), "not drawn yet");
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskA), [1, 1]).forward(x.permute(&[0, 2, 1, 3])), "moves pixels");

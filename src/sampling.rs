@@ -74,6 +74,9 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
             depends[id] = inputs.iter().any(|&i| depends[i]);
         }
     }
+    if output == input || !depends[output] {
+        return Err(find("output that is computed from the picture"));
+    }
     let shape = picture.shape();
     let image = [shape[1], shape[2]];
     let Timing { early, first, lag } = timing(&from, &depends, input, output, image)?;
@@ -84,7 +87,7 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
     let mut this = Deriving { from: &from, g, depends, early, size, wave, step, picture, parts, caches };
     match this.part(output)? {
         Part::Rows(rows) => Ok((wave, rows)),
-        Part::Whole(_) => Err(find("output that depends on the picture")),
+        Part::Whole(_) => unreachable!("the output depends on the picture"),
     }
 }
 

@@ -32,11 +32,6 @@ pub trait Autoregressive: Args + Serialize + serde::de::DeserializeOwned + Clone
     /// How it is sampled.
     const METHOD: Method;
 
-    /// What is wrong with the options for images of these rows, columns and channels, if anything.
-    fn check(&self, _image: [usize; 3]) -> Result<()> {
-        Ok(())
-    }
-
     /// The parameters that are trained, and the logits of p(x_i = 1 | x_<i), of the shape of `x`, `[N, H, W, C]`.
     fn logits<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
 }
@@ -143,7 +138,6 @@ fn nats<'g, M: Autoregressive>(g: &'g Graph, x: Tensor<'g>, image: [usize; 3], m
 fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     let (session, options) = Session::open(M::MODEL, options)?;
     let (caps, image, model) = (session.gpu.caps(), session.image(), &options.model);
-    model.check(image)?;
     let g = Graph::new();
     let (params, loss) = nats(&g, batch(&g, &session.set.train, session.options.batch as usize, Some(BINARISE)), image, model);
     let loss = loss.sum_all();
