@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_typed_option_replaces_its_like_and_the_rest_is_added() {
         let (args, folder) = train(&strings(&["--", "--seconds=5", "--out", "runs/x", "--seed", "7"]));
-        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --overwrite --seconds=5 --out runs/x --seed 7");
+        assert_eq!(args.join(" "), "train --data glyphs --latent 2 --seconds=5 --out runs/x --seed 7");
         assert_eq!(folder, "runs/x");
     }
 
