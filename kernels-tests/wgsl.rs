@@ -171,13 +171,19 @@ fn files_are_short_and_say_what_they_do() {
 /// WGSL has no includes: what several files hold between marks is one text.
 #[test]
 fn shared_blocks_are_identical() {
-    for (mark, at_least) in [("threefry", 2), ("normal", 2), ("access", 2)] {
+    for (mark, at_least) in [("threefry", 2), ("normal", 2), ("access", 2), ("lattice", 2), ("products", 3)] {
         let (open, close) = (format!("// <{mark}>\n"), format!("// </{mark}>\n"));
+        // The block's own depth: where it is nested deeper it is indented more.
+        let unindented = |part: &str| {
+            let depth = part.lines().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
+            part.lines().map(|l| l.get(depth..).unwrap_or_default().to_string() + "\n").collect::<String>()
+        };
         let mut found: Vec<(String, String)> = vec![];
         for (stem, text) in files() {
             assert_eq!(text.matches(&open).count(), text.matches(&close).count(), "{stem}.wgsl: <{mark}> is not closed");
             for part in text.split(&open).skip(1) {
-                found.push((stem.clone(), part.split(&close).next().unwrap().to_string()));
+                let block = part.split(&close).next().unwrap().trim_end_matches(' ');
+                found.push((stem.clone(), unindented(block)));
             }
         }
         assert!(found.len() >= at_least, "<{mark}> stands in {} files", found.len());

@@ -91,6 +91,7 @@ fn zero(index: u32) -> u32 {
   return index >> 31u;
 }
 
+// <lattice>
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
   let line = row / dims.lattice.y;
@@ -104,6 +105,7 @@ fn seen(p: vec3<u32>, tap: vec4<i32>) -> i32 {
   let inside = y >= 0 && y < i32(dims.src.x) && x >= 0 && x < i32(dims.src.y);
   return select(-1, (i32(p.x * dims.src.x) + y) * i32(dims.src.y) + x, inside);
 }
+// </lattice>
 
 fn store(row: u32, col: u32, v: vec4<f32>, u: vec4<f32>) {
   var to = row;
@@ -140,14 +142,10 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
   var l6: array<vec4<f32>, 8>; var r6: array<vec4<f32>, 8>;
   var l7: array<vec4<f32>, 8>; var r7: array<vec4<f32>, 8>;
   let last = dims.rows - 1u;
-  let p0 = pixel(min(row + 0u + lane, last));
-  let p1 = pixel(min(row + 8u + lane, last));
-  let p2 = pixel(min(row + 16u + lane, last));
-  let p3 = pixel(min(row + 24u + lane, last));
-  let p4 = pixel(min(row + 32u + lane, last));
-  let p5 = pixel(min(row + 40u + lane, last));
-  let p6 = pixel(min(row + 48u + lane, last));
-  let p7 = pixel(min(row + 56u + lane, last));
+  let p0 = pixel(min(row + 0u + lane, last)); let p1 = pixel(min(row + 8u + lane, last));
+  let p2 = pixel(min(row + 16u + lane, last)); let p3 = pixel(min(row + 24u + lane, last));
+  let p4 = pixel(min(row + 32u + lane, last)); let p5 = pixel(min(row + 40u + lane, last));
+  let p6 = pixel(min(row + 48u + lane, last)); let p7 = pixel(min(row + 56u + lane, last));
   for (var t = 0u; t < dims.taps + zero(group.x); t++) {
     let tap = dims.tap[t];
     let a0 = seen(p0, tap); let a1 = seen(p1, tap); let a2 = seen(p2, tap); let a3 = seen(p3, tap);
@@ -177,6 +175,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
       }
       let u0 = load_x(a0, k); let u1 = load_x(a1, k); let u2 = load_x(a2, k); let u3 = load_x(a3, k);
       let u4 = load_x(a4, k); let u5 = load_x(a5, k); let u6 = load_x(a6, k); let u7 = load_x(a7, k);
+      // <products>
       for (var i = 0u; i < 8u; i++) {
         let p = subgroupShuffle(u0, i);
         l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
@@ -217,6 +216,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
         l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
         if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
       }
+      // </products>
     }
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,

@@ -81,6 +81,7 @@ fn zero(index: u32) -> u32 {
   return index >> 31u;
 }
 
+// <lattice>
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
   let line = row / dims.lattice.y;
@@ -94,6 +95,7 @@ fn seen(p: vec3<u32>, tap: vec4<i32>) -> i32 {
   let inside = y >= 0 && y < i32(dims.src.x) && x >= 0 && x < i32(dims.src.y);
   return select(-1, (i32(p.x * dims.src.x) + y) * i32(dims.src.y) + x, inside);
 }
+// </lattice>
 
 fn load_x(p: vec3<u32>, k: u32) -> f32 {
   let channel = k % dims.c;

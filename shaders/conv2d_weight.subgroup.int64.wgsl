@@ -121,6 +121,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
     let f2 = load_x(p2, tap1, c1, in2); let f3 = load_x(p3, tap1, c1, in3);
     let u4 = vec4<f32>(f0.x, f1.x, f2.x, f3.x); let u5 = vec4<f32>(f0.y, f1.y, f2.y, f3.y);
     let u6 = vec4<f32>(f0.z, f1.z, f2.z, f3.z); let u7 = vec4<f32>(f0.w, f1.w, f2.w, f3.w);
+    // <products>
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u0, i);
       l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
@@ -161,6 +162,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
       l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
+    // </products>
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
   // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.

@@ -169,6 +169,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
       u0 = load_a(a0 + at); u1 = load_a(a1 + at); u2 = load_a(a2 + at); u3 = load_a(a3 + at);
       u4 = load_a(a4 + at); u5 = load_a(a5 + at); u6 = load_a(a6 + at); u7 = load_a(a7 + at);
     }
+    // <products>
     for (var i = 0u; i < 8u; i++) {
       let p = subgroupShuffle(u0, i);
       l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
@@ -209,6 +210,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
       l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
       if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
     }
+    // </products>
   }
   // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
   // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.

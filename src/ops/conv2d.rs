@@ -115,11 +115,6 @@ impl Conv2d {
         few && self.role != Role::Input && (self.window.taps.len() * e.c).is_multiple_of(4)
     }
 
-    /// Multiplications and additions as FLOPs, all taps inside.
-    fn flops(&self, e: Extents, taps: usize, pixels: usize) -> usize {
-        2 * e.n * pixels * taps * e.c * e.o
-    }
-
     fn sweep_launches(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
         let sweeps = if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
         let read = if self.role == Role::Output { e.c } else { e.o };
@@ -143,24 +138,23 @@ impl Conv2d {
         let (read, made) = if forward { (e.c, e.o) } else { (e.o, e.c) };
         let rows = e.n * sweep.lattice[0] * sweep.lattice[1];
         let wide = made > 32;
-        let tile =
-            |side: [usize; 2]| [made.div_ceil(side[0]) as u32, grid_1d(rows.div_ceil(side[1]))[0], grid_1d(rows.div_ceil(side[1]))[1]];
+        let tile = |columns: usize, side: usize| {
+            let [y, z, _] = grid_1d(rows.div_ceil(side));
+            [made.div_ceil(columns) as u32, y, z]
+        };
         let launch = if lanes {
-            let launch = LaunchSpec::new(&LANES, "lanes", tile([if wide { 64 } else { 32 }, 64])).dim("c4", read / 4).dim("o4", made / 4);
+            let launch = LaunchSpec::new(&LANES, "lanes", tile(if wide { 64 } else { 32 }, 64)).dim("c4", read / 4).dim("o4", made / 4);
             let flag = |on| f64::from(u8::from(on));
             let launch = launch.constant("WIDE", flag(wide)).constant("TB", flag(!forward)).why("CPU driver, 8 lanes: broadcast tile");
             launch.constant("LATTICE", flag(sweep.dst_step != [1, 1]))
         } else {
-            let (entry, side, why) = match class {
-                Adapter::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
-                Adapter::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
-            };
+            let (entry, side, why) = portable(class);
             let (w_in, w_out) = if forward { (e.o, 1) } else { (1, e.o) };
-            let launch = LaunchSpec::new(&PORTABLE, entry, tile([side; 2])).dim("c", read).dim("o", made).why(why);
+            let launch = LaunchSpec::new(&PORTABLE, entry, tile(side, side)).dim("c", read).dim("o", made).why(why);
             launch.dim("w_in", w_in).dim("w_out", w_out).dim("epilogue", usize::from(epilogue))
         };
         let bytes = 4 * (e.n * (sweep.src[0] * sweep.src[1] * read + sweep.lattice[0] * sweep.lattice[1] * made) + taps.len() * e.c * e.o);
-        let cost = self.flops(e, taps.len(), sweep.lattice[0] * sweep.lattice[1]);
+        let cost = 2 * rows * taps.len() * e.c * e.o;
         let launch = pairs(launch, &sweep.src, "src");
         let launch = pairs(pairs(launch, &sweep.lattice, "lattice"), &sweep.src_step, "src_step");
         let launch = pairs(pairs(launch, &sweep.dst, "dst"), &sweep.dst_step, "dst_step");
@@ -200,7 +194,7 @@ impl Conv2d {
         let lanes = self.lanes(e, caps);
         let part = if lanes { 4 * MAX_LOOP } else { MAX_LOOP };
         let (part, depth) = if halves { (2 * part, 2) } else { (part, 1) };
-        let taps_total = taps.len();
+        let total = taps.len() * e.c * e.o;
         let launch = |start: usize, group: usize| {
             let taps = &taps[group..(group + MAX_TAPS).min(taps.len())];
             let (rows, end) = (taps.len() * e.c, (start + part).min(pixels));
@@ -210,12 +204,9 @@ impl Conv2d {
                 let launch = LaunchSpec::new(&WEIGHT_LANES, "lanes", grid(if wide { 64 } else { 32 }, 64));
                 let launch = launch.constant("WIDE", f64::from(u8::from(wide))).why("CPU driver, 8 lanes: broadcast tile");
                 let chunk = (end - start).div_ceil(depth as usize).next_multiple_of(4);
-                launch.dim("c4", e.c / 4).dim("o4", e.o / 4).dim("chunk", chunk).dim("total", taps_total * e.c / 4 * e.o)
+                launch.dim("c4", e.c / 4).dim("o4", e.o / 4).dim("chunk", chunk).dim("total", total / 4)
             } else {
-                let (entry, side, why) = match caps.class {
-                    Adapter::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
-                    Adapter::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
-                };
+                let (entry, side, why) = portable(caps.class);
                 LaunchSpec::new(&WEIGHT, entry, grid(side, side)).dim("c", e.c).dim("o", e.o).why(why)
             };
             let launch = pairs(pairs(pairs(launch, image, "src"), made, "dst"), stride, "src_step");
@@ -261,6 +252,14 @@ impl Conv2d {
         };
         products.iter_mut().for_each(|l| l.bindings.iter_mut().for_each(swap));
         Lowered { launches: [vec![patches], products].concat(), scratch: vec![4 * (pixels * k) as u64] }
+    }
+}
+
+/// Entry point, side of its tile, and why, where the broadcast tile does not serve.
+fn portable(class: Adapter) -> (&'static str, usize, &'static str) {
+    match class {
+        Adapter::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
+        Adapter::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
     }
 }
 

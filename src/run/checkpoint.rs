@@ -175,6 +175,11 @@ fn hash(bytes: &[u8], at: usize) -> String {
     hasher.update(&bytes[..at]);
     hasher.update([b'0'; DIGITS]);
     hasher.update(&bytes[at + DIGITS..]);
+    hex(hasher)
+}
+
+/// The digest's digits.
+pub(super) fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Error, Feed, Result, RunDir, TrainOptions,
-    checkpoint::{Checkpoint, Checkpoints},
+    checkpoint::{Checkpoint, Checkpoints, hex},
     dir::{Saved, config_text, write_atomic},
     load,
     metrics::last_step,
@@ -76,11 +76,10 @@ impl Session {
     /// `--plan`: prints the training step's plan and what all plans need together; tells whether it was asked for.
     pub fn print_plan(&self, step: &Plan, others: &[&Plan]) -> bool {
         if self.options.plan {
-            let slots: u64 = step.slot_bytes() + others.iter().map(|p| p.slot_bytes()).sum::<u64>();
-            let inputs: u64 = std::iter::once(&step).chain(others).flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-            let peak = planned(&std::iter::once(step).chain(others.iter().copied()).collect::<Vec<_>>());
-            println!("{step}\nplanned peak memory with sampling and evaluation: {}", table::bytes(peak));
-            println!("(slots {}, inputs {}, state {})", table::bytes(slots), table::bytes(inputs), table::bytes(step.state_bytes()));
+            let parts = planned(&std::iter::once(step).chain(others.iter().copied()).collect::<Vec<_>>());
+            let [slots, inputs, state] = parts.map(table::bytes);
+            println!("{step}\nplanned peak memory with sampling and evaluation: {}", table::bytes(parts.iter().sum()));
+            println!("(slots {slots}, inputs {inputs}, state {state})");
         }
         self.options.plan
     }
@@ -144,7 +143,7 @@ impl Session {
             return error.into();
         }
         let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
-        let (need, largest) = (table::bytes(planned(plans)), table::bytes(largest));
+        let (need, largest) = (table::bytes(planned(plans).iter().sum()), table::bytes(largest));
         Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"))
     }
 
@@ -154,10 +153,11 @@ impl Session {
     }
 }
 
-/// Bytes that plans, the first of which trains, need together.
-fn planned(plans: &[&Plan]) -> u64 {
-    let own = |p: &&Plan| p.slot_bytes() + p.inputs.iter().map(|(_, ty)| ty.bytes()).sum::<u64>();
-    plans.iter().map(own).sum::<u64>() + plans.first().map_or(0, |p| p.state_bytes())
+/// Bytes of slots, inputs and State that plans, the first of which trains, need together.
+fn planned(plans: &[&Plan]) -> [u64; 3] {
+    let slots = plans.iter().map(|p| p.slot_bytes()).sum();
+    let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
+    [slots, inputs, plans.first().map_or(0, |p| p.state_bytes())]
 }
 
 /// How many images, and the SHA-256 of all their pixels and labels: a run goes on with the data that it began with.
@@ -167,8 +167,7 @@ fn fingerprint(set: &DataSet) -> String {
         hasher.update(&images.pixels);
         hasher.update(images.labels.as_deref().unwrap_or_default());
     }
-    let digest: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    format!("{} + {}, sha256 {digest}", set.train.count, set.test.count)
+    format!("{} + {}, sha256 {}", set.train.count, set.test.count, hex(hasher))
 }
 
 fn changed(data: &str, began: &str, now: &str) -> Error {
