@@ -79,7 +79,9 @@ struct Loop<'a> {
     unread: u64,
     saved: (u64, Instant),
     started: Instant,
-    /// Time is over, or Ctrl-C was typed; asked once after every submission.
+    /// Ctrl-C was typed; asked once after every submission.
+    interrupted: bool,
+    /// That, or the time is over.
     stop: bool,
 }
 
@@ -117,7 +119,8 @@ impl<'a> Trainer<'a> {
         }
         let log = MetricsLog::resume(run.metrics(), at.step)?;
         let saved = (at.step, Instant::now());
-        let mut now = Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now(), stop: false };
+        let mut now =
+            Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now(), interrupted: false, stop: false };
         if now.at.step == 0 {
             self.save(&mut now)?;
         }
@@ -126,7 +129,7 @@ impl<'a> Trainer<'a> {
         now.progress.finish();
         done.map_err(|e| self.lost(&now, e))?;
         summary::write(self.session, now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
-        if interrupt::asked() && now.at.step < total {
+        if now.interrupted && now.at.step < total {
             let dir = run.root().display();
             println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
         }
@@ -138,15 +141,11 @@ impl<'a> Trainer<'a> {
         self.feed.count() as u64 / u64::from(self.session.options.batch)
     }
 
-    fn over(&self, now: &Loop<'_>) -> bool {
-        interrupt::asked() || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s)
-    }
-
     fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
         while now.at.step < total && !now.stop {
             let whole = self.epoch(now, total)?;
             // In the middle of an epoch Ctrl-C waits for no measuring.
-            if whole || !interrupt::asked() {
+            if whole || !now.interrupted {
                 self.report(now, report)?;
             }
         }
@@ -173,7 +172,8 @@ impl<'a> Trainer<'a> {
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
-            now.stop = self.over(now);
+            now.interrupted = interrupt::asked();
+            now.stop = now.interrupted || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s);
             let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
             if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || now.stop {
                 let means = self.read(now)?;
@@ -181,7 +181,7 @@ impl<'a> Trainer<'a> {
                 now.progress.update(now.at.step * batch, epoch + 1, epochs, means[0]);
                 shown = Instant::now();
             }
-            if now.at.step < end && (save || now.stop) {
+            if now.at.step < end && (save || now.interrupted) {
                 self.save(now)?;
             }
         }
