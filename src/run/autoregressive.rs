@@ -11,7 +11,7 @@ use crate::{
     data::Images,
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
-    optim::{Optimizer, advance},
+    optim::{Optimizer, Schedule, advance},
     plan::Plan,
     shape::Type,
     weights,
@@ -59,6 +59,10 @@ pub struct Train<M: Autoregressive> {
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
+    /// Factor of the step size from one step to the next, up to 1: 0.9996 leaves a twentieth after 7,500 steps
+    #[arg(long, default_value_t = 1.0, value_parser = decay)]
+    #[serde(default = "constant")]
+    decay: f64,
     #[command(flatten)]
     #[serde(flatten)]
     model: M,
@@ -68,6 +72,16 @@ impl<M: Autoregressive> Options for Train<M> {
     fn common(&mut self) -> &mut TrainOptions {
         &mut self.common
     }
+}
+
+fn constant() -> f64 {
+    1.0
+}
+
+/// A factor in (0, 1].
+fn decay(text: &str) -> std::result::Result<f64, String> {
+    let value = positive(text)?;
+    if value <= 1.0 { Ok(value) } else { Err(format!("{value} would let the step size grow; give at most 1")) }
 }
 
 /// Options of `sample`.
@@ -141,7 +155,7 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     let g = Graph::new();
     let (params, loss) = nats(&g, batch(&g, &session.set.train, session.options.batch as usize, Some(BINARISE)), image, model);
     let loss = loss.sum_all();
-    Optimizer::adam(options.lr as f32).step(M::MODEL, loss, &params);
+    Optimizer::adam(options.lr as f32).schedule(Schedule::Exponential { per_step: options.decay }).step(M::MODEL, loss, &params);
     remember(&g, &[loss]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
