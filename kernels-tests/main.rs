@@ -6,6 +6,7 @@
 
 #[cfg(feature = "run")]
 mod bound;
+mod categorical;
 mod conv2d;
 mod cursor;
 mod custom_op;
@@ -44,7 +45,7 @@ fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 10] = [
+    let families: [(&str, Cases); 11] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("conv2d", conv2d::cases),
@@ -53,6 +54,7 @@ fn all_op_cases() {
         ("views", views::cases),
         ("random", random::cases),
         ("reparameterize", reparameterize::cases),
+        ("categorical", categorical::cases),
         ("data", data::cases),
         ("optimizer", optimizer::cases),
     ];
@@ -70,7 +72,15 @@ fn all_op_cases() {
 
 #[test]
 fn derivatives_match_central_differences() {
-    let families = [elementwise::smooth(), matmul::smooth(), conv2d::smooth(), reduce::smooth(), views::smooth(), reparameterize::smooth()];
+    let families = [
+        elementwise::smooth(),
+        matmul::smooth(),
+        conv2d::smooth(),
+        reduce::smooth(),
+        views::smooth(),
+        reparameterize::smooth(),
+        categorical::smooth(),
+    ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();
     harness::say(&format!("{derivatives} first and second derivatives of {} graphs compared with central differences", cases.len()));

@@ -1,5 +1,6 @@
 //! The ops, one family a file; each shares its stem with its kernels in `shaders/`.
 
+pub mod categorical;
 pub mod conv2d;
 pub mod cursor;
 pub mod data;

@@ -1,0 +1,121 @@
+// One entry of each row by its index, and indices drawn from rows of logits.
+//   pick              y[r] = x[r, index[r]], 0 for an index out of range
+//   spread            y[r, k] = ct[r] where k = index[r], else 0: the derivative of pick, whose own derivative is pick
+//   draw_categorical  y[r] = the first k with Σ_{j<=k} w_j > u[r]·Σ_j w_j,  w_j = exp(x[r, j] - max_j x[r, j])
+// An index is a whole number held as f32. A weight under e^-80 counts as 0 (uniforms come in steps of 2^-24). The draw
+// is found as the last class of nonzero weight that starts at or below u: so there is one even where rounding keeps
+// the sum below u.
+// Index map: one invocation per row; spread one element each. The entry points *4 move vec4s and want k to be
+// a multiple of 4; they sum in the same order. Bandwidth bound, the draw by two exp per element.
+
+struct Dims {
+  n: u32, // invocations with work: rows; elements or vec4s of spread
+  k: u32, // classes; in the entry points *4 vec4s per row
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> index: array<f32>;
+@group(0) @binding(2) var<storage, read> uniforms: array<f32>;
+@group(0) @binding(3) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 64u;
+
+fn invocation(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+
+// The index of a row with k classes, -1 if it is out of range.
+fn class_of(row: u32, k: u32) -> i32 {
+  let c = index[row];
+  return select(-1, i32(clamp(c, 0.0, f32(k - 1u))), c >= 0.0 && c < f32(k));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn pick(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let r = invocation(group, groups, lane);
+  if (r >= dims.n) { return; }
+  let c = class_of(r, dims.k);
+  y[r] = select(0.0, x[r * dims.k + u32(max(c, 0))], c >= 0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn spread(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let r = i / dims.k;
+  y[i] = select(0.0, x[r], class_of(r, dims.k) == i32(i - r * dims.k));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn spread4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let r = i / dims.k;
+  let here = vec4<i32>(4 * i32(i - r * dims.k)) + vec4<i32>(0, 1, 2, 3);
+  y4[i] = select(vec4<f32>(), vec4<f32>(x[r]), vec4<i32>(class_of(r, 4u * dims.k)) == here);
+}
+
+// exp(x - top), 0 under e^-80. Halved, the difference of any two floats is finite.
+fn weight(x: f32, top: f32) -> f32 {
+  let half = 0.5 * x - 0.5 * top;
+  return select(0.0, exp(2.0 * max(half, -40.0)), half > -40.0);
+}
+
+fn weight4(x: vec4<f32>, top: f32) -> vec4<f32> {
+  let half = 0.5 * x - 0.5 * top;
+  return select(vec4<f32>(), exp(2.0 * max(half, vec4<f32>(-40.0))), half > vec4<f32>(-40.0));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_categorical(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let r = invocation(group, groups, lane);
+  if (r >= dims.n) { return; }
+  let first = r * dims.k;
+  let end = first + dims.k;
+  var top = x[first];
+  for (var i = first + 1u; i < end; i++) { top = max(top, x[i]); }
+  var total = 0.0;
+  for (var i = first; i < end; i++) { total += weight(x[i], top); }
+  let level = uniforms[r] * total;
+  var sum = 0.0;
+  var drawn = first;
+  for (var i = first; i < end && sum <= level; i++) {
+    let w = weight(x[i], top);
+    sum += w;
+    if (w > 0.0) { drawn = i; }
+  }
+  y[r] = f32(drawn - first);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn draw_categorical4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let r = invocation(group, groups, lane);
+  if (r >= dims.n) { return; }
+  let first = r * dims.k;
+  let end = first + dims.k;
+  var tops = x4[first];
+  for (var i = first + 1u; i < end; i++) { tops = max(tops, x4[i]); }
+  let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
+  var total = 0.0;
+  for (var i = first; i < end; i++) {
+    let w = weight4(x4[i], top);
+    total = (((total + w.x) + w.y) + w.z) + w.w;
+  }
+  let level = uniforms[r] * total;
+  var sum = 0.0;
+  var drawn = 0u;
+  for (var i = first; i < end && sum <= level; i++) {
+    let w = weight4(x4[i], top);
+    let a = sum + w.x;
+    let b = a + w.y;
+    let c = b + w.z;
+    let reached = (vec4<f32>(sum, a, b, c) <= vec4<f32>(level)) & (w > vec4<f32>());
+    let at = select(vec4<u32>(), vec4<u32>(4u * (i - first)) + vec4<u32>(0u, 1u, 2u, 3u), reached);
+    drawn = max(drawn, max(max(at.x, at.y), max(at.z, at.w)));
+    sum = c + w.w;
+  }
+  y[r] = f32(drawn);
+}
