@@ -6,7 +6,7 @@ use oneiro::{
     models::fvbn::{Config, Fvbn},
     run::{
         Method, Result,
-        autoregressive::{self, Autoregressive, Command},
+        autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },
 };
@@ -36,7 +36,8 @@ impl Autoregressive for Model {
     const MODEL: &'static str = "fvbn";
     const METHOD: Method = Method::Naive;
 
-    fn logits<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let x = given.x;
         let (shape, pixels) = (x.shape(), x.shape()[1..].iter().product());
         let model = Fvbn::new(g, &Config { pixels, hidden: self.hidden.iter().map(|&w| w.into()).collect() });
         let logits = model.logits(x.reshape([shape[0], pixels]));

@@ -1,28 +1,31 @@
 //! PixelCNN: train it, draw from it pixel by pixel, complete pictures, score test images exactly.
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 use oneiro::{
     graph::{Graph, Tensor},
     models::{
         gated_pixelcnn::{self, GatedPixelCnn},
+        likelihood::Likelihood,
         pixelcnn::{self, PixelCnn},
     },
     run::{
         Method, Result,
-        autoregressive::{self, Autoregressive, Command},
+        autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },
 };
 use serde::{Deserialize, Serialize};
 
-/// PixelCNN (van den Oord et al. 2016a, 2016b) on black-and-white images
+/// PixelCNN (van den Oord et al. 2016a, 2016b; outputs of PixelCNN++) on black-and-white, grey and colour images
 #[derive(Parser)]
 #[command(after_help = "Examples:
   pixelcnn train                                       digits drawn by the program, 10 epochs, into runs/pixelcnn
   pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --epochs 457 --out runs/large
-  pixelcnn train --gated --features 24 --out runs/gated
+  pixelcnn train --gated --features 32 --conditional --out runs/gated
+  pixelcnn train --data cifar10 --output mixture --features 64 --out runs/colour
   pixelcnn train --resume runs/large                   goes on where it stopped
-  pixelcnn sample --count 100 --temperature 0.9        without --run: the newest run under runs
+  pixelcnn sample --count 100 --temperature 0.9 --gif  without --run: the newest run under runs
+  pixelcnn sample --run runs/gated --class 7
   pixelcnn complete --run runs/large --mask mask.png
   pixelcnn evaluate --run runs/large --json nll.json")]
 struct Cli {
@@ -44,21 +47,62 @@ struct Model {
     /// Channels of the head's hidden layer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     head: u16,
+    /// What a pixel's distribution is; all but `bernoulli` keep the images' 256 levels
+    #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
+    #[serde(default)]
+    output: Output,
+    /// Logistics of `--output mixture`
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..))]
+    #[serde(default)]
+    components: u8,
+    /// Condition on the images' classes; with --gated
+    #[arg(long)]
+    #[serde(default)]
+    conditional: bool,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum Output {
+    /// Black or white
+    #[default]
+    Bernoulli,
+    /// One of 256 levels, channel after channel
+    Softmax,
+    /// A mixture of discretised logistics, all channels at once
+    Mixture,
 }
 
 impl Autoregressive for Model {
     const MODEL: &'static str = "pixelcnn";
     const METHOD: Method = Method::Cached;
 
-    fn logits<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-        let image = [x.shape()[1], x.shape()[2], x.shape()[3]];
+    fn likelihood(&self) -> Likelihood {
+        match self.output {
+            Output::Bernoulli => Likelihood::Bernoulli,
+            Output::Softmax => Likelihood::Softmax,
+            Output::Mixture => Likelihood::Mixture(self.components.into()),
+        }
+    }
+
+    fn conditional(&self) -> bool {
+        self.conditional
+    }
+
+    fn refuse(&self) -> Option<&'static str> {
+        (self.conditional && !self.gated).then_some("--conditional: only the gated PixelCNN takes classes; add --gated")
+    }
+
+    fn network<'g>(&self, g: &'g Graph, Given { x, class, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let (image, likelihood) = ([x.shape()[1], x.shape()[2], x.shape()[3]], self.likelihood());
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
         if self.gated {
-            let config = gated_pixelcnn::Config { image, features, layers: blocks + 1, kernel: 5, head, classes: None };
+            let classes = class.map(|class| class.shape()[1]);
+            let config = gated_pixelcnn::Config { image, features, layers: blocks + 1, kernel: 5, head, classes, likelihood };
             let model = GatedPixelCnn::new(g, &config);
-            return (model.params(), model.logits(x, None));
+            return (model.params(), model.logits(x, class));
         }
-        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, head });
+        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, head, likelihood });
         (model.params(), model.logits(x))
     }
 }

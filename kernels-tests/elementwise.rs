@@ -32,6 +32,9 @@ fn row(name: &'static str, shapes: &[&[usize]]) -> Case {
     let (ties, unit) = (Fill::Whole(0, 4), Fill::Uniform(0.0, 1.0));
     match name {
         "exp" | "softplus" | "sigmoid" | "tanh" => case.fill("a", Fill::Uniform(-6.0, 6.0)),
+        "expm1" => case.fill("a", Fill::Uniform(-1.0, 1.0)).tolerance(1e-7, 1e-5),
+        "log1mexp" => case.fill("a", Fill::Uniform(0.05, 9.0)),
+        "floor" => case.fixed("a").tolerance(0.0, 0.0),
         "log" | "sqrt" | "rsqrt" | "recip" => case.fill("a", Fill::Uniform(0.1, 4.0)),
         "div" => case.fill("b", Fill::Uniform(0.2, 3.0)),
         "lt" | "le" | "gt" | "ge" | "eq" | "ne" => case.fill("a", ties).fill("b", ties).tolerance(0.0, 0.0),

@@ -18,6 +18,7 @@ mod embed;
 mod gpu;
 mod harness;
 mod hazards;
+mod likelihood;
 mod matmul;
 mod models;
 mod optimizer;
@@ -38,14 +39,14 @@ mod wgsl;
 use harness::{Case, Report};
 
 /// Op x shape cases that a run compares at least.
-const LEAST: usize = 1_000;
+const LEAST: usize = 2_500;
 
 #[test]
 fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 11] = [
+    let families: [(&str, Cases); 12] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("conv2d", conv2d::cases),
@@ -55,6 +56,7 @@ fn all_op_cases() {
         ("random", random::cases),
         ("reparameterize", reparameterize::cases),
         ("categorical", categorical::cases),
+        ("likelihood", likelihood::cases),
         ("data", data::cases),
         ("optimizer", optimizer::cases),
     ];
@@ -80,6 +82,7 @@ fn derivatives_match_central_differences() {
         views::smooth(),
         reparameterize::smooth(),
         categorical::smooth(),
+        likelihood::smooth(),
     ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();

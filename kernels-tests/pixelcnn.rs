@@ -11,6 +11,7 @@ use oneiro::{
     graph::Graph,
     models::{
         gated_pixelcnn::{self, GatedPixelCnn},
+        likelihood::Likelihood,
         pixelcnn::{self, PixelCnn},
     },
     optim::{Optimizer, advance},
@@ -30,15 +31,15 @@ const IMAGE: [usize; 3] = [7, 9, 1];
 /// A training step of a model, and its weights.
 fn step(model: &str) -> (Graph, Vec<VarSpec>) {
     let g = Graph::new();
-    let x = g.input("x", Type::f32(SHAPE));
+    let (x, likelihood) = (g.input("x", Type::f32(SHAPE)), Likelihood::Bernoulli);
     let (params, loss) = if model == "gated" {
-        let config = gated_pixelcnn::Config { image: IMAGE, features: 5, layers: 3, kernel: 5, head: 6, classes: Some(2) };
+        let config = gated_pixelcnn::Config { image: IMAGE, features: 5, layers: 3, kernel: 5, head: 6, classes: Some(2), likelihood };
         let model = GatedPixelCnn::new(&g, &config);
         // The images' classes are 0, 1, 0.
         let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
         (model.params(), model.loss(x, Some(class)))
     } else {
-        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, head: 8 });
+        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, head: 8, likelihood });
         (model.params(), model.loss(x))
     };
     let weights = g.recording().vars.iter().filter(|v| v.name.contains('.')).cloned().collect();

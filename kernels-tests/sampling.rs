@@ -8,6 +8,7 @@ use oneiro::{
     models::{
         fvbn::{self, Fvbn},
         gated_pixelcnn::{self, GatedPixelCnn},
+        likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
         pixelcnn::{Config, PixelCnn},
     },
     nn::Conv2d,
@@ -15,13 +16,13 @@ use oneiro::{
     optim::advance,
     plan::Plan,
     reference::{self, Values},
-    run::{Method, Sampler},
+    run::{Draws, Method, Sampler, bound::Mean},
     sampling::{INPUT, OUTPUT, cached},
     shape::{Array, Type},
     var::Init,
 };
 
-/// Logits of a model, `[N, H, W, C]`.
+/// Parameters of pixels, `[N, H, W, P]`.
 type Model = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
 
 fn image(x: Tensor<'_>) -> [usize; 3] {
@@ -30,7 +31,21 @@ fn image(x: Tensor<'_>) -> [usize; 3] {
 
 /// Residual blocks, pointwise layers, a head.
 fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 2, head: 5 }).logits(x) * 6.0
+    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 2, head: 5, likelihood: Bernoulli }).logits(x) * 6.0
+}
+
+fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    PixelCnn::new(g, &Config { image: image(x), features: 7, blocks: 1, head: 6, likelihood: Softmax }).logits(x) * 8.0
+}
+
+fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 1, head: 8, likelihood: Mixture(3) }).logits(x) * 4.0 - 1.0
+}
+
+fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let likelihood = Softmax;
+    let config = gated_pixelcnn::Config { image: image(x), features: 6, layers: 2, kernel: 3, head: 6, classes: None, likelihood };
+    GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
 }
 
 /// Windows of several reaches, one activation seen by two of them, a gate of slices, a scale by pixels, another by images.
@@ -52,7 +67,7 @@ fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 
 /// Two stacks, conditioned on classes.
 fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let config = gated_pixelcnn::Config { image: image(x), features: 4, layers: 3, kernel: 5, head: 6, classes: Some(3) };
+    let config = gated_pixelcnn::Config { image: image(x), features: 4, layers: 3, kernel: 5, head: 16, classes: Some(3), likelihood: Bernoulli };
     let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(1.0));
     GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
 }
@@ -70,11 +85,29 @@ fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![] }).logits(x.reshape([shape[0], pixels])) * 8.0).reshape(shape)
 }
 
-const MODELS: [(&str, Model); 5] =
-    [("PixelCNN", residual), ("stacks", stacks), ("gated PixelCNN", gated), ("MADE", made), ("FVSBN", belief)];
+const MODELS: [(&str, Likelihood, Model); 8] = [
+    ("PixelCNN", Bernoulli, residual),
+    ("stacks", Bernoulli, stacks),
+    ("gated PixelCNN", Bernoulli, gated),
+    ("PixelCNN of 256 levels", Softmax, levels),
+    ("PixelCNN of logistics", Mixture(3), logistics),
+    ("gated PixelCNN of 256 levels", Softmax, gated_levels),
+    ("MADE", Bernoulli, made),
+    ("FVSBN", Bernoulli, belief),
+];
 
-fn draw(gpu: &Gpu, shape: [usize; 4], method: Method, model: Model, given: Option<(&[f32], &[f32])>) -> Vec<f32> {
-    let sampler = Sampler::new(gpu.caps(), shape, 1.0, method, model).unwrap();
+fn sampler(caps: &Caps, shape: [usize; 4], method: Method, likelihood: Likelihood, model: Model) -> oneiro::run::Result<Sampler> {
+    Sampler::new(caps, Draws { shape, likelihood, temperature: 1.0, method }, model)
+}
+
+fn draw(
+    gpu: &Gpu,
+    shape: [usize; 4],
+    method: Method,
+    (likelihood, model): (Likelihood, Model),
+    given: Option<(&[f32], &[f32])>,
+) -> Vec<f32> {
+    let sampler = sampler(gpu.caps(), shape, method, likelihood, model).unwrap();
     let state = State::new(gpu, &sampler.plans(), 3).unwrap();
     sampler.run(gpu, &state, given, |_, _| Ok(())).unwrap()
 }
@@ -82,9 +115,9 @@ fn draw(gpu: &Gpu, shape: [usize; 4], method: Method, model: Model, given: Optio
 #[test]
 fn cached_sampling_draws_what_the_whole_network_draws() {
     let Some(gpu) = adapter("cached sampling") else { return };
-    for (name, model) in &MODELS[..3] {
+    for (name, likelihood, model) in &MODELS[..3] {
         for shape in [[3, 9, 11, 1], [2, 5, 4, 4], [1, 1, 6, 1], [2, 7, 1, 1]] {
-            let [naive, cached] = [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, *model, None));
+            let [naive, cached] = [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
             let differ = naive.iter().zip(&cached).filter(|(a, b)| a != b).count();
             assert_eq!(differ, 0, "{name} {shape:?}: {differ} of {} pixels differ", naive.len());
             let lit = naive.iter().filter(|&&v| v == 1.0).count();
@@ -94,17 +127,106 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
     say("cached sampling drew the same pixels as the whole network, for 3 models of 4 shapes");
 }
 
+/// A number between two of 256 levels falls to either side by rounding, and later pixels follow: such an image is let off.
+#[test]
+fn cached_sampling_draws_the_same_levels() {
+    let Some(gpu) = adapter("cached sampling of levels") else { return };
+    for (name, likelihood, model) in &MODELS[3..6] {
+        for shape in [[6, 4, 5, 3], [6, 5, 4, 1]] {
+            let [naive, cached] = [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
+            let size = naive.len() / shape[0];
+            let mut equal = 0;
+            for (a, b) in naive.chunks(size).zip(cached.chunks(size)) {
+                match a.iter().zip(b).find(|(a, b)| a != b) {
+                    None => equal += 1,
+                    Some((a, b)) => assert!((a - b).abs() < 1.01 / 255.0, "{name} {shape:?}: {a} and {b}"),
+                }
+            }
+            assert!(equal >= 5, "{name} {shape:?}: only {equal} of 6 images are equal");
+            let mut values: Vec<u32> = naive.iter().map(|v| v.to_bits()).collect();
+            values.sort_unstable();
+            values.dedup();
+            assert!(values.len() > 20, "{name} {shape:?}: only {} levels are drawn", values.len());
+        }
+    }
+}
+
+/// -log p of drawn pictures and the sum of the entropies of what they were drawn from have one mean: of each picture their
+/// difference is zero on average, whatever the model.
+#[test]
+fn drawn_pictures_are_as_likely_as_their_entropy_says() {
+    let Some(gpu) = adapter("entropy of draws") else { return };
+    for (name, likelihood, model) in &MODELS[..6] {
+        let (n, c) = (300, if likelihood.has_levels() { 1 } else { 2 });
+        let shape = [n, 4, 5, c];
+        let pictures = draw(gpu, shape, Method::Cached, (*likelihood, *model), None);
+        let g = Graph::new();
+        let x = g.input(INPUT, Type::f32(shape));
+        let outputs = model(&g, x);
+        g.output(OUTPUT, outputs);
+        g.output("nats", likelihood.nats(outputs, x));
+        let plan = Plan::new(&g, gpu.caps()).unwrap();
+        let state = State::new(gpu, &[&plan], 3).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+        executor.write(gpu, INPUT, &pictures).unwrap();
+        gpu.submit(|encoder| executor.record(encoder));
+        let (nats, outputs) = (executor.read(gpu, "nats").unwrap(), executor.read(gpu, OUTPUT).unwrap());
+        let per_pixel = likelihood.outputs(c) / likelihood.steps(c);
+        let entropies: Vec<f64> = outputs.chunks(per_pixel).map(|row| entropy(*likelihood, row)).collect();
+        let size = nats.len() / n;
+        assert_eq!(entropies.len(), nats.len());
+        let sum = |v: &mut dyn Iterator<Item = f64>| v.sum::<f64>();
+        let per_image = |i: usize| {
+            let at = i * size..(i + 1) * size;
+            (sum(&mut nats[at.clone()].iter().map(|&v| v.into())), sum(&mut entropies[at].iter().copied()))
+        };
+        let (nll, expected): (Vec<f64>, Vec<f64>) = (0..n).map(per_image).unzip();
+        let excess = Mean::of(&nll.iter().zip(&expected).map(|(a, b)| a - b).collect::<Vec<_>>());
+        let (nll, expected) = (Mean::of(&nll).mean, Mean::of(&expected).mean);
+        say(&format!("{name}: NLL {nll:.3} of its own draws, entropy {expected:.3}, difference {:.3} ± {:.3}", excess.mean, excess.half));
+        // Three times the interval: one of 10^8 right samplers would fail.
+        assert!(excess.mean.abs() < 3.0 * excess.half && excess.half < 0.1 * expected, "{name}: {nll} against {expected}");
+    }
+}
+
+/// Entropy of one outcome in nats, from its parameters.
+fn entropy(likelihood: Likelihood, parameters: &[f32]) -> f64 {
+    let p: Vec<f64> = parameters.iter().map(|&v| v.into()).collect();
+    let plogp = |p: f64| if p > 0.0 { p * p.ln() } else { 0.0 };
+    let softmax = |logits: &[f64]| -> Vec<f64> {
+        let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logits.iter().map(|l| (l - top).exp()).sum();
+        logits.iter().map(|l| (l - top).exp() / total).collect()
+    };
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let outcomes = match likelihood {
+        Bernoulli => vec![sigmoid(p[0]), sigmoid(-p[0])],
+        Softmax => softmax(&p),
+        Mixture(k) => {
+            let weights = softmax(&p[..k]);
+            let of = |level: i32, j: usize| {
+                let (mean, scale) = (p[k + j], p[2 * k + j].clamp(-7.0, 7.0).exp());
+                let cdf = |level: f64| sigmoid(((level / 127.5 - 1.0) - mean) / scale);
+                let upper = if level == 255 { 1.0 } else { cdf(f64::from(level) + 0.5) };
+                upper - if level == 0 { 0.0 } else { cdf(f64::from(level) - 0.5) }
+            };
+            (0..256).map(|level| (0..k).map(|j| weights[j] * of(level, j)).sum()).collect()
+        }
+    };
+    -outcomes.into_iter().map(plogp).sum::<f64>()
+}
+
 /// Every pixel given: the cached logits are those of the whole network over the same pictures.
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
     let Some(gpu) = adapter("teacher-forced logits") else { return };
-    for (name, model) in &MODELS[..3] {
-        let shape = [3, 8, 9, 1];
+    for (name, likelihood, model) in &MODELS[..6] {
+        let (shape, outputs) = ([3, 8, 9, 1], [3, 8, 9, likelihood.outputs(1)]);
         let whole = Graph::new();
         whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
         let g = Graph::new();
-        let [picture, logits] = ["picture", "kept"].map(|name| g.var(name, Type::f32(shape), Init::Zeros));
-        let (wave, rows) = cached(&g, &whole, picture, g.step()).unwrap();
+        let [picture, logits] = [("picture", shape), ("kept", outputs)].map(|(name, shape)| g.var(name, Type::f32(shape), Init::Zeros));
+        let (wave, rows) = cached(&g, &whole, picture, g.step(), 1).unwrap();
         g.assign(logits, logits.place(wave, rows, g.step()));
         advance(&g);
         let plans = [&whole, &g].map(|g| Plan::new(g, gpu.caps()).unwrap());
@@ -129,15 +251,15 @@ fn given_pixels_are_kept_and_another_round_differs() {
     let shape = [2, 6, 8, 1];
     let pictures: Vec<f32> = (0..96).map(|i| f32::from(u8::from(i % 3 == 0))).collect();
     let given: Vec<f32> = (0..96).map(|i| f32::from(u8::from(i % 5 < 2))).collect();
-    let free = draw(gpu, shape, Method::Cached, residual, None);
+    let free = draw(gpu, shape, Method::Cached, (Bernoulli, residual), None);
     for method in [Method::Naive, Method::Cached] {
-        let drawn = draw(gpu, shape, method, residual, Some((&pictures, &given)));
+        let drawn = draw(gpu, shape, method, (Bernoulli, residual), Some((&pictures, &given)));
         for i in 0..96 {
             assert!(given[i] == 0.0 || drawn[i] == pictures[i], "{method:?}: given pixel {i} was drawn over");
         }
         assert_ne!(drawn, free);
     }
-    let sampler = Sampler::new(gpu.caps(), shape, 1.0, Method::Cached, residual).unwrap();
+    let sampler = sampler(gpu.caps(), shape, Method::Cached, Bernoulli, residual).unwrap();
     let state = State::new(gpu, &sampler.plans(), 3).unwrap();
     let rounds = [(); 2].map(|()| sampler.run(gpu, &state, None, |_, _| Ok(())).unwrap());
     assert_ne!(rounds[0], rounds[1]);
@@ -146,27 +268,31 @@ fn given_pixels_are_kept_and_another_round_differs() {
 
 #[test]
 fn no_logit_sees_its_pixel_or_a_later_one() {
-    for (name, model) in MODELS {
-        let (g, shape) = (Graph::new(), [1, 4, 5, 2]);
+    for (name, likelihood, model) in MODELS {
+        let (g, c) = (Graph::new(), if likelihood.has_levels() { 3 } else { 2 });
+        let shape = [1, 3, 4, c];
         g.output("logits", model(&g, g.input("x", Type::f32(shape))));
         let eval = |x: &[f64]| {
             let inputs = Values::from([("x".into(), Array::new(shape, x.to_vec()))]);
             reference::eval(&g, &inputs, &mut reference::initial(&g, 1)).unwrap()["logits"].data.clone()
         };
-        let x: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 5 % 2)).collect();
+        let x: Vec<f64> = (0..12 * c).map(|i| f64::from(i as u32 * 7 % 5 % 2)).collect();
         let before = eval(&x);
-        let mut reached = false;
-        for j in 0..40 {
+        let mut reached = vec![false; before.len()];
+        for j in 0..x.len() {
             let mut changed = x.clone();
             changed[j] = 1.0 - changed[j];
             let after = eval(&changed);
-            // PixelCNN's channels do not see each other; a belief net's pixels are its channels.
-            let until = if name == "MADE" || name == "FVSBN" { j + 1 } else { (j / 2 + 1) * 2 };
+            // Channels follow each other but in these: one's channels do not see each other, a mixture has them at once.
+            let together = name == "stacks" || likelihood.steps(c) == 1;
+            let until = if together { (j / c + 1) * c } else { j + 1 } * likelihood.outputs(c) / c;
             let same = before.iter().zip(&after).take(until).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert!(same, "{name}: changing pixel {j} changes a logit up to it");
-            reached |= before != after;
+            assert!(same, "{name}: changing value {j} changes an output up to it");
+            reached.iter_mut().zip(before.iter().zip(&after)).for_each(|(r, (a, b))| *r |= a != b);
         }
-        assert!(reached, "{name}: no pixel has any influence");
+        let reached = &reached[likelihood.outputs(c)..];
+        let blind = reached.iter().filter(|&&r| !r).count();
+        assert!(blind == 0, "{name}: {blind} of {} outputs after the first pixel see nothing", reached.len());
     }
 }
 
@@ -174,10 +300,10 @@ fn no_logit_sees_its_pixel_or_a_later_one() {
 fn what_cannot_be_cached_is_refused_with_the_users_line() {
     let caps = Caps::portable(Class::Cpu);
     let refused = |model: Model, what: &str| {
-        let error = Sampler::new(&caps, [1, 4, 4, 1], 1.0, Method::Cached, model).err().map(|e| e.to_string()).unwrap_or_default();
+        let error = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, model).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains(what) && error.contains("kernels-tests/sampling.rs"), "{error}");
     };
-    let nothing = Sampler::new(&caps, [1, 4, 4, 1], 1.0, Method::Cached, |_, x| x).err().map(|e| e.to_string());
+    let nothing = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, |_, x| x).err().map(|e| e.to_string());
     assert!(nothing.unwrap_or_default().contains("no output that is computed from the picture"));
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3), [1, 1]).forward(x), "not drawn yet");
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskB), [1, 1]).forward(x), "not drawn yet");

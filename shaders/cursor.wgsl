@@ -1,7 +1,7 @@
-// The pixels of a sampler's wavefront (src/ops/cursor.rs): step s = time + shift is at column s - i·lag of image row i; the rows in flight are
-// numbered by i modulo `flight`, and row n·flight + f of a matrix is the pixel of image n with number f.
+// The pixels of a sampler's wavefront (src/ops/cursor.rs): step s = time / counts + shift is at column s - i·lag of image row i; the
+// rows in flight are numbered by i modulo `flight`, and row n·flight + f of a matrix is the pixel of image n with number f.
 //   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image or where f has no pixel
-//   place  y[n, pixel, channel] = image[row, channel], nothing where f has no pixel
+//   place  y[n, pixel, channel] = image[row, channel], nothing where f has no pixel; with one_channel only channel time mod counts
 // One invocation moves one element, in the entry points *4 four channels. Bandwidth bound.
 
 struct Dims {
@@ -13,6 +13,8 @@ struct Dims {
   lag: u32,
   shift: i32,
   flight: u32,
+  counts: u32,
+  one_channel: u32,
   tap: array<vec4<i32>, 64>, // row, column
 }
 
@@ -27,7 +29,7 @@ override WORKGROUP: u32 = 64u;
 
 // Index of the pixel of a matrix row, shifted by a tap, in the images; -1 where there is none.
 fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
-  let step = i32(time) + dims.shift;
+  let step = i32(time / dims.counts) + dims.shift;
   let newest = u32(max(step, 0)) / dims.lag;
   let behind = (newest + dims.flight - row % dims.flight) % dims.flight;
   let i = i32(newest) - i32(behind);
@@ -66,7 +68,8 @@ fn place(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count
   let i = (group.y * count.x + group.x) * WORKGROUP + lane;
   if (i >= dims.n) { return; }
   let at = pixel(i / dims.c, step, vec2<i32>());
-  if (at >= 0) { y[u32(at) * dims.c + i % dims.c] = image[i]; }
+  let channel = i % dims.c;
+  if (at >= 0 && (dims.one_channel == 0u || channel == step % dims.counts)) { y[u32(at) * dims.c + channel] = image[i]; }
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -63,6 +63,17 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
 fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
 fn e_exp(a: vec4<f32>) -> vec4<f32> { return exp(a); }
+// Near 0 by their series, whose next terms are below an f32's precision.
+fn e_expm1(a: vec4<f32>) -> vec4<f32> {
+  let series = a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
+  return select(exp(a) - 1.0, series, abs(a) < vec4<f32>(0.5));
+}
+fn e_log1mexp(a: vec4<f32>) -> vec4<f32> {
+  let s = a * a;
+  let series = log(a) - a * 0.5 + s * (1.0 / 24.0 - s * (1.0 / 2880.0 - s / 181440.0));
+  return select(log(1.0 - exp(-a)), series, a < vec4<f32>(0.5));
+}
+fn e_floor(a: vec4<f32>) -> vec4<f32> { return floor(a); }
 fn e_log(a: vec4<f32>) -> vec4<f32> { return log(a); }
 fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
 fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }

@@ -56,10 +56,10 @@ struct Deriving<'a, 'g> {
 }
 
 /// Records into `g` one step of sampling: `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and parameters of every
-/// pixel as output [`OUTPUT`]; `picture` is the State's, `step` counts from 0. Returns the wavefront and the parameters
+/// pixel as output [`OUTPUT`]; `picture` is the State's, `step` counts from 0, `counts` times for each pixel. Returns the wavefront and the parameters
 /// `[N·F, O]` of the pixels in flight; the caller draws them and places them into the picture. An error names the op that
 /// forbids it: one that does not tell its footprint, or sees pixels that are not drawn yet.
-pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor<'g>) -> Result<(Wave, Tensor<'g>)> {
+pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor<'g>, counts: usize) -> Result<(Wave, Tensor<'g>)> {
     whole.check()?;
     let from = whole.recording().clone();
     let find = |what: &str| Error::State(format!("the model's graph has no {what}"));
@@ -79,9 +79,9 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
     }
     let shape = picture.shape();
     let image = [shape[1], shape[2]];
-    let Timing { early, first, lag } = timing(&from, &depends, input, output, image)?;
+    let Timing { early, first, lag } = timing(&from, &depends, input, output, image, counts)?;
     // The counter starts where the earliest node does.
-    let wave = Wave { image, lag, shift: -first };
+    let wave = Wave { image, lag, shift: -first, counts };
     let size = [shape[0], shape[1], shape[2]];
     let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
     let mut this = Deriving { from: &from, g, depends, early, size, wave, step, picture, parts, caches };
@@ -117,8 +117,9 @@ struct Timing {
 
 /// Times the nodes between picture and output. A pixel is there one step after it was drawn, an output when its pixel is drawn.
 /// A node must not come after one that sees it: so much earlier as that one looks to the right within the row; what it sees of
-/// rows above says how far those must be ahead. Refuses windows that see what is not drawn yet.
-fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2]) -> Result<Timing> {
+/// rows above says how far those must be ahead. Refuses windows that see what is not drawn yet; where channels are drawn one after
+/// another, nodes may see the pixel itself, and their masks must leave out the channels that follow.
+fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2], counts: usize) -> Result<Timing> {
     const UNUSED: i32 = i32::MIN;
     let nodes: Vec<NodeId> = (input..=output).filter(|&id| depends[id]).collect();
     let inputs = |id: NodeId| match &from.nodes[id].source {
@@ -129,7 +130,7 @@ fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, ima
     let right = |id: NodeId| window(from, id).map_or(Some(0), |w| w.taps.iter().filter(|t| t[0] == 0).map(|t| t[1]).max());
     // At most so early can a node be computed, by what it sees.
     let mut most = vec![i32::MAX; from.nodes.len()];
-    most[input] = -1;
+    most[input] = if counts > 1 { 0 } else { -1 };
     for &id in nodes.iter().filter(|&&id| id != input) {
         if let Some(window) = window(from, id) {
             if window.image != image || window.made != image || window.stride != [1, 1] {

@@ -10,13 +10,16 @@ use oneiro::{
     data::{Images, glyphs::glyphs},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
-    models::vae::{Config, Vae},
+    models::{
+        likelihood::Likelihood,
+        vae::{Config, Vae},
+    },
     nn::Conv2d,
     ops::conv2d::{Kernel, Taps},
     optim::{Optimizer, advance},
     plan::Plan,
     reference::{self, Values},
-    run::{Feed, Method, Result, Sampler, batch, remember},
+    run::{Draws, Feed, Method, Result, Sampler, batch, remember},
     shape::Array,
 };
 use std::{slice, time::Instant};
@@ -132,7 +135,8 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launc
 
 /// How long drawing a batch of pictures takes.
 fn sampling(gpu: &Gpu, count: usize, method: Method, ceilings: &Ceilings) -> Result<Measured> {
-    let sampler = Sampler::new(gpu.caps(), [count, 28, 28, 1], 1.0, method, |g, x| network(g, x).1)?;
+    let draws = Draws { shape: [count, 28, 28, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
+    let sampler = Sampler::new(gpu.caps(), draws, |g, x| network(g, x).1)?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };

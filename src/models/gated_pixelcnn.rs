@@ -5,11 +5,13 @@
 //! are gated, y = tanh(W_f * x) ⊙ σ(W_g * x) (eq. 2), and a class may shift both halves: V_fᵀ h, V_gᵀ h (eq. 4).
 //!
 //! The first layers leave out the pixel's own row (vertical) and the pixel itself (horizontal); later layers include them, since
-//! they see features that already look only at what comes before.
+//! they see features that already look only at what comes before. Where a pixel's channels are drawn one after another, the
+//! horizontal stack's features are in as many groups, and a group sees the earlier ones at its own pixel.
 
+use super::likelihood::Likelihood;
 use crate::{
     graph::{Graph, Tensor},
-    nn::{Conv2d, Linear},
+    nn::{Channels, Conv2d, Linear},
     ops::conv2d::{Kernel, Taps},
 };
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub head: usize,
     /// Classes that the model is conditioned on, if any.
     pub classes: Option<usize>,
+    /// Distribution of a pixel.
+    pub likelihood: Likelihood,
 }
 
 /// One gated layer (figure 2).
@@ -45,6 +49,7 @@ struct Layer<'g> {
 /// The network in a graph.
 pub struct GatedPixelCnn<'g> {
     image: [usize; 3],
+    likelihood: Likelihood,
     layers: Vec<Layer<'g>>,
     head: [Conv2d<'g>; 2],
 }
@@ -53,14 +58,20 @@ impl<'g> Layer<'g> {
     fn new(g: &'g Graph, index: usize, config: &Config) -> Self {
         let (p, k, first) = (config.features, config.kernel, index == 0);
         let (c, own) = (if first { config.image[2] } else { p }, usize::from(!first));
+        let groups = config.likelihood.steps(config.image[2]);
         let name = |part: &str| format!("layers.{index}.{part}");
         let window = |rows, columns| Kernel::same(k).taps(Taps::Rect(rows, columns));
         let classes = config.classes.map(|n| ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p)));
+        // The centre takes part where some of its channels do.
+        let (sees, left) = match first {
+            true => (Channels::before(groups), [0, k / 2 + usize::from(groups > 1)]),
+            false => (Channels::up_to(groups), [0, k / 2 + 1]),
+        };
         Self {
             vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, 2 * p]),
-            horizontal: Conv2d::new(g, &name("horizontal"), window([k / 2, k / 2 + 1], [0, k / 2 + own]), [c, 2 * p]),
+            horizontal: Conv2d::masked(g, &name("horizontal"), window([k / 2, k / 2 + 1], left), [c, 2 * p], sees.copies(2)),
             down: Conv2d::new(g, &name("down"), Kernel::square(1), [2 * p, 2 * p]),
-            out: Conv2d::new(g, &name("out"), Kernel::square(1), [p, p]),
+            out: Conv2d::masked(g, &name("out"), Kernel::square(1), [p, p], Channels::up_to(groups)),
             class: classes,
             residual: !first,
         }
@@ -99,11 +110,14 @@ impl<'g> GatedPixelCnn<'g> {
     /// `head.0`, `head.1`, each with `.weight` and `.bias`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let pointwise = |name: &str, channels| Conv2d::new(g, name, Kernel::square(1), channels);
+        let groups = config.likelihood.steps(config.image[2]);
+        let pointwise = |name: &str, channels| Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups));
+        let outputs = config.likelihood.outputs(config.image[2]);
         Self {
             image: config.image,
+            likelihood: config.likelihood,
             layers: (0..config.layers).map(|i| Layer::new(g, i, config)).collect(),
-            head: [pointwise("head.0", [config.features, config.head]), pointwise("head.1", [config.head, config.image[2]])],
+            head: [pointwise("head.0", [config.features, config.head]), pointwise("head.1", [config.head, outputs])],
         }
     }
 
@@ -112,18 +126,19 @@ impl<'g> GatedPixelCnn<'g> {
         self.layers.iter().flat_map(Layer::params).chain(self.head.iter().flat_map(Conv2d::params)).collect()
     }
 
-    /// `[N, H, W, C]`, and one-hot classes `[N, classes]` of a conditional model, to the logits of p(x_i = 1 | x_<i).
+    /// `[N, H, W, C]`, and one-hot classes `[N, classes]` of a conditional model, to the parameters of p(x_i | x_<i),
+    /// `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let (_, horizontal) = self.layers.iter().fold((x, x), |stacks, layer| layer.forward(stacks, class));
         self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
     }
 
-    /// -log p(x) of a batch `[N, H·W·C]` of black-and-white images, summed, in nats.
+    /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let [h, w, c] = self.image;
         let x = x.reshape([x.shape()[0], h, w, c]);
-        self.logits(x, class).bce_with_logits(x).sum_all()
+        self.likelihood.nats(self.logits(x, class), x).sum_all()
     }
 }

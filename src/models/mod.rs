@@ -3,5 +3,6 @@
 pub mod autoencoder;
 pub mod fvbn;
 pub mod gated_pixelcnn;
+pub mod likelihood;
 pub mod pixelcnn;
 pub mod vae;

@@ -2,11 +2,13 @@
 //! the pixels in raster order, each factor the output of a stack of convolutions that see only what comes before.
 //!
 //! A 7x7 convolution with mask A (without the pixel itself), residual blocks of 1x1, 3x3 with mask B and 1x1 convolutions
-//! (figure 5), and a head of 1x1 convolutions. Pixels are Bernoulli: black-and-white images.
+//! (figure 5), and a head of 1x1 convolutions. Where a pixel's channels are drawn one after another, features are in as many
+//! groups, and a group sees the earlier ones at its own pixel (§3.4).
 
+use super::likelihood::Likelihood;
 use crate::{
     graph::{Graph, Tensor},
-    nn::Conv2d,
+    nn::{Channels, Conv2d},
     ops::conv2d::{Kernel, Taps},
 };
 
@@ -21,18 +23,21 @@ pub struct Config {
     pub blocks: usize,
     /// Channels of the head's hidden layer.
     pub head: usize,
+    /// Distribution of a pixel.
+    pub likelihood: Likelihood,
 }
 
 impl Config {
     /// 7x7 mask A, 15 blocks, 32 features: the recipe for MNIST.
     pub fn mnist() -> Self {
-        Self { image: [28, 28, 1], features: 32, blocks: 15, head: 32 }
+        Self { image: [28, 28, 1], features: 32, blocks: 15, head: 32, likelihood: Likelihood::Bernoulli }
     }
 }
 
 /// The network in a graph.
 pub struct PixelCnn<'g> {
     image: [usize; 3],
+    likelihood: Likelihood,
     first: Conv2d<'g>,
     blocks: Vec<[Conv2d<'g>; 3]>,
     head: [Conv2d<'g>; 2],
@@ -43,17 +48,21 @@ impl<'g> PixelCnn<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (c, h) = (config.image[2], config.features);
-        let pointwise = |name: &str, channels| Conv2d::new(g, name, Kernel::square(1), channels);
+        let groups = config.likelihood.steps(c);
+        let pointwise = |name: &str, channels| Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups));
         let block = |i: usize| {
             let name = |part: usize| format!("blocks.{i}.{part}");
-            let middle = Conv2d::new(g, &name(1), Kernel::same(3).taps(Taps::MaskB), [h, h]);
+            let middle = Conv2d::masked(g, &name(1), Kernel::same(3).taps(Taps::MaskB), [h, h], Channels::up_to(groups));
             [pointwise(&name(0), [2 * h, h]), middle, pointwise(&name(2), [h, 2 * h])]
         };
+        // With channels in groups the centre takes part, of which a group sees the earlier ones.
+        let before = if groups > 1 { Taps::MaskB } else { Taps::MaskA };
         Self {
             image: config.image,
-            first: Conv2d::new(g, "first", Kernel::same(7).taps(Taps::MaskA), [c, 2 * h]),
+            likelihood: config.likelihood,
+            first: Conv2d::masked(g, "first", Kernel::same(7).taps(before), [c, 2 * h], Channels::before(groups)),
             blocks: (0..config.blocks).map(block).collect(),
-            head: [pointwise("head.0", [2 * h, config.head]), pointwise("head.1", [config.head, c])],
+            head: [pointwise("head.0", [2 * h, config.head]), pointwise("head.1", [config.head, config.likelihood.outputs(c)])],
         }
     }
 
@@ -62,7 +71,7 @@ impl<'g> PixelCnn<'g> {
         std::iter::once(&self.first).chain(self.blocks.iter().flatten()).chain(&self.head).flat_map(Conv2d::params).collect()
     }
 
-    /// `[N, H, W, C]` to the logits of p(x_i = 1 | x_<i), of the same shape.
+    /// `[N, H, W, C]` to the parameters of p(x_i | x_<i), `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
         let block = |x: Tensor<'g>, block: &[Conv2d<'g>; 3]| x + block.iter().fold(x, |x, layer| layer.forward(x.relu()));
@@ -70,11 +79,11 @@ impl<'g> PixelCnn<'g> {
         self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
     }
 
-    /// -log p(x) of a batch `[N, H·W·C]` of black-and-white images, summed, in nats.
+    /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
         let [h, w, c] = self.image;
         let x = x.reshape([x.shape()[0], h, w, c]);
-        self.logits(x).bce_with_logits(x).sum_all()
+        self.likelihood.nats(self.logits(x), x).sum_all()
     }
 }

@@ -74,6 +74,33 @@ impl<'g> MaskedLinear<'g> {
     }
 }
 
+/// Which channels of its own pixel an output sees, where channels are in groups that follow each other: red, green, blue
+/// (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    groups: usize,
+    own: bool,
+    copies: usize,
+}
+
+impl Channels {
+    /// Those of earlier groups: mask A, of a layer that sees the picture.
+    pub fn before(groups: usize) -> Self {
+        Self { groups, own: false, copies: 1 }
+    }
+
+    /// Those of earlier groups and of its own: mask B.
+    pub fn up_to(groups: usize) -> Self {
+        Self { own: true, ..Self::before(groups) }
+    }
+
+    /// The outputs are the groups' channels so many times: both halves of gates.
+    #[must_use]
+    pub fn copies(self, copies: usize) -> Self {
+        Self { copies, ..self }
+    }
+}
+
 /// Convolution with a bias, `[N, H, W, C]` to `[N, H', W', O]` (`torch.nn.Conv2d`); masked taps have no weights here and
 /// are zeros in a weights file.
 #[derive(Clone, Debug)]
@@ -83,6 +110,8 @@ pub struct Conv2d<'g> {
     /// `NAME.bias`, `[O]`.
     pub bias: Tensor<'g>,
     kernel: Kernel,
+    /// What each output sees: degrees of the inputs `[T, C, 1]`, and up to which an output looks, `[1, 1, O]`.
+    masks: Option<[Tensor<'g>; 2]>,
 }
 
 impl<'g> Conv2d<'g> {
@@ -93,13 +122,34 @@ impl<'g> Conv2d<'g> {
         let init = Init::fan_in(c * size[0] * size[1]);
         let weight = Type::f32([kept.len(), c, o]);
         let weight = g.var_in(&format!("{name}.weight"), weight, init.clone(), Layout::Kernel { size, kept });
-        Self { weight, bias: g.var(&format!("{name}.bias"), Type::f32([o]), init), kernel }
+        Self { weight, bias: g.var(&format!("{name}.bias"), Type::f32([o]), init), kernel, masks: None }
+    }
+
+    /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
+    /// is the kernel's own ([`crate::ops::conv2d::Taps`]), and `Channels::up_to(1)` masks nothing.
+    #[track_caller]
+    pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
+        if sees.groups < 2 {
+            return Self::new(g, name, kernel, channels);
+        }
+        let ([c, o], centre) = (channels, kernel.size.map(|n| n / 2));
+        // Degree 0 is seen by all; group i has degree i + 1.
+        let group = |i: usize, n: usize| i * sees.groups / n;
+        let of = kernel.kept().into_iter().flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
+        let of: Arc<[f32]> = of.map(|d| d as f32).collect();
+        let n = o / sees.copies;
+        let up_to: Arc<[f32]> = (0..o).map(|i| (group(i % n, n) + usize::from(sees.own)) as f32).collect();
+        let layer = Self::new(g, name, kernel, channels);
+        let degrees = |part: &str, shape: [usize; 3], values| g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values));
+        let masks = [degrees("of", [of.len() / c, c, 1], of), degrees("sees", [1, 1, o], up_to)];
+        Self { masks: Some(masks), ..layer }
     }
 
     /// Applies it.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
-        x.conv2d(self.weight, &self.kernel) + self.bias
+        let weight = self.masks.map_or(self.weight, |[of, sees]| sees.ge(of).select(self.weight, 0.0));
+        x.conv2d(weight, &self.kernel) + self.bias
     }
 
     /// The variables that an optimizer trains.

@@ -2,9 +2,10 @@
 //! cached image, `place` writes them into one.
 //!
 //! Step s of a wavefront with lag g is at column s - i·g of each image row i where there is such a column: row i + 1 runs g
-//! columns behind row i. A wave may be shifted: it is so many steps ahead of the counter, or behind it. Rows in flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel
-//! of image n in the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
-//! writes nothing.
+//! columns behind row i. A wave may be shifted: it is so many steps ahead of the counter, or behind it. Where channels are drawn
+//! one after another, the wave stays at its pixels for several counts. Rows in flight are numbered by i modulo their number F, so
+//! that row n·F + f of a matrix is the pixel of image n in the image row ≡ f that is in flight. Where a number has no pixel at a
+//! step, `look` gives zeros and `place` writes nothing.
 
 use crate::{
     graph::Tensor,
@@ -25,6 +26,8 @@ pub struct Wave {
     pub lag: usize,
     /// Steps ahead of the counter; behind it where negative.
     pub shift: i32,
+    /// Counts that a step takes: channels that are drawn one after another.
+    pub counts: usize,
 }
 
 impl Wave {
@@ -33,15 +36,15 @@ impl Wave {
         self.image[1].div_ceil(self.lag)
     }
 
-    /// Steps of the counter until every pixel was visited.
+    /// Counts until every pixel was visited, every channel of it.
     pub fn steps(&self) -> usize {
         let own = (self.image[0] - 1) * self.lag + self.image[1];
-        own.saturating_add_signed(-self.shift as isize)
+        own.saturating_add_signed(-self.shift as isize) * self.counts
     }
 
-    /// The pixel of number `f` at a step: image row and column.
-    pub fn pixel(&self, step: usize, f: usize) -> Option<[usize; 2]> {
-        let step = step.checked_add_signed(self.shift as isize)?;
+    /// The pixel of number `f` at a count: image row and column.
+    pub fn pixel(&self, count: usize, f: usize) -> Option<[usize; 2]> {
+        let step = (count / self.counts).checked_add_signed(self.shift as isize)?;
         let (newest, flight) = (step / self.lag, self.flight());
         let row = newest.checked_sub((newest + flight - f) % flight)?;
         let column = step - row * self.lag;
@@ -66,6 +69,7 @@ impl Wave {
             .dim("lag", self.lag)
             .dim("shift", self.shift as u32 as usize)
             .dim("flight", self.flight())
+            .dim("counts", self.counts)
             .cost(0, 8 * elements as u64)
     }
 }
@@ -132,6 +136,8 @@ impl Op for Look {
 pub struct Place {
     /// Where the sampler is.
     pub wave: Wave,
+    /// Whether a count replaces one channel only, the first count the first.
+    pub one_channel: bool,
 }
 
 impl Op for Place {
@@ -156,7 +162,9 @@ impl Op for Place {
         for row in 0..rows.shape[0] {
             if let Some([y, x]) = self.wave.pixel(step, row % flight) {
                 let at = ((row / flight * h + y) * w + x) * c;
-                out.data[at..at + c].copy_from_slice(&rows.data[row * c..(row + 1) * c]);
+                for channel in (0..c).filter(|&i| !self.one_channel || i == step % self.wave.counts) {
+                    out.data[at + channel] = rows.data[row * c + channel];
+                }
             }
         }
         out
@@ -168,9 +176,9 @@ impl Op for Place {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let [n, c] = self.wave.images(&at.inputs[0].shape)?;
-        let (entry, to, rows, per) = if c.is_multiple_of(4) { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
+        let (entry, to, rows, per) = if c.is_multiple_of(4) && !self.one_channel { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
         let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
-        let launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c);
+        let launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c).dim("one_channel", usize::from(self.one_channel));
         Ok(launch.bind(to, Operand::Output).bind(rows, Operand::Input(1)).bind("time", Operand::Input(2)).into())
     }
 
@@ -192,6 +200,13 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn place(self, wave: Wave, rows: Tensor<'g>, step: Tensor<'g>) -> Tensor<'g> {
-        self.graph().apply(Place { wave }, &[self, rows, step])
+        self.graph().apply(Place { wave, one_channel: false }, &[self, rows, step])
+    }
+
+    /// [`Tensor::place`] of one channel, that of the count.
+    #[track_caller]
+    #[must_use]
+    pub fn place_channel(self, wave: Wave, rows: Tensor<'g>, step: Tensor<'g>) -> Tensor<'g> {
+        self.graph().apply(Place { wave, one_channel: true }, &[self, rows, step])
     }
 }

@@ -57,6 +57,9 @@ rows! {
     "identity" 1 0, |x| x[0], |x, y, ct| vec![Some(ct)];
     "neg" 1 1, |x| -x[0], |x, y, ct| vec![Some(-ct)];
     "exp" 1 8, |x| x[0].exp(), |x, y, ct| vec![Some(ct * y)];
+    "expm1" 1 10, |x| x[0].exp_m1(), |x, y, ct| vec![Some(ct * (y + 1.0))];
+    "log1mexp" 1 16, |x| (-(-x[0]).exp_m1()).ln(), |x, y, ct| vec![Some(ct / x[0].expm1())];
+    "floor" 1 1, |x| x[0].floor(), |x, y, ct| vec![None];
     "log" 1 8, |x| x[0].ln(), |x, y, ct| vec![Some(ct / x[0])];
     "sqrt" 1 4, |x| x[0].sqrt(), |x, y, ct| vec![Some(ct * 0.5 / y)];
     "rsqrt" 1 4, |x| 1.0 / x[0].sqrt(), |x, y, ct| vec![Some(ct * y * y * y * -0.5)];
@@ -241,6 +244,9 @@ macro_rules! unary {
 
 unary! {
     exp: "e^x.";
+    expm1: "e^x - 1, exact for small x.";
+    log1mexp: "log(1 - e^-x) of a positive x, exact for small x and for large ones.";
+    floor: "The largest whole number that is not larger; its derivative counts as none.";
     log: "Natural logarithm; the argument must be positive (guard it, see `clamp`).";
     sqrt: "Square root.";
     rsqrt: "1/√x.";

@@ -15,11 +15,13 @@ const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// What the examples draw from a trained model.
-const PICTURES: [&str; 9] = [
+const PICTURES: [&str; 11] = [
     "samples.png",
     "samples-strip.png",
     "completed.png",
     "completed-strip.png",
+    "samples.gif",
+    "completed.gif",
     "given.png",
     "surprise.png",
     "reconstructions.png",
@@ -34,6 +36,9 @@ pub struct Saved<T> {
     pub model: String,
     /// Height, width and channels of its images.
     pub image: [usize; 3],
+    /// Classes of its images; 0 without labels.
+    #[serde(default)]
+    pub classes: usize,
     /// What its images were: how many, and their SHA-256.
     pub images: String,
     /// The options that it was trained with.
@@ -242,7 +247,7 @@ mod tests {
     use crate::run::tests::empty_dir;
 
     fn saved() -> Saved<Vec<u32>> {
-        Saved { model: "vae".into(), image: [28, 28, 1], images: "1 + 1".into(), options: vec![1, 2] }
+        Saved { model: "vae".into(), image: [28, 28, 1], classes: 10, images: "1 + 1".into(), options: vec![1, 2] }
     }
 
     #[test]

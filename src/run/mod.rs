@@ -37,9 +37,9 @@ pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, TrainOptions, load, parse, positive};
-pub use picture::{grid, save};
+pub use picture::{animate, grid, save};
 pub use progress::Progress;
-pub use sampler::{Method, Sampler};
+pub use sampler::{Draws, Method, Sampler};
 pub use session::{Options, Session, trained};
 pub use training::{Measured, Report, Trainer, remember};
 

@@ -6,7 +6,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{ImageFormat, Rgb, RgbImage};
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
 
 use super::{Error, Result, write_atomic};
 
@@ -52,6 +53,20 @@ pub fn save(path: &Path, picture: &RgbImage) -> Result<()> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| Error::at("encode", path, e, "please report this"))?;
     write_atomic(path, bytes.get_ref())
+}
+
+/// Writes pictures as a GIF that runs for ever, whole or not at all; the last one stays for two seconds.
+pub fn animate(path: &Path, frames: &[RgbImage], milliseconds: u32) -> Result<()> {
+    let mut bytes = vec![];
+    let frame = |(i, picture): (usize, &RgbImage)| {
+        let shown = if i + 1 == frames.len() { 2000 } else { milliseconds };
+        Frame::from_parts(DynamicImage::from(picture.clone()).into_rgba8(), 0, 0, Delay::from_numer_denom_ms(shown, 1))
+    };
+    let mut encoder = GifEncoder::new(&mut bytes);
+    let written = encoder.set_repeat(Repeat::Infinite).and_then(|()| encoder.encode_frames(frames.iter().enumerate().map(frame)));
+    drop(encoder);
+    written.map_err(|e| Error::at("encode", path, e, "please report this"))?;
+    write_atomic(path, &bytes)
 }
 
 fn colour(pixel: &[f32]) -> Rgb<u8> {
@@ -106,6 +121,18 @@ mod tests {
     #[test]
     fn no_image_at_all_is_still_a_picture() {
         assert!(grid(&[], 0, 28, 28, 1, 10).width() > 0);
+    }
+
+    #[test]
+    fn an_animation_holds_its_frames() {
+        use image::AnimationDecoder as _;
+        let path = empty_dir("animation").join("grid.gif");
+        let frames = [0.0, 0.5, 1.0].map(|v| grid(&[v], 1, 1, 1, 1, 1));
+        animate(&path, &frames, 40).unwrap();
+        let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+        let read = image::codecs::gif::GifDecoder::new(file).unwrap().into_frames().collect_frames().unwrap();
+        let centre = |f: &image::Frame| f.buffer().get_pixel(12, 12).0[0];
+        assert_eq!(read.iter().map(centre).collect::<Vec<_>>(), [0, 128, 255]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
+    models::likelihood::Likelihood,
     optim::advance,
     plan::Plan,
     sampling::{INPUT, OUTPUT, cached},
@@ -30,6 +31,19 @@ pub enum Method {
     Naive,
 }
 
+/// What is drawn, and how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draws {
+    /// Pictures `[N, H, W, C]`.
+    pub shape: [usize; 4],
+    /// What the model's outputs mean.
+    pub likelihood: Likelihood,
+    /// 1 draws from the model's distribution, less prefers what is likely.
+    pub temperature: f32,
+    /// How pixels are computed.
+    pub method: Method,
+}
+
 /// The plans that draw pictures.
 pub struct Sampler {
     begin: Plan,
@@ -39,37 +53,39 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Plans for `[N, H, W, C]` pictures. `model` gives the logits of black-and-white pixels, of the picture's shape;
-    /// they are divided by the temperature.
-    pub fn new(
-        caps: &Caps,
-        shape: [usize; 4],
-        temperature: f32,
-        method: Method,
-        model: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Tensor<'g>,
-    ) -> Result<Self> {
+    /// Plans for pictures. `model` gives the likelihood's parameters of every pixel, `[N, H, W, P]`.
+    pub fn new(caps: &Caps, draws: Draws, model: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Tensor<'g>) -> Result<Self> {
+        let Draws { shape, likelihood, temperature, method } = draws;
+        let [n, h, w, c] = shape;
+        let (numbers, counts) = ([n, h, w, likelihood.uniforms(c)], likelihood.steps(c));
         let begin = Graph::new();
         begin.count_by(ROUND);
-        begin.assign(begin.var(UNIFORM, Type::f32(shape), Init::Zeros), begin.uniform("sampling/draw", shape));
+        begin.assign(begin.var(UNIFORM, Type::f32(numbers), Init::Zeros), begin.uniform("sampling/draw", numbers));
         advance(&begin);
         let g = Graph::new();
         g.count_by(STEP);
-        let [picture, given, uniform] = [PICTURE, GIVEN, UNIFORM].map(|name| g.var(name, Type::f32(shape), Init::Zeros));
+        let [picture, given] = [PICTURE, GIVEN].map(|name| g.var(name, Type::f32(shape), Init::Zeros));
+        let uniform = g.var(UNIFORM, Type::f32(numbers), Init::Zeros);
         let (steps, next) = match method {
             Method::Cached => {
                 let whole = Graph::new();
                 whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
-                let (wave, logits) = cached(&g, &whole, picture, g.step())?;
+                let (wave, outputs) = cached(&g, &whole, picture, g.step(), counts)?;
                 let [old, given, uniform] = [picture, given, uniform].map(|t| t.look(wave, &[[0, 0]], g.step()));
-                let drawn = given.select(old, draw(logits, temperature, uniform));
-                (wave.steps(), picture.place(wave, drawn, g.step()))
+                let drawn = given.select(old, likelihood.draw(outputs, temperature, uniform));
+                let placed = match counts {
+                    1 => picture.place(wave, drawn, g.step()),
+                    _ => picture.place_channel(wave, drawn, g.step()),
+                };
+                (wave.steps(), placed)
             }
             Method::Naive => {
-                let pixels = shape[1] * shape[2];
-                let index = g.var("sampling/index", Type::f32([pixels]), Init::Values((0..pixels).map(|i| i as f32).collect()));
-                let now = index.eq(g.step().to_f32()).reshape([1, shape[1], shape[2], 1]).broadcast_to(shape);
-                let drawn = draw(model(&g, picture), temperature, uniform);
-                (pixels, (now * (1.0 - given)).select(drawn, picture))
+                let (elements, pixels) = (h * w * c, n * h * w);
+                let when = (0..elements).map(|i| (i * counts / c) as f32).collect();
+                let now = g.var("sampling/when", Type::f32([1, h, w, c]), Init::Values(when)).eq(g.step().to_f32());
+                let [outputs, uniform] = [model(&g, picture), uniform].map(|t| t.reshape([pixels, t.shape()[3]]));
+                let drawn = likelihood.draw(outputs, temperature, uniform).reshape(shape);
+                (h * w * counts, (now * (1.0 - given)).select(drawn, picture))
             }
         };
         g.assign(picture, next);
@@ -116,9 +132,4 @@ impl Sampler {
         }
         read()
     }
-}
-
-/// Black-and-white pixels by their uniform numbers.
-fn draw<'g>(logits: Tensor<'g>, temperature: f32, uniform: Tensor<'g>) -> Tensor<'g> {
-    uniform.lt((logits * (1.0 / temperature)).sigmoid())
 }

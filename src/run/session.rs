@@ -59,7 +59,8 @@ impl Session {
         let set = options.common().load()?;
         let common = options.common().clone();
         let image = [set.train.height, set.train.width, set.train.channels];
-        let saved = Saved { model: model.into(), image, images: fingerprint(&set), options };
+        let (classes, images) = (set.train.classes, fingerprint(&set));
+        let saved = Saved { model: model.into(), image, classes, images, options };
         if let Some(began) = began.filter(|began| *began != saved.images) {
             return Err(changed(&common.data, &began, &saved.images));
         }

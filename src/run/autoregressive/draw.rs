@@ -1,0 +1,146 @@
+//! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
+
+use super::{Autoregressive, CLASS, Model, one_hot};
+use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, positive};
+use clap::Args;
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Pictures of a GIF at most, and of the strip.
+const FRAMES: usize = 60;
+const STRIP: usize = 8;
+
+/// Options of `sample`.
+#[derive(Args, Clone)]
+pub struct Draw {
+    /// Run directory of an earlier `train` [default: the newest under runs]
+    #[arg(long, value_name = "DIR")]
+    pub(super) run: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) adapter: AdapterOption,
+    /// Pictures
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Below 1 draws what is likelier than the model thinks, above 1 less likely
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    temperature: f64,
+    /// Class to draw, of a conditional model [default: all in turn; those of the images that are completed]
+    #[arg(long)]
+    class: Option<u8>,
+    /// Write a GIF of the pictures as they appear, too
+    #[arg(long)]
+    gif: bool,
+    /// Run the whole network for every pixel, to compare with
+    #[arg(long)]
+    naive: bool,
+}
+
+/// Options of `complete`.
+#[derive(Args)]
+pub struct Complete {
+    #[command(flatten)]
+    pub(super) draw: Draw,
+    /// Picture of the images' size whose bright pixels are kept [default: the upper half]
+    #[arg(long, value_name = "PNG")]
+    mask: Option<PathBuf>,
+}
+
+impl<M: Autoregressive> Model<M> {
+    /// Draws pictures while a bar shows how far; writes them, a strip of the first as it appears, and a GIF if asked.
+    fn draw(&self, options: &Draw, classes: &[usize], given: Option<(&[f32], &[f32])>, name: &str) -> Result<()> {
+        let ([h, w, c], count) = (self.saved.image, usize::from(options.count));
+        let (likelihood, temperature) = (self.model().likelihood(), options.temperature as f32);
+        let method = if options.naive { Method::Naive } else { M::METHOD };
+        let draws = Draws { shape: [count, h, w, c], likelihood, temperature, method };
+        let sampler = Sampler::new(self.gpu.caps(), draws, |g, x| self.network(g, x).1)?;
+        let state = self.state(&sampler.plans(), options.seed)?;
+        if self.model().conditional() {
+            state.write(&self.gpu, CLASS, &one_hot(classes.iter().copied(), self.saved.classes))?;
+        }
+        let columns = (count as f64).sqrt().ceil() as usize;
+        let (steps, bar) = (sampler.steps(), Progress::bar(sampler.steps() as u64, "steps"));
+        let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
+        let (mut strip, mut frames, began) = (vec![], vec![], Instant::now());
+        let pictures = sampler.run(&self.gpu, &state, given, |done, picture| {
+            bar(done as u64);
+            let (next, frame) = (due(done, STRIP, strip.len() / (h * w * c)), options.gif && due(done, FRAMES, frames.len()));
+            if next || frame {
+                let so_far = picture()?;
+                if next {
+                    strip.extend_from_slice(&so_far[..h * w * c]);
+                }
+                if frame {
+                    frames.push(grid(&so_far, count, h, w, c, columns));
+                }
+            }
+            Ok(())
+        })?;
+        println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
+        self.write(&format!("{name}.png"), &pictures, c, columns)?;
+        let parts = strip.len() / (h * w * c);
+        self.write(&format!("{name}-strip.png"), &strip, c, parts)?;
+        if options.gif {
+            frames.push(grid(&pictures, count, h, w, c, columns));
+            let path = self.run.path(&format!("{name}.gif"));
+            animate(&path, &frames, 80)?;
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+
+    /// The class that was asked for, so many times.
+    fn class(&self, options: &Draw) -> Result<Option<Vec<usize>>> {
+        let Some(class) = options.class.map(usize::from) else { return Ok(None) };
+        let classes = self.saved.classes;
+        match (self.model().conditional(), class < classes) {
+            (false, _) => Err(Error::new("--class: the model is not conditioned on classes; train one with --conditional")),
+            (_, false) => Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes.max(1) - 1))),
+            _ => Ok(Some(vec![class; options.count.into()])),
+        }
+    }
+
+    pub(super) fn sample(&self, options: &Draw) -> Result<()> {
+        let in_turn = || (0..options.count.into()).map(|i| i % self.saved.classes.max(1)).collect();
+        let classes = self.class(options)?.unwrap_or_else(in_turn);
+        self.draw(options, &classes, None, "samples")
+    }
+
+    pub(super) fn complete(&self, options: &Complete) -> Result<()> {
+        let ([h, w, c], test, count) = (self.saved.image, self.saved.load()?.test, usize::from(options.draw.count));
+        if test.count < count {
+            return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
+        }
+        let mask = match &options.mask {
+            Some(path) => read_mask(path, h, w)?,
+            None => (0..h * w).map(|p| f32::from(u8::from(p / w < h / 2))).collect(),
+        };
+        let levels = self.model().likelihood().has_levels();
+        let pixel = |i: usize| match levels {
+            true => f32::from(test.pixels[i]) / 255.0,
+            false => f32::from(u8::from(test.pixels[i] >= 128)),
+        };
+        let kept = |i: usize| mask[i / c % (h * w)];
+        let n = count * h * w * c;
+        let given: Vec<f32> = (0..n).map(kept).collect();
+        let pictures: Vec<f32> = (0..n).map(|i| pixel(i) * kept(i)).collect();
+        let own = || test.labels.iter().flatten().take(count).map(|&l| l.into()).collect();
+        let classes = self.class(&options.draw)?.unwrap_or_else(own);
+        self.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
+        self.draw(&options.draw, &classes, Some((&pictures, &given)), "completed")
+    }
+}
+
+/// 1 where the picture is bright.
+fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
+    let picture = image::open(path).map_err(|e| Error::at("read the mask", path, e, "give a PNG of the images' size"))?.to_luma8();
+    if (picture.height() as usize, picture.width() as usize) != (height, width) {
+        let what = format!("it is {}x{} pixels, the images are {width}x{height}", picture.width(), picture.height());
+        return Err(Error::at("use the mask", path, what, "scale it to the images' size"));
+    }
+    Ok(picture.pixels().map(|p| f32::from(u8::from(p.0[0] >= 128))).collect())
+}

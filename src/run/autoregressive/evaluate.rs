@@ -1,0 +1,153 @@
+//! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
+
+use super::{Autoregressive, BATCH, CLASS, Given, Model, binarise, chosen, nats, one_hot};
+use crate::{
+    data::Images,
+    gpu::Executor,
+    graph::Graph,
+    optim::advance,
+    plan::Plan,
+    run::{AdapterOption, Feed, Progress, Result, batch, bound::Mean, write_atomic},
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Images of the map of surprises; 3 nats are white there.
+const SHOWN: usize = 25;
+const WHITE: f32 = 3.0;
+
+/// Options of `evaluate`.
+#[derive(Args)]
+pub struct Evaluate {
+    /// Run directory of an earlier `train` [default: the newest under runs]
+    #[arg(long, value_name = "DIR")]
+    pub(super) run: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) adapter: AdapterOption,
+    /// Only the first so many test images [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Write the result as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// -log p of the test images, in nats.
+struct Scores {
+    /// Of each image under each class; a model without classes has one for all.
+    under: Vec<Vec<f64>>,
+    /// Of each pixel of the first images, under their own class.
+    map: Vec<f32>,
+}
+
+impl Scores {
+    /// Each image's score under a class of its own.
+    fn own(&self, class: impl Fn(usize) -> usize) -> Vec<f64> {
+        self.under.iter().enumerate().map(|(i, scores)| scores[class(i)]).collect()
+    }
+}
+
+impl<M: Autoregressive> Model<M> {
+    /// Scores the first images under every class that the model knows.
+    fn scores(&self, test: &Images, count: usize) -> Result<Scores> {
+        let (image, model) = (self.saved.image, self.model());
+        let pixels = image.iter().product::<usize>();
+        let classes = if model.conditional() { self.saved.classes } else { 1 };
+        let few = Images { count: BATCH, pixels: vec![0; BATCH * pixels], labels: None, ..*test };
+        let g = Graph::new();
+        let x = batch(&g, &few, BATCH, binarise(model));
+        let class = chosen(&g, model, BATCH, self.saved.classes);
+        let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
+        let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
+        g.output("nats", nll);
+        // Every class sees the same binarised images, so the counter stays within a batch.
+        let plan = Plan::new(&g, self.gpu.caps())?;
+        let count_up = Graph::new();
+        advance(&count_up);
+        let next = Plan::new(&count_up, self.gpu.caps())?;
+        let state = self.state(&[&plan, &next], self.saved.options.common.seed)?;
+        let feed = Feed::new(&self.gpu, &few)?;
+        let executor = Executor::new(&self.gpu, &plan, &state, &feed.bindings(&plan))?;
+        let next = Executor::new(&self.gpu, &next, &state, &[])?;
+        let bar = Progress::bar((count * classes) as u64, "images");
+        let (mut scores, place) = (Scores { under: vec![vec![]; count], map: vec![] }, image[0] * image[1]);
+        for start in (0..count).step_by(BATCH) {
+            let here = BATCH.min(count - start);
+            let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
+            bytes.resize(BATCH * pixels, 0);
+            self.gpu.queue.write_buffer(&feed.data, 0, &bytes);
+            for class in 0..classes {
+                if model.conditional() {
+                    state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, BATCH), classes))?;
+                }
+                self.gpu.submit(|encoder| executor.record(encoder));
+                let values = executor.read(&self.gpu, "nats")?;
+                for (i, one) in values.chunks(place).take(here).enumerate() {
+                    scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());
+                    let own = test.labels.as_ref().filter(|_| classes > 1).map_or(0, |l| usize::from(l[start + i]));
+                    if start == 0 && own == class && i < SHOWN {
+                        scores.map.resize(scores.map.len().max((i + 1) * place), 0.0);
+                        scores.map[i * place..(i + 1) * place].copy_from_slice(one);
+                    }
+                }
+                bar((start * classes + (class + 1) * here) as u64);
+            }
+            self.gpu.submit(|encoder| next.record(encoder));
+        }
+        Ok(scores)
+    }
+
+    pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
+        let (image, test, model) = (self.saved.image, self.saved.load()?.test, self.model());
+        let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
+        let scores = self.scores(&test, count)?;
+        self.write("surprise.png", &scores.map.iter().map(|v| v / WHITE).collect::<Vec<_>>(), 1, 5)?;
+        match (model.likelihood().has_levels(), self.saved.options.common.seed) {
+            (true, _) => println!("{count} test images of 256 levels"),
+            (false, seed) => println!("{count} test images, binarised once (seed {seed})"),
+        }
+        let labels = test.labels.as_deref().filter(|_| model.conditional());
+        let of = |i: usize| labels.map_or(0, |l| usize::from(l[i]));
+        let nll = Mean::of(&scores.own(of));
+        let bits = |nats: f64| nats / image.iter().product::<usize>() as f64 / std::f64::consts::LN_2;
+        let given = if model.conditional() { " given the class" } else { "" };
+        println!("NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension", nll.mean, nll.half, bits(nll.mean));
+        let mut json = serde_json::json!({
+            "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits(nll.mean), "conditional": model.conditional(),
+        });
+        if labels.is_some() {
+            self.classes(&scores, of, &mut json);
+        }
+        if let Some(path) = &options.json {
+            write_atomic(path, format!("{json:#}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Prints the score of each class, that of images whose class is not known, and how often the likeliest class is the right one.
+    fn classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
+        let classes = self.saved.classes;
+        let each = |class: usize| {
+            let own: Vec<f64> = scores.under.iter().enumerate().filter(|(i, _)| of(*i) == class).map(|(_, s)| s[class]).collect();
+            Mean::of(&own)
+        };
+        let per_class: Vec<Mean> = (0..classes).map(each).collect();
+        for (class, nll) in per_class.iter().enumerate() {
+            println!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half);
+        }
+        let best = |s: &[f64]| (0..classes).min_by(|&a, &b| s[a].total_cmp(&s[b])).unwrap_or_default();
+        let right = scores.under.iter().enumerate().filter(|(i, s)| best(s) == of(*i)).count();
+        let accuracy = right as f64 / scores.under.len() as f64;
+        // -log of the mean of p(x|c), all classes alike.
+        let marginal = |s: &Vec<f64>| {
+            let least = s[best(s)];
+            least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
+        };
+        let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
+        println!("NLL over classes {:.3} ± {:.3} nats per image", unknown.mean, unknown.half);
+        println!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
+        json["nll_per_class"] = per_class.iter().map(|m| m.mean).collect::<Vec<_>>().into();
+        json["nll_over_classes"] = unknown.mean.into();
+        json["accuracy"] = accuracy.into();
+    }
+}
