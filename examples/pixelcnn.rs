@@ -47,6 +47,10 @@ struct Model {
     /// Channels of the head's hidden layer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     head: u16,
+    /// Share of features that training drops, in [0, 1)
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    #[serde(default)]
+    dropout: f32,
     /// What a pixel's distribution is; all but `bernoulli` keep the images' 256 levels
     #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
     #[serde(default)]
@@ -93,17 +97,25 @@ impl Autoregressive for Model {
         (self.conditional && !self.gated).then_some("--conditional: only the gated PixelCNN takes classes; add --gated")
     }
 
-    fn network<'g>(&self, g: &'g Graph, Given { x, class, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    fn network<'g>(&self, g: &'g Graph, Given { x, class, training }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (image, likelihood) = ([x.shape()[1], x.shape()[2], x.shape()[3]], self.likelihood());
+        let dropout = if training { self.dropout } else { 0.0 };
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
         if self.gated {
             let classes = class.map(|class| class.shape()[1]);
             let config = gated_pixelcnn::Config { image, features, layers: blocks + 1, kernel: 5, head, classes, likelihood };
             let model = GatedPixelCnn::new(g, &config);
-            return (model.params(), model.logits(x, class));
+            return (model.params(), model.logits_dropping(x, class, dropout));
         }
         let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, head, likelihood });
-        (model.params(), model.logits(x))
+        (model.params(), model.logits_dropping(x, dropout))
+    }
+}
+
+fn share(text: &str) -> std::result::Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
+        _ => Err(format!("`{text}` is no share; give a number from 0 to below 1")),
     }
 }
 

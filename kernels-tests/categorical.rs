@@ -83,6 +83,16 @@ fn ends(size: [usize; 2]) -> Case {
     whole(whole(Case::new("draw at the ends", label(size), build), "x", 3), "u", 2)
 }
 
+/// Equal logits of any size, and uniforms that are exactly a cumulative sum: the class that starts there.
+fn thresholds([rows, classes]: [usize; 2]) -> Case {
+    let build = move |g: &Graph| {
+        let (far, start) = (g.input("far", Type::f32([rows, 1])), g.input("start", Type::f32([rows])));
+        g.output("y", (far * 1e30).broadcast_to([rows, classes]).draw_categorical(start * (1.0 / classes as f32)));
+    };
+    let case = Case::new("draw on a threshold", label([rows, classes]), build).tolerance(0.0, 0.0);
+    case.fill("far", Fill::Uniform(-1.0, 1.0)).fill("start", Fill::Whole(0, classes as u32))
+}
+
 /// All probability on one class: it is drawn whatever the uniform, the ends included.
 fn certain(size: [usize; 2], scale: f32) -> Case {
     let build = move |g: &Graph| {
@@ -99,6 +109,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(entries).collect();
     out.extend(SIZES.into_iter().flat_map(|size| [draw(size, 2.0), draw(size, 30.0), draw(size, 1e30), ends(size)]));
     out.extend(SIZES.into_iter().flat_map(|size| [certain(size, 100.0), certain(size, 1e30)]));
+    out.extend([[33, 2], [65, 4], [257, 64], [300, 256], [9, 1_024]].map(thresholds));
     out.extend(MANY.into_iter().flat_map(|size| entries(size).into_iter().chain([draw(size, 2.0)])).map(|c| c.many_workgroups(1)));
     out.extend([[1, 1], [33, 10], [65, 256]].map(composed));
     out

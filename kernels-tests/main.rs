@@ -12,6 +12,7 @@ mod cursor;
 mod custom_op;
 mod dag;
 mod data;
+mod dropout;
 mod elementwise;
 #[cfg(feature = "run")]
 mod embed;
@@ -34,6 +35,7 @@ mod sentinel;
 mod subjects;
 mod tidy;
 mod views;
+mod weight_norm;
 mod wgsl;
 
 use harness::{Case, Report};
@@ -46,7 +48,7 @@ fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 12] = [
+    let families: [(&str, Cases); 14] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("conv2d", conv2d::cases),
@@ -57,6 +59,8 @@ fn all_op_cases() {
         ("reparameterize", reparameterize::cases),
         ("categorical", categorical::cases),
         ("likelihood", likelihood::cases),
+        ("dropout", dropout::cases),
+        ("weight_norm", weight_norm::cases),
         ("data", data::cases),
         ("optimizer", optimizer::cases),
     ];
@@ -83,6 +87,8 @@ fn derivatives_match_central_differences() {
         reparameterize::smooth(),
         categorical::smooth(),
         likelihood::smooth(),
+        dropout::smooth(),
+        weight_norm::smooth(),
     ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();

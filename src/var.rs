@@ -17,6 +17,17 @@ pub enum Init {
     Normal(f32),
     /// These.
     Values(Arc<[f32]>),
+    /// Euclidean norms of another variable's first values, element i of it counted to norm i / inner mod n.
+    Norms {
+        /// The other variable's name.
+        of: String,
+        /// Its first contents.
+        init: Box<Init>,
+        /// Number of its elements.
+        len: usize,
+        /// Elements between one norm's and the next one's.
+        inner: usize,
+    },
     /// The run's seed as two u32 words.
     Seed,
 }
@@ -38,6 +49,13 @@ impl Init {
             Init::Values(values) => values.iter().map(|v| v.to_bits()).collect(),
             Init::Uniform(bound) => draw(&|i| (rng::uniform(key, 0, i) * 2.0 - 1.0) * bound),
             Init::Normal(std) => draw(&|i| rng::normal(key, 0, i) as f32 * std),
+            Init::Norms { of, init, len, inner } => {
+                let mut squares = vec![0.0; n];
+                for (i, word) in init.words(seed, of, *len).into_iter().enumerate() {
+                    squares[i / inner % n] += f64::from(f32::from_bits(word)).powi(2);
+                }
+                squares.into_iter().map(|s| (s.sqrt() as f32).to_bits()).collect()
+            }
             Init::Seed => vec![seed as u32, (seed >> 32) as u32],
         }
     }

@@ -84,7 +84,12 @@ impl<'g> Layer<'g> {
     }
 
     /// (vertical, horizontal) to the same; `class` is one-hot, `[N, classes]`.
-    fn forward(&self, (v, h): (Tensor<'g>, Tensor<'g>), class: Option<Tensor<'g>>) -> (Tensor<'g>, Tensor<'g>) {
+    fn forward(
+        &self,
+        (v, h): (Tensor<'g>, Tensor<'g>),
+        class: Option<Tensor<'g>>,
+        dropped: impl Fn(Tensor<'g>) -> Tensor<'g>,
+    ) -> (Tensor<'g>, Tensor<'g>) {
         let shift = |x: Tensor<'g>, stack: usize| match (class, &self.class) {
             (Some(class), Some(layers)) => {
                 let by = layers[stack].forward(class);
@@ -94,7 +99,7 @@ impl<'g> Layer<'g> {
         };
         let seen = self.vertical.forward(v);
         let across = self.horizontal.forward(h) + self.down.forward(seen);
-        let out = self.out.forward(gate(shift(across, 1)));
+        let out = self.out.forward(dropped(gate(shift(across, 1))));
         (gate(shift(seen, 0)), if self.residual { h + out } else { out })
     }
 }
@@ -130,7 +135,16 @@ impl<'g> GatedPixelCnn<'g> {
     /// `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
-        let (_, horizontal) = self.layers.iter().fold((x, x), |stacks, layer| layer.forward(stacks, class));
+        self.logits_dropping(x, class, 0.0)
+    }
+
+    /// [`GatedPixelCnn::logits`] for training: this share of the horizontal stack's gates is dropped (Srivastava et al. 2014).
+    #[track_caller]
+    pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
+        let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
+            layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
+        };
+        let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
         self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
     }
 

@@ -74,8 +74,17 @@ impl<'g> PixelCnn<'g> {
     /// `[N, H, W, C]` to the parameters of p(x_i | x_<i), `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let block = |x: Tensor<'g>, block: &[Conv2d<'g>; 3]| x + block.iter().fold(x, |x, layer| layer.forward(x.relu()));
-        let features = self.blocks.iter().fold(self.first.forward(x), block);
+        self.logits_dropping(x, 0.0)
+    }
+
+    /// [`PixelCnn::logits`] for training: this share of each block's inner features is dropped (Srivastava et al. 2014).
+    #[track_caller]
+    pub fn logits_dropping(&self, x: Tensor<'g>, rate: f32) -> Tensor<'g> {
+        let block = |x: Tensor<'g>, (i, [to, middle, back]): (usize, &[Conv2d<'g>; 3])| {
+            let inner = middle.forward(to.forward(x.relu()).relu()).relu();
+            x + back.forward(inner.dropout(&format!("blocks.{i}.dropout"), rate))
+        };
+        let features = self.blocks.iter().enumerate().fold(self.first.forward(x), block);
         self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
     }
 

@@ -1,5 +1,9 @@
 //! Layers: names and layouts as in PyTorch's state dicts, so that weights travel both ways unchanged.
 
+mod weight_norm;
+
+pub use weight_norm::weight_norm;
+
 use crate::{
     graph::{Graph, Tensor},
     ops::{conv2d::Kernel, matmul::product},
@@ -11,10 +15,18 @@ use std::sync::Arc;
 /// `y = x·Wᵀ + b` with weight `[outputs, inputs]` and bias `[outputs]` (`torch.nn.Linear`).
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'g> {
-    /// `NAME.weight`, `[outputs, inputs]`.
+    /// `NAME.weight`, `[outputs, inputs]`; computed where it is normalised.
     pub weight: Tensor<'g>,
     /// `NAME.bias`, `[outputs]`.
     pub bias: Tensor<'g>,
+    normed: Option<[Tensor<'g>; 2]>,
+}
+
+/// What an optimizer trains of a layer.
+fn trained<'g>(weight: Tensor<'g>, normed: Option<[Tensor<'g>; 2]>, bias: Tensor<'g>) -> Vec<Tensor<'g>> {
+    let mut params = normed.map_or(vec![weight], Vec::from);
+    params.push(bias);
+    params
 }
 
 impl<'g> Linear<'g> {
@@ -22,7 +34,16 @@ impl<'g> Linear<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, inputs: usize, outputs: usize) -> Self {
         let var = |part: &str, ty| g.var(&format!("{name}.{part}"), ty, Init::fan_in(inputs));
-        Self { weight: var("weight", Type::f32([outputs, inputs])), bias: var("bias", Type::f32([outputs])) }
+        Self { weight: var("weight", Type::f32([outputs, inputs])), bias: var("bias", Type::f32([outputs])), normed: None }
+    }
+
+    /// The layer under [`weight_norm`], one norm per output: `NAME.weight_g` `[outputs, 1]` and `NAME.weight_v`
+    /// `[outputs, inputs]` in place of the weight, which at first is v.
+    #[track_caller]
+    pub fn weight_normed(g: &'g Graph, name: &str, inputs: usize, outputs: usize) -> Self {
+        let init = Init::fan_in(inputs);
+        let (weight, normed) = weight_norm::declare(g, name, (Type::f32([outputs, inputs]), init.clone(), Layout::Same), 0);
+        Self { weight, bias: g.var(&format!("{name}.bias"), Type::f32([outputs]), init), normed: Some(normed) }
     }
 
     /// `[N, inputs]` to `[N, outputs]`.
@@ -32,8 +53,8 @@ impl<'g> Linear<'g> {
     }
 
     /// The variables that an optimizer trains.
-    pub fn params(&self) -> [Tensor<'g>; 2] {
-        [self.weight, self.bias]
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        trained(self.weight, self.normed, self.bias)
     }
 }
 
@@ -69,7 +90,7 @@ impl<'g> MaskedLinear<'g> {
     }
 
     /// The variables that an optimizer trains.
-    pub fn params(&self) -> [Tensor<'g>; 2] {
+    pub fn params(&self) -> Vec<Tensor<'g>> {
         self.linear.params()
     }
 }
@@ -105,10 +126,11 @@ impl Channels {
 /// are zeros in a weights file.
 #[derive(Clone, Debug)]
 pub struct Conv2d<'g> {
-    /// `NAME.weight`, `[T, C, O]`, in files `[O, C, rows, columns]`.
+    /// `NAME.weight`, `[T, C, O]`, in files `[O, C, rows, columns]`; computed where it is normalised.
     pub weight: Tensor<'g>,
     /// `NAME.bias`, `[O]`.
     pub bias: Tensor<'g>,
+    normed: Option<[Tensor<'g>; 2]>,
     kernel: Kernel,
     /// What each output sees: degrees of the inputs `[T, C, 1]`, and up to which an output looks, `[1, 1, O]`.
     masks: Option<[Tensor<'g>; 2]>,
@@ -118,11 +140,9 @@ impl<'g> Conv2d<'g> {
     /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(C·rows·columns)).
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
-        let ([c, o], size, kept) = (channels, kernel.size, kernel.kept());
-        let init = Init::fan_in(c * size[0] * size[1]);
-        let weight = Type::f32([kept.len(), c, o]);
-        let weight = g.var_in(&format!("{name}.weight"), weight, init.clone(), Layout::Kernel { size, kept });
-        Self { weight, bias: g.var(&format!("{name}.bias"), Type::f32([o]), init), kernel, masks: None }
+        let (ty, init, layout) = Self::declared(&kernel, channels);
+        let bias = g.var(&format!("{name}.bias"), Type::f32([channels[1]]), init.clone());
+        Self { weight: g.var_in(&format!("{name}.weight"), ty, init, layout), bias, normed: None, kernel, masks: None }
     }
 
     /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
@@ -145,6 +165,22 @@ impl<'g> Conv2d<'g> {
         Self { masks: Some(masks), ..layer }
     }
 
+    /// The layer under [`weight_norm`], one norm per output: `NAME.weight_g` `[O, 1, 1, 1]` and `NAME.weight_v` (`[T, C, O]`,
+    /// in files `[O, C, rows, columns]`) in place of the weight, which at first is v. Masked taps are not part of a norm.
+    #[track_caller]
+    pub fn weight_normed(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
+        let (ty, init, layout) = Self::declared(&kernel, channels);
+        let bias = g.var(&format!("{name}.bias"), Type::f32([channels[1]]), init.clone());
+        let (weight, normed) = weight_norm::declare(g, name, (ty, init, layout), 2);
+        Self { weight, bias, normed: Some(normed), kernel, masks: None }
+    }
+
+    /// A weight's type, first values and layout in files.
+    fn declared(kernel: &Kernel, [c, o]: [usize; 2]) -> (Type, Init, Layout) {
+        let (size, kept) = (kernel.size, kernel.kept());
+        (Type::f32([kept.len(), c, o]), Init::fan_in(c * size[0] * size[1]), Layout::Kernel { size, kept })
+    }
+
     /// Applies it.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -153,8 +189,8 @@ impl<'g> Conv2d<'g> {
     }
 
     /// The variables that an optimizer trains.
-    pub fn params(&self) -> [Tensor<'g>; 2] {
-        [self.weight, self.bias]
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        trained(self.weight, self.normed, self.bias)
     }
 }
 

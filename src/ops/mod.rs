@@ -4,6 +4,7 @@ pub mod categorical;
 pub mod conv2d;
 pub mod cursor;
 pub mod data;
+pub mod dropout;
 pub mod elementwise;
 pub mod matmul;
 pub mod optimizer;
