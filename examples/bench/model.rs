@@ -27,6 +27,10 @@ use std::{slice, time::Instant};
 /// Names that `--model` takes.
 pub(crate) const MODELS: [&str; 2] = ["vae", "pixelcnn"];
 const SEED: u64 = 0;
+/// 3x3 convolutions of the network that is compared.
+const DEPTH: usize = 5;
+/// What else is drawn: pictures, their side, convolutions. How the cost grows with each.
+const DRAWN: [(usize, usize, usize); 7] = [(1, 28, 5), (4, 28, 5), (64, 28, 5), (16, 14, 5), (16, 56, 5), (16, 28, 1), (16, 28, 10)];
 /// Pixels that the naive way draws, to be scaled to whole pictures.
 const NAIVE: usize = 4;
 
@@ -65,13 +69,13 @@ fn vae(images: &Images, size: usize) -> Graph {
     g
 }
 
-/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, five 3x3 mask B, two 1x1, 64 channels.
-fn network<'g>(g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, `depth` (five) 3x3 mask B, two 1x1, 64 channels.
+fn network<'g>(g: &'g Graph, x: Tensor<'g>, depth: usize) -> (Vec<Tensor<'g>>, Tensor<'g>) {
     let conv = |i: usize, kernel: Kernel, c, o| Conv2d::new(g, &format!("{i}"), kernel, [c, o]);
-    let masked = (1..6).map(|i| conv(i, Kernel::same(3).taps(Taps::MaskB), 64, 64));
+    let masked = (1..=depth).map(|i| conv(i, Kernel::same(3).taps(Taps::MaskB), 64, 64));
     let layers: Vec<_> = std::iter::once(conv(0, Kernel::same(7).taps(Taps::MaskA), 1, 64))
         .chain(masked)
-        .chain([conv(6, Kernel::square(1), 64, 64), conv(7, Kernel::square(1), 64, 1)])
+        .chain([conv(depth + 1, Kernel::square(1), 64, 64), conv(depth + 2, Kernel::square(1), 64, 1)])
         .collect();
     let (last, hidden) = layers.split_last().expect("there are layers");
     let logits = last.forward(hidden.iter().fold(x, |x, layer| layer.forward(x).relu()));
@@ -81,7 +85,7 @@ fn network<'g>(g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
 fn pixelcnn(images: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
-    let (params, logits) = network(&g, x);
+    let (params, logits) = network(&g, x, DEPTH);
     let loss = logits.bce_with_logits(x).sum_all();
     Optimizer::adam(1e-3).step("pixelcnn", loss, &params);
     remember(&g, &[loss]);
@@ -114,7 +118,10 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launc
     }
     if name == "pixelcnn" {
         for method in [Method::Cached, Method::Naive] {
-            report.cases.push(sampling(gpu, this.batch, method, &report.ceilings)?);
+            report.cases.push(sampling(gpu, (this.batch, 28, DEPTH), method, &report.ceilings)?);
+        }
+        for what in DRAWN {
+            report.cases.push(sampling(gpu, what, Method::Cached, &report.ceilings)?);
         }
     }
     report.model = Some(ModelFigures {
@@ -134,9 +141,9 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launc
 }
 
 /// How long drawing a batch of pictures takes.
-fn sampling(gpu: &Gpu, count: usize, method: Method, ceilings: &Ceilings) -> Result<Measured> {
-    let draws = Draws { shape: [count, 28, 28, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
-    let sampler = Sampler::new(gpu.caps(), draws, |g, x| network(g, x).1)?;
+fn sampling(gpu: &Gpu, (count, side, depth): (usize, usize, usize), method: Method, ceilings: &Ceilings) -> Result<Measured> {
+    let draws = Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
+    let sampler = Sampler::new(gpu.caps(), draws, |g, x| network(g, x, depth).1)?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };
@@ -153,7 +160,8 @@ fn sampling(gpu: &Gpu, count: usize, method: Method, ceilings: &Ceilings) -> Res
     let times = (0..3).map(|_| draw()).collect::<Result<Vec<_>>>()?;
     let what = if method == Method::Naive { format!("naive, by {NAIVE} pixels") } else { format!("cached, {steps} steps") };
     let stat = Stat::of(times);
-    Ok(Measured::new(&format!("pixelcnn draws {count} 28x28, {what}"), &[], (stat, Clock::Wall, stat.median), ceilings))
+    let layers = if depth == DEPTH { String::new() } else { format!(", {depth} 3x3 layers") };
+    Ok(Measured::new(&format!("pixelcnn draws {count} {side}x{side}{layers}, {what}"), &[], (stat, Clock::Wall, stat.median), ceilings))
 }
 
 /// The first step's losses and first moments (a tenth of every gradient) against the reference. The new weights
