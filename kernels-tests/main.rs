@@ -14,6 +14,8 @@ mod data;
 mod elementwise;
 #[cfg(feature = "run")]
 mod embed;
+#[cfg(feature = "run")]
+mod folders;
 mod gpu;
 mod harness;
 mod hazards;
