@@ -146,13 +146,12 @@ pub fn open(name_or_path: &str, asked: &Asked, progress: &mut dyn FnMut(&Progres
 }
 
 /// A folder is known by what lies in it.
+#[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders take long"))]
 fn open_folder(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
     #[cfg(feature = "folders")]
     if !idx::is_here(folder) && cifar::find(folder).is_none() && folder::is_here(folder) {
         return folder::open(folder, asked, progress);
     }
-    #[cfg(not(feature = "folders"))]
-    let _ = progress;
     let set = match cifar::find(folder).filter(|_| !idx::is_here(folder)) {
         Some(folder) => cifar::load_folder(&folder)?,
         None => idx::load_folder(folder)?.held(),

@@ -30,6 +30,11 @@ impl Source {
         about.height * about.width * about.channels
     }
 
+    /// Bytes of all images.
+    pub fn bytes(&self) -> u64 {
+        self.about().count as u64 * self.row() as u64
+    }
+
     /// The pixels of these images, `[rows, H, W, C]`; files are decoded on all cores.
     ///
     /// # Errors
@@ -46,6 +51,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::pixels`].
+    #[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders take long"))]
     pub fn read(self, progress: &mut dyn FnMut(&Progress)) -> Result<Images, DataError> {
         match self {
             Self::Held(images) => Ok(images),

@@ -8,7 +8,7 @@ use super::{
     stream::{Stream, limit},
 };
 use crate::{
-    data::{DataSet, Images, Source},
+    data::{DataSet, Images, Source, idx},
     gpu::{Gpu, State},
     plan::{Plan, table},
     weights,
@@ -165,7 +165,7 @@ impl Session {
 /// Reads the data set, but for training images that are streamed.
 fn read(options: &TrainOptions, set: DataSet<Source>, gpu: &Gpu) -> Result<(DataSet, Option<Stream>)> {
     let (caps, test) = (gpu.caps(), &set.test);
-    let (bytes, most) = (test.about().count as u64 * test.row() as u64, limit(caps));
+    let (bytes, most) = (test.bytes(), limit(caps));
     if bytes > most {
         let (count, need, most) = (test.about().count, table::bytes(bytes), table::bytes(most));
         return Err(Error::new(format!(
@@ -204,8 +204,8 @@ fn changed(data: &str, began: &str, now: &str) -> Error {
 }
 
 impl<T: Options + Clone> Saved<T> {
-    /// The data that the run was trained on; an error if it is not the same any more. The training images of a streamed run are
-    /// left out where they are files, since there may be too many for memory.
+    /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they are
+    /// files and more than [`idx::MAX_BYTES`], are left out.
     pub fn load(&self) -> Result<DataSet> {
         let mut common = self.options.clone().common().clone();
         let set = common.open()?;
@@ -214,7 +214,9 @@ impl<T: Options + Clone> Saved<T> {
             return Err(changed(&common.data, &self.images, &now));
         }
         let train = match set.train {
-            Source::Files(_) if common.stream.is_some() => Images { count: 0, pixels: vec![], labels: None, ..*set.train.about() },
+            ref files @ Source::Files(_) if common.stream.is_some() && files.bytes() > idx::MAX_BYTES => {
+                Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
+            }
             source => common.read(source)?,
         };
         Ok(DataSet { name: set.name, train, test: common.read(set.test)?, lossy: set.lossy })

@@ -55,8 +55,7 @@ struct Ahead {
 impl Stream {
     /// MiB of the window: what was asked for, or a default where the images do not fit the adapter.
     pub(super) fn window_mib(options: &TrainOptions, train: &Source, caps: &Caps) -> Option<f64> {
-        let bytes = train.about().count as u64 * train.row() as u64;
-        options.stream.or_else(|| (bytes > limit(caps)).then_some(WINDOW))
+        options.stream.or_else(|| (train.bytes() > limit(caps)).then_some(WINDOW))
     }
 
     /// Streams images through a window of at most so many MiB, but of two chunks of one step at least.
