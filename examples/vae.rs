@@ -187,8 +187,8 @@ fn train(options: Train) -> Result<()> {
     let draw = Executor::new(&session.gpu, &draw, &trainer.state, &[])?;
     let z = normals(common.seed, 100 * config.latent);
     trainer.run("nats per image", |at| {
-        let [height, width, _] = session.image();
-        save(&at.run.samples(at.step), &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, 1, 10))?;
+        let [height, width, channels] = session.image();
+        save(&at.run.samples(at.step), &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, channels, 10))?;
         Ok(["test_loss", "test_reconstruction", "test_kl"].into_iter().zip(test.run()?).collect())
     })
 }

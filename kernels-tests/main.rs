@@ -16,6 +16,8 @@ mod dropout;
 mod elementwise;
 #[cfg(feature = "run")]
 mod embed;
+#[cfg(feature = "run")]
+mod folders;
 mod gpu;
 mod harness;
 mod hazards;

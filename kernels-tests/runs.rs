@@ -19,7 +19,7 @@ use std::{
 const SMALL: [&str; 8] = ["--batch", "32", "--hidden", "16", "--latent", "2", "--seed", "5"];
 
 /// A folder of one test, gone with it unless the test failed.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl std::ops::Deref for Folder {
     type Target = Path;
@@ -37,7 +37,7 @@ impl Drop for Folder {
     }
 }
 
-fn empty(name: &str) -> Folder {
+pub(crate) fn empty(name: &str) -> Folder {
     let dir = std::env::temp_dir().join(format!("oneiro-runs-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
@@ -45,7 +45,7 @@ fn empty(name: &str) -> Folder {
 }
 
 /// `vae train` as built beside this test.
-fn train(dir: &Path, args: &[&str]) -> Child {
+pub(crate) fn train(dir: &Path, args: &[&str]) -> Child {
     let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join("vae");
     assert!(built.is_file(), "{} is missing: run `cargo xtask test`, which builds the examples too", built.display());
     let mut command = Command::new(built);
@@ -57,18 +57,18 @@ fn train(dir: &Path, args: &[&str]) -> Child {
     command.current_dir(dir).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn finish(child: Child, good: bool) -> String {
+pub(crate) fn finish(child: Child, good: bool) -> String {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert_eq!(output.status.success(), good, "{text}");
     text
 }
 
-fn start(dir: &Path, run: &str, more: &[&str]) -> Child {
+pub(crate) fn start(dir: &Path, run: &str, more: &[&str]) -> Child {
     train(dir, &[&SMALL, ["--out", run].as_slice(), more].concat())
 }
 
-fn newest(dir: &Path, run: &str) -> Option<Checkpoint> {
+pub(crate) fn newest(dir: &Path, run: &str) -> Option<Checkpoint> {
     let read = || Checkpoints::new(dir.join(run).join("checkpoints"), 1).newest();
     // The run may delete a file between its being listed and read: a few tries.
     let found = std::iter::repeat_with(read).take(5).find(Result::is_ok).unwrap_or_else(read);
@@ -76,7 +76,7 @@ fn newest(dir: &Path, run: &str) -> Option<Checkpoint> {
 }
 
 /// Waits until the run has a checkpoint of this step or a later one.
-fn reach(dir: &Path, run: &str, step: u64) {
+pub(crate) fn reach(dir: &Path, run: &str, step: u64) {
     let begun = Instant::now();
     while newest(dir, run).is_none_or(|c| c.position.step < step) {
         assert!(begun.elapsed() < Duration::from_secs(120), "{run} did not reach step {step}");

@@ -1,4 +1,4 @@
-//! A published data set is four files, each known by its SHA-256, and several places that hold them.
+//! A published data set is a few files, each known by its SHA-256, and several places that hold them.
 //!
 //! The digest decides and the place does not matter, so a mirror may be a stranger or speak plain
 //! HTTP. A file is received under a temporary name, checked, synced and renamed: the cache holds whole,
@@ -13,7 +13,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use super::{DataError, Progress};
+use super::{DataError, Progress, Unit, cifar};
 
 /// A data set as it was published.
 struct Published<'a> {
@@ -42,7 +42,7 @@ const TEST_IMAGES: &str = "t10k-images-idx3-ubyte.gz";
 const TEST_LABELS: &str = "t10k-labels-idx1-ubyte.gz";
 
 // Sizes and digests are those that TensorFlow Datasets records for the original files.
-const SETS: [Published; 3] = [
+const SETS: [Published; 4] = [
     Published {
         name: "mnist",
         mirrors: &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],
@@ -81,6 +81,11 @@ const SETS: [Published; 3] = [
             file(TEST_LABELS, 5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
         ],
     },
+    Published {
+        name: "cifar10",
+        mirrors: &["https://www.cs.toronto.edu/~kriz/", "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/"],
+        files: &[file(cifar::ARCHIVE, 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")],
+    },
 ];
 
 /// Where the files of data set `name` are kept: `oneiro/NAME` in the user's cache folder (on Linux
@@ -89,10 +94,10 @@ pub fn cache_folder(name: &str) -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("oneiro").join(name))
 }
 
-/// The folder with the four files of one of [`PUBLISHED`](super::PUBLISHED); fetches what the cache lacks.
+/// The folder with the files of one of [`PUBLISHED`](super::PUBLISHED); fetches what the cache lacks.
 ///
 /// `progress` hears of every piece that arrives. Nothing is asked of the network, and nothing written,
-/// where all four files are there with their digests.
+/// where all files are there with their digests.
 ///
 /// # Errors
 /// No cache folder, one that cannot be written, or a file that no mirror gives.
@@ -179,8 +184,8 @@ impl Client {
             .timeout_connect(seconds(10))
             .timeout_recv_response(seconds(20))
             .timeout_per_read(seconds(20))
-            // Against a server that drips; the largest file needs 15 kB/s.
-            .timeout_recv_body(seconds(1800));
+            // Against a server that drips; the largest file needs 48 kB/s.
+            .timeout_recv_body(seconds(3600));
         Self { agent: config.build().into(), rounds: 3, pause: Duration::from_secs(1) }
     }
 
@@ -225,7 +230,7 @@ fn receive(body: impl Read, to: &mut File, file: &Remote, progress: &mut dyn FnM
     let mut body = body.take(file.size + 1);
     let (mut digest, mut done, mut piece) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {
-        progress(&Progress { file: file.name, done, total: file.size });
+        progress(&Progress { file: file.name, unit: Unit::Bytes, done, total: file.size });
         let cut = |e: io::Error| Fault::Passing(format!("cut after {done} of {} bytes ({e})", file.size));
         let read = match body.read(&mut piece) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

@@ -56,7 +56,13 @@ pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     train.classes = train.classes.max(test.classes);
     test.classes = train.classes;
     let name = folder.file_name().unwrap_or(folder.as_os_str());
-    Ok(DataSet { name: name.to_string_lossy().into_owned(), train, test })
+    Ok(DataSet { name: name.to_string_lossy().into_owned(), train, test, lossy: false })
+}
+
+/// Whether any of the four files is in the folder.
+pub fn is_here(folder: &Path) -> bool {
+    let names = ["train", "t10k"].into_iter().flat_map(|split| [spellings(split, "images", 3), spellings(split, "labels", 1)]);
+    names.flatten().any(|name| folder.join(name).is_file())
 }
 
 /// What a file with this magic number seems to be, as the end of "it ...".

@@ -1,22 +1,30 @@
 //! A data set is two boxes of bytes, train and test, and an order to walk them in.
 //!
-//! Pixels stay `u8` until a batch is uploaded, so a whole data set fits in memory and its grey
-//! levels stay exact. [`load`] takes a name or a folder: `"glyphs"` draws handwritten-looking
-//! digits from a seed and needs no file ([`glyphs`]); the names in [`PUBLISHED`] are downloaded once
-//! and kept (`download`, behind the feature of that name); anything else is a folder with the four
-//! IDX files that MNIST and its relatives are published as ([`idx`]).
+//! Pixels stay `u8` until a batch is uploaded, so a whole data set fits in memory and its levels stay exact. [`open`] takes a
+//! name or a folder: `"glyphs"` draws handwritten-looking digits from a seed and needs no file ([`glyphs`]); the names in
+//! [`PUBLISHED`] are downloaded once and kept (`download`, behind the feature of that name); anything else is a folder with the
+//! four IDX files that MNIST and its relatives are published as ([`idx`]), with CIFAR-10's binary batches ([`cifar`]), or with a
+//! folder of pictures for each class (`folder`, behind the feature `folders`). Pictures in files are a [`Source`], decoded when
+//! they are wanted: [`load`] wants all, a streamed run some at a time.
 //!
 //! Nothing here keeps random state: a picture depends only on (seed, index) and an epoch's order
 //! only on (seed, epoch), so a run resumed at epoch 7 sees what an uninterrupted one would have.
 
+pub mod cifar;
 #[cfg(feature = "download")]
 pub mod download;
+mod error;
+#[cfg(feature = "folders")]
+pub mod folder;
 pub mod glyphs;
 pub mod idx;
+mod source;
 mod strokes;
 
+pub use error::DataError;
+pub use source::Source;
+
 use std::path::{Path, PathBuf};
-use std::{error, fmt, io};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -29,7 +37,8 @@ pub const GLYPHS_TRAIN: usize = 20_000;
 pub const GLYPHS_TEST: usize = 2_000;
 
 /// The names under which [`load`] gives published data sets, downloaded once with the feature `download`.
-pub const PUBLISHED: [&str; 3] = ["mnist", "fashion-mnist", "kmnist"];
+pub const PUBLISHED: [&str; 4] = ["mnist", "fashion-mnist", "kmnist", CIFAR10];
+const CIFAR10: &str = "cifar10";
 
 /// Whether a data set is named rather than a folder's path.
 pub fn is_name(data: &str) -> bool {
@@ -60,249 +69,94 @@ pub struct Images {
     pub labels: Option<Vec<u8>>,
 }
 
-/// A named data set: two sets of images that agree in height, width, channels and classes.
+/// A named data set: two sets of images that agree in height, width, channels and classes; read, or as [`Source`]s to read.
 #[derive(Debug, Clone)]
-pub struct DataSet {
+pub struct DataSet<T = Images> {
     /// `"glyphs"`, or the folder's own name.
     pub name: String,
     /// The images to learn from.
-    pub train: Images,
+    pub train: T,
     /// The images held back to measure on.
-    pub test: Images,
+    pub test: T,
+    /// The pixels are not those that a camera or scanner gave and that others measured on: they went through a lossy coding
+    /// (JPEG, WebP), were scaled, or made grey. Likelihoods on them, bits/dim, compare with no published figure.
+    pub lossy: bool,
 }
 
-/// How far the download of one file is.
+/// How [`open`] makes the images of a data set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Of the drawing of `"glyphs"`; nothing else uses it.
+    pub seed: u64,
+    /// Height and width in pixels, 1 to [`idx::MAX_SIDE`]; only pictures of an image folder are scaled to it.
+    pub size: Option<u32>,
+    /// Colours become grey.
+    pub grey: bool,
+}
+
+/// How far a download or the reading of an image folder is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
-    /// The file's name.
+    /// The file's name, or what is done with which images.
     pub file: &'a str,
-    /// Bytes received; starts again at 0 where another attempt had to be made.
+    /// What is counted.
+    pub unit: Unit,
+    /// Bytes received or images read; starts again at 0 where another attempt had to be made.
     pub done: u64,
-    /// Bytes of the whole file.
+    /// The same of the whole.
     pub total: u64,
 }
 
-/// Why a data set could not be loaded; displayed as one line that names the file.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DataError {
-    /// `path` is not a folder, or there is nothing there.
-    MissingFolder {
-        /// What was given to [`load`].
-        path: PathBuf,
-    },
-    /// None of the accepted spellings of a file is in the folder.
-    MissingFile {
-        /// The folder that was searched.
-        folder: PathBuf,
-        /// The file names that were looked for.
-        looked_for: Vec<String>,
-    },
-    /// The operating system refused to open or read the file.
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is gzip, but does not decompress.
-    Gzip {
-        /// The file.
-        path: PathBuf,
-        /// What the decompressor said.
-        source: io::Error,
-    },
-    /// The first four bytes are not those of the kind of file that was expected.
-    Magic {
-        /// The file.
-        path: PathBuf,
-        /// The magic number expected there.
-        expected: u32,
-        /// The magic number found.
-        found: u32,
-    },
-    /// The file ends before its header says (both in bytes, decompressed).
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// The size its header claims, or its header's own size.
-        expected: u64,
-        /// The size it has.
-        found: u64,
-    },
-    /// The file goes on after its header says it ends.
-    Oversized {
-        /// The file.
-        path: PathBuf,
-        /// The size its header claims, in bytes, decompressed.
-        expected: u64,
-    },
-    /// The header claims no images, empty images, or more than this reader takes.
-    Dimensions {
-        /// The file.
-        path: PathBuf,
-        /// Images, rows and columns, as the header claims.
-        claimed: [u32; 3],
-        /// Which bound that breaks.
-        why: &'static str,
-    },
-    /// The label file's header claims another number of labels than there are images.
-    LabelCount {
-        /// The label file.
-        path: PathBuf,
-        /// Labels that it claims.
-        labels: u32,
-        /// Images of the same split.
-        images: usize,
-    },
-    /// Test images have another size than the training images.
-    SizeMismatch {
-        /// The test image file.
-        path: PathBuf,
-        /// Height and width of the training images.
-        train: [usize; 2],
-        /// Height and width of the test images.
-        test: [usize; 2],
-    },
-    /// A published data set was named, and this build has no HTTP client.
-    NoDownload {
-        /// The name of the data set.
-        name: String,
-    },
-    /// A published data set was named, and the system names no cache folder for this user.
-    NoCache {
-        /// The name of the data set.
-        name: String,
-    },
-    /// The cache folder cannot be made or written.
-    Unwritable {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// No mirror gave a file of a published data set, whole and right.
-    Download {
-        /// The name of the data set.
-        name: String,
-        /// The files that are missing, the one that failed first.
-        missing: Vec<String>,
-        /// The cache folder, where the files can be put by hand.
-        folder: PathBuf,
-        /// Each place that was tried and why it did not do.
-        tried: Vec<String>,
-    },
+/// What a [`Progress`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes of a download.
+    Bytes,
+    /// Images of a folder.
+    Images,
 }
 
-impl fmt::Display for DataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingFolder { path } => write!(
-                f,
-                "{}: not a folder; give a folder with MNIST's four IDX files, \
-                 \"{GLYPHS}\" for the built-in digits, or one of {} to download",
-                path.display(),
-                PUBLISHED.join(", ")
-            ),
-            Self::MissingFile { folder, looked_for } => {
-                write!(f, "{}: a file is missing from this data folder; looked for {}", folder.display(), looked_for.join(", "))
-            }
-            Self::Io { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
-            Self::Gzip { path, source } => write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display()),
-            Self::Magic { path, expected, found } => {
-                write!(f, "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}", path.display(), idx::looks_like(*found))
-            }
-            Self::Truncated { path, expected, found } => {
-                write!(f, "{}: truncated: expected {expected} bytes, found {found}; fetch the file again", path.display())
-            }
-            Self::Oversized { path, expected } => write!(
-                f,
-                "{}: trailing bytes: its header claims {expected} bytes and more follow; the \
-                 header is wrong or the file is not what its name says",
-                path.display()
-            ),
-            Self::Dimensions { path, claimed, why } => {
-                let [n, h, w] = claimed;
-                let path = path.display();
-                write!(f, "{path}: header claims {n} images of {h} x {w}: {why}")
-            }
-            Self::LabelCount { path, labels, images } => {
-                write!(f, "{}: {labels} labels for {images} images; the two files are not of one data set", path.display())
-            }
-            Self::SizeMismatch { path, train, test } => write!(
-                f,
-                "{}: test images are {} x {}, training images {} x {}; the files are not of one \
-                 data set",
-                path.display(),
-                test[0],
-                test[1],
-                train[0],
-                train[1]
-            ),
-            Self::NoDownload { name } => {
-                write!(
-                    f,
-                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the IDX files: --data PATH"
-                )
-            }
-            Self::NoCache { name } => {
-                write!(
-                    f,
-                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files: --data PATH"
-                )
-            }
-            Self::Unwritable { path, source } => write!(
-                f,
-                "{}: cannot be written: {source}; make room or set another cache folder (on Linux XDG_CACHE_HOME), or give a \
-                 folder with the files: --data PATH",
-                path.display()
-            ),
-            Self::Download { name, missing, folder, tried } => write!(
-                f,
-                "{name}: cannot get {} ({}); check the network, or put {} into {} by hand, or give another folder with the IDX \
-                 files: --data PATH",
-                missing[0],
-                tried.join("; "),
-                missing.join(", "),
-                folder.display()
-            ),
-        }
-    }
-}
-
-impl error::Error for DataError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } | Self::Gzip { source, .. } | Self::Unwritable { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// Loads a data set: `"glyphs"` (drawn from `seed`), one of [`PUBLISHED`], or a folder of IDX files.
-///
-/// A published set is downloaded into the user's cache folder where it is not there yet. A folder that
-/// is itself called `glyphs` or `mnist` can be given as `./mnist`. Only `"glyphs"` uses `seed`.
+/// Loads a data set: `"glyphs"` (drawn from `seed`), one of [`PUBLISHED`], or a folder. See [`open`].
 ///
 /// # Errors
-/// Whatever [`idx::load_folder`] finds wrong with the folder, and a download that fails or that this
-/// build cannot do; `"glyphs"` never fails.
+/// As [`open`].
 pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
-    load_with(name_or_path, seed, &mut |_| ())
+    let nobody = &mut |_: &Progress| ();
+    open(name_or_path, &Asked { seed, ..Asked::default() }, nobody)?.read(nobody)
 }
 
-/// [`load`], telling `progress` of every piece that a download receives.
+/// Finds a data set, and reads all of it but the pixels of image folders; `progress` hears of every step of a long wait.
+///
+/// A published set is downloaded into the user's cache folder where it is not there yet. A folder that is itself called `glyphs`
+/// or `mnist` can be given as `./mnist`.
 ///
 /// # Errors
-/// As [`load`].
-pub fn load_with(name_or_path: &str, seed: u64, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet, DataError> {
-    match name_or_path {
+/// Whatever is found wrong with the folder, and a download that fails or that this build cannot do; `"glyphs"` never fails.
+pub fn open(name_or_path: &str, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+    let set = match name_or_path {
         GLYPHS => {
-            Ok(DataSet { name: GLYPHS.to_owned(), train: glyphs::glyphs(GLYPHS_TRAIN, seed), test: glyphs::held_out(GLYPHS_TEST, seed) })
+            let [train, test] = [glyphs::glyphs(GLYPHS_TRAIN, asked.seed), glyphs::held_out(GLYPHS_TEST, asked.seed)].map(Source::Held);
+            DataSet { name: GLYPHS.to_owned(), train, test, lossy: false }
         }
-        name if PUBLISHED.contains(&name) => idx::load_folder(&published(name, progress)?),
-        path => idx::load_folder(Path::new(path)),
+        CIFAR10 => published_cifar(progress)?,
+        name if PUBLISHED.contains(&name) => idx::load_folder(&published(name, progress)?)?.held(),
+        path => return open_folder(Path::new(path), asked, progress),
+    };
+    set.fit(asked.size, asked.grey)
+}
+
+/// A folder is known by what lies in it.
+#[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders take long"))]
+fn open_folder(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+    #[cfg(feature = "folders")]
+    if !idx::is_here(folder) && cifar::find(folder).is_none() && folder::is_here(folder) {
+        return folder::open(folder, asked, progress);
     }
+    let set = match cifar::find(folder).filter(|_| !idx::is_here(folder)) {
+        Some(folder) => cifar::load_folder(&folder)?,
+        None => idx::load_folder(folder)?.held(),
+    };
+    set.fit(asked.size, asked.grey)
 }
 
 /// The folder that holds a published data set.
@@ -315,6 +169,14 @@ fn published(name: &str, progress: &mut dyn FnMut(&Progress)) -> Result<PathBuf,
 #[cfg(not(feature = "download"))]
 fn published(name: &str, _: &mut dyn FnMut(&Progress)) -> Result<PathBuf, DataError> {
     Err(DataError::NoDownload { name: name.to_owned() })
+}
+
+fn published_cifar(progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+    let folder = published(CIFAR10, progress)?;
+    #[cfg(feature = "download")]
+    return cifar::load_archive(&folder.join(cifar::ARCHIVE));
+    #[cfg(not(feature = "download"))]
+    return cifar::load_folder(&folder);
 }
 
 /// The order of `n` items in `epoch`, `[n]`: a pure function of its arguments.
@@ -363,6 +225,32 @@ fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An empty folder of one test, removed when dropped.
+    pub(super) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(super) fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("oneiro-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&dir);
+            std::fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+    }
+
+    impl std::ops::Deref for Folder {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 
     #[test]
     fn permutation_holds_every_item_once() {

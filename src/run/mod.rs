@@ -24,6 +24,7 @@ mod progress;
 mod range;
 mod sampler;
 mod session;
+mod stream;
 mod summary;
 mod training;
 
@@ -36,7 +37,7 @@ pub use dir::{RunDir, Saved, write_atomic};
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use metrics::{MetricsLog, read};
-pub use options::{AdapterOption, TrainOptions, load, parse, positive};
+pub use options::{AdapterOption, TrainOptions, parse, positive};
 pub use picture::{animate, grid, save};
 pub use progress::Progress;
 pub use sampler::{Draws, Method, Sampler};

@@ -2,7 +2,7 @@
 
 use super::{Error, Result};
 use crate::{
-    data::{self, DataSet},
+    data::{self, Asked, DataError, DataSet, Images, Source, Unit},
     gpu::{Choice, Gpu},
 };
 use clap::{ArgMatches, Args, Parser, parser::ValueSource};
@@ -36,9 +36,20 @@ impl AdapterOption {
 /// this sitting lasts is not.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct TrainOptions {
-    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist` or `kmnist` (downloaded once), or a folder with IDX files, raw or gz
+    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded once), or a folder: with IDX files,
+    /// raw or gz, with CIFAR-10's .bin files, or with pictures in train/CLASS and test/CLASS, or in CLASS (every tenth is a test image)
     #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
     pub data: String,
+    /// Scale the pictures of an image folder, their largest middle square, to N x N pixels [default: all have the first one's size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(data::idx::MAX_SIDE)))]
+    pub image_size: Option<u32>,
+    /// Make colours grey
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grey: bool,
+    /// Keep no more than about MIB of training images on the GPU and stream them; the result is the same [default: where they do not fit]
+    #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "256", value_parser = positive)]
+    pub stream: Option<f64>,
     /// Passes over the training images [default: 10]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub epochs: Option<u64>,
@@ -88,7 +99,7 @@ pub struct TrainOptions {
 }
 
 /// Options that a resumed run may change.
-const CHANGEABLE: [&str; 8] = ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter"];
+const CHANGEABLE: [&str; 9] = ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter", "stream"];
 
 impl TrainOptions {
     /// Passes over the training images.
@@ -96,20 +107,28 @@ impl TrainOptions {
         self.epochs.unwrap_or(10)
     }
 
-    /// Loads the data set and checks it against the batch size; a folder's path becomes absolute, so that the run finds it
-    /// from anywhere.
-    pub fn load(&mut self) -> Result<DataSet> {
+    /// Finds the data set and checks it against the batch size; a folder's path becomes absolute, so that the run finds it
+    /// from anywhere. Warns where its pixels are not those that others measured on.
+    pub fn open(&mut self) -> Result<DataSet<Source>> {
         if let (false, Ok(path)) = (data::is_name(&self.data), std::fs::canonicalize(&self.data)) {
             self.data = path.to_string_lossy().into_owned();
         }
-        let set = load(&self.data, self.seed)?;
-        if set.train.count < self.batch as usize {
-            return Err(Error::new(format!(
-                "--batch {} is more than the {} training images of {}",
-                self.batch, set.train.count, self.data
-            )));
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey };
+        let set = shown(&self.data, |progress| data::open(&self.data, &asked, progress))?;
+        if set.lossy {
+            let why = "a lossy coding, scaling or the loss of colours changed its pixels";
+            eprintln!("warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures", set.name);
+        }
+        let count = set.train.about().count;
+        if count < self.batch as usize {
+            return Err(Error::new(format!("--batch {} is more than the {count} training images of {}", self.batch, self.data)));
         }
         Ok(set)
+    }
+
+    /// Reads all of these images; a long wait is shown.
+    pub(super) fn read(&self, images: Source) -> Result<Images> {
+        shown(&self.data, |progress| images.read(progress))
     }
 
     /// These options as the saved run's, with what this sitting may change taken from the command line.
@@ -121,6 +140,9 @@ impl TrainOptions {
             keep: self.keep.or(saved.keep),
             out: self.resume.clone(),
             data: saved.data,
+            image_size: saved.image_size,
+            grey: saved.grey,
+            stream: self.stream.or(saved.stream),
             weights: saved.weights,
             batch: saved.batch,
             seed: saved.seed,
@@ -161,10 +183,10 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0).ok_or_else(|| "wants a number above 0".into())
 }
 
-/// Loads a data set by name or folder; a download shows how far it is on stderr.
-pub fn load(name: &str, seed: u64) -> Result<DataSet> {
+/// Does what may take long with a data set, and shows on stderr how far it is.
+fn shown<T>(name: &str, work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>) -> Result<T> {
     let mut shown = Shown::default();
-    data::load_with(name, seed, &mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
+    work(&mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
 }
 
 /// A bar for each file in a terminal, a line for each elsewhere; removed or ended when dropped.
@@ -178,8 +200,14 @@ impl Shown {
     fn update(&mut self, name: &str, progress: &data::Progress) {
         if self.file != progress.file {
             self.file = progress.file.to_owned();
-            eprintln!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total));
-            let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {decimal_bytes_per_sec}, {eta} left");
+            let (line, rate) = match progress.unit {
+                Unit::Bytes => {
+                    (format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)), "decimal_bytes_per_sec")
+                }
+                Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
+            };
+            eprintln!("{line}");
+            let style = ProgressStyle::with_template(&format!("{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"));
             let style = style.expect("the template is a constant").progress_chars("━━╌");
             // Hidden by itself where stderr is not a terminal.
             self.bar = Some(ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear));

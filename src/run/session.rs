@@ -4,11 +4,11 @@ use super::{
     Error, Feed, Result, RunDir, TrainOptions,
     checkpoint::{Checkpoint, Checkpoints, hex},
     dir::{Saved, config_text, write_atomic},
-    load,
     metrics::last_step,
+    stream::{Stream, limit},
 };
 use crate::{
-    data::DataSet,
+    data::{DataSet, Images, Source, idx},
     gpu::{Gpu, State},
     plan::{Plan, table},
     weights,
@@ -27,8 +27,9 @@ pub trait Options: Serialize + DeserializeOwned {
 pub struct Session {
     /// The device.
     pub gpu: Gpu,
-    /// The data.
+    /// The data; of a streamed run's training images, the window that lies on the GPU.
     pub set: DataSet,
+    pub(super) stream: Option<Stream>,
     /// The shared options, a resumed run's own among them.
     pub options: TrainOptions,
     /// Which example this is.
@@ -56,17 +57,24 @@ impl Session {
             *options.common() = common;
             began = Some(saved.images);
         }
-        let set = options.common().load()?;
-        let common = options.common().clone();
-        let image = [set.train.height, set.train.width, set.train.channels];
-        let (classes, images) = (set.train.classes, fingerprint(&set));
-        let saved = Saved { model: model.into(), image, classes, images, options };
-        if let Some(began) = began.filter(|began| *began != saved.images) {
-            return Err(changed(&common.data, &began, &saved.images));
+        let set = options.common().open()?;
+        let images = fingerprint(&set);
+        if let Some(began) = began.filter(|began| *began != images) {
+            return Err(changed(&options.common().data, &began, &images));
         }
-        let gpu = common.adapter.open()?;
+        let gpu = options.common().adapter.open()?;
+        options.common().stream = Stream::window_mib(options.common(), &set.train, gpu.caps());
+        let common = options.common().clone();
+        let (set, stream) = read(&common, set, &gpu)?;
+        let image = [set.train.height, set.train.width, set.train.channels];
+        let saved = Saved { model: model.into(), image, classes: set.train.classes, images, options };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, options: common, model: model.into(), config }, saved.options))
+        Ok((Self { gpu, set, stream, options: common, model: model.into(), config }, saved.options))
+    }
+
+    /// Number of training images.
+    pub fn count(&self) -> usize {
+        self.stream.as_ref().map_or(self.set.train.count, Stream::count)
     }
 
     /// Height, width and channels of the images.
@@ -148,10 +156,32 @@ impl Session {
         Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"))
     }
 
-    /// The training images on the GPU.
+    /// The training images on the GPU, or the window of them.
     pub fn feed(&self) -> Result<Feed> {
         Feed::new(&self.gpu, &self.set.train)
     }
+}
+
+/// Reads the data set, but for training images that are streamed.
+fn read(options: &TrainOptions, set: DataSet<Source>, gpu: &Gpu) -> Result<(DataSet, Option<Stream>)> {
+    let (caps, test) = (gpu.caps(), &set.test);
+    let (bytes, most) = (test.bytes(), limit(caps));
+    if bytes > most {
+        let (count, need, most) = (test.about().count, table::bytes(bytes), table::bytes(most));
+        return Err(Error::new(format!(
+            "{}: the {count} test images need {need}, the adapter's largest buffer is {most}, and only training images are streamed; \
+             keep fewer test images, or give a smaller --image-size",
+            options.data
+        )));
+    }
+    let (train, stream) = match options.stream {
+        Some(mib) => {
+            let stream = Stream::new(set.train, options, mib, caps)?;
+            (stream.window(), Some(stream))
+        }
+        None => (options.read(set.train)?, None),
+    };
+    Ok((DataSet { name: set.name, train, test: options.read(set.test)?, lossy: set.lossy }, stream))
 }
 
 /// Bytes of slots, inputs and State that plans, the first of which trains, need together.
@@ -162,13 +192,11 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
 }
 
 /// How many images, and the SHA-256 of all their pixels and labels: a run goes on with the data that it began with.
-fn fingerprint(set: &DataSet) -> String {
+/// Of image folders the files' contents instead.
+fn fingerprint(set: &DataSet<Source>) -> String {
     let mut hasher = Sha256::new();
-    for images in [&set.train, &set.test] {
-        hasher.update(&images.pixels);
-        hasher.update(images.labels.as_deref().unwrap_or_default());
-    }
-    format!("{} + {}, sha256 {}", set.train.count, set.test.count, hex(hasher))
+    [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
+    format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher))
 }
 
 fn changed(data: &str, began: &str, now: &str) -> Error {
@@ -176,19 +204,29 @@ fn changed(data: &str, began: &str, now: &str) -> Error {
 }
 
 impl<T: Options + Clone> Saved<T> {
-    /// The data that the run was trained on; an error if it is not the same any more.
+    /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they are
+    /// files and more than [`idx::MAX_BYTES`], are left out.
     pub fn load(&self) -> Result<DataSet> {
-        let common = self.options.clone().common().clone();
-        let set = load(&common.data, common.seed)?;
+        let mut common = self.options.clone().common().clone();
+        let set = common.open()?;
         let now = fingerprint(&set);
-        if now == self.images { Ok(set) } else { Err(changed(&common.data, &self.images, &now)) }
+        if now != self.images {
+            return Err(changed(&common.data, &self.images, &now));
+        }
+        let train = match set.train {
+            ref files @ Source::Files(_) if common.stream.is_some() && files.bytes() > idx::MAX_BYTES => {
+                Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
+            }
+            source => common.read(source)?,
+        };
+        Ok(DataSet { name: set.name, train, test: common.read(set.test)?, lossy: set.lossy })
     }
 }
 
 /// A configuration without the lines that say how long to train and how much to keep.
 fn without_length(config: &str) -> Vec<&str> {
-    // The data's path may change, its contents may not.
-    config.lines().filter(|l| !["data", "epochs", "steps", "keep"].iter().any(|key| l.split(" = ").next() == Some(key))).collect()
+    // The data's path may change, its contents may not; streaming changes no result.
+    config.lines().filter(|l| !["data", "epochs", "steps", "keep", "stream"].iter().any(|key| l.split(" = ").next() == Some(key))).collect()
 }
 
 /// A trained run that is looked at: the folder that was named, or the newest of its model.

@@ -17,8 +17,9 @@ pub(super) fn write(
     let curves = read(run.metrics())?;
     draw(session, run, &curves, loss, unit)?;
     let (caps, options) = (session.gpu.caps(), &session.options);
-    let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.set.train.count);
+    let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.count());
     text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
+    text += &format!("data       {}, {} test images\n", session.set.name, session.set.test.count);
     text += &format!("time       {:.0} s in the last sitting\n", took.as_secs_f64());
     text += &format!("adapter    {} ({}, {})\n", caps.name, caps.backend, caps.driver.trim());
     if let Some((score, step)) = best {
@@ -37,7 +38,7 @@ pub(super) fn write(
 
 /// Curves over epochs where there are at least two, else the loss over the steps.
 fn draw(session: &Session, run: &RunDir, curves: &[Curve], loss: &str, unit: &str) -> Result<()> {
-    let per_epoch = (session.set.train.count as f64 / f64::from(session.options.batch)).floor().max(1.0);
+    let per_epoch = (session.count() as f64 / f64::from(session.options.batch)).floor().max(1.0);
     let of = |name: &str, label: &str, scale: f64| {
         let curve = curves.iter().find(|c| c.label == name)?;
         Some(Curve::new(label, curve.points.iter().map(|&(x, y)| (x / scale, y)).collect()))

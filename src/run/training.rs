@@ -138,7 +138,7 @@ impl<'a> Trainer<'a> {
 
     /// Whole batches in an epoch; what is left over is dropped, and shuffled into other batches next time.
     fn per_epoch(&self) -> u64 {
-        self.feed.count() as u64 / u64::from(self.session.options.batch)
+        self.session.count() as u64 / u64::from(self.session.options.batch)
     }
 
     fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
@@ -168,7 +168,7 @@ impl<'a> Trainer<'a> {
         let (mut burst, mut shown) = (1, Instant::now());
         while now.at.step < end && !now.stop {
             let due = self.session.options.checkpoint_every.map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
-            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due);
+            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due).min(self.ready(now.at.step)?);
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
@@ -213,14 +213,24 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// The order of an epoch's images; streamed ones come in order.
     fn order(&self, epoch: u64) {
-        let order = permutation(self.session.options.seed, epoch, self.feed.count());
-        self.feed.reorder(&self.session.gpu, &order);
+        if self.session.stream.is_none() {
+            self.feed.reorder(&self.session.gpu, &permutation(self.session.options.seed, epoch, self.feed.count()));
+        }
+    }
+
+    /// From this step on, so many steps' images are on the GPU.
+    fn ready(&self, step: u64) -> Result<u64> {
+        self.session.stream.as_ref().map_or(Ok(u64::MAX), |stream| stream.ready(&self.session.gpu, &self.feed, step))
     }
 
     fn submit(&self, now: &mut Loop<'_>, steps: u64) -> Result<()> {
         let gpu = &self.session.gpu;
         gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
+        if let Some(stream) = &self.session.stream {
+            stream.ahead(gpu, &self.feed, now.at.step)?;
+        }
         now.at.step += steps;
         now.unread += steps;
         Ok(gpu.wait()?)
@@ -282,6 +292,7 @@ impl<'a> Trainer<'a> {
             if step == checkpoint.position.step || step.is_multiple_of(self.per_epoch()) {
                 self.order(step / self.per_epoch());
             }
+            self.ready(step)?;
             if step == bad {
                 return Ok(self.executor.first_bad(gpu, &self.state)?);
             }

@@ -1,0 +1,261 @@
+//! What can be wrong with a data set: each error is one line that names the file and says what to do.
+
+use super::{GLYPHS, PUBLISHED, idx};
+use std::path::PathBuf;
+use std::{error, fmt, io};
+
+/// Why a data set could not be loaded; displayed as one line that names the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DataError {
+    /// `path` is not a folder, or there is nothing there.
+    MissingFolder {
+        /// What was given to [`load`].
+        path: PathBuf,
+    },
+    /// None of the accepted spellings of a file is in the folder.
+    MissingFile {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The file names that were looked for.
+        looked_for: Vec<String>,
+    },
+    /// The operating system refused to open or read the file.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is gzip, but does not decompress.
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decompressor said.
+        source: io::Error,
+    },
+    /// The first four bytes are not those of the kind of file that was expected.
+    Magic {
+        /// The file.
+        path: PathBuf,
+        /// The magic number expected there.
+        expected: u32,
+        /// The magic number found.
+        found: u32,
+    },
+    /// The file ends before its header says (both in bytes, decompressed).
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The size its header claims, or its header's own size.
+        expected: u64,
+        /// The size it has.
+        found: u64,
+    },
+    /// The file goes on after its header says it ends.
+    Oversized {
+        /// The file.
+        path: PathBuf,
+        /// The size its header claims, in bytes, decompressed.
+        expected: u64,
+    },
+    /// The header claims no images, empty images, or more than this reader takes.
+    Dimensions {
+        /// The file.
+        path: PathBuf,
+        /// Images, rows and columns, as the header claims.
+        claimed: [u32; 3],
+        /// Which bound that breaks.
+        why: &'static str,
+    },
+    /// The label file's header claims another number of labels than there are images.
+    LabelCount {
+        /// The label file.
+        path: PathBuf,
+        /// Labels that it claims.
+        labels: u32,
+        /// Images of the same split.
+        images: usize,
+    },
+    /// Test images have another size than the training images.
+    SizeMismatch {
+        /// The test image file.
+        path: PathBuf,
+        /// Height and width of the training images.
+        train: [usize; 2],
+        /// Height and width of the test images.
+        test: [usize; 2],
+    },
+    /// A label is not that of any class.
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Which record of the file, from 0.
+        record: usize,
+        /// The label found there.
+        label: u8,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A file of pictures cannot be decoded.
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        what: String,
+    },
+    /// A picture has another size than the first one, and no size to bring all to was asked for.
+    Differs {
+        /// The picture.
+        path: PathBuf,
+        /// Its height and width.
+        size: [usize; 2],
+        /// Height and width of the first picture.
+        first: [usize; 2],
+    },
+    /// A folder of image folders does not hold what it should.
+    Classes {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// A data set whose images have one size was asked for in another.
+    OneSize {
+        /// The name of the data set.
+        name: String,
+        /// Height and width of its images.
+        size: [usize; 2],
+    },
+    /// A published data set was named, and this build has no HTTP client.
+    NoDownload {
+        /// The name of the data set.
+        name: String,
+    },
+    /// A published data set was named, and the system names no cache folder for this user.
+    NoCache {
+        /// The name of the data set.
+        name: String,
+    },
+    /// The cache folder cannot be made or written.
+    Unwritable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No mirror gave a file of a published data set, whole and right.
+    Download {
+        /// The name of the data set.
+        name: String,
+        /// The files that are missing, the one that failed first.
+        missing: Vec<String>,
+        /// The cache folder, where the files can be put by hand.
+        folder: PathBuf,
+        /// Each place that was tried and why it did not do.
+        tried: Vec<String>,
+    },
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingFolder { path } => write!(
+                f,
+                "{}: not a folder; give a folder with MNIST's four IDX files, CIFAR-10's batches or an image folder for each class, \
+                 \"{GLYPHS}\" for the built-in digits, or one of {} to download",
+                path.display(),
+                PUBLISHED.join(", ")
+            ),
+            Self::MissingFile { folder, looked_for } => {
+                write!(f, "{}: a file is missing from this data folder; looked for {}", folder.display(), looked_for.join(", "))
+            }
+            Self::Io { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
+            Self::Gzip { path, source } => write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display()),
+            Self::Magic { path, expected, found } => {
+                write!(f, "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}", path.display(), idx::looks_like(*found))
+            }
+            Self::Truncated { path, expected, found } => {
+                write!(f, "{}: truncated: expected {expected} bytes, found {found}; fetch the file again", path.display())
+            }
+            Self::Oversized { path, expected } => write!(
+                f,
+                "{}: trailing bytes: its header claims {expected} bytes and more follow; the \
+                 header is wrong or the file is not what its name says",
+                path.display()
+            ),
+            Self::Dimensions { path, claimed, why } => {
+                let [n, h, w] = claimed;
+                let path = path.display();
+                write!(f, "{path}: header claims {n} images of {h} x {w}: {why}")
+            }
+            Self::LabelCount { path, labels, images } => {
+                write!(f, "{}: {labels} labels for {images} images; the two files are not of one data set", path.display())
+            }
+            Self::SizeMismatch { path, train, test } => write!(
+                f,
+                "{}: test images are {} x {}, training images {} x {}; the files are not of one \
+                 data set",
+                path.display(),
+                test[0],
+                test[1],
+                train[0],
+                train[1]
+            ),
+            Self::Label { path, record, label, classes } => write!(
+                f,
+                "{}: record {record} has the label {label} of {classes} classes; the file is corrupt or of another data set: fetch it again",
+                path.display()
+            ),
+            Self::Picture { path, what } => {
+                write!(f, "{}: cannot be decoded ({what}); replace the file or remove it from the folder", path.display())
+            }
+            Self::Differs { path, size, first } => write!(
+                f,
+                "{}: {} x {} pixels, but the first image has {} x {}; bring all to one size with --image-size N",
+                path.display(),
+                size[0],
+                size[1],
+                first[0],
+                first[1]
+            ),
+            Self::Classes { path, what } => write!(f, "{}: {what}", path.display()),
+            Self::OneSize { name, size } => {
+                write!(f, "{name}: its images are {} x {}; only image folders are scaled: leave --image-size out", size[0], size[1])
+            }
+            Self::NoDownload { name } => {
+                write!(f, "{name}: this build lacks the feature `download`; build with it, or give a folder with the files: --data PATH")
+            }
+            Self::NoCache { name } => {
+                write!(
+                    f,
+                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files: --data PATH"
+                )
+            }
+            Self::Unwritable { path, source } => write!(
+                f,
+                "{}: cannot be written: {source}; make room or set another cache folder (on Linux XDG_CACHE_HOME), or give a \
+                 folder with the files: --data PATH",
+                path.display()
+            ),
+            Self::Download { name, missing, folder, tried } => write!(
+                f,
+                "{name}: cannot get {} ({}); check the network, or put {} into {} by hand, or give another folder with the \
+                 files: --data PATH",
+                missing[0],
+                tried.join("; "),
+                missing.join(", "),
+                folder.display()
+            ),
+        }
+    }
+}
+
+impl error::Error for DataError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::Gzip { source, .. } | Self::Unwritable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

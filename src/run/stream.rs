@@ -1,0 +1,187 @@
+//! Training images that do not fit: a window of two chunks lies on the GPU, and a thread reads the next chunk meanwhile.
+//!
+//! A chunk is a number of steps' batches, in the order in which an epoch visits them. Step s finds its rows where the kernel
+//! looks for them with the window as its data and nothing permuted: at batch `s mod 2·chunk`. So the steps compute what they
+//! would with all images there, bit for bit.
+
+use super::{Error, Feed, Result, TrainOptions};
+use crate::{
+    caps::Caps,
+    data::{DataError, Images, Source, permutation},
+    gpu::Gpu,
+    plan::table,
+};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+};
+
+/// MiB of the window where no option says otherwise.
+const WINDOW: f64 = 256.0;
+const MIB: f64 = 1_048_576.0;
+
+/// Training images that come to the GPU as the steps need them.
+pub(super) struct Stream {
+    plan: Arc<Chunks>,
+    ahead: RefCell<Ahead>,
+}
+
+/// Which images make a chunk.
+struct Chunks {
+    source: Source,
+    seed: u64,
+    batch: usize,
+    per_epoch: u64,
+    /// Steps of a chunk.
+    steps: u64,
+}
+
+/// A chunk's images, `[steps·batch, ...]`, and their labels.
+type Chunk = std::result::Result<(Vec<u8>, Option<Vec<u8>>), DataError>;
+
+/// The thread that reads, and what the GPU has of it.
+#[derive(Default)]
+struct Ahead {
+    chunks: Option<Receiver<Chunk>>,
+    /// The thread's first chunk.
+    first: u64,
+    /// The chunk that it gives next; the two before are on the GPU.
+    next: u64,
+}
+
+impl Stream {
+    /// MiB of the window: what was asked for, or a default where the images do not fit the adapter.
+    pub(super) fn window_mib(options: &TrainOptions, train: &Source, caps: &Caps) -> Option<f64> {
+        options.stream.or_else(|| (train.bytes() > limit(caps)).then_some(WINDOW))
+    }
+
+    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least.
+    pub(super) fn new(source: Source, options: &TrainOptions, mib: f64, caps: &Caps) -> Result<Self> {
+        let batch = options.batch as usize;
+        let (bytes, per_epoch) = ((batch * source.row()) as u64, (source.about().count / batch) as u64);
+        // Chunks begin at whole words, labels too.
+        let whole = [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64;
+        let steps = ((mib * MIB) as u64).min(limit(caps)) / (2 * bytes);
+        let steps = (steps.min(per_epoch) / whole * whole).max(whole);
+        let need = 2 * steps * bytes;
+        if need > limit(caps) {
+            let (need, limit) = (table::bytes(need), table::bytes(limit(caps)));
+            let what = format!("two parts of the streamed images need {need}, the adapter's largest buffer is {limit}");
+            return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
+        }
+        let plan = Chunks { source, seed: options.seed, batch, per_epoch, steps };
+        Ok(Self { plan: Arc::new(plan), ahead: RefCell::default() })
+    }
+
+    /// What the graph takes for the data set: the window, still black.
+    pub(super) fn window(&self) -> Images {
+        let (about, count) = (self.plan.source.about(), 2 * self.plan.steps as usize * self.plan.batch);
+        let labels = about.labels.as_ref().map(|_| vec![0; count]);
+        Images { count, pixels: vec![0; count * self.plan.source.row()], labels, ..*about }
+    }
+
+    /// Number of all images.
+    pub(super) fn count(&self) -> usize {
+        self.plan.source.about().count
+    }
+
+    /// Makes sure that the GPU has the images of a step; returns how many steps from it on can be submitted.
+    pub(super) fn ready(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<u64> {
+        let (wanted, ahead) = (step / self.plan.steps, &mut *self.ahead.borrow_mut());
+        let here = ahead.first.max(ahead.next.saturating_sub(2))..=ahead.next;
+        if ahead.chunks.is_none() || !here.contains(&wanted) {
+            *ahead = self.start(wanted);
+        }
+        if ahead.next == wanted {
+            let chunk = ahead.chunks.as_ref().and_then(|chunks| chunks.recv().ok());
+            let chunk = chunk.ok_or_else(|| Error::new("the thread that reads images ended; go on with --resume"))?;
+            self.upload(gpu, feed, ahead, chunk)?;
+        }
+        Ok(ahead.next * self.plan.steps - step)
+    }
+
+    /// While the GPU computes steps from this one on: uploads the next chunk, if it is read and there is room.
+    pub(super) fn ahead(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<()> {
+        let ahead = &mut *self.ahead.borrow_mut();
+        match ahead.chunks.as_ref().filter(|_| ahead.next == step / self.plan.steps + 1).and_then(|chunks| chunks.try_recv().ok()) {
+            Some(chunk) => self.upload(gpu, feed, ahead, chunk),
+            None => Ok(()),
+        }
+    }
+
+    fn upload(&self, gpu: &Gpu, feed: &Feed, ahead: &mut Ahead, chunk: Chunk) -> Result<()> {
+        let (pixels, labels) = chunk.map_err(|e| Error::new(e.to_string()))?;
+        let half = ahead.next % 2;
+        gpu.write_padded(&feed.data, half * pixels.len() as u64, &pixels);
+        if let (Some(buffer), Some(labels)) = (&feed.labels, labels) {
+            gpu.write_padded(buffer, half * labels.len() as u64, &labels);
+        }
+        ahead.next += 1;
+        Ok(())
+    }
+
+    /// A thread that reads this chunk and those after it; it ends when nobody listens.
+    fn start(&self, first: u64) -> Ahead {
+        let (plan, (send, chunks)) = (self.plan.clone(), sync_channel(0));
+        std::thread::spawn(move || plan.read(first, &send));
+        Ahead { chunks: Some(chunks), first, next: first }
+    }
+}
+
+impl Chunks {
+    fn read(&self, first: u64, send: &SyncSender<Chunk>) {
+        let (about, mut order) = (self.source.about(), (u64::MAX, vec![]));
+        for chunk in first.. {
+            let mut rows = Vec::with_capacity(self.steps as usize * self.batch);
+            for step in chunk * self.steps..(chunk + 1) * self.steps {
+                let (epoch, at) = (step / self.per_epoch, (step % self.per_epoch) as usize * self.batch);
+                if order.0 != epoch {
+                    order = (epoch, permutation(self.seed, epoch, about.count));
+                }
+                rows.extend_from_slice(&order.1[at..at + self.batch]);
+            }
+            let labels = about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
+            if send.send(self.source.pixels(&rows).map(|pixels| (pixels, labels))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The most bytes of images that the adapter takes.
+pub(super) fn limit(caps: &Caps) -> u64 {
+    // Uploads are padded to whole vec4s.
+    (caps.max_binding.min(caps.max_buffer) / 16 * 16).min(u64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(count: usize) -> Source {
+        let labels = Some((0..count).map(|i| i as u8).collect());
+        let pixels = (0..count * 3).map(|i| (i / 3) as u8).collect();
+        Source::Held(Images { count, height: 1, width: 3, channels: 1, classes: 256, pixels, labels })
+    }
+
+    #[test]
+    fn chunks_are_the_epochs_batches_one_after_the_other() {
+        let plan = Chunks { source: source(11), seed: 3, batch: 2, per_epoch: 5, steps: 4 };
+        let (send, chunks) = sync_channel(0);
+        let order = |step: usize| permutation(3, step as u64 / 5, 11)[step % 5 * 2..][..2].to_vec();
+        std::thread::scope(|scope| {
+            scope.spawn(move || plan.read(1, &send));
+            // Chunks 1 to 3 hold steps 4 to 15: the end of one epoch to the beginning of the fourth.
+            for chunk in 1..4 {
+                let (pixels, labels) = chunks.recv().unwrap().unwrap();
+                let rows: Vec<u8> = (4 * chunk..4 * chunk + 4).flat_map(order).map(|i| i as u8).collect();
+                assert_eq!(pixels, rows.iter().flat_map(|&i| [i; 3]).collect::<Vec<u8>>());
+                assert_eq!(labels, Some(rows));
+            }
+            drop(chunks);
+        });
+    }
+}
