@@ -10,7 +10,7 @@ use std::{error, fmt, io};
 pub enum DataError {
     /// `path` is not a folder, or there is nothing there.
     MissingFolder {
-        /// What was given to [`load`].
+        /// What was given to [`load`](super::load).
         path: PathBuf,
     },
     /// None of the accepted spellings of a file is in the folder.
