@@ -44,6 +44,10 @@ struct Model {
     /// Residual blocks, or gated layers after the first
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=100))]
     blocks: u16,
+    /// Pixels between the taps of the residual blocks' windows, one block after another: 1,3,6 sees far with three blocks
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[serde(default)]
+    dilations: Vec<u16>,
     /// Channels of the head's hidden layer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     head: u16,
@@ -107,7 +111,8 @@ impl Autoregressive for Model {
             let model = GatedPixelCnn::new(g, &config);
             return (model.params(), model.logits_dropping(x, class, dropout));
         }
-        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, head, likelihood });
+        let dilations = self.dilations.iter().map(|&d| d.into()).collect();
+        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, dilations, head, likelihood });
         (model.params(), model.logits_dropping(x, dropout))
     }
 }

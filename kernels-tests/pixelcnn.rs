@@ -39,7 +39,7 @@ fn step(model: &str) -> (Graph, Vec<VarSpec>) {
         let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
         (model.params(), model.loss(x, Some(class)))
     } else {
-        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, head: 8, likelihood });
+        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, dilations: vec![], head: 8, likelihood });
         (model.params(), model.loss(x))
     };
     let weights = g.recording().vars.iter().filter(|v| v.name.contains('.')).cloned().collect();

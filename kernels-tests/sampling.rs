@@ -31,15 +31,15 @@ fn image(x: Tensor<'_>) -> [usize; 3] {
 
 /// Residual blocks, pointwise layers, a head.
 fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 2, head: 5, likelihood: Bernoulli }).logits(x) * 6.0
+    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 2, dilations: vec![], head: 5, likelihood: Bernoulli }).logits(x) * 6.0
 }
 
 fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 7, blocks: 1, head: 6, likelihood: Softmax }).logits(x) * 8.0
+    PixelCnn::new(g, &Config { image: image(x), features: 7, blocks: 2, dilations: vec![1, 3], head: 6, likelihood: Softmax }).logits(x) * 8.0
 }
 
 fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 1, head: 8, likelihood: Mixture(3) }).logits(x) * 4.0 - 1.0
+    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 1, dilations: vec![], head: 8, likelihood: Mixture(3) }).logits(x) * 4.0 - 1.0
 }
 
 fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
