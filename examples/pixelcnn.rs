@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Parser)]
 #[command(after_help = "Examples:
   pixelcnn train                                       digits drawn by the program, 10 epochs, into runs/pixelcnn
-  pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --epochs 457 --out runs/large
+  pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --decay 0.999977 --epochs 457 --out runs/large
   pixelcnn train --gated --features 32 --conditional --out runs/gated
   pixelcnn train --data cifar10 --output mixture --features 64 --out runs/colour
   pixelcnn train --resume runs/large                   goes on where it stopped
@@ -60,8 +60,8 @@ struct Model {
     #[serde(default)]
     output: Output,
     /// Logistics of `--output mixture`
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..))]
-    #[serde(default)]
+    #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
+    #[serde(default = "ten")]
     components: u8,
     /// Condition on the images' classes; with --gated
     #[arg(long)]
@@ -98,7 +98,11 @@ impl Autoregressive for Model {
     }
 
     fn refuse(&self) -> Option<&'static str> {
-        (self.conditional && !self.gated).then_some("--conditional: only the gated PixelCNN takes classes; add --gated")
+        match (self.conditional, self.gated, self.dilations.is_empty()) {
+            (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
+            (_, true, false) => Some("--dilations: the gated PixelCNN's windows have none; leave out one of --dilations and --gated"),
+            _ => None,
+        }
     }
 
     fn network<'g>(&self, g: &'g Graph, Given { x, class, training }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
@@ -115,6 +119,10 @@ impl Autoregressive for Model {
         let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, dilations, head, likelihood });
         (model.params(), model.logits_dropping(x, dropout))
     }
+}
+
+fn ten() -> u8 {
+    10
 }
 
 fn share(text: &str) -> std::result::Result<f32, String> {

@@ -33,6 +33,10 @@ fn draw(likelihood: Likelihood, rows: usize, c: usize) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
+    for likelihood in [Bernoulli, Softmax, Mixture(4)] {
+        // Far outputs: no infinity and no NaN in f32 either.
+        out.push(nats(likelihood, [1, 5, 5, 3], Fill::Whole(0, 2)).fill("outputs", Fill::Uniform(-90.0, 90.0)));
+    }
     for x in [Fill::Uniform(0.0, 1.0), Fill::Whole(0, 2)] {
         for shape in [[1, 1, 1, 1], [2, 3, 5, 1], [1, 7, 3, 3], [2, 4, 4, 3], [1, 5, 13, 1]] {
             out.extend([Softmax, Mixture(1), Mixture(3), Mixture(10)].map(|l| nats(l, shape, x)));
@@ -51,7 +55,10 @@ pub(crate) fn smooth() -> Vec<Case> {
 }
 
 /// The f64 reference of a graph with named inputs.
-fn eval(inputs: &[(&str, Array)], build: impl for<'g> Fn(&'g Graph, &[oneiro::graph::Tensor<'g>]) -> oneiro::graph::Tensor<'g>) -> Vec<f64> {
+fn eval(
+    inputs: &[(&str, Array)],
+    build: impl for<'g> Fn(&'g Graph, &[oneiro::graph::Tensor<'g>]) -> oneiro::graph::Tensor<'g>,
+) -> Vec<f64> {
     let g = Graph::new();
     let tensors: Vec<_> = inputs.iter().map(|(name, array)| g.input(name, Type::f32(array.shape.clone()))).collect();
     g.output("y", build(&g, &tensors));
@@ -104,8 +111,7 @@ fn coupled_channels_follow_the_paper() {
         let component = |j: usize| {
             let part = |channel: usize, what: usize| p(k * (1 + 3 * channel + what) + j);
             let coefficient = |i: usize| part(i, 2).tanh();
-            let means =
-                [part(0, 0), part(1, 0) + coefficient(0) * u[0], part(2, 0) + coefficient(1) * u[0] + coefficient(2) * u[1]];
+            let means = [part(0, 0), part(1, 0) + coefficient(0) * u[0], part(2, 0) + coefficient(1) * u[0] + coefficient(2) * u[1]];
             let channel = |c: usize| {
                 let cdf = |half: f64| sigmoid((u[c] + half / 255.0 - means[c]) / part(c, 1).exp());
                 (if level[c] == 255 { 1.0 } else { cdf(1.0) }) - if level[c] == 0 { 0.0 } else { cdf(-1.0) }
@@ -114,6 +120,43 @@ fn coupled_channels_follow_the_paper() {
         };
         let want = -(0..k).map(component).sum::<f64>().ln();
         assert!((got[pixel] - want).abs() < 1e-6, "{level:?}: {} against {want}", got[pixel]);
+    }
+}
+
+/// At temperature T outcomes have their probabilities to the power of 1/T, and logistics T times the scale.
+#[test]
+fn temperatures_sharpen_and_flatten() {
+    let n = 4000;
+    let uniform = Array::from_fn([n, 1], |i| (i as f64 + 0.5) / n as f64);
+    let drawn = |likelihood: Likelihood, outputs: Vec<f64>, uniform: Array, t: f32| {
+        let p = outputs.len();
+        let outputs = Array::from_fn([n, p], |i| outputs[i % p]);
+        eval(&[("outputs", outputs), ("uniform", uniform)], |_, x| likelihood.draw(x[0], t, x[1]))
+    };
+    for t in [0.5, 1.0, 2.0] {
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
+        let lit = mean(&drawn(Bernoulli, vec![0.7], uniform.clone(), t));
+        assert!((lit - 1.0 / (1.0 + (-0.7 / f64::from(t)).exp())).abs() < 1e-3, "temperature {t}: {lit} are lit");
+        // Two levels, 0 and 255, odds 3 to 1.
+        let logits = (0..256)
+            .map(|k| {
+                if k == 0 {
+                    3f64.ln()
+                } else if k == 255 {
+                    0.0
+                } else {
+                    -60.0
+                }
+            })
+            .collect();
+        let white = mean(&drawn(Softmax, logits, uniform.clone(), t));
+        assert!((white - 1.0 / (1.0 + 3f64.powf(1.0 / f64::from(t)))).abs() < 1e-3, "temperature {t}: {white} are white");
+        // One logistic of scale 0.02 in the middle: its quartiles are ln 3 scales away.
+        let both = Array::from_fn([n, 2], |i| (i / 2) as f64 / n as f64);
+        let mut levels = drawn(Mixture(1), vec![0.0, 0.0, 0.02f64.ln()], both, t);
+        levels.sort_by(f64::total_cmp);
+        let quartile = (levels[n * 3 / 4] * 2.0 - 1.0) / (0.02 * 3f64.ln());
+        assert!((quartile - f64::from(t)).abs() < 0.25, "temperature {t}: the quartile is {quartile} of the scale's");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whole runs of the example `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
+//! Whole runs of examples, mostly `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
 
 use crate::{harness::say, models::golden_file, subjects::adapter};
 use clap::Parser;
@@ -46,13 +46,18 @@ pub(crate) fn empty(name: &str) -> Folder {
 
 /// `vae train` as built beside this test.
 pub(crate) fn train(dir: &Path, args: &[&str]) -> Child {
-    let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join("vae");
+    example(dir, "vae", "train", args)
+}
+
+/// A command of an example as built beside this test.
+pub(crate) fn example(dir: &Path, name: &str, subcommand: &str, args: &[&str]) -> Child {
+    let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join(name);
     assert!(built.is_file(), "{} is missing: run `cargo xtask test`, which builds the examples too", built.display());
     let mut command = Command::new(built);
     if let Ok(adapter) = std::env::var("ONEIRO_ADAPTER") {
-        command.args(["train", "--adapter", &adapter]);
+        command.args([subcommand, "--adapter", &adapter]);
     } else {
-        command.arg("train");
+        command.arg(subcommand);
     }
     command.current_dir(dir).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -369,4 +374,53 @@ fn bad_requests_lose_nothing() {
         assert!(text.contains(what), "{args:?}: {text}");
         assert_eq!(newest(&dir, "run").unwrap(), before, "{args:?}");
     }
+}
+
+/// 64 images of 6x6 with labels 0 to 2.
+fn labelled(dir: &Path) {
+    images(dir, 7);
+    for name in ["train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"] {
+        let labels = [0, 0, 8, 1, 0, 0, 0, 64].into_iter().chain((0..64).map(|i| i % 3));
+        std::fs::write(dir.join(name), labels.collect::<Vec<u8>>()).unwrap();
+    }
+}
+
+#[test]
+fn a_conditional_pixelcnn_trains_resumes_draws_and_scores() {
+    if adapter("pixelcnn").is_none() {
+        return;
+    }
+    let dir = empty("pixelcnn");
+    labelled(&dir);
+    let small =
+        ["--data", ".", "--gated", "--conditional", "--features", "4", "--blocks", "1", "--head", "4", "--batch", "8", "--steps", "3"];
+    finish(example(&dir, "pixelcnn", "train", &[&small[..], &["--out", "run", "--dropout", "0.2"]].concat()), true);
+    // A run of a version that did not know these options goes on.
+    let forget = |text: &str| {
+        let known = |l: &&str| !["dilations", "components", "classes ="].iter().any(|new| l.starts_with(new));
+        text.lines().filter(known).map(|l| format!("{l}\n")).collect::<String>()
+    };
+    let config = dir.join("run/config.toml");
+    std::fs::write(&config, forget(&std::fs::read_to_string(&config).unwrap())).unwrap();
+    let text = finish(example(&dir, "pixelcnn", "train", &["--resume", "run", "--steps", "5"]), true);
+    assert!(text.contains("going on at step 3"), "{text}");
+    let json = dir.join("nll.json");
+    let evaluate = ["--run", "run", "--images", "50", "--json", json.to_str().unwrap()];
+    let text = finish(example(&dir, "pixelcnn", "evaluate", &evaluate), true);
+    assert!(text.contains("class   2: NLL") && text.contains("the likeliest class"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let (own, per_class) = (json["nll"].as_f64().unwrap(), json["nll_per_class"].as_array().unwrap());
+    let of = |c: usize| per_class[c].as_f64().unwrap() * [17.0, 17.0, 16.0][c];
+    assert!((own - (of(0) + of(1) + of(2)) / 50.0).abs() < 1e-6 && (1.0..40.0).contains(&own), "{json}");
+    finish(example(&dir, "pixelcnn", "sample", &["--run", "run", "--count", "4", "--class", "1", "--gif"]), true);
+    finish(example(&dir, "pixelcnn", "complete", &["--run", "run", "--count", "4"]), true);
+    for name in ["samples.png", "samples.gif", "completed.png", "given.png", "surprise.png"] {
+        assert!(dir.join("run").join(name).is_file(), "{name} is missing");
+    }
+    for (more, what) in [(["--class", "3"], "there are 3 classes"), (["--class", "999"], "--class")] {
+        let text = finish(example(&dir, "pixelcnn", "sample", &[&["--run", "run"][..], &more].concat()), false);
+        assert!(text.contains(what), "{text}");
+    }
+    let text = finish(example(&dir, "pixelcnn", "train", &["--data", ".", "--conditional", "--out", "other"]), false);
+    assert!(text.contains("add --gated"), "{text}");
 }

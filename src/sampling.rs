@@ -56,7 +56,8 @@ struct Deriving<'a, 'g> {
 }
 
 /// Records into `g` one step of sampling: `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and parameters of every
-/// pixel as output [`OUTPUT`]; `picture` is the State's, `step` counts from 0, `counts` times for each pixel. Returns the wavefront and the parameters
+/// pixel as output [`OUTPUT`]; `picture` is the State's, `step` counts from 0, once for each of the `counts` channels that a pixel
+/// draws one after another (or 1), and once more where the model asks for it. Returns the wavefront and the parameters
 /// `[N·F, O]` of the pixels in flight; the caller draws them and places them into the picture. An error names the op that
 /// forbids it: one that does not tell its footprint, or sees pixels that are not drawn yet.
 pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor<'g>, counts: usize) -> Result<(Wave, Tensor<'g>)> {
@@ -80,6 +81,7 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
     let shape = picture.shape();
     let image = [shape[1], shape[2]];
     let Timing { early, first, lag } = timing(&from, &depends, input, output, image, counts)?;
+    let counts = counts + usize::from(counts > 1 && settles(&from, &depends, input));
     // The counter starts where the earliest node does.
     let wave = Wave { image, lag, shift: -first, counts };
     let size = [shape[0], shape[1], shape[2]];
@@ -105,6 +107,21 @@ fn window(from: &Recording, id: NodeId) -> Option<&Window> {
         },
         _ => None,
     }
+}
+
+/// Whether windows see values that stem from a pixel's last channel by no window: they are kept only by a count after that channel.
+fn settles(from: &Recording, depends: &[bool], input: NodeId) -> bool {
+    let mut pointwise = vec![false; from.nodes.len()];
+    pointwise[input] = true;
+    for (id, node) in from.nodes.iter().enumerate().filter(|(id, _)| depends[*id] && *id != input) {
+        let Source::Op(_, inputs) = &node.source else { continue };
+        if window(from, id).is_none() {
+            pointwise[id] = inputs.iter().any(|&i| pointwise[i]);
+        } else if inputs[0] != input && pointwise[inputs[0]] {
+            return true;
+        }
+    }
+    false
 }
 
 /// When each node is computed: how many steps before its pixel is drawn, and the lag between image rows.
@@ -160,7 +177,9 @@ fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, ima
     for &id in nodes.iter().filter(|&&id| early[id] != UNUSED) {
         let (Some(window), Some(&seen)) = (window(from, id), inputs(id).first()) else { continue };
         for [y, x] in window.taps.iter().filter(|tap| tap[0] < 0) {
-            lag = lag.max((x + early[id] - early[seen] + -y - 1).div_euclid(-y));
+            // What is at pixels in flight is final only when their last channel is drawn.
+            let unfinished = i32::from(counts > 1);
+            lag = lag.max((x + early[id] - early[seen] + unfinished + -y - 1).div_euclid(-y));
         }
     }
     let first = early.iter().copied().max().unwrap_or(0).max(0);

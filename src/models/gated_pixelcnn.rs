@@ -141,9 +141,8 @@ impl<'g> GatedPixelCnn<'g> {
     /// [`GatedPixelCnn::logits`] for training: this share of the horizontal stack's gates is dropped (Srivastava et al. 2014).
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
-        let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
-            layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
-        };
+        let layer =
+            |stacks, (i, layer): (usize, &Layer<'g>)| layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate));
         let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
         self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
     }

@@ -146,7 +146,8 @@ impl<'g> Conv2d<'g> {
     }
 
     /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
-    /// is the kernel's own ([`crate::ops::conv2d::Taps`]), and `Channels::up_to(1)` masks nothing.
+    /// is the kernel's own ([`crate::ops::conv2d::Taps`]), and `Channels::up_to(1)` masks nothing. Masked channels keep weights that
+    /// are never used, in files too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
         if sees.groups < 2 {

@@ -176,7 +176,8 @@ impl Op for Place {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let [n, c] = self.wave.images(&at.inputs[0].shape)?;
-        let (entry, to, rows, per) = if c.is_multiple_of(4) && !self.one_channel { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
+        let (entry, to, rows, per) =
+            if c.is_multiple_of(4) && !self.one_channel { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
         let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
         let launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c).dim("one_channel", usize::from(self.one_channel));
         Ok(launch.bind(to, Operand::Output).bind(rows, Operand::Input(1)).bind("time", Operand::Input(2)).into())

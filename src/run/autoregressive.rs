@@ -31,8 +31,8 @@ use std::path::PathBuf;
 
 /// The stream that binarises training images anew in every step, and test images once.
 const BINARISE: &str = "binarise";
-/// Test images at a time.
-const BATCH: usize = 100;
+/// Test images at a time, as many of them as the adapter's bindings hold.
+const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
 /// Variable of the classes that are drawn or scored, one-hot.
 const CLASS: &str = "class";
 
@@ -155,12 +155,13 @@ fn given<'g>(g: &'g Graph, model: &impl Autoregressive, images: &Images, x: Tens
 }
 
 fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
+    // A resumed run's own options were checked when it began.
+    if let Some(why) = options.model.refuse() {
+        return Err(Error::new(why));
+    }
     let (session, options) = Session::open(M::MODEL, options)?;
     let (caps, image, model) = (session.gpu.caps(), session.image(), &options.model);
     let (train, test) = (&session.set.train, &session.set.test);
-    if let Some(why) = model.refuse() {
-        return Err(Error::new(why));
-    }
     if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
         return Err(Error::new(format!("{}: the images have no labels to condition on; give others, or train without", session.set.name)));
     }
@@ -173,8 +174,10 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     remember(&g, &[loss]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
-    let score = Evaluation::in_batches(BATCH, caps, test, binarise(model), |g, x| {
-        vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()]
+    let score = fitting(|size| {
+        Evaluation::in_batches(size, caps, test, binarise(model), |g, x| {
+            vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()]
+        })
     })?;
     let (count, classes) = (16, train.classes);
     let draws = Draws { shape: [count, image[0], image[1], image[2]], likelihood: model.likelihood(), temperature: 1.0, method: M::METHOD };
@@ -189,10 +192,16 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
         trainer.state.write(&session.gpu, CLASS, &one_hot((0..count).map(|i| i % classes), classes))?;
     }
     trainer.run("nats per image", |at| {
-        let pictures = draw.run(&session.gpu, &trainer.state, None, |_, _| Ok(()))?;
+        let pictures = draw.run(&session.gpu, &trainer.state, None, 1, |_, _| Ok(()))?;
         save(&at.run.samples(at.step), &grid(&pictures, count, image[0], image[1], image[2], 4))?;
         Ok(vec![("test_nll", score.run()?[0])])
     })
+}
+
+/// What can be made for the largest of [`BATCHES`].
+fn fitting<T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
+    let (least, more) = BATCHES.split_last().expect("there are batches");
+    more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
 }
 
 /// Rows with a 1 at each class.

@@ -62,7 +62,7 @@ pub fn animate(path: &Path, frames: &[RgbImage], milliseconds: u32) -> Result<()
         let shown = if i + 1 == frames.len() { 2000 } else { milliseconds };
         Frame::from_parts(DynamicImage::from(picture.clone()).into_rgba8(), 0, 0, Delay::from_numer_denom_ms(shown, 1))
     };
-    let mut encoder = GifEncoder::new(&mut bytes);
+    let mut encoder = GifEncoder::new_with_speed(&mut bytes, 10);
     let written = encoder.set_repeat(Repeat::Infinite).and_then(|()| encoder.encode_frames(frames.iter().enumerate().map(frame)));
     drop(encoder);
     written.map_err(|e| Error::at("encode", path, e, "please report this"))?;

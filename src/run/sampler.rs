@@ -105,12 +105,13 @@ impl Sampler {
     }
 
     /// Draws pictures, a new round at each call. `given` are pictures and where they are kept (1 where a pixel is given);
-    /// `shown` is told after every submission how many steps are done, and may read the pictures so far.
+    /// `shown` is told after every submission, at least `looks` in all, how many steps are done, and may read the pictures so far.
     pub fn run(
         &self,
         gpu: &Gpu,
         state: &State,
         given: Option<(&[f32], &[f32])>,
+        looks: usize,
         mut shown: impl FnMut(usize, &dyn Fn() -> Result<Vec<f32>>) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let (begin, step) = (Executor::new(gpu, &self.begin, state, &[])?, Executor::new(gpu, &self.step, state, &[])?);
@@ -123,7 +124,8 @@ impl Sampler {
         let read = || Ok(state.read(gpu, PICTURE)?);
         let (mut done, mut burst) = (0, 1);
         while done < self.steps {
-            let (count, begun) = (burst.min((self.steps - done) as u64), Instant::now());
+            let most = self.steps.div_ceil(looks.max(1)).min(self.steps - done);
+            let (count, begun) = (burst.min(most as u64), Instant::now());
             gpu.submit(|encoder| (0..count).for_each(|_| step.record(encoder)));
             gpu.wait()?;
             burst = next_burst(begun.elapsed(), count);

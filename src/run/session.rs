@@ -110,8 +110,9 @@ impl Session {
                 let advice = "restore its checkpoints, or train anew with --overwrite";
                 return Err(Error::at("go on in", run.root(), format!("it holds no checkpoint, but metrics of step {step}"), advice));
             }
-            // The length of a run may change; what made it may not.
-            if let Some((_, path)) = from.as_ref().filter(|(from, _)| without_length(&from.config) != without_length(&self.config)) {
+            // The length of a run may change, and a newer version may add options; what made it may not.
+            let own = without_length(&self.config);
+            if let Some((_, path)) = from.as_ref().filter(|(from, _)| !without_length(&from.config).iter().all(|l| own.contains(l))) {
                 let what = format!("{} belongs to another run than {}; restore the right one", path.display(), run.config().display());
                 return Err(Error::new(what));
             }
@@ -207,12 +208,7 @@ impl<T: Options + Clone> Saved<T> {
     /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they are
     /// files and more than [`idx::MAX_BYTES`], are left out.
     pub fn load(&self) -> Result<DataSet> {
-        let mut common = self.options.clone().common().clone();
-        let set = common.open()?;
-        let now = fingerprint(&set);
-        if now != self.images {
-            return Err(changed(&common.data, &self.images, &now));
-        }
+        let (common, set) = self.open()?;
         let train = match set.train {
             ref files @ Source::Files(_) if common.stream.is_some() && files.bytes() > idx::MAX_BYTES => {
                 Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
@@ -220,6 +216,20 @@ impl<T: Options + Clone> Saved<T> {
             source => common.read(source)?,
         };
         Ok(DataSet { name: set.name, train, test: common.read(set.test)?, lossy: set.lossy })
+    }
+
+    /// [`Saved::load`] of the test images alone.
+    pub fn test(&self) -> Result<Images> {
+        let (common, set) = self.open()?;
+        common.read(set.test)
+    }
+
+    /// The run's data, not read yet.
+    fn open(&self) -> Result<(TrainOptions, DataSet<Source>)> {
+        let mut common = self.options.clone().common().clone();
+        let set = common.open()?;
+        let now = fingerprint(&set);
+        if now == self.images { Ok((common, set)) } else { Err(changed(&common.data, &self.images, &now)) }
     }
 }
 

@@ -66,7 +66,7 @@ impl<M: Autoregressive> Model<M> {
         let (steps, bar) = (sampler.steps(), Progress::bar(sampler.steps() as u64, "steps"));
         let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
         let (mut strip, mut frames, began) = (vec![], vec![], Instant::now());
-        let pictures = sampler.run(&self.gpu, &state, given, |done, picture| {
+        let pictures = sampler.run(&self.gpu, &state, given, if options.gif { FRAMES } else { STRIP }, |done, picture| {
             bar(done as u64);
             let (next, frame) = (due(done, STRIP, strip.len() / (h * w * c)), options.gif && due(done, FRAMES, frames.len()));
             if next || frame {
@@ -111,7 +111,7 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn complete(&self, options: &Complete) -> Result<()> {
-        let ([h, w, c], test, count) = (self.saved.image, self.saved.load()?.test, usize::from(options.draw.count));
+        let ([h, w, c], test, count) = (self.saved.image, self.saved.test()?, usize::from(options.draw.count));
         if test.count < count {
             return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
         }

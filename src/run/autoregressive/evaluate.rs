@@ -1,6 +1,6 @@
 //! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
 
-use super::{Autoregressive, BATCH, CLASS, Given, Model, binarise, chosen, nats, one_hot};
+use super::{Autoregressive, CLASS, Given, Model, binarise, chosen, fitting, nats, one_hot};
 use crate::{
     data::Images,
     gpu::Executor,
@@ -12,9 +12,8 @@ use crate::{
 use clap::Args;
 use std::path::PathBuf;
 
-/// Images of the map of surprises; 3 nats are white there.
+/// Images of the map of surprises.
 const SHOWN: usize = 25;
-const WHITE: f32 = 3.0;
 
 /// Options of `evaluate`.
 #[derive(Args)]
@@ -53,32 +52,34 @@ impl<M: Autoregressive> Model<M> {
         let (image, model) = (self.saved.image, self.model());
         let pixels = image.iter().product::<usize>();
         let classes = if model.conditional() { self.saved.classes } else { 1 };
-        let few = Images { count: BATCH, pixels: vec![0; BATCH * pixels], labels: None, ..*test };
-        let g = Graph::new();
-        let x = batch(&g, &few, BATCH, binarise(model));
-        let class = chosen(&g, model, BATCH, self.saved.classes);
-        let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
-        let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
-        g.output("nats", nll);
+        let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
+        let (size, plan) = fitting(|size| {
+            let g = Graph::new();
+            let x = batch(&g, &few(size), size, binarise(model));
+            let class = chosen(&g, model, size, self.saved.classes);
+            let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
+            let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
+            g.output("nats", nll);
+            Ok((size, Plan::new(&g, self.gpu.caps())?))
+        })?;
         // Every class sees the same binarised images, so the counter stays within a batch.
-        let plan = Plan::new(&g, self.gpu.caps())?;
         let count_up = Graph::new();
         advance(&count_up);
         let next = Plan::new(&count_up, self.gpu.caps())?;
         let state = self.state(&[&plan, &next], self.saved.options.common.seed)?;
-        let feed = Feed::new(&self.gpu, &few)?;
+        let feed = Feed::new(&self.gpu, &few(size))?;
         let executor = Executor::new(&self.gpu, &plan, &state, &feed.bindings(&plan))?;
         let next = Executor::new(&self.gpu, &next, &state, &[])?;
         let bar = Progress::bar((count * classes) as u64, "images");
         let (mut scores, place) = (Scores { under: vec![vec![]; count], map: vec![] }, image[0] * image[1]);
-        for start in (0..count).step_by(BATCH) {
-            let here = BATCH.min(count - start);
+        for start in (0..count).step_by(size) {
+            let here = size.min(count - start);
             let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
-            bytes.resize(BATCH * pixels, 0);
+            bytes.resize(size * pixels, 0);
             self.gpu.queue.write_buffer(&feed.data, 0, &bytes);
             for class in 0..classes {
                 if model.conditional() {
-                    state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, BATCH), classes))?;
+                    state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
                 }
                 self.gpu.submit(|encoder| executor.record(encoder));
                 let values = executor.read(&self.gpu, "nats")?;
@@ -98,10 +99,14 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
-        let (image, test, model) = (self.saved.image, self.saved.load()?.test, self.model());
+        let (image, test, model) = (self.saved.image, self.saved.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
-        self.write("surprise.png", &scores.map.iter().map(|v| v / WHITE).collect::<Vec<_>>(), 1, 5)?;
+        let channels = if model.likelihood().has_levels() { image[2] as f32 } else { 0.0 };
+        // White is what a uniform distribution would find, or 3 nats of a black-and-white pixel, far beyond its ln 2.
+        let white = if channels > 0.0 { channels * 256f32.ln() } else { 3.0 };
+        self.write("surprise.png", &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
+        println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
         match (model.likelihood().has_levels(), self.saved.options.common.seed) {
             (true, _) => println!("{count} test images of 256 levels"),
             (false, seed) => println!("{count} test images, binarised once (seed {seed})"),
@@ -129,11 +134,14 @@ impl<M: Autoregressive> Model<M> {
         let classes = self.saved.classes;
         let each = |class: usize| {
             let own: Vec<f64> = scores.under.iter().enumerate().filter(|(i, _)| of(*i) == class).map(|(_, s)| s[class]).collect();
-            Mean::of(&own)
+            (!own.is_empty()).then(|| Mean::of(&own))
         };
-        let per_class: Vec<Mean> = (0..classes).map(each).collect();
+        let per_class: Vec<Option<Mean>> = (0..classes).map(each).collect();
         for (class, nll) in per_class.iter().enumerate() {
-            println!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half);
+            match nll {
+                Some(nll) => println!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half),
+                None => println!("class {class:>3}: no image"),
+            }
         }
         let best = |s: &[f64]| (0..classes).min_by(|&a, &b| s[a].total_cmp(&s[b])).unwrap_or_default();
         let right = scores.under.iter().enumerate().filter(|(i, s)| best(s) == of(*i)).count();
@@ -146,7 +154,7 @@ impl<M: Autoregressive> Model<M> {
         let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
         println!("NLL over classes {:.3} ± {:.3} nats per image", unknown.mean, unknown.half);
         println!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
-        json["nll_per_class"] = per_class.iter().map(|m| m.mean).collect::<Vec<_>>().into();
+        json["nll_per_class"] = per_class.iter().map(|m| m.map(|m| m.mean)).collect::<Vec<_>>().into();
         json["nll_over_classes"] = unknown.mean.into();
         json["accuracy"] = accuracy.into();
     }
