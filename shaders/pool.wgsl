@@ -158,11 +158,11 @@ fn scatter(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     for (var k = 0u; k < end.y; k++) {
       let p = seer(q.yz, vec2<u32>(r, k));
       if (any(p >= dims.made)) { continue; }
-      let from = index(q.x, p, q.w, dims.made);
+      let read = index(q.x, p, q.w, dims.made);
       if (PICKED) {
-        sum += select(0.0, x[from], taps[from] == f32(r * dims.size.y + k));
+        sum += select(0.0, x[read], taps[read] == f32(r * dims.size.y + k));
       } else {
-        sum += x[from];
+        sum += x[read];
       }
     }
   }
@@ -180,11 +180,11 @@ fn scatter4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
     for (var k = 0u; k < end.y; k++) {
       let p = seer(q.yz, vec2<u32>(r, k));
       if (any(p >= dims.made)) { continue; }
-      let from = index(q.x, p, q.w, dims.made);
+      let read = index(q.x, p, q.w, dims.made);
       if (PICKED) {
-        sum += select(vec4<f32>(), x4[from], taps4[from] == vec4<f32>(f32(r * dims.size.y + k)));
+        sum += select(vec4<f32>(), x4[read], taps4[read] == vec4<f32>(f32(r * dims.size.y + k)));
       } else {
-        sum += x4[from];
+        sum += x4[read];
       }
     }
   }

@@ -81,6 +81,12 @@ mod tests {
             let out: Vec<_> = (0..20).map(|_| reference::eval(&g, &inputs, &mut state).unwrap()["w"].clone()).collect();
             assert!((out[0].data[1] - 1.0).abs() > 1e-3, "one step is not enough");
             assert!(out[19].data.iter().zip([0.0, 1.0, -0.25, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{:?}", out[19]);
+            // What is kept serves as it is, whatever its length.
+            let g = Graph::new();
+            let u = g.input("u", Type::f32([2]));
+            g.output("w", spectral_norm(g.input("w", Type::f32([2, 2])), u * 3.0, outputs, Mode::Evaluation)[0]);
+            let inputs = inputs.into_iter().chain([("u".to_string(), state["u"].clone())]).collect();
+            assert!((reference::eval(&g, &inputs, &mut Values::new()).unwrap()["w"].data[1] - 1.0).abs() < 1e-9);
         }
     }
 

@@ -177,7 +177,8 @@ impl Op for BatchNorm {
         let inverse = inverse(moments, self.eps);
         let share = weight.shape().numel() as f32 / x.shape().numel() as f32;
         let slope = along * inverse.square() * share;
-        let by_x = (ct - sum * share - (x - halves(moments)[0]) * slope) * (weight * inverse);
+        // Not x - mean, which would be kept from the forward step rather than computed again.
+        let by_x = (ct - sum * share + (halves(moments)[0] - x) * slope) * (weight * inverse);
         vec![None, Some(by_x), None, Some(along * inverse), Some(sum)]
     }
 
