@@ -61,8 +61,23 @@ pub(crate) fn cases() -> Vec<Case> {
     out
 }
 
+/// (‖∂D/∂x‖ - 1)² of a critic without batch norm (Gulrajani et al. 2017, eq. 3): its gradient is a second derivative of the critic.
+fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
+    let build = move |g: &Graph| {
+        let x = g.input("x", Type::f32([2, 8, 8, 1]));
+        let y = pool(x, &Kernel::square(2).stride(2)).conv2d(g.input("a", Type::f32([9, 1, 3])), &Kernel::same(3).stride(2));
+        let y = LayerNorm::new(g, "layer", &[2, 2, 3]).forward(y).leaky_relu(0.2);
+        let y = y.conv2d(g.input("b", Type::f32([4, 3, 1])), &Kernel::square(2));
+        let slope = autodiff::grad(y, &[x])[0];
+        g.output("y", (slope.square().sum(&[1, 2, 3]).sqrt() - 1.0).square());
+    };
+    Case::new("gradient penalty", "8x8", build)
+}
+
 pub(crate) fn smooth() -> Vec<Case> {
-    [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect()
+    let mut out: Vec<Case> = [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect();
+    out.extend([penalty(|x, kernel| x.avg_pool(kernel)), penalty(|x, kernel| x.max_pool(kernel))]);
+    out
 }
 
 type Layer<'g> = (Vec<(&'static str, Tensor<'g>)>, Tensor<'g>);

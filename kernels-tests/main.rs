@@ -45,7 +45,7 @@ mod wgsl;
 use harness::{Case, Report};
 
 /// Op x shape cases that a run compares at least.
-const LEAST: usize = 2_500;
+const LEAST: usize = 3_500;
 
 #[test]
 fn all_op_cases() {

@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let mistakes: [(fn(&Graph), &str); 3] = [
+        type Mistake = fn(&Graph);
+        let mistakes: [(Mistake, &str); 3] = [
             (|g| _ = LayerNorm::new(g, "n", &[3, 2]).forward(g.input("x", Type::f32([3, 3]))), "[3x3] does not end in [3x2]"),
             (|g| _ = InstanceNorm::new(g, "n", 2).forward(g.input("x", Type::f32([3, 2]))), "takes images [N, H, W, C]"),
             (|g| _ = BatchNorm::new(g, "n", 2).forward(g.input("x", Type::f32([1, 2])), Mode::Training), "at least 2 f32 rows"),

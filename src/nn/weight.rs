@@ -67,10 +67,7 @@ impl<'g> Declared<'g> {
                 (weight, [Some(trained), None])
             }
         };
-        let bias = match bias {
-            Some(n) => Some(g.var(&format!("{name}.bias"), Type::f32([n]), of_bias)),
-            None => None,
-        };
+        let bias = bias.map(|n| g.var(&format!("{name}.bias"), Type::f32([n]), of_bias));
         Self { weight, bias, trained: [first, second, bias] }
     }
 
