@@ -143,6 +143,11 @@ pub(crate) fn cases() -> Vec<Case> {
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 263_000], 4, 4)));
     out.push(plain(Role::Output, ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }), (1, [1, 2_100_000], 1, 1)));
+    // A single pixel sees the whole image, or is seen by it.
+    for (c, o) in [(1, 1), (3, 5), (8, 1), (12, 64)] {
+        let whole = ("4x3 whole", Kernel { size: [4, 3], stride: [1, 2], ..Kernel::square(1) });
+        out.extend([layer(whole.clone(), None, (3, [4, 3], c, o)), layer(whole, Some(0), (3, [1, 1], c, o))]);
+    }
     for (name, kernel) in kernels() {
         out.push(layer((name, kernel.clone()), None, (2, [6, 8], 8, 12)));
         out.push(layer((name, kernel.clone()), Some(0), (2, [6, 8], 8, 12)));
@@ -158,6 +163,8 @@ pub(crate) fn smooth() -> Vec<Case> {
         kernels().into_iter().flat_map(|kernel| ROLES.map(|role| plain(role, kernel.clone(), (1, [4, 5], 2, 3)))).collect();
     out.extend(EPILOGUES.map(|e| with_epilogue(Role::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)));
     out.push(layer(("1x1", Kernel::square(1)), None, (1, [2, 3], 2, 3)));
+    out.push(layer(("3x3 whole", Kernel::square(3)), None, (2, [3, 3], 2, 3)));
+    out.push(layer(("3x3 whole", Kernel::square(3)), Some(0), (2, [1, 1], 2, 3)));
     out.push(layer(("4x4 stride 2", Kernel::square(4).stride(2).padding(1)), Some(0), (1, [2, 3], 2, 3)));
     out
 }

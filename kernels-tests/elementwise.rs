@@ -38,6 +38,7 @@ fn row(name: &'static str, shapes: &[&[usize]]) -> Case {
         "log" | "sqrt" | "rsqrt" | "recip" => case.fill("a", Fill::Uniform(0.1, 4.0)),
         "div" => case.fill("b", Fill::Uniform(0.2, 3.0)),
         "lt" | "le" | "gt" | "ge" | "eq" | "ne" => case.fill("a", ties).fill("b", ties).tolerance(0.0, 0.0),
+        "leaky_relu" => case.fill("b", unit),
         "bce_with_logits" => case.fill("a", Fill::Uniform(-6.0, 6.0)).fill("b", unit),
         "select" => case.fill("a", Fill::Whole(0, 2)).fixed("a").tolerance(0.0, 0.0),
         "clamp" => case.fill("b", Fill::Uniform(-1.0, -0.2)).fill("c", Fill::Uniform(0.2, 1.0)).fixed("b").fixed("c").tolerance(0.0, 0.0),

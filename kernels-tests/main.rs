@@ -4,6 +4,7 @@
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
 
+mod batch_norm;
 #[cfg(feature = "run")]
 mod bound;
 mod categorical;
@@ -21,15 +22,18 @@ mod folders;
 mod gpu;
 mod harness;
 mod hazards;
+mod layers;
 mod likelihood;
 mod matmul;
 mod models;
 mod optimizer;
 mod pixelcnn;
 mod plans;
+mod pool;
 mod random;
 mod reduce;
 mod reparameterize;
+mod resample;
 mod runs;
 #[cfg(feature = "run")]
 mod sampling;
@@ -43,14 +47,14 @@ mod wgsl;
 use harness::{Case, Report};
 
 /// Op x shape cases that a run compares at least.
-const LEAST: usize = 2_500;
+const LEAST: usize = 3_500;
 
 #[test]
 fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
-    let families: [(&str, Cases); 14] = [
+    let families: [(&str, Cases); 18] = [
         ("elementwise", elementwise::cases),
         ("matmul", matmul::cases),
         ("conv2d", conv2d::cases),
@@ -63,6 +67,10 @@ fn all_op_cases() {
         ("likelihood", likelihood::cases),
         ("dropout", dropout::cases),
         ("weight_norm", weight_norm::cases),
+        ("batch_norm", batch_norm::cases),
+        ("layers", layers::cases),
+        ("pool", pool::cases),
+        ("resample", resample::cases),
         ("data", data::cases),
         ("optimizer", optimizer::cases),
     ];
@@ -91,6 +99,10 @@ fn derivatives_match_central_differences() {
         likelihood::smooth(),
         dropout::smooth(),
         weight_norm::smooth(),
+        batch_norm::smooth(),
+        layers::smooth(),
+        pool::smooth(),
+        resample::smooth(),
     ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();

@@ -95,8 +95,8 @@ fn layers_are_pytorchs() {
 fn at_first_the_weight_is_v() {
     let g = Graph::new();
     let layers = [
-        ("linear", Linear::weight_normed(&g, "linear", 7, 5).weight),
-        ("conv", Conv2d::weight_normed(&g, "conv", Kernel::same(3), [4, 6]).weight),
+        ("linear", Linear::weight_normed(&g, "linear", 7, 5).weight()),
+        ("conv", Conv2d::weight_normed(&g, "conv", Kernel::same(3), [4, 6]).weight()),
     ];
     layers.iter().for_each(|(name, weight)| g.output(name, *weight));
     let mut state = reference::initial(&g, 11);

@@ -277,6 +277,17 @@ impl Graph {
         }
     }
 
+    /// [`Graph::assign`] of what `next` makes of the value so far, the variable's own or what this step gave it already: several
+    /// updates in one step follow each other.
+    #[track_caller]
+    pub fn update<'g>(&'g self, variable: Tensor<'g>, next: impl FnOnce(Tensor<'g>) -> Tensor<'g>) {
+        let mut recording = self.recording.borrow_mut();
+        let given = recording.assigns.iter().position(|&(leaf, _)| leaf == variable.id);
+        let given = given.map(|i| recording.assigns.remove(i).1);
+        drop(recording);
+        self.assign(variable, next(given.map_or(variable, |id| self.tensor(id))));
+    }
+
     /// Puts variables of one optimizer group side by side into an arena of `rows` copies (parameters
     /// first, then one row per moment), and returns the whole as one `[rows, total]` tensor.
     /// Row r of variable `v` is the variable `moments[r-1]/v`.

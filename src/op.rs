@@ -70,7 +70,8 @@ pub enum Class {
     Elementwise(&'static Row),
     /// A constant scalar.
     Constant(f32),
-    /// Same elements in the same order: aliases its input.
+    /// Same elements in the same order: aliases its first input. Further inputs serve the derivative alone: there may be some where
+    /// the shape stays.
     Reshape,
     /// Every output element is one input element at an affine address.
     Strided(Strided),

@@ -74,6 +74,8 @@ pub enum Layout {
         /// Row and column of each tap.
         kept: Vec<[usize; 2]>,
     },
+    /// Channels last: PyTorch's channels first.
+    Channels,
 }
 
 impl Layout {
@@ -82,6 +84,7 @@ impl Layout {
         match self {
             Layout::Same => shape.to_vec(),
             Layout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
+            Layout::Channels => shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect(),
         }
     }
 
@@ -97,6 +100,10 @@ impl Layout {
                     ((i % o * c + i / o % c) * size[0] + y) * size[1] + x
                 };
                 (0..n).map(place).collect()
+            }
+            Layout::Channels => {
+                let c = shape[shape.len() - 1];
+                (0..n).map(|i| i % c * (n / c) + i / c).collect()
             }
         }
     }

@@ -15,7 +15,7 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
     Error::File { path: path.display().to_string(), what: what.into() }
 }
 
-/// Reads the f32 and f64 tensors of a safetensors file, these rounded; others (PyTorch's counters) are passed over.
+/// Reads the f32 and f64 tensors of a safetensors file, these rounded, and i64 ones (PyTorch's counters); others are passed over.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
@@ -24,6 +24,7 @@ pub fn load(path: &Path) -> Result<Weights> {
         let values = match view.dtype() {
             Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
             Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).into_iter().map(|v| v as f32).collect(),
+            Dtype::I64 => bytemuck::pod_collect_to_vec::<u8, i64>(view.data()).into_iter().map(|v| v as f32).collect(),
             _ => continue,
         };
         out.insert(name, (view.shape().to_vec(), values));

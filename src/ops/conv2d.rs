@@ -2,7 +2,8 @@
 //! other two, so the family is closed under differentiation. The input gradient is transposed convolution.
 //!
 //! Weights are `[T, C, O]` with the T taps that take part: a masked tap has no weight, costs nothing and gets no
-//! gradient. Where every pixel sees only itself the convolution is a matrix product and recorded as one.
+//! gradient. Where every pixel sees only itself, or a single one sees the whole image, the convolution is a matrix product and
+//! recorded as one.
 
 mod window;
 
@@ -362,6 +363,10 @@ impl<'g> Tensor<'g> {
                 let rows = self.reshape([x[0] * x[1] * x[2], x[3]]);
                 product(rows, weight.reshape([w[1], w[2]]), false, false).reshape([x[0], x[1], x[2], w[2]])
             }
+            Ok(window) if window.is_whole() && w.len() == 3 && w[..2] == [x[1] * x[2], x[3]] => {
+                let (k, o) = (w[0] * w[1], w[2]);
+                product(self.reshape([x[0], k]), weight.reshape([k, o]), false, false).reshape([x[0], 1, 1, o])
+            }
             Ok(window) => self.graph().apply(Conv2d { role: Role::Output, window }, &[self, weight]),
         }
     }
@@ -371,12 +376,16 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn conv2d_transposed(self, weight: Tensor<'g>, kernel: &Kernel, extra: usize) -> Tensor<'g> {
-        let x = self.shape();
+        let (x, w) = (self.shape(), weight.shape());
         if x.len() != 4 {
             return self.graph().poison(format!("conv2d_transposed: wants an image [N, H, W, C], got {x:?}"));
         }
         match kernel.transposed([x[1], x[2]], extra) {
             Err(what) => self.graph().poison(format!("conv2d_transposed: {what}")),
+            Ok(window) if window.is_whole() && w.len() == 3 && w[0] == window.taps.len() && w[2] == x[3] => {
+                let [rows, columns] = window.image;
+                product(self.reshape([x[0], x[3]]), weight.reshape([w[0] * w[1], w[2]]), false, true).reshape([x[0], rows, columns, w[1]])
+            }
             Ok(window) => self.graph().apply(Conv2d { role: Role::Input, window }, &[self, weight]),
         }
     }

@@ -85,8 +85,9 @@ rows! {
     "ge" 2 1, |x| truth(x[0] >= x[1]), |x, y, ct| vec![None, None];
     "eq" 2 1, |x| truth(x[0] == x[1]), |x, y, ct| vec![None, None];
     "ne" 2 1, |x| truth(x[0] != x[1]), |x, y, ct| vec![None, None];
+    // Likewise, for slopes of at least 0.
     "leaky_relu" 2 2, |x| if x[0] > 0.0 { x[0] } else { x[0] * x[1] },
-        |x, y, ct| vec![Some(x[0].gt(0.0).select(ct, ct * x[1])), Some(x[0].gt(0.0).select(0.0, ct * x[0]))];
+        |x, y, ct| vec![Some(y.gt(0.0).select(ct, ct * x[1])), Some(y.gt(0.0).select(0.0, ct * x[0]))];
     "bce_with_logits" 2 20, |x| softplus(x[0]) - x[0] * x[1],
         |x, y, ct| vec![Some(ct * (x[0].sigmoid() - x[1])), Some(-(ct * x[0]))];
     "select" 3 1, |x| if x[0] != 0.0 { x[1] } else { x[2] },
@@ -282,7 +283,7 @@ binary! {
     ge: "1 where self >= other, else 0.";
     eq: "1 where equal, else 0.";
     ne: "1 where different, else 0.";
-    leaky_relu: "x where positive, else slope·x.";
+    leaky_relu: "x where positive, else slope·x; the slope is at least 0.";
     bce_with_logits: "Binary cross-entropy of targets in [0, 1] under logits, in nats: softplus(l) - l·x.";
 }
 

@@ -1,5 +1,6 @@
 //! The ops, one family a file; each shares its stem with its kernels in `shaders/`.
 
+pub mod batch_norm;
 pub mod categorical;
 pub mod conv2d;
 pub mod cursor;
@@ -8,7 +9,9 @@ pub mod dropout;
 pub mod elementwise;
 pub mod matmul;
 pub mod optimizer;
+pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod reparameterize;
+pub mod resample;
 pub mod views;

@@ -3,8 +3,10 @@
 //! `shaders/views.wgsl` copy 32-bit words, so that u32 tensors pass like f32.
 
 mod copies;
+mod detach;
 
 pub use copies::{Concat, Pack, Pad, concat, pack};
+pub use detach::Detach;
 
 use crate::{
     graph::Tensor,

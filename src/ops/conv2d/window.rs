@@ -132,6 +132,13 @@ impl Window {
     pub fn is_pointwise(&self) -> bool {
         self.taps == [[0, 0]] && self.stride == [1, 1] && self.image == self.made
     }
+
+    /// Whether the one output pixel sees the whole image, pixel by pixel: a product of whole images as rows.
+    pub fn is_whole(&self) -> bool {
+        let [rows, columns] = self.image;
+        let all = (0..rows * columns).map(|i| [(i / columns) as i32, (i % columns) as i32]);
+        self.made == [1, 1] && self.taps.iter().copied().eq(all)
+    }
 }
 
 /// Pixels that one launch makes, and where it reads: pixel p of `lattice` is made at p·dst_step + dst_first from

@@ -1,0 +1,81 @@
+//! Batch normalisation: moments around the edges of chunks and vec4s, and far from 0; its derivatives of the first and second
+//! order; consumers that fuse with it.
+
+use crate::harness::{Case, Fill};
+use oneiro::{
+    autodiff,
+    graph::{Graph, Tensor},
+    ops::batch_norm::CentredSums,
+    shape::Type,
+};
+
+/// Rows around the cuts between one chunk and several, and channels around vec4s.
+const ROWS: [usize; 9] = [2, 3, 31, 33, 63, 128, 129, 1_000, 4_097];
+const CHANNELS: [usize; 7] = [1, 3, 4, 7, 8, 64, 65];
+
+fn moments(rows: usize, c: usize, low: f64) -> Case {
+    let build = move |g: &Graph| {
+        let [mean, variance] = g.input("x", Type::f32([rows, c])).moments();
+        g.output("mean", mean);
+        g.output("variance", variance);
+    };
+    Case::new("moments", format!("{rows}x{c} from {low}"), build).fill("x", Fill::Uniform(low, low + 2.0)).tolerance(2e-5, 2e-6)
+}
+
+/// What happens to the normalised tensor.
+type After = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+const AFTER: [(&str, After); 2] = [("", |y| y), (" + leaky_relu", |y| y.leaky_relu(0.2))];
+
+/// The inputs x, w and b, and the result.
+fn normalised<'g>(g: &'g Graph, shape: &[usize], after: After) -> ([Tensor<'g>; 3], Tensor<'g>) {
+    let c = shape[shape.len() - 1];
+    let [x, w, b] = [("x", shape), ("w", &[c][..]), ("b", &[c][..])].map(|(name, shape)| g.input(name, Type::f32(shape)));
+    ([x, w, b], after(x.batch_norm(w, b, 1e-5)))
+}
+
+/// `order` 0 is the tensor, 1 its gradients, 2 the gradients by x and w of that by x.
+fn case(shape: &[usize], order: usize, (name, after): (&str, After)) -> Case {
+    let dims = shape.to_vec();
+    let build = move |g: &Graph| {
+        let (inputs, y) = normalised(g, &dims, after);
+        if order == 0 {
+            return g.output("y", y);
+        }
+        let first = autodiff::vjp(y, g.input("dy", y.ty()), &inputs);
+        let wanted = match order {
+            1 => first,
+            _ => autodiff::vjp(first[0], g.input("ddx", y.ty()), &inputs[..2]),
+        };
+        ["a", "b", "c"].iter().zip(wanted).for_each(|(name, gradient)| g.output(name, gradient));
+    };
+    let what = ["batch_norm", "batch_norm gradient", "batch_norm second derivative"][order];
+    let rows = shape.iter().product::<usize>() / shape[shape.len() - 1];
+    Case::new(format!("{what}{name}"), format!("{shape:?}"), build).tolerance([1e-5, 1e-5, 5e-5][order], 1e-5).terms(1 + rows / 16)
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut out: Vec<Case> = ROWS.into_iter().flat_map(|rows| CHANNELS.map(|c| moments(rows, c, -1.0))).collect();
+    // A difference of mean squares would be all rounding here.
+    out.extend([(5, 3), (128, 4), (4_097, 5)].map(|(rows, c)| moments(rows, c, 1_000.0)));
+    for shape in [&[2, 1][..], &[7, 3], &[33, 4], &[129, 5], &[300, 64], &[2, 3, 3, 8], &[3, 7, 5, 12], &[4, 16, 16, 6], &[8, 8, 8, 32]] {
+        out.extend([0, 1, 2].into_iter().flat_map(|order| AFTER.map(|after| case(shape, order, after))));
+    }
+    // More workgroups than a dispatch's x holds.
+    for c in [65_601, 4 * 65_601] {
+        let gradient = case(&[5, c], 1, AFTER[0]).tolerance(1e-4, 1e-4);
+        out.extend([moments(2, c, -1.0), gradient].map(|case| case.many_workgroups(1)));
+    }
+    out
+}
+
+pub(crate) fn smooth() -> Vec<Case> {
+    let sums = |g: &Graph| {
+        let [a, x] = ["a", "x"].map(|name| g.input(name, Type::f32([4, 3])));
+        g.output("y", g.apply(CentredSums, &[a, x, g.input("moments", Type::f32([2, 3]))]));
+    };
+    let part = |i: usize| move |g: &Graph| g.output("y", g.input("x", Type::f32([2, 2, 3])).moments()[i]);
+    let mut out: Vec<Case> = [&[5, 3][..], &[2, 2, 2, 4]].into_iter().flat_map(|s| AFTER.map(|after| case(s, 0, after))).collect();
+    out.push(Case::new("centred_sums", "4x3", sums));
+    out.extend([0, 1].map(|i| Case::new("moments", format!("part {i}"), part(i))));
+    out
+}

@@ -1,0 +1,221 @@
+//! Layers of generative networks: compositions against the reference and central differences, and all of them against PyTorch's
+//! (`golden/layers.py` makes the file) over three training steps and in evaluation.
+
+use crate::{
+    harness::{Case, Fill},
+    models::golden_file,
+    subjects::adapter,
+};
+use oneiro::{
+    autodiff,
+    gpu::{Executor, State},
+    graph::{Graph, Tensor},
+    nn::{BatchNorm, Conv2d, ConvTranspose2d, InstanceNorm, LayerNorm, Linear, Mode, Weight, spectral_norm},
+    ops::conv2d::Kernel,
+    plan::Plan,
+    shape::Type,
+    weights::{self, Weights},
+};
+use std::path::Path;
+
+/// W/σ with u of length 1: a function of both that central differences know where the vectors are constants.
+fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
+    let dims = shape.to_vec();
+    let build = move |g: &Graph| {
+        let [weight, u] = [("w", &dims[..]), ("u", &[dims[outputs]])].map(|(name, shape)| g.input(name, Type::f32(shape)));
+        let [weight, next] = spectral_norm(weight, u, outputs, mode);
+        g.output("y", weight);
+        g.output("next", next);
+    };
+    Case::new("spectral_norm", format!("{shape:?} along {outputs} {mode:?}"), build)
+        .fill("w", Fill::Uniform(0.1, 1.0))
+        .fill("u", Fill::Uniform(0.1, 1.0))
+        .tolerance(5e-6, 5e-6)
+}
+
+/// Layer and instance normalisation.
+fn composed(shape: &[usize], over: Option<usize>) -> Case {
+    let dims = shape.to_vec();
+    let build = move |g: &Graph| {
+        let x = g.input("x", Type::f32(&dims[..]));
+        let y = match over {
+            Some(axes) => LayerNorm::new(g, "n", &dims[dims.len() - axes..]).forward(x),
+            None => InstanceNorm::new(g, "n", dims[3]).forward(x),
+        };
+        g.output("y", y.leaky_relu(0.2));
+    };
+    let name = if over.is_some() { "layer_norm" } else { "instance_norm" };
+    Case::new(name, format!("{shape:?} over {over:?}"), build).tolerance(1e-5, 1e-5)
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut out = vec![];
+    for mode in [Mode::Training, Mode::Evaluation] {
+        out.extend([[1, 1], [1, 7], [3, 5], [64, 65], [127, 300]].map(|shape| spectral(&shape, 0, mode)));
+        out.extend([[9, 3, 5], [16, 8, 12], [4, 33, 64]].iter().flat_map(|shape| [1, 2].map(|outputs| spectral(shape, outputs, mode))));
+    }
+    for shape in [[2, 1, 2, 1], [1, 3, 3, 4], [3, 5, 2, 7], [2, 8, 8, 16], [5, 4, 7, 33]] {
+        out.extend([Some(1), Some(3), None].map(|over| composed(&shape, over)));
+    }
+    out.extend([[3, 4], [17, 65], [128, 64]].map(|shape| composed(&shape, Some(1))));
+    out
+}
+
+/// (‖∂D/∂x‖ - 1)² of a critic without batch norm (Gulrajani et al. 2017, eq. 3): its gradient is a second derivative of the critic.
+fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
+    let build = move |g: &Graph| {
+        let x = g.input("x", Type::f32([2, 8, 8, 1]));
+        let y = pool(x, &Kernel::square(2).stride(2)).conv2d(g.input("a", Type::f32([9, 1, 3])), &Kernel::same(3).stride(2));
+        let y = LayerNorm::new(g, "layer", &[2, 2, 3]).forward(y).leaky_relu(0.2);
+        let y = y.conv2d(g.input("b", Type::f32([4, 3, 1])), &Kernel::square(2));
+        let slope = autodiff::grad(y, &[x])[0];
+        g.output("y", (slope.square().sum(&[1, 2, 3]).sqrt() - 1.0).square());
+    };
+    Case::new("gradient penalty", "8x8", build)
+}
+
+pub(crate) fn smooth() -> Vec<Case> {
+    let mut out: Vec<Case> = [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect();
+    out.extend([penalty(|x, kernel| x.avg_pool(kernel)), penalty(|x, kernel| x.max_pool(kernel))]);
+    out
+}
+
+type Layer<'g> = (Vec<(&'static str, Tensor<'g>)>, Tensor<'g>);
+
+/// The golden file's layers: what each makes of its input, and its parameters by name.
+fn layer<'g>(g: &'g Graph, name: &str, x: Tensor<'g>, mode: Mode) -> Layer<'g> {
+    let four = || Kernel::square(4).stride(2).padding(1);
+    let pooled = || Kernel::square(3).stride(2).padding(1);
+    let tall = || Kernel { size: [3, 2], padding: [1, 0], ..Kernel::square(1) };
+    let spectral = Weight::Spectral(mode);
+    let named = |params: Vec<Tensor<'g>>, names: &[&'static str]| names.iter().copied().zip(params).collect::<Vec<_>>();
+    let affine = ["weight", "bias"];
+    let up = |kernel, channels, weight, bias| ConvTranspose2d::of(g, name, kernel, channels, weight, bias);
+    match name {
+        "bn1" | "bn2" => {
+            let layer = BatchNorm::new(g, name, if name == "bn1" { 5 } else { 4 });
+            (named(layer.params(), &affine), layer.forward(x, mode))
+        }
+        "ln" => {
+            let layer = LayerNorm::new(g, name, &[4, 2, 3]);
+            (named(layer.params(), &affine), layer.forward(x))
+        }
+        "in" => {
+            let layer = InstanceNorm::new(g, name, 3);
+            (named(layer.params(), &affine), layer.forward(x))
+        }
+        "up" | "out" | "first" | "sn_up" => {
+            let layer = match name {
+                "up" => up(four(), [3, 4], Weight::Plain, false),
+                "out" => up(pooled(), [3, 2], Weight::Plain, true).output_padding(1),
+                "first" => up(Kernel::square(4), [5, 4], Weight::Plain, false),
+                _ => up(four(), [3, 2], spectral, true),
+            };
+            let names = if name == "sn_up" { ["weight_orig", "bias"] } else { affine };
+            (named(layer.params(), &names), layer.forward(x))
+        }
+        "last" => {
+            let layer = Conv2d::of(g, name, Kernel::square(4), [3, 1], Weight::Plain, false);
+            (named(layer.params(), &affine), layer.forward(x))
+        }
+        "sn_conv" => {
+            let layer = Conv2d::of(g, name, tall(), [2, 4], spectral, false);
+            (named(layer.params(), &["weight_orig"]), layer.forward(x))
+        }
+        "sn_linear" => {
+            let layer = Linear::of(g, name, [5, 3], spectral, true);
+            (named(layer.params(), &["weight_orig", "bias"]), layer.forward(x))
+        }
+        "avg" => (vec![], x.avg_pool(&pooled())),
+        "max" => (vec![], x.max_pool(&pooled())),
+        "nearest" => (vec![], x.upsample_nearest(2)),
+        "bilinear" => (vec![], x.upsample_bilinear(3)),
+        _ => unreachable!("no layer `{name}`"),
+    }
+}
+
+/// The file's layers in one graph.
+fn graph(golden: &Weights, names: &[&str], mode: Mode) -> Graph {
+    let g = Graph::new();
+    for name in names {
+        let input = format!("{name}.x");
+        let x = g.input(&input, Type::f32(golden[&input].0.clone()));
+        let (params, y) = layer(&g, name, x, mode);
+        if mode == Mode::Evaluation {
+            g.output(&format!("{name}.eval"), y);
+            continue;
+        }
+        g.output(&format!("{name}.y"), y);
+        let wrt: Vec<_> = params.iter().map(|p| p.1).chain([x]).collect();
+        let gradients = autodiff::grad((y * y.square()).sum_all(), &wrt);
+        let parts = params.iter().map(|p| p.0).chain(["x"]);
+        parts.zip(gradients).for_each(|(part, gradient)| g.output(&format!("{name}.{part}.grad"), gradient));
+    }
+    g
+}
+
+/// Compares values here with a tensor of the file.
+fn compare(golden: &Weights, name: &str, got: &[f32], places: &[usize]) {
+    let (_, want) = &golden[name];
+    assert_eq!((got.len(), places.len()), (want.len(), want.len()), "{name}");
+    let biggest = want.iter().fold(0f32, |most, w| most.max(w.abs()));
+    for (i, (got, &place)) in got.iter().zip(places).enumerate() {
+        let fine = (got - want[place]).abs() <= 2e-5 * (1.0 + biggest);
+        assert!(fine, "{name} {i}: {got} instead of {}", want[place]);
+    }
+}
+
+#[test]
+fn layers_are_pytorchs() {
+    let Some(gpu) = adapter("layers_are_pytorchs") else { return };
+    let path = golden_file("layers.safetensors");
+    let golden = weights::load(&path).unwrap();
+    let layers: Vec<&str> = golden.keys().filter_map(|name| name.strip_suffix(".x")).collect();
+    assert_eq!(layers.len(), 15, "{layers:?}");
+    // Power iteration goes on in training only, where PyTorch keeps v of the step before.
+    let evaluated: Vec<&str> = layers.iter().copied().filter(|name| !name.starts_with("sn")).collect();
+    let plan = |names: &[&str], mode| Plan::new(&graph(&golden, names, mode), gpu.caps()).unwrap();
+    let (training, evaluation) = (plan(&layers, Mode::Training), plan(&evaluated, Mode::Evaluation));
+    let state = State::new(gpu, &[&training, &evaluation], 3).unwrap();
+    let names: Vec<String> = state.names().map(|(name, _)| name.into()).collect();
+    weights::apply(gpu, &state, &names, &golden, &path).unwrap();
+    let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layers.safetensors");
+    std::fs::write(&written, weights::to_bytes(gpu, &state, &names).unwrap()).unwrap();
+    let ours = weights::load(&written).unwrap();
+    assert!(ours.len() == names.len() && ours.iter().all(|(name, tensor)| golden[name] == *tensor), "what was read is written");
+    for (plan, steps) in [(&training, 3), (&evaluation, 1)] {
+        let executor = Executor::new(gpu, plan, &state, &[]).unwrap();
+        plan.inputs.iter().for_each(|(name, _)| executor.write(gpu, name, &golden[name].1).unwrap());
+        gpu.submit(|encoder| (0..steps).for_each(|_| executor.record(encoder)));
+        for output in &plan.outputs {
+            let got = executor.read(gpu, &output.name).unwrap();
+            // Gradients of variables come in our layout.
+            let layout = output.name.strip_suffix(".grad").and_then(|variable| state.file_layout(variable).ok());
+            let places = layout.map_or((0..got.len()).collect(), |layout| layout.places(&output.ty.shape));
+            compare(&golden, &output.name, &got, &places);
+        }
+    }
+    let kept: Vec<&String> = golden.keys().filter(|name| name.starts_with("after.")).collect();
+    assert_eq!(kept.len(), 2 * 3 + 3, "{kept:?}");
+    for name in kept {
+        let got = state.read(gpu, &name["after.".len()..]).unwrap();
+        compare(&golden, name, &got, &(0..got.len()).collect::<Vec<_>>());
+    }
+}
+
+/// What a batch norm with a leaky ReLU costs in launches, there and back.
+#[test]
+fn a_batch_norm_is_a_few_launches() {
+    let g = Graph::new();
+    let layer = BatchNorm::new(&g, "bn", 64);
+    let x = g.input("x", Type::f32([32, 16, 16, 64]));
+    let y = layer.forward(x, Mode::Training).leaky_relu(0.2);
+    g.output("y", y);
+    let wrt = [layer.params(), vec![x]].concat();
+    let gradients = autodiff::vjp(y, g.input("dy", y.ty()), &wrt);
+    gradients.into_iter().enumerate().for_each(|(i, gradient)| g.output(&format!("gradient {i}"), gradient));
+    let plan = Plan::new(&g, &oneiro::caps::Caps::software()).unwrap();
+    let large = plan.launches.iter().filter(|l| l.bytes > 1 << 20).count();
+    assert!(large <= 5, "moments, tensor, slope through the ReLU, sums, gradient: {plan}");
+    assert!(plan.launches.len() <= 18, "{plan}");
+}

@@ -1,0 +1,67 @@
+//! Pooling: windows that overlap, leave gaps and reach over the edges, with their derivatives of both orders; ties.
+
+use crate::harness::{Case, Fill};
+use oneiro::{
+    autodiff,
+    graph::{Graph, Tensor},
+    ops::conv2d::Kernel,
+    shape::Type,
+};
+
+type Pool = for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>;
+const POOLS: [(&str, Pool); 2] = [("avg_pool", |x, k| x.avg_pool(k)), ("max_pool", |x, k| x.max_pool(k))];
+
+fn kernels() -> [Kernel; 6] {
+    [
+        Kernel::square(2).stride(2),
+        Kernel::square(3).stride(2).padding(1),
+        Kernel::same(3),
+        Kernel::square(1).stride(3),
+        Kernel { size: [3, 2], stride: [1, 2], padding: [1, 0], ..Kernel::square(1) },
+        Kernel::square(2).dilation(2),
+    ]
+}
+
+/// `order` 0 is the tensor, 1 its gradient, 2 the gradient of that by the cotangent.
+fn case((name, pool): (&'static str, Pool), kernel: &Kernel, image: [usize; 4], order: usize) -> Case {
+    let of = kernel.clone();
+    let build = move |g: &Graph| {
+        let x = g.input("x", Type::f32(image));
+        let y = pool(x, &of);
+        if order == 0 {
+            return g.output("y", y);
+        }
+        let dy = g.input("dy", y.ty());
+        let dx = autodiff::vjp(y, dy, &[x])[0];
+        g.output("y", if order == 1 { dx } else { autodiff::vjp(dx, g.input("ddx", x.ty()), &[dy])[0] });
+    };
+    let Kernel { size, stride, padding, .. } = kernel;
+    Case::new(
+        ["", " gradient", " twice"].map(|part| format!("{name}{part}"))[order].clone(),
+        format!("{size:?} {stride:?} {padding:?} {image:?}"),
+        build,
+    )
+    .tolerance(1e-6, 1e-6)
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let images = [[1, 3, 3, 1], [2, 5, 4, 3], [1, 4, 7, 4], [3, 8, 8, 8], [2, 9, 6, 12], [1, 17, 16, 5]];
+    let mut out = vec![];
+    for pool in POOLS {
+        for kernel in kernels() {
+            out.extend(images.into_iter().flat_map(|image| [0, 1, 2].map(|order| case(pool, &kernel, image, order))));
+        }
+        // Many equal elements: the first in raster order.
+        let ties = |image| [0, 1].map(|order| case(pool, &Kernel::same(3), image, order).fill("x", Fill::Whole(0, 3)));
+        out.extend([[2, 7, 6, 3], [1, 9, 8, 4]].into_iter().flat_map(ties));
+        // More workgroups than a dispatch's x holds.
+        for c in [3, 4] {
+            out.extend([0, 1, 2].map(|order| case(pool, &kernels()[0], [1, 600, 450, c], order).many_workgroups(1)));
+        }
+    }
+    out
+}
+
+pub(crate) fn smooth() -> Vec<Case> {
+    POOLS.into_iter().flat_map(|pool| kernels().map(|kernel| case(pool, &kernel, [1, 4, 5, 2], 0))).collect()
+}

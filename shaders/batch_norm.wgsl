@@ -1,0 +1,139 @@
+// Statistics of the columns of x[r, c], which batch normalisation and its derivative need. Rows are cut into s chunks:
+//   moments  mean and Σ (x - mean)² of a chunk, by Welford's recurrence: one pass, and no difference of large sums
+//   merge    chunks to mean and Σ (x - mean)² / r (Chan, Golub & LeVeque 1979)
+//   sums     Σ a and Σ a·(x - mean) of a chunk
+//   total    chunks of sums added up
+// Both results lie one after the other, y[2, c]; of chunks y[2, s, c]. Index map: one invocation a channel of a chunk, of the
+// entry points *4 four of them, which want c to be a multiple of 4; merge and total one a result. Bandwidth bound.
+
+struct Dims {
+  n: u32, // invocations with work
+  c: u32, // channels; in the entry points *4 vec4s
+  r: u32,
+  chunk: u32, // rows
+  s: u32,
+  factor: f32, // of Σ (x - mean)²: 1/r if there is one chunk
+}
+
+@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> a4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> means: array<f32>;
+@group(0) @binding(3) var<storage, read> means4: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> dims: Dims;
+
+override WORKGROUP: u32 = 64u;
+
+fn invocation(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+
+// First element and rows of invocation i.
+fn span(i: u32) -> vec2<u32> {
+  let first = i / dims.c * dims.chunk;
+  return vec2<u32>(first * dims.c + i % dims.c, min(dims.chunk, dims.r - first));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn moments(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  var mean = 0.0;
+  var squares = 0.0;
+  for (var j = 0u; j < at.y; j++) {
+    let v = x[at.x + j * dims.c];
+    let away = v - mean;
+    mean += away * (1.0 / f32(j + 1u));
+    squares += away * (v - mean);
+  }
+  y[i] = mean;
+  y[dims.n + i] = squares * dims.factor;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn moments4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  var mean = vec4<f32>();
+  var squares = vec4<f32>();
+  for (var j = 0u; j < at.y; j++) {
+    let v = x4[at.x + j * dims.c];
+    let away = v - mean;
+    mean += away * (1.0 / f32(j + 1u));
+    squares += away * (v - mean);
+  }
+  y4[i] = mean;
+  y4[dims.n + i] = squares * dims.factor;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let end = dims.s + (i >> 31u); // not a condition of uniforms alone
+  let first = x[i];
+  var away = 0.0;
+  for (var j = 0u; j < end; j++) {
+    away += f32(min(dims.chunk, dims.r - j * dims.chunk)) * (x[j * dims.c + i] - first);
+  }
+  let mean = first + away / f32(dims.r);
+  var squares = 0.0;
+  for (var j = 0u; j < end; j++) {
+    let apart = x[j * dims.c + i] - mean;
+    squares += x[(dims.s + j) * dims.c + i] + f32(min(dims.chunk, dims.r - j * dims.chunk)) * apart * apart;
+  }
+  y[i] = mean;
+  y[dims.c + i] = squares / f32(dims.r);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  let mean = means[i % dims.c];
+  var sum = 0.0;
+  var along = 0.0;
+  for (var j = 0u; j < at.y; j++) {
+    let v = a[at.x + j * dims.c];
+    sum += v;
+    along += v * (x[at.x + j * dims.c] - mean);
+  }
+  y[i] = sum;
+  y[dims.n + i] = along;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sums4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  let mean = means4[i % dims.c];
+  var sum = vec4<f32>();
+  var along = vec4<f32>();
+  for (var j = 0u; j < at.y; j++) {
+    let v = a4[at.x + j * dims.c];
+    sum += v;
+    along += v * (x4[at.x + j * dims.c] - mean);
+  }
+  y4[i] = sum;
+  y4[dims.n + i] = along;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn total(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, groups, lane);
+  if (i >= dims.n) { return; }
+  let end = dims.s + (i >> 31u);
+  let first = i / dims.c * dims.s * dims.c + i % dims.c;
+  var sum = 0.0;
+  for (var j = 0u; j < end; j++) {
+    sum += x[first + j * dims.c];
+  }
+  y[i] = sum;
+}

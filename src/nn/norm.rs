@@ -1,0 +1,199 @@
+//! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
+
+use super::Mode;
+use crate::{
+    graph::{Graph, Tensor},
+    shape::Type,
+    var::{Init, Layout},
+};
+
+/// Added to variances, as PyTorch does by default.
+const EPS: f32 = 1e-5;
+
+/// The variables `NAME.weight`, at first ones, and `NAME.bias`, zeros.
+#[track_caller]
+fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: Layout) -> [Tensor<'g>; 2] {
+    let var = |part: &str, value, layout| g.var_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout);
+    [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)]
+}
+
+/// (x - mean)/√(variance + eps) over axes.
+#[track_caller]
+fn normalised<'g>(x: Tensor<'g>, axes: &[usize]) -> Tensor<'g> {
+    let mut kept = x.shape().to_vec();
+    axes.iter().for_each(|&d| kept[d] = 1);
+    let away = x - x.mean(axes).reshape(kept.clone());
+    away * (away.square().mean(axes) + EPS).rsqrt().reshape(kept)
+}
+
+/// Batch normalisation over all axes but the last (`torch.nn.BatchNorm1d` and `2d`), eps 1e-5: `[N, C]` or `[N, H, W, C]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm<'g> {
+    /// `NAME.weight`, `[C]`, at first 1.
+    pub weight: Tensor<'g>,
+    /// `NAME.bias`, `[C]`, at first 0.
+    pub bias: Tensor<'g>,
+    /// `NAME.running_mean`, `[C]`, at first 0.
+    pub running_mean: Tensor<'g>,
+    /// `NAME.running_var`, `[C]`, at first 1: of unbiased variances.
+    pub running_var: Tensor<'g>,
+    /// `NAME.num_batches_tracked`, a scalar.
+    pub num_batches_tracked: Tensor<'g>,
+    /// Weight of a batch in the running statistics.
+    pub momentum: f32,
+}
+
+impl<'g> BatchNorm<'g> {
+    /// Declares the layer's variables; the momentum is PyTorch's, 0.1.
+    #[track_caller]
+    pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
+        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        let var = |part: &str, shape: &[usize], init| g.var(&format!("{name}.{part}"), Type::f32(shape), init);
+        Self {
+            weight,
+            bias,
+            running_mean: var("running_mean", &[channels], Init::Zeros),
+            running_var: var("running_var", &[channels], Init::Constant(1.0)),
+            num_batches_tracked: var("num_batches_tracked", &[], Init::Zeros),
+            momentum: 0.1,
+        }
+    }
+
+    /// Applies it: by the batch's statistics, which the running ones follow from the next step on, once per call; or by the
+    /// running ones.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+        if mode == Mode::Evaluation {
+            return (x - self.running_mean) * (self.weight * (self.running_var + EPS).rsqrt()) + self.bias;
+        }
+        let y = x.batch_norm(self.weight, self.bias, EPS);
+        let (g, [mean, variance]) = (x.graph(), x.moments());
+        let rows = x.shape().numel() as f32 / self.weight.shape().numel() as f32;
+        let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| old * (1.0 - self.momentum) + new * (factor * self.momentum);
+        g.update(self.running_mean, |old| follow(old, mean, 1.0));
+        g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
+        g.update(self.num_batches_tracked, |old| old + 1.0);
+        y
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        vec![self.weight, self.bias]
+    }
+}
+
+/// Layer normalisation (Ba et al. 2016) over the last axes (`torch.nn.LayerNorm`), eps 1e-5. A composition.
+#[derive(Clone, Debug)]
+pub struct LayerNorm<'g> {
+    /// `NAME.weight`, of the normalised shape, at first 1; `[H, W, C]` is `[C, H, W]` in files.
+    pub weight: Tensor<'g>,
+    /// `NAME.bias`, likewise, at first 0.
+    pub bias: Tensor<'g>,
+}
+
+impl<'g> LayerNorm<'g> {
+    /// Declares the layer's variables for the extents of the axes that are normalised: `[C]`, or an image's `[H, W, C]`.
+    #[track_caller]
+    pub fn new(g: &'g Graph, name: &str, shape: &[usize]) -> Self {
+        let layout = if shape.len() == 3 { Layout::Channels } else { Layout::Same };
+        let [weight, bias] = affine(g, name, shape, layout);
+        Self { weight, bias }
+    }
+
+    /// Applies it, example by example.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let (shape, over) = (x.shape(), self.weight.shape());
+        if over.is_empty() || !shape.ends_with(&over) {
+            return x.graph().poison(format!("layer_norm: {shape:?} does not end in {over:?}"));
+        }
+        let axes: Vec<usize> = (shape.len() - over.len()..shape.len()).collect();
+        normalised(x, &axes) * self.weight + self.bias
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        vec![self.weight, self.bias]
+    }
+}
+
+/// Instance normalisation (Ulyanov et al. 2016) of images `[N, H, W, C]` over their pixels, channel by channel
+/// (`torch.nn.InstanceNorm2d` with affine=True), eps 1e-5. A composition; it has no running statistics.
+#[derive(Clone, Debug)]
+pub struct InstanceNorm<'g> {
+    /// `NAME.weight`, `[C]`, at first 1.
+    pub weight: Tensor<'g>,
+    /// `NAME.bias`, `[C]`, at first 0.
+    pub bias: Tensor<'g>,
+}
+
+impl<'g> InstanceNorm<'g> {
+    /// Declares the layer's variables.
+    #[track_caller]
+    pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
+        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        Self { weight, bias }
+    }
+
+    /// Applies it.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
+        match x.shape().len() {
+            4 => normalised(x, &[1, 2]) * self.weight + self.bias,
+            _ => x.graph().poison(format!("instance_norm: takes images [N, H, W, C], got {x:?}")),
+        }
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        vec![self.weight, self.bias]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        reference::{self, Values},
+        shape::Array,
+    };
+
+    /// Two batches in one step count like two steps of one batch each.
+    #[test]
+    fn running_statistics_follow_once_per_call() {
+        let batch = |k: f64| Array::from_fn([4, 2], |i| (i as f64 * k).sin());
+        let names = ["a", "b"];
+        let step = |names: &[&str], state: &mut Values| {
+            let g = Graph::new();
+            let layer = BatchNorm::new(&g, "bn", 2);
+            names.iter().for_each(|name| g.output(name, layer.forward(g.input(name, Type::f32([4, 2])), Mode::Training)));
+            let inputs = [("a".to_string(), batch(0.7)), ("b".to_string(), batch(1.9))].into();
+            reference::eval(&g, &inputs, state).unwrap()
+        };
+        let g = Graph::new();
+        let _ = BatchNorm::new(&g, "bn", 2);
+        let start = reference::initial(&g, 0);
+        let (mut once, mut twice) = (start.clone(), start.clone());
+        step(&names, &mut once);
+        names.iter().for_each(|name| drop(step(&[name], &mut twice)));
+        assert_eq!(once, twice);
+        assert_eq!(once["bn.num_batches_tracked"].data, [2.0]);
+        assert_ne!(once["bn.running_mean"], start["bn.running_mean"]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        type Mistake = fn(&Graph);
+        let mistakes: [(Mistake, &str); 3] = [
+            (|g| _ = LayerNorm::new(g, "n", &[3, 2]).forward(g.input("x", Type::f32([3, 3]))), "[3x3] does not end in [3x2]"),
+            (|g| _ = InstanceNorm::new(g, "n", 2).forward(g.input("x", Type::f32([3, 2]))), "takes images [N, H, W, C]"),
+            (|g| _ = BatchNorm::new(g, "n", 2).forward(g.input("x", Type::f32([1, 2])), Mode::Training), "at least 2 f32 rows"),
+        ];
+        for (mistake, expected) in mistakes {
+            let g = Graph::new();
+            mistake(&g);
+            let error = g.check().unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("norm.rs"), "{error}");
+        }
+    }
+}

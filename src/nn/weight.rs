@@ -1,0 +1,86 @@
+//! What a layer's weight is: a variable, or computed from variables that an optimizer trains in its place.
+
+use super::{spectral_norm, weight_norm};
+use crate::{
+    graph::{Graph, Tensor},
+    shape::Type,
+    var::{Init, Layout},
+};
+
+/// What a layer is in: some keep statistics while they train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Statistics of the batch, and the kept ones are updated.
+    Training,
+    /// The kept statistics.
+    Evaluation,
+}
+
+/// What a layer's weight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Weight {
+    /// The variable `NAME.weight`.
+    #[default]
+    Plain,
+    /// Under [`weight_norm::weight_norm`], one norm per output (PyTorch's axis 0): `NAME.weight_g` and `NAME.weight_v` in place of
+    /// the weight, which at first is v.
+    Normed,
+    /// Under [`spectral_norm::spectral_norm`]: `NAME.weight_orig` in place of the weight, and `NAME.weight_u`, which each training
+    /// step iterates once.
+    Spectral(Mode),
+}
+
+/// A layer's weight, its bias if it has one, and what an optimizer trains of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Declared<'g> {
+    pub(super) weight: Tensor<'g>,
+    pub(super) bias: Option<Tensor<'g>>,
+    trained: [Option<Tensor<'g>>; 3],
+}
+
+/// A weight's variable: type, first values (the bias's too), layout in files, and the axes that norms are taken for (of
+/// [`Weight::Normed`] and of [`Weight::Spectral`]).
+pub(super) struct Spec {
+    pub(super) ty: Type,
+    pub(super) init: Init,
+    pub(super) layout: Layout,
+    pub(super) axes: [usize; 2],
+}
+
+impl<'g> Declared<'g> {
+    /// Declares the variables; a bias has so many elements.
+    #[track_caller]
+    pub(super) fn new(g: &'g Graph, name: &str, weight: Weight, spec: Spec, bias: Option<usize>) -> Self {
+        let Spec { ty, init, layout, axes } = spec;
+        let of_bias = init.clone();
+        let (weight, [first, second]) = match weight {
+            Weight::Plain => {
+                let weight = g.var_in(&format!("{name}.weight"), ty, init, layout);
+                (weight, [Some(weight), None])
+            }
+            Weight::Normed => {
+                let (weight, trained) = weight_norm::declare(g, name, (ty, init, layout), axes[0]);
+                (weight, trained.map(Some))
+            }
+            Weight::Spectral(mode) => {
+                let (weight, trained) = spectral_norm::declare(g, name, (ty, init, layout), axes[1], mode);
+                (weight, [Some(trained), None])
+            }
+        };
+        let bias = bias.map(|n| g.var(&format!("{name}.bias"), Type::f32([n]), of_bias));
+        Self { weight, bias, trained: [first, second, bias] }
+    }
+
+    pub(super) fn params(&self) -> Vec<Tensor<'g>> {
+        self.trained.into_iter().flatten().collect()
+    }
+
+    /// `y` with the bias, if there is one.
+    #[track_caller]
+    pub(super) fn biased(&self, y: Tensor<'g>) -> Tensor<'g> {
+        match self.bias {
+            Some(bias) => y + bias,
+            None => y,
+        }
+    }
+}

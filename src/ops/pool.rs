@@ -1,0 +1,258 @@
+//! Average and maximum pooling, channels last, with PyTorch's windows. The average and its transpose are each other's
+//! derivative. The maximum is taken by its position: which tap is the first largest has no derivative, taking the element at
+//! it and putting one back are each other's. So both are closed under differentiation.
+
+use crate::{
+    graph::Tensor,
+    kernel::Shader,
+    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    ops::conv2d::{Kernel, Taps, Window},
+    shape::{Array, DType, Shape, Type},
+};
+
+static SHADER: Shader = crate::shader!("pool");
+const WORKGROUP: usize = 64;
+/// Most positions in a window: loop iterations of one invocation, of which some drivers end at 65,535.
+const MAX_TAPS: usize = 32_768;
+
+/// What is computed. Images x are `[N, H, W, C]`, results y and taps `[N, H', W', C]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// x to the sum over a window divided by its number of positions, outside ones included.
+    Mean,
+    /// y to the image: the transpose of the mean.
+    Unmean,
+    /// x to the tap (in raster order, as f32) of the window's first largest element.
+    ArgMax,
+    /// x and taps to the elements at them.
+    Take,
+    /// y and taps to the image: each element added where its tap is.
+    Put,
+}
+
+/// One of the family over windows.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// What.
+    pub role: Role,
+    /// Size, stride, padding, dilation; all taps.
+    pub kernel: Kernel,
+    /// Rows and columns of the image.
+    pub image: [usize; 2],
+}
+
+impl Pool {
+    fn window(&self) -> Result<Window, String> {
+        let Kernel { size, padding, taps, .. } = &self.kernel;
+        if *taps != Taps::All || size[0] * size[1] > MAX_TAPS || (0..2).any(|d| 2 * padding[d] > size[d]) {
+            return Err(format!("takes all of at most {MAX_TAPS} positions, padded by at most half of the size, got {:?}", self.kernel));
+        }
+        self.kernel.window(self.image)
+    }
+
+    fn to_image(&self) -> bool {
+        matches!(self.role, Role::Unmean | Role::Put)
+    }
+
+    fn other(&self, role: Role) -> Self {
+        Self { role, ..self.clone() }
+    }
+
+    /// What each position of a window counts.
+    fn factor(&self) -> f64 {
+        let positions = self.kernel.size[0] * self.kernel.size[1];
+        if matches!(self.role, Role::Mean | Role::Unmean) { 1.0 / positions as f64 } else { 1.0 }
+    }
+
+    /// The element of the image that each (result, tap) sees.
+    fn seen(&self, made: &Shape, i: usize, tap: usize) -> Option<usize> {
+        let (at, k) = (made.coords(i), &self.kernel);
+        let tap = [tap / k.size[1], tap % k.size[1]];
+        let pixel = [0, 1].map(|d| (at[d + 1] * k.stride[d] + tap[d] * k.dilation[d]).wrapping_sub(k.padding[d]));
+        let inside = (0..2).all(|d| pixel[d] < self.image[d]);
+        inside.then(|| ((at[0] * self.image[0] + pixel[0]) * self.image[1] + pixel[1]) * made[3] + at[3])
+    }
+}
+
+impl Op for Pool {
+    fn name(&self) -> &'static str {
+        match self.role {
+            Role::Mean => "pool_mean",
+            Role::Unmean => "pool_unmean",
+            Role::ArgMax => "pool_argmax",
+            Role::Take => "pool_take",
+            Role::Put => "pool_put",
+        }
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let made = self.window()?.made;
+        let of = |t: &Type, [h, w]: [usize; 2]| match t.shape[..] {
+            [n, _, _, c] if t.dtype == DType::F32 && n * c > 0 => Some(Type::f32([n, h, w, c])),
+            _ => None,
+        };
+        let (read, makes) = if self.to_image() { (made, self.image) } else { (self.image, made) };
+        let taps = matches!(self.role, Role::Take | Role::Put);
+        let fits = |t: &Type| of(t, read).as_ref() == Some(t);
+        let tapped = || !taps || inputs.get(1).is_some_and(|t| of(t, made).as_ref() == Some(t) && Some(t) == of(&inputs[0], made).as_ref());
+        match inputs {
+            [x, ..] if inputs.len() == 1 + usize::from(taps) && fits(x) && tapped() => of(x, makes).ok_or_else(String::new),
+            _ => Err(format!("{inputs:?} do not fit an image of {:?} and results of {made:?}, f32 [N, rows, columns, C]", self.image)),
+        }
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (x, k) = (inputs[0], &self.kernel);
+        let [h, w] = self.window().expect("inferred").made;
+        let made: Shape = [x.shape[0], h, w, x.shape[3]].into();
+        let taps = k.size[0] * k.size[1];
+        let all = |i: usize| (0..taps).filter_map(|tap| Some((tap, self.seen(&made, i, tap)?))).collect::<Vec<_>>();
+        let at = |i: usize| self.seen(&made, i, inputs[1].data[i] as usize);
+        let mut image = Array::from_fn([x.shape[0], self.image[0], self.image[1], x.shape[3]], |_| 0.0);
+        match self.role {
+            Role::Mean => Array::from_fn(made.clone(), |i| all(i).into_iter().map(|(_, q)| x.data[q]).sum::<f64>() * self.factor()),
+            Role::ArgMax => Array::from_fn(made.clone(), |i| {
+                let first = |best: (usize, usize), next: (usize, usize)| if x.data[next.1] > x.data[best.1] { next } else { best };
+                all(i).into_iter().reduce(first).map_or(-1.0, |(tap, _)| tap as f64)
+            }),
+            Role::Take => Array::from_fn(made.clone(), |i| at(i).map_or(0.0, |q| x.data[q])),
+            Role::Unmean => {
+                (0..made.numel()).for_each(|i| all(i).into_iter().for_each(|(_, q)| image.data[q] += x.data[i] * self.factor()));
+                image
+            }
+            Role::Put => {
+                (0..made.numel()).for_each(|i| at(i).into_iter().for_each(|q| image.data[q] += x.data[i]));
+                image
+            }
+        }
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        let of = |role, inputs: &[Tensor<'g>]| Some(ct.graph().apply(self.other(role), inputs));
+        match self.role {
+            Role::Mean => vec![of(Role::Unmean, &[ct])],
+            Role::Unmean => vec![of(Role::Mean, &[ct])],
+            Role::ArgMax => vec![None],
+            Role::Take => vec![of(Role::Put, &[ct, inputs[1]]), None],
+            Role::Put => vec![of(Role::Take, &[ct, inputs[1]]), None],
+        }
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let (k, made, c) = (&self.kernel, self.window()?.made, at.output.shape[3]);
+        let entry = match self.role {
+            Role::Mean | Role::ArgMax => ["gather", "gather4"],
+            Role::Take => ["take", "take4"],
+            Role::Unmean | Role::Put => ["scatter", "scatter4"],
+        };
+        let wide = usize::from(c.is_multiple_of(4));
+        let unit = 1 + 3 * wide;
+        let n = at.output.shape.numel() / unit;
+        let flag = |role| f64::from(u8::from(self.role == role));
+        let launch = LaunchSpec::new(&SHADER, entry[wide], grid_1d(n.div_ceil(WORKGROUP)))
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .constant("ARGMAX", flag(Role::ArgMax))
+            .constant("PICKED", flag(Role::Put))
+            // Four taps are four elements anywhere.
+            .bind(if self.role == Role::Take { "x" } else { ["x", "x4"][wide] }, Operand::Input(0))
+            .bind(["y", "y4"][wide], Operand::Output)
+            .dim("n", n)
+            .dim("c", c / unit)
+            .dim_f32("factor", self.factor() as f32);
+        let launch = match self.role {
+            Role::Mean | Role::ArgMax => launch,
+            // The binding is there also where the kernel does not read it.
+            Role::Unmean => launch.bind(["taps", "taps4"][wide], Operand::Input(0)),
+            Role::Take | Role::Put => launch.bind(["taps", "taps4"][wide], Operand::Input(1)),
+        };
+        let of = [("image", self.image), ("made", made), ("size", k.size), ("stride", k.stride), ("padding", k.padding)];
+        let launch = of
+            .into_iter()
+            .chain([("dilation", k.dilation)])
+            .fold(launch, |launch, (name, [rows, columns])| launch.dim(&format!("{name}[0]"), rows).dim(&format!("{name}[1]"), columns));
+        let bytes = 4 * (at.output.shape.numel() + at.inputs.iter().map(|t| t.shape.numel()).sum::<usize>()) as u64;
+        let launch = launch.cost(at.output.shape.numel() * k.size[0] * k.size[1], bytes);
+        Ok(launch.why(if wide == 1 { "four channels each" } else { "not a multiple of 4 channels: single elements" }).into())
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// Means over windows of `[N, H, W, C]`, the padding's zeros counted (`torch.nn.AvgPool2d`).
+    #[track_caller]
+    #[must_use]
+    pub fn avg_pool(self, kernel: &Kernel) -> Tensor<'g> {
+        let shape = self.shape();
+        let image = [1, 2].map(|d| shape.get(d).copied().unwrap_or(0));
+        self.graph().apply(Pool { role: Role::Mean, kernel: kernel.clone(), image }, &[self])
+    }
+
+    /// Largest elements over windows of `[N, H, W, C]`, the padding never among them (`torch.nn.MaxPool2d`). The derivative goes
+    /// to the first largest in raster order; a second one to the same elements.
+    #[track_caller]
+    #[must_use]
+    pub fn max_pool(self, kernel: &Kernel) -> Tensor<'g> {
+        let shape = self.shape();
+        let image = [1, 2].map(|d| shape.get(d).copied().unwrap_or(0));
+        let pool = |role| Pool { role, kernel: kernel.clone(), image };
+        let taps = self.graph().apply(pool(Role::ArgMax), &[self]);
+        self.graph().apply(pool(Role::Take), &[self, taps])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::Graph,
+        kernel::{self, reflect},
+    };
+
+    fn pool(role: Role, kernel: Kernel, inputs: &[&Array]) -> Array {
+        Pool { role, kernel, image: [3, 3] }.reference(inputs)
+    }
+
+    #[test]
+    fn references() {
+        let kernel = Kernel::square(2);
+        let x = Array::new([1, 3, 3, 1], vec![1., 5., 5., 2., 5., 0., -1., -2., -3.]);
+        assert_eq!(pool(Role::Mean, kernel.clone(), &[&x]).data, [13. / 4., 15. / 4., 4. / 4., 0.]);
+        let taps = pool(Role::ArgMax, kernel.clone(), &[&x]);
+        assert_eq!(taps.data, [1., 0., 1., 0.], "the first of equals");
+        assert_eq!(pool(Role::Take, kernel.clone(), &[&x, &taps]).data, [5.; 4]);
+        let put = pool(Role::Put, kernel, &[&Array::new([1, 2, 2, 1], vec![1., 2., 4., 8.]), &taps]);
+        assert_eq!(put.data, [0., 3., 0., 0., 12., 0., 0., 0., 0.]);
+        let padded = pool(Role::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
+        assert_eq!(padded.data, [4., 3., 1., 0.], "padding is never the largest");
+    }
+
+    #[test]
+    fn launches_name_what_the_kernels_have() {
+        for (role, c) in [Role::Mean, Role::Unmean, Role::ArgMax, Role::Take, Role::Put].into_iter().flat_map(|r| [(r, 3), (r, 8)]) {
+            let op = Pool { role, kernel: Kernel::same(3).stride(2), image: [5, 6] };
+            let (image, made) = (Type::f32([2, 5, 6, c]), Type::f32([2, 3, 3, c]));
+            let inputs = [if op.to_image() { made.clone() } else { image }, made];
+            let inputs = &inputs[..if matches!(role, Role::Take | Role::Put) { 2 } else { 1 }];
+            let at = Lowering { caps: &crate::caps::Caps::software(), inputs, output: &op.infer(inputs).unwrap(), epilogue: false };
+            let launch = op.lower(&at).unwrap().launches.remove(0);
+            let found = reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
+            assert_eq!(found.bindings.len(), launch.bindings.len() + 1, "{launch:?}");
+            assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{launch:?}");
+            assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)), "{launch:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let mistakes = [
+            (vec![1, 3, 3, 1], Kernel::square(4), "does not fit an image of [3, 3]"),
+            (vec![1, 3, 3, 1], Kernel::square(2).padding(2), "padded by at most half of the size"),
+            (vec![3, 3], Kernel::square(1), "does not fit"),
+        ];
+        for (shape, kernel, expected) in mistakes {
+            let g = Graph::new();
+            let _ = g.input("x", Type::f32(shape)).max_pool(&kernel);
+            let error = g.check().unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("pool.rs"), "{error}");
+        }
+    }
+}
