@@ -21,11 +21,11 @@ const MAX_INDEX: usize = 1 << 24;
 /// log of the smallest weight, relative to the largest, that [`DrawCategorical`] does not take for 0.
 const FAINTEST: f64 = -80.0;
 
-/// y[r] = x[r, index[r]], 0 for an index out of range: inputs x `[R, K]`, index `[R]`; no derivative by the index.
+/// `y[r] = x[r, index[r]]`, 0 for an index out of range: inputs x `[R, K]`, index `[R]`; no derivative by the index.
 #[derive(Debug)]
 pub struct Pick;
 
-/// y[r, k] = ct[r] where k is index[r], else 0: inputs ct `[R]`, index `[R]`; no derivative by the index.
+/// `y[r, k] = ct[r]` where k is `index[r]`, else 0: inputs ct `[R]`, index `[R]`; no derivative by the index.
 #[derive(Debug)]
 pub struct Spread {
     /// K.
