@@ -62,8 +62,8 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     // More workgroups than a dispatch's x holds.
     for c in [65_601, 4 * 65_601] {
-        let gradient = case(&[5, c], 1, AFTER[0]).tolerance(1e-4, 1e-4);
-        out.extend([moments(2, c, -1.0), gradient].map(|case| case.many_workgroups(1)));
+        // Of hundreds of thousands of channels with few rows, some would have next to no variance to divide by.
+        out.extend([moments(2, c, -1.0), case(&[5, c], 1, AFTER[0])].map(|case| case.many_workgroups(1)));
     }
     out
 }

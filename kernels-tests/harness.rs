@@ -179,6 +179,16 @@ impl Case {
     }
 }
 
+/// Of a linear or piecewise linear `y` of `x`: itself, its gradient by x, or the gradient of that by the cotangent.
+pub(crate) fn of_order<'g>(g: &'g Graph, x: Tensor<'g>, y: Tensor<'g>, order: usize) -> Tensor<'g> {
+    if order == 0 {
+        return y;
+    }
+    let dy = g.input("dy", y.ty());
+    let dx = autodiff::vjp(y, dy, &[x])[0];
+    if order == 1 { dx } else { autodiff::vjp(dx, g.input("ddx", x.ty()), &[dy])[0] }
+}
+
 /// An array's elements as the device holds them.
 pub(crate) fn bytes(array: &Array, dtype: DType) -> Vec<u8> {
     let words = |f: &dyn Fn(f64) -> u32| array.data.iter().flat_map(|&x| f(x).to_le_bytes()).collect();

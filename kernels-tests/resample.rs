@@ -1,8 +1,7 @@
 //! Upsampling: factors, edges and single pixels, with the derivatives of both orders.
 
-use crate::harness::Case;
+use crate::harness::{Case, of_order};
 use oneiro::{
-    autodiff,
     graph::{Graph, Tensor},
     shape::Type,
 };
@@ -14,13 +13,7 @@ const UPS: [(&str, Up); 2] = [("upsample_nearest", |x, f| x.upsample_nearest(f))
 fn case((name, up): (&'static str, Up), factor: usize, image: [usize; 4], order: usize) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32(image));
-        let y = up(x, factor);
-        if order == 0 {
-            return g.output("y", y);
-        }
-        let dy = g.input("dy", y.ty());
-        let dx = autodiff::vjp(y, dy, &[x])[0];
-        g.output("y", if order == 1 { dx } else { autodiff::vjp(dx, g.input("ddx", x.ty()), &[dy])[0] });
+        g.output("y", of_order(g, x, up(x, factor), order));
     };
     let what = ["", " gradient", " twice"][order];
     Case::new(format!("{name}{what}"), format!("{factor} of {image:?}"), build).tolerance(1e-6, 1e-6).terms(factor * factor)

@@ -62,11 +62,9 @@ impl<'g> Layer<'g> {
         let name = |part: &str| format!("layers.{index}.{part}");
         let window = |rows, columns| Kernel::same(k).taps(Taps::Rect(rows, columns));
         let classes = config.classes.map(|n| ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p)));
+        let sees = if first { Channels::before(groups) } else { Channels::up_to(groups) };
         // The centre takes part where some of its channels do.
-        let (sees, left) = match first {
-            true => (Channels::before(groups), [0, k / 2 + usize::from(groups > 1)]),
-            false => (Channels::up_to(groups), [0, k / 2 + 1]),
-        };
+        let left = [0, k / 2 + usize::from(!first || groups > 1)];
         Self {
             vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, 2 * p]),
             horizontal: Conv2d::masked(g, &name("horizontal"), window([k / 2, k / 2 + 1], left), [c, 2 * p], sees.copies(2)),

@@ -2,7 +2,7 @@
 
 use super::{
     Weight,
-    weight::{Declared, Spec},
+    weight::{Declared, Degrees, Spec},
 };
 use crate::{
     graph::{Graph, Tensor},
@@ -10,7 +10,6 @@ use crate::{
     shape::Type,
     var::{Init, Layout},
 };
-use std::sync::Arc;
 
 /// Which channels of its own pixel an output sees, where channels are in groups that follow each other: red, green, blue
 /// (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
@@ -46,7 +45,7 @@ pub struct Conv2d<'g> {
     declared: Declared<'g>,
     kernel: Kernel,
     /// What each output sees: degrees of the inputs `[T, C, 1]`, and up to which an output looks, `[1, 1, O]`.
-    masks: Option<[Tensor<'g>; 2]>,
+    degrees: Option<Degrees<'g>>,
 }
 
 /// A weight `[T, C, O]` whose first values, and those of a bias, are uniform within 1/√(fan_in·rows·columns).
@@ -67,7 +66,7 @@ impl<'g> Conv2d<'g> {
     #[track_caller]
     pub fn of(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], weight: Weight, bias: bool) -> Self {
         let spec = spec(&kernel, channels, channels[0], [2, 2]);
-        Self { declared: Declared::new(g, name, weight, spec, bias.then_some(channels[1])), kernel, masks: None }
+        Self { declared: Declared::new(g, name, weight, spec, bias.then_some(channels[1])), kernel, degrees: None }
     }
 
     /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
@@ -82,13 +81,11 @@ impl<'g> Conv2d<'g> {
         // Degree 0 is seen by all; group i has degree i + 1.
         let group = |i: usize, n: usize| i * sees.groups / n;
         let of = kernel.kept().into_iter().flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
-        let of: Arc<[f32]> = of.map(|d| d as f32).collect();
+        let of: Vec<usize> = of.collect();
         let n = o / sees.copies;
-        let up_to: Arc<[f32]> = (0..o).map(|i| (group(i % n, n) + usize::from(sees.own)) as f32).collect();
-        let layer = Self::new(g, name, kernel, channels);
-        let degrees = |part: &str, shape: [usize; 3], values| g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values));
-        let masks = [degrees("of", [of.len() / c, c, 1], of), degrees("sees", [1, 1, o], up_to)];
-        Self { masks: Some(masks), ..layer }
+        let up_to: Vec<usize> = (0..o).map(|i| group(i % n, n) + usize::from(sees.own)).collect();
+        let degrees = Degrees::new(g, name, (&of, [of.len() / c, c, 1]), (&up_to, [1, 1, o]));
+        Self { degrees: Some(degrees), ..Self::new(g, name, kernel, channels) }
     }
 
     /// The layer under [`super::weight_norm`], one norm per output: `NAME.weight_g` `[O, 1, 1, 1]` and `NAME.weight_v`
@@ -112,8 +109,7 @@ impl<'g> Conv2d<'g> {
     /// Applies it.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let weight = self.declared.weight;
-        let weight = self.masks.map_or(weight, |[of, sees]| sees.ge(of).select(weight, 0.0));
+        let weight = self.degrees.map_or(self.declared.weight, |degrees| degrees.mask(self.declared.weight));
         self.declared.biased(x.conv2d(weight, &self.kernel))
     }
 

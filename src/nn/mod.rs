@@ -18,8 +18,7 @@ use crate::{
     shape::Type,
     var::{Init, Layout},
 };
-use std::sync::Arc;
-use weight::{Declared, Spec};
+use weight::{Declared, Degrees, Spec};
 
 /// `y = x·Wᵀ + b` with weight `[outputs, inputs]` and bias `[outputs]` (`torch.nn.Linear`).
 #[derive(Clone, Copy, Debug)]
@@ -74,30 +73,21 @@ impl<'g> Linear<'g> {
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedLinear<'g> {
     linear: Linear<'g>,
-    of: Tensor<'g>,
-    sees: Tensor<'g>,
+    degrees: Degrees<'g>,
 }
 
 impl<'g> MaskedLinear<'g> {
     /// Declares the layer's variables; `of` are the inputs' degrees, `sees` the highest degree that each output sees.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, of: &[usize], sees: &[usize]) -> Self {
-        let degrees = |part: &str, values: &[usize], shape: [usize; 2]| {
-            let values: Arc<[f32]> = values.iter().map(|&d| d as f32).collect();
-            g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))
-        };
-        Self {
-            linear: Linear::new(g, name, of.len(), sees.len()),
-            of: degrees("of", of, [1, of.len()]),
-            sees: degrees("sees", sees, [sees.len(), 1]),
-        }
+        let linear = Linear::new(g, name, of.len(), sees.len());
+        Self { linear, degrees: Degrees::new(g, name, (of, [1, of.len()]), (sees, [sees.len(), 1])) }
     }
 
     /// `[N, inputs]` to `[N, outputs]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let weight = self.sees.ge(self.of).select(self.linear.0.weight, 0.0);
-        self.linear.0.biased(product(x, weight, false, true))
+        self.linear.0.biased(product(x, self.degrees.mask(self.linear.0.weight), false, true))
     }
 
     /// The variables that an optimizer trains.

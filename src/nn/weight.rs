@@ -3,7 +3,7 @@
 use super::{spectral_norm, weight_norm};
 use crate::{
     graph::{Graph, Tensor},
-    shape::Type,
+    shape::{Shape, Type},
     var::{Init, Layout},
 };
 
@@ -28,6 +28,31 @@ pub enum Weight {
     /// Under [`spectral_norm::spectral_norm`]: `NAME.weight_orig` in place of the weight, and `NAME.weight_u`, which each training
     /// step iterates once.
     Spectral(Mode),
+}
+
+/// Which weights take part: those of inputs whose degree `of` is at most what the output `sees`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Degrees<'g> {
+    of: Tensor<'g>,
+    sees: Tensor<'g>,
+}
+
+impl<'g> Degrees<'g> {
+    /// Declares `NAME.of` and `NAME.sees`, in shapes that broadcast to the weight's.
+    #[track_caller]
+    pub(super) fn new(g: &'g Graph, name: &str, of: (&[usize], impl Into<Shape>), sees: (&[usize], impl Into<Shape>)) -> Self {
+        let var = |part: &str, degrees: &[usize], shape: Shape| {
+            let values = degrees.iter().map(|&d| d as f32).collect();
+            g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))
+        };
+        Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) }
+    }
+
+    /// The weight with zeros where it takes no part, which then get no gradient.
+    #[track_caller]
+    pub(super) fn mask(&self, weight: Tensor<'g>) -> Tensor<'g> {
+        self.sees.ge(self.of).select(weight, 0.0)
+    }
 }
 
 /// A layer's weight, its bias if it has one, and what an optimizer trains of them.

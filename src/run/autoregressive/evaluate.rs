@@ -5,7 +5,6 @@ use crate::{
     data::Images,
     gpu::Executor,
     graph::Graph,
-    optim::advance,
     plan::Plan,
     run::{AdapterOption, Feed, Progress, Result, batch, bound::Mean, write_atomic},
 };
@@ -14,6 +13,8 @@ use std::path::PathBuf;
 
 /// Images of the map of surprises.
 const SHOWN: usize = 25;
+/// Counts batches, not classes: every class sees the same binarised images.
+const STEP: &str = "evaluate/step";
 
 /// Options of `evaluate`.
 #[derive(Args)]
@@ -55,6 +56,7 @@ impl<M: Autoregressive> Model<M> {
         let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
         let (size, plan) = fitting(|size| {
             let g = Graph::new();
+            g.count_by(STEP);
             let x = batch(&g, &few(size), size, binarise(model));
             let class = chosen(&g, model, size, self.saved.classes);
             let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
@@ -62,21 +64,18 @@ impl<M: Autoregressive> Model<M> {
             g.output("nats", nll);
             Ok((size, Plan::new(&g, self.gpu.caps())?))
         })?;
-        // Every class sees the same binarised images, so the counter stays within a batch.
-        let count_up = Graph::new();
-        advance(&count_up);
-        let next = Plan::new(&count_up, self.gpu.caps())?;
-        let state = self.state(&[&plan, &next], self.saved.options.common.seed)?;
+        let state = self.state(&[&plan], self.saved.options.common.seed)?;
         let feed = Feed::new(&self.gpu, &few(size))?;
         let executor = Executor::new(&self.gpu, &plan, &state, &feed.bindings(&plan))?;
-        let next = Executor::new(&self.gpu, &next, &state, &[])?;
         let bar = Progress::bar((count * classes) as u64, "images");
-        let (mut scores, place) = (Scores { under: vec![vec![]; count], map: vec![] }, image[0] * image[1]);
+        let place = image[0] * image[1];
+        let mut scores = Scores { under: vec![vec![]; count], map: vec![0.0; count.min(SHOWN) * place] };
         for start in (0..count).step_by(size) {
             let here = size.min(count - start);
             let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
             bytes.resize(size * pixels, 0);
             self.gpu.queue.write_buffer(&feed.data, 0, &bytes);
+            state.write_words(&self.gpu, STEP, &[(start / size) as u32])?;
             for class in 0..classes {
                 if model.conditional() {
                     state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
@@ -86,14 +85,12 @@ impl<M: Autoregressive> Model<M> {
                 for (i, one) in values.chunks(place).take(here).enumerate() {
                     scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());
                     let own = test.labels.as_ref().filter(|_| classes > 1).map_or(0, |l| usize::from(l[start + i]));
-                    if start == 0 && own == class && i < SHOWN {
-                        scores.map.resize(scores.map.len().max((i + 1) * place), 0.0);
-                        scores.map[i * place..(i + 1) * place].copy_from_slice(one);
+                    if own == class && start + i < SHOWN {
+                        scores.map[(start + i) * place..][..place].copy_from_slice(one);
                     }
                 }
                 bar((start * classes + (class + 1) * here) as u64);
             }
-            self.gpu.submit(|encoder| next.record(encoder));
         }
         Ok(scores)
     }
@@ -102,9 +99,8 @@ impl<M: Autoregressive> Model<M> {
         let (image, test, model) = (self.saved.image, self.saved.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
-        let channels = if model.likelihood().has_levels() { image[2] as f32 } else { 0.0 };
         // White is what a uniform distribution would find, or 3 nats of a black-and-white pixel, far beyond its ln 2.
-        let white = if channels > 0.0 { channels * 256f32.ln() } else { 3.0 };
+        let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
         self.write("surprise.png", &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
         println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
         match (model.likelihood().has_levels(), self.saved.options.common.seed) {
