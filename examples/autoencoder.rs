@@ -132,7 +132,7 @@ fn train(options: Train) -> Result<()> {
     let test = Evaluation::new(caps, &session.set.test, None, |g, x| vec![Autoencoder::new(g, &config).loss(x, false)])?;
     let restore = restorer(&config, session.set.test.count.min(10), &session.gpu)?;
     let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
-    if session.print_plan(&step, &others) {
+    if session.print_plan(&[&step], &others) {
         return Ok(());
     }
     let trainer = Trainer::new(&session, &step, &others, &["loss"])?;
@@ -141,7 +141,8 @@ fn train(options: Train) -> Result<()> {
     trainer.run("nats per image", |at| {
         write(&session.gpu, &restore, &session.set.test, &config, &at.run.samples(at.step))?;
         Ok(vec![("test_loss", test.run()?[0])])
-    })
+    })?;
+    Ok(())
 }
 
 fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {

@@ -216,7 +216,7 @@ impl App {
         };
         let order: Vec<u32> = (0..IMAGES as u32).collect();
         let (data, order) = (buffer("data", &glyphs(IMAGES, 0).pixels), buffer("order", bytemuck::cast_slice(&order)));
-        let z = buffer("z", bytemuck::cast_slice(&Init::Normal(1.0).words(0, "z", count * config.latent)));
+        let z = buffer("z", bytemuck::cast_slice(&Init::Normal(0.0, 1.0).words(0, "z", count * config.latent)));
 
         let state = State::new(&gpu, &[&training, &decoding], 0)?;
         let trainer = Executor::new(&gpu, &training, &state, &[("data", &data), ("order", &order)])?;

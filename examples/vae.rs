@@ -179,7 +179,7 @@ fn train(options: Train) -> Result<()> {
     let test = evaluation(&options, &config, &session.set.test, caps)?;
     let draw = decoder(&config, 100, caps)?;
     let others: Vec<&Plan> = test.plans().chain([&draw]).collect();
-    if session.print_plan(&step, &others) {
+    if session.print_plan(&[&step], &others) {
         return Ok(());
     }
     let trainer = Trainer::new(&session, &step, &others, &["loss", "reconstruction", "kl"])?;
@@ -190,7 +190,8 @@ fn train(options: Train) -> Result<()> {
         let [height, width, channels] = session.image();
         save(&at.run.samples(at.step), &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, channels, 10))?;
         Ok(["test_loss", "test_reconstruction", "test_kl"].into_iter().zip(test.run()?).collect())
-    })
+    })?;
+    Ok(())
 }
 
 /// The objective's terms over test images.
@@ -204,7 +205,7 @@ fn evaluation(options: &Train, config: &Config, images: &oneiro::data::Images, c
 
 /// Standard normals from the engine's own generator.
 fn normals(seed: u64, n: usize) -> Vec<f32> {
-    Init::Normal(1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
+    Init::Normal(0.0, 1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
 }
 
 fn decoder(config: &Config, count: usize, caps: &Caps) -> Result<Plan> {

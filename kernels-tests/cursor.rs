@@ -29,7 +29,7 @@ fn look(wave: Wave, n: usize, c: usize, taps: usize, step: usize) -> Case {
 
 fn place(wave: Wave, n: usize, c: usize, step: u32, one_channel: bool) -> Case {
     let build = move |g: &Graph| {
-        let images = g.var("images", Type::f32([n, wave.image[0], wave.image[1], c]), Init::Normal(1.0));
+        let images = g.var("images", Type::f32([n, wave.image[0], wave.image[1], c]), Init::Normal(0.0, 1.0));
         let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
         let rows = g.input("rows", Type::f32([n * wave.flight(), c]));
         let after = if one_channel { images.place_channel(wave, rows, step) } else { images.place(wave, rows, step) };

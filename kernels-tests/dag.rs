@@ -180,7 +180,7 @@ impl<'g> Builder<'g> {
 fn record(graph: &Graph, number: u32) {
     let mut b = Builder { graph, key: [number, 0xda6], draws: 0, pool: vec![] };
     let shape = [2 + b.below(4), 3 + b.below(6)];
-    let vars = ["a", "b", "c"].map(|name| graph.var(name, Type::f32(shape), Init::Normal(0.5)));
+    let vars = ["a", "b", "c"].map(|name| graph.var(name, Type::f32(shape), Init::Normal(0.0, 0.5)));
     b.pool.extend(vars.map(|v| (v, 2.0)));
     for _ in 0..3 {
         let shape = b.shape();
@@ -227,7 +227,7 @@ fn random_graphs_compute_what_the_reference_does() {
 #[test]
 fn variables_keep_their_old_value_within_a_step() {
     let Some(gpu) = harness::gpu() else { return };
-    let three = |g: &Graph| ["a", "b", "c"].map(|n| g.var(n, Type::f32([3, 5]), Init::Normal(1.0)).id());
+    let three = |g: &Graph| ["a", "b", "c"].map(|n| g.var(n, Type::f32([3, 5]), Init::Normal(0.0, 1.0)).id());
     let case = |name: &str, build: for<'g> fn(&'g Graph, [Tensor<'g>; 3])| {
         Case::new("variables", name, move |g| build(g, three(g).map(|id| g.tensor(id)))).tolerance(1e-5, 1e-5)
     };

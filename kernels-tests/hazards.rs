@@ -16,7 +16,7 @@ use oneiro::{
 };
 
 fn var<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
-    g.var(name, Type::f32(shape), Init::Normal(1.0))
+    g.var(name, Type::f32(shape), Init::Normal(0.0, 1.0))
 }
 
 fn train(g: &Graph, loss: Tensor<'_>, params: &[Tensor<'_>]) {
@@ -62,7 +62,7 @@ fn cases() -> Vec<Case> {
             g.output("y", w + a);
         }),
         case("a record of its own history", |g| {
-            let history = g.var("history", Type::f32([1, 8]), Init::Normal(1.0));
+            let history = g.var("history", Type::f32([1, 8]), Init::Normal(0.0, 1.0));
             g.assign(history, history.record(history.reshape([8]) * 1.0));
             g.output("y", history + 1.0);
         }),

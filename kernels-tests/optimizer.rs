@@ -41,7 +41,7 @@ fn update((name, rule): (&'static str, Rule), total: usize, ema: Option<f64>, st
 fn training(name: &'static str, optimizer: Optimizer) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32([7, 5]));
-        let (w, b) = (g.var("w", Type::f32([5, 3]), Init::Normal(0.5)), g.var("b", Type::f32([3]), Init::Zeros));
+        let (w, b) = (g.var("w", Type::f32([5, 3]), Init::Normal(0.0, 0.5)), g.var("b", Type::f32([3]), Init::Zeros));
         let loss = (x.matmul(w) + b - g.input("target", Type::f32([7, 3]))).square().mean_all();
         let step = optimizer.clone().step("group", loss, &[w, b]);
         g.output("loss", loss);

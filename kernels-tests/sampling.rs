@@ -78,8 +78,8 @@ fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let horizontal = conv("h", Kernel::same(3).dilation(2).padding(2).taps(Taps::MaskB), [8, 8]).forward(a);
     let both = vertical + horizontal;
     let gate = both.slice(3, 0..4).tanh() * both.slice(3, 4..8).sigmoid();
-    let place = g.var("place", Type::f32([1, h, w, 4]), Init::Normal(1.0)).broadcast_to([n, h, w, 4]);
-    let which = g.var("which", Type::f32([n, 1, 1, 1]), Init::Normal(1.0)).broadcast_to([n, h, w, 4]);
+    let place = g.var("place", Type::f32([1, h, w, 4]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
+    let which = g.var("which", Type::f32([n, 1, 1, 1]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
     conv("o", Kernel::square(1), [4, c]).forward(gate * which + place) * 4.0
 }
 
@@ -87,7 +87,7 @@ fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let config =
         gated_pixelcnn::Config { image: image(x), features: 4, layers: 3, kernel: 5, head: 16, classes: Some(3), likelihood: Bernoulli };
-    let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(1.0));
+    let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
     GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
 }
 

@@ -5,6 +5,7 @@
 //   tile       for GPUs: a workgroup of 256 makes 64x64 from panels of 16 k in workgroup memory, 4x4 per invocation
 //   registers  for CPU drivers with odd extents: one invocation makes 4x4
 //   patches    y4[pixel, (tap, channel)]: the rows themselves, four elements per invocation, for images of few channels
+//   fold       their transpose: the sum of x[pixel, (tap, channel)] over the pixels that meet, one element per invocation
 
 struct Access {
   shape: vec4<u32>,
@@ -179,4 +180,20 @@ fn patches(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) cou
   let p = pixel(i / row4);
   let k = i % row4 * 4u;
   y4[i] = vec4<f32>(load_x(p, k), load_x(p, k + 1u), load_x(p, k + 2u), load_x(p, k + 3u));
+}
+
+@compute @workgroup_size(256)
+fn fold(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * count.x + group.x) * 256u + lane;
+  if (i >= dims.rows * dims.o) { return; }
+  let p = pixel(i / dims.o);
+  let channel = i % dims.o;
+  var sum = 0.0;
+  for (var t = 0u; t < dims.taps + zero(lane); t++) {
+    let tap = dims.tap[t];
+    let at = seen(p, tap);
+    sum += select(0.0, x[u32(max(at, 0)) * dims.c + u32(tap.z) * dims.o + channel], at >= 0);
+  }
+  let place = p.yz * dims.dst_step + dims.dst_first;
+  y[((p.x * dims.dst.x + place.x) * dims.dst.y + place.y) * dims.o + channel] = sum;
 }

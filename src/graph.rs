@@ -184,7 +184,38 @@ impl Graph {
     /// [`Graph::var`] of a value that weights files hold in another layout.
     #[track_caller]
     pub fn var_in(&self, name: &str, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
-        let spec = VarSpec { name: name.into(), ty: ty.clone(), init, layout, home: None };
+        self.declare(VarSpec { name: name.into(), ty, init, layout, kept: false, home: None })
+    }
+
+    /// [`Graph::var`] that belongs to the model's weights though no optimizer trains it (PyTorch's buffers): running statistics.
+    #[track_caller]
+    pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        self.declare(VarSpec { name: name.into(), ty, init, layout: Layout::Same, kept: true, home: None })
+    }
+
+    /// Gives a variable other first contents than its layer declared; norms of it follow.
+    #[track_caller]
+    pub fn initialise(&self, variable: Tensor<'_>, init: Init) {
+        let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].source.clone());
+        let Some(Source::Var(v)) = source else {
+            self.poison("initialise: the tensor is not a variable of this graph");
+            return;
+        };
+        let vars = &mut self.recording.borrow_mut().vars;
+        let name = vars[v].name.clone();
+        for var in vars.iter_mut() {
+            if let Init::Norms { of, init: inner, .. } = &mut var.init
+                && *of == name
+            {
+                **inner = init.clone();
+            }
+        }
+        vars[v].init = init;
+    }
+
+    #[track_caller]
+    fn declare(&self, spec: VarSpec) -> Tensor<'_> {
+        let (name, ty) = (spec.name.clone(), spec.ty.clone());
         let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
         if let Some(index) = found {
             let recording = self.recording.borrow();
@@ -318,7 +349,9 @@ impl Graph {
                 let param = recording.vars[v].clone();
                 let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
                 let name = format!("{moment}/{}", param.name);
-                recording.vars.push(VarSpec { name, ty: param.ty, init: Init::Zeros, layout: Layout::Same, home });
+                // An average begins where its parameter does.
+                let init = if *moment == "ema" { Init::Copy { of: param.name, init: param.init.into() } } else { Init::Zeros };
+                recording.vars.push(VarSpec { name, ty: param.ty, init, layout: Layout::Same, kept: false, home });
             }
         }
         let rows = moments.len() + 1;

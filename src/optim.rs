@@ -5,7 +5,7 @@
 //! use oneiro::{graph::Graph, optim::{Optimizer, advance}, shape::Type, var::Init};
 //!
 //! let graph = Graph::new();
-//! let w = graph.var("w", Type::f32([64]), Init::Normal(1.0));
+//! let w = graph.var("w", Type::f32([64]), Init::Normal(0.0, 1.0));
 //! let step = Optimizer::adam(1e-3).clip_norm(1.0).step("fit", w.square().sum_all(), &[w]);
 //! graph.output("grad_norm", step.grad_norm.expect("clipping measures the norm"));
 //! advance(&graph);
@@ -18,7 +18,7 @@ use crate::{
     graph::{Graph, Tensor},
     ops::{
         optimizer::{Rule, Update},
-        views::pack,
+        views::{concat, pack},
     },
 };
 
@@ -70,6 +70,7 @@ pub struct Optimizer {
     lr: f32,
     schedule: Schedule,
     clip: Option<f32>,
+    largest: Option<f32>,
     ema: Option<f64>,
 }
 
@@ -85,7 +86,7 @@ pub struct Step<'g> {
 impl Optimizer {
     /// An optimizer by its rule.
     pub fn new(rule: Rule, lr: f32) -> Self {
-        Self { rule, lr, schedule: Schedule::Constant, clip: None, ema: None }
+        Self { rule, lr, schedule: Schedule::Constant, clip: None, largest: None, ema: None }
     }
 
     /// Adam (Kingma & Ba 2014) with β = 0.9, 0.999 and eps = 1e-8.
@@ -126,6 +127,13 @@ impl Optimizer {
         self
     }
 
+    /// Keeps every parameter within [-largest, largest] (Arjovsky et al. 2017, algorithm 1).
+    #[must_use]
+    pub fn clip_weights(mut self, largest: f32) -> Self {
+        self.largest = Some(largest);
+        self
+    }
+
     /// Keeps an exponential moving average of the parameters, the variables `ema/NAME`.
     #[must_use]
     pub fn ema(mut self, decay: f64) -> Self {
@@ -159,7 +167,12 @@ impl Optimizer {
         moments.extend(self.ema.map(|_| "ema"));
         let state = graph.arena(name, params, &moments);
         let update = Update { rule: self.rule, ema: self.ema };
-        graph.assign(state, graph.apply(update, &[state, grads, lr, scale, graph.step()]));
+        let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
+        if let Some(largest) = self.largest {
+            let rows = next.shape()[0];
+            next = concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
+        }
+        graph.assign(state, next);
         Step { lr, grad_norm }
     }
 }
@@ -203,6 +216,12 @@ mod tests {
         let clipped = train(&Optimizer::sgd(1.0, 0.0).clip_norm(2f32.sqrt()), 1);
         assert!((clipped[0].1["norm"].data[0] - 32f64.sqrt()).abs() < 1e-9);
         assert!((clipped[0].0 - 2.0).abs() < 1e-6, "{}", clipped[0].0);
+    }
+
+    #[test]
+    fn weights_stay_within_bounds() {
+        let run = train(&Optimizer::adam(0.1).clip_weights(1.05), 2);
+        assert!(run.iter().all(|(w, _)| (w - 1.05).abs() < 1e-6), "{}", run[1].0);
     }
 
     #[test]

@@ -13,10 +13,17 @@ pub enum Init {
     Constant(f32),
     /// Uniform in [-bound, bound), drawn by the stream of the variable's name.
     Uniform(f32),
-    /// Normal with mean 0 and this standard deviation, drawn by the stream of the variable's name.
-    Normal(f32),
+    /// Normal with this mean and standard deviation, drawn by the stream of the variable's name.
+    Normal(f32, f32),
     /// These.
     Values(Arc<[f32]>),
+    /// Another variable's first values.
+    Copy {
+        /// Its name.
+        of: String,
+        /// Its first contents.
+        init: Box<Init>,
+    },
     /// Euclidean norms of another variable's first values, element i of it counted to norm i / inner mod n.
     Norms {
         /// The other variable's name.
@@ -48,7 +55,8 @@ impl Init {
             Init::Constant(c) => vec![c.to_bits(); n],
             Init::Values(values) => values.iter().map(|v| v.to_bits()).collect(),
             Init::Uniform(bound) => draw(&|i| (rng::uniform(key, 0, i) * 2.0 - 1.0) * bound),
-            Init::Normal(std) => draw(&|i| rng::normal(key, 0, i) as f32 * std),
+            Init::Normal(mean, std) => draw(&|i| mean + rng::normal(key, 0, i) as f32 * std),
+            Init::Copy { of, init } => init.words(seed, of, n),
             Init::Norms { of, init, len, inner } => {
                 let mut squares = vec![0.0; n];
                 for (i, word) in init.words(seed, of, *len).into_iter().enumerate() {
@@ -120,6 +128,8 @@ pub struct VarSpec {
     pub init: Init,
     /// How a weights file holds it.
     pub layout: Layout,
+    /// Whether it belongs to the model's weights though no optimizer trains it: running statistics.
+    pub kept: bool,
     /// (arena, row, offset in the row in elements), when an optimizer group owns it.
     pub home: Option<(usize, usize, usize)>,
 }

@@ -117,7 +117,10 @@ fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
 fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
     if let Some(name) = &cli.model {
         let step = model::Step::new(name);
-        println!("{}\n{}", step.title(name), explain::explain(step.graph(), gpu.caps())?);
+        println!("{}", step.title(name));
+        for graph in step.graphs() {
+            println!("{}", explain::explain(graph, gpu.caps())?);
+        }
         return Ok(());
     }
     for case in selected(cli, gpu)? {

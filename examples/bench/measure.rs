@@ -44,6 +44,19 @@ impl Stat {
     }
 }
 
+impl Stat {
+    /// Of things that are done one after another.
+    pub(crate) fn sum(parts: impl Iterator<Item = Self>) -> Self {
+        let add = |a: Self, b: Self| Self {
+            median: a.median + b.median,
+            best: a.best + b.best,
+            spread: a.spread.max(b.spread),
+            samples: a.samples.min(b.samples),
+        };
+        parts.reduce(add).expect("there is a part")
+    }
+}
+
 /// Which clock a time was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,25 +7,29 @@ use crate::{
     report::{Measured, ModelFigures, Report},
 };
 use oneiro::{
+    caps::Caps,
     data::{Images, glyphs::glyphs},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
     models::{
+        dcgan::{self, Norm},
+        gan::Objective,
         likelihood::Likelihood,
         vae::{Config, Vae},
     },
-    nn::Conv2d,
+    nn::{Conv2d, Mode, Weight},
     ops::conv2d::{Kernel, Taps},
     optim::{Optimizer, advance},
-    plan::Plan,
+    plan::{Launch, Plan},
     reference::{self, Values},
     run::{Draws, Feed, Method, Result, Sampler, batch, remember},
-    shape::Array,
+    shape::{Array, Type},
+    var::Init,
 };
 use std::{slice, time::Instant};
 
 /// Names that `--model` takes.
-pub(crate) const MODELS: [&str; 2] = ["vae", "pixelcnn"];
+pub(crate) const MODELS: [&str; 4] = ["vae", "pixelcnn", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
 /// 3x3 convolutions of the network that is compared.
 const DEPTH: usize = 5;
@@ -34,9 +38,9 @@ const DRAWN: [(usize, usize, usize); 7] = [(1, 28, 5), (4, 28, 5), (64, 28, 5), 
 /// Pixels that the naive way draws, to be scaled to whole pictures.
 const NAIVE: usize = 4;
 
-/// A model's training step, and images per step.
+/// A model's training step: plans that run one after another on one State, and images per step.
 pub(crate) struct Step {
-    graph: Graph,
+    graphs: Vec<Graph>,
     images: Images,
     batch: usize,
 }
@@ -45,17 +49,58 @@ impl Step {
     pub(crate) fn new(name: &str) -> Self {
         let batch = if name == "vae" { crate::cases::BATCH } else { 16 };
         let images = glyphs(10 * batch, 0);
-        let graph = if name == "vae" { vae(&images, batch) } else { pixelcnn(&images, batch) };
-        Self { graph, images, batch }
+        let graphs = match name {
+            "vae" => vec![vae(&images, batch)],
+            "pixelcnn" => vec![pixelcnn(&images, batch)],
+            _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 }).into(),
+        };
+        Self { graphs, images, batch }
     }
 
-    pub(crate) fn graph(&self) -> &Graph {
-        &self.graph
+    pub(crate) fn graphs(&self) -> &[Graph] {
+        &self.graphs
+    }
+
+    pub(crate) fn plans(&self, caps: &Caps) -> Result<Vec<Plan>> {
+        Ok(self.graphs.iter().map(|graph| Plan::new(graph, caps)).collect::<std::result::Result<_, _>>()?)
     }
 
     pub(crate) fn title(&self, name: &str) -> String {
         format!("{name} step, batch {}", self.batch)
     }
+}
+
+/// A round of pytorch/examples' DCGAN, its discriminator without the sigmoid, on pictures of three channels that lie on the GPU:
+/// a step of the discriminator, and one of the generator.
+fn dcgan(n: usize, side: usize) -> [Graph; 2] {
+    let config = dcgan::Config {
+        side,
+        channels: 3,
+        latent: 100,
+        generator: 64,
+        discriminator: 64,
+        weight: Weight::Plain,
+        norm: Norm::Batch,
+        classes: 0,
+    };
+    let optimizer = Optimizer::adam(2e-4).betas(0.5, 0.999);
+    let [first, second] = [Graph::new(), Graph::new()];
+    for (graph, trained) in [(&first, "d"), (&second, "g")] {
+        graph.count_by(&format!("step.{trained}"));
+        let (generator, critic) = (dcgan::generator(graph, "g", &config), dcgan::discriminator(graph, "d", &config));
+        let mode = if trained == "g" { Mode::Training } else { Mode::Batch };
+        let fake = generator.forward(graph.normal(&format!("z.{trained}"), [n, 1, 1, 100]), mode);
+        let score = |x| critic.forward(x, Mode::Training).reshape([n]);
+        if trained == "g" {
+            optimizer.step("g", Objective::NonSaturating.generator(score(fake)), &generator.params());
+        } else {
+            let real = graph.var("real", Type::f32([n, side, side, 3]), Init::Normal(0.0, 1.0));
+            let loss = Objective::NonSaturating.discriminator(score(real), score(fake.detach()), 0.0);
+            optimizer.step("d", loss, &critic.params());
+        }
+        advance(graph);
+    }
+    [first, second]
 }
 
 /// The training step of pytorch/examples' VAE.
@@ -93,25 +138,31 @@ fn pixelcnn(images: &Images, size: usize) -> Graph {
     g
 }
 
-/// Measures a model's step; `start` is the start of the process. With `launches` every launch is a case too.
-pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launches: bool) -> Result<Report> {
+/// Measures a model's step; `start` is the start of the process. With `each` every launch is a case too.
+pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each: bool) -> Result<Report> {
     let this = Step::new(name);
-    let plan = Plan::new(&this.graph, gpu.caps())?;
-    let state = State::new(gpu, &[&plan], SEED)?;
+    let plans = this.plans(gpu.caps())?;
+    let state = State::new(gpu, &plans.iter().collect::<Vec<_>>(), SEED)?;
     let feed = Feed::new(gpu, &this.images)?;
-    let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
-    gpu.submit(|encoder| executor.record(encoder));
+    let executors = plans.iter().map(|plan| Ok(Executor::new(gpu, plan, &state, &feed.bindings(plan))?)).collect::<Result<Vec<_>>>()?;
+    gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
     gpu.wait()?;
     let start_up_seconds = start.elapsed().as_secs_f64();
     check(gpu, &this, &state)?;
     let ceilings = Ceilings::measure(gpu, seconds)?;
+    let seconds = seconds / plans.len() as f64;
     // Timestamps keep launches apart, so the step itself is timed without them.
-    let step = time(gpu, &executor, seconds, false)?.wall;
-    let profiled = time(gpu, &executor, seconds, true)?;
+    let timed = |profiled| executors.iter().map(|e| time(gpu, e, seconds, profiled)).collect::<Result<Vec<_>>>();
+    let step = Stat::sum(timed(false)?.iter().map(|t| t.wall));
+    let profiled = timed(true)?;
+    let kernels = profiled.iter().map(|t| t.kernels).collect::<Option<Vec<_>>>().map(|all| Stat::sum(all.into_iter()).median);
+    let busy = profiled.iter().map(|t| Some(t.busy? * t.wall.median)).sum::<Option<f64>>();
+    let walls: f64 = profiled.iter().map(|t| t.wall.median).sum();
+    let launches: Vec<Launch> = plans.iter().flat_map(|plan| plan.launches.clone()).collect();
     let mut report = Report::new(gpu.caps(), ceilings);
-    report.cases.push(Measured::new(&this.title(name), &plan.launches, (step, Clock::Wall, step.median), &report.ceilings));
-    if launches {
-        for (i, (launch, &stat)) in plan.launches.iter().zip(&profiled.launches).enumerate() {
+    report.cases.push(Measured::new(&this.title(name), &launches, (step, Clock::Wall, step.median), &report.ceilings));
+    if each {
+        for (i, (launch, &stat)) in launches.iter().zip(profiled.iter().flat_map(|t| &t.launches)).enumerate() {
             let name = format!("{name} {i:02} {}", launch.label);
             report.cases.push(Measured::new(&name, slice::from_ref(launch), (stat, Clock::Gpu, stat.median), &report.ceilings));
         }
@@ -129,13 +180,13 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, launc
         batch: this.batch,
         start_up_seconds,
         images_per_second: this.batch as f64 / step.median,
-        launches: plan.launches.len(),
-        pipelines: plan.pipelines(),
-        state_bytes: plan.state_bytes(),
-        slot_bytes: plan.slot_bytes(),
-        live_minimum_bytes: plan.live_minimum,
-        kernel_seconds: profiled.kernels.map(|stat| stat.median),
-        idle_share: profiled.busy.map(|busy| 1.0 - busy),
+        launches: launches.len(),
+        pipelines: plans.iter().map(Plan::pipelines).sum(),
+        state_bytes: plans.iter().map(Plan::state_bytes).max().unwrap_or(0),
+        slot_bytes: plans.iter().map(Plan::slot_bytes).sum(),
+        live_minimum_bytes: plans.iter().map(|plan| plan.live_minimum).sum(),
+        kernel_seconds: kernels,
+        idle_share: busy.map(|busy| 1.0 - busy / walls),
     });
     Ok(report)
 }
@@ -171,8 +222,12 @@ fn check(gpu: &Gpu, this: &Step, state: &State) -> Result<()> {
     let bytes = images.pixels.iter().map(|&x| f64::from(x)).collect();
     let data = Array::new([images.count, images.pixels.len() / images.count], bytes);
     let order = Array::from_fn([images.count], |i| i as f64);
-    let mut after = reference::initial(&this.graph, SEED);
-    reference::eval(&this.graph, &Values::from([("data".into(), data), ("order".into(), order)]), &mut after)?;
+    let inputs = Values::from([("data".into(), data), ("order".into(), order)]);
+    let mut after = Values::new();
+    this.graphs.iter().for_each(|graph| after.extend(reference::initial(graph, SEED)));
+    for graph in &this.graphs {
+        reference::eval(graph, &inputs, &mut after)?;
+    }
     for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/")) {
         compare("the model's step", name, &decode(&state.read_words(gpu, name)?, ty.dtype), &after[name].data)?;
     }

@@ -1,7 +1,9 @@
 //! The models; each file reads like its paper, with the equations cited.
 
 pub mod autoencoder;
+pub mod dcgan;
 pub mod fvbn;
+pub mod gan;
 pub mod gated_pixelcnn;
 pub mod likelihood;
 pub mod pixelcnn;

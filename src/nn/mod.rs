@@ -2,12 +2,14 @@
 
 mod conv;
 mod norm;
+mod sequential;
 mod spectral_norm;
 mod weight;
 mod weight_norm;
 
 pub use conv::{Channels, Conv2d, ConvTranspose2d};
 pub use norm::{BatchNorm, InstanceNorm, LayerNorm};
+pub use sequential::{Layer, Sequential};
 pub use spectral_norm::spectral_norm;
 pub use weight::{Mode, Weight};
 pub use weight_norm::weight_norm;
@@ -104,6 +106,8 @@ pub enum Activation {
     Relu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x where positive, else x/5, the slope of DCGAN (Radford et al. 2015).
+    LeakyRelu,
 }
 
 impl Activation {
@@ -113,6 +117,7 @@ impl Activation {
         match self {
             Activation::Relu => x.relu(),
             Activation::Tanh => x.tanh(),
+            Activation::LeakyRelu => x.leaky_relu(0.2),
         }
     }
 }

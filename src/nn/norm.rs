@@ -48,7 +48,7 @@ impl<'g> BatchNorm<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
         let [weight, bias] = affine(g, name, &[channels], Layout::Same);
-        let var = |part: &str, shape: &[usize], init| g.var(&format!("{name}.{part}"), Type::f32(shape), init);
+        let var = |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
         Self {
             weight,
             bias,
@@ -59,14 +59,17 @@ impl<'g> BatchNorm<'g> {
         }
     }
 
-    /// Applies it: by the batch's statistics, which the running ones follow from the next step on, once per call; or by the
-    /// running ones.
+    /// Applies it: by the batch's statistics, which in training the running ones follow from the next step on, once per call; or by
+    /// the running ones.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
         if mode == Mode::Evaluation {
             return (x - self.running_mean) * (self.weight * (self.running_var + EPS).rsqrt()) + self.bias;
         }
         let y = x.batch_norm(self.weight, self.bias, EPS);
+        if mode == Mode::Batch {
+            return y;
+        }
         let (g, [mean, variance]) = (x.graph(), x.moments());
         let rows = x.shape().numel() as f32 / self.weight.shape().numel() as f32;
         let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| old * (1.0 - self.momentum) + new * (factor * self.momentum);

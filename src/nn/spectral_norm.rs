@@ -34,7 +34,7 @@ pub fn spectral_norm<'g>(weight: Tensor<'g>, u: Tensor<'g>, outputs: usize, mode
     let along = (weight * v).sum(&others);
     let next = match mode {
         Mode::Training => unit(along),
-        Mode::Evaluation => unit(u),
+        Mode::Batch | Mode::Evaluation => unit(u),
     }
     .detach();
     [weight / (along * next).sum_all(), next]
@@ -50,7 +50,7 @@ pub(super) fn declare<'g>(
     outputs: usize,
     mode: Mode,
 ) -> (Tensor<'g>, Tensor<'g>) {
-    let u = g.var(&format!("{name}.weight_u"), Type::f32([ty.shape[outputs]]), Init::Normal(1.0));
+    let u = g.buffer(&format!("{name}.weight_u"), Type::f32([ty.shape[outputs]]), Init::Normal(0.0, 1.0));
     let original = g.var_in(&format!("{name}.weight_orig"), ty, init, layout);
     let [weight, next] = spectral_norm(original, u, outputs, mode);
     if mode == Mode::Training {

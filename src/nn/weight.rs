@@ -10,8 +10,10 @@ use crate::{
 /// What a layer is in: some keep statistics while they train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Statistics of the batch, and the kept ones are updated.
+    /// Statistics of the batch, which the kept ones follow.
     Training,
+    /// Statistics of the batch; the kept ones stay as they are.
+    Batch,
     /// The kept statistics.
     Evaluation,
 }

@@ -110,10 +110,10 @@ impl Conv2d {
         caps.class == Adapter::Cpu && caps.subgroup == Some(8) && caps.int64 && e.c.is_multiple_of(4) && e.o.is_multiple_of(4)
     }
 
-    /// Whether patches of a few channels, as rows of a matrix, load as whole vec4s where the channels do not.
+    /// Whether patches of a few channels, as rows of a matrix, are whole vec4s where the channels are not.
     fn by_patches(&self, e: Extents, caps: &Caps) -> bool {
         let few = self.lanes(Extents { c: 4, ..e }, caps) && !e.c.is_multiple_of(4);
-        few && self.role != Role::Input && (self.window.taps.len() * e.c).is_multiple_of(4)
+        few && self.window.taps.len() <= MAX_TAPS && (self.window.taps.len() * e.c).is_multiple_of(4)
     }
 
     fn sweep_launches(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
@@ -226,6 +226,36 @@ impl Conv2d {
         groups.flat_map(|group| (0..pixels).step_by(part).map(move |start| (start, group))).map(|(s, g)| launch(s, g)).collect()
     }
 
+    /// The product of pixels and weights as a scratch matrix `[pixels, T·C]` of patches, and their sum where they overlap.
+    fn folded(&self, e: Extents, caps: &Caps) -> Lowered {
+        let (pixels, k) = (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c);
+        let matmul = MatMul { ta: false, tb: true };
+        let extents = matmul::Extents { batch: 1, m: pixels, n: k, k: e.o };
+        let (variant, why) = matmul.variants(extents, caps)[0];
+        let mut launches = matmul.launches(extents, variant, false, why);
+        let scratch = |b: &mut (&'static str, Operand)| {
+            if b.1 == Operand::Output {
+                b.1 = Operand::Scratch(0);
+            }
+        };
+        launches.iter_mut().for_each(|l| l.bindings.iter_mut().for_each(scratch));
+        for sweep in self.window.backward() {
+            let rows = e.n * sweep.lattice[0] * sweep.lattice[1];
+            let launch = LaunchSpec::new(&PORTABLE, "fold", grid_1d((rows * e.c).div_ceil(256)));
+            let launch = pairs(launch.dim("c", k).dim("o", e.c).dim("rows", rows), &sweep.src, "src");
+            let launch = pairs(pairs(launch, &sweep.lattice, "lattice"), &sweep.src_step, "src_step");
+            let launch = pairs(pairs(launch, &sweep.dst, "dst"), &sweep.dst_step, "dst_step");
+            let bytes = 4 * (rows * e.c * (sweep.taps.len() + 1)) as u64;
+            let launch = with_taps(pairs(launch, &sweep.dst_first, "dst_first"), sweep.taps.iter().copied())
+                .bind("x", Operand::Scratch(0))
+                .bind("y", Operand::Output)
+                .cost(rows * e.c * sweep.taps.len(), bytes)
+                .why("few channels: patches from the matrix product, added up");
+            launches.push(launch);
+        }
+        Lowered { launches, scratch: vec![4 * (pixels * k) as u64] }
+    }
+
     /// Patches into a scratch matrix `[pixels, T·C]`, and the product of that.
     fn patched(&self, e: Extents, caps: &Caps, epilogue: bool) -> Lowered {
         let sweep = self.window.forward();
@@ -329,7 +359,10 @@ impl Op for Conv2d {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = self.extents(&[&at.inputs[0].shape, &at.inputs[1].shape])?;
         if self.by_patches(e, at.caps) {
-            return Ok(self.patched(e, at.caps, at.epilogue));
+            return Ok(match self.role {
+                Role::Input => self.folded(e, at.caps),
+                _ => self.patched(e, at.caps, at.epilogue),
+            });
         }
         let launches = match self.role {
             Role::Weight => return Ok(self.weight_lowered(e, at.caps)),

@@ -183,7 +183,7 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     let draws = Draws { shape: [count, image[0], image[1], image[2]], likelihood: model.likelihood(), temperature: 1.0, method: M::METHOD };
     let draw = Sampler::new(caps, draws, |g, x| model.network(g, Given { x, class: chosen(g, model, count, classes), training: false }).1)?;
     let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
-    if session.print_plan(&step, &others) {
+    if session.print_plan(&[&step], &others) {
         return Ok(());
     }
     let trainer = Trainer::new(&session, &step, &others, &["nll"])?;
@@ -195,7 +195,8 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
         let pictures = draw.run(&session.gpu, &trainer.state, None, 1, |_, _| Ok(()))?;
         save(&at.run.samples(at.step), &grid(&pictures, count, image[0], image[1], image[2], 4))?;
         Ok(vec![("test_nll", score.run()?[0])])
-    })
+    })?;
+    Ok(())
 }
 
 /// What can be made for the largest of [`BATCHES`].

@@ -9,13 +9,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{Checkpoints, Error, Result};
+use image::RgbImage;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// What the examples draw from a trained model.
-const PICTURES: [&str; 11] = [
+const PICTURES: [&str; 15] = [
     "samples.png",
     "samples-strip.png",
     "completed.png",
@@ -27,6 +28,10 @@ const PICTURES: [&str; 11] = [
     "reconstructions.png",
     "manifold.png",
     "interpolation.png",
+    "interpolation.gif",
+    "arithmetic.png",
+    "nearest.png",
+    "training.gif",
 ];
 
 /// What a run directory remembers: enough to build the model again.
@@ -126,12 +131,9 @@ impl RunDir {
     /// Forgets an earlier run: its checkpoints, metrics and weights, but nothing that this program did not write.
     pub fn clear(&self) -> Result<()> {
         let advice = "delete it by hand, or choose another folder";
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|e| e.path());
-        let name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let samples = entries.filter(|p| name(p).starts_with("samples-") && name(p).ends_with(".png"));
         // The configuration goes first: without it the folder is no run any more.
         let pictures = PICTURES.map(|name| self.path(name));
-        let files = self.fixed().into_iter().chain(pictures).chain(samples.collect::<Vec<_>>());
+        let files = self.fixed().into_iter().chain(pictures).chain(self.all_samples());
         for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::at("delete", &path, e, advice)),
@@ -142,6 +144,25 @@ impl RunDir {
         // It stays where something else lies in it.
         let _ = fs::remove_dir(self.checkpoints());
         Ok(())
+    }
+
+    /// What [`RunDir::samples`] named, in the order of the steps.
+    fn all_samples(&self) -> Vec<PathBuf> {
+        let step = |p: &PathBuf| -> Option<u64> { p.file_name()?.to_str()?.strip_prefix("samples-")?.strip_suffix(".png")?.parse().ok() };
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|e| e.path());
+        let mut found: Vec<_> = entries.filter_map(|p| Some((step(&p)?, p))).collect();
+        found.sort();
+        found.into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// The run's sample pictures over its steps, at most so many, the first and the last among them.
+    pub fn frames(&self, most: usize) -> Result<Vec<RgbImage>> {
+        let all = self.all_samples();
+        let count = most.min(all.len());
+        let picked = (0..count).map(|i| &all[i * (all.len() - 1) / (count - 1).max(1)]);
+        let read =
+            |p: &PathBuf| image::open(p).map(|i| i.into_rgb8()).map_err(|e| Error::at("read", p, e, "delete it and go on with the run"));
+        picked.map(read).collect()
     }
 
     fn fixed(&self) -> [PathBuf; 5] {

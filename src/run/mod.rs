@@ -9,6 +9,7 @@
 //!
 //! Every [`Error`] is one line that says what is wrong and what to do next.
 
+pub mod adversarial;
 pub mod autoregressive;
 pub mod bound;
 mod checkpoint;
@@ -42,7 +43,7 @@ pub use picture::{animate, grid, save};
 pub use progress::Progress;
 pub use sampler::{Draws, Method, Sampler};
 pub use session::{Options, Session, trained};
-pub use training::{Measured, Report, Trainer, remember};
+pub use training::{Each, Measured, Report, Trainer, remember};
 
 /// What went wrong and what to do next, in one line.
 pub struct Error(String);

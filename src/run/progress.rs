@@ -44,10 +44,10 @@ impl Progress {
         self
     }
 
-    /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`.
-    pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, loss: f64) {
+    /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`; and what was measured.
+    pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, metrics: &[(&str, f64)]) {
         self.pace.push(self.started.elapsed().as_secs_f64(), images_done);
-        self.text = self.pace.text(epoch, epochs, loss);
+        self.text = self.pace.text(epoch, epochs, metrics);
         match &self.bar {
             Some(bar) => {
                 bar.set_position((self.pace.share() * STEPS as f64) as u64);
@@ -133,8 +133,9 @@ impl Pace {
         [by_images, by_time].into_iter().flatten().reduce(f64::min)
     }
 
-    fn text(&self, epoch: u64, epochs: u64, loss: f64) -> String {
-        let mut text = format!("epoch {epoch}/{epochs}  loss {}", short(loss));
+    fn text(&self, epoch: u64, epochs: u64, metrics: &[(&str, f64)]) -> String {
+        let mut text = format!("epoch {epoch}/{epochs}");
+        metrics.iter().for_each(|(name, value)| text.push_str(&format!("  {name} {}", short(*value))));
         if let Some(speed) = self.images_per_second() {
             text.push_str(&format!("  {} images/s", short(speed)));
         }
@@ -174,10 +175,10 @@ mod tests {
     fn speed_and_time_left_follow_the_images() {
         let mut p = pace(10_000, None);
         p.push(0.0, 0);
-        assert_eq!(p.text(1, 5, 500.0), "epoch 1/5  loss 500.0");
+        assert_eq!(p.text(1, 5, &[("loss", 500.0)]), "epoch 1/5  loss 500.0");
         p.push(2.0, 2_500);
         assert_eq!(p.share(), 0.25);
-        assert_eq!(p.text(1, 5, 0.25), "epoch 1/5  loss 0.2500  1250 images/s  0:06 left");
+        assert_eq!(p.text(1, 5, &[("loss", 0.25)]), "epoch 1/5  loss 0.2500  1250 images/s  0:06 left");
     }
 
     #[test]

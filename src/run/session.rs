@@ -15,12 +15,20 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// An example's options: its own, and within them those that all examples share.
 pub trait Options: Serialize + DeserializeOwned {
     /// The shared ones.
     fn common(&mut self) -> &mut TrainOptions;
+
+    /// Minibatches that a training step takes.
+    fn batches(&self) -> u64 {
+        1
+    }
 }
 
 /// What training needs before there is a graph.
@@ -35,6 +43,8 @@ pub struct Session {
     /// Which example this is.
     pub model: String,
     pub(super) config: String,
+    /// Minibatches of a training step.
+    pub(super) batches: u64,
 }
 
 /// Where a sitting begins.
@@ -64,12 +74,19 @@ impl Session {
         }
         let gpu = options.common().adapter.open()?;
         options.common().stream = Stream::window_mib(options.common(), &set.train, gpu.caps());
-        let common = options.common().clone();
-        let (set, stream) = read(&common, set, &gpu)?;
+        let (common, batches) = (options.common().clone(), options.batches());
+        let (count, of_step) = (set.train.about().count, u64::from(common.batch).saturating_mul(batches));
+        if (count as u64) < of_step {
+            return Err(Error::new(format!(
+                "a step takes {of_step} images, and {} has {count} to train on; take a smaller --batch",
+                set.name
+            )));
+        }
+        let (set, stream) = read(&common, batches, set, &gpu)?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let saved = Saved { model: model.into(), image, classes: set.train.classes, images, options };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, options: common, model: model.into(), config }, saved.options))
+        Ok((Self { gpu, set, stream, options: common, model: model.into(), config, batches }, saved.options))
     }
 
     /// Number of training images.
@@ -82,12 +99,13 @@ impl Session {
         [self.set.train.height, self.set.train.width, self.set.train.channels]
     }
 
-    /// `--plan`: prints the training step's plan and what all plans need together; tells whether it was asked for.
-    pub fn print_plan(&self, step: &Plan, others: &[&Plan]) -> bool {
+    /// `--plan`: prints the training step's plans and what all plans need together; tells whether it was asked for.
+    pub fn print_plan(&self, round: &[&Plan], others: &[&Plan]) -> bool {
         if self.options.plan {
-            let parts = planned(&std::iter::once(step).chain(others.iter().copied()).collect::<Vec<_>>());
+            let parts = planned(&round.iter().chain(others).copied().collect::<Vec<_>>());
             let [slots, inputs, state] = parts.map(table::bytes);
-            println!("{step}\nplanned peak memory with sampling and evaluation: {}", table::bytes(parts.iter().sum()));
+            round.iter().for_each(|plan| println!("{plan}"));
+            println!("planned peak memory with sampling and evaluation: {}", table::bytes(parts.iter().sum()));
             println!("(slots {slots}, inputs {inputs}, state {state})");
         }
         self.options.plan
@@ -164,7 +182,7 @@ impl Session {
 }
 
 /// Reads the data set, but for training images that are streamed.
-fn read(options: &TrainOptions, set: DataSet<Source>, gpu: &Gpu) -> Result<(DataSet, Option<Stream>)> {
+fn read(options: &TrainOptions, batches: u64, set: DataSet<Source>, gpu: &Gpu) -> Result<(DataSet, Option<Stream>)> {
     let (caps, test) = (gpu.caps(), &set.test);
     let (bytes, most) = (test.bytes(), limit(caps));
     if bytes > most {
@@ -177,7 +195,7 @@ fn read(options: &TrainOptions, set: DataSet<Source>, gpu: &Gpu) -> Result<(Data
     }
     let (train, stream) = match options.stream {
         Some(mib) => {
-            let stream = Stream::new(set.train, options, mib, caps)?;
+            let stream = Stream::new(set.train, (options, batches), mib, caps)?;
             (stream.window(), Some(stream))
         }
         None => (options.read(set.train)?, None),
@@ -185,11 +203,17 @@ fn read(options: &TrainOptions, set: DataSet<Source>, gpu: &Gpu) -> Result<(Data
     Ok((DataSet { name: set.name, train, test: options.read(set.test)?, lossy: set.lossy }, stream))
 }
 
-/// Bytes of slots, inputs and State that plans, the first of which trains, need together.
+/// Bytes of slots, inputs and State that plans need together.
 fn planned(plans: &[&Plan]) -> [u64; 3] {
     let slots = plans.iter().map(|p| p.slot_bytes()).sum();
     let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-    [slots, inputs, plans.first().map_or(0, |p| p.state_bytes())]
+    // Variables that an optimizer owns lie in its arena for every plan.
+    let arenas: BTreeMap<&str, u64> =
+        plans.iter().flat_map(|p| &p.arenas).map(|a| (a.name.as_str(), (a.rows * a.row_len * 4) as u64)).collect();
+    let owned: BTreeSet<&str> = plans.iter().flat_map(|p| &p.vars).filter(|v| v.home.is_some()).map(|v| v.name.as_str()).collect();
+    let others = plans.iter().flat_map(|p| &p.vars).map(|v| (v.name.as_str(), v.ty.bytes())).filter(|(name, _)| !owned.contains(name));
+    let others: BTreeMap<&str, u64> = others.collect();
+    [slots, inputs, arenas.values().chain(others.values()).sum()]
 }
 
 /// How many images, and the SHA-256 of all their pixels and labels: a run goes on with the data that it began with.

@@ -58,12 +58,13 @@ impl Stream {
         options.stream.or_else(|| (train.bytes() > limit(caps)).then_some(WINDOW))
     }
 
-    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least.
-    pub(super) fn new(source: Source, options: &TrainOptions, mib: f64, caps: &Caps) -> Result<Self> {
+    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least; a training step takes
+    /// `batches`, which no chunk divides.
+    pub(super) fn new(source: Source, (options, batches): (&TrainOptions, u64), mib: f64, caps: &Caps) -> Result<Self> {
         let batch = options.batch as usize;
-        let (bytes, per_epoch) = ((batch * source.row()) as u64, (source.about().count / batch) as u64);
+        let (bytes, per_epoch) = ((batch * source.row()) as u64, (source.about().count / batch) as u64 / batches * batches);
         // Chunks begin at whole words, labels too.
-        let whole = [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64;
+        let whole = [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
         let steps = ((mib * MIB) as u64).min(limit(caps)) / (2 * bytes);
         let steps = (steps.min(per_epoch) / whole * whole).max(whole);
         let need = 2 * steps * bytes;

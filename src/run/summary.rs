@@ -10,12 +10,12 @@ pub(super) fn write(
     run: &RunDir,
     step: u64,
     best: Option<(f64, u64)>,
-    loss: &str,
+    metrics: &[&str],
     unit: &str,
     took: Duration,
 ) -> Result<()> {
     let curves = read(run.metrics())?;
-    draw(session, run, &curves, loss, unit)?;
+    draw(session, run, &curves, metrics, unit)?;
     let (caps, options) = (session.gpu.caps(), &session.options);
     let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.count());
     text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
@@ -36,16 +36,19 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Curves over epochs where there are at least two, else the loss over the steps.
-fn draw(session: &Session, run: &RunDir, curves: &[Curve], loss: &str, unit: &str) -> Result<()> {
+/// The loss over epochs where there are at least two, else over the steps; several metrics over the steps.
+fn draw(session: &Session, run: &RunDir, curves: &[Curve], metrics: &[&str], unit: &str) -> Result<()> {
     let per_epoch = (session.count() as f64 / f64::from(session.options.batch)).floor().max(1.0);
     let of = |name: &str, label: &str, scale: f64| {
         let curve = curves.iter().find(|c| c.label == name)?;
         Some(Curve::new(label, curve.points.iter().map(|&(x, y)| (x / scale, y)).collect()))
     };
+    let (loss, title) = (metrics[0], format!("{} on {}", session.model, session.set.name));
+    if metrics.len() > 1 {
+        return plot(&run.loss_plot(), &title, "step", unit, &metrics.iter().filter_map(|name| of(name, name, 1.0)).collect::<Vec<_>>());
+    }
     let whole = [("train_", "train"), ("test_", "test")].map(|(prefix, label)| of(&format!("{prefix}{loss}"), label, per_epoch));
     let whole: Vec<Curve> = whole.into_iter().flatten().collect();
-    let title = format!("{} on {}", session.model, session.set.name);
     match whole.first().is_some_and(|c| c.points.len() > 1) {
         true => plot(&run.loss_plot(), &title, "epoch", unit, &whole),
         false => plot(&run.loss_plot(), &title, "step", unit, &of(loss, loss, 1.0).into_iter().collect::<Vec<_>>()),

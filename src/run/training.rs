@@ -1,5 +1,7 @@
 //! The training loop: K steps go into one submission, an epoch's permutation is uploaded once, the host reads
 //! losses only when it shows them, and a checkpoint is written wherever training may have to go on.
+//!
+//! A step is one plan, or a round of several on one State: those of players who train against each other.
 
 use super::{
     Error, Feed, MetricsLog, Progress, Result, RunDir, Session,
@@ -10,11 +12,11 @@ use super::{
 };
 use crate::{
     data::permutation,
-    gpu::{Executor, State},
+    gpu::{Executor, State, wgpu},
     graph::{Graph, Tensor},
     plan::Plan,
     shape::Type,
-    var::Init,
+    var::{Init, VarSpec},
     weights,
 };
 use std::{
@@ -55,13 +57,19 @@ pub struct Report<'a> {
 /// What was measured at a [`Report`], by name.
 pub type Measured = Result<Vec<(&'static str, f64)>>;
 
+/// What is done whenever so many steps are, and before the first one.
+pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Result<()>);
+
 /// A model in training.
 pub struct Trainer<'a> {
     session: &'a Session,
     /// Holds the weights; sampling and evaluation share it.
     pub state: State,
-    executor: Executor,
+    /// What a step runs, and how often.
+    round: Vec<(Executor, u64)>,
     feed: Feed,
+    /// Metrics that are shown and drawn, of the first ones.
+    shown: usize,
     metrics: &'a [&'a str],
     weights: Vec<String>,
     /// What a checkpoint holds: the training step's variables.
@@ -70,7 +78,7 @@ pub struct Trainer<'a> {
 
 /// What changes while the loop runs.
 struct Loop<'a> {
-    run: &'a RunDir,
+    run: RunDir,
     checkpoints: Checkpoints,
     log: MetricsLog,
     progress: Progress,
@@ -83,31 +91,61 @@ struct Loop<'a> {
     interrupted: bool,
     /// That, or the time is over.
     stop: bool,
+    each: Option<Each<'a>>,
+}
+
+impl Loop<'_> {
+    fn look(&mut self) -> Result<()> {
+        match &mut self.each {
+            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => look(&self.run, self.at.step),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<'a> Trainer<'a> {
     /// Makes the training step ready. `others` are plans that share its State; `metrics` names what [`remember`]
     /// was given, the loss first.
     pub fn new(session: &'a Session, step: &Plan, others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
-        let plans: Vec<&Plan> = std::iter::once(step).chain(others.iter().copied()).collect();
+        Self::of_round(session, &[(step, 1)], others, metrics)
+    }
+
+    /// [`Trainer::new`] of plans that run one after another in every step, each so many times. The last one counts steps and
+    /// remembers metrics; the first one may count minibatches by a counter of its own ([`Options::batches`](super::Options::batches)).
+    pub fn of_round(session: &'a Session, round: &[(&Plan, u64)], others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
+        let plans: Vec<&Plan> = round.iter().map(|(plan, _)| *plan).chain(others.iter().copied()).collect();
         let memory = |e: crate::error::Error| session.memory(e, &plans);
         let state = State::new(&session.gpu, &plans, session.options.seed).map_err(memory)?;
         let feed = session.feed()?;
-        let executor = Executor::new(&session.gpu, step, &state, &feed.bindings(step)).map_err(memory)?;
-        let weights: Vec<String> = step.arenas.iter().flat_map(|a| &a.members).map(|&v| step.vars[v].name.clone()).collect();
+        let ready = |&(plan, times): &(&Plan, u64)| Ok((Executor::new(&session.gpu, plan, &state, &feed.bindings(plan))?, times));
+        let executors = round.iter().map(ready).collect::<std::result::Result<_, _>>().map_err(memory)?;
+        let vars = || round.iter().flat_map(|(plan, _)| &plan.vars);
+        let weight = |v: &&VarSpec| v.kept || v.home.is_some_and(|(_, row, _)| row == 0) || v.name.starts_with("ema/");
+        let weights: Vec<String> = vars().filter(weight).map(|v| v.name.clone()).collect();
         session.apply_weights(&state, &weights)?;
-        let kept = step.vars.iter().map(|v| v.name.clone()).collect();
-        Ok(Self { session, state, executor, feed, metrics, weights, kept })
+        let kept = vars().map(|v| v.name.clone()).collect();
+        Ok(Self { session, state, round: executors, feed, shown: 1, metrics, weights, kept })
+    }
+
+    /// Shows and draws so many metrics, not the loss alone.
+    #[must_use]
+    pub fn showing(self, metrics: usize) -> Self {
+        Self { shown: metrics, ..self }
     }
 
     /// Trains as the options say. `report` is called after every epoch and at the end; it returns what it measured,
-    /// of which the first (or the training loss) decides which checkpoint is best.
-    pub fn run(&self, unit: &str, mut report: impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
+    /// of which the first, if any, decides which checkpoint is best. Returns the run's folder.
+    pub fn run(&self, unit: &str, report: impl FnMut(&Report<'_>) -> Measured) -> Result<RunDir> {
+        self.run_looking(unit, None, report)
+    }
+
+    /// [`Trainer::run`] that does something between steps, too.
+    pub fn run_looking(&self, unit: &str, each: Option<Each<'_>>, mut report: impl FnMut(&Report<'_>) -> Measured) -> Result<RunDir> {
         let options = &self.session.options;
-        let (batch, per_epoch) = (u64::from(options.batch), self.per_epoch());
+        let (images, per_epoch) = (self.images(), self.per_epoch());
         let total = options.steps.unwrap_or(options.epochs().saturating_mul(per_epoch));
         let Begun { run, checkpoints, from } = self.session.begin()?;
-        let mut progress = Progress::new(total.saturating_mul(batch));
+        let mut progress = Progress::new(total.saturating_mul(images));
         if let Some(seconds) = options.seconds {
             progress = progress.with_seconds(seconds);
         }
@@ -119,26 +157,33 @@ impl<'a> Trainer<'a> {
         }
         let log = MetricsLog::resume(run.metrics(), at.step)?;
         let saved = (at.step, Instant::now());
-        let mut now =
-            Loop { run: &run, checkpoints, log, progress, at, unread: 0, saved, started: Instant::now(), interrupted: false, stop: false };
+        let (started, interrupted, stop) = (Instant::now(), false, false);
+        let mut now = Loop { run, checkpoints, log, progress, at, unread: 0, saved, started, interrupted, stop, each };
         if now.at.step == 0 {
             self.save(&mut now)?;
+            now.look()?;
         }
         interrupt::watch()?;
         let done = self.epochs(&mut now, total, &mut report);
         now.progress.finish();
         done.map_err(|e| self.lost(&now, e))?;
-        summary::write(self.session, now.run, now.at.step, now.checkpoints.best(), self.metrics[0], unit, now.started.elapsed())?;
+        let shown = &self.metrics[..self.shown];
+        summary::write(self.session, &now.run, now.at.step, now.checkpoints.best(), shown, unit, now.started.elapsed())?;
         if now.interrupted && now.at.step < total {
-            let dir = run.root().display();
+            let dir = now.run.root().display();
             println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
         }
-        Ok(())
+        Ok(now.run)
     }
 
-    /// Whole batches in an epoch; what is left over is dropped, and shuffled into other batches next time.
+    /// Steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
     fn per_epoch(&self) -> u64 {
-        self.session.count() as u64 / u64::from(self.session.options.batch)
+        self.session.count() as u64 / self.images()
+    }
+
+    /// Images of a step.
+    fn images(&self) -> u64 {
+        u64::from(self.session.options.batch) * self.session.batches
     }
 
     fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
@@ -161,24 +206,27 @@ impl<'a> Trainer<'a> {
 
     /// Runs to the end of the epoch under way or of the run, which it tells, or until it must stop.
     fn epoch(&self, now: &mut Loop<'_>, total: u64) -> Result<bool> {
-        let (batch, per_epoch) = (u64::from(self.session.options.batch), self.per_epoch());
+        let (images, per_epoch) = (self.images(), self.per_epoch());
         let epoch = now.at.step / per_epoch;
         let (end, epochs) = ((epoch + 1).saturating_mul(per_epoch).min(total), total.div_ceil(per_epoch));
         self.order(epoch);
         let (mut burst, mut shown) = (1, Instant::now());
         while now.at.step < end && !now.stop {
             let due = self.session.options.checkpoint_every.map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
-            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due).min(self.ready(now.at.step)?);
+            let seen = now.each.as_ref().map_or(u64::MAX, |(n, _)| n - now.at.step % n);
+            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due).min(seen).min(self.ready(now.at.step)?);
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
+            now.look()?;
             now.interrupted = interrupt::asked();
             now.stop = now.interrupted || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s);
             let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
             if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || now.stop {
                 let means = self.read(now)?;
                 now.log.write(now.at.step, &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>())?;
-                now.progress.update(now.at.step * batch, epoch + 1, epochs, means[0]);
+                let told: Vec<_> = self.metrics.iter().copied().zip(means).take(self.shown).collect();
+                now.progress.update(now.at.step * images, epoch + 1, epochs, &told);
                 shown = Instant::now();
             }
             if now.at.step < end && (save || now.interrupted) {
@@ -193,7 +241,7 @@ impl<'a> Trainer<'a> {
         let steps = (now.at.step - now.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = now.at.sums.iter().map(|s| s / steps).collect();
         let epoch = now.at.step.div_ceil(self.per_epoch());
-        let measured = report(&Report { step: now.at.step, epoch, means: &means, run: now.run })?;
+        let measured = report(&Report { step: now.at.step, epoch, means: &means, run: &now.run })?;
         if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {
             return Err(self.diagnose(now, now.at.step - 1, &format!("{name} became {value}")));
         }
@@ -203,7 +251,7 @@ impl<'a> Trainer<'a> {
         now.log.write(now.at.step, &line)?;
         let shown: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
         now.progress.println(&format!("epoch {epoch:>3}: {}", shown.join(", ")));
-        let mut at = Position { score: Some(measured.first().map_or(means[0], |m| m.1)), ..now.at.clone() };
+        let mut at = Position { score: measured.first().map(|m| m.1), ..now.at.clone() };
         if now.at.step.is_multiple_of(self.per_epoch()) {
             at = Position { epoch_start: at.step, sums: vec![0.0; self.metrics.len()], ..at };
         }
@@ -213,23 +261,34 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The order of an epoch's images; streamed ones come in order.
+    /// The order of an epoch's images, from where the epoch's first step finds them; streamed ones come in order.
     fn order(&self, epoch: u64) {
-        if self.session.stream.is_none() {
-            self.feed.reorder(&self.session.gpu, &permutation(self.session.options.seed, epoch, self.feed.count()));
+        if self.session.stream.is_some() {
+            return;
         }
+        let (batch, mut order) = (self.session.options.batch as usize, permutation(self.session.options.seed, epoch, self.feed.count()));
+        let batches = order.len() / batch;
+        let first = epoch * self.per_epoch() * self.session.batches % batches as u64;
+        order[..batches * batch].rotate_right(first as usize * batch);
+        self.feed.reorder(&self.session.gpu, &order);
     }
 
     /// From this step on, so many steps' images are on the GPU.
     fn ready(&self, step: u64) -> Result<u64> {
-        self.session.stream.as_ref().map_or(Ok(u64::MAX), |stream| stream.ready(&self.session.gpu, &self.feed, step))
+        let (gpu, batches) = (&self.session.gpu, self.session.batches);
+        self.session.stream.as_ref().map_or(Ok(u64::MAX), |stream| Ok(stream.ready(gpu, &self.feed, step * batches)? / batches))
+    }
+
+    /// Records a step.
+    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.round.iter().for_each(|(executor, times)| (0..*times).for_each(|_| executor.record(encoder)));
     }
 
     fn submit(&self, now: &mut Loop<'_>, steps: u64) -> Result<()> {
         let gpu = &self.session.gpu;
-        gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
+        gpu.submit(|encoder| (0..steps).for_each(|_| self.record(encoder)));
         if let Some(stream) = &self.session.stream {
-            stream.ahead(gpu, &self.feed, now.at.step)?;
+            stream.ahead(gpu, &self.feed, now.at.step * self.session.batches)?;
         }
         now.at.step += steps;
         now.unread += steps;
@@ -293,11 +352,17 @@ impl<'a> Trainer<'a> {
                 self.order(step / self.per_epoch());
             }
             self.ready(step)?;
-            if step == bad {
-                return Ok(self.executor.first_bad(gpu, &self.state)?);
+            if step < bad {
+                gpu.submit(|encoder| self.record(encoder));
+                gpu.wait()?;
             }
-            gpu.submit(|encoder| self.executor.record(encoder));
-            gpu.wait()?;
+        }
+        for (executor, times) in &self.round {
+            for _ in 0..*times {
+                if let Some(found) = executor.first_bad(gpu, &self.state)? {
+                    return Ok(Some(found));
+                }
+            }
         }
         Ok(None)
     }

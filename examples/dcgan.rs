@@ -1,0 +1,98 @@
+//! Deep convolutional GANs: train, watch, sample, walk and compute with noise, look for copies of training images.
+
+use clap::{Args, Parser};
+use oneiro::{
+    graph::Graph,
+    models::dcgan::{self, Config, Norm},
+    nn::{Sequential, Weight},
+    run::{
+        Error, Result,
+        adversarial::{self, Adversarial, Command, Setting},
+        parse,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// DCGAN (Radford et al. 2015), with the lecture's objectives and tricks
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  dcgan train                                                    digits drawn by the program, into runs/dcgan
+  dcgan train --data mnist --picture-every 100                   MNIST; a film of the samples at the end
+  dcgan train --data cifar10 --size 64 --image-size 64 --features 64   the paper's networks
+  dcgan train --data mnist --conditional --out runs/classes      then sample --class 7
+  dcgan train --data mnist --loss wasserstein-gp --discriminator-steps 5 --beta1 0
+  dcgan sample                                                   without --run: the newest run under runs
+  dcgan interpolate --count 6
+  dcgan arithmetic --from 0,9,17 --minus 3,12,30 --plus 5,6,40
+  dcgan nearest")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command<Model>,
+}
+
+#[derive(Args, Serialize, Deserialize, Clone)]
+struct Model {
+    /// Dimensions of the noise
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    latent: u16,
+    /// Channels of the generator's last hidden layer and the discriminator's first one; pytorch/examples takes 64
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    features: u16,
+    /// Rows and columns of the networks' pictures, 32 or 64; smaller images get a black frame [default: the smaller that fits]
+    #[arg(long, value_parser = ["32", "64"])]
+    size: Option<String>,
+    /// Tell both players the images' classes
+    #[arg(long)]
+    conditional: bool,
+}
+
+impl Model {
+    fn config(&self, at: &Setting) -> Config {
+        Config {
+            side: at.canvas[0],
+            channels: at.canvas[2],
+            latent: self.latent.into(),
+            generator: self.features.into(),
+            discriminator: self.features.into(),
+            weight: at.weight,
+            norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
+            classes: at.classes,
+        }
+    }
+}
+
+impl Adversarial for Model {
+    const MODEL: &'static str = "dcgan";
+
+    fn latent(&self) -> usize {
+        self.latent.into()
+    }
+
+    fn conditional(&self) -> bool {
+        self.conditional
+    }
+
+    fn canvas(&self, [h, w]: [usize; 2]) -> Result<[usize; 2]> {
+        let side = match self.size.as_deref() {
+            Some("32") => 32,
+            None if h.max(w) <= 32 => 32,
+            _ => 64,
+        };
+        match h.max(w) <= side {
+            true => Ok([side, side]),
+            false => Err(Error::new(format!("the images are {h}x{w}, the networks' pictures {side}x{side}; scale by --image-size {side}"))),
+        }
+    }
+
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        dcgan::generator(g, name, &self.config(at))
+    }
+
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        dcgan::discriminator(g, name, &self.config(at))
+    }
+}
+
+fn main() -> Result<()> {
+    adversarial::run(parse::<Cli>().command)
+}

@@ -1,0 +1,88 @@
+//! Generative adversarial nets of multilayer perceptrons: the first GAN, with the lecture's objectives and tricks.
+
+use clap::{Args, Parser};
+use oneiro::{
+    graph::{Graph, Tensor},
+    models::gan::{self, Config},
+    nn::Sequential,
+    run::{
+        Result,
+        adversarial::{self, Adversarial, Command, Setting},
+        parse,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// Generative adversarial nets (Goodfellow et al. 2014) of multilayer perceptrons
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  gan train                                      digits drawn by the program, into runs/gan
+  gan train --data mnist --picture-every 200     MNIST; a film of the samples at the end
+  gan train --data mnist --loss minimax --discriminator-steps 2
+  gan train --data mnist --conditional --out runs/classes    then sample --class 7
+  gan sample                                     without --run: the newest run under runs
+  gan interpolate --count 6
+  gan arithmetic --from 0,9,17 --minus 3,12,30 --plus 5,6,40
+  gan nearest")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command<Model>,
+}
+
+#[derive(Args, Serialize, Deserialize, Clone)]
+struct Model {
+    /// Dimensions of the noise
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    latent: u16,
+    /// Widths of the generator's hidden layers; the discriminator's come in reverse
+    #[arg(long, value_delimiter = ',', default_value = "256,512", value_parser = clap::value_parser!(u16).range(1..))]
+    hidden: Vec<u16>,
+    /// Tell both players the images' classes
+    #[arg(long)]
+    conditional: bool,
+}
+
+impl Model {
+    fn config(&self, at: &Setting) -> Config {
+        Config {
+            pixels: at.canvas.iter().product(),
+            latent: self.latent.into(),
+            hidden: self.hidden.iter().map(|&w| w.into()).collect(),
+            weight: at.weight,
+            classes: at.classes,
+        }
+    }
+}
+
+impl Adversarial for Model {
+    const MODEL: &'static str = "gan";
+
+    fn latent(&self) -> usize {
+        self.latent.into()
+    }
+
+    fn conditional(&self) -> bool {
+        self.conditional
+    }
+
+    fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]> {
+        Ok(image)
+    }
+
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        gan::generator(g, name, &self.config(at))
+    }
+
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        gan::discriminator(g, name, &self.config(at))
+    }
+
+    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
+        let shape = pictures.shape();
+        pictures.reshape([shape[0], 1, 1, shape[1..].iter().product()])
+    }
+}
+
+fn main() -> Result<()> {
+    adversarial::run(parse::<Cli>().command)
+}

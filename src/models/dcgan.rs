@@ -1,0 +1,120 @@
+//! Deep convolutional generative adversarial networks (Radford et al. 2015): strided convolutions instead of pooling, batch
+//! normalisation but at the generator's output and the discriminator's input, no hidden fully connected layers, ReLU in the
+//! generator with tanh at its end, leaky ReLU in the discriminator; weights begin as N(0, 0.02) (ibid., §3 and §4).
+//!
+//! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
+
+use crate::{
+    graph::{Graph, Tensor},
+    nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Sequential, Weight},
+    ops::conv2d::Kernel,
+    var::Init,
+};
+
+/// The networks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Rows and columns of a picture, a power of two from 8 on: the paper's is 64.
+    pub side: usize,
+    /// Channels of a picture.
+    pub channels: usize,
+    /// Dimensions of the noise.
+    pub latent: usize,
+    /// Channels of the generator's last hidden layer at 64 rows, an eighth of its first's (`ngf`).
+    pub generator: usize,
+    /// Channels of the discriminator's first hidden layer (`ndf`).
+    pub discriminator: usize,
+    /// What the discriminator's weights are.
+    pub weight: Weight,
+    /// What the discriminator normalises its hidden layers by.
+    pub norm: Norm,
+    /// Classes that both players are told (Mirza & Osindero 2014): the generator beside its noise, the discriminator as channels of
+    /// its picture; 0 tells none.
+    pub classes: usize,
+}
+
+/// How hidden layers are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// Over the batch, as in the paper.
+    Batch,
+    /// Over each picture, for a critic under a gradient penalty (Gulrajani et al. 2017, §4).
+    Layer,
+    /// Not at all: for spectral normalisation.
+    None,
+}
+
+impl Norm {
+    /// What suits a discriminator under a gradient penalty or spectral normalisation, or neither.
+    pub fn suiting(penalty: bool, spectral: bool) -> Self {
+        match (penalty, spectral) {
+            (_, true) => Norm::None,
+            (true, _) => Norm::Layer,
+            _ => Norm::Batch,
+        }
+    }
+}
+
+/// 4x4, of stride 2: twice or half the rows.
+fn doubling() -> Kernel {
+    Kernel::square(4).stride(2).padding(1)
+}
+
+/// Draws a layer's first weights as the paper has them.
+#[track_caller]
+fn normal<'g>(g: &'g Graph, layer: Layer<'g>) -> Layer<'g> {
+    match &layer {
+        Layer::Conv2d(conv) => g.initialise(conv.params()[0], Init::Normal(0.0, 0.02)),
+        Layer::ConvTranspose2d(conv) => g.initialise(conv.params()[0], Init::Normal(0.0, 0.02)),
+        Layer::BatchNorm(norm) => g.initialise(norm.weight, Init::Normal(1.0, 0.02)),
+        _ => {}
+    }
+    layer
+}
+
+/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures `[N, side, side, channels]` in [-1, 1].
+#[track_caller]
+pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let up = |kernel: Kernel, c: [usize; 2]| {
+        move |name: &str| normal(g, Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, kernel, c, Weight::Plain, false)))
+    };
+    let norm = |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)));
+    let (mut c, mut side) = (8 * config.generator, 4);
+    let first = up(Kernel::square(4), [config.latent + config.classes, c]);
+    let mut chain = Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
+    while 2 * side < config.side {
+        chain = chain.with(up(doubling(), [c, c / 2])).with(norm(c / 2)).then(Activation::Relu);
+        (c, side) = (c / 2, 2 * side);
+    }
+    chain.with(up(doubling(), [c, config.channels])).then(Activation::Tanh)
+}
+
+/// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to scores `[N, 1, 1, 1]`.
+#[track_caller]
+pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let down =
+        |kernel: Kernel, c: [usize; 2]| move |name: &str| normal(g, Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, false)));
+    let (mut c, mut side) = (config.discriminator, config.side / 2);
+    let first = down(doubling(), [config.channels + config.classes, c]);
+    let mut chain = Sequential::new(&format!("{name}.main")).with(first).then(Activation::LeakyRelu);
+    while side > 4 {
+        (c, side) = (2 * c, side / 2);
+        chain = chain.with(down(doubling(), [c / 2, c]));
+        chain = match config.norm {
+            Norm::Batch => chain.with(|name| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)))),
+            Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
+            Norm::None => chain,
+        };
+        chain = chain.then(Activation::LeakyRelu);
+    }
+    chain.with(down(Kernel::square(4), [c, 1]))
+}
+
+/// A picture, or noise as one `[N, 1, 1, latent]`, with its classes, one-hot `[N, classes]`, as further channels.
+#[track_caller]
+pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+    let Some(class) = class else { return x };
+    let (shape, classes) = (x.shape(), class.shape()[1]);
+    let planes = class.reshape([shape[0], 1, 1, classes]).broadcast_to([shape[0], shape[1], shape[2], classes]);
+    crate::ops::views::concat(&[x, planes], 3)
+}

@@ -1,0 +1,123 @@
+//! Generative adversarial nets (Goodfellow et al. 2014): a generator turns noise into pictures, a discriminator tells them from real
+//! ones, and each is trained against the other.
+//!
+//! The discriminator gives one number per picture, its score: a logit of "real" where the objective is a likelihood, any number
+//! where it is a distance. Pictures are in [-1, 1].
+
+use crate::{
+    autodiff,
+    graph::{Graph, Tensor},
+    nn::{Activation, Layer, Linear, Sequential, Weight},
+};
+
+/// What the two players play for. All are written to be minimised, as means over the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// The game's own value (Goodfellow et al. 2014, eq. 1): the generator minimises log(1 - D(G(z))).
+    Minimax,
+    /// The generator maximises log D(G(z)) instead (ibid., §3), whose gradient does not vanish where the discriminator is sure.
+    NonSaturating,
+    /// Squared distances of scores to 1 and 0 (Mao et al. 2016, eq. 9 with a = 0, b = c = 1).
+    LeastSquares,
+    /// Hinges at 1 and -1 (Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17).
+    Hinge,
+    /// Difference of mean scores (Arjovsky et al. 2017, eq. 2 and 3) of a critic that must be Lipschitz: by clipped weights, or
+    /// [`gradient_penalty`].
+    Wasserstein,
+}
+
+impl Objective {
+    /// The discriminator's loss from scores of real pictures and of the generator's. One-sided label smoothing (Salimans et al. 2016,
+    /// §3.4) takes `1 - smooth` for the real ones' label; only objectives with labels know it.
+    #[track_caller]
+    pub fn discriminator<'g>(self, real: Tensor<'g>, fake: Tensor<'g>, smooth: f32) -> Tensor<'g> {
+        match self {
+            Objective::Minimax | Objective::NonSaturating => real.bce_with_logits(1.0 - smooth).mean_all() + fake.softplus().mean_all(),
+            Objective::LeastSquares => ((real - (1.0 - smooth)).square().mean_all() + fake.square().mean_all()) * 0.5,
+            Objective::Hinge => (1.0 - real).relu().mean_all() + (fake + 1.0).relu().mean_all(),
+            Objective::Wasserstein => fake.mean_all() - real.mean_all(),
+        }
+    }
+
+    /// The generator's loss from scores of its pictures.
+    #[track_caller]
+    pub fn generator(self, fake: Tensor<'_>) -> Tensor<'_> {
+        match self {
+            Objective::Minimax => -fake.softplus().mean_all(),
+            Objective::NonSaturating => (-fake).softplus().mean_all(),
+            Objective::LeastSquares => (fake - 1.0).square().mean_all() * 0.5,
+            Objective::Hinge | Objective::Wasserstein => -fake.mean_all(),
+        }
+    }
+
+    /// Whether labels can be smoothed.
+    pub fn has_labels(self) -> bool {
+        matches!(self, Objective::Minimax | Objective::NonSaturating | Objective::LeastSquares)
+    }
+
+    /// What a score says: the probability of "real" where it is a logit, else itself.
+    #[track_caller]
+    pub fn judgement(self, score: Tensor<'_>) -> Tensor<'_> {
+        match self {
+            Objective::Minimax | Objective::NonSaturating => score.sigmoid(),
+            _ => score,
+        }
+    }
+}
+
+/// The mean of (‖∇D(x̂)‖ - 1)² at x̂ = ε·real + (1 - ε)·fake with ε uniform, one per picture, drawn by the named stream (Gulrajani et
+/// al. 2017, algorithm 1). The critic must treat pictures one by one: no batch normalisation.
+#[track_caller]
+pub fn gradient_penalty<'g>(critic: impl FnOnce(Tensor<'g>) -> Tensor<'g>, real: Tensor<'g>, fake: Tensor<'g>, stream: &str) -> Tensor<'g> {
+    let (g, shape) = (real.graph(), real.shape());
+    let mut one = vec![1; shape.len()];
+    one[0] = shape[0];
+    let x = fake + (real - fake) * g.uniform(stream, one);
+    let slope = autodiff::grad(critic(x).sum_all(), &[x])[0];
+    let axes: Vec<usize> = (1..shape.len()).collect();
+    // Where a critic is flat, its norm has no derivative.
+    ((slope.square().sum(&axes) + 1e-12).sqrt() - 1.0).square().mean_all()
+}
+
+/// The networks of multilayer perceptrons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Pixels of a picture.
+    pub pixels: usize,
+    /// Dimensions of the noise.
+    pub latent: usize,
+    /// Widths of the generator's hidden layers; the discriminator's come in reverse.
+    pub hidden: Vec<usize>,
+    /// What the discriminator's weights are.
+    pub weight: Weight,
+    /// Classes that both players are told, one-hot, beside their inputs (Mirza & Osindero 2014); 0 tells none.
+    pub classes: usize,
+}
+
+#[track_caller]
+fn perceptron<'g>(g: &'g Graph, name: &str, widths: &[usize], weight: Weight, hidden: Activation) -> Sequential<'g> {
+    let mut chain = Sequential::new(name);
+    for (i, pair) in widths.windows(2).enumerate() {
+        if i > 0 {
+            chain = chain.then(hidden);
+        }
+        chain = chain.with(|name| Layer::Linear(Linear::of(g, name, [pair[0], pair[1]], weight, true)));
+    }
+    chain
+}
+
+/// The generator `NAME.main`: `[N, latent + classes]` to `[N, pixels]`, ReLU between its layers, tanh at the end.
+#[track_caller]
+pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let inputs = [config.latent + config.classes];
+    let widths: Vec<usize> = inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
+    perceptron(g, &format!("{name}.main"), &widths, Weight::Plain, Activation::Relu).then(Activation::Tanh)
+}
+
+/// The discriminator `NAME.main`: `[N, pixels + classes]` to scores `[N, 1]`, leaky ReLU between its layers.
+#[track_caller]
+pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let inputs = [config.pixels + config.classes];
+    let widths: Vec<usize> = inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([1]).collect();
+    perceptron(g, &format!("{name}.main"), &widths, config.weight, Activation::LeakyRelu)
+}

@@ -1,0 +1,111 @@
+//! Layers one after another, named by their places as in `torch.nn.Sequential`.
+
+use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear, Mode};
+use crate::graph::Tensor;
+
+/// One layer of a [`Sequential`].
+#[derive(Clone, Debug)]
+pub enum Layer<'g> {
+    /// [`Linear`], of flattened inputs.
+    Linear(Linear<'g>),
+    /// [`Conv2d`].
+    Conv2d(Conv2d<'g>),
+    /// [`ConvTranspose2d`].
+    ConvTranspose2d(ConvTranspose2d<'g>),
+    /// [`BatchNorm`].
+    BatchNorm(BatchNorm<'g>),
+    /// [`LayerNorm`].
+    LayerNorm(LayerNorm<'g>),
+    /// A non-linearity, without variables.
+    Activation(Activation),
+}
+
+impl<'g> Layer<'g> {
+    #[track_caller]
+    fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+        match self {
+            Layer::Linear(layer) => {
+                let shape = x.shape();
+                layer.forward(x.reshape([shape[0], shape[1..].iter().product()]))
+            }
+            Layer::Conv2d(layer) => layer.forward(x),
+            Layer::ConvTranspose2d(layer) => layer.forward(x),
+            Layer::BatchNorm(layer) => layer.forward(x, mode),
+            Layer::LayerNorm(layer) => layer.forward(x),
+            Layer::Activation(activation) => activation.apply(x),
+        }
+    }
+
+    fn params(&self) -> Vec<Tensor<'g>> {
+        match self {
+            Layer::Linear(layer) => layer.params(),
+            Layer::Conv2d(layer) => layer.params(),
+            Layer::ConvTranspose2d(layer) => layer.params(),
+            Layer::BatchNorm(layer) => layer.params(),
+            Layer::LayerNorm(layer) => layer.params(),
+            Layer::Activation(_) => vec![],
+        }
+    }
+}
+
+/// A chain of layers; layer i of the chain `NAME` has the variables `NAME.i.…`.
+#[derive(Clone, Debug)]
+pub struct Sequential<'g> {
+    name: String,
+    layers: Vec<Layer<'g>>,
+}
+
+impl<'g> Sequential<'g> {
+    /// A chain without layers.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), layers: vec![] }
+    }
+
+    /// Appends the layer that is made of its name.
+    #[must_use]
+    pub fn with(mut self, layer: impl FnOnce(&str) -> Layer<'g>) -> Self {
+        let layer = layer(&format!("{}.{}", self.name, self.layers.len()));
+        self.layers.push(layer);
+        self
+    }
+
+    /// Appends a non-linearity.
+    #[must_use]
+    pub fn then(self, activation: Activation) -> Self {
+        self.with(|_| Layer::Activation(activation))
+    }
+
+    /// The layers in their order.
+    pub fn layers(&self) -> &[Layer<'g>] {
+        &self.layers
+    }
+
+    /// Applies the layers.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+        // Loops, since closures would forget the caller's line.
+        let mut y = x;
+        for layer in &self.layers {
+            y = layer.forward(y, mode);
+        }
+        y
+    }
+
+    /// What each non-linearity gives, in their order: the features of the hidden layers.
+    #[track_caller]
+    pub fn activations(&self, x: Tensor<'g>, mode: Mode) -> Vec<Tensor<'g>> {
+        let (mut y, mut all) = (x, vec![]);
+        for layer in &self.layers {
+            y = layer.forward(y, mode);
+            if let Layer::Activation(_) = layer {
+                all.push(y);
+            }
+        }
+        all
+    }
+
+    /// The variables that an optimizer trains.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        self.layers.iter().flat_map(Layer::params).collect()
+    }
+}

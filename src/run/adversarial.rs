@@ -1,0 +1,278 @@
+//! What the examples of generative adversarial nets share: training two players against each other, samples, walks through the
+//! latent space.
+//!
+//! A model is its options with [`Adversarial`]: two chains of layers. Pictures smaller than the networks' are framed in black, which
+//! is cut off again wherever they are shown.
+
+mod draw;
+mod game;
+mod watch;
+
+pub use draw::{Arithmetic, Draw, Nearest};
+pub use game::Setting;
+
+use super::{Each, Error, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate, grid, positive, save};
+use crate::{
+    gpu::{Executor, Gpu, State},
+    graph::{Graph, Tensor},
+    models::gan::Objective,
+    nn::Sequential,
+    plan::Plan,
+};
+use clap::{Args, Subcommand, ValueEnum};
+use draw::Model;
+use game::Game;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use watch::Watch;
+
+/// Names of the two players, and of the generator whose weights are averages over training.
+const GENERATOR: &str = "generator";
+const DISCRIMINATOR: &str = "discriminator";
+const AVERAGE: &str = "ema/generator";
+/// Pictures of the grid that training shows, drawn from the same noise each time.
+const SHOWN: usize = 64;
+/// Pictures of the film of training at most.
+const FRAMES: usize = 60;
+/// What a round measures.
+const METRICS: [&str; 4] = ["loss_D", "loss_G", "D(x)", "D(G(z))"];
+
+/// A model's options.
+pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
+    /// Name of the model and its runs.
+    const MODEL: &'static str;
+
+    /// Dimensions of the noise.
+    fn latent(&self) -> usize;
+
+    /// Whether both players are told classes.
+    fn conditional(&self) -> bool;
+
+    /// Rows and columns that the networks work with, for pictures of these; an error if they cannot.
+    fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]>;
+
+    /// Noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
+
+    /// Pictures, as [`Adversarial::seen`] gives them, with a channel per class, to one score each.
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
+
+    /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
+    #[track_caller]
+    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
+        pictures
+    }
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command<M: Adversarial> {
+    /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
+    Train(Train<M>),
+    /// Draw noise and turn it into pictures
+    Sample(Draw),
+    /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
+    Interpolate(Draw),
+    /// Add and subtract averaged noise vectors: smiling woman - neutral woman + neutral man
+    Arithmetic(Arithmetic),
+    /// Samples above the training images that are nearest to them
+    Nearest(Nearest),
+}
+
+/// What the players play for.
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The game's own value, log(1 - D(G(z))) for the generator
+    Minimax,
+    /// The generator maximises log D(G(z))
+    NonSaturating,
+    /// Squared distances to 1 and 0
+    LeastSquares,
+    /// Hinges at 1 and -1
+    Hinge,
+    /// Difference of scores, the critic's weights clipped
+    Wasserstein,
+    /// Difference of scores, the critic's gradient penalised
+    WassersteinGp,
+}
+
+impl Loss {
+    fn objective(self) -> Objective {
+        match self {
+            Loss::Minimax => Objective::Minimax,
+            Loss::NonSaturating => Objective::NonSaturating,
+            Loss::LeastSquares => Objective::LeastSquares,
+            Loss::Hinge => Objective::Hinge,
+            Loss::Wasserstein | Loss::WassersteinGp => Objective::Wasserstein,
+        }
+    }
+}
+
+/// Options of `train`.
+#[derive(Args, Serialize, Deserialize, Clone)]
+#[serde(bound = "")]
+pub struct Train<M: Adversarial> {
+    #[command(flatten)]
+    #[serde(flatten)]
+    common: TrainOptions,
+    /// What the players play for
+    #[arg(long, value_enum, default_value = "non-saturating")]
+    loss: Loss,
+    /// Discriminator steps before each generator step
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    discriminator_steps: u16,
+    /// Adam's step size
+    #[arg(long, default_value_t = 2e-4, value_parser = positive)]
+    lr: f64,
+    /// The discriminator's, if it is another one
+    #[arg(long, value_name = "LR", value_parser = positive)]
+    lr_discriminator: Option<f64>,
+    /// Adam's decay of first moments
+    #[arg(long, default_value_t = 0.5, value_parser = below_one)]
+    beta1: f64,
+    /// One-sided label smoothing: real pictures are labelled 1 minus this
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    smooth: f64,
+    /// Standard deviation of normal noise on all pictures that the discriminator sees; pixels are in [-1, 1]
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
+    instance_noise: f64,
+    /// Normalise the discriminator's weights by their spectral norms, instead of its activations
+    #[arg(long)]
+    spectral: bool,
+    /// Draw samples by weights averaged over training with this decay, such as 0.999
+    #[arg(long, value_name = "DECAY", value_parser = below_one)]
+    ema: Option<f64>,
+    /// Largest weight of the critic, with --loss wasserstein
+    #[arg(long, default_value_t = 0.01, value_parser = positive)]
+    clip: f64,
+    /// Weight of the gradient penalty, with --loss wasserstein-gp
+    #[arg(long, default_value_t = 10.0, value_parser = positive)]
+    penalty: f64,
+    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip)]
+    picture_every: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    model: M,
+}
+
+impl<M: Adversarial> Train<M> {
+    /// Whose weights samples are drawn by.
+    fn drawn(&self) -> &'static str {
+        if self.ema.is_some() { AVERAGE } else { GENERATOR }
+    }
+}
+
+impl<M: Adversarial> Options for Train<M> {
+    fn common(&mut self) -> &mut TrainOptions {
+        &mut self.common
+    }
+
+    fn batches(&self) -> u64 {
+        self.discriminator_steps.into()
+    }
+}
+
+fn number(text: &str, range: impl std::ops::RangeBounds<f64>, wants: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
+}
+
+/// A number from 0 to below 1, for clap.
+fn below_one(text: &str) -> std::result::Result<f64, String> {
+    number(text, 0.0..1.0, "wants a number from 0 to below 1")
+}
+
+/// A finite number from 0 on, for clap.
+fn zero_or_more(text: &str) -> std::result::Result<f64, String> {
+    number(text, 0.0..1e30, "wants a number from 0 on")
+}
+
+/// Runs a subcommand.
+pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
+    match command {
+        Command::Train(options) => train(options),
+        Command::Sample(options) => Model::<M>::open(&options)?.sample(),
+        Command::Interpolate(options) => Model::<M>::open(&options)?.interpolate(),
+        Command::Arithmetic(options) => Model::<M>::open(&options.draw)?.arithmetic(&options),
+        Command::Nearest(options) => Model::<M>::open(&options.draw)?.nearest(&options),
+    }
+}
+
+/// Why these options cannot be had together, if they cannot.
+fn refuse<M: Adversarial>(options: &Train<M>) -> Option<&'static str> {
+    match options.loss {
+        _ if options.smooth > 0.0 && !options.loss.objective().has_labels() => {
+            Some("--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares")
+        }
+        Loss::WassersteinGp if options.spectral => Some("--spectral and a gradient penalty both bound the critic's slope; choose one"),
+        _ => None,
+    }
+}
+
+fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
+    if let Some(why) = refuse(&options) {
+        return Err(Error::new(why));
+    }
+    let every = options.picture_every;
+    let (session, options) = Session::open(M::MODEL, options)?;
+    let (caps, set) = (session.gpu.caps(), &session.set.train);
+    if options.model.conditional() && set.labels.is_none() {
+        return Err(Error::new(format!("{}: the images have no labels to condition on; give others, or train without", session.set.name)));
+    }
+    let game = Game::new(&options, session.image(), set.classes)?;
+    let (discriminate, generate) = (game.discriminator_step(set, caps)?, game.generator_step(caps)?);
+    let draw = game.pictures(caps, SHOWN)?;
+    if session.print_plan(&[&discriminate, &generate], &[&draw]) {
+        return Ok(());
+    }
+    let round = [(&discriminate, options.batches()), (&generate, 1)];
+    let trainer = Trainer::of_round(&session, &round, &[&draw], &METRICS)?.showing(METRICS.len());
+    let draw = Pictures::new(&session.gpu, &draw, &trainer.state)?;
+    let (z, classes) = (game.noise(session.options.seed, SHOWN), game.in_turn(SHOWN));
+    let picture = || draw.draw(&z, &classes);
+    let [h, w, c] = session.image();
+    let columns = SHOWN.isqrt();
+    let mut look = |run: &RunDir, step| save(&run.samples(step), &grid(&picture()?, SHOWN, h, w, c, columns));
+    let each = every.map(|steps| -> Each<'_> { (steps, &mut look) });
+    let watch = Watch::new(options.loss.objective(), set);
+    let run = trainer.run_looking("loss, judgement", each, |at: &Report<'_>| {
+        let pictures = picture()?;
+        save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, columns))?;
+        let diversity = watch.diversity(&pictures);
+        watch.warning(at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
+        Ok(vec![("diversity", diversity)])
+    })?;
+    let frames = run.frames(FRAMES)?;
+    if frames.len() > 1 {
+        let path = run.path("training.gif");
+        animate(&path, &frames, 120)?;
+        println!("film of training: {}", path.display());
+    }
+    Ok(())
+}
+
+/// A generator on a device: noise in, pictures out.
+struct Pictures<'a> {
+    gpu: &'a Gpu,
+    executor: Executor,
+    inputs: Vec<String>,
+}
+
+impl<'a> Pictures<'a> {
+    fn new(gpu: &'a Gpu, plan: &Plan, state: &State) -> Result<Self> {
+        let inputs = plan.inputs.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self { gpu, executor: Executor::new(gpu, plan, state, &[])?, inputs })
+    }
+
+    /// Pictures in [0, 1] from as many noise vectors as the plan takes, and their classes, one-hot.
+    fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
+        for (name, values) in [(game::NOISE, z), (game::CLASS, classes)] {
+            if self.inputs.iter().any(|input| input == name) {
+                self.executor.write(self.gpu, name, values)?;
+            }
+        }
+        self.gpu.submit(|encoder| self.executor.record(encoder));
+        Ok(self.executor.read(self.gpu, game::PICTURES)?)
+    }
+}

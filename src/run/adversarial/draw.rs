@@ -1,0 +1,280 @@
+//! `sample`, `interpolate`, `arithmetic`, `nearest`: pictures of a trained generator from noise that is drawn, walked through, or
+//! computed with.
+
+use super::{Adversarial, Pictures, Train, game::Game};
+use crate::{
+    data::Images,
+    gpu::{Gpu, State},
+    plan::Plan,
+    rng,
+    run::{AdapterOption, Error, Result, RunDir, Saved, animate, grid, save, trained},
+    weights,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Pictures of a walk from one noise vector to the next, in the strip and in the GIF.
+const STRIP: usize = 12;
+const FILM: usize = 30;
+/// Largest change of a coordinate from a vector to its neighbours (Radford et al. 2015, §6.3.2).
+const AROUND: f32 = 0.25;
+
+/// Options of `sample`, and of all that draws.
+#[derive(Args, Clone)]
+pub struct Draw {
+    /// Run directory of an earlier `train` [default: the newest under runs]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    adapter: AdapterOption,
+    /// Pictures (sample 64, nearest 8), or rows of walks (interpolate 6)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: Option<u16>,
+    /// Seed of the noise: the same seed draws the same pictures
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Class to draw, of a conditional model [default: all in turn]
+    #[arg(long)]
+    class: Option<u8>,
+    /// Weights of your own (safetensors; PyTorch's names, of the generator alone or of both players) instead of the run's
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+/// Options of `arithmetic`: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
+#[derive(Args)]
+pub struct Arithmetic {
+    #[command(flatten)]
+    pub(super) draw: Draw,
+    /// Pictures whose noise is averaged: what has the quality (a smiling woman)
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES")]
+    from: Vec<u16>,
+    /// Pictures whose average is taken away: the same without the quality (a neutral woman)
+    #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "PLACES")]
+    minus: Vec<u16>,
+    /// Pictures whose average is added: what is to get the quality (a neutral man)
+    #[arg(long, value_delimiter = ',', default_value = "6,7,8", value_name = "PLACES")]
+    plus: Vec<u16>,
+}
+
+/// Options of `nearest`.
+#[derive(Args)]
+pub struct Nearest {
+    #[command(flatten)]
+    pub(super) draw: Draw,
+    /// Training images below each sample
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=20))]
+    images: u8,
+}
+
+/// A trained generator.
+pub(super) struct Model<'a, M: Adversarial> {
+    pub(super) options: &'a Draw,
+    pub(super) run: RunDir,
+    pub(super) saved: Saved<Train<M>>,
+    pub(super) gpu: Gpu,
+}
+
+impl<'a, M: Adversarial> Model<'a, M> {
+    pub(super) fn open(options: &'a Draw) -> Result<Self> {
+        let (run, saved) = trained::<Train<M>>(M::MODEL, options.run.as_ref())?;
+        Ok(Self { options, run, saved, gpu: options.adapter.open()? })
+    }
+
+    fn count(&self, default: u16) -> usize {
+        self.options.count.unwrap_or(default).into()
+    }
+
+    pub(super) fn game(&self) -> Result<Game<'_, M>> {
+        Game::new(&self.saved.options, self.saved.image, self.saved.classes)
+    }
+
+    /// A State with the trained weights for these plans.
+    pub(super) fn state(&self, plans: &[&Plan]) -> Result<State> {
+        let state = State::new(&self.gpu, plans, self.options.seed)?;
+        let path = self.options.weights.clone().unwrap_or_else(|| self.run.weights());
+        let weights = weights::load(&path)?;
+        // A generator alone names its layers without saying whose they are.
+        let whose = |name: &str| match name.starts_with("main.") {
+            true => format!("{}.{name}", self.saved.options.drawn()),
+            false => name.to_string(),
+        };
+        let weights = weights.into_iter().map(|(name, tensor)| (whose(&name), tensor)).collect();
+        let players = [super::GENERATOR, super::DISCRIMINATOR, super::AVERAGE];
+        let owned = |name: &&str| players.iter().any(|player| name.strip_prefix(player).is_some_and(|rest| rest.starts_with(".main.")));
+        let names: Vec<String> = state.names().map(|(name, _)| name).filter(owned).map(String::from).collect();
+        weights::apply(&self.gpu, &state, &names, &weights, &path)?;
+        Ok(state)
+    }
+
+    /// The classes of so many pictures, one-hot: the one that was asked for, or all in turn.
+    pub(super) fn classes(&self, game: &Game<'_, M>, count: usize) -> Result<Vec<f32>> {
+        let Some(class) = self.options.class.map(usize::from) else { return Ok(game.in_turn(count)) };
+        match game.classes() {
+            0 => Err(Error::new("--class: the model is not told classes; train one with --conditional")),
+            classes if class >= classes => Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes - 1))),
+            _ => Ok(game.one_hot(std::iter::repeat_n(class, count))),
+        }
+    }
+
+    /// Pictures in [0, 1] of noise vectors.
+    pub(super) fn draw(&self, game: &Game<'_, M>, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
+        /// At a time.
+        const BATCH: usize = 100;
+        let (latent, k) = (self.latent(), game.classes());
+        let count = z.len() / latent;
+        let size = BATCH.min(count);
+        let plan = game.pictures(self.gpu.caps(), size)?;
+        let state = self.state(&[&plan])?;
+        let pictures = Pictures::new(&self.gpu, &plan, &state)?;
+        let mut all = vec![];
+        for first in (0..count).step_by(size) {
+            // The last batch is filled up with the last picture.
+            let rows = |values: &[f32], width: usize| -> Vec<f32> {
+                (first..first + size).flat_map(|i| values[i.min(count - 1) * width..][..width].to_vec()).collect()
+            };
+            let drawn = pictures.draw(&rows(z, latent), &rows(classes, k))?;
+            let row = drawn.len() / size;
+            all.extend_from_slice(&drawn[..row * size.min(count - first)]);
+        }
+        Ok(all)
+    }
+
+    fn latent(&self) -> usize {
+        self.saved.options.model.latent()
+    }
+
+    pub(super) fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
+        let ([h, w, c], path) = (self.saved.image, self.run.path(name));
+        save(&path, &grid(pictures, pictures.len() / (h * w * c), h, w, c, columns))?;
+        println!("{}", path.display());
+        Ok(())
+    }
+
+    /// So many samples.
+    pub(super) fn samples(&self, count: usize) -> Result<Vec<f32>> {
+        let game = self.game()?;
+        self.draw(&game, &game.noise(self.options.seed, count), &self.classes(&game, count)?)
+    }
+
+    pub(super) fn sample(&self) -> Result<()> {
+        let count = self.count(64);
+        self.write("samples.png", &self.samples(count)?, count.isqrt().max(1))
+    }
+
+    pub(super) fn interpolate(&self) -> Result<()> {
+        let (game, rows, latent) = (self.game()?, self.count(6), self.latent());
+        let z = game.noise(self.options.seed, 2 * rows);
+        let [h, w, c] = self.saved.image;
+        let walk = |steps: usize, closed: bool| -> Result<Vec<f32>> {
+            let at = |s: usize| s as f32 / (steps - 1) as f32;
+            // There and back again, so that a film has no jump.
+            let t = |s: usize| if closed { 1.0 - (2.0 * at(s) - 1.0).abs() } else { at(s) };
+            let points: Vec<f32> = z.chunks(2 * latent).flat_map(|ends| (0..steps).flat_map(move |s| slerp(ends, t(s)))).collect();
+            let classes = self.classes(&game, rows)?;
+            let classes: Vec<f32> = match game.classes() {
+                0 => vec![],
+                k => classes.chunks(k).flat_map(|class| class.repeat(steps)).collect(),
+            };
+            self.draw(&game, &points, &classes)
+        };
+        self.write("interpolation.png", &walk(STRIP, false)?, STRIP)?;
+        let (film, row) = (walk(2 * FILM - 1, true)?, h * w * c);
+        let frame = |s: usize| film.chunks(row).skip(s).step_by(2 * FILM - 1).flatten().copied().collect::<Vec<_>>();
+        let frames: Vec<_> = (0..2 * FILM - 2).map(|s| grid(&frame(s), rows, h, w, c, rows.isqrt().max(1))).collect();
+        let path = self.run.path("interpolation.gif");
+        animate(&path, &frames, 60)?;
+        println!("{}", path.display());
+        Ok(())
+    }
+
+    /// Each term's pictures and that of their mean, a row for each; beside them the result in the middle of its neighbours.
+    pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
+        let terms = [("--from", &options.from), ("--minus", &options.minus), ("--plus", &options.plus)];
+        let width = options.from.len();
+        if let Some((name, places)) = terms.iter().find(|(_, places)| places.len() != width || places.is_empty()) {
+            let what = format!("{name} names {} pictures and --from {width}", places.len());
+            return Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")));
+        }
+        let (game, latent) = (self.game()?, self.latent());
+        let most = terms.iter().flat_map(|(_, places)| places.iter()).max().map_or(0, |&p| usize::from(p));
+        let z = game.noise(self.options.seed, most + 1);
+        let of = |place: u16| &z[usize::from(place) * latent..][..latent];
+        let mean =
+            |places: &[u16]| -> Vec<f32> { (0..latent).map(|d| places.iter().map(|&p| of(p)[d]).sum::<f32>() / width as f32).collect() };
+        let [from, minus, plus] = terms.map(|(_, places)| mean(places));
+        let result: Vec<f32> = (0..latent).map(|d| from[d] - minus[d] + plus[d]).collect();
+        let key = rng::Stream::new("arithmetic").key([self.options.seed as u32, (self.options.seed >> 32) as u32]);
+        let neighbour = |i: usize| -> Vec<f32> {
+            let away = |d: usize| if i == 4 { 0.0 } else { (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND };
+            (0..latent).map(|d| result[d] + away(d)).collect()
+        };
+        let rows: Vec<f32> = terms
+            .iter()
+            .zip([&from, &minus, &plus])
+            .enumerate()
+            .flat_map(|(r, ((_, places), mean))| {
+                let own = places.iter().flat_map(|&p| of(p).to_vec());
+                own.chain(mean.clone()).chain((3 * r..3 * r + 3).flat_map(neighbour)).collect::<Vec<_>>()
+            })
+            .collect();
+        let columns = width + 4;
+        self.write("arithmetic.png", &self.draw(&game, &rows, &self.classes(&game, 3 * columns)?)?, columns)?;
+        println!("rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours");
+        Ok(())
+    }
+
+    pub(super) fn nearest(&self, options: &Nearest) -> Result<()> {
+        let (count, below) = (self.count(8), usize::from(options.images));
+        let (samples, set) = (self.samples(count)?, self.saved.load()?.train);
+        if set.count < below {
+            return Err(Error::new(format!("--images {below}: there are {} training images at hand", set.count)));
+        }
+        let [h, w, c] = self.saved.image;
+        let found: Vec<Vec<usize>> = samples.chunks(h * w * c).map(|sample| nearest(sample, &set, below)).collect();
+        let picture = |i: usize| set.pixels[i * h * w * c..][..h * w * c].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
+        let rows = (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r])).collect::<Vec<_>>());
+        let all: Vec<f32> = samples.iter().copied().chain(rows).collect();
+        self.write("nearest.png", &all, count)
+    }
+}
+
+/// The indices of the images nearest to a picture, by squared distance.
+fn nearest(picture: &[f32], set: &Images, count: usize) -> Vec<usize> {
+    let distance = |image: &[u8]| picture.iter().zip(image).map(|(a, &b)| (a - f32::from(b) / 255.0).powi(2)).sum::<f32>();
+    let mut all: Vec<(f32, usize)> = set.pixels.chunks(picture.len()).map(distance).zip(0..).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.into_iter().take(count).map(|(_, i)| i).collect()
+}
+
+/// The point a share t of the way along the great circle between two vectors, its length between theirs (Shoemake 1985): the ends
+/// lie one after the other.
+fn slerp(ends: &[f32], t: f32) -> Vec<f32> {
+    let (a, b) = ends.split_at(ends.len() / 2);
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+    let cosine = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)).clamp(-1.0, 1.0);
+    let angle = cosine.acos();
+    // Along one line the circle is not determined, and a straight walk does.
+    let shares = match angle.sin() {
+        s if s < 1e-4 => [1.0 - t, t],
+        s => [((1.0 - t) * angle).sin() / s, (t * angle).sin() / s],
+    };
+    a.iter().zip(b).map(|(a, b)| a * shares[0] + b * shares[1]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_stays_on_the_sphere() {
+        let ends = [3.0, 0.0, 0.0, 0.0, 3.0, 0.0];
+        for t in [0.0, 0.25, 0.5, 1.0] {
+            let point = slerp(&ends, t);
+            let angle = f32::atan2(point[1], point[0]);
+            assert!((angle - t * std::f32::consts::FRAC_PI_2).abs() < 1e-5, "{point:?}");
+            assert!((point.iter().map(|x| x * x).sum::<f32>() - 9.0).abs() < 1e-4);
+        }
+        assert_eq!(slerp(&[1.0, 2.0, 1.0, 2.0], 0.5), [1.0, 2.0]);
+    }
+}
