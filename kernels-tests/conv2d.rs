@@ -123,6 +123,10 @@ pub(crate) fn cases() -> Vec<Case> {
         out.extend(
             [(1, [1, 1], 4, 4), (1, [1, 17], 5, 3), (65, [1, 1], 8, 8), (1, [64, 1], 4, 128)].map(|s| plain(role, three.clone(), s)),
         );
+        // A few channels, in patches: of an image, and added up to one.
+        out.extend(
+            [(2, [8, 6], 3, 8), (1, [5, 9], 1, 36), (3, [6, 7], 2, 64), (1, [17, 16], 6, 4)].map(|s| plain(role, strided.clone(), s)),
+        );
         // Over 64 taps, over what one launch sums.
         out.push(plain(role, ("9x9", Kernel::same(9)), (2, [6, 5], 4, 8)));
         out.push(plain(role, ("9x9", Kernel::same(9)), (1, [5, 6], 3, 2)));

@@ -4,6 +4,8 @@
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
 
+#[cfg(feature = "run")]
+mod adversarial;
 mod batch_norm;
 #[cfg(feature = "run")]
 mod bound;

@@ -377,7 +377,7 @@ fn bad_requests_lose_nothing() {
 }
 
 /// 64 images of 6x6 with labels 0 to 2.
-fn labelled(dir: &Path) {
+pub(crate) fn labelled(dir: &Path) {
     images(dir, 7);
     for name in ["train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"] {
         let labels = [0, 0, 8, 1, 0, 0, 0, 64].into_iter().chain((0..64).map(|i| i % 3));

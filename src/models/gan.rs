@@ -121,3 +121,76 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
     let widths: Vec<usize> = inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([1]).collect();
     perceptron(g, &format!("{name}.main"), &widths, config.weight, Activation::LeakyRelu)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        reference::{self, Values},
+        shape::{Array, Type},
+    };
+
+    const ALL: [Objective; 5] =
+        [Objective::Minimax, Objective::NonSaturating, Objective::LeastSquares, Objective::Hinge, Objective::Wasserstein];
+
+    fn losses(objective: Objective, real: [f64; 2], fake: [f64; 2], smooth: f32) -> [f64; 2] {
+        let g = Graph::new();
+        let [r, f] = ["real", "fake"].map(|name| g.input(name, Type::f32([2])));
+        g.output("d", objective.discriminator(r, f, smooth));
+        g.output("g", objective.generator(f));
+        let inputs = [("real", real), ("fake", fake)].map(|(name, x)| (name.to_string(), Array::new([2], x.to_vec())));
+        let out = reference::eval(&g, &inputs.into(), &mut Values::new()).unwrap();
+        ["d", "g"].map(|name| out[name].data[0])
+    }
+
+    #[test]
+    fn losses_are_those_of_the_papers() {
+        let (real, fake) = ([0.3, -1.7], [-0.4, 2.2]);
+        let mean = |f: &dyn Fn(f64) -> f64, x: [f64; 2]| x.iter().map(|&x| f(x)).sum::<f64>() / 2.0;
+        let probability = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let truth = mean(&|x| -probability(x).ln(), real) + mean(&|x| -(1.0 - probability(x)).ln(), fake);
+        let wanted = [
+            [truth, mean(&|x| (1.0 - probability(x)).ln(), fake)],
+            [truth, mean(&|x| -probability(x).ln(), fake)],
+            [mean(&|x| 0.5 * (x - 1.0).powi(2), real) + mean(&|x| 0.5 * x * x, fake), mean(&|x| 0.5 * (x - 1.0).powi(2), fake)],
+            [mean(&|x| (1.0 - x).max(0.0), real) + mean(&|x| (1.0 + x).max(0.0), fake), mean(&|x| -x, fake)],
+            [mean(&|x| -x, real) + mean(&|x| x, fake), mean(&|x| -x, fake)],
+        ];
+        for (objective, wanted) in ALL.into_iter().zip(wanted) {
+            let got = losses(objective, real, fake, 0.0);
+            assert!((0..2).all(|i| (got[i] - wanted[i]).abs() < 1e-9), "{objective:?}: {got:?}, not {wanted:?}");
+        }
+    }
+
+    /// Smoothed labels make the best score of a real picture finite: log(0.9/0.1) for a label of 0.9, or 0.9 itself.
+    #[test]
+    fn smoothing_bounds_the_best_score() {
+        for (objective, best) in [(Objective::NonSaturating, 9f64.ln()), (Objective::LeastSquares, 0.9)] {
+            let loss = |score: f64| losses(objective, [score; 2], [0.0; 2], 0.1)[0];
+            assert!(loss(best) < loss(best - 0.1) && loss(best) < loss(best + 0.1) && objective.has_labels(), "{objective:?}");
+        }
+    }
+
+    /// A linear critic w·x has the slope w everywhere: the penalty is (‖w‖ - 1)², its derivative 2·(‖w‖ - 1)·w/‖w‖.
+    #[test]
+    fn the_penalty_of_a_plane_is_known() {
+        let g = Graph::new();
+        let [real, fake, w] = [[4, 2], [4, 2], [1, 2]]
+            .map(Type::f32)
+            .into_iter()
+            .zip(["r", "f", "w"])
+            .map(|(ty, name)| g.input(name, ty))
+            .collect::<Vec<_>>()[..]
+        else {
+            unreachable!("three inputs")
+        };
+        let penalty = gradient_penalty(|x| (x * w).sum(&[1]), real, fake, "penalty");
+        g.output("penalty", penalty);
+        g.output("dw", autodiff::grad(penalty, &[w])[0]);
+        let x = |k: f64| Array::from_fn([4, 2], |i| (i as f64 * k).sin());
+        let inputs = [("r", x(0.7)), ("f", x(1.9)), ("w", Array::new([1, 2], vec![3.0, -4.0]))].map(|(n, x)| (n.to_string(), x));
+        let out = reference::eval(&g, &inputs.into(), &mut reference::initial(&g, 0)).unwrap();
+        assert!((out["penalty"].data[0] - 16.0).abs() < 1e-9, "{:?}", out["penalty"]);
+        assert!((out["dw"].data[0] - 4.8).abs() < 1e-6 && (out["dw"].data[1] + 6.4).abs() < 1e-6, "{:?}", out["dw"]);
+    }
+}

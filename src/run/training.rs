@@ -127,7 +127,7 @@ impl<'a> Trainer<'a> {
         Ok(Self { session, state, round: executors, feed, shown: 1, metrics, weights, kept })
     }
 
-    /// Shows and draws so many metrics, not the loss alone.
+    /// Shows and draws so many metrics, not the loss alone; then nothing that is measured decides which checkpoint is best.
     #[must_use]
     pub fn showing(self, metrics: usize) -> Self {
         Self { shown: metrics, ..self }
@@ -251,7 +251,7 @@ impl<'a> Trainer<'a> {
         now.log.write(now.at.step, &line)?;
         let shown: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
         now.progress.println(&format!("epoch {epoch:>3}: {}", shown.join(", ")));
-        let mut at = Position { score: measured.first().map(|m| m.1), ..now.at.clone() };
+        let mut at = Position { score: measured.first().map(|m| m.1).filter(|_| self.shown == 1), ..now.at.clone() };
         if now.at.step.is_multiple_of(self.per_epoch()) {
             at = Position { epoch_start: at.step, sums: vec![0.0; self.metrics.len()], ..at };
         }
