@@ -1,20 +1,22 @@
-//! The variational autoencoder: train it, and look at what it learnt.
+//! The variational autoencoder, of perceptrons or convolutions: train it, and look at what it learnt.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use oneiro::{
     caps::Caps,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
-    models::vae::{Config, Vae},
-    nn::Activation,
-    optim::{Optimizer, advance},
+    graph::Graph,
+    models::{
+        conv_vae,
+        vae::{self, Vae},
+    },
+    nn::{Activation, Mode},
+    optim::{Optimizer, Schedule, advance},
     plan::Plan,
     run::{
         AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions, Trainer, batch, bound::Bound,
-        grid, parse, positive, remember, save, trained, write_atomic,
+        decay, grid, normals, parse, positive, quantile, remember, save, trained, write_atomic,
     },
     shape::Type,
-    var::Init,
     weights,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,7 @@ const MODEL: &str = "vae";
   vae train --data path/to/mnist --out runs/mnist       MNIST's IDX files
   vae train --resume runs/mnist --epochs 20             goes on where it stopped
   vae train --latent 2 --seconds 60 --out runs/flat     a 2-D latent space
+  vae train --model conv --data mnist --out runs/conv   the convolutional one
   vae sample --run runs/mnist                           without --run: the newest run under runs
   vae manifold --run runs/flat
   vae interpolate --count 6
@@ -59,12 +62,20 @@ struct Train {
     #[command(flatten)]
     #[serde(flatten)]
     common: TrainOptions,
+    /// Which networks encode and decode
+    #[arg(long, value_enum, default_value_t = Model::Mlp)]
+    #[serde(default)]
+    model: Model,
     /// Latent dimensions
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
-    /// Widths of the encoder's hidden layers; the decoder mirrors them
-    #[arg(long, value_delimiter = ',', default_value = "400", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Widths of the perceptron's hidden layers; the decoder mirrors them [default: 400]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
+    /// Channels of the convolutions, each of which halves the image; the decoder mirrors them [default: 32,64]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[serde(default)]
+    widths: Vec<u16>,
     /// Hidden units: relu or tanh
     #[arg(long, default_value = "relu", value_parser = ["relu", "tanh"])]
     activation: String,
@@ -74,9 +85,27 @@ struct Train {
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
+    /// Factor of the step size from one step to the next, up to 1: 0.9996 leaves a twentieth after 7,500 steps
+    #[arg(long, default_value_t = constant(), value_parser = decay)]
+    #[serde(default = "constant")]
+    decay: f64,
     /// Draw black-and-white pixels from the grey ones at every step
     #[arg(long)]
     binarise: bool,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum Model {
+    /// A multilayer perceptron: pytorch/examples' VAE
+    #[default]
+    Mlp,
+    /// Convolutions of stride 2, as DCGAN has them
+    Conv,
+}
+
+fn constant() -> f64 {
+    1.0
 }
 
 impl Options for Train {
@@ -86,14 +115,40 @@ impl Options for Train {
 }
 
 impl Train {
-    fn config(&self, image: [usize; 3]) -> Config {
-        Config {
-            pixels: image.iter().product(),
-            hidden: self.hidden.iter().map(|&w| w.into()).collect(),
-            latent: self.latent.into(),
-            beta: self.beta as f32,
-            activation: if self.activation == "tanh" { Activation::Tanh } else { Activation::Relu },
+    /// Why these options cannot be had together, if they cannot.
+    fn refuse(&self) -> Option<&'static str> {
+        match self.model {
+            Model::Mlp if !self.widths.is_empty() => Some("--widths are channels of convolutions; add --model conv, or give --hidden"),
+            Model::Conv if !self.hidden.is_empty() => {
+                Some("--hidden are units of the perceptron; give --widths, or leave out --model conv")
+            }
+            _ => None,
         }
+    }
+
+    /// The network over images of this height, width and number of channels.
+    fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
+        let or = |given: &[u16], default: &[usize]| match given {
+            [] => default.to_vec(),
+            given => given.iter().map(|&w| w.into()).collect(),
+        };
+        let (latent, beta) = (self.latent.into(), self.beta as f32);
+        let activation = if self.activation == "tanh" { Activation::Tanh } else { Activation::Relu };
+        match self.model {
+            Model::Mlp => {
+                let (pixels, hidden) = (image.iter().product(), or(&self.hidden, &[400]));
+                Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation })
+            }
+            Model::Conv => {
+                let widths = or(&self.widths, &[32, 64]);
+                Vae::convolutional(g, &conv_vae::Config { image, widths, latent, beta, activation }, mode)
+            }
+        }
+    }
+
+    /// Test images at a time: convolutions keep more of each.
+    fn at_once(&self) -> usize {
+        if self.model == Model::Mlp { 500 } else { 100 }
     }
 
     fn stream(&self) -> Option<&'static str> {
@@ -142,7 +197,7 @@ impl Evaluate {
         let drawing = Drawing::open(&self.draw)?;
         let (options, gpu) = (&drawing.saved.options, &drawing.gpu);
         let test = drawing.saved.load()?.test;
-        let bound = Bound::new(gpu.caps(), &drawing.config, options.stream())?;
+        let bound = Bound::new(gpu.caps(), drawing.pixels(), options.stream(), |g| drawing.vae(g))?;
         let state = drawing.state(&bound.plans())?;
         let count = self.images.map_or(test.count, |n| (n as usize).min(test.count));
         let bar = Progress::bar(count as u64, "images");
@@ -167,17 +222,24 @@ fn main() -> Result<()> {
 }
 
 fn train(options: Train) -> Result<()> {
+    if let Some(why) = options.refuse() {
+        return Err(Error::new(why));
+    }
     let (session, options) = Session::open(MODEL, options)?;
-    let (config, caps, common) = (options.config(session.image()), session.gpu.caps(), &session.options);
+    let (image, caps, common) = (session.image(), session.gpu.caps(), &session.options);
     let g = Graph::new();
-    let vae = Vae::new(&g, &config);
+    let vae = options.vae(&g, image, Mode::Training);
     let loss = vae.loss(batch(&g, &session.set.train, common.batch as usize, options.stream()));
-    Optimizer::adam(options.lr as f32).step(MODEL, loss.total, &vae.params());
+    let schedule = Schedule::Exponential { per_step: options.decay };
+    Optimizer::adam(options.lr as f32).schedule(schedule).step(MODEL, loss.total, &vae.params());
     remember(&g, &[loss.total, loss.reconstruction, loss.kl]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
-    let test = evaluation(&options, &config, &session.set.test, caps)?;
-    let draw = decoder(&config, 100, caps)?;
+    let test = Evaluation::in_batches(options.at_once(), caps, &session.set.test, options.stream(), |g, x| {
+        let loss = options.vae(g, image, Mode::Evaluation).loss(x);
+        vec![loss.total, loss.reconstruction, loss.kl]
+    })?;
+    let draw = decoder(&options, image, 100, caps)?;
     let others: Vec<&Plan> = test.plans().chain([&draw]).collect();
     if session.print_plan(&[&step], &others) {
         return Ok(());
@@ -185,33 +247,19 @@ fn train(options: Train) -> Result<()> {
     let trainer = Trainer::new(&session, &step, &others, &["loss", "reconstruction", "kl"])?;
     let test = test.ready(&session.gpu, &trainer.state, &session.set.test)?;
     let draw = Executor::new(&session.gpu, &draw, &trainer.state, &[])?;
-    let z = normals(common.seed, 100 * config.latent);
+    let z = normals(common.seed, 100 * vae.latent());
     trainer.run("nats per image", |at| {
-        let [height, width, channels] = session.image();
+        let [height, width, channels] = image;
         save(&at.run.samples(at.step), &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, channels, 10))?;
         Ok(["test_loss", "test_reconstruction", "test_kl"].into_iter().zip(test.run()?).collect())
     })?;
     Ok(())
 }
 
-/// The objective's terms over test images.
-fn evaluation(options: &Train, config: &Config, images: &oneiro::data::Images, caps: &Caps) -> Result<Evaluation> {
-    fn terms<'g>(g: &'g Graph, x: Tensor<'g>, config: &Config) -> Vec<Tensor<'g>> {
-        let loss = Vae::new(g, config).loss(x);
-        vec![loss.total, loss.reconstruction, loss.kl]
-    }
-    Evaluation::new(caps, images, options.stream(), |g, x| terms(g, x, config))
-}
-
-/// Standard normals from the engine's own generator.
-fn normals(seed: u64, n: usize) -> Vec<f32> {
-    Init::Normal(0.0, 1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
-}
-
-fn decoder(config: &Config, count: usize, caps: &Caps) -> Result<Plan> {
+fn decoder(options: &Train, image: [usize; 3], count: usize, caps: &Caps) -> Result<Plan> {
     let g = Graph::new();
-    let z = g.input("z", Type::f32([count, config.latent]));
-    g.output("pictures", Vae::new(&g, config).decode(z).sigmoid());
+    let z = g.input("z", Type::f32([count, options.latent.into()]));
+    g.output("pictures", options.vae(&g, image, Mode::Evaluation).decode(z).sigmoid());
     Ok(Plan::new(&g, caps)?)
 }
 
@@ -226,15 +274,25 @@ struct Drawing<'a> {
     options: &'a Draw,
     run: RunDir,
     saved: Saved<Train>,
-    config: Config,
     gpu: Gpu,
 }
 
 impl<'a> Drawing<'a> {
     fn open(options: &'a Draw) -> Result<Self> {
         let (run, saved) = trained::<Train>(MODEL, options.run.as_ref())?;
-        let config = saved.options.config(saved.image);
-        Ok(Self { options, run, saved, config, gpu: options.adapter.open()? })
+        Ok(Self { options, run, saved, gpu: options.adapter.open()? })
+    }
+
+    fn vae<'g>(&self, g: &'g Graph) -> Vae<'g> {
+        self.saved.options.vae(g, self.saved.image, Mode::Evaluation)
+    }
+
+    fn pixels(&self) -> usize {
+        self.saved.image.iter().product()
+    }
+
+    fn latent(&self) -> usize {
+        self.saved.options.latent.into()
     }
 
     fn count(&self, default: u16) -> usize {
@@ -245,27 +303,29 @@ impl<'a> Drawing<'a> {
     fn state(&self, plans: &[&Plan]) -> Result<State> {
         let state = State::new(&self.gpu, plans, self.options.seed)?;
         let path = self.options.weights.clone().unwrap_or_else(|| self.run.weights());
-        let names: Vec<String> = state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("fc")).collect();
+        let g = Graph::new();
+        self.vae(&g);
+        let names: Vec<String> = g.recording().vars.iter().map(|v| v.name.clone()).collect();
         weights::apply(&self.gpu, &state, &names, &weights::load(&path)?, &path)?;
         Ok(state)
     }
 
     fn decode(&self, z: &[f32]) -> Result<Vec<f32>> {
-        let plan = decoder(&self.config, z.len() / self.config.latent, self.gpu.caps())?;
+        let plan = decoder(&self.saved.options, self.saved.image, z.len() / self.latent(), self.gpu.caps())?;
         let state = self.state(&[&plan])?;
         decode(&self.gpu, &Executor::new(&self.gpu, &plan, &state, &[])?, z)
     }
 
     /// The means of q(z|x) of the first test images, and the images.
     fn encode(&self, count: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (set, pixels) = (self.saved.load()?, self.config.pixels);
+        let (set, pixels) = (self.saved.load()?, self.pixels());
         if set.test.count < count {
             return Err(Error::new(format!("{} has only {} test images; see --count", set.name, set.test.count)));
         }
         let x: Vec<f32> = set.test.pixels[..count * pixels].iter().map(|&b| f32::from(b) / 255.0).collect();
         let g = Graph::new();
         let input = g.input("x", Type::f32([count, pixels]));
-        g.output("mu", Vae::new(&g, &self.config).encode(input).0);
+        g.output("mu", self.vae(&g).encode(input).0);
         let plan = Plan::new(&g, self.gpu.caps())?;
         let executor = Executor::new(&self.gpu, &plan, &self.state(&[&plan])?, &[])?;
         executor.write(&self.gpu, "x", &x)?;
@@ -276,14 +336,14 @@ impl<'a> Drawing<'a> {
     fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
         let path = self.run.path(name);
         let [height, width, channels] = self.saved.image;
-        save(&path, &grid(pictures, pictures.len() / self.config.pixels, height, width, channels, columns))?;
+        save(&path, &grid(pictures, pictures.len() / self.pixels(), height, width, channels, columns))?;
         println!("{}", path.display());
         Ok(())
     }
 
     fn sample(&self) -> Result<()> {
         let count = self.count(100);
-        let z = normals(self.options.seed, count * self.config.latent);
+        let z = normals(self.options.seed, count * self.latent());
         let columns = (count as f64).sqrt().ceil() as usize;
         self.write("samples.png", &self.decode(&z)?, columns)
     }
@@ -297,7 +357,7 @@ impl<'a> Drawing<'a> {
 
     /// Quantiles of the prior along two axes, the other coordinates 0.
     fn manifold(&self) -> Result<()> {
-        let latent = self.config.latent;
+        let latent = self.latent();
         let (&[a, b], side) = (self.options.axes.as_slice(), self.count(20)) else {
             return Err(Error::new("--axes wants two numbers, such as 0,1"));
         };
@@ -309,15 +369,15 @@ impl<'a> Drawing<'a> {
         }
         let mut z = vec![0.0; side * side * latent];
         for i in 0..side * side {
-            z[i * latent + a] = quantile((i % side) as f64, side);
-            z[i * latent + b] = quantile((i / side) as f64, side);
+            z[i * latent + a] = quantile(i % side, side);
+            z[i * latent + b] = quantile(i / side, side);
         }
         self.write("manifold.png", &self.decode(&z)?, side)
     }
 
     fn interpolate(&self) -> Result<()> {
         const STEPS: usize = 12;
-        let (rows, latent) = (self.count(8), self.config.latent);
+        let (rows, latent) = (self.count(8), self.latent());
         let (mu, _) = self.encode(2 * rows)?;
         let mut z = Vec::with_capacity(rows * STEPS * latent);
         for ends in mu.chunks(2 * latent) {
@@ -328,22 +388,4 @@ impl<'a> Drawing<'a> {
         }
         self.write("interpolation.png", &self.decode(&z)?, STEPS)
     }
-}
-
-/// The normal quantile at the middle of cell `i` of `n`, by bisection of its distribution function.
-fn quantile(i: f64, n: usize) -> f32 {
-    let (p, mut low, mut high) = ((i + 0.5) / n as f64, -6.0, 6.0);
-    for _ in 0..50 {
-        let middle = (low + high) / 2.0;
-        if normal_cdf(middle) < p { low = middle } else { high = middle }
-    }
-    low as f32
-}
-
-/// Φ(x) by Simpson's rule: exact enough for picking grid points.
-fn normal_cdf(x: f64) -> f64 {
-    let (n, density) = (200, |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt());
-    let h = x / f64::from(n);
-    let inner: f64 = (1..n).map(|k| density(h * f64::from(k)) * if k % 2 == 1 { 4.0 } else { 2.0 }).sum();
-    0.5 + h / 3.0 * (density(0.0) + inner + density(x))
 }

@@ -11,6 +11,7 @@ mod batch_norm;
 mod bound;
 mod categorical;
 mod conv2d;
+mod conv_vae;
 mod cursor;
 mod custom_op;
 mod dag;

@@ -35,11 +35,11 @@ pub(crate) fn bits(salt: u32, element: u32) -> u32 {
     (x ^ (x >> 16)) >> 8
 }
 
-fn unit(salt: u32, n: usize) -> Vec<f32> {
+pub(crate) fn unit(salt: u32, n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| bits(salt, i) as f32 / 16_777_216.0).collect()
 }
 
-fn noise(salt: u32, n: usize) -> Vec<f32> {
+pub(crate) fn noise(salt: u32, n: usize) -> Vec<f32> {
     let sum = |i| (0..3).map(|k| (bits(salt + k, i) >> 2) as f32).sum::<f32>();
     (0..n as u32).map(|i| (sum(i) / 4_194_304.0 - 1.5) * 2.0).collect()
 }

@@ -2,15 +2,17 @@
 //!
 //! An encoder gives q(z|x) = N(mu, diag exp(logvar)), a decoder p(x|z); training maximises the evidence
 //! lower bound (eq. 3) E_q[log p(x|z)] - KL(q(z|x) || p(z)), with z drawn by reparameterisation (eq. 4)
-//! so that the gradient passes through the draw. Layer names are those of pytorch/examples' VAE.
+//! so that the gradient passes through the draw. The objective is written once, over either network: the multilayer perceptron
+//! of this file, whose layer names are those of pytorch/examples' VAE, or [`super::conv_vae`]'s convolutions.
 
+use super::conv_vae::{self, Conv};
 use crate::{
     graph::{Graph, Tensor},
-    nn::{Activation, Linear},
+    nn::{Activation, Linear, Mode},
     ops::reparameterize::reparameterize,
 };
 
-/// The architecture and the objective.
+/// The multilayer perceptron and the objective.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Pixels of a flattened image.
@@ -32,9 +34,20 @@ impl Default for Config {
     }
 }
 
-/// The network in a graph.
+/// Encoder and decoder in a graph, and the objective over them.
 pub struct Vae<'g> {
-    config: Config,
+    network: Network<'g>,
+    latent: usize,
+    beta: f32,
+}
+
+enum Network<'g> {
+    Mlp(Mlp<'g>),
+    Conv(Conv<'g>),
+}
+
+struct Mlp<'g> {
+    activation: Activation,
     encoder: Vec<Linear<'g>>,
     mu: Linear<'g>,
     logvar: Linear<'g>,
@@ -57,10 +70,9 @@ fn name(base: &str, layer: usize) -> String {
     if layer == 0 { base.into() } else { format!("{base}.{layer}") }
 }
 
-impl<'g> Vae<'g> {
-    /// Declares the variables.
+impl<'g> Mlp<'g> {
     #[track_caller]
-    pub fn new(g: &'g Graph, config: &Config) -> Self {
+    fn new(g: &'g Graph, config: &Config) -> Self {
         let Some(&last) = config.hidden.last() else { panic!("a VAE needs at least one hidden layer") };
         let chain = |base: &str, widths: &[usize]| -> Vec<Linear<'g>> {
             widths.windows(2).enumerate().map(|(i, w)| Linear::new(g, &name(base, i), w[0], w[1])).collect()
@@ -68,7 +80,7 @@ impl<'g> Vae<'g> {
         let inward: Vec<usize> = std::iter::once(config.pixels).chain(config.hidden.iter().copied()).collect();
         let outward: Vec<usize> = std::iter::once(config.latent).chain(config.hidden.iter().rev().copied()).collect();
         Self {
-            config: config.clone(),
+            activation: config.activation,
             encoder: chain("fc1", &inward),
             mu: Linear::new(g, "fc21", last, config.latent),
             logvar: Linear::new(g, "fc22", last, config.latent),
@@ -77,27 +89,70 @@ impl<'g> Vae<'g> {
         }
     }
 
-    /// All variables that are trained, in the order of PyTorch's state dict.
-    pub fn params(&self) -> Vec<Tensor<'g>> {
+    fn params(&self) -> Vec<Tensor<'g>> {
         let ends = [&self.mu, &self.logvar];
         self.encoder.iter().chain(ends).chain(&self.decoder).chain([&self.logits]).flat_map(Linear::params).collect()
     }
 
+    #[track_caller]
     fn through(&self, layers: &[Linear<'g>], x: Tensor<'g>) -> Tensor<'g> {
-        layers.iter().fold(x, |h, layer| self.config.activation.apply(layer.forward(h)))
+        layers.iter().fold(x, |h, layer| self.activation.apply(layer.forward(h)))
     }
 
-    /// q(z|x): `[N, pixels]` to mu and logvar, each `[N, latent]`.
     #[track_caller]
-    pub fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
+    fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
         let h = self.through(&self.encoder, x);
         (self.mu.forward(h), self.logvar.forward(h))
+    }
+
+    #[track_caller]
+    fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
+        self.logits.forward(self.through(&self.decoder, z))
+    }
+}
+
+impl<'g> Vae<'g> {
+    /// Declares the variables of a multilayer perceptron.
+    #[track_caller]
+    pub fn new(g: &'g Graph, config: &Config) -> Self {
+        Self { network: Network::Mlp(Mlp::new(g, config)), latent: config.latent, beta: config.beta }
+    }
+
+    /// Declares the variables of the convolutional network; `mode` says which statistics its batch norms go by.
+    #[track_caller]
+    pub fn convolutional(g: &'g Graph, config: &conv_vae::Config, mode: Mode) -> Self {
+        Self { network: Network::Conv(Conv::new(g, config, mode)), latent: config.latent, beta: config.beta }
+    }
+
+    /// Latent dimensions.
+    pub fn latent(&self) -> usize {
+        self.latent
+    }
+
+    /// All variables that are trained, in the order of PyTorch's state dict.
+    pub fn params(&self) -> Vec<Tensor<'g>> {
+        match &self.network {
+            Network::Mlp(network) => network.params(),
+            Network::Conv(network) => network.params(),
+        }
+    }
+
+    /// q(z|x): `[N, pixels]` (of images their rows of pixels of channels) to mu and logvar, each `[N, latent]`.
+    #[track_caller]
+    pub fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
+        match &self.network {
+            Network::Mlp(network) => network.encode(x),
+            Network::Conv(network) => network.encode(x),
+        }
     }
 
     /// p(x|z): `[N, latent]` to the logits of Bernoulli pixels, `[N, pixels]`.
     #[track_caller]
     pub fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
-        self.logits.forward(self.through(&self.decoder, z))
+        match &self.network {
+            Network::Mlp(network) => network.decode(z),
+            Network::Conv(network) => network.decode(z),
+        }
     }
 
     /// The negative evidence lower bound of a batch `[N, pixels]` in [0, 1] with one draw of z (eq. 10).
@@ -108,7 +163,7 @@ impl<'g> Vae<'g> {
         let reconstruction = self.decode(z).bce_with_logits(x).sum_all();
         // Appendix B: -KL = ½ Σ (1 + log σ² - μ² - σ²).
         let kl = (mu.square() + logvar.exp() - logvar - 1.0).sum_all() * 0.5;
-        Loss { total: reconstruction + kl * self.config.beta, reconstruction, kl }
+        Loss { total: reconstruction + kl * self.beta, reconstruction, kl }
     }
 
     /// The analytic divergence KL(q(z|x) || p(z)) per image and latent dimension, `[N, latent]` (Appendix B).
@@ -121,10 +176,10 @@ impl<'g> Vae<'g> {
     /// Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar `[N, latent]` to twice `[samples, N]`.
     #[track_caller]
     pub fn log_weights(&self, x: Tensor<'g>, mu: Tensor<'g>, logvar: Tensor<'g>, samples: usize) -> [Tensor<'g>; 2] {
-        let (n, latent) = (x.shape()[0], self.config.latent);
+        let ([n, pixels], latent) = ([x.shape()[0], x.shape()[1]], self.latent);
         let eps = x.graph().normal("vae/importance", [samples, n, latent]);
         let z = mu + (logvar * 0.5).exp() * eps;
-        let logits = self.decode(z.reshape([samples * n, latent])).reshape([samples, n, self.config.pixels]);
+        let logits = self.decode(z.reshape([samples * n, latent])).reshape([samples, n, pixels]);
         let log_px = -logits.bce_with_logits(x).sum(&[2]);
         // The normalisers of prior and posterior cancel but for the posterior's log-variance.
         let ratio = ((eps.square() - z.square() + logvar) * 0.5).sum(&[2]);

@@ -11,8 +11,8 @@ pub use draw::{Complete, Draw};
 pub use evaluate::Evaluate;
 
 use super::{
-    AdapterOption, Draws, Error, Evaluation, Method, Options, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer, batch, grid,
-    labels, positive, remember, save, trained,
+    AdapterOption, Draws, Error, Evaluation, Method, Options, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer, batch, decay,
+    grid, labels, positive, remember, save, trained,
 };
 use crate::{
     data::Images,
@@ -113,12 +113,6 @@ impl<M: Autoregressive> Options for Train<M> {
 
 fn constant() -> f64 {
     1.0
-}
-
-/// A factor in (0, 1].
-fn decay(text: &str) -> std::result::Result<f64, String> {
-    let value = positive(text)?;
-    if value <= 1.0 { Ok(value) } else { Err(format!("{value} would let the step size grow; give at most 1")) }
 }
 
 /// Runs a subcommand.

@@ -4,13 +4,13 @@
 //! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
 //! memory, and nothing over- or underflows. An image is binarised once, and stays so for all its draws.
 
-use super::{Feed, Result, batch};
+use super::{Error, Feed, Result, batch};
 use crate::{
     caps::Caps,
     data::Images,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
-    models::vae::{Config, Vae},
+    graph::{Graph, Tensor},
+    models::vae::Vae,
     optim::advance,
     plan::Plan,
     shape::Type,
@@ -19,8 +19,8 @@ use crate::{
 
 /// Images at a time.
 const IMAGES: usize = 50;
-/// Draws per image in one step: 1,000 rows fill the matmul's tiles and keep a step short.
-const CHUNK: usize = 20;
+/// Draws per image in one step: 1,000 rows fill the matmul's tiles and keep a step short. Fewer where activations are large.
+const CHUNKS: [usize; 3] = [20, 4, 1];
 /// Below any log weight, and finite: infinities are no values to compute with.
 const LOWEST: f32 = -3.0e38;
 
@@ -98,58 +98,36 @@ impl Report {
     }
 }
 
-/// The two plans of an evaluation: one begins a batch of images, the other adds a chunk of draws.
+/// The plans of an evaluation: one begins a batch of images, the others add a chunk of draws.
 pub struct Bound {
     begin: Plan,
-    /// Steps of `CHUNK` draws, and of one: a chunk of its own for what is left.
-    draw: [Plan; 2],
+    /// Steps of so many draws, as many as the adapter holds, and of one: a chunk of its own for what is left.
+    draw: [(usize, Plan); 2],
     latent: usize,
     pixels: usize,
 }
 
 impl Bound {
-    /// Plans the evaluation; `binarise` names the stream that makes pixels black or white.
-    pub fn new(caps: &Caps, config: &Config, binarise: Option<&str>) -> Result<Self> {
+    /// Plans the evaluation of what `model` declares in a graph for images of so many `pixels`; `binarise` names the stream that
+    /// makes them black or white.
+    pub fn new(caps: &Caps, pixels: usize, binarise: Option<&str>, model: impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Self> {
         let g = Graph::new();
         g.count_by("bound.batch");
-        let some = Images { count: IMAGES, height: 1, width: config.pixels, channels: 1, classes: 0, pixels: vec![], labels: None };
+        let some = Images { count: IMAGES, height: 1, width: pixels, channels: 1, classes: 0, pixels: vec![], labels: None };
         let x = batch(&g, &some, IMAGES, binarise);
-        let (mu, logvar) = Vae::new(&g, config).encode(x);
-        for ((name, width), value) in Self::kept(config).into_iter().zip([x, mu, logvar]) {
-            g.assign(g.var(name, Type::f32([IMAGES, width]), Init::Zeros), value);
-        }
+        let vae = model(&g);
+        let (mu, logvar) = vae.encode(x);
+        kept(&g, pixels, vae.latent()).into_iter().zip([x, mu, logvar]).for_each(|(var, value)| g.assign(var, value));
         g.output("kl", Vae::kl(mu, logvar));
-        Ok(Self {
-            begin: Plan::new(&g, caps)?,
-            draw: [Self::draws(caps, config, CHUNK)?, Self::draws(caps, config, 1)?],
-            latent: config.latent,
-            pixels: config.pixels,
-        })
-    }
-
-    fn kept(config: &Config) -> [(&'static str, usize); 3] {
-        [("bound.x", config.pixels), ("bound.mu", config.latent), ("bound.logvar", config.latent)]
-    }
-
-    /// Adds `count` draws of every image to the running sums.
-    fn draws(caps: &Caps, config: &Config, count: usize) -> Result<Plan> {
-        let g = Graph::new();
-        g.count_by("bound.draw");
-        let [x, mu, logvar] = Self::kept(config).map(|(name, width)| g.var(name, Type::f32([IMAGES, width]), Init::Zeros));
-        let [top, sum, reconstruction] =
-            ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
-        let [log_w, log_px] = Vae::new(&g, config).log_weights(x, mu, logvar, count);
-        let new_top = top.max(log_w.max_over(&[0]));
-        g.assign(sum, sum * (top - new_top).exp() + (log_w - new_top).exp().sum(&[0]));
-        g.assign(top, new_top);
-        g.assign(reconstruction, reconstruction + log_px.sum(&[0]));
-        advance(&g);
-        Ok(Plan::new(&g, caps)?)
+        let draws = |count| Ok((count, draws(caps, pixels, count, &model)?));
+        let [most, fewer, one] = CHUNKS;
+        let draw = [draws(most).or_else(|_: Error| draws(fewer)).or_else(|_| draws(one))?, draws(one)?];
+        Ok(Self { begin: Plan::new(&g, caps)?, draw, latent: vae.latent(), pixels })
     }
 
     /// The plans, for the State that holds the weights.
     pub fn plans(&self) -> Vec<&Plan> {
-        std::iter::once(&self.begin).chain(&self.draw).collect()
+        std::iter::once(&self.begin).chain(self.draw.iter().map(|(_, plan)| plan)).collect()
     }
 
     /// Evaluates the first `count` images with `k` draws each; `progress` hears of images done.
@@ -166,7 +144,8 @@ impl Bound {
         let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
         let feed = Feed::new(gpu, &first)?;
         let begin = Executor::new(gpu, &self.begin, state, &feed.bindings(&self.begin))?;
-        let draw = [Executor::new(gpu, &self.draw[0], state, &[])?, Executor::new(gpu, &self.draw[1], state, &[])?];
+        let ready = |(chunk, plan): &(usize, Plan)| Executor::new(gpu, plan, state, &[]).map(|draw| (*chunk, draw));
+        let (many, one) = (ready(&self.draw[0])?, ready(&self.draw[1])?);
         let marks: Vec<usize> = std::iter::successors(Some(1), |m| Some(m * 10)).take_while(|m| *m < k).chain([k]).collect();
         let (mut bounds, mut reconstruction, mut kl) = (vec![vec![]; marks.len()], vec![], vec![]);
         for start in (0..count).step_by(IMAGES) {
@@ -182,10 +161,10 @@ impl Bound {
             let mut done = 0;
             for (mark, bounds) in marks.iter().zip(&mut bounds) {
                 while done < *mark {
-                    let which = usize::from(mark - done < CHUNK);
-                    gpu.submit(|encoder| draw[which].record(encoder));
+                    let (chunk, draw) = if mark - done < many.0 { &one } else { &many };
+                    gpu.submit(|encoder| draw.record(encoder));
                     gpu.wait()?;
-                    done += [CHUNK, 1][which];
+                    done += chunk;
                 }
                 let (top, sum) = (state.read(gpu, "bound.top")?, state.read(gpu, "bound.sum")?);
                 bounds.extend(top.iter().zip(&sum).take(here).map(|(&m, &s)| f64::from(m) + (f64::from(s) / *mark as f64).ln()));
@@ -204,4 +183,26 @@ impl Bound {
             bounds: marks.into_iter().zip(bounds.iter().map(|b| Mean::of(b))).collect(),
         })
     }
+}
+
+/// What a batch's first step keeps for its draws: x, mu and logvar.
+fn kept(g: &Graph, pixels: usize, latent: usize) -> [Tensor<'_>; 3] {
+    [("bound.x", pixels), ("bound.mu", latent), ("bound.logvar", latent)]
+        .map(|(n, width)| g.var(n, Type::f32([IMAGES, width]), Init::Zeros))
+}
+
+/// Adds `count` draws of every image to the running sums.
+fn draws(caps: &Caps, pixels: usize, count: usize, model: &impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Plan> {
+    let g = Graph::new();
+    g.count_by("bound.draw");
+    let vae = model(&g);
+    let [x, mu, logvar] = kept(&g, pixels, vae.latent());
+    let [top, sum, reconstruction] = ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
+    let [log_w, log_px] = vae.log_weights(x, mu, logvar, count);
+    let new_top = top.max(log_w.max_over(&[0]));
+    g.assign(sum, sum * (top - new_top).exp() + (log_w - new_top).exp().sum(&[0]));
+    g.assign(top, new_top);
+    g.assign(reconstruction, reconstruction + log_px.sum(&[0]));
+    advance(&g);
+    Ok(Plan::new(&g, caps)?)
 }

@@ -183,6 +183,12 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0).ok_or_else(|| "wants a number above 0".into())
 }
 
+/// A factor in (0, 1], for clap.
+pub fn decay(text: &str) -> std::result::Result<f64, String> {
+    let value = positive(text)?;
+    if value <= 1.0 { Ok(value) } else { Err(format!("{value} would let the step size grow; give at most 1")) }
+}
+
 /// Does what may take long with a data set, and shows on stderr how far it is.
 fn shown<T>(name: &str, work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>) -> Result<T> {
     let mut shown = Shown::default();
