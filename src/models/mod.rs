@@ -1,6 +1,7 @@
 //! The models; each file reads like its paper, with the equations cited.
 
 pub mod autoencoder;
+pub mod classifier;
 pub mod fvbn;
 pub mod gated_pixelcnn;
 pub mod likelihood;
