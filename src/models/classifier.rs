@@ -169,6 +169,10 @@ fn convolve<'g>(layer: &Conv2d<'g>, x: Tensor<'g>) -> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        reference,
+        shape::{Array, Type},
+    };
 
     /// A file that holds a configuration's layers.
     fn file(config: &Config) -> Weights {
@@ -191,6 +195,53 @@ mod tests {
         let deep = Config { image: [9, 7, 1], convolutions, hidden: vec![], head: ("net.20".into(), 3) };
         assert_eq!(Config::of_weights([9, 7, 1], &file(&deep)).unwrap(), deep);
         assert_eq!(deep.features(), 13);
+    }
+
+    /// Images and weights in PyTorch's layouts, one multiplication after another.
+    #[test]
+    fn it_computes_pytorchs_chain() {
+        let (image, layer) = ([5, 4, 3], |name: &str, o| (name.to_string(), o));
+        let config = Config { image, convolutions: vec![layer("a", 8), layer("b", 6)], hidden: vec![layer("c", 7)], head: layer("d", 2) };
+        let g = Graph::new();
+        let network = Classifier::new(&g, &config);
+        g.output("logits", network.logits(network.features(g.input("x", Type::f32([2, 5, 4, 3])))));
+        let mut state = reference::initial(&g, 3);
+        let x = Array::from_fn([2, 5, 4, 3], |i| (i * 37 % 101) as f64 / 101.0);
+        let vars = g.recording().vars.clone();
+        let found = reference::eval(&g, &[("x".into(), x.clone())].into(), &mut state).unwrap()["logits"].data.clone();
+        let filed = |name: &str| -> Vec<f64> {
+            let var = vars.iter().find(|v| v.name == name).unwrap();
+            let mut values = vec![0.0; var.layout.shape(&var.ty.shape).iter().product()];
+            var.layout.places(&var.ty.shape).iter().zip(&state[name].data).for_each(|(&place, &value)| values[place] = value);
+            values
+        };
+        for n in 0..2 {
+            let [mut h, mut w, mut c] = image;
+            let mut planes: Vec<f64> = (0..60).map(|i| x.data[((n * 5 + i / 4 % 5) * 4 + i % 4) * 3 + i / 20]).collect();
+            for (name, o) in &config.convolutions {
+                let (weight, bias) = (filed(&format!("{name}.weight")), filed(&format!("{name}.bias")));
+                let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
+                let at = |i: usize, y: usize, x: usize| {
+                    if (1..=h).contains(&y) && (1..=w).contains(&x) { planes[(i * h + y - 1) * w + x - 1] } else { 0.0 }
+                };
+                let sum = |k: usize, y: usize, x: usize| -> f64 {
+                    (0..c * 9).map(|t| weight[k * c * 9 + t] * at(t / 9, 2 * y + t / 3 % 3, 2 * x + t % 3)).sum::<f64>() + bias[k]
+                };
+                planes = (0..o * rows * columns).map(|e| sum(e / (rows * columns), e / columns % rows, e % columns).max(0.0)).collect();
+                (h, w, c) = (rows, columns, *o);
+            }
+            let linear = |x: &[f64], name: &str| -> Vec<f64> {
+                let rows = filed(&format!("{name}.weight"));
+                rows.chunks(x.len())
+                    .zip(filed(&format!("{name}.bias")))
+                    .map(|(row, b)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + b)
+                    .collect()
+            };
+            let hidden: Vec<f64> = linear(&planes, "c").into_iter().map(|v| v.max(0.0)).collect();
+            for (got, expected) in found[2 * n..].iter().zip(linear(&hidden, "d")) {
+                assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
+            }
+        }
     }
 
     #[test]
