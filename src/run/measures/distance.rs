@@ -7,8 +7,9 @@ use crate::{
 };
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
-/// Subsets of a [`Kid`], and most pictures of one, as in the paper.
-pub const SUBSETS: usize = 100;
+/// Subsets of a report's [`Kid`]: half the paper's, since a report takes them twice.
+pub const SUBSETS: usize = 50;
+/// Most pictures of a subset, as in the paper.
 const LARGEST: usize = 1000;
 
 /// The Gaussian with the features' mean and covariance.
@@ -56,7 +57,8 @@ fn root(covariance: &DMatrix<f64>) -> DMatrix<f64> {
     &eigen.eigenvectors * roots * eigen.eigenvectors.transpose()
 }
 
-/// Kernel distance: the squared maximum mean discrepancy under (x·y/D + 1)³ (Bińkowski et al. 2018, §3.1 and 4), over subsets.
+/// Kernel distance: the squared maximum mean discrepancy under (x·y/D + 1)³ (Bińkowski et al. 2018, §3.1 and 4), over subsets. Features
+/// are scaled so that the real ones have a mean square of 1: of larger ones the cube would show little but outliers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kid {
     /// Mean over the subsets: unbiased, so around 0 and also below it where both sets are of one distribution.
@@ -70,29 +72,31 @@ pub struct Kid {
 }
 
 impl Kid {
-    /// Of two sets by `subsets` random pairs of subsets, drawn from `seed` without replacement: of 1,000 pictures, or of half the
-    /// smaller set, so that subsets differ.
+    /// Of pictures and real images by `subsets` random pairs of subsets, drawn from `seed` without replacement: of 1,000 pictures,
+    /// or of half the smaller set, so that subsets differ.
     ///
     /// # Errors
     /// Sets of fewer than four pictures.
     ///
     /// # Panics
     /// If the widths differ.
-    pub fn of(a: &Features, b: &Features, subsets: usize, seed: u64) -> Result<Self> {
-        let smaller = a.count().min(b.count());
+    pub fn of(pictures: &Features, real: &Features, subsets: usize, seed: u64) -> Result<Self> {
+        let smaller = pictures.count().min(real.count());
         if smaller < 4 || subsets == 0 {
             return Err(Error::new(format!(
                 "a kernel distance needs subsets and at least four pictures of each set, got {smaller}; draw more"
             )));
         }
         let size = LARGEST.min(smaller / 2);
+        let square = real.values.iter().map(|v| v * v).sum::<f64>() / real.values.len() as f64;
+        let scale = if square > 0.0 { square.sqrt().recip() } else { 1.0 };
         let draw = |features: &Features, subset: usize| {
             let rows = permutation(seed, subset as u64, features.count());
             let values = rows[..size].iter().flat_map(|&row| &features.values[row as usize * features.width..][..features.width]);
-            DMatrix::from_iterator(features.width, size, values.copied())
+            DMatrix::from_iterator(features.width, size, values.map(|v| v * scale))
         };
         // Numbers of their own for each set: sets of one size would be drawn alike.
-        let found: Vec<f64> = (0..subsets).map(|s| discrepancy(&draw(a, 2 * s), &draw(b, 2 * s + 1))).collect();
+        let found: Vec<f64> = (0..subsets).map(|s| discrepancy(&draw(pictures, 2 * s), &draw(real, 2 * s + 1))).collect();
         let mean = found.iter().sum::<f64>() / subsets as f64;
         let variance = found.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / subsets as f64;
         Ok(Self { mean, std: variance.sqrt(), subsets, size })
@@ -102,7 +106,7 @@ impl Kid {
 /// The unbiased squared discrepancy of two sets of as many columns: no picture meets itself within its set.
 pub(super) fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
     let (d, n) = (x.nrows() as f64, x.ncols() as f64);
-    let kernels = |a: &DMatrix<f64>, b: &DMatrix<f64>| a.tr_mul(b).map(|product| (product / d + 1.0).powi(3));
+    let kernels = |a: &DMatrix<f64>, b: &DMatrix<f64>| (a.transpose() * b).map(|product| (product / d + 1.0).powi(3));
     let within = |k: DMatrix<f64>| (k.sum() - k.trace()) / (n * (n - 1.0));
     within(kernels(x, x)) + within(kernels(y, y)) - 2.0 * kernels(x, y).sum() / (n * n)
 }
