@@ -28,6 +28,8 @@ mod hazards;
 mod layers;
 mod likelihood;
 mod matmul;
+#[cfg(feature = "run")]
+mod measures;
 mod models;
 mod optimizer;
 mod pixelcnn;

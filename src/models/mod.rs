@@ -1,6 +1,7 @@
 //! The models; each file reads like its paper, with the equations cited.
 
 pub mod autoencoder;
+pub mod classifier;
 pub mod conv_vae;
 pub mod dcgan;
 pub mod fvbn;

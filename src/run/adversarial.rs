@@ -5,17 +5,25 @@
 //! is cut off again wherever they are shown.
 
 mod draw;
+mod evaluate;
 mod game;
 mod watch;
 
 pub use draw::{Arithmetic, Draw, Nearest};
+pub use evaluate::Evaluate;
 pub use game::Setting;
 
-use super::{Each, Error, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate, grid, positive, save};
+use super::{
+    Each, Error, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate,
+    features::{self, Extractor},
+    grid,
+    measures::{self, Reference},
+    plot, positive, read, save,
+};
 use crate::{
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
-    models::gan::Objective,
+    models::{classifier, gan::Objective},
     nn::Sequential,
     plan::Plan,
 };
@@ -23,6 +31,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use draw::Model;
 use game::Game;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::Path;
 use watch::Watch;
 
 /// Names of the two players, and of the generator whose weights are averages over training.
@@ -76,6 +85,8 @@ pub enum Command<M: Adversarial> {
     Arithmetic(Arithmetic),
     /// Samples above the training images that are nearest to them
     Nearest(Nearest),
+    /// FID and KID against the data, classes covered, diversity; what the discriminator's features are worth
+    Evaluate(Evaluate),
 }
 
 /// What the players play for.
@@ -152,6 +163,10 @@ pub struct Train<M: Adversarial> {
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]
     picture_every: Option<u64>,
+    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
+    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[serde(skip)]
+    fid: Option<u32>,
     #[command(flatten)]
     #[serde(flatten)]
     model: M,
@@ -196,6 +211,7 @@ pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
         Command::Interpolate(options) => Model::<M>::open(&options)?.interpolate(),
         Command::Arithmetic(options) => Model::<M>::open(&options.draw)?.arithmetic(&options),
         Command::Nearest(options) => Model::<M>::open(&options.draw)?.nearest(&options),
+        Command::Evaluate(options) => Model::<M>::open(&options.draw)?.evaluate(&options),
     }
 }
 
@@ -214,7 +230,7 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     if let Some(why) = refuse(&options) {
         return Err(Error::new(why));
     }
-    let every = options.picture_every;
+    let (every, fid) = (options.picture_every, options.fid);
     let (session, options) = Session::open(M::MODEL, options)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
     if options.model.conditional() && set.labels.is_none() {
@@ -229,20 +245,39 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let round = [(&discriminate, options.batches()), (&generate, 1)];
     let trainer = Trainer::of_round(&session, &round, &[&draw], &METRICS)?.showing(METRICS.len());
     let draw = Pictures::new(&session.gpu, &draw, &trainer.state)?;
-    let (z, classes) = (game.noise(session.options.seed, SHOWN), game.in_turn(SHOWN));
-    let picture = || draw.draw(&z, &classes);
     let [h, w, c] = session.image();
-    let columns = SHOWN.isqrt();
-    let mut look = |run: &RunDir, step| save(&run.samples(step), &grid(&picture()?, SHOWN, h, w, c, columns));
-    let each = every.map(|steps| -> Each<'_> { (steps, &mut look) });
+    let reference = fid.map(|n| Ok::<_, Error>((n as usize, reference(&session)?))).transpose()?;
+    let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));
+    let shown = noise(SHOWN);
+    // The grid, and what a curve needs.
+    let look = |run: &RunDir, step: u64| -> Result<(Vec<f32>, Vec<(&'static str, f64)>)> {
+        let pictures = draw.draw(&shown.0, &shown.1)?;
+        save(&run.samples(step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
+        let Some((count, reference)) = &reference else { return Ok((pictures, vec![])) };
+        let (z, classes) = noise(count.next_multiple_of(SHOWN));
+        let parts = z.chunks(shown.0.len());
+        let mut drawn = vec![];
+        for (i, z) in parts.enumerate() {
+            let k = game.classes() * SHOWN;
+            drawn.extend(draw.draw(z, &classes[i * k..(i + 1) * k])?);
+        }
+        Ok((pictures, vec![("fid", reference.fid(&drawn[..count * h * w * c])?)]))
+    };
+    let mut between = |run: &RunDir, step| Ok(look(run, step)?.1);
+    let each = every.map(|steps| -> Each<'_> { (steps, &mut between) });
     let watch = Watch::new(options.loss.objective(), set);
     let run = trainer.run_looking("loss, judgement", each, |at: &Report<'_>| {
-        let pictures = picture()?;
-        save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, columns))?;
+        let (pictures, measured) = look(at.run, at.step)?;
         let diversity = watch.diversity(&pictures);
         watch.warning(at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
-        Ok(vec![("diversity", diversity)])
+        Ok([vec![("diversity", diversity)], measured].concat())
     })?;
+    let curves = read(run.metrics())?;
+    if let Some(curve) = curves.into_iter().find(|c| c.label == "fid") {
+        let title = format!("FID of {} on {}, features of {}", M::MODEL, session.set.name, classifier::NAME);
+        plot(&run.path("fid.png"), &title, "step", "FID", &[curve])?;
+        println!("FID: {}", run.path("fid.png").display());
+    }
     let frames = run.frames(FRAMES)?;
     if frames.len() > 1 {
         let path = run.path("training.gif");
@@ -250,6 +285,15 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
         println!("film of training: {}", path.display());
     }
     Ok(())
+}
+
+/// The run's data as the extractor sees it.
+fn reference(session: &Session) -> Result<Reference<'_>> {
+    if session.count() != session.set.train.count {
+        return Err(Error::new("--fid: streamed training images are not all at hand; leave it out, and evaluate afterwards"));
+    }
+    let extractor = Extractor::of_data(&session.gpu, &session.set, Path::new(features::FOLDER))?;
+    Reference::new(extractor, &session.set, measures::IMAGES)
 }
 
 /// A generator on a device: noise in, pictures out.

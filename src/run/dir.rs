@@ -16,7 +16,7 @@ const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// What the examples draw from a trained model.
-const PICTURES: [&str; 15] = [
+const PICTURES: [&str; 16] = [
     "samples.png",
     "samples-strip.png",
     "completed.png",
@@ -32,6 +32,7 @@ const PICTURES: [&str; 15] = [
     "arithmetic.png",
     "nearest.png",
     "training.gif",
+    "fid.png",
 ];
 
 /// What a run directory remembers: enough to build the model again.

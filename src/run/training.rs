@@ -57,8 +57,8 @@ pub struct Report<'a> {
 /// What was measured at a [`Report`], by name.
 pub type Measured = Result<Vec<(&'static str, f64)>>;
 
-/// What is done whenever so many steps are, and before the first one.
-pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Result<()>);
+/// What is done and measured whenever so many steps are done, and before the first one.
+pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Measured);
 
 /// A model in training.
 pub struct Trainer<'a> {
@@ -97,7 +97,10 @@ struct Loop<'a> {
 impl Loop<'_> {
     fn look(&mut self) -> Result<()> {
         match &mut self.each {
-            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => look(&self.run, self.at.step),
+            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => match look(&self.run, self.at.step)? {
+                none if none.is_empty() => Ok(()),
+                measured => self.log.write(self.at.step, &measured),
+            },
             _ => Ok(()),
         }
     }

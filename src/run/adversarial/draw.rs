@@ -3,11 +3,10 @@
 
 use super::{Adversarial, Pictures, Train, game::Game};
 use crate::{
-    data::Images,
     gpu::{Gpu, State},
     plan::Plan,
     rng,
-    run::{AdapterOption, Error, Result, RunDir, Saved, animate, grid, save, trained},
+    run::{AdapterOption, Error, Result, RunDir, Saved, animate, grid, nearest::nearest, save, trained},
     weights,
 };
 use clap::Args;
@@ -27,8 +26,8 @@ pub struct Draw {
     run: Option<PathBuf>,
     #[command(flatten)]
     adapter: AdapterOption,
-    /// Pictures (sample 64, nearest 8), or rows of walks (interpolate 6)
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Pictures (sample 64, nearest 8, evaluate 5000), or rows of walks (interpolate 6)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
     /// Seed of the noise: the same seed draws the same pictures
     #[arg(long, default_value_t = 1)]
@@ -81,7 +80,7 @@ impl<'a, M: Adversarial> Model<'a, M> {
         Ok(Self { options, run, saved, gpu: options.adapter.open()? })
     }
 
-    fn count(&self, default: u16) -> usize {
+    pub(super) fn count(&self, default: u16) -> usize {
         self.options.count.unwrap_or(default).into()
     }
 
@@ -231,20 +230,12 @@ impl<'a, M: Adversarial> Model<'a, M> {
             return Err(Error::new(format!("--images {below}: there are {} training images at hand", set.count)));
         }
         let [h, w, c] = self.saved.image;
-        let found: Vec<Vec<usize>> = samples.chunks(h * w * c).map(|sample| nearest(sample, &set, below)).collect();
+        let found = nearest(&self.gpu, &samples, &set, below)?;
         let picture = |i: usize| set.pixels[i * h * w * c..][..h * w * c].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
-        let rows = (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r])).collect::<Vec<_>>());
+        let rows = (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r].index)).collect::<Vec<_>>());
         let all: Vec<f32> = samples.iter().copied().chain(rows).collect();
         self.write("nearest.png", &all, count)
     }
-}
-
-/// The indices of the images nearest to a picture, by squared distance.
-fn nearest(picture: &[f32], set: &Images, count: usize) -> Vec<usize> {
-    let distance = |image: &[u8]| picture.iter().zip(image).map(|(a, &b)| (a - f32::from(b) / 255.0).powi(2)).sum::<f32>();
-    let mut all: Vec<(f32, usize)> = set.pixels.chunks(picture.len()).map(distance).zip(0..).collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    all.into_iter().take(count).map(|(_, i)| i).collect()
 }
 
 /// The point a share t of the way along the great circle between two vectors, its length between theirs (Shoemake 1985): the ends

@@ -14,7 +14,7 @@ use crate::{
         gan::{Objective, gradient_penalty},
     },
     nn::{Mode, Sequential, Weight},
-    ops::views::concat,
+    ops::{conv2d::Kernel, views::concat},
     optim::{Optimizer, advance},
     plan::Plan,
     run::{batch, labels, remember},
@@ -26,6 +26,9 @@ use crate::{
 pub(super) const NOISE: &str = "z";
 pub(super) const CLASS: &str = "class";
 pub(super) const PICTURES: &str = "pictures";
+/// Input and output of [`Game::hidden`].
+pub(super) const IMAGES: &str = "images";
+pub(super) const HIDDEN: &str = "hidden";
 /// The discriminator's step counter; what its last step measured, and its classes.
 const COUNTER: &str = "discriminator.step";
 const MEASURED: &str = "discriminator.measured";
@@ -106,11 +109,11 @@ impl<'a, M: Adversarial> Game<'a, M> {
         chain.forward(beside(self.options.model.seen(x), class), Mode::Training).reshape([x.shape()[0]])
     }
 
-    /// A minibatch in [-1, 1], framed in black.
-    fn real<'g>(&self, g: &'g Graph, set: &Images) -> Tensor<'g> {
+    /// Images in [0, 1] in any shape as pictures in [-1, 1], framed in black.
+    fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let ([h, w, c], [rows, columns, _]) = (self.image, self.canvas);
         let (top, left) = ((rows - h) / 2, (columns - w) / 2);
-        let x = batch(g, set, self.size(), None).reshape([self.size(), h, w, c]);
+        let x = x.reshape([x.shape()[0], h, w, c]);
         let x = if rows > h { x.pad(1, top, rows - h - top) } else { x };
         let x = if columns > w { x.pad(2, left, columns - w - left) } else { x };
         x * 2.0 - 1.0
@@ -124,7 +127,7 @@ impl<'a, M: Adversarial> Game<'a, M> {
         let class = (self.classes > 0).then(|| labels(&g, set, n));
         let generator = options.model.generator(&g, GENERATOR, &at);
         let critic = options.model.discriminator(&g, DISCRIMINATOR, &at);
-        let real = self.real(&g, set);
+        let real = self.framed(batch(&g, set, n, None));
         let z = g.normal("discriminator.z", [n, options.model.latent()]);
         let fake = self.generate(&generator, z, class, Mode::Batch).detach();
         let scores = [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
@@ -176,6 +179,20 @@ impl<'a, M: Adversarial> Game<'a, M> {
         Ok(Plan::new(&g, caps)?)
     }
 
+    /// The discriminator's features of images `[count, H, W, C]` in [0, 1]: all hidden activations, pooled to at most 4x4, side by side
+    /// (Radford et al. 2015, §5.1). A conditional one is told no class.
+    pub(super) fn hidden(&self, caps: &Caps, count: usize) -> Result<Plan> {
+        let g = Graph::new();
+        let (options, at) = (self.options, self.setting(Mode::Evaluation));
+        let x = self.framed(g.input(IMAGES, Type::f32([&[count], &self.image[..]].concat())));
+        let class = (self.classes > 0).then(|| g.full([count, self.classes], 0.0));
+        let critic = options.model.discriminator(&g, DISCRIMINATOR, &at);
+        let hidden = critic.activations(beside(options.model.seen(x), class), Mode::Evaluation);
+        let all: Vec<_> = hidden.into_iter().map(pooled).collect();
+        g.output(HIDDEN, concat(&all, 1));
+        Ok(Plan::new(&g, caps)?)
+    }
+
     /// The generator that samples are drawn from: its pictures in [0, 1], without the frame.
     pub(super) fn pictures(&self, caps: &Caps, count: usize) -> Result<Plan> {
         let g = Graph::new();
@@ -188,6 +205,14 @@ impl<'a, M: Adversarial> Game<'a, M> {
         g.output(PICTURES, (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5);
         Ok(Plan::new(&g, caps)?)
     }
+}
+
+/// Activations as rows, those of pictures by their maxima over a 4x4 grid.
+fn pooled(y: Tensor<'_>) -> Tensor<'_> {
+    let shape = y.shape();
+    let side = if shape.len() == 4 { shape[1] / 4 } else { 1 };
+    let y = if side > 1 { y.max_pool(&Kernel::square(side).stride(side)) } else { y };
+    y.reshape([shape[0], y.shape().numel() / shape[0]])
 }
 
 /// The averaged generator's running statistics are those of the generator itself.

@@ -1,9 +1,11 @@
 //! What tells that a game has ended: one player wins every time, or the generator draws one picture only.
 
-use crate::{data::Images, models::gan::Objective};
+use crate::{
+    data::Images,
+    models::gan::Objective,
+    run::measures::{spread, spread_of},
+};
 
-/// Real pictures that diversity is compared with.
-const REAL: usize = 512;
 /// A share of real pictures' diversity below which samples are nearly one picture.
 const NARROW: f64 = 0.25;
 /// A probability that counts as sure.
@@ -19,13 +21,12 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(objective: Objective, set: &Images) -> Self {
         let pixels = set.height * set.width * set.channels;
-        let real: Vec<f32> = set.pixels.iter().take(REAL * pixels).map(|&b| f32::from(b) / 255.0).collect();
-        Self { objective, pixels, real: spread(&real, pixels) }
+        Self { objective, pixels, real: spread_of(set) }
     }
 
     /// The mean squared distance between two of the pictures, as a share of that between real ones.
     pub(super) fn diversity(&self, pictures: &[f32]) -> f64 {
-        spread(pictures, self.pixels) / self.real.max(1e-12)
+        spread(pictures.iter().copied(), self.pixels) / self.real.max(1e-12)
     }
 
     /// What is wrong, in words, from an epoch's means and the samples' diversity.
@@ -53,17 +54,6 @@ impl Watch {
         }
         None
     }
-}
-
-/// The mean squared distance between two different ones of the pictures: twice their pixels' variance.
-fn spread(pictures: &[f32], pixels: usize) -> f64 {
-    let n = (pictures.len() / pixels).max(2) as f64;
-    let variance = |p: usize| {
-        let values = || pictures.iter().skip(p).step_by(pixels).map(|&v| f64::from(v));
-        let mean = values().sum::<f64>() / n;
-        values().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)
-    };
-    (0..pixels).map(variance).sum::<f64>() * 2.0
 }
 
 #[cfg(test)]

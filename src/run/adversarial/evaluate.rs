@@ -1,0 +1,100 @@
+//! `evaluate`: what a generator's pictures are worth, and what the discriminator has learnt to see.
+
+use super::{
+    Adversarial, Draw,
+    draw::Model,
+    game::{HIDDEN, IMAGES},
+};
+use crate::{
+    data::{Images, permutation},
+    gpu::Executor,
+    run::{
+        Error, Progress, Result,
+        features::{Extractor, FOLDER},
+        measures::{self, Reference},
+        probe::{Labelled, Probe},
+        write_atomic,
+    },
+};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Images whose features are taken at a time.
+const BATCH: usize = 50;
+
+/// Options of `evaluate`.
+#[derive(Args)]
+pub struct Evaluate {
+    #[command(flatten)]
+    pub(super) draw: Draw,
+    /// Features of a network of your own (safetensors; a chain of 3x3 convolutions of stride 2, then linear layers) instead of those of
+    /// the classifier that is trained on the run's data, once
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Train a linear classifier on the discriminator's features of so many training images, too (Radford et al. 2015, §5.1)
+    #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(10..))]
+    probe: Option<u32>,
+    /// Write the result as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl<M: Adversarial> Model<'_, M> {
+    pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
+        let (set, pictures) = (self.saved.load()?, self.samples(self.count(5000))?);
+        if set.train.count == 0 {
+            return Err(Error::new(format!("{}: the training images are more than can be read at once; take a smaller set", set.name)));
+        }
+        let extractor = match &options.features {
+            Some(path) => Extractor::from_file(&self.gpu, path, self.saved.image)?,
+            None => Extractor::of_data(&self.gpu, &set, Path::new(FOLDER))?,
+        };
+        let report = Reference::new(extractor, &set, measures::IMAGES)?.report(&pictures)?;
+        print!("{}", report.table());
+        let mut json = report.json();
+        if let Some(most) = options.probe {
+            let accuracy = self.probe(&set.train, &set.test, most as usize)?;
+            println!("linear classifier on the discriminator's features: {:.2} % of the test images", 100.0 * accuracy);
+            json["discriminator_probe_accuracy"] = json!(accuracy);
+        }
+        match &options.json {
+            Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Test accuracy of a linear classifier on the discriminator's features of some training images.
+    fn probe(&self, train: &Images, test: &Images, most: usize) -> Result<f64> {
+        let (Some(train_labels), Some(test_labels)) = (&train.labels, &test.labels) else {
+            return Err(Error::new("--probe: the images have no labels; leave it out"));
+        };
+        let rows = |images: &Images, most: usize| permutation(0, 0, images.count)[..most.min(images.count)].to_vec();
+        let (of_train, of_test) = (rows(train, most), rows(test, test.count));
+        let bar = Progress::bar((of_train.len() + of_test.len()) as u64, "images");
+        let [a, b] =
+            [self.hidden(train, &of_train, &|done| bar(done))?, self.hidden(test, &of_test, &|done| bar(of_train.len() as u64 + done))?];
+        let labels = |all: &[u8], rows: &[u32]| rows.iter().map(|&r| all[r as usize]).collect::<Vec<_>>();
+        let (own, others) = (labels(train_labels, &of_train), labels(test_labels, &of_test));
+        Probe::default().accuracy(&self.gpu, Labelled { features: &a, labels: &own }, Labelled { features: &b, labels: &others })
+    }
+
+    /// The discriminator's features of images, row by row.
+    fn hidden(&self, images: &Images, rows: &[u32], progress: &dyn Fn(u64)) -> Result<Vec<f32>> {
+        let plan = self.game()?.hidden(self.gpu.caps(), BATCH)?;
+        let state = self.state(&[&plan])?;
+        let executor = Executor::new(&self.gpu, &plan, &state, &[])?;
+        let (row, mut all) = (images.height * images.width * images.channels, vec![]);
+        for (i, some) in rows.chunks(BATCH).enumerate() {
+            // The last batch is filled up with the first image.
+            let filled = some.iter().copied().chain(std::iter::repeat(rows[0])).take(BATCH);
+            let bytes = filled.flat_map(|r| &images.pixels[r as usize * row..][..row]);
+            executor.write(&self.gpu, IMAGES, &bytes.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>())?;
+            self.gpu.submit(|encoder| executor.record(encoder));
+            let found = executor.read(&self.gpu, HIDDEN)?;
+            all.extend_from_slice(&found[..found.len() / BATCH * some.len()]);
+            progress((i * BATCH + some.len()) as u64);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,313 @@
+//! Features of pictures, for measures of generators: a classifier that the engine trains itself on the data set at hand, once and
+//! offline, or a network of the user's own from a weights file.
+//!
+//! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
+//! version, the data that it learnt from, and the SHA-256 of its weights.
+
+use super::{Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax, training::next_burst, write_atomic};
+use crate::{
+    data::{DataSet, Images, permutation},
+    gpu::{Executor, Gpu, State},
+    graph::Graph,
+    models::classifier::{Classifier, Config, NAME},
+    optim::{Optimizer, Schedule, advance},
+    plan::Plan,
+    shape::Type,
+    weights,
+};
+use sha2::{Digest, Sha256};
+use std::{fmt, fs, path::Path, time::Instant};
+
+/// Where trained extractors lie, beside the runs.
+pub const FOLDER: &str = "runs/features";
+
+/// Pictures at a time.
+const BATCH: usize = 250;
+/// Training, a part of what [`NAME`] names: batches of so many images, so many epochs, Adam's first step size, which falls to 0.
+const TRAIN_BATCH: usize = 100;
+const EPOCHS: u64 = 3;
+const LR: f32 = 2e-3;
+/// Of weights and of orders, whatever the run's seed: one data set has one extractor.
+const SEED: u64 = 0;
+/// Most bytes of training images, WebGPU's largest binding; of more, evenly spaced ones are taken.
+const MOST: usize = 128 << 20;
+
+/// Which extractor it was; part of every figure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Name with version, or the file's name.
+    pub name: String,
+    /// The data that it was trained on, by name and fingerprint; `None` of a user's file.
+    pub data: Option<String>,
+    /// First 12 hexadecimal digits of the SHA-256 of its weights file.
+    pub sha256: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.data.as_ref().map(|data| format!(" trained on {data}")).unwrap_or_default();
+        write!(f, "{}{data}, weights sha256 {}", self.name, self.sha256)
+    }
+}
+
+/// What an extractor found in pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Features of a picture, D.
+    pub width: usize,
+    /// `[N, D]`, row by row.
+    pub values: Vec<f64>,
+    /// The likeliest class of each picture, `[N]`.
+    pub classes: Vec<usize>,
+}
+
+impl Features {
+    /// Number of pictures, N.
+    pub fn count(&self) -> usize {
+        self.classes.len()
+    }
+}
+
+/// A network on a device that gives pictures' features and classes.
+pub struct Extractor<'a> {
+    gpu: &'a Gpu,
+    config: Config,
+    executor: Executor,
+    /// Which it is.
+    pub identity: Identity,
+}
+
+impl<'a> Extractor<'a> {
+    /// The classifier of this data set, from `folder` ([`FOLDER`]) or trained now and kept there; training shows its progress and
+    /// the test accuracy. The images must be all of the data set, not a streamed run's window.
+    ///
+    /// # Errors
+    /// A data set without labels, a folder that cannot be written, a kept file that is damaged.
+    pub fn of_data(gpu: &'a Gpu, set: &DataSet, folder: &Path) -> Result<Self> {
+        let print = fingerprint(set);
+        let config = Config::standard([set.train.height, set.train.width, set.train.channels], set.train.classes);
+        let path = folder.join(format!("{NAME}-{print}.safetensors"));
+        let kept = path.exists();
+        if !kept {
+            let advice = "choose a folder that you may write to";
+            fs::create_dir_all(folder).map_err(|e| Error::at("make the folder", folder, e, advice))?;
+            write_atomic(&path, &train(gpu, set, &config)?)?;
+        }
+        let identity = |sha256| Identity { name: NAME.into(), data: Some(format!("{} ({print})", set.name)), sha256 };
+        let this = Self::load(gpu, &path, config.image, identity, "delete it, and it is trained again")?;
+        if this.config != config {
+            return Err(Error::at("use", &path, "it holds another network", "delete it, and it is trained again"));
+        }
+        if !kept {
+            eprintln!("{}: test accuracy {:.2} %, kept in {}", this.identity, 100.0 * this.accuracy(&set.test)?, path.display());
+        }
+        Ok(this)
+    }
+
+    /// A network of the user's own for images `[H, W, C]` in [0, 1]: any chain that [`Config::of_weights`] reads.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or whose tensors are no such chain for images of this size.
+    pub fn from_file(gpu: &'a Gpu, path: &Path, image: [usize; 3]) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let advice = "give a chain of 3x3 convolutions of stride 2 and linear layers for these images";
+        Self::load(gpu, path, image, |sha256| Identity { name, data: None, sha256 }, advice)
+    }
+
+    fn load(gpu: &'a Gpu, path: &Path, image: [usize; 3], identity: impl FnOnce(String) -> Identity, advice: &str) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|e| Error::at("read", path, e, advice))?;
+        let refused = |e: crate::error::Error| Error::new(format!("{e}; {advice}"));
+        let weights = weights::load(path).map_err(refused)?;
+        let config = Config::of_weights(image, &weights).map_err(|what| Error::at("use", path, what, advice))?;
+        let g = Graph::new();
+        let network = Classifier::new(&g, &config);
+        let features = network.features(g.input("pictures", Type::f32([BATCH, image[0], image[1], image[2]])));
+        g.output("features", features);
+        g.output("logits", network.logits(features));
+        let plan = Plan::new(&g, gpu.caps())?;
+        let state = State::new(gpu, &[&plan], SEED)?;
+        let names: Vec<String> = state.names().map(|(name, _)| name.into()).collect();
+        weights::apply(gpu, &state, &names, &weights, path).map_err(refused)?;
+        let executor = Executor::new(gpu, &plan, &state, &[])?;
+        Ok(Self { gpu, config, executor, identity: identity(short(Sha256::new_with_prefix(bytes))) })
+    }
+
+    /// Height, width and channels of the pictures.
+    pub fn image(&self) -> [usize; 3] {
+        self.config.image
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.config.classes()
+    }
+
+    /// Of pictures `[N, H, W, C]` in [0, 1].
+    ///
+    /// # Errors
+    /// No pictures, or not whole ones; pictures that are not finite.
+    pub fn pictures(&self, pictures: &[f32]) -> Result<Features> {
+        let row = self.row();
+        if pictures.is_empty() || !pictures.len().is_multiple_of(row) {
+            return Err(Error::new(format!("features: wants pictures of {:?}, got {} values", self.image(), pictures.len())));
+        }
+        let mut out = self.none();
+        pictures.chunks(BATCH * row).try_for_each(|some| self.batch(some.to_vec(), &mut out))?;
+        Ok(out)
+    }
+
+    /// Of these rows of a data set.
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn images(&self, images: &Images, rows: &[u32]) -> Result<Features> {
+        let (row, size) = (self.row(), [images.height, images.width, images.channels]);
+        if size != self.image() {
+            return Err(Error::new(format!("{} takes images of {:?}, not {size:?}; use another extractor", self.identity, self.image())));
+        }
+        let mut out = self.none();
+        for rows in rows.chunks(BATCH) {
+            let bytes = rows.iter().flat_map(|&i| &images.pixels[i as usize * row..][..row]);
+            self.batch(bytes.map(|&b| f32::from(b) / 255.0).collect(), &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// The share of labelled images whose class it finds.
+    ///
+    /// # Errors
+    /// Images without labels or of another size.
+    pub fn accuracy(&self, images: &Images) -> Result<f64> {
+        let labels = images.labels.as_ref().ok_or_else(|| Error::new("an accuracy needs labels; take a data set that has some"))?;
+        let found = self.images(images, &(0..images.count as u32).collect::<Vec<_>>())?.classes;
+        Ok(found.iter().zip(labels).filter(|(found, label)| **found == usize::from(**label)).count() as f64 / images.count as f64)
+    }
+
+    fn row(&self) -> usize {
+        self.config.image.iter().product()
+    }
+
+    fn none(&self) -> Features {
+        Features { width: self.config.features(), values: vec![], classes: vec![] }
+    }
+
+    /// Adds the features of up to [`BATCH`] pictures.
+    fn batch(&self, mut pictures: Vec<f32>, out: &mut Features) -> Result<()> {
+        // Checked here: ReLU hides a NaN.
+        if let Some(bad) = pictures.iter().position(|v| !v.is_finite()) {
+            let (place, value) = (out.count() + bad / self.row(), pictures[bad]);
+            return Err(Error::new(format!("features: picture {place} holds {value}; the generator's weights are spoilt")));
+        }
+        let count = pictures.len() / self.row();
+        pictures.resize(BATCH * self.row(), 0.0);
+        self.executor.write(self.gpu, "pictures", &pictures)?;
+        self.gpu.submit(|encoder| self.executor.record(encoder));
+        let (features, logits) = (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
+        out.values.extend(features[..count * out.width].iter().map(|&v| f64::from(v)));
+        out.classes.extend(logits.chunks(self.classes()).take(count).map(argmax));
+        Ok(())
+    }
+}
+
+/// First digits of a digest.
+fn short(hasher: Sha256) -> String {
+    hex(hasher)[..12].into()
+}
+
+/// A data set's images and labels, as a few digits.
+fn fingerprint(set: &DataSet) -> String {
+    let mut hasher = Sha256::new();
+    for images in [&set.train, &set.test] {
+        hasher.update(&images.pixels);
+        hasher.update(images.labels.as_deref().unwrap_or_default());
+    }
+    short(hasher)
+}
+
+/// So many of the images, evenly spaced, since image folders are in the order of their classes.
+fn spaced(images: &Images, labels: &[u8], count: usize) -> Images {
+    let (row, at) = (images.height * images.width * images.channels, |i: usize| i * images.count / count);
+    let pixels = (0..count).flat_map(|i| &images.pixels[at(i) * row..][..row]).copied().collect();
+    Images { count, pixels, labels: Some((0..count).map(|i| labels[at(i)]).collect()), ..*images }
+}
+
+/// Trains the classifier on the training images; its weights as a safetensors file.
+fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
+    let known = set.train.labels.as_ref().filter(|_| set.train.count > 0 && set.train.classes > 1);
+    let known =
+        known.ok_or_else(|| Error::new(format!("{} has no labels to train {NAME} on; give a weights file of features", set.name)))?;
+    let row = config.image.iter().product::<usize>();
+    let images = spaced(&set.train, known, set.train.count.min(MOST / row).max(1));
+    let (size, [h, w, c]) = (images.count.min(TRAIN_BATCH), config.image);
+    let per_epoch = (images.count / size) as u64;
+    let g = Graph::new();
+    let network = Classifier::new(&g, config);
+    let x = batch(&g, &images, size, None).reshape([size, h, w, c]);
+    let loss = network.logits(network.features(x)).cross_entropy(labels(&g, &images, size)).mean_all();
+    let schedule = Schedule::Linear { steps: (EPOCHS * per_epoch) as u32, floor: 0.0 };
+    Optimizer::adam(LR).schedule(schedule).step(NAME, loss, &network.params());
+    g.output("loss", loss);
+    advance(&g);
+    let plan = Plan::new(&g, gpu.caps())?;
+    let state = State::new(gpu, &[&plan], SEED)?;
+    let feed = Feed::new(gpu, &images)?;
+    let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
+    let mut progress = Progress::new(EPOCHS * per_epoch * size as u64);
+    progress.println(&format!("training {NAME} on {}, once; {} images, {EPOCHS} epochs", set.name, images.count));
+    for epoch in 0..EPOCHS {
+        feed.reorder(gpu, &permutation(SEED, epoch, images.count));
+        let (mut done, mut burst) = (0, 1);
+        while done < per_epoch {
+            let (count, begun) = (burst.min(per_epoch - done), Instant::now());
+            gpu.submit(|encoder| (0..count).for_each(|_| executor.record(encoder)));
+            gpu.wait()?;
+            burst = next_burst(begun.elapsed(), count);
+            done += count;
+            let loss = executor.read(gpu, "loss")?[0];
+            progress.update((epoch * per_epoch + done) * size as u64, epoch + 1, EPOCHS, &[("loss", loss.into())]);
+            if interrupt::asked() || !loss.is_finite() {
+                progress.finish();
+                let why = if loss.is_finite() { "Ctrl-C was typed".to_string() } else { format!("its loss became {loss}") };
+                return Err(Error::new(format!("{NAME} was not trained to its end: {why}; nothing of it was kept")));
+            }
+        }
+    }
+    progress.finish();
+    let params: Vec<String> = plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();
+    Ok(weights::to_bytes(gpu, &state, &params)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(count: usize) -> Images {
+        let pixels = (0..count * 6).map(|i| i as u8).collect();
+        Images { count, height: 1, width: 2, channels: 3, classes: 4, pixels, labels: Some((0..count).map(|i| (i % 4) as u8).collect()) }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_all_pixels_and_labels() {
+        let set = DataSet { name: "a".into(), train: images(9), test: images(5), lossy: false };
+        let print = fingerprint(&set);
+        assert!(print.len() == 12 && print == fingerprint(&DataSet { name: "b".into(), ..set.clone() }));
+        let changes: [fn(&mut DataSet); 3] =
+            [|set| set.train.pixels[7] ^= 1, |set| set.test.pixels[0] ^= 1, |set| set.test.labels.as_mut().unwrap()[4] ^= 1];
+        for change in changes {
+            let mut other = set.clone();
+            change(&mut other);
+            assert_ne!(fingerprint(&other), print);
+        }
+    }
+
+    #[test]
+    fn spaced_images_are_of_the_whole_set() {
+        let all = images(9);
+        let labels = all.labels.clone().unwrap();
+        let same = spaced(&all, &labels, 9);
+        assert_eq!((&same.pixels, &same.labels), (&all.pixels, &all.labels));
+        let few = spaced(&all, &labels, 4);
+        assert_eq!((few.count, few.labels.unwrap()), (4, vec![0, 2, 0, 2]));
+        assert_eq!(few.pixels[6..12], all.pixels[12..18]);
+    }
+}
