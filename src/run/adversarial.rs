@@ -14,7 +14,7 @@ pub use evaluate::Evaluate;
 pub use game::Setting;
 
 use super::{
-    Each, Error, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate,
+    Each, Error, Measured, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate,
     features::{self, Extractor},
     grid,
     measures::{self, Reference},
@@ -249,28 +249,29 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let reference = fid.map(|n| Ok::<_, Error>((n as usize, reference(&session)?))).transpose()?;
     let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));
     let shown = noise(SHOWN);
-    // The grid, and what a curve needs.
-    let look = |run: &RunDir, step: u64| -> Result<(Vec<f32>, Vec<(&'static str, f64)>)> {
+    let picture = |run: &RunDir, step: u64| -> Result<Vec<f32>> {
         let pictures = draw.draw(&shown.0, &shown.1)?;
         save(&run.samples(step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
-        let Some((count, reference)) = &reference else { return Ok((pictures, vec![])) };
-        let (z, classes) = noise(count.next_multiple_of(SHOWN));
-        let parts = z.chunks(shown.0.len());
-        let mut drawn = vec![];
-        for (i, z) in parts.enumerate() {
-            let k = game.classes() * SHOWN;
+        Ok(pictures)
+    };
+    let distance = || -> Measured {
+        let Some((count, reference)) = &reference else { return Ok(vec![]) };
+        let ((z, classes), k, mut drawn) = (noise(count.next_multiple_of(SHOWN)), game.classes() * SHOWN, vec![]);
+        for (i, z) in z.chunks(shown.0.len()).enumerate() {
             drawn.extend(draw.draw(z, &classes[i * k..(i + 1) * k])?);
         }
-        Ok((pictures, vec![("fid", reference.fid(&drawn[..count * h * w * c])?)]))
+        Ok(vec![("fid", reference.fid(&drawn[..count * h * w * c])?)])
     };
-    let mut between = |run: &RunDir, step| Ok(look(run, step)?.1);
+    let mut between = |run: &RunDir, step| {
+        picture(run, step)?;
+        distance()
+    };
     let each = every.map(|steps| -> Each<'_> { (steps, &mut between) });
     let watch = Watch::new(options.loss.objective(), set);
     let run = trainer.run_looking("loss, judgement", each, |at: &Report<'_>| {
-        let (pictures, measured) = look(at.run, at.step)?;
-        let diversity = watch.diversity(&pictures);
+        let diversity = watch.diversity(&picture(at.run, at.step)?);
         watch.warning(at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
-        Ok([vec![("diversity", diversity)], measured].concat())
+        Ok([vec![("diversity", diversity)], distance()?].concat())
     })?;
     let curves = read(run.metrics())?;
     if let Some(curve) = curves.into_iter().find(|c| c.label == "fid") {
