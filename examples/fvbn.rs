@@ -30,6 +30,10 @@ struct Model {
     /// Widths of hidden layers (MADE); none for the sigmoid belief net
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
+    /// Beside the hidden layers, let outputs see the pixels before them directly (MADE)
+    #[arg(long, requires = "hidden")]
+    #[serde(default)]
+    direct: bool,
 }
 
 impl Autoregressive for Model {
@@ -39,7 +43,8 @@ impl Autoregressive for Model {
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let x = given.x;
         let (shape, pixels) = (x.shape(), x.shape()[1..].iter().product());
-        let model = Fvbn::new(g, &Config { pixels, hidden: self.hidden.iter().map(|&w| w.into()).collect() });
+        let hidden = self.hidden.iter().map(|&w| w.into()).collect();
+        let model = Fvbn::new(g, &Config { pixels, hidden, direct: self.direct });
         let logits = model.logits(x.reshape([shape[0], pixels]));
         (model.params(), logits.reshape(shape))
     }

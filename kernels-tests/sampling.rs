@@ -94,14 +94,14 @@ fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 fn made<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let shape = x.shape();
     let pixels = shape[1..].iter().product();
-    let model = Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![40, 30] });
+    let model = Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![40, 30], direct: true });
     (model.logits(x.reshape([shape[0], pixels])) * 4.0).reshape(shape)
 }
 
 fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let shape = x.shape();
     let pixels = shape[1..].iter().product();
-    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![] }).logits(x.reshape([shape[0], pixels])) * 8.0).reshape(shape)
+    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![], direct: false }).logits(x.reshape([shape[0], pixels])) * 8.0).reshape(shape)
 }
 
 const MODELS: [(&str, Likelihood, Model); 10] = [

@@ -18,15 +18,18 @@ pub struct Config {
     pub pixels: usize,
     /// Widths of the hidden layers; none for the sigmoid belief net.
     pub hidden: Vec<usize>,
+    /// Whether outputs see the pixels before them beside the hidden layers, too (Germain et al. 2015, §4.1: direct connections).
+    pub direct: bool,
 }
 
 /// The network in a graph.
 pub struct Fvbn<'g> {
     layers: Vec<MaskedLinear<'g>>,
+    direct: Option<MaskedLinear<'g>>,
 }
 
 impl<'g> Fvbn<'g> {
-    /// Declares the variables: `layers.0.weight`, `layers.0.bias` …
+    /// Declares the variables: `layers.0.weight`, `layers.0.bias` …, and `direct.weight`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let pixels: Vec<usize> = (1..=config.pixels).collect();
@@ -39,19 +42,22 @@ impl<'g> Fvbn<'g> {
         }
         let before: Vec<usize> = pixels.iter().map(|d| d - 1).collect();
         layers.push(MaskedLinear::new(g, &format!("layers.{}", config.hidden.len()), &of, &before));
-        Self { layers }
+        // Without hidden layers the one layer is direct already.
+        let direct = (config.direct && !config.hidden.is_empty()).then(|| MaskedLinear::of(g, "direct", &pixels, &before, false));
+        Self { layers, direct }
     }
 
     /// All variables that are trained.
     pub fn params(&self) -> Vec<Tensor<'g>> {
-        self.layers.iter().flat_map(MaskedLinear::params).collect()
+        self.layers.iter().chain(&self.direct).flat_map(MaskedLinear::params).collect()
     }
 
     /// `[N, pixels]` to the logits of p(x_d = 1 | x_<d), `[N, pixels]`.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (last, hidden) = self.layers.split_last().expect("there is an output layer");
-        last.forward(hidden.iter().fold(x, |h, layer| layer.forward(h).relu()))
+        let logits = last.forward(hidden.iter().fold(x, |h, layer| layer.forward(h).relu()));
+        self.direct.iter().fold(logits, |logits, direct| logits + direct.forward(x))
     }
 
     /// -log p(x) of a batch `[N, pixels]` of black-and-white images, summed, in nats.

@@ -82,7 +82,13 @@ impl<'g> MaskedLinear<'g> {
     /// Declares the layer's variables; `of` are the inputs' degrees, `sees` the highest degree that each output sees.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, of: &[usize], sees: &[usize]) -> Self {
-        let linear = Linear::new(g, name, of.len(), sees.len());
+        Self::of(g, name, of, sees, true)
+    }
+
+    /// The layer with a bias or without.
+    #[track_caller]
+    pub fn of(g: &'g Graph, name: &str, of: &[usize], sees: &[usize], bias: bool) -> Self {
+        let linear = Linear::of(g, name, [of.len(), sees.len()], Weight::Plain, bias);
         Self { linear, degrees: Degrees::new(g, name, (of, [1, of.len()]), (sees, [sees.len(), 1])) }
     }
 
