@@ -129,7 +129,7 @@ fn train(options: Train) -> Result<()> {
     remember(&g, &[loss]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
-    let test = Evaluation::new(caps, &session.set.test, None, |g, x| vec![Autoencoder::new(g, &config).loss(x, false)])?;
+    let test = Evaluation::new(caps, &session.set.test, |g, x| vec![Autoencoder::new(g, &config).loss(x, false)])?;
     let restore = restorer(&config, session.set.test.count.min(10), &session.gpu)?;
     let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
     if session.print_plan(&[&step], &others) {
@@ -240,7 +240,7 @@ fn fine_tune(
     Optimizer::adam(options.lr as f32).step("probe", loss, &model.params());
     advance(&g);
     let step = Plan::new(&g, gpu.caps())?;
-    let accuracy = Evaluation::new(gpu.caps(), test, None, |g, x| {
+    let accuracy = Evaluation::new(gpu.caps(), test, |g, x| {
         let rows = x.shape()[0];
         vec![correct(Classifier::new(g, config, test.classes).forward(x), labels(g, test, rows))]
     })?;

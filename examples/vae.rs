@@ -150,10 +150,6 @@ impl Train {
     fn at_once(&self) -> usize {
         if self.model == Model::Mlp { 500 } else { 100 }
     }
-
-    fn stream(&self) -> Option<&'static str> {
-        self.binarise.then_some("binarise")
-    }
 }
 
 #[derive(Args)]
@@ -196,8 +192,11 @@ impl Evaluate {
     fn run(&self) -> Result<()> {
         let drawing = Drawing::open(&self.draw)?;
         let (options, gpu) = (&drawing.saved.options, &drawing.gpu);
-        let test = drawing.saved.load()?.test;
-        let bound = Bound::new(gpu.caps(), drawing.pixels(), options.stream(), |g| drawing.vae(g))?;
+        let mut test = drawing.saved.load()?.test;
+        if options.binarise {
+            test.binarise();
+        }
+        let bound = Bound::new(gpu.caps(), drawing.pixels(), |g| drawing.vae(g))?;
         let state = drawing.state(&bound.plans())?;
         let count = self.images.map_or(test.count, |n| (n as usize).min(test.count));
         let bar = Progress::bar(count as u64, "images");
@@ -225,17 +224,21 @@ fn train(options: Train) -> Result<()> {
     if let Some(why) = options.refuse() {
         return Err(Error::new(why));
     }
-    let (session, options) = Session::open(MODEL, options)?;
+    let (mut session, options) = Session::open(MODEL, options)?;
+    if options.binarise {
+        session.set.test.binarise();
+    }
     let (image, caps, common) = (session.image(), session.gpu.caps(), &session.options);
     let g = Graph::new();
     let vae = options.vae(&g, image, Mode::Training);
-    let loss = vae.loss(batch(&g, &session.set.train, common.batch as usize, options.stream()));
+    let stream = options.binarise.then_some("binarise");
+    let loss = vae.loss(batch(&g, &session.set.train, common.batch as usize, stream));
     let schedule = Schedule::Exponential { per_step: options.decay };
     Optimizer::adam(options.lr as f32).schedule(schedule).step(MODEL, loss.total, &vae.params());
     remember(&g, &[loss.total, loss.reconstruction, loss.kl]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
-    let test = Evaluation::in_batches(options.at_once(), caps, &session.set.test, options.stream(), |g, x| {
+    let test = Evaluation::in_batches(options.at_once(), caps, &session.set.test, |g, x| {
         let loss = options.vae(g, image, Mode::Evaluation).loss(x);
         vec![loss.total, loss.reconstruction, loss.kl]
     })?;

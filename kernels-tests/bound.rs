@@ -23,7 +23,7 @@ fn images(count: usize) -> Images {
 
 /// A report under weights that `set` decides by name and index; others keep their first values.
 fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Report {
-    let bound = Bound::new(gpu.caps(), PIXELS, None, |g| Vae::new(g, &small())).unwrap();
+    let bound = Bound::new(gpu.caps(), PIXELS, |g| Vae::new(g, &small())).unwrap();
     let state = State::new(gpu, &bound.plans(), seed).unwrap();
     let names: Vec<_> = state.names().filter(|(n, _)| n.starts_with("fc")).map(|(n, ty)| (n.to_string(), ty.shape.numel())).collect();
     for (name, n) in names {

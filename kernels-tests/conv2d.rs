@@ -74,7 +74,7 @@ type Epilogue = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
 const EPILOGUES: [(&str, Epilogue); 3] = [
     ("bias, relu", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).relu()),
     ("residual", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).tanh() + g.input("residual", y.ty())),
-    ("gate", |g, y| y.sigmoid() * g.input("other", y.ty()).tanh()),
+    ("gate", |g, y| g.input("other", y.ty()).gate(y)),
 ];
 
 fn with_epilogue(role: Role, (name, kernel): (&str, Kernel), size: Size, (what, epilogue): (&'static str, Epilogue)) -> Case {

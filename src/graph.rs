@@ -349,9 +349,12 @@ impl Graph {
                 let param = recording.vars[v].clone();
                 let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
                 let name = format!("{moment}/{}", param.name);
-                // An average begins where its parameter does.
-                let init = if *moment == "ema" { Init::Copy { of: param.name, init: param.init.into() } } else { Init::Zeros };
-                recording.vars.push(VarSpec { name, ty: param.ty, init, layout: Layout::Same, kept: false, home });
+                // An average begins where its parameter does, and lies in files as it does.
+                let (init, layout) = match *moment {
+                    "ema" => (Init::Copy { of: param.name, init: param.init.into() }, param.layout),
+                    _ => (Init::Zeros, Layout::Same),
+                };
+                recording.vars.push(VarSpec { name, ty: param.ty, init, layout, kept: false, home });
             }
         }
         let rows = moments.len() + 1;

@@ -60,6 +60,9 @@ pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path
         if *shape != wanted {
             return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {wanted:?}: give the model the file's sizes")));
         }
+        if let Some(value) = values.iter().find(|v| !v.is_finite()) {
+            return Err(bad(path, format!("`{name}` holds {value}: its training went bad; give weights from before that")));
+        }
         let values: Vec<f32> = layout.places(&ty.shape).into_iter().map(|place| values[place]).collect();
         state.write(gpu, name, &values)?;
     }

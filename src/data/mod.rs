@@ -24,6 +24,7 @@ mod strokes;
 pub use error::DataError;
 pub use source::Source;
 
+use crate::rng::{self, Stream};
 use std::path::{Path, PathBuf};
 
 use rand_chacha::ChaCha8Rng;
@@ -67,6 +68,19 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// `[N]`, each below `classes`; `None` where the data set has none.
     pub labels: Option<Vec<u8>>,
+}
+
+impl Images {
+    /// Makes every value 0 or 255, this with value/255 as probability (Salakhutdinov & Murray 2008): a function of the image's
+    /// number and the value's place in it alone, so that whoever measures on the set measures on the same one.
+    pub fn binarise(&mut self) {
+        let (key, size) = (Stream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);
+        for (i, image) in self.pixels.chunks_mut(size.max(1)).enumerate() {
+            for (j, value) in image.iter_mut().enumerate() {
+                *value = if rng::uniform(key, i as u32, j as u32) < f32::from(*value) / 255.0 { 255 } else { 0 };
+            }
+        }
+    }
 }
 
 /// A named data set: two sets of images that agree in height, width, channels and classes; read, or as [`Source`]s to read.

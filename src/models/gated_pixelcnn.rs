@@ -105,7 +105,7 @@ impl<'g> Layer<'g> {
 /// tanh of the first half of the channels times σ of the second (eq. 2).
 fn gate(x: Tensor<'_>) -> Tensor<'_> {
     let p = x.shape()[3] / 2;
-    x.slice(3, 0..p).tanh() * x.slice(3, p..2 * p).sigmoid()
+    x.slice(3, 0..p).gate(x.slice(3, p..2 * p))
 }
 
 impl<'g> GatedPixelCnn<'g> {

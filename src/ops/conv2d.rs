@@ -62,6 +62,16 @@ struct Extents {
     o: usize,
 }
 
+/// The output as the sum of two halves of so many values, a multiple of 4, in a scratch.
+fn added(total: usize, scratch: usize) -> LaunchSpec {
+    LaunchSpec::new(&WEIGHT, "add", grid_1d((total / 4).div_ceil(64)))
+        .bind("halves", Operand::Scratch(scratch))
+        .bind("sum4", Operand::Output)
+        .dim("rows", total / 4)
+        .cost(total, 12 * total as u64)
+        .why("the halves' sum")
+}
+
 impl Conv2d {
     fn extents(&self, inputs: &[&Shape]) -> Result<Extents, String> {
         let Window { image, made, taps, .. } = &self.window;
@@ -173,14 +183,7 @@ impl Conv2d {
         if !halves {
             return Lowered { launches, scratch: vec![] };
         }
-        launches.push(
-            LaunchSpec::new(&WEIGHT, "add", grid_1d((total / 4).div_ceil(64)))
-                .bind("halves", Operand::Scratch(0))
-                .bind("sum4", Operand::Output)
-                .dim("rows", total / 4)
-                .cost(total, 12 * total as u64)
-                .why("the halves' sum"),
-        );
+        launches.push(added(total, 0));
         Lowered { launches, scratch: vec![8 * total as u64] }
     }
 

@@ -88,6 +88,9 @@ rows! {
     // Likewise, for slopes of at least 0.
     "leaky_relu" 2 2, |x| if x[0] > 0.0 { x[0] } else { x[0] * x[1] },
         |x, y, ct| vec![Some(y.gt(0.0).select(ct, ct * x[1])), Some(y.gt(0.0).select(0.0, ct * x[0]))];
+    // Written with the inputs: neither half's activation is kept for the way back.
+    "gate" 2 26, |x| x[0].tanh() / (1.0 + (-x[1]).exp()),
+        |x, y, ct| vec![Some(ct * (1.0 - x[0].tanh().square()) * x[1].sigmoid()), Some(ct * y * (1.0 - x[1].sigmoid()))];
     "bce_with_logits" 2 20, |x| softplus(x[0]) - x[0] * x[1],
         |x, y, ct| vec![Some(ct * (x[0].sigmoid() - x[1])), Some(-(ct * x[0]))];
     "select" 3 1, |x| if x[0] != 0.0 { x[1] } else { x[2] },
@@ -284,6 +287,7 @@ binary! {
     eq: "1 where equal, else 0.";
     ne: "1 where different, else 0.";
     leaky_relu: "x where positive, else slope·x; the slope is at least 0.";
+    gate: "tanh(self) ⊙ σ(other): a gated unit (van den Oord et al. 2016b, eq. 2).";
     bce_with_logits: "Binary cross-entropy of targets in [0, 1] under logits, in nats: softplus(l) - l·x.";
 }
 

@@ -153,17 +153,19 @@ pub struct Train<M: Adversarial> {
     /// Draw samples by weights averaged over training with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = below_one)]
     ema: Option<f64>,
-    /// Largest weight of the critic, with --loss wasserstein
-    #[arg(long, default_value_t = 0.01, value_parser = positive)]
-    clip: f64,
-    /// Weight of the gradient penalty, with --loss wasserstein-gp
-    #[arg(long, default_value_t = 10.0, value_parser = positive)]
-    penalty: f64,
-    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    /// Largest weight of the critic, with --loss wasserstein [default: 0.01]
+    #[arg(long, value_parser = positive)]
+    clip: Option<f64>,
+    /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
+    #[arg(long, value_parser = positive)]
+    penalty: Option<f64>,
+    /// Draw the sample grid each so many steps, too, for the film of training; asked for again when a run is resumed [default: at the
+    /// end of epochs]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]
     picture_every: Option<u64>,
-    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
+    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once; asked for
+    /// again when a run is resumed
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
     #[serde(skip)]
     fid: Option<u32>,
@@ -221,6 +223,10 @@ fn refuse<M: Adversarial>(options: &Train<M>) -> Option<&'static str> {
         _ if options.smooth > 0.0 && !options.loss.objective().has_labels() => {
             Some("--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares")
         }
+        _ if options.clip.is_some() && options.loss != Loss::Wasserstein => Some("--clip: only --loss wasserstein clips; leave it out"),
+        _ if options.penalty.is_some() && options.loss != Loss::WassersteinGp => {
+            Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
+        }
         Loss::WassersteinGp if options.spectral => Some("--spectral and a gradient penalty both bound the critic's slope; choose one"),
         _ => None,
     }
@@ -246,7 +252,9 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let trainer = Trainer::of_round(&session, &round, &[&draw], &METRICS)?.showing(METRICS.len());
     let draw = Pictures::new(&session.gpu, &draw, &trainer.state)?;
     let [h, w, c] = session.image();
-    let reference = fid.map(|n| Ok::<_, Error>((n as usize, reference(&session)?))).transpose()?;
+    let whole = fid.map(|_| session.whole()).transpose()?;
+    let measured = |set| Reference::new(Extractor::of_data(&session.gpu, set, Path::new(features::FOLDER))?, set, measures::IMAGES);
+    let reference = fid.zip(whole.as_deref()).map(|(n, set)| Ok::<_, Error>((n as usize, measured(set)?))).transpose()?;
     let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));
     let shown = noise(SHOWN);
     let picture = |run: &RunDir, step: u64| -> Result<Vec<f32>> {
@@ -262,15 +270,17 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
         }
         Ok(vec![("fid", reference.fid(&drawn[..count * h * w * c])?)])
     };
+    // Test images are at hand even where training images are streamed.
+    let watch = Watch::new(options.loss.objective(), options.smooth, &session.set.test);
     let mut between = |run: &RunDir, step| {
-        picture(run, step)?;
-        distance()
+        let diversity = watch.diversity(&picture(run, step)?);
+        watch.collapse(step, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
+        Ok([vec![("diversity", diversity)], distance()?].concat())
     };
     let each = every.map(|steps| -> Each<'_> { (steps, &mut between) });
-    let watch = Watch::new(options.loss.objective(), set);
     let run = trainer.run_looking("loss, judgement", each, |at: &Report<'_>| {
         let diversity = watch.diversity(&picture(at.run, at.step)?);
-        watch.warning(at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
+        watch.warning(at.step, at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
         Ok([vec![("diversity", diversity)], distance()?].concat())
     })?;
     let curves = read(run.metrics())?;
@@ -286,15 +296,6 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
         println!("film of training: {}", path.display());
     }
     Ok(())
-}
-
-/// The run's data as the extractor sees it.
-fn reference(session: &Session) -> Result<Reference<'_>> {
-    if session.count() != session.set.train.count {
-        return Err(Error::new("--fid: streamed training images are not all at hand; leave it out, and evaluate afterwards"));
-    }
-    let extractor = Extractor::of_data(&session.gpu, &session.set, Path::new(features::FOLDER))?;
-    Reference::new(extractor, &session.set, measures::IMAGES)
 }
 
 /// A generator on a device: noise in, pictures out.

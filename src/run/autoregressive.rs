@@ -1,8 +1,7 @@
 //! What the examples of explicit density models share: training by maximum likelihood, exact scores, samples, completions.
 //!
 //! A model is its options with [`Autoregressive`]: the parameters of every pixel's distribution given the pixels before it. Pixels
-//! are black or white, or have 256 levels, as its likelihood says. Black-and-white test images are binarised once, by a stream of
-//! their own.
+//! are black or white, or have 256 levels, as its likelihood says. Black-and-white test images are binarised once for all runs.
 
 mod draw;
 mod evaluate;
@@ -29,7 +28,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The stream that binarises training images anew in every step, and test images once.
+/// The stream that binarises training images anew in every step.
 const BINARISE: &str = "binarise";
 /// Test images at a time, as many of them as the adapter's bindings hold.
 const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
@@ -125,11 +124,6 @@ pub fn run<M: Autoregressive>(command: Command<M>) -> Result<()> {
     }
 }
 
-/// The stream that binarises, where pixels are black or white.
-fn binarise(model: &impl Autoregressive) -> Option<&'static str> {
-    (!model.likelihood().has_levels()).then_some(BINARISE)
-}
-
 /// Classes of pictures that are drawn or scored, which the host writes.
 fn chosen<'g>(g: &'g Graph, model: &impl Autoregressive, count: usize, classes: usize) -> Option<Tensor<'g>> {
     model.conditional().then(|| g.var(CLASS, Type::f32([count, classes]), Init::Zeros))
@@ -153,14 +147,18 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     if let Some(why) = options.model.refuse() {
         return Err(Error::new(why));
     }
-    let (session, options) = Session::open(M::MODEL, options)?;
+    let (mut session, options) = Session::open(M::MODEL, options)?;
+    if !options.model.likelihood().has_levels() {
+        session.set.test.binarise();
+    }
     let (caps, image, model) = (session.gpu.caps(), session.image(), &options.model);
     let (train, test) = (&session.set.train, &session.set.test);
     if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
         return Err(Error::new(format!("{}: the images have no labels to condition on; give others, or train without", session.set.name)));
     }
     let g = Graph::new();
-    let x = batch(&g, train, session.options.batch as usize, binarise(model));
+    let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
+    let x = batch(&g, train, session.options.batch as usize, stream);
     let (params, loss) = nats(&g, model, given(&g, model, train, x, true), image);
     let loss = loss.sum_all();
     let schedule = Schedule::Exponential { per_step: options.decay };
@@ -169,9 +167,7 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     advance(&g);
     let step = Plan::new(&g, caps)?;
     let score = fitting(|size| {
-        Evaluation::in_batches(size, caps, test, binarise(model), |g, x| {
-            vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()]
-        })
+        Evaluation::in_batches(size, caps, test, |g, x| vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()])
     })?;
     let (count, classes) = (16, train.classes);
     let draws = Draws { shape: [count, image[0], image[1], image[2]], likelihood: model.likelihood(), temperature: 1.0, method: M::METHOD };
@@ -215,6 +211,15 @@ impl<M: Autoregressive> Model<M> {
     fn open(run: Option<&PathBuf>, adapter: &AdapterOption) -> Result<Self> {
         let (run, saved) = trained::<Train<M>>(M::MODEL, run)?;
         Ok(Self { run, saved, gpu: adapter.open()? })
+    }
+
+    /// Test images as the model knows pixels, and [`crate::data::DataSet::lossy`].
+    fn test(&self) -> Result<(Images, bool)> {
+        let (mut test, lossy) = self.saved.test()?;
+        if !self.model().likelihood().has_levels() {
+            test.binarise();
+        }
+        Ok((test, lossy))
     }
 
     fn model(&self) -> &M {

@@ -2,7 +2,7 @@
 //!
 //! log p(x) ≥ E log 1/k Σ w_i (Burda, Grosse & Salakhutdinov 2015, eq. 8), tighter the larger k. The k draws of an image
 //! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
-//! memory, and nothing over- or underflows. An image is binarised once, and stays so for all its draws.
+//! memory, and nothing over- or underflows.
 
 use super::{Error, Feed, Result, batch};
 use crate::{
@@ -29,7 +29,7 @@ const LOWEST: f32 = -3.0e38;
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// 1.96 standard errors.
+    /// 1.96 standard errors; infinite for a single value.
     pub half: f64,
 }
 
@@ -38,8 +38,8 @@ impl Mean {
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Self { mean, half: 1.96 * (variance / n).sqrt() }
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { mean, half: if values.len() < 2 { f64::INFINITY } else { 1.96 * (variance / n).sqrt() } }
     }
 }
 
@@ -108,13 +108,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Plans the evaluation of what `model` declares in a graph for images of so many `pixels`; `binarise` names the stream that
-    /// makes them black or white.
-    pub fn new(caps: &Caps, pixels: usize, binarise: Option<&str>, model: impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Self> {
+    /// Plans the evaluation of what `model` declares in a graph for images of so many `pixels`.
+    pub fn new(caps: &Caps, pixels: usize, model: impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Self> {
         let g = Graph::new();
         g.count_by("bound.batch");
         let some = Images { count: IMAGES, height: 1, width: pixels, channels: 1, classes: 0, pixels: vec![], labels: None };
-        let x = batch(&g, &some, IMAGES, binarise);
+        let x = batch(&g, &some, IMAGES, None);
         let vae = model(&g);
         let (mu, logvar) = vae.encode(x);
         kept(&g, pixels, vae.latent()).into_iter().zip([x, mu, logvar]).for_each(|(var, value)| g.assign(var, value));

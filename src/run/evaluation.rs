@@ -1,6 +1,6 @@
 //! Sums over a whole test set, on the GPU: whole batches, then the rest as a batch of its own.
 
-use super::{Feed, Result, batch};
+use super::{Feed, Result, batch, training::bursts};
 use crate::{
     caps::Caps,
     data::Images,
@@ -28,15 +28,9 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Plans sums of `terms` (scalars, sums over a batch of images) over the images; `binarise` names the stream
-    /// of a fresh draw of black-and-white pixels.
-    pub fn new(
-        caps: &Caps,
-        images: &Images,
-        binarise: Option<&str>,
-        terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
-    ) -> Result<Self> {
-        Self::in_batches(BATCH, caps, images, binarise, terms)
+    /// Plans sums of `terms` (scalars, sums over a batch of images) over the images.
+    pub fn new(caps: &Caps, images: &Images, terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>) -> Result<Self> {
+        Self::in_batches(BATCH, caps, images, terms)
     }
 
     /// [`Evaluation::new`] with so many images at a time: for models whose activations are large.
@@ -44,7 +38,6 @@ impl Evaluation {
         most: usize,
         caps: &Caps,
         images: &Images,
-        binarise: Option<&str>,
         terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
     ) -> Result<Self> {
         let n = images.count;
@@ -53,7 +46,7 @@ impl Evaluation {
         for (size, times) in [(whole, n / whole.max(1)), (n % whole.max(1), 1)].into_iter().filter(|(size, _)| *size > 0) {
             let g = Graph::new();
             g.count_by(STEP);
-            let terms: Vec<_> = terms(&g, batch(&g, images, size, binarise)).into_iter().map(|t| t.reshape([1])).collect();
+            let terms: Vec<_> = terms(&g, batch(&g, images, size, None)).into_iter().map(|t| t.reshape([1])).collect();
             this.terms = terms.len();
             let total = g.var(TOTAL, Type::f32([this.terms]), Init::Zeros);
             g.assign(total, total + concat(&terms, 0));
@@ -99,7 +92,7 @@ impl Ready<'_> {
         self.state.write(self.gpu, TOTAL, &vec![0.0; self.terms])?;
         for (executor, times) in &self.executors {
             self.state.write_words(self.gpu, STEP, &[0])?;
-            self.gpu.submit(|encoder| (0..*times).for_each(|_| executor.record(encoder)));
+            bursts(self.gpu, executor, *times, *times, |_| Ok(()))?;
         }
         Ok(self.state.read(self.gpu, TOTAL)?.iter().map(|&sum| f64::from(sum) / self.images as f64).collect())
     }

@@ -4,7 +4,7 @@
 //! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
 //! version, the data that it learnt from, and the SHA-256 of its weights.
 
-use super::{Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax, training::next_burst, write_atomic};
+use super::{Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax, training::bursts, write_atomic};
 use crate::{
     data::{DataSet, Images, permutation},
     gpu::{Executor, Gpu, State},
@@ -16,7 +16,7 @@ use crate::{
     weights,
 };
 use sha2::{Digest, Sha256};
-use std::{fmt, fs, path::Path, time::Instant};
+use std::{fmt, fs, path::Path};
 
 /// Where trained extractors lie, beside the runs.
 pub const FOLDER: &str = "runs/features";
@@ -256,21 +256,16 @@ fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
     progress.println(&format!("training {NAME} on {}, once; {} images, {EPOCHS} epochs", set.name, images.count));
     for epoch in 0..EPOCHS {
         feed.reorder(gpu, &permutation(SEED, epoch, images.count));
-        let (mut done, mut burst) = (0, 1);
-        while done < per_epoch {
-            let (count, begun) = (burst.min(per_epoch - done), Instant::now());
-            gpu.submit(|encoder| (0..count).for_each(|_| executor.record(encoder)));
-            gpu.wait()?;
-            burst = next_burst(begun.elapsed(), count);
-            done += count;
+        bursts(gpu, &executor, per_epoch as usize, per_epoch as usize, |done| {
             let loss = executor.read(gpu, "loss")?[0];
-            progress.update((epoch * per_epoch + done) * size as u64, epoch + 1, EPOCHS, &[("loss", loss.into())]);
+            progress.update((epoch * per_epoch + done as u64) * size as u64, epoch + 1, EPOCHS, &[("loss", loss.into())]);
             if interrupt::asked() || !loss.is_finite() {
                 progress.finish();
                 let why = if loss.is_finite() { "Ctrl-C was typed".to_string() } else { format!("its loss became {loss}") };
                 return Err(Error::new(format!("{NAME} was not trained to its end: {why}; nothing of it was kept")));
             }
-        }
+            Ok(())
+        })?;
     }
     progress.finish();
     let params: Vec<String> = plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();

@@ -98,6 +98,8 @@ pub struct Reference<'a> {
     train: Features,
     gaussian: Gaussian,
     test: Features,
+    /// Share of the test images whose class the extractor finds, where they have labels of its classes.
+    accuracy: Option<f64>,
     /// Of the training and the test images.
     spread: [f64; 2],
 }
@@ -108,16 +110,17 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// Images of another size than the extractor's, or fewer than four.
     pub fn new(extractor: Extractor<'a>, set: &DataSet, most: usize) -> Result<Self> {
-        let some = |images: &Images, which| {
-            let rows = permutation(SEED, which, images.count);
-            extractor.images(images, &rows[..most.min(rows.len())])
-        };
-        let (train, test) = (some(&set.train, 0)?, some(&set.test, 1)?);
+        let rows = |images: &Images, which| permutation(SEED, which, images.count)[..most.min(images.count)].to_vec();
+        let of_test = rows(&set.test, 1);
+        let (train, test) = (extractor.images(&set.train, &rows(&set.train, 0))?, extractor.images(&set.test, &of_test)?);
         if test.count() < 4 {
             return Err(Error::new(format!("{} has only {} test images; measures need at least four", set.name, test.count())));
         }
+        let labels = set.test.labels.as_ref().filter(|_| set.test.classes == extractor.classes());
+        let right = |labels: &Vec<u8>| of_test.iter().zip(&test.classes).filter(|(i, c)| usize::from(labels[**i as usize]) == **c).count();
+        let accuracy = labels.map(|labels| right(labels) as f64 / test.count() as f64);
         let (gaussian, spread) = (Gaussian::of(&train)?, [&set.train, &set.test].map(spread_of));
-        Ok(Self { extractor, data: set.name.clone(), train, gaussian, test, spread })
+        Ok(Self { extractor, data: set.name.clone(), train, gaussian, test, accuracy, spread })
     }
 
     /// FID of pictures `[N, H, W, C]` in [0, 1]: cheap enough for a curve during training.
@@ -141,6 +144,7 @@ impl<'a> Reference<'a> {
             extractor: self.extractor.identity.clone(),
             data: self.data.clone(),
             real: self.train.count(),
+            accuracy: self.accuracy,
             pictures: self.scores(&features, spread(pictures.iter().copied(), row))?,
             floor: self.scores(&test, self.spread[1])?,
         })
@@ -166,6 +170,8 @@ pub struct Report {
     pub data: String,
     /// Real training images measured against.
     pub real: usize,
+    /// Share of real test images whose class the extractor finds: what its classes are worth.
+    pub accuracy: Option<f64>,
     /// The generator's pictures.
     pub pictures: Scores,
     /// Real test images, as many as there are pictures where the data set has so many.
@@ -178,6 +184,9 @@ impl Report {
         let [a, b] = [&self.pictures, &self.floor];
         let row = |name: &str, of: &dyn Fn(&Scores) -> String| format!("{name:<24} {:>20} {:>20}\n", of(a), of(b));
         let mut text = format!("against {} training images of {}\nfeatures: {}\n", self.real, self.data, self.extractor);
+        if let Some(accuracy) = self.accuracy {
+            text += &format!("its classes are right for {:.2} % of the test images\n", 100.0 * accuracy);
+        }
         text += &format!("{:<24} {:>20} {:>20}\n", "", "pictures", "test images (floor)");
         text += &row("count", &|s| s.count.to_string());
         text += &row("FID", &|s| format!("{:.3}", s.fid));
@@ -188,7 +197,8 @@ impl Report {
         for class in 0..a.coverage.histogram.len() {
             text += &row(&format!("  class {class}"), &|s| s.coverage.histogram[class].to_string());
         }
-        text + &format!("KID: {} subsets of {}; {CAVEAT}\n", a.kid.subsets, a.kid.size)
+        text += "a class is covered by a tenth of its even share; diversity is the mean squared distance of pictures, of real images 1\n";
+        text + &format!("KID: {} subsets of {}, features scaled to a mean square of 1; {CAVEAT}\n", a.kid.subsets, a.kid.size)
     }
 
     /// For other programs.
@@ -202,7 +212,7 @@ impl Report {
         };
         let Identity { name, data, sha256 } = &self.extractor;
         json!({
-            "extractor": { "name": name, "trained_on": data, "weights_sha256": sha256 }, "data": self.data, "real_images": self.real,
+            "extractor": { "name": name, "trained_on": data, "weights_sha256": sha256, "test_accuracy": self.accuracy }, "data": self.data, "real_images": self.real,
             "pictures": scores(&self.pictures), "floor": scores(&self.floor), "note": CAVEAT,
         })
     }

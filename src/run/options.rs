@@ -56,7 +56,7 @@ pub struct TrainOptions {
     /// Stop after this many steps in all
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
-    /// Stop after this many seconds
+    /// Stop training after this many seconds; what is measured and drawn at the end comes on top
     #[arg(long, value_parser = positive)]
     #[serde(skip)]
     pub seconds: Option<f64>,
@@ -99,7 +99,8 @@ pub struct TrainOptions {
 }
 
 /// Options that a resumed run may change.
-const CHANGEABLE: [&str; 9] = ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter", "stream"];
+const CHANGEABLE: [&str; 11] =
+    ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter", "stream", "picture_every", "fid"];
 
 impl TrainOptions {
     /// Passes over the training images.
@@ -113,8 +114,7 @@ impl TrainOptions {
         if let (false, Ok(path)) = (data::is_name(&self.data), std::fs::canonicalize(&self.data)) {
             self.data = path.to_string_lossy().into_owned();
         }
-        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey };
-        let set = shown(&self.data, |progress| data::open(&self.data, &asked, progress))?;
+        let set = self.find()?;
         if set.lossy {
             let why = "a lossy coding, scaling or the loss of colours changed its pixels";
             eprintln!("warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures", set.name);
@@ -124,6 +124,12 @@ impl TrainOptions {
             return Err(Error::new(format!("--batch {} is more than the {count} training images of {}", self.batch, self.data)));
         }
         Ok(set)
+    }
+
+    /// Finds the data set.
+    pub(super) fn find(&self) -> Result<DataSet<Source>> {
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey };
+        shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
     /// Reads all of these images; a long wait is shown.

@@ -1,7 +1,7 @@
 //! Drawing pictures from an autoregressive model on the GPU: a plan that draws all random numbers, and one that is recorded
 //! once per step of a wavefront, or once per pixel the naive way. Nothing is read back until the pictures are done.
 
-use super::{Result, training::next_burst};
+use super::{Result, training::bursts};
 use crate::{
     caps::Caps,
     error::Error,
@@ -14,7 +14,6 @@ use crate::{
     shape::Type,
     var::Init,
 };
-use std::time::Instant;
 
 const PICTURE: &str = "sampling/picture";
 const GIVEN: &str = "sampling/given";
@@ -122,16 +121,7 @@ impl Sampler {
         state.write_words(gpu, STEP, &[0])?;
         gpu.submit(|encoder| begin.record(encoder));
         let read = || Ok(state.read(gpu, PICTURE)?);
-        let (mut done, mut burst) = (0, 1);
-        while done < self.steps {
-            let most = self.steps.div_ceil(looks.max(1)).min(self.steps - done);
-            let (count, begun) = (burst.min(most as u64), Instant::now());
-            gpu.submit(|encoder| (0..count).for_each(|_| step.record(encoder)));
-            gpu.wait()?;
-            burst = next_burst(begun.elapsed(), count);
-            done += count as usize;
-            shown(done, &read)?;
-        }
+        bursts(gpu, &step, self.steps, self.steps.div_ceil(looks.max(1)), |done| shown(done, &read))?;
         read()
     }
 }

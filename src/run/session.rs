@@ -16,6 +16,7 @@ use crate::{
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
@@ -175,6 +176,24 @@ impl Session {
         Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"))
     }
 
+    /// All images in memory, of a streamed run too.
+    ///
+    /// # Errors
+    /// Training images that memory should not hold.
+    pub fn whole(&self) -> Result<Cow<'_, DataSet>> {
+        if self.stream.is_none() {
+            return Ok(Cow::Borrowed(&self.set));
+        }
+        let train = self.options.find()?.train;
+        if train.bytes() > idx::MAX_BYTES {
+            return Err(Error::new(format!(
+                "{}: the training images are more than can be read at once; take a smaller set",
+                self.set.name
+            )));
+        }
+        Ok(Cow::Owned(DataSet { train: self.options.read(train)?, ..self.set.clone() }))
+    }
+
     /// The training images on the GPU, or the window of them.
     pub fn feed(&self) -> Result<Feed> {
         Feed::new(&self.gpu, &self.set.train)
@@ -242,10 +261,10 @@ impl<T: Options + Clone> Saved<T> {
         Ok(DataSet { name: set.name, train, test: common.read(set.test)?, lossy: set.lossy })
     }
 
-    /// [`Saved::load`] of the test images alone.
-    pub fn test(&self) -> Result<Images> {
+    /// [`Saved::load`] of the test images alone, and [`DataSet::lossy`].
+    pub fn test(&self) -> Result<(Images, bool)> {
         let (common, set) = self.open()?;
-        common.read(set.test)
+        Ok((common.read(set.test)?, set.lossy))
     }
 
     /// The run's data, not read yet.

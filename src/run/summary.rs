@@ -19,7 +19,8 @@ pub(super) fn write(
     let (caps, options) = (session.gpu.caps(), &session.options);
     let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.count());
     text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
-    text += &format!("data       {}, {} test images\n", session.set.name, session.set.test.count);
+    let lossy = if session.set.lossy { "; changed pixels: likelihoods compare with no published figures" } else { "" };
+    text += &format!("data       {}, {} test images{lossy}\n", session.set.name, session.set.test.count);
     text += &format!("time       {:.0} s in the last sitting\n", took.as_secs_f64());
     text += &format!("adapter    {} ({}, {})\n", caps.name, caps.backend, caps.driver.trim());
     if let Some((score, step)) = best {

@@ -371,6 +371,26 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// Runs a plan so many times, at most `most` of them and about [`SUBMISSION`] in one submission; `done` hears how many are finished.
+pub(super) fn bursts(
+    gpu: &crate::gpu::Gpu,
+    executor: &Executor,
+    times: usize,
+    most: usize,
+    mut done: impl FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    let (mut finished, mut burst) = (0, 1);
+    while finished < times {
+        let (count, begun) = (burst.min(most.min(times - finished) as u64), Instant::now());
+        gpu.submit(|encoder| (0..count).for_each(|_| executor.record(encoder)));
+        gpu.wait()?;
+        burst = next_burst(begun.elapsed(), count);
+        finished += count as usize;
+        done(finished)?;
+    }
+    Ok(())
+}
+
 /// Steps of the next submission, from the last one's time.
 pub(super) fn next_burst(took: Duration, steps: u64) -> u64 {
     let per_step = took.as_secs_f64() / steps as f64;

@@ -1,7 +1,7 @@
 //! Convolutions of a few channels on CPU drivers, through patches: rows that hold what a pixel sees, whose products are whole vec4s
 //! where the channels are not.
 
-use super::{Conv2d, Extents, MAX_TAPS, PORTABLE, Role, pairs, with_taps};
+use super::{Conv2d, Extents, MAX_TAPS, PORTABLE, Role, added, pairs, with_taps};
 use crate::{
     caps::Caps,
     op::{LaunchSpec, Lowered, Operand, grid_1d},
@@ -62,15 +62,23 @@ impl Conv2d {
         let weight = self.role == Role::Weight;
         let matmul = MatMul { ta: weight, tb: false };
         let (m, inner) = if weight { (k, pixels) } else { (pixels, k) };
-        let extents = matmul::Extents { batch: 1, m, n: e.o, k: inner };
+        // One tile would leave cores idle.
+        let halves = weight && pixels >= 512 && pixels.is_multiple_of(2) && k.div_ceil(64) * e.o.div_ceil(64) < 32;
+        let batch = if halves { 2 } else { 1 };
+        let extents = matmul::Extents { batch, m, n: e.o, k: inner / batch };
         let (variant, why) = matmul.variants(extents, caps)[0];
         let mut products = matmul.launches(extents, variant, epilogue, why);
-        let swap = |b: &mut (&'static str, Operand)| {
-            if b.1 == Operand::Input(0) {
-                b.1 = Operand::Scratch(0);
-            }
+        let swap = |b: &mut (&'static str, Operand)| match b.1 {
+            Operand::Input(0) => b.1 = Operand::Scratch(0),
+            Operand::Output if halves => b.1 = Operand::Scratch(1),
+            _ => {}
         };
         products.iter_mut().for_each(|l| l.bindings.iter_mut().for_each(swap));
-        Lowered { launches: [vec![patches], products].concat(), scratch: vec![4 * (pixels * k) as u64] }
+        let mut scratch = vec![4 * (pixels * k) as u64];
+        if halves {
+            products.push(added(k * e.o, 1));
+            scratch.push(8 * (k * e.o) as u64);
+        }
+        Lowered { launches: [vec![patches], products].concat(), scratch }
     }
 }

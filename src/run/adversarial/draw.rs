@@ -196,29 +196,34 @@ impl<'a, M: Adversarial> Model<'a, M> {
             return Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")));
         }
         let (game, latent) = (self.game()?, self.latent());
+        let k = game.classes();
         let most = terms.iter().flat_map(|(_, places)| places.iter()).max().map_or(0, |&p| usize::from(p));
-        let z = game.noise(self.options.seed, most + 1);
-        let of = |place: u16| &z[usize::from(place) * latent..][..latent];
-        let mean =
-            |places: &[u16]| -> Vec<f32> { (0..latent).map(|d| places.iter().map(|&p| of(p)[d]).sum::<f32>() / width as f32).collect() };
+        let (z, classes) = (game.noise(self.options.seed, most + 1), self.classes(&game, most + 1)?);
+        // A conditional model is computed with as a whole: its classes, too, are added and taken away.
+        let of = |place: u16| [&z[usize::from(place) * latent..][..latent], &classes[usize::from(place) * k..][..k]].concat();
+        let mean = |places: &[u16]| -> Vec<f32> {
+            let all: Vec<_> = places.iter().map(|&p| of(p)).collect();
+            (0..latent + k).map(|d| all.iter().map(|input| input[d]).sum::<f32>() / width as f32).collect()
+        };
         let [from, minus, plus] = terms.map(|(_, places)| mean(places));
-        let result: Vec<f32> = (0..latent).map(|d| from[d] - minus[d] + plus[d]).collect();
+        let result: Vec<f32> = (0..latent + k).map(|d| from[d] - minus[d] + plus[d]).collect();
         let key = rng::Stream::new("arithmetic").key([self.options.seed as u32, (self.options.seed >> 32) as u32]);
         let neighbour = |i: usize| -> Vec<f32> {
-            let away = |d: usize| if i == 4 { 0.0 } else { (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND };
-            (0..latent).map(|d| result[d] + away(d)).collect()
+            let away =
+                |d: usize| if i == 4 || d >= latent { 0.0 } else { (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND };
+            (0..latent + k).map(|d| result[d] + away(d)).collect()
         };
-        let rows: Vec<f32> = terms
+        let rows: Vec<Vec<f32>> = terms
             .iter()
             .zip([&from, &minus, &plus])
             .enumerate()
             .flat_map(|(r, ((_, places), mean))| {
-                let own = places.iter().flat_map(|&p| of(p).to_vec());
-                own.chain(mean.clone()).chain((3 * r..3 * r + 3).flat_map(neighbour)).collect::<Vec<_>>()
+                let own = places.iter().map(|&p| of(p));
+                own.chain([mean.clone()]).chain((3 * r..3 * r + 3).map(neighbour)).collect::<Vec<_>>()
             })
             .collect();
-        let columns = width + 4;
-        self.write("arithmetic.png", &self.draw(&game, &rows, &self.classes(&game, 3 * columns)?)?, columns)?;
+        let part = |of: std::ops::Range<usize>| rows.iter().flat_map(|row| row[of.clone()].to_vec()).collect::<Vec<f32>>();
+        self.write("arithmetic.png", &self.draw(&game, &part(0..latent), &part(latent..latent + k))?, width + 4)?;
         println!("rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours");
         Ok(())
     }

@@ -32,7 +32,8 @@ pub struct Evaluate {
     /// the classifier that is trained on the run's data, once
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// Train a linear classifier on the discriminator's features of so many training images, too (Radford et al. 2015, §5.1)
+    /// Train a linear classifier on the discriminator's features of so many training images, too (Radford et al. 2015, §5.1): logistic
+    /// regression on standardised features of 10,000 images; the paper has an SVM on all of them
     #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(10..))]
     probe: Option<u32>,
     /// Write the result as JSON, too
@@ -53,15 +54,18 @@ impl<M: Adversarial> Model<'_, M> {
         let report = Reference::new(extractor, &set, measures::IMAGES)?.report(&pictures)?;
         print!("{}", report.table());
         let mut json = report.json();
+        let write = |json: &serde_json::Value| match &options.json {
+            Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
+            None => Ok(()),
+        };
+        write(&json)?;
         if let Some(most) = options.probe {
             let accuracy = self.probe(&set.train, &set.test, most as usize)?;
             println!("linear classifier on the discriminator's features: {:.2} % of the test images", 100.0 * accuracy);
             json["discriminator_probe_accuracy"] = json!(accuracy);
+            write(&json)?;
         }
-        match &options.json {
-            Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Test accuracy of a linear classifier on the discriminator's features of some training images.

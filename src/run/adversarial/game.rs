@@ -134,12 +134,12 @@ impl<'a, M: Adversarial> Game<'a, M> {
         let mut loss = at.objective.discriminator(scores[0], scores[1], options.smooth as f32);
         if at.penalty {
             let judge = |x| critic.forward(beside(options.model.seen(x), class), Mode::Batch);
-            loss = loss + gradient_penalty(judge, real, fake, "penalty") * options.penalty as f32;
+            loss = loss + gradient_penalty(judge, real, fake, "penalty") * options.penalty.unwrap_or(10.0) as f32;
         }
         let lr = options.lr_discriminator.unwrap_or(options.lr) as f32;
         let mut optimizer = Optimizer::adam(lr).betas(options.beta1, 0.999);
         if options.loss == Loss::Wasserstein {
-            optimizer = optimizer.clip_weights(options.clip as f32);
+            optimizer = optimizer.clip_weights(options.clip.unwrap_or(0.01) as f32);
         }
         optimizer.step(DISCRIMINATOR, loss, &critic.params());
         let [on_real, on_fake] = scores.map(|score| at.objective.judgement(score).sum_all().reshape([1]));

@@ -8,20 +8,23 @@ use crate::{
 
 /// A share of real pictures' diversity below which samples are nearly one picture.
 const NARROW: f64 = 0.25;
-/// A probability that counts as sure.
-const SURE: f64 = 0.99;
+/// How near scores come to their best before the discriminator counts as always right.
+const NEAR: f64 = 0.05;
+/// A generator that has not learnt for so many steps draws one picture anyway.
+const BEGUN: u64 = 300;
 
 /// Watches a game.
 pub(super) struct Watch {
     objective: Objective,
+    smooth: f64,
     pixels: usize,
     real: f64,
 }
 
 impl Watch {
-    pub(super) fn new(objective: Objective, set: &Images) -> Self {
+    pub(super) fn new(objective: Objective, smooth: f64, set: &Images) -> Self {
         let pixels = set.height * set.width * set.channels;
-        Self { objective, pixels, real: spread_of(set) }
+        Self { objective, smooth, pixels, real: spread_of(set) }
     }
 
     /// The mean squared distance between two of the pictures, as a share of that between real ones.
@@ -29,24 +32,38 @@ impl Watch {
         spread(pictures.iter().copied(), self.pixels) / self.real.max(1e-12)
     }
 
-    /// What is wrong, in words, from an epoch's means and the samples' diversity.
-    pub(super) fn warning(&self, means: &[f64], diversity: f64) -> Option<String> {
-        let [_, _, real, fake] = *means else { return None };
-        let probabilities = matches!(self.objective, Objective::Minimax | Objective::NonSaturating);
-        if diversity < NARROW {
+    /// Whether the generator draws one picture only, in words, from the samples' diversity.
+    pub(super) fn collapse(&self, step: u64, diversity: f64) -> Option<String> {
+        let other = match self.objective {
+            Objective::Wasserstein => "more --discriminator-steps",
+            _ => "--loss wasserstein-gp, or more --discriminator-steps",
+        };
+        (step >= BEGUN && diversity < NARROW).then(|| {
             let what = "the generator draws nearly the same picture from all noise (mode collapse)";
-            return Some(format!(
-                "{what}: samples differ {:.0} % as much as real images; try a smaller --lr, --loss wasserstein-gp, or more --discriminator-steps",
-                100.0 * diversity
-            ));
+            format!("{what}: samples differ {:.0} % as much as real images; try a smaller --lr, {other}", 100.0 * diversity)
+        })
+    }
+
+    /// What is wrong, in words, from an epoch's means and the samples' diversity.
+    pub(super) fn warning(&self, step: u64, means: &[f64], diversity: f64) -> Option<String> {
+        let [loss, _, real, fake] = *means else { return None };
+        let probabilities = matches!(self.objective, Objective::Minimax | Objective::NonSaturating);
+        // The best that it can do: labels of real and drawn pictures, or scores beyond both hinges.
+        let right = match self.objective {
+            Objective::Wasserstein => false,
+            Objective::Hinge => loss < NEAR,
+            _ => real > (1.0 - self.smooth) * (1.0 - NEAR) && fake < NEAR,
+        };
+        if let Some(what) = self.collapse(step, diversity) {
+            return Some(what);
         }
-        if probabilities && real > SURE && fake < 1.0 - SURE {
+        if step >= BEGUN && right {
             return Some(format!(
                 "the discriminator is always right (D(x) {real:.3}, D(G(z)) {fake:.3}), so the generator learns little; \
                  try --smooth 0.1, --instance-noise 0.1, --spectral, or a smaller --lr-discriminator"
             ));
         }
-        if probabilities && (real - fake).abs() < 1.0 - SURE && (real - 0.5).abs() > 0.25 {
+        if step >= BEGUN && probabilities && (real - fake).abs() < 0.01 && (real - 0.5).abs() > 0.25 {
             return Some(format!(
                 "the discriminator does not tell the pictures apart (D(x) {real:.3}, D(G(z)) {fake:.3}) and is not undecided either; \
                  try a larger --lr-discriminator or more --discriminator-steps"
@@ -60,15 +77,15 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn watch() -> Watch {
+    fn watch(objective: Objective, smooth: f64) -> Watch {
         let pixels = vec![0, 255, 255, 0, 0, 0, 255, 255];
         let set = Images { count: 4, height: 1, width: 2, channels: 1, classes: 0, pixels, labels: None };
-        Watch::new(Objective::NonSaturating, &set)
+        Watch::new(objective, smooth, &set)
     }
 
     #[test]
     fn diversity_is_a_share_of_the_real_pictures() {
-        let watch = watch();
+        let watch = watch(Objective::NonSaturating, 0.0);
         assert!((watch.diversity(&[0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]) - 1.0).abs() < 1e-9);
         assert_eq!(watch.diversity(&[0.3, 0.7, 0.3, 0.7]), 0.0);
         // Two pictures at squared distance 2; the four real ones' pairs have the mean 8/6.
@@ -77,12 +94,24 @@ mod tests {
 
     #[test]
     fn collapses_are_told_in_words() {
-        let watch = watch();
-        let said = |real, fake, diversity| watch.warning(&[0.0, 0.0, real, fake], diversity).unwrap_or_default();
-        assert!(said(0.7, 0.3, 0.01).contains("mode collapse"));
-        assert!(said(0.999, 0.001, 1.0).contains("always right"));
+        let watch = watch(Objective::NonSaturating, 0.0);
+        let at =
+            |watch: &Watch, step, loss, real, fake, diversity| watch.warning(step, &[loss, 0.0, real, fake], diversity).unwrap_or_default();
+        let said = |real, fake, diversity| at(&watch, BEGUN, 1.0, real, fake, diversity);
+        assert!(said(0.7, 0.3, 0.01).contains("mode collapse") && said(0.7, 0.3, 0.01).contains("wasserstein-gp"));
+        assert_eq!(at(&watch, BEGUN - 1, 1.0, 0.7, 0.3, 0.01), "");
+        assert!(said(0.98, 0.02, 1.0).contains("always right"));
         assert!(said(0.9, 0.9, 1.0).contains("does not tell"));
         assert_eq!(said(0.7, 0.3, 1.0), "");
         assert_eq!(said(0.5, 0.5, 1.0), "");
+        // Other objectives are satisfied elsewhere: at smoothed labels, beyond the hinges, never.
+        let [smooth, squares, hinge, distance] =
+            [(Objective::NonSaturating, 0.1), (Objective::LeastSquares, 0.0), (Objective::Hinge, 0.0), (Objective::Wasserstein, 0.0)]
+                .map(|(objective, smooth)| super::tests::watch(objective, smooth));
+        assert!(at(&smooth, BEGUN, 1.0, 0.89, 0.01, 1.0).contains("always right"));
+        assert!(at(&squares, BEGUN, 0.01, 0.97, 0.03, 1.0).contains("always right"));
+        assert!(at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("always right") && at(&hinge, BEGUN, 1.5, 0.9, 0.1, 1.0).is_empty());
+        assert_eq!(at(&distance, BEGUN, -9.0, 8.5, -3.5, 1.0), "");
+        assert!(!at(&distance, BEGUN, -9.0, 8.5, -3.5, 0.01).contains("wasserstein-gp"));
     }
 }

@@ -1,7 +1,7 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
 use super::{Autoregressive, CLASS, Model, one_hot};
-use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, positive};
+use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid};
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
@@ -27,7 +27,7 @@ pub struct Draw {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Below 1 draws what is likelier than the model thinks, above 1 less likely
-    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
     /// Class to draw, of a conditional model [default: all in turn; those of the images that are completed]
     #[arg(long)]
@@ -98,7 +98,9 @@ impl<M: Autoregressive> Model<M> {
         let Some(class) = options.class.map(usize::from) else { return Ok(None) };
         let classes = self.saved.classes;
         match (self.model().conditional(), class < classes) {
-            (false, _) => Err(Error::new("--class: the model is not conditioned on classes; train one with --conditional")),
+            (false, _) => {
+                Err(Error::new("--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`"))
+            }
             (_, false) => Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes.max(1) - 1))),
             _ => Ok(Some(vec![class; options.count.into()])),
         }
@@ -111,7 +113,7 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn complete(&self, options: &Complete) -> Result<()> {
-        let ([h, w, c], test, count) = (self.saved.image, self.saved.test()?, usize::from(options.draw.count));
+        let ([h, w, c], (test, _), count) = (self.saved.image, self.test()?, usize::from(options.draw.count));
         if test.count < count {
             return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
         }
@@ -119,20 +121,20 @@ impl<M: Autoregressive> Model<M> {
             Some(path) => read_mask(path, h, w)?,
             None => (0..h * w).map(|p| f32::from(u8::from(p / w < h / 2))).collect(),
         };
-        let levels = self.model().likelihood().has_levels();
-        let pixel = |i: usize| match levels {
-            true => f32::from(test.pixels[i]) / 255.0,
-            false => f32::from(u8::from(test.pixels[i] >= 128)),
-        };
         let kept = |i: usize| mask[i / c % (h * w)];
         let n = count * h * w * c;
         let given: Vec<f32> = (0..n).map(kept).collect();
-        let pictures: Vec<f32> = (0..n).map(|i| pixel(i) * kept(i)).collect();
+        let pictures: Vec<f32> = (0..n).map(|i| f32::from(test.pixels[i]) / 255.0 * kept(i)).collect();
         let own = || test.labels.iter().flatten().take(count).map(|&l| l.into()).collect();
         let classes = self.class(&options.draw)?.unwrap_or_else(own);
         self.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
         self.draw(&options.draw, &classes, Some((&pictures, &given)), "completed")
     }
+}
+
+/// A number that logits can be divided by, for clap.
+fn temperature(text: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|t| (1e-3..=1e3).contains(t)).ok_or_else(|| "wants a number from 0.001 to 1000".into())
 }
 
 /// 1 where the picture is bright.

@@ -1,6 +1,6 @@
 //! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
 
-use super::{Autoregressive, CLASS, Given, Model, binarise, chosen, fitting, nats, one_hot};
+use super::{Autoregressive, CLASS, Given, Model, chosen, fitting, nats, one_hot};
 use crate::{
     data::Images,
     gpu::Executor,
@@ -13,8 +13,6 @@ use std::path::PathBuf;
 
 /// Images of the map of surprises.
 const SHOWN: usize = 25;
-/// Counts batches, not classes: every class sees the same binarised images.
-const STEP: &str = "evaluate/step";
 
 /// Options of `evaluate`.
 #[derive(Args)]
@@ -56,8 +54,7 @@ impl<M: Autoregressive> Model<M> {
         let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
         let (size, plan) = fitting(|size| {
             let g = Graph::new();
-            g.count_by(STEP);
-            let x = batch(&g, &few(size), size, binarise(model));
+            let x = batch(&g, &few(size), size, None);
             let class = chosen(&g, model, size, self.saved.classes);
             let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
             let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
@@ -75,7 +72,6 @@ impl<M: Autoregressive> Model<M> {
             let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
             bytes.resize(size * pixels, 0);
             self.gpu.queue.write_buffer(&feed.data, 0, &bytes);
-            state.write_words(&self.gpu, STEP, &[(start / size) as u32])?;
             for class in 0..classes {
                 if model.conditional() {
                     state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
@@ -96,17 +92,14 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
-        let (image, test, model) = (self.saved.image, self.saved.test()?, self.model());
+        let (image, (test, lossy), model) = (self.saved.image, self.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
         // White is what a uniform distribution would find, or 3 nats of a black-and-white pixel, far beyond its ln 2.
         let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
         self.write("surprise.png", &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
         println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
-        match (model.likelihood().has_levels(), self.saved.options.common.seed) {
-            (true, _) => println!("{count} test images of 256 levels"),
-            (false, seed) => println!("{count} test images, binarised once (seed {seed})"),
-        }
+        println!("{count} test images{}", if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" });
         let labels = test.labels.as_deref().filter(|_| model.conditional());
         let of = |i: usize| labels.map_or(0, |l| usize::from(l[i]));
         let nll = Mean::of(&scores.own(of));
@@ -115,6 +108,7 @@ impl<M: Autoregressive> Model<M> {
         println!("NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension", nll.mean, nll.half, bits(nll.mean));
         let mut json = serde_json::json!({
             "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits(nll.mean), "conditional": model.conditional(),
+            "lossy_data": lossy,
         });
         if labels.is_some() {
             self.classes(&scores, of, &mut json);
