@@ -2,15 +2,14 @@
 //! then in evaluation, and the weights travel back unchanged; and a whole run of it. `golden/conv_vae_trajectory.py` makes the files.
 
 use crate::{
-    models::{close, golden_file, noise, unit},
+    models::{close, differences, golden_file, noise, unit},
     runs::{empty, example, finish, train},
     subjects::adapter,
 };
 use oneiro::{
-    autodiff,
     caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Source, Tensor},
+    graph::{Graph, Tensor},
     models::{conv_vae::Config, vae::Vae},
     nn::Mode,
     optim::{Optimizer, advance},
@@ -119,28 +118,7 @@ fn the_adapters_convolutional_vae_follows_pytorch() {
 fn the_objectives_gradient_matches_central_differences() {
     let g = Graph::new();
     let (loss, params, weights) = objective(&g, Mode::Training);
-    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].source {
-        Source::Var(v) => g.recording().vars[v].name.clone(),
-        _ => panic!("{t:?} is no variable"),
-    };
-    let names: Vec<String> = params.iter().map(name).collect();
-    autodiff::grad(loss, &params).into_iter().zip(&names).for_each(|(gradient, name)| g.output(name, gradient));
-    let start = theirs(&g, &weights);
-    let eval = |state: &Values| reference::eval(&g, &values(0), &mut state.clone()).unwrap();
-    let gradients = eval(&start);
-    for name in &names {
-        let n = start[name].data.len();
-        for i in [0, n / 2, n - 1] {
-            let h = 1e-6;
-            let at = |shift: f64| {
-                let mut moved = start.clone();
-                moved.get_mut(name).unwrap().data[i] += shift;
-                eval(&moved)["loss"].data[0]
-            };
-            let (slope, gradient) = ((at(h) - at(-h)) / (2.0 * h), gradients[name].data[i]);
-            assert!((slope - gradient).abs() < 1e-5 * (1.0 + gradient.abs()), "{name} {i}: {gradient}, by differences {slope}");
-        }
-    }
+    differences(loss, &params, &values(0), &theirs(&g, &weights));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use crate::subjects::{adapter, config};
 use oneiro::{
+    autodiff,
     caps::Caps,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, Source, Tensor},
     models::vae::Vae,
     optim::{Optimizer, advance},
     plan::Plan,
@@ -51,6 +52,33 @@ fn parameter(name: &str, shape: &[usize], fan_in: usize) -> Vec<f32> {
     let scale = 0.5f32.powi(((fan_in as f64).log2() / 2.0).floor() as i32);
     let salt = 2 * position + if kind == "weight" { 1 } else { 2 };
     unit(salt, shape.iter().product()).into_iter().map(|u| (u * 2.0 - 1.0) * scale).collect()
+}
+
+/// A loss's gradient by some elements of these variables against central differences in f64.
+pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Values, start: &Values) {
+    let g = loss.graph();
+    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].source {
+        Source::Var(v) => g.recording().vars[v].name.clone(),
+        _ => panic!("{t:?} is no variable"),
+    };
+    let names: Vec<String> = params.iter().map(name).collect();
+    g.output("differentiated", loss);
+    autodiff::grad(loss, params).into_iter().zip(&names).for_each(|(gradient, name)| g.output(name, gradient));
+    let eval = |state: &Values| reference::eval(g, inputs, &mut state.clone()).unwrap();
+    let gradients = eval(start);
+    for name in &names {
+        let n = start[name].data.len();
+        for i in [0, n / 2, n - 1] {
+            let h = 1e-6;
+            let at = |shift: f64| {
+                let mut moved = start.clone();
+                moved.get_mut(name).unwrap().data[i] += shift;
+                eval(&moved)["differentiated"].data[0]
+            };
+            let (slope, gradient) = ((at(h) - at(-h)) / (2.0 * h), gradients[name].data[i]);
+            assert!((slope - gradient).abs() < 1e-5 * (1.0 + gradient.abs()), "{name} {i}: {gradient}, by differences {slope}");
+        }
+    }
 }
 
 /// A training step with x and the noise as inputs, and all parameters' first values.
