@@ -10,8 +10,8 @@ pub use draw::{Complete, Draw};
 pub use evaluate::Evaluate;
 
 use super::{
-    AdapterOption, Draws, Error, Evaluation, Method, Options, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer, batch, decay,
-    grid, labels, positive, remember, save, trained,
+    AdapterOption, Draws, Error, Evaluation, Method, Options, Progress, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer,
+    batch, decay, grid, interrupt, labels, positive, remember, save, trained,
 };
 use crate::{
     data::Images,
@@ -182,8 +182,16 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
         trainer.state.write(&session.gpu, CLASS, &one_hot((0..count).map(|i| i % classes), classes))?;
     }
     trainer.run("nats per image", |at| {
-        let pictures = draw.run(&session.gpu, &trainer.state, None, 1, |_, _| Ok(()))?;
-        save(&at.run.samples(at.step), &grid(&pictures, count, image[0], image[1], image[2], 4))?;
+        let bar = Progress::bar(draw.steps() as u64, "steps of drawing samples");
+        let drawn = draw.run(&session.gpu, &trainer.state, None, 1, |done, _| {
+            bar(done as u64);
+            if interrupt::asked() { Err(Error::new("Ctrl-C was typed while samples were drawn")) } else { Ok(()) }
+        });
+        match drawn {
+            // They may take minutes where the whole network runs for every pixel; the run itself ends well.
+            Err(_) if interrupt::asked() => {}
+            drawn => save(&at.run.samples(at.step), &grid(&drawn?, count, image[0], image[1], image[2], 4))?,
+        }
         Ok(vec![("test_nll", score.run()?[0])])
     })?;
     Ok(())
