@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[command(after_help = "Examples:
   dcgan train                                                    digits drawn by the program, into runs/dcgan
   dcgan train --data mnist --picture-every 100                   MNIST; a film of the samples at the end
-  dcgan train --data cifar10 --size 64 --image-size 64 --features 64   the paper's networks
+  dcgan train --data photos --size 64 --image-size 64 --features 64    a folder of pictures; the paper's networks
   dcgan train --data mnist --conditional --out runs/classes      then sample --class 7
   dcgan train --data mnist --loss wasserstein-gp --discriminator-steps 5 --beta1 0
   dcgan sample                                                   without --run: the newest run under runs

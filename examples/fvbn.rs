@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Parser)]
 #[command(after_help = "Examples:
   fvbn train                                   FVSBN on digits drawn by the program, into runs/fvbn
-  fvbn train --data mnist --hidden 1000 --direct   MADE with one hidden layer on MNIST
+  fvbn train --data mnist --hidden 1000 --direct
+                                               MADE with one hidden layer on MNIST
   fvbn sample --count 100                      without --run: the newest run under runs
   fvbn complete
   fvbn evaluate --json nll.json")]

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
   pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --decay 0.999977 --epochs 457 --out runs/large
   pixelcnn train --gated --features 32 --conditional --out runs/gated
   pixelcnn train --data cifar10 --output mixture --features 64 --out runs/colour
+  pixelcnn train --data cifar10 --output softmax --batch 16 --out runs/levels
   pixelcnn train --resume runs/large                   goes on where it stopped
   pixelcnn sample --count 100 --temperature 0.9 --gif  without --run: the newest run under runs
   pixelcnn sample --run runs/gated --class 7

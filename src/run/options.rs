@@ -160,7 +160,8 @@ impl TrainOptions {
 /// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
 pub fn parse<C: Parser>() -> C {
     let matches = C::command().get_matches();
-    let (mut deepest, mut command) = (&matches, C::command());
+    let called = std::env::args().next().and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
+    let (mut deepest, mut command) = (&matches, C::command().bin_name(called.unwrap_or_default()));
     command.build();
     while let Some((name, sub)) = deepest.subcommand() {
         command = command.find_subcommand(name).cloned().unwrap_or(command);

@@ -151,6 +151,7 @@ fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
+        size if size < 1e-3 && size > 0.0 => format!("{value:.1e}"),
         _ => format!("{value:.4}"),
     }
 }

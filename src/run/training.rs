@@ -221,7 +221,10 @@ impl<'a> Trainer<'a> {
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
-            now.look()?;
+            // The end of an epoch is looked at by its report.
+            if now.at.step < end {
+                now.look()?;
+            }
             now.interrupted = interrupt::asked();
             now.stop = now.interrupted || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s);
             let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
