@@ -3,6 +3,7 @@
 
 use crate::{
     models::{bits, close, golden_file},
+    runs::{empty, example, finish, labelled},
     subjects::adapter,
 };
 use oneiro::{
@@ -21,6 +22,7 @@ use oneiro::{
     var::{Init, VarSpec},
     weights,
 };
+use safetensors::{Dtype, tensor::TensorView};
 use std::path::Path;
 
 const SHAPE: [usize; 2] = [3, 63];
@@ -128,4 +130,22 @@ fn kernels_survive_a_round_trip() {
     // 7x7 mask A keeps 24 of 49 taps, 3x3 mask B 5 of 9.
     let masked: usize = params.iter().map(|v| v.layout.shape(&v.ty.shape).iter().product::<usize>() - v.ty.shape.numel()).sum();
     assert_eq!(masked, 12 * 25 + 2 * 36 * 4);
+}
+
+/// Weights of 0 make all 256 levels alike: 8 bits per dimension, and by `evaluate` as by hand.
+#[test]
+fn a_uniform_model_scores_8_bits_per_dimension() {
+    if adapter("a_uniform_model_scores_8_bits_per_dimension").is_none() {
+        return;
+    }
+    let dir = empty("uniform");
+    labelled(&dir);
+    let small = ["--data", ".", "--output", "softmax", "--features", "4", "--blocks", "1", "--head", "4", "--batch", "8", "--steps", "1"];
+    finish(example(&dir, "pixelcnn", "train", &[&small[..], &["--out", "run"]].concat()), true);
+    let path = dir.join("run/weights.safetensors");
+    let zeros: Vec<_> = weights::load(&path).unwrap().into_iter().map(|(name, (shape, v))| (name, shape, vec![0u8; 4 * v.len()])).collect();
+    let views = zeros.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    let text = finish(example(&dir, "pixelcnn", "evaluate", &["--run", "run"]), true);
+    assert!(text.contains("8.0000 bits per dimension"), "{text}");
 }

@@ -305,4 +305,25 @@ mod tests {
         assert!(line.contains("no-such-data-set") && line.contains("\"glyphs\""));
         assert_eq!(line.lines().count(), 1);
     }
+
+    #[test]
+    fn an_image_is_binarised_alike_wherever_it_is_asked_for() {
+        let set = |count: usize| Images {
+            count,
+            height: 20,
+            width: 30,
+            channels: 1,
+            classes: 0,
+            pixels: [0, 64, 255].repeat(count * 200),
+            labels: None,
+        };
+        let [mut few, mut many] = [set(2), set(5)];
+        few.binarise();
+        many.binarise();
+        assert_eq!(few.pixels, many.pixels[..2 * 600]);
+        assert_ne!(many.pixels[..600], many.pixels[600..1200]);
+        let share = |of: usize| many.pixels.iter().skip(of).step_by(3).map(|&v| f64::from(v) / 255.0).sum::<f64>() / 1000.0;
+        assert_eq!([share(0), share(2)], [0.0, 1.0]);
+        assert!((share(1) - 64.0 / 255.0).abs() < 0.05, "{}", share(1));
+    }
 }
