@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[command(after_help = "Examples:
   gan train                                      digits drawn by the program, into runs/gan
   gan train --data mnist --picture-every 200     MNIST; a film of the samples at the end
-  gan train --data mnist --loss minimax --discriminator-steps 2
+  gan train --data mnist --batch 64 --lr 0.0005 --loss wasserstein-gp --beta1 0 --discriminator-steps 3
   gan train --data mnist --conditional --out runs/classes    then sample --class 7
   gan sample                                     without --run: the newest run under runs
   gan interpolate --count 6
