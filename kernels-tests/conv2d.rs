@@ -142,6 +142,11 @@ pub(crate) fn cases() -> Vec<Case> {
     out.extend(
         [(3, [16, 11], 8, 36), (1, [23, 23], 4, 68), (2, [257, 1], 12, 4)].map(|s| plain(Role::Weight, ("mask B 3x3", mask.clone()), s)),
     );
+    // In patches: whole and odd halves, and an odd number of pixels, which stays whole.
+    let four = Kernel::square(4).stride(2).padding(1);
+    out.extend(
+        [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)].map(|s| plain(Role::Weight, ("4x4 stride 2", four.clone()), s)),
+    );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));

@@ -81,7 +81,7 @@ pub enum Command<M: Adversarial> {
     Sample(Draw),
     /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
     Interpolate(Draw),
-    /// Add and subtract averaged noise vectors: smiling woman - neutral woman + neutral man
+    /// Add and subtract averaged noise vectors, and of a conditional model classes: smiling woman - neutral woman + neutral man
     Arithmetic(Arithmetic),
     /// Samples above the training images that are nearest to them
     Nearest(Nearest),
@@ -252,9 +252,12 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let trainer = Trainer::of_round(&session, &round, &[&draw], &METRICS)?.showing(METRICS.len());
     let draw = Pictures::new(&session.gpu, &draw, &trainer.state)?;
     let [h, w, c] = session.image();
-    let whole = fid.map(|_| session.whole()).transpose()?;
-    let measured = |set| Reference::new(Extractor::of_data(&session.gpu, set, Path::new(features::FOLDER))?, set, measures::IMAGES);
-    let reference = fid.zip(whole.as_deref()).map(|(n, set)| Ok::<_, Error>((n as usize, measured(set)?))).transpose()?;
+    let measured = |count: u32| -> Result<_> {
+        let set = session.whole()?;
+        let extractor = Extractor::of_data(&session.gpu, &set, Path::new(features::FOLDER))?;
+        Ok((count as usize, Reference::new(extractor, &set, measures::IMAGES)?))
+    };
+    let reference = fid.map(measured).transpose()?;
     let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));
     let shown = noise(SHOWN);
     let picture = |run: &RunDir, step: u64| -> Result<Vec<f32>> {
@@ -271,10 +274,13 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
         Ok(vec![("fid", reference.fid(&drawn[..count * h * w * c])?)])
     };
     // Test images are at hand even where training images are streamed.
-    let watch = Watch::new(options.loss.objective(), options.smooth, &session.set.test);
+    let real = if session.stream.is_some() { &session.set.test } else { set };
+    let (watch, mut told) = (Watch::new(options.loss.objective(), options.smooth, real), false);
     let mut between = |run: &RunDir, step| {
         let diversity = watch.diversity(&picture(run, step)?);
-        watch.collapse(step, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
+        let collapse = watch.collapse(step, diversity);
+        collapse.iter().filter(|_| !told).for_each(|line| eprintln!("warning: {line}"));
+        told = collapse.is_some();
         Ok([vec![("diversity", diversity)], distance()?].concat())
     };
     let each = every.map(|steps| -> Each<'_> { (steps, &mut between) });

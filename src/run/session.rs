@@ -187,11 +187,12 @@ impl Session {
         let train = self.options.find()?.train;
         if train.bytes() > idx::MAX_BYTES {
             return Err(Error::new(format!(
-                "{}: the training images are more than can be read at once; take a smaller set",
+                "{}: the training images are more than can be read at once; leave out what needs them all (--fid), or take a smaller set",
                 self.set.name
             )));
         }
-        Ok(Cow::Owned(DataSet { train: self.options.read(train)?, ..self.set.clone() }))
+        let (name, test) = (self.set.name.clone(), self.set.test.clone());
+        Ok(Cow::Owned(DataSet { name, train: self.options.read(train)?, test, lossy: self.set.lossy }))
     }
 
     /// The training images on the GPU, or the window of them.

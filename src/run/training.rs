@@ -395,7 +395,7 @@ pub(super) fn bursts(
 }
 
 /// Steps of the next submission, from the last one's time.
-pub(super) fn next_burst(took: Duration, steps: u64) -> u64 {
+fn next_burst(took: Duration, steps: u64) -> u64 {
     let per_step = took.as_secs_f64() / steps as f64;
     ((SUBMISSION.as_secs_f64() / per_step.max(1e-6)) as u64).clamp(1, HISTORY as u64)
 }

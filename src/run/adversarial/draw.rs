@@ -40,7 +40,7 @@ pub struct Draw {
     weights: Option<PathBuf>,
 }
 
-/// Options of `arithmetic`: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
+/// Options of `arithmetic`, which computes with noise and, of a conditional model, classes: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
 #[derive(Args)]
 pub struct Arithmetic {
     #[command(flatten)]

@@ -33,7 +33,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Train a linear classifier on the discriminator's features of so many training images, too (Radford et al. 2015, §5.1): logistic
-    /// regression on standardised features of 10,000 images; the paper has an SVM on all of them
+    /// regression on standardised features [if no number is given: of 10,000]; the paper has an SVM on all images
     #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(10..))]
     probe: Option<u32>,
     /// Write the result as JSON, too

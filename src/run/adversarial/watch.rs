@@ -27,9 +27,9 @@ impl Watch {
         Self { objective, smooth, pixels, real: spread_of(set) }
     }
 
-    /// The mean squared distance between two of the pictures, as a share of that between real ones.
+    /// The mean squared distance between two of the pictures, as a share of that between real ones; 1 where these are all alike.
     pub(super) fn diversity(&self, pictures: &[f32]) -> f64 {
-        spread(pictures.iter().copied(), self.pixels) / self.real.max(1e-12)
+        if self.real > 0.0 { spread(pictures.iter().copied(), self.pixels) / self.real } else { 1.0 }
     }
 
     /// Whether the generator draws one picture only, in words, from the samples' diversity.
@@ -58,9 +58,10 @@ impl Watch {
             return Some(what);
         }
         if step >= BEGUN && right {
+            let smooth = if self.objective.has_labels() && self.smooth == 0.0 { "--smooth 0.1, " } else { "" };
             return Some(format!(
                 "the discriminator is always right (D(x) {real:.3}, D(G(z)) {fake:.3}), so the generator learns little; \
-                 try --smooth 0.1, --instance-noise 0.1, --spectral, or a smaller --lr-discriminator"
+                 try {smooth}--instance-noise 0.1, --spectral, or a smaller --lr-discriminator"
             ));
         }
         if step >= BEGUN && probabilities && (real - fake).abs() < 0.01 && (real - 0.5).abs() > 0.25 {
@@ -112,6 +113,8 @@ mod tests {
         assert!(at(&squares, BEGUN, 0.01, 0.97, 0.03, 1.0).contains("always right"));
         assert!(at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("always right") && at(&hinge, BEGUN, 1.5, 0.9, 0.1, 1.0).is_empty());
         assert_eq!(at(&distance, BEGUN, -9.0, 8.5, -3.5, 1.0), "");
-        assert!(!at(&distance, BEGUN, -9.0, 8.5, -3.5, 0.01).contains("wasserstein-gp"));
+        let told = at(&distance, BEGUN, -9.0, 8.5, -3.5, 0.01);
+        assert!(told.contains("mode collapse") && !told.contains("wasserstein-gp"), "{told}");
+        assert!(!at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("--smooth"));
     }
 }

@@ -26,7 +26,7 @@ pub struct Draw {
     /// Seed of the draws
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Below 1 draws what is likelier than the model thinks, above 1 less likely
+    /// Below 1 draws what is likelier than the model thinks, above 1 less likely; from 0.001 to 1000
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
     /// Class to draw, of a conditional model [default: all in turn; those of the images that are completed]
