@@ -71,10 +71,11 @@ fn op_name(role: Role) -> &'static str {
 
 type Epilogue = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
 
-const EPILOGUES: [(&str, Epilogue); 3] = [
+const EPILOGUES: [(&str, Epilogue); 4] = [
     ("bias, relu", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).relu()),
     ("residual", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).tanh() + g.input("residual", y.ty())),
     ("gate", |g, y| g.input("other", y.ty()).gate(y)),
+    ("expm1", |_, y| (y * 0.1).expm1()),
 ];
 
 fn with_epilogue(role: Role, (name, kernel): (&str, Kernel), size: Size, (what, epilogue): (&'static str, Epilogue)) -> Case {

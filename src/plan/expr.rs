@@ -161,14 +161,19 @@ impl Expr {
     pub fn wgsl(&self, library: Option<&str>) -> String {
         let mut text = String::new();
         if let Some(library) = library {
-            let mut called: BTreeSet<&str> =
+            let called: BTreeSet<&str> =
                 self.values.iter().filter_map(|v| if let Value::Call(r, _) = v { Some(r.name) } else { None }).collect();
             let compares = ["lt", "le", "gt", "ge", "eq", "ne"].iter().any(|c| called.contains(c));
-            let lines = library
-                .lines()
-                .filter(|l| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}("))));
-            lines.for_each(|l| text += &format!("{l}\n"));
-            called.clear();
+            let wanted = |l: &str| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}(")));
+            let mut inside = false;
+            for line in library.lines() {
+                inside |= wanted(line);
+                if inside {
+                    text += &format!("{line}\n");
+                }
+                // A function is one line, or ends with a brace in the first column.
+                inside &= line != "}" && !(line.starts_with("fn") && line.ends_with('}'));
+            }
         }
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
