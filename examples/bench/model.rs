@@ -150,7 +150,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
     gpu.wait()?;
     let start_up_seconds = start.elapsed().as_secs_f64();
-    check(gpu, &this, &state)?;
+    check(gpu, &this, &executors, &state)?;
     let ceilings = Ceilings::measure(gpu, seconds)?;
     let seconds = seconds / plans.len() as f64;
     // Timestamps keep launches apart, so the step itself is timed without them.
@@ -217,21 +217,28 @@ fn sampling(gpu: &Gpu, (count, side, depth): (usize, usize, usize), method: Meth
     Ok(Measured::new(&format!("pixelcnn draws {count} {side}x{side}{layers}, {what}"), &[], (stat, Clock::Wall, stat.median), ceilings))
 }
 
-/// The first step's losses and first moments (a tenth of every gradient) against the reference. The new weights
-/// say less: Adam's first step is the sign of a gradient, however small. As vectors, and not too closely: where a leaky ReLU's input
-/// is almost 0, rounding may take its other slope. In f64, too, DCGAN's gradient moves by a thousandth in half of the seeds when the
-/// generator's pictures move by a millionth.
-fn check(gpu: &Gpu, this: &Step, state: &State) -> Result<()> {
+/// Another step, plan by plan: its losses and first moments (a share of every gradient) against the reference, which starts each plan
+/// from what lies on the device. The new weights say less: Adam's first steps are signs of gradients, however small. As vectors, and
+/// not too closely: where a leaky ReLU's input is almost 0, rounding may take its other slope. In f64, too, DCGAN's gradient moves by a
+/// thousandth in half of the seeds when the generator's pictures move by a millionth.
+fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Result<()> {
     let images = &this.images;
     let bytes = images.pixels.iter().map(|&x| f64::from(x)).collect();
     let data = Array::new([images.count, images.pixels.len() / images.count], bytes);
     let order = Array::from_fn([images.count], |i| i as f64);
     let inputs = Values::from([("data".into(), data), ("order".into(), order)]);
-    let mut after = Values::new();
-    this.graphs.iter().for_each(|graph| after.extend(reference::initial(graph, SEED)));
-    for graph in &this.graphs {
+    for (graph, executor) in this.graphs.iter().zip(executors) {
+        let value =
+            |name: &str, ty: &Type| -> Result<Array> { Ok(Array::new(ty.shape.clone(), decode(&state.read_words(gpu, name)?, ty.dtype))) };
+        let mut after = state.names().map(|(name, ty)| Ok((name.into(), value(name, ty)?))).collect::<Result<Values>>()?;
         reference::eval(graph, &inputs, &mut after)?;
+        gpu.submit(|encoder| executor.record(encoder));
+        compared(gpu, state, &after)?;
     }
+    Ok(())
+}
+
+fn compared(gpu: &Gpu, state: &State, after: &Values) -> Result<()> {
     for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/")) {
         let (got, want) = (decode(&state.read_words(gpu, name)?, ty.dtype), &after[name].data);
         let squares = |of: &mut dyn Iterator<Item = f64>| of.map(|v| v * v).sum::<f64>();
