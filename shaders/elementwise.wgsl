@@ -99,11 +99,7 @@ fn e_ge(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a >= b); }
 fn e_eq(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a == b); }
 fn e_ne(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a != b); }
 fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> { return select(a * slope, a, a > vec4<f32>(0.0)); }
-// Whole in itself, as epilogues take it: tanh and sigmoid as above.
-fn e_gate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-  let low = select(a, vec4<f32>(-15.0), a < vec4<f32>(-15.0));
-  return tanh(select(low, vec4<f32>(15.0), a > vec4<f32>(15.0))) / (1.0 + exp(-select(b, vec4<f32>(-80.0), b < vec4<f32>(-80.0))));
-}
+fn e_gate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return e_tanh(a) * e_sigmoid(b); }
 fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> { return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l))); }
 fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(b, a, c != vec4<f32>(0.0)); }
 fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> { let v = select(a, low, a < low); return select(v, high, v > high); }

@@ -7,7 +7,6 @@ use crate::{
     ops::elementwise::Row,
     shape::Shape,
 };
-use std::collections::BTreeSet;
 
 /// How a load's elements line up with the output's.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +86,20 @@ pub struct Expr {
     values: Vec<Value>,
 }
 
+/// The table's functions, and what they share, by name; each is one line, or ends with a brace in the first column.
+fn functions(library: &str) -> Vec<(&str, &str)> {
+    let block =
+        library.split_once("// <functions>\n").and_then(|(_, rest)| rest.split_once("// </functions>")).map_or("", |(block, _)| block);
+    let starts: Vec<usize> = block.match_indices("fn ").map(|(i, _)| i).filter(|&i| i == 0 || block[..i].ends_with('\n')).collect();
+    let function = |&start: &usize| {
+        let text = &block[start..];
+        let line = text.find('\n').map_or(text.len(), |i| i + 1);
+        let end = if text[..line].trim_end().ends_with('}') { line } else { text.find("\n}\n").map_or(text.len(), |i| i + 3) };
+        (&text[3..text.find('(').unwrap_or(3)], &text[..end])
+    };
+    starts.iter().map(function).collect()
+}
+
 impl Expr {
     fn push(&mut self, value: Value) -> usize {
         self.values.push(value);
@@ -160,21 +173,6 @@ impl Expr {
     /// The marked function, preceded by the table functions that it calls where the shader lacks them.
     pub fn wgsl(&self, library: Option<&str>) -> String {
         let mut text = String::new();
-        if let Some(library) = library {
-            let called: BTreeSet<&str> =
-                self.values.iter().filter_map(|v| if let Value::Call(r, _) = v { Some(r.name) } else { None }).collect();
-            let compares = ["lt", "le", "gt", "ge", "eq", "ne"].iter().any(|c| called.contains(c));
-            let wanted = |l: &str| (compares && l.starts_with("fn truth(")) || called.iter().any(|c| l.starts_with(&format!("fn e_{c}(")));
-            let mut inside = false;
-            for line in library.lines() {
-                inside |= wanted(line);
-                if inside {
-                    text += &format!("{line}\n");
-                }
-                // A function is one line, or ends with a brace in the first column.
-                inside &= line != "}" && !(line.starts_with("fn") && line.ends_with('}'));
-            }
-        }
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
             let read = match load.access {
@@ -202,7 +200,14 @@ impl Expr {
             };
             text += &format!("  let v{n} = {right};\n");
         }
-        text + &format!("  return v{};\n}}\n", self.values.len() - 1)
+        text += &format!("  return v{};\n}}\n", self.values.len() - 1);
+        // In the library, too, a function stands behind those that it calls.
+        for (name, body) in library.into_iter().flat_map(functions).rev() {
+            if text.contains(&format!("{name}(")) {
+                text.insert_str(0, body);
+            }
+        }
+        text
     }
 
     /// Binding names and `dims` members that the function needs, added to a launch.

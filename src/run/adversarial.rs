@@ -18,6 +18,7 @@ use super::{
     features::{self, Extractor},
     grid,
     measures::{self, Reference},
+    options::number,
     plot, positive, read, save,
 };
 use crate::{
@@ -189,10 +190,6 @@ impl<M: Adversarial> Options for Train<M> {
     fn batches(&self) -> u64 {
         self.discriminator_steps.into()
     }
-}
-
-fn number(text: &str, range: impl std::ops::RangeBounds<f64>, wants: &str) -> std::result::Result<f64, String> {
-    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
 }
 
 /// A number from 0 to below 1, for clap.

@@ -184,6 +184,11 @@ fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
     }
 }
 
+/// A number in a range, for clap.
+pub(super) fn number(text: &str, range: impl std::ops::RangeBounds<f64>, wants: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
+}
+
 /// A finite number above 0, for clap.
 pub fn positive(text: &str) -> std::result::Result<f64, String> {
     // As f32 too, which is what kernels compute with.

@@ -1,7 +1,7 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
 use super::{Autoregressive, CLASS, Model, one_hot};
-use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid};
+use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, options::number};
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
@@ -134,7 +134,7 @@ impl<M: Autoregressive> Model<M> {
 
 /// A number that logits can be divided by, for clap.
 fn temperature(text: &str) -> std::result::Result<f64, String> {
-    text.parse().ok().filter(|t| (1e-3..=1e3).contains(t)).ok_or_else(|| "wants a number from 0.001 to 1000".into())
+    number(text, 1e-3..=1e3, "wants a number from 0.001 to 1000")
 }
 
 /// 1 where the picture is bright.
