@@ -9,8 +9,8 @@ use oneiro::{
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Feed, Options, Result, Session, TrainOptions, Trainer, batch, grid, labels, parse, positive,
-        remember, save, trained,
+        AdapterOption, Error, Evaluation, Feed, Options, Result, Session, TrainOptions, Trainer, batch, grid,
+        labels, parse, positive, remember, save, trained,
     },
     shape::Type,
     weights::{self, Weights},
@@ -129,7 +129,8 @@ fn train(options: Train) -> Result<()> {
     remember(&g, &[loss]);
     advance(&g);
     let step = Plan::new(&g, caps)?;
-    let test = Evaluation::new(caps, &session.set.test, |g, x| vec![Autoencoder::new(g, &config).loss(x, false)])?;
+    let test =
+        Evaluation::new(caps, &session.set.test, |g, x| vec![Autoencoder::new(g, &config).loss(x, false)])?;
     let restore = restorer(&config, session.set.test.count.min(10), &session.gpu)?;
     let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
     if session.print_plan(&[&step], &others) {
@@ -153,7 +154,13 @@ fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
 }
 
 /// The first test images above their restorations, as a picture.
-fn write(gpu: &Gpu, restore: &Executor, images: &Images, config: &Config, path: &std::path::Path) -> Result<()> {
+fn write(
+    gpu: &Gpu,
+    restore: &Executor,
+    images: &Images,
+    config: &Config,
+    path: &std::path::Path,
+) -> Result<()> {
     let range = restore.output("pictures")?.1;
     let count = (range.end - range.start) as usize / 4 / config.pixels;
     let x: Vec<f32> = images.pixels[..count * config.pixels].iter().map(|&b| f32::from(b) / 255.0).collect();
@@ -179,7 +186,8 @@ fn reconstruct(options: &Look) -> Result<()> {
 
 /// `n` images, evenly from all classes, in an order drawn from the seed.
 fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
-    let all = images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
+    let all =
+        images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
     let (mut left, mut rows) = (vec![n.div_ceil(images.classes); images.classes], vec![]);
     for i in permutation(seed, 0, images.count) {
         let class = all[i as usize] as usize;
@@ -189,7 +197,10 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
         }
     }
     if rows.len() < n {
-        return Err(Error::new(format!("--labels {n} is more than the classes hold; only {} could be found evenly", rows.len())));
+        return Err(Error::new(format!(
+            "--labels {n} is more than the classes hold; only {} could be found evenly",
+            rows.len()
+        )));
     }
     let size = images.height * images.width * images.channels;
     let pixels = rows.iter().flat_map(|&i| images.pixels[i * size..][..size].iter().copied()).collect();
@@ -203,19 +214,31 @@ fn probe(options: &Probe) -> Result<()> {
     let trained = weights::load(&run.weights())?;
     // Before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
-    println!("test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread", options.steps, options.repeats);
+    println!(
+        "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
+        options.steps, options.repeats
+    );
     println!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
     for &n in &options.labels {
         let mut scores = [vec![], vec![]];
         for repeat in 0..options.repeats {
             let few = few(&train, n as usize, repeat.into())?;
             for (start, scores) in [Some((&trained, run.weights())), None].iter().zip(&mut scores) {
-                scores.push(fine_tune(&gpu, &saved.options.config(saved.image), &few, &test, options, repeat.into(), start.as_ref())?);
+                scores.push(fine_tune(
+                    &gpu,
+                    &saved.options.config(saved.image),
+                    &few,
+                    &test,
+                    options,
+                    repeat.into(),
+                    start.as_ref(),
+                )?);
             }
         }
         let [ours, scratch] = scores.map(|s| {
             let mean = s.iter().sum::<f64>() / s.len() as f64;
-            let spread = (s.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (s.len() - 1).max(1) as f64).sqrt();
+            let spread =
+                (s.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (s.len() - 1).max(1) as f64).sqrt();
             format!("{:.2} % ± {:.2}", 100.0 * mean, 100.0 * spread)
         });
         println!("{n:>8}  {ours:>20}  {scratch:>20}");
@@ -247,7 +270,8 @@ fn fine_tune(
     let plans: Vec<&Plan> = accuracy.plans().chain([&step]).collect();
     let state = State::new(gpu, &plans, seed)?;
     if let Some((trained, path)) = start {
-        let encoder: Vec<String> = state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("encoder.")).collect();
+        let encoder: Vec<String> =
+            state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("encoder.")).collect();
         weights::apply(gpu, &state, &encoder, trained, path)?;
     }
     let feed = Feed::new(gpu, few)?;
@@ -255,7 +279,9 @@ fn fine_tune(
     let per_epoch = few.count / size;
     for (epoch, first) in (0..options.steps as usize).step_by(per_epoch).enumerate() {
         feed.reorder(gpu, &permutation(seed, epoch as u64, few.count));
-        gpu.submit(|encoder| (first..(first + per_epoch).min(options.steps as usize)).for_each(|_| executor.record(encoder)));
+        gpu.submit(|encoder| {
+            (first..(first + per_epoch).min(options.steps as usize)).for_each(|_| executor.record(encoder))
+        });
         gpu.wait()?;
     }
     Ok(accuracy.ready(gpu, &state, test)?.run()?[0])

@@ -145,7 +145,8 @@ fn main() -> run::Result<()> {
         }
     }
     let learnt = state.read(&gpu, "signal")?;
-    let error = learnt.iter().zip(&truth.data).map(|(a, b)| (f64::from(*a) - b).abs()).sum::<f64>() / learnt.len() as f64;
+    let error = learnt.iter().zip(&truth.data).map(|(a, b)| (f64::from(*a) - b).abs()).sum::<f64>()
+        / learnt.len() as f64;
     println!("mean distance from the true signals: {error:.4}");
     Ok(())
 }

@@ -80,7 +80,9 @@ impl Adversarial for Model {
         };
         match h.max(w) <= side {
             true => Ok([side, side]),
-            false => Err(Error::new(format!("the images are {h}x{w}, the networks' pictures {side}x{side}; scale by --image-size {side}"))),
+            false => Err(Error::new(format!(
+                "the images are {h}x{w}, the networks' pictures {side}x{side}; scale by --image-size {side}"
+            ))),
         }
     }
 

@@ -72,8 +72,11 @@ impl Host {
     fn open(name: Option<&str>) -> Result<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-        let fits = |a: &wgpu::Adapter| name.is_none_or(|n| a.get_info().name.to_lowercase().contains(&n.to_lowercase()));
-        let adapter = found.into_iter().filter(fits).min_by_key(|a| a.get_info().device_type == wgpu::DeviceType::Cpu);
+        let fits = |a: &wgpu::Adapter| {
+            name.is_none_or(|n| a.get_info().name.to_lowercase().contains(&n.to_lowercase()))
+        };
+        let adapter =
+            found.into_iter().filter(fits).min_by_key(|a| a.get_info().device_type == wgpu::DeviceType::Cpu);
         let list = || pollster::block_on(gpu::adapters()).join("; ");
         let adapter = adapter.ok_or_else(|| Error::new(format!("no such adapter; found: {}", list())))?;
         let desc = wgpu::DeviceDescriptor {
@@ -81,7 +84,8 @@ impl Host {
             required_features: Gpu::useful_features() & adapter.features(),
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::new(e.to_string()))?;
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::new(e.to_string()))?;
         Ok(Self::new(device, queue))
     }
 
@@ -99,11 +103,21 @@ impl Host {
             })
         };
         let buffer = |label, size, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         let side = (COLUMNS * SIDE) as u32;
-        let pictures = texture("pictures", [side, side], wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING);
-        let target = texture("target", FRAME, wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC);
+        let pictures = texture(
+            "pictures",
+            [side, side],
+            wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
+        );
+        let target =
+            texture("target", FRAME, wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC);
         let scene = buffer("scene", 24, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
         let bytes = u64::from(4 * FRAME[0] * FRAME[1]);
         let pixels = buffer("pixels", bytes, wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC);
@@ -133,10 +147,16 @@ impl Host {
                 multiview_mask: None,
                 cache: None,
             });
-            let entries = (0..).zip(resources).map(|(binding, r)| wgpu::BindGroupEntry { binding, resource: r.clone() });
+            let entries = (0..)
+                .zip(resources)
+                .map(|(binding, r)| wgpu::BindGroupEntry { binding, resource: r.clone() });
             let entries: Vec<_> = entries.collect();
             let layout = pipeline.get_bind_group_layout(0);
-            let group = device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(vertex), layout: &layout, entries: &entries });
+            let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(vertex),
+                layout: &layout,
+                entries: &entries,
+            });
             (pipeline, group)
         };
         let triangle = ready("triangle", "paint", wgpu::PrimitiveTopology::TriangleList, &both[..1]);
@@ -152,8 +172,10 @@ impl Host {
         let [r, g, b] = BACKGROUND.map(|c| f64::from(c) / 255.0);
         let load = wgpu::LoadOp::Clear(wgpu::Color { r, g, b, a: 1.0 });
         let ops = wgpu::Operations { load, store: wgpu::StoreOp::Store };
-        let attachment = wgpu::RenderPassColorAttachment { view: &view, depth_slice: None, resolve_target: None, ops };
-        let desc = wgpu::RenderPassDescriptor { color_attachments: &[Some(attachment)], ..Default::default() };
+        let attachment =
+            wgpu::RenderPassColorAttachment { view: &view, depth_slice: None, resolve_target: None, ops };
+        let desc =
+            wgpu::RenderPassDescriptor { color_attachments: &[Some(attachment)], ..Default::default() };
         let mut pass = encoder.begin_render_pass(&desc);
         for ((pipeline, group), vertices) in [(&self.triangle, 3), (&self.quad, 4)] {
             pass.set_pipeline(pipeline);
@@ -161,7 +183,11 @@ impl Host {
             pass.draw(0..vertices, 0..1);
         }
         drop(pass);
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * FRAME[0]), rows_per_image: None };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(4 * FRAME[0]),
+            rows_per_image: None,
+        };
         let to = wgpu::TexelCopyBufferInfo { buffer: &self.pixels, layout };
         encoder.copy_texture_to_buffer(self.target.as_image_copy(), to, self.target.size());
     }
@@ -211,12 +237,18 @@ impl App {
 
         // The host's own buffers are bound as they are.
         let buffer = |label, contents: &[u8]| {
-            let desc = wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage: wgpu::BufferUsages::STORAGE };
+            let desc = wgpu::util::BufferInitDescriptor {
+                label: Some(label),
+                contents,
+                usage: wgpu::BufferUsages::STORAGE,
+            };
             host.device.create_buffer_init(&desc)
         };
         let order: Vec<u32> = (0..IMAGES as u32).collect();
-        let (data, order) = (buffer("data", &glyphs(IMAGES, 0).pixels), buffer("order", bytemuck::cast_slice(&order)));
-        let z = buffer("z", bytemuck::cast_slice(&Init::Normal(0.0, 1.0).words(0, "z", count * config.latent)));
+        let (data, order) =
+            (buffer("data", &glyphs(IMAGES, 0).pixels), buffer("order", bytemuck::cast_slice(&order)));
+        let z =
+            buffer("z", bytemuck::cast_slice(&Init::Normal(0.0, 1.0).words(0, "z", count * config.latent)));
 
         let state = State::new(&gpu, &[&training, &decoding], 0)?;
         let trainer = Executor::new(&gpu, &training, &state, &[("data", &data), ("order", &order)])?;
@@ -248,14 +280,18 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     let app = App::open(cli.adapter.as_deref())?;
     println!("adapter: {}", app.gpu.caps().name);
-    std::fs::create_dir_all(&cli.out).map_err(|e| Error::new(format!("cannot create {}: {e}", cli.out.display())))?;
+    std::fs::create_dir_all(&cli.out)
+        .map_err(|e| Error::new(format!("cannot create {}: {e}", cli.out.display())))?;
     for number in 0..cli.frames {
         let frame = app.frame(number, cli.steps)?;
         let pixel = |x, y| {
             let at = 4 * (y * FRAME[0] + x) as usize;
             image::Rgb([frame.pixels[at], frame.pixels[at + 1], frame.pixels[at + 2]])
         };
-        save(&cli.out.join(format!("frame-{number:05}.png")), &image::RgbImage::from_fn(FRAME[0], FRAME[1], pixel))?;
+        save(
+            &cli.out.join(format!("frame-{number:05}.png")),
+            &image::RgbImage::from_fn(FRAME[0], FRAME[1], pixel),
+        )?;
         if number % 8 == 0 || number + 1 == cli.frames {
             println!("frame {number:>5}: {:.1} nats per image", frame.loss);
         }

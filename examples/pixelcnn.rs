@@ -101,23 +101,38 @@ impl Autoregressive for Model {
     fn refuse(&self) -> Option<&'static str> {
         match (self.conditional, self.gated, self.dilations.is_empty()) {
             (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
-            (_, true, false) => Some("--dilations: the gated PixelCNN's windows have none; leave out one of --dilations and --gated"),
+            (_, true, false) => Some(
+                "--dilations: the gated PixelCNN's windows have none; leave out one of --dilations and --gated",
+            ),
             _ => None,
         }
     }
 
-    fn network<'g>(&self, g: &'g Graph, Given { x, class, training }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    fn network<'g>(
+        &self,
+        g: &'g Graph,
+        Given { x, class, training }: Given<'g>,
+    ) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (image, likelihood) = ([x.shape()[1], x.shape()[2], x.shape()[3]], self.likelihood());
         let dropout = if training { self.dropout } else { 0.0 };
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
         if self.gated {
             let classes = class.map(|class| class.shape()[1]);
-            let config = gated_pixelcnn::Config { image, features, layers: blocks + 1, kernel: 5, head, classes, likelihood };
+            let config = gated_pixelcnn::Config {
+                image,
+                features,
+                layers: blocks + 1,
+                kernel: 5,
+                head,
+                classes,
+                likelihood,
+            };
             let model = GatedPixelCnn::new(g, &config);
             return (model.params(), model.logits_dropping(x, class, dropout));
         }
         let dilations = self.dilations.iter().map(|&d| d.into()).collect();
-        let model = PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, dilations, head, likelihood });
+        let model =
+            PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, dilations, head, likelihood });
         (model.params(), model.logits_dropping(x, dropout))
     }
 }

@@ -13,8 +13,9 @@ use oneiro::{
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions, Trainer, batch, bound::Bound,
-        decay, grid, normals, parse, positive, quantile, remember, save, trained, write_atomic,
+        AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions,
+        Trainer, batch, bound::Bound, decay, grid, normals, parse, positive, quantile, remember, save,
+        trained, write_atomic,
     },
     shape::Type,
     weights,
@@ -118,7 +119,9 @@ impl Train {
     /// Why these options cannot be had together, if they cannot.
     fn refuse(&self) -> Option<&'static str> {
         match self.model {
-            Model::Mlp if !self.widths.is_empty() => Some("--widths are channels of convolutions; add --model conv, or give --hidden"),
+            Model::Mlp if !self.widths.is_empty() => {
+                Some("--widths are channels of convolutions; add --model conv, or give --hidden")
+            }
             Model::Conv if !self.hidden.is_empty() => {
                 Some("--hidden are units of the perceptron; give --widths, or leave out --model conv")
             }
@@ -253,7 +256,10 @@ fn train(options: Train) -> Result<()> {
     let z = normals(common.seed, 100 * vae.latent());
     trainer.run("nats per image", |at| {
         let [height, width, channels] = image;
-        save(&at.run.samples(at.step), &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, channels, 10))?;
+        save(
+            &at.run.samples(at.step),
+            &grid(&decode(&session.gpu, &draw, &z)?, 100, height, width, channels, 10),
+        )?;
         Ok(["test_loss", "test_reconstruction", "test_kl"].into_iter().zip(test.run()?).collect())
     })?;
     Ok(())
@@ -323,7 +329,10 @@ impl<'a> Drawing<'a> {
     fn encode(&self, count: usize) -> Result<(Vec<f32>, Vec<f32>)> {
         let (set, pixels) = (self.saved.load()?, self.pixels());
         if set.test.count < count {
-            return Err(Error::new(format!("{} has only {} test images; see --count", set.name, set.test.count)));
+            return Err(Error::new(format!(
+                "{} has only {} test images; see --count",
+                set.name, set.test.count
+            )));
         }
         let x: Vec<f32> = set.test.pixels[..count * pixels].iter().map(|&b| f32::from(b) / 255.0).collect();
         let g = Graph::new();

@@ -31,7 +31,16 @@ const NOISE: [usize; 4] = [N, 1, 1, 6];
 const ROUNDS: u32 = 10;
 
 fn config() -> Config {
-    Config { side: 32, channels: 3, latent: 6, generator: 4, discriminator: 4, weight: Weight::Plain, norm: Norm::Batch, classes: 0 }
+    Config {
+        side: 32,
+        channels: 3,
+        latent: 6,
+        generator: 4,
+        discriminator: 4,
+        weight: Weight::Plain,
+        norm: Norm::Batch,
+        classes: 0,
+    }
 }
 
 /// A step of the discriminator, and one of the generator.
@@ -39,7 +48,10 @@ fn round() -> [Graph; 2] {
     let [first, second] = [Graph::new(), Graph::new()];
     for (g, trained) in [(&first, "discriminator"), (&second, "generator")] {
         g.count_by(&format!("step.{trained}"));
-        let (generator, critic) = (dcgan::generator(g, "generator", &config()), dcgan::discriminator(g, "discriminator", &config()));
+        let (generator, critic) = (
+            dcgan::generator(g, "generator", &config()),
+            dcgan::discriminator(g, "discriminator", &config()),
+        );
         let mode = if trained == "generator" { Mode::Training } else { Mode::Batch };
         let fake = generator.forward(g.input("z", Type::f32(NOISE)), mode);
         let score = |x| critic.forward(x, Mode::Training).reshape([N]);
@@ -62,7 +74,9 @@ fn unit(salt: u32, n: usize) -> Vec<f32> {
 }
 
 fn inputs(round: u32) -> [(&'static str, Array); 2] {
-    let of = |salt, shape: [usize; 4]| Array::new(shape, unit(salt, shape.iter().product()).into_iter().map(f64::from).collect());
+    let of = |salt, shape: [usize; 4]| {
+        Array::new(shape, unit(salt, shape.iter().product()).into_iter().map(f64::from).collect())
+    };
     [("x", of(1000 + round, PICTURES)), ("z", of(2000 + round, NOISE))]
 }
 
@@ -72,8 +86,14 @@ fn golden() -> Weights {
 
 /// Both players' weights and statistics.
 fn players(graphs: &[Graph]) -> BTreeMap<String, VarSpec> {
-    let of =
-        |g: &Graph| g.recording().vars.iter().filter(|v| v.name.contains(".main.") && !v.name.contains('/')).cloned().collect::<Vec<_>>();
+    let of = |g: &Graph| {
+        g.recording()
+            .vars
+            .iter()
+            .filter(|v| v.name.contains(".main.") && !v.name.contains('/'))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     graphs.iter().flat_map(of).map(|v| (v.name.clone(), v)).collect()
 }
 
@@ -92,7 +112,8 @@ fn the_references_players_follow_pytorch() {
     let players = players(&graphs);
     for (name, var) in &players {
         let places = var.layout.places(&var.ty.shape);
-        state.get_mut(name).unwrap().data = places.into_iter().map(|p| f64::from(golden[name].1[p])).collect();
+        state.get_mut(name).unwrap().data =
+            places.into_iter().map(|p| f64::from(golden[name].1[p])).collect();
     }
     for r in 0..ROUNDS {
         let inputs: Values = inputs(r).into_iter().map(|(name, x)| (name.to_string(), x)).collect();
@@ -118,7 +139,8 @@ fn play(gpu: &Gpu, caps: &Caps, golden: &Weights) {
     let state = State::new(gpu, &plans.iter().collect::<Vec<_>>(), 0).unwrap();
     let players = players(&graphs);
     apply(gpu, &state, &players.keys().cloned().collect::<Vec<_>>(), golden);
-    let executors: Vec<Executor> = plans.iter().map(|plan| Executor::new(gpu, plan, &state, &[]).unwrap()).collect();
+    let executors: Vec<Executor> =
+        plans.iter().map(|plan| Executor::new(gpu, plan, &state, &[]).unwrap()).collect();
     let mut losses = vec![];
     for r in 0..ROUNDS {
         for (plan, executor) in plans.iter().zip(&executors) {
@@ -130,9 +152,16 @@ fn play(gpu: &Gpu, caps: &Caps, golden: &Weights) {
     }
     let within = |name: &str, miss: f64| {
         let theirs = f64::from(golden[&format!("miss.{name}")].1[0]);
-        assert!(miss <= 2.0 * theirs + 1e-4, "{name}: {miss:e} from PyTorch's f64, whose f32 misses it by {theirs:e}");
+        assert!(
+            miss <= 2.0 * theirs + 1e-4,
+            "{name}: {miss:e} from PyTorch's f64, whose f32 misses it by {theirs:e}"
+        );
     };
-    let of_losses = losses.iter().zip(&golden["after.losses"].1).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    let of_losses = losses
+        .iter()
+        .zip(&golden["after.losses"].1)
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, f64::max);
     within("losses", of_losses);
     for (name, var) in &players {
         let got: Vec<f64> = state.read(gpu, name).unwrap().into_iter().map(f64::from).collect();
@@ -164,7 +193,8 @@ fn a_generator_of_pytorch_loads_unchanged() {
     g.output("pictures", pictures);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
-    let names: Vec<String> = state.names().map(|(name, _)| name.to_string()).filter(|n| n.starts_with("generator.")).collect();
+    let names: Vec<String> =
+        state.names().map(|(name, _)| name.to_string()).filter(|n| n.starts_with("generator.")).collect();
     apply(gpu, &state, &names, &golden);
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "z", &unit(3000, NOISE.iter().product())).unwrap();
@@ -176,8 +206,17 @@ fn a_generator_of_pytorch_loads_unchanged() {
 
 /// Runs of examples, small; what is asked of each differs.
 const GAN: [&str; 8] = ["--batch", "16", "--hidden", "24", "--latent", "5", "--seed", "3"];
-const TRICKS: [&str; 9] =
-    ["--discriminator-steps", "3", "--ema", "0.9", "--smooth", "0.1", "--instance-noise", "0.1", "--lr-discriminator=0.001"];
+const TRICKS: [&str; 9] = [
+    "--discriminator-steps",
+    "3",
+    "--ema",
+    "0.9",
+    "--smooth",
+    "0.1",
+    "--instance-noise",
+    "0.1",
+    "--lr-discriminator=0.001",
+];
 
 fn weights_of(dir: &Path, run: &str) -> Vec<u8> {
     std::fs::read(dir.join(run).join("weights.safetensors")).unwrap()
@@ -200,7 +239,10 @@ fn a_game_goes_on_bit_for_bit() {
             finish(example(&dir, name, "train", &[&options[..], &extra].concat()), true)
         };
         let text = train(&format!("{name}-whole"), "7");
-        assert!(text.contains("loss_D") && text.contains("D(G(z))") && text.contains("film of training"), "{text}");
+        assert!(
+            text.contains("loss_D") && text.contains("D(G(z))") && text.contains("film of training"),
+            "{text}"
+        );
         train(&format!("{name}-parts"), "3");
         let parts = format!("{name}-parts");
         finish(example(&dir, name, "train", &["--resume", &parts, "--steps", "7"]), true);
@@ -220,8 +262,18 @@ fn a_trained_game_draws_walks_and_reckons() {
     let dir = empty("walks");
     labelled(&dir);
     let run = ["--run", "game"];
-    finish(example(&dir, "gan", "train", &[&GAN[..], &["--data", ".", "--steps", "2", "--out", "game"]].concat()), true);
-    let ask = |what: &str, more: &[&str], good: bool| finish(example(&dir, "gan", what, &[&run[..], more].concat()), good);
+    finish(
+        example(
+            &dir,
+            "gan",
+            "train",
+            &[&GAN[..], &["--data", ".", "--steps", "2", "--out", "game"]].concat(),
+        ),
+        true,
+    );
+    let ask = |what: &str, more: &[&str], good: bool| {
+        finish(example(&dir, "gan", what, &[&run[..], more].concat()), good)
+    };
     for (what, more, made) in [
         ("sample", &["--count", "5"][..], &["samples.png"][..]),
         ("interpolate", &["--count", "2"], &["interpolation.png", "interpolation.gif"]),
@@ -229,7 +281,8 @@ fn a_trained_game_draws_walks_and_reckons() {
         ("nearest", &["--count", "3", "--images", "2"], &["nearest.png"]),
     ] {
         ask(what, more, true);
-        made.iter().for_each(|name| assert!(image::open(dir.join("game").join(name)).is_ok(), "{what}: {name}"));
+        made.iter()
+            .for_each(|name| assert!(image::open(dir.join("game").join(name)).is_ok(), "{what}: {name}"));
     }
     // The same seed draws the same pictures; another one others.
     let samples = |more: &[&str]| {
@@ -251,7 +304,10 @@ fn a_trained_game_draws_walks_and_reckons() {
         (&["--loss", "wasserstein-gp", "--spectral"], "choose one"),
         (&["--discriminator-steps", "9"], "a step takes 144 images"),
     ] {
-        let text = finish(example(&dir, "gan", "train", &[&GAN[..], &["--data", ".", "--out", "none"], more].concat()), false);
+        let text = finish(
+            example(&dir, "gan", "train", &[&GAN[..], &["--data", ".", "--out", "none"], more].concat()),
+            false,
+        );
         assert!(text.contains(wanted), "{text}");
     }
 }
@@ -261,15 +317,28 @@ fn a_trained_game_draws_walks_and_reckons() {
 fn the_penaltys_gradient_matches_central_differences() {
     fn check<'g>(critic: &Sequential<'g>, g: &'g Graph, shape: &[usize]) {
         let [real, fake] = ["x", "z"].map(|name| g.input(name, Type::f32(shape)));
-        let loss = gradient_penalty(|x| critic.forward(x, Mode::Batch).reshape([shape[0]]), real, fake, "penalty");
+        let loss =
+            gradient_penalty(|x| critic.forward(x, Mode::Batch).reshape([shape[0]]), real, fake, "penalty");
         let values = |salt| Array::from_fn(shape, |i| f64::from(bits(salt, i as u32)) / 8_388_608.0 - 1.0);
         let mut start = reference::initial(g, 0);
         // The first weights of a DCGAN are so small that their third powers are lost in the differences.
-        start.iter_mut().filter(|(name, _)| name.ends_with("weight")).for_each(|(_, w)| w.data.iter_mut().for_each(|v| *v *= 6.0));
-        differences(loss, &critic.params(), &Values::from([("x".into(), values(1)), ("z".into(), values(2))]), &start);
+        start
+            .iter_mut()
+            .filter(|(name, _)| name.ends_with("weight"))
+            .for_each(|(_, w)| w.data.iter_mut().for_each(|v| *v *= 6.0));
+        differences(
+            loss,
+            &critic.params(),
+            &Values::from([("x".into(), values(1)), ("z".into(), values(2))]),
+            &start,
+        );
     }
     let g = Graph::new();
-    check(&dcgan::discriminator(&g, "d", &Config { side: 16, norm: Norm::Layer, channels: 2, ..config() }), &g, &[3, 16, 16, 2]);
+    check(
+        &dcgan::discriminator(&g, "d", &Config { side: 16, norm: Norm::Layer, channels: 2, ..config() }),
+        &g,
+        &[3, 16, 16, 2],
+    );
     let g = Graph::new();
     let config = gan::Config { pixels: 7, latent: 1, hidden: vec![4, 5], weight: Weight::Plain, classes: 0 };
     check(&gan::discriminator(&g, "d", &config), &g, &[3, 7]);
@@ -295,23 +364,37 @@ fn all_objectives_train() {
     ];
     for (i, trick) in tricks.iter().enumerate() {
         let out = format!("run{i}");
-        let text = finish(example(&dir, "dcgan", "train", &[&dcgan[..], trick, &["--out", &out]].concat()), true);
+        let text =
+            finish(example(&dir, "dcgan", "train", &[&dcgan[..], trick, &["--out", &out]].concat()), true);
         assert!(text.contains("loss_G") && !text.to_lowercase().contains("nan"), "{text}");
         finish(example(&dir, "dcgan", "sample", &["--run", &out, "--count", "2"]), true);
     }
     // Of a conditional, averaged model: the pictures that are reckoned with are those of the grid, their classes too.
-    finish(example(&dir, "dcgan", "arithmetic", &["--run", "run5", "--from", "5,2", "--minus", "4,1", "--plus", "8,0"]), true);
+    finish(
+        example(
+            &dir,
+            "dcgan",
+            "arithmetic",
+            &["--run", "run5", "--from", "5,2", "--minus", "4,1", "--plus", "8,0"],
+        ),
+        true,
+    );
     finish(example(&dir, "dcgan", "sample", &["--run", "run5", "--count", "9"]), true);
     let cells = |name: &str, columns: u32| {
         let picture = image::open(dir.join("run5").join(name)).unwrap().to_rgb8();
         // Pictures of 6x6 with a gap between, magnified.
         let side = 7 * (picture.width() / (7 * columns + 1));
-        move |row: u32, column: u32| image::imageops::crop_imm(&picture, column * side, row * side, side, side).to_image()
+        move |row: u32, column: u32| {
+            image::imageops::crop_imm(&picture, column * side, row * side, side, side).to_image()
+        }
     };
     let (terms, samples) = (cells("arithmetic.png", 6), cells("samples.png", 3));
     for (row, places) in [(0, [5, 2]), (1, [4, 1]), (2, [8, 0])] {
         for (column, place) in (0..).zip(places) {
-            assert!(terms(row, column) == samples(place / 3, place % 3), "row {row}, column {column} is not place {place}");
+            assert!(
+                terms(row, column) == samples(place / 3, place % 3),
+                "row {row}, column {column} is not place {place}"
+            );
         }
     }
     // Clipped weights are within bounds.

@@ -19,7 +19,9 @@ fn moments(rows: usize, c: usize, low: f64) -> Case {
         g.output("mean", mean);
         g.output("variance", variance);
     };
-    Case::new("moments", format!("{rows}x{c} from {low}"), build).fill("x", Fill::Uniform(low, low + 2.0)).tolerance(2e-5, 2e-6)
+    Case::new("moments", format!("{rows}x{c} from {low}"), build)
+        .fill("x", Fill::Uniform(low, low + 2.0))
+        .tolerance(2e-5, 2e-6)
 }
 
 /// What happens to the normalised tensor.
@@ -29,7 +31,8 @@ const AFTER: [(&str, After); 2] = [("", |y| y), (" + leaky_relu", |y| y.leaky_re
 /// The inputs x, w and b, and the result.
 fn normalised<'g>(g: &'g Graph, shape: &[usize], after: After) -> ([Tensor<'g>; 3], Tensor<'g>) {
     let c = shape[shape.len() - 1];
-    let [x, w, b] = [("x", shape), ("w", &[c][..]), ("b", &[c][..])].map(|(name, shape)| g.input(name, Type::f32(shape)));
+    let [x, w, b] =
+        [("x", shape), ("w", &[c][..]), ("b", &[c][..])].map(|(name, shape)| g.input(name, Type::f32(shape)));
     ([x, w, b], after(x.batch_norm(w, b, 1e-5)))
 }
 
@@ -50,14 +53,27 @@ fn case(shape: &[usize], order: usize, (name, after): (&str, After)) -> Case {
     };
     let what = ["batch_norm", "batch_norm gradient", "batch_norm second derivative"][order];
     let rows = shape.iter().product::<usize>() / shape[shape.len() - 1];
-    Case::new(format!("{what}{name}"), format!("{shape:?}"), build).tolerance([1e-5, 1e-5, 5e-5][order], 1e-5).terms(1 + rows / 16)
+    Case::new(format!("{what}{name}"), format!("{shape:?}"), build)
+        .tolerance([1e-5, 1e-5, 5e-5][order], 1e-5)
+        .terms(1 + rows / 16)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut out: Vec<Case> = ROWS.into_iter().flat_map(|rows| CHANNELS.map(|c| moments(rows, c, -1.0))).collect();
+    let mut out: Vec<Case> =
+        ROWS.into_iter().flat_map(|rows| CHANNELS.map(|c| moments(rows, c, -1.0))).collect();
     // A difference of mean squares would be all rounding here.
     out.extend([(5, 3), (128, 4), (4_097, 5)].map(|(rows, c)| moments(rows, c, 1_000.0)));
-    for shape in [&[2, 1][..], &[7, 3], &[33, 4], &[129, 5], &[300, 64], &[2, 3, 3, 8], &[3, 7, 5, 12], &[4, 16, 16, 6], &[8, 8, 8, 32]] {
+    for shape in [
+        &[2, 1][..],
+        &[7, 3],
+        &[33, 4],
+        &[129, 5],
+        &[300, 64],
+        &[2, 3, 3, 8],
+        &[3, 7, 5, 12],
+        &[4, 16, 16, 6],
+        &[8, 8, 8, 32],
+    ] {
         out.extend([0, 1, 2].into_iter().flat_map(|order| AFTER.map(|after| case(shape, order, after))));
     }
     // More workgroups than a dispatch's x holds.
@@ -74,7 +90,8 @@ pub(crate) fn smooth() -> Vec<Case> {
         g.output("y", g.apply(CentredSums, &[a, x, g.input("moments", Type::f32([2, 3]))]));
     };
     let part = |i: usize| move |g: &Graph| g.output("y", g.input("x", Type::f32([2, 2, 3])).moments()[i]);
-    let mut out: Vec<Case> = [&[5, 3][..], &[2, 2, 2, 4]].into_iter().flat_map(|s| AFTER.map(|after| case(s, 0, after))).collect();
+    let mut out: Vec<Case> =
+        [&[5, 3][..], &[2, 2, 2, 4]].into_iter().flat_map(|s| AFTER.map(|after| case(s, 0, after))).collect();
     out.push(Case::new("centred_sums", "4x3", sums));
     out.extend([0, 1].map(|i| Case::new("moments", format!("part {i}"), part(i))));
     out

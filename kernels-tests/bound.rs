@@ -25,9 +25,19 @@ fn images(count: usize) -> Images {
 fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Report {
     let bound = Bound::new(gpu.caps(), PIXELS, |g| Vae::new(g, &small())).unwrap();
     let state = State::new(gpu, &bound.plans(), seed).unwrap();
-    let names: Vec<_> = state.names().filter(|(n, _)| n.starts_with("fc")).map(|(n, ty)| (n.to_string(), ty.shape.numel())).collect();
+    let names: Vec<_> = state
+        .names()
+        .filter(|(n, _)| n.starts_with("fc"))
+        .map(|(n, ty)| (n.to_string(), ty.shape.numel()))
+        .collect();
     for (name, n) in names {
-        let values: Vec<f32> = state.read(gpu, &name).unwrap().iter().enumerate().map(|(i, v)| set(&name, i).unwrap_or(*v)).collect();
+        let values: Vec<f32> = state
+            .read(gpu, &name)
+            .unwrap()
+            .iter()
+            .enumerate()
+            .map(|(i, v)| set(&name, i).unwrap_or(*v))
+            .collect();
         assert_eq!(values.len(), n);
         state.write(gpu, &name, &values).unwrap();
     }
@@ -76,7 +86,11 @@ fn the_bound_closes_the_gap_that_the_kl_leaves() {
     let found = report(gpu, 50, 2000, 2, shifted);
     let kl = |mu: f64, logvar: f64| 0.5 * (mu * mu + logvar.exp() - logvar - 1.0);
     let expected = [kl(0.5, -0.5), kl(-0.3, 0.2), 0.0];
-    assert!(found.kl_per_dimension.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{:?} {expected:?}", found.kl_per_dimension);
+    assert!(
+        found.kl_per_dimension.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5),
+        "{:?} {expected:?}",
+        found.kl_per_dimension
+    );
     assert_eq!(found.active(), 2);
     let log_p = found.reconstruction.mean; // p(x|z) does not depend on z
     assert!((found.elbo.mean - (log_p - expected.iter().sum::<f64>())).abs() < 1e-4);
@@ -94,7 +108,12 @@ fn more_draws_tighten_the_bound() {
     let first = &runs[0];
     let means: Vec<f64> = first.bounds.iter().map(|b| b.1.mean).collect();
     assert!(means.windows(2).all(|w| w[0] < w[1]), "{means:?}");
-    assert!((means[0] - first.elbo.mean).abs() < 4.0 * first.bounds[0].1.half, "{} against {}", means[0], first.elbo.mean);
+    assert!(
+        (means[0] - first.elbo.mean).abs() < 4.0 * first.bounds[0].1.half,
+        "{} against {}",
+        means[0],
+        first.elbo.mean
+    );
     assert!(first.elbo.mean < means[3] && first.kl.mean > 0.0);
     let text = first.table();
     assert!(text.contains("IWAE k = 500") && text.contains("200 test images"), "{text}");
@@ -108,7 +127,8 @@ fn log_weights_are_the_papers() {
     use oneiro::{graph::Graph, reference, shape::Array, shape::Type};
     let g = Graph::new();
     g.bind_stream("vae/importance");
-    let [x, mu, logvar] = [("x", PIXELS), ("mu", LATENT), ("logvar", LATENT)].map(|(n, w)| g.input(n, Type::f32([2, w])));
+    let [x, mu, logvar] =
+        [("x", PIXELS), ("mu", LATENT), ("logvar", LATENT)].map(|(n, w)| g.input(n, Type::f32([2, w])));
     let vae = Vae::new(&g, &small());
     let [log_w, log_px] = vae.log_weights(x, mu, logvar, 3);
     g.output("log_w", log_w);
@@ -127,7 +147,9 @@ fn log_weights_are_the_papers() {
     let z = Array::from_fn([6, LATENT], |i| m.data[i % 6] + (0.5 * v.data[i % 6]).exp() * eps.data[i]);
     values.insert("z".into(), z.clone());
     let found = reference::eval(&g, &values, &mut reference::initial(&g, 5)).unwrap();
-    let normal = |x: f64, mu: f64, logvar: f64| -0.5 * (std::f64::consts::TAU.ln() + logvar + (x - mu).powi(2) / logvar.exp());
+    let normal = |x: f64, mu: f64, logvar: f64| {
+        -0.5 * (std::f64::consts::TAU.ln() + logvar + (x - mu).powi(2) / logvar.exp())
+    };
     for row in 0..6 {
         let pixel = |p: usize| {
             let (l, x) = (found["logits"].data[row * PIXELS + p], pixels.data[row % 2 * PIXELS + p]);
@@ -139,6 +161,9 @@ fn log_weights_are_the_papers() {
             normal(z.data[at], 0.0, 0.0) - normal(z.data[at], m.data[q], v.data[q])
         };
         let w = px + (0..LATENT).map(ratio).sum::<f64>();
-        assert!((found["log_px"].data[row] - px).abs() < 1e-9 && (found["log_w"].data[row] - w).abs() < 1e-9, "row {row}");
+        assert!(
+            (found["log_px"].data[row] - px).abs() < 1e-9 && (found["log_w"].data[row] - w).abs() < 1e-9,
+            "row {row}"
+        );
     }
 }

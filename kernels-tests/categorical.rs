@@ -51,7 +51,8 @@ fn entries(size: [usize; 2]) -> [Case; 2] {
         let (ct, index) = (g.input("ct", Type::f32([rows])), g.input("index", Type::f32([rows])));
         g.output("y", ct.spread(index - 1.0, classes));
     };
-    let whole = |c: Case| c.fill("index", Fill::Whole(0, classes as u32 + 2)).fixed("index").tolerance(0.0, 0.0);
+    let whole =
+        |c: Case| c.fill("index", Fill::Whole(0, classes as u32 + 2)).fixed("index").tolerance(0.0, 0.0);
     [whole(Case::new("pick", label(size), pick)), whole(Case::new("spread", label(size), spread))]
 }
 
@@ -68,9 +69,11 @@ fn draw(size: [usize; 2], far: f64) -> Case {
         let (x, u) = rows_and(g, size, "u");
         g.output("y", x.draw_categorical(u));
     };
-    let case = Case::new("draw_categorical", format!("{} to {far}", label(size)), build).fill("x", Fill::Uniform(-far, far));
+    let case = Case::new("draw_categorical", format!("{} to {far}", label(size)), build)
+        .fill("x", Fill::Uniform(-far, far));
     let row = move |r: usize| r * size[1]..(r + 1) * size[1];
-    case.fill("u", Fill::Uniform(0.0, 1.0)).judge(move |inputs, r, class| nearly(&inputs["x"].data[row(r)], inputs["u"].data[r], class))
+    case.fill("u", Fill::Uniform(0.0, 1.0))
+        .judge(move |inputs, r, class| nearly(&inputs["x"].data[row(r)], inputs["u"].data[r], class))
 }
 
 /// Logits of -1e30, 0 and 1e30 with uniforms of 0 and just below 1: the first and the last of the largest.
@@ -87,7 +90,10 @@ fn ends(size: [usize; 2]) -> Case {
 fn thresholds([rows, classes]: [usize; 2]) -> Case {
     let build = move |g: &Graph| {
         let (far, start) = (g.input("far", Type::f32([rows, 1])), g.input("start", Type::f32([rows])));
-        g.output("y", (far * 1e30).broadcast_to([rows, classes]).draw_categorical(start * (1.0 / classes as f32)));
+        g.output(
+            "y",
+            (far * 1e30).broadcast_to([rows, classes]).draw_categorical(start * (1.0 / classes as f32)),
+        );
     };
     let case = Case::new("draw on a threshold", label([rows, classes]), build).tolerance(0.0, 0.0);
     case.fill("far", Fill::Uniform(-1.0, 1.0)).fill("start", Fill::Whole(0, classes as u32))
@@ -101,16 +107,23 @@ fn certain(size: [usize; 2], scale: f32) -> Case {
         g.output("y", drawn);
         g.output("off", drawn - index);
     };
-    let case = Case::new("draw of a one-hot", format!("{} times {scale}", label(size)), build).tolerance(0.0, 0.0);
+    let case =
+        Case::new("draw of a one-hot", format!("{} times {scale}", label(size)), build).tolerance(0.0, 0.0);
     case.fill("index", Fill::Whole(0, size[1] as u32)).fill("u", Fill::Uniform(-0.5, 1.5))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(entries).collect();
-    out.extend(SIZES.into_iter().flat_map(|size| [draw(size, 2.0), draw(size, 30.0), draw(size, 1e30), ends(size)]));
+    out.extend(
+        SIZES.into_iter().flat_map(|size| [draw(size, 2.0), draw(size, 30.0), draw(size, 1e30), ends(size)]),
+    );
     out.extend(SIZES.into_iter().flat_map(|size| [certain(size, 100.0), certain(size, 1e30)]));
     out.extend([[33, 2], [65, 4], [257, 64], [300, 256], [9, 1_024]].map(thresholds));
-    out.extend(MANY.into_iter().flat_map(|size| entries(size).into_iter().chain([draw(size, 2.0)])).map(|c| c.many_workgroups(1)));
+    out.extend(
+        MANY.into_iter()
+            .flat_map(|size| entries(size).into_iter().chain([draw(size, 2.0)]))
+            .map(|c| c.many_workgroups(1)),
+    );
     out.extend([[1, 1], [33, 10], [65, 256]].map(composed));
     out
 }

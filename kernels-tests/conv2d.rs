@@ -30,7 +30,12 @@ fn kernels() -> Vec<(&'static str, Kernel)> {
     ]
 }
 
-fn operands<'g>(g: &'g Graph, role: Role, kernel: &Kernel, (n, image, c, o): Size) -> (Conv2d, [Tensor<'g>; 2]) {
+fn operands<'g>(
+    g: &'g Graph,
+    role: Role,
+    kernel: &Kernel,
+    (n, image, c, o): Size,
+) -> (Conv2d, [Tensor<'g>; 2]) {
     let window = kernel.window(image).unwrap();
     let pixels = |name, [h, w]: [usize; 2], channels| g.input(name, Type::f32([n, h, w, channels]));
     let w = || g.input("w", Type::f32([window.taps.len(), c, o]));
@@ -73,12 +78,19 @@ type Epilogue = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
 
 const EPILOGUES: [(&str, Epilogue); 4] = [
     ("bias, relu", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).relu()),
-    ("residual", |g, y| (y + g.input("bias", Type::f32([y.shape()[3]]))).tanh() + g.input("residual", y.ty())),
+    ("residual", |g, y| {
+        (y + g.input("bias", Type::f32([y.shape()[3]]))).tanh() + g.input("residual", y.ty())
+    }),
     ("gate", |g, y| g.input("other", y.ty()).gate(y)),
     ("expm1", |_, y| (y * 0.1).expm1()),
 ];
 
-fn with_epilogue(role: Role, (name, kernel): (&str, Kernel), size: Size, (what, epilogue): (&'static str, Epilogue)) -> Case {
+fn with_epilogue(
+    role: Role,
+    (name, kernel): (&str, Kernel),
+    size: Size,
+    (what, epilogue): (&'static str, Epilogue),
+) -> Case {
     let k = terms(role, &kernel, size);
     let build = move |g: &Graph| {
         let (op, inputs) = operands(g, role, &kernel, size);
@@ -99,7 +111,8 @@ fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], 
         };
         g.output("y", y);
     };
-    Case::new("conv2d layer", format!("{name} {transposed:?} {n} {h}x{w} {c} {o}"), build).tolerance(1e-5, 1e-5)
+    Case::new("conv2d layer", format!("{name} {transposed:?} {n} {h}x{w} {c} {o}"), build)
+        .tolerance(1e-5, 1e-5)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -120,39 +133,55 @@ pub(crate) fn cases() -> Vec<Case> {
             ];
             out.extend(sizes.map(|size| plain(role, kernel.clone(), size)));
         }
-        let [three, strided] = [("3x3", Kernel::same(3)), ("4x4 stride 2", Kernel::square(4).stride(2).padding(1))];
+        let [three, strided] =
+            [("3x3", Kernel::same(3)), ("4x4 stride 2", Kernel::square(4).stride(2).padding(1))];
         out.extend(
-            [(1, [1, 1], 4, 4), (1, [1, 17], 5, 3), (65, [1, 1], 8, 8), (1, [64, 1], 4, 128)].map(|s| plain(role, three.clone(), s)),
+            [(1, [1, 1], 4, 4), (1, [1, 17], 5, 3), (65, [1, 1], 8, 8), (1, [64, 1], 4, 128)]
+                .map(|s| plain(role, three.clone(), s)),
         );
         // A few channels, in patches: of an image, and added up to one.
         out.extend(
-            [(2, [8, 6], 3, 8), (1, [5, 9], 1, 36), (3, [6, 7], 2, 64), (1, [17, 16], 6, 4)].map(|s| plain(role, strided.clone(), s)),
+            [(2, [8, 6], 3, 8), (1, [5, 9], 1, 36), (3, [6, 7], 2, 64), (1, [17, 16], 6, 4)]
+                .map(|s| plain(role, strided.clone(), s)),
         );
         // Over 64 taps, over what one launch sums.
         out.push(plain(role, ("9x9", Kernel::same(9)), (2, [6, 5], 4, 8)));
         out.push(plain(role, ("9x9", Kernel::same(9)), (1, [5, 6], 3, 2)));
-        out.extend([(1, [2, 2], 9_000, 4), (1, [2, 3], 4, 9_000), (1, [2, 2], 3, 8_193)].map(|size| plain(role, three.clone(), size)));
+        out.extend(
+            [(1, [2, 2], 9_000, 4), (1, [2, 3], 4, 9_000), (1, [2, 2], 3, 8_193)]
+                .map(|size| plain(role, three.clone(), size)),
+        );
         if role != Role::Weight {
             let sizes = [(2, [7, 6], 12, 68), (1, [9, 5], 3, 8), (1, [5, 5], 24, 32)];
-            out.extend(sizes.into_iter().flat_map(|size| EPILOGUES.map(|e| with_epilogue(role, three.clone(), size, e))));
+            out.extend(
+                sizes
+                    .into_iter()
+                    .flat_map(|size| EPILOGUES.map(|e| with_epilogue(role, three.clone(), size, e))),
+            );
             out.push(with_epilogue(role, strided, sizes[0], EPILOGUES[0]));
         }
     }
     // Enough pixels to be summed in two halves, the second shorter.
     let mask = Kernel::same(3).taps(Taps::MaskB);
     out.extend(
-        [(3, [16, 11], 8, 36), (1, [23, 23], 4, 68), (2, [257, 1], 12, 4)].map(|s| plain(Role::Weight, ("mask B 3x3", mask.clone()), s)),
+        [(3, [16, 11], 8, 36), (1, [23, 23], 4, 68), (2, [257, 1], 12, 4)]
+            .map(|s| plain(Role::Weight, ("mask B 3x3", mask.clone()), s)),
     );
     // In patches: whole and odd halves, and an odd number of pixels, which stays whole.
     let four = Kernel::square(4).stride(2).padding(1);
     out.extend(
-        [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)].map(|s| plain(Role::Weight, ("4x4 stride 2", four.clone()), s)),
+        [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)]
+            .map(|s| plain(Role::Weight, ("4x4 stride 2", four.clone()), s)),
     );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
     out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 263_000], 4, 4)));
-    out.push(plain(Role::Output, ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }), (1, [1, 2_100_000], 1, 1)));
+    out.push(plain(
+        Role::Output,
+        ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }),
+        (1, [1, 2_100_000], 1, 1),
+    ));
     // A single pixel sees the whole image, or is seen by it.
     for (c, o) in [(1, 1), (3, 5), (8, 1), (12, 64)] {
         let whole = ("4x3 whole", Kernel { size: [4, 3], stride: [1, 2], ..Kernel::square(1) });
@@ -169,9 +198,13 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 pub(crate) fn smooth() -> Vec<Case> {
-    let mut out: Vec<Case> =
-        kernels().into_iter().flat_map(|kernel| ROLES.map(|role| plain(role, kernel.clone(), (1, [4, 5], 2, 3)))).collect();
-    out.extend(EPILOGUES.map(|e| with_epilogue(Role::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)));
+    let mut out: Vec<Case> = kernels()
+        .into_iter()
+        .flat_map(|kernel| ROLES.map(|role| plain(role, kernel.clone(), (1, [4, 5], 2, 3))))
+        .collect();
+    out.extend(
+        EPILOGUES.map(|e| with_epilogue(Role::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)),
+    );
     out.push(layer(("1x1", Kernel::square(1)), None, (1, [2, 3], 2, 3)));
     out.push(layer(("3x3 whole", Kernel::square(3)), None, (2, [3, 3], 2, 3)));
     out.push(layer(("3x3 whole", Kernel::square(3)), Some(0), (2, [1, 1], 2, 3)));
@@ -205,11 +238,22 @@ fn bad_kernels_are_errors_with_the_users_line() {
         f(&g);
         g.check().unwrap_err().to_string()
     };
-    let big = error(&|g| _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([25, 1, 1])), &Kernel::square(5)));
-    assert!(big.contains("kernels-tests/conv2d.rs") && big.contains("does not fit an image of [3, 3]"), "{big}");
-    let taps = error(&|g| _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([9, 2, 1])), &Kernel::same(3)));
+    let big = error(&|g| {
+        _ = g
+            .input("x", Type::f32([1, 3, 3, 1]))
+            .conv2d(g.input("w", Type::f32([25, 1, 1])), &Kernel::square(5))
+    });
+    assert!(
+        big.contains("kernels-tests/conv2d.rs") && big.contains("does not fit an image of [3, 3]"),
+        "{big}"
+    );
+    let taps = error(&|g| {
+        _ = g.input("x", Type::f32([1, 3, 3, 1])).conv2d(g.input("w", Type::f32([9, 2, 1])), &Kernel::same(3))
+    });
     assert!(taps.contains("9 taps"), "{taps}");
-    let flat = error(&|g| _ = g.input("x", Type::f32([3, 3])).conv2d(g.input("w", Type::f32([9, 1, 1])), &Kernel::same(3)));
+    let flat = error(&|g| {
+        _ = g.input("x", Type::f32([3, 3])).conv2d(g.input("w", Type::f32([9, 1, 1])), &Kernel::same(3))
+    });
     assert!(flat.contains("[N, H, W, C]"), "{flat}");
     let none = error(&|g| {
         let empty = Kernel::square(1).taps(Taps::MaskA);

@@ -55,7 +55,10 @@ fn inputs(step: u32) -> [(&'static str, Vec<f32>); 2] {
 
 fn values(step: u32) -> Values {
     let array = |(name, values): (&str, Vec<f32>)| {
-        (name.to_string(), Array::new([BATCH, values.len() / BATCH], values.into_iter().map(f64::from).collect()))
+        (
+            name.to_string(),
+            Array::new([BATCH, values.len() / BATCH], values.into_iter().map(f64::from).collect()),
+        )
     };
     inputs(step).into_iter().map(array).collect()
 }
@@ -66,7 +69,8 @@ fn theirs(graph: &Graph, weights: &[VarSpec]) -> Values {
     let mut state = reference::initial(graph, 0);
     for var in weights {
         let places = var.layout.places(&var.ty.shape);
-        state.get_mut(&var.name).unwrap().data = places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
+        state.get_mut(&var.name).unwrap().data =
+            places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
     }
     state
 }
@@ -80,7 +84,10 @@ fn golden() -> Vec<f64> {
 fn the_references_convolutional_vae_follows_pytorch() {
     let ([step, evaluation], weights) = graphs();
     let mut state = theirs(&step, &weights);
-    let mut loss = |s| reference::eval(if s < 10 { &step } else { &evaluation }, &values(s), &mut state).unwrap()["loss"].data[0];
+    let mut loss = |s| {
+        reference::eval(if s < 10 { &step } else { &evaluation }, &values(s), &mut state).unwrap()["loss"]
+            .data[0]
+    };
     close("loss of step", &(0..11).map(&mut loss).collect::<Vec<_>>(), &golden(), 1e-9);
 }
 
@@ -123,7 +130,9 @@ fn the_objectives_gradient_matches_central_differences() {
 
 #[test]
 fn images_that_do_not_halve_are_named() {
-    for (image, widths, what) in [([28, 30, 1], vec![4, 8], "multiples of 4, not 28x30"), ([8, 8, 1], vec![], "0 layers")] {
+    for (image, widths, what) in
+        [([28, 30, 1], vec![4, 8], "multiples of 4, not 28x30"), ([8, 8, 1], vec![], "0 layers")]
+    {
         let g = Graph::new();
         let config = Config { image, widths, ..config() };
         let vae = Vae::convolutional(&g, &config, Mode::Training);
@@ -150,7 +159,11 @@ fn a_convolutional_run_trains_resumes_draws_and_scores() {
     let dir = empty("conv");
     rectangles(&dir);
     let common = ["--data", ".", "--latent", "2", "--batch", "16", "--out", "run"];
-    let conv = [&common[..], &["--model", "conv", "--widths", "4,8", "--lr", "0.01", "--decay", "0.999", "--binarise"]].concat();
+    let conv = [
+        &common[..],
+        &["--model", "conv", "--widths", "4,8", "--lr", "0.01", "--decay", "0.999", "--binarise"],
+    ]
+    .concat();
     finish(train(&dir, &[&conv[..], &["--steps", "30"]].concat()), true);
     let text = finish(train(&dir, &["--resume", "run", "--steps", "100"]), true);
     assert!(text.contains("going on at step 30"), "{text}");
@@ -186,7 +199,16 @@ fn a_perceptrons_older_run_goes_on() {
     }
     let dir = empty("older");
     rectangles(&dir);
-    finish(train(&dir, &["--data", ".", "--hidden", "9", "--latent", "2", "--batch", "16", "--steps", "3", "--out", "run"]), true);
+    finish(
+        train(
+            &dir,
+            &[
+                "--data", ".", "--hidden", "9", "--latent", "2", "--batch", "16", "--steps", "3", "--out",
+                "run",
+            ],
+        ),
+        true,
+    );
     let (config, new) = (dir.join("run/config.toml"), ["model = \"mlp\"", "widths = ", "decay = "]);
     let text = std::fs::read_to_string(&config).unwrap();
     assert!(new.iter().all(|new| text.contains(new)), "{text}");

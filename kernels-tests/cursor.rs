@@ -24,7 +24,8 @@ fn look(wave: Wave, n: usize, c: usize, taps: usize, step: usize) -> Case {
         let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
         g.output("y", images.look(wave, &TAPS[..taps], step));
     };
-    Case::new("look", format!("{wave:?} {n} {c} {taps} {step}"), build).fill("step", Fill::Whole(step as u32, step as u32 + 1))
+    Case::new("look", format!("{wave:?} {n} {c} {taps} {step}"), build)
+        .fill("step", Fill::Whole(step as u32, step as u32 + 1))
 }
 
 fn place(wave: Wave, n: usize, c: usize, step: u32, one_channel: bool) -> Case {
@@ -32,19 +33,24 @@ fn place(wave: Wave, n: usize, c: usize, step: u32, one_channel: bool) -> Case {
         let images = g.var("images", Type::f32([n, wave.image[0], wave.image[1], c]), Init::Normal(0.0, 1.0));
         let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
         let rows = g.input("rows", Type::f32([n * wave.flight(), c]));
-        let after = if one_channel { images.place_channel(wave, rows, step) } else { images.place(wave, rows, step) };
+        let after =
+            if one_channel { images.place_channel(wave, rows, step) } else { images.place(wave, rows, step) };
         // A reader of the new value, in the same step.
         g.output("seen", after.look(wave, &TAPS, step));
         g.assign(images, after);
     };
-    Case::new("place", format!("{wave:?} {n} {c} {step} {one_channel}"), build).fill("step", Fill::Whole(step, step + 1))
+    Case::new("place", format!("{wave:?} {n} {c} {step} {one_channel}"), build)
+        .fill("step", Fill::Whole(step, step + 1))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for wave in waves() {
         for step in [0, 1, wave.steps() / 2, wave.steps().saturating_sub(1), wave.steps() + 3] {
-            out.extend([(1, 1, 5), (3, 3, 2), (2, 4, 5), (1, 12, 1)].map(|(n, c, taps)| look(wave, n, c, taps, step)));
+            out.extend(
+                [(1, 1, 5), (3, 3, 2), (2, 4, 5), (1, 12, 1)]
+                    .map(|(n, c, taps)| look(wave, n, c, taps, step)),
+            );
             out.extend([(1, 1), (2, 4), (3, 5)].map(|(n, c)| place(wave, n, c, step as u32, false)));
             out.push(place(wave, 2, wave.counts.max(2), step as u32, true));
         }
@@ -61,7 +67,10 @@ fn a_wavefront_visits_every_pixel_once_and_after_what_it_sees() {
         let mut when = vec![None; wave.image[0] * wave.image[1]];
         for step in (0..wave.steps()).step_by(wave.counts) {
             let at = |count| (0..wave.flight()).map(|f| wave.pixel(count, f)).collect::<Vec<_>>();
-            assert!((step..step + wave.counts).all(|count| at(count) == at(step)), "{wave:?} leaves its pixels before the last channel");
+            assert!(
+                (step..step + wave.counts).all(|count| at(count) == at(step)),
+                "{wave:?} leaves its pixels before the last channel"
+            );
             for [y, x] in (0..wave.flight()).filter_map(|f| wave.pixel(step, f)) {
                 let before = when[y * wave.image[1] + x].replace(step);
                 assert_eq!(before, None, "{wave:?}: pixel {y}, {x} at steps {before:?} and {step}");
@@ -71,8 +80,15 @@ fn a_wavefront_visits_every_pixel_once_and_after_what_it_sees() {
             let (y, x) = (i / wave.image[1], i % wave.image[1]);
             let step = at.unwrap_or_else(|| panic!("{wave:?}: pixel {y}, {x} is never visited"));
             let right = (x + wave.lag - 1).min(wave.image[1] - 1);
-            assert!(y == 0 || when[(y - 1) * wave.image[1] + right] < Some(step), "{wave:?}: {y}, {x} comes before what it sees");
+            assert!(
+                y == 0 || when[(y - 1) * wave.image[1] + right] < Some(step),
+                "{wave:?}: {y}, {x} comes before what it sees"
+            );
         }
-        assert!((0..wave.flight()).all(|f| wave.pixel(wave.steps(), f).is_none()), "{wave:?} is not done after {} steps", wave.steps());
+        assert!(
+            (0..wave.flight()).all(|f| wave.pixel(wave.steps(), f).is_none()),
+            "{wave:?} is not done after {} steps",
+            wave.steps()
+        );
     }
 }

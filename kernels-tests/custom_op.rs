@@ -40,7 +40,8 @@ fn case(shape: &'static [usize], window: usize, transposed: bool) -> Case {
 }
 
 fn cases() -> Vec<Case> {
-    let mut out: Vec<Case> = SIZES.iter().flat_map(|&(shape, window)| [false, true].map(|t| case(shape, window, t))).collect();
+    let mut out: Vec<Case> =
+        SIZES.iter().flat_map(|&(shape, window)| [false, true].map(|t| case(shape, window, t))).collect();
     out.extend([false, true].map(|t| case(&[3, 21_867], 3, t).many_workgroups(1)));
     // Within a graph: elementwise neighbours, a transposed reader, the op twice.
     out.push(Case::new("moving_average", "among others", |g| {
@@ -81,7 +82,11 @@ fn the_custom_op_names_mistakes() {
         let _ = moving_average(g.input("x", Type::f32(shape)), window);
         g.check().unwrap_err().to_string()
     };
-    for (error, what) in [(fails(&[4], 0), "window of 0"), (fails(&[4], 5_000), "window of 5000"), (fails(&[], 2), "at least one axis")] {
+    for (error, what) in [
+        (fails(&[4], 0), "window of 0"),
+        (fails(&[4], 5_000), "window of 5000"),
+        (fails(&[], 2), "at least one axis"),
+    ] {
         assert!(error.contains("custom_op.rs") && error.contains(what), "{error}");
     }
 }
@@ -90,7 +95,8 @@ fn the_custom_op_names_mistakes() {
 fn the_custom_shader_is_portable() {
     let text = include_str!("../examples/custom_op.wgsl");
     for entry in ["causal", "anticausal"] {
-        let found = kernel::reflect(text, kernel::powers("custom_op"), entry, &[("WORKGROUP", 64.0)]).unwrap();
+        let found =
+            kernel::reflect(text, kernel::powers("custom_op"), entry, &[("WORKGROUP", 64.0)]).unwrap();
         assert_eq!((found.workgroup, found.bindings.len(), found.dims_size), ([64, 1, 1], 3, 12));
     }
 }

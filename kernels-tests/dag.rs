@@ -49,8 +49,12 @@ impl<'g> Builder<'g> {
 
     /// A value of about the same shape: one that broadcasts, or a new input.
     fn partner(&mut self, shape: &Shape) -> (Tensor<'g>, f64) {
-        let fits: Vec<_> =
-            self.pool.iter().copied().filter(|(t, _)| shape.broadcast(&t.shape()).is_some_and(|s| s.numel() <= 4_000)).collect();
+        let fits: Vec<_> = self
+            .pool
+            .iter()
+            .copied()
+            .filter(|(t, _)| shape.broadcast(&t.shape()).is_some_and(|s| s.numel() <= 4_000))
+            .collect();
         if fits.is_empty() || self.below(6) == 0 {
             return self.input(shape.clone());
         }
@@ -98,10 +102,14 @@ impl<'g> Builder<'g> {
                 let start = self.below(shape[axis] - 1);
                 x.slice(axis, start..shape[axis])
             }
-            4 if shape.numel() < 1_000 => x.reshape([&[1][..], &shape[..]].concat()).broadcast_to([&[2][..], &shape[..]].concat()),
+            4 if shape.numel() < 1_000 => {
+                x.reshape([&[1][..], &shape[..]].concat()).broadcast_to([&[2][..], &shape[..]].concat())
+            }
             5 if shape.numel() < 1_000 => x.pad(axis, self.below(3), self.below(5)),
             6 if shape.numel() < 1_000 => concat(&[x, x.tanh()], axis),
-            7 if shape[axis] > 1 => x.slice(axis, 1..shape[axis]).reshape([1, shape.numel() / shape[axis] * (shape[axis] - 1)]),
+            7 if shape[axis] > 1 => {
+                x.slice(axis, 1..shape[axis]).reshape([1, shape.numel() / shape[axis] * (shape[axis] - 1)])
+            }
             _ => x.reshape([shape.numel(), 1]),
         };
         (y, bound)
@@ -148,7 +156,11 @@ impl<'g> Builder<'g> {
         let (x, _) = self.any();
         let all = x.mean_all();
         let fits: Vec<_> = self.pool.iter().map(|p| p.0).filter(|t| t.shape() == *shape).collect();
-        if fits.is_empty() { all.broadcast_to(shape.clone()) } else { fits[self.below(fits.len())].tanh() + all }
+        if fits.is_empty() {
+            all.broadcast_to(shape.clone())
+        } else {
+            fits[self.below(fits.len())].tanh() + all
+        }
     }
 
     /// Assigns of three variables of one shape: a swap, an update from itself, a new value.
@@ -216,8 +228,9 @@ fn record(graph: &Graph, number: u32) {
 #[test]
 fn random_graphs_compute_what_the_reference_does() {
     let Some(gpu) = harness::gpu() else { return };
-    let cases: Vec<Case> =
-        (0..GRAPHS).map(|i| Case::new("random graph", format!("{i}"), move |g| record(g, i)).tolerance(2e-5, 2e-4)).collect();
+    let cases: Vec<Case> = (0..GRAPHS)
+        .map(|i| Case::new("random graph", format!("{i}"), move |g| record(g, i)).tolerance(2e-5, 2e-4))
+        .collect();
     let mut report = Report::default();
     report.family(gpu, "random graphs", &cases);
     assert!(report.compared() >= GRAPHS as usize);

@@ -31,7 +31,9 @@ fn gathers([rows, row, batch]: [usize; 3], step: f64) -> Vec<Case> {
     let order = move |g: &Graph| g.input("order", Type::u32([rows])).id();
     let label = format!("{batch} of {rows}x{row}, step {step}");
     let cases = [
-        Case::new("gather_rows", &label, move |g| g.output("y", g.input("x", bytes(&[rows, row])).gather_rows(g.tensor(order(g)), batch))),
+        Case::new("gather_rows", &label, move |g| {
+            g.output("y", g.input("x", bytes(&[rows, row])).gather_rows(g.tensor(order(g)), batch))
+        }),
         Case::new("gather_rows binarised", &label, move |g| {
             let x = g.input("x", bytes(&[rows, row]));
             g.output("y", x.gather_rows_binarised(g.tensor(order(g)), batch, "pixels"));
@@ -52,19 +54,25 @@ fn conversions(n: usize) -> Vec<Case> {
         Case::new("to_f32", format!("{n}"), move |g| g.output("y", g.input("x", Type::u32([n])).to_f32()))
             .fill("x", Fill::Whole(0, 1 << 24))
             .tolerance(0.0, 0.0),
-        Case::new("unit_f32", format!("{n}"), move |g| g.output("y", g.input("x", bytes(&[n])).unit_f32())).tolerance(1e-7, 1e-7),
+        Case::new("unit_f32", format!("{n}"), move |g| g.output("y", g.input("x", bytes(&[n])).unit_f32()))
+            .tolerance(1e-7, 1e-7),
     ]
 }
 
 /// Labels beyond the classes give rows of zeros.
 fn one_hot(rows: usize, classes: usize) -> Case {
-    Case::new("one_hot", format!("{rows}x{classes}"), move |g| g.output("y", g.input("x", Type::u32([rows])).one_hot(classes)))
-        .fill("x", Fill::Whole(0, 12))
-        .tolerance(0.0, 0.0)
+    Case::new("one_hot", format!("{rows}x{classes}"), move |g| {
+        g.output("y", g.input("x", Type::u32([rows])).one_hot(classes))
+    })
+    .fill("x", Fill::Whole(0, 12))
+    .tolerance(0.0, 0.0)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut out: Vec<Case> = BATCHES.into_iter().flat_map(|b| [0.0, 1.0, 100.0].into_iter().flat_map(move |s| gathers(b, s))).collect();
+    let mut out: Vec<Case> = BATCHES
+        .into_iter()
+        .flat_map(|b| [0.0, 1.0, 100.0].into_iter().flat_map(move |s| gathers(b, s)))
+        .collect();
     out.extend([1, 3, 4, 5, 257, 1_023, 1_024, 1_025, 4_099].into_iter().flat_map(conversions));
     for rows in [1, 2, 3, 64, 257] {
         out.extend([1, 4, 10, 13].map(|classes| one_hot(rows, classes)));

@@ -25,12 +25,15 @@ fn case(n: usize, rate: f32, step: f64) -> Case {
         g.output("y", y);
         g.output("dx", autodiff::vjp(y, g.input("ct", Type::f32([n])), &[x])[0]);
     };
-    let case = Case::new("dropout", format!("{n} at {rate}, step {step}"), build).state("step", [step]).tolerance(0.0, 3e-7);
+    let case = Case::new("dropout", format!("{n} at {rate}, step {step}"), build)
+        .state("step", [step])
+        .tolerance(0.0, 3e-7);
     case.fill("x", Fill::Uniform(0.5, 2.0)).fill("ct", Fill::Uniform(0.5, 2.0))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| [0.1, 0.5, 0.999].map(|rate| case(n, rate, 2.0))).collect();
+    let mut out: Vec<Case> =
+        SIZES.into_iter().flat_map(|n| [0.1, 0.5, 0.999].map(|rate| case(n, rate, 2.0))).collect();
     out.extend([0.0, 7.0, f64::from(u32::MAX)].map(|step| case(1_001, 0.25, step)));
     // A rate that is one of the uniforms: that element is kept.
     let rate = rng::uniform(Stream::new("d").key([1, 2]), 3, 700);
@@ -41,7 +44,10 @@ pub(crate) fn cases() -> Vec<Case> {
 
 pub(crate) fn smooth() -> Vec<Case> {
     let build = |g: &Graph| g.output("y", g.input("x", Type::f32([7])).square().dropout("d", 0.4).tanh());
-    vec![Case::new("dropout", "7", build), Case::new("dropout", "alone", |g| g.output("y", g.input("x", Type::f32([6])).dropout("d", 0.4)))]
+    vec![
+        Case::new("dropout", "7", build),
+        Case::new("dropout", "alone", |g| g.output("y", g.input("x", Type::f32([6])).dropout("d", 0.4))),
+    ]
 }
 
 const N: usize = 1_003;
@@ -75,7 +81,10 @@ fn masks_are_drawn_again_in_the_derivative_and_anew_in_each_step() {
         assert_eq!(y, dx, "step {step}: the derivative's mask");
         let key = Stream::new("d").key([seed as u32, (seed >> 32) as u32]);
         let keep = |e: usize| rng::uniform(key, step as u32, e as u32) >= RATE;
-        assert!(y.iter().enumerate().all(|(e, &v)| v == if keep(e) { 1.0 / (1.0 - RATE) } else { 0.0 }), "step {step}");
+        assert!(
+            y.iter().enumerate().all(|(e, &v)| v == if keep(e) { 1.0 / (1.0 - RATE) } else { 0.0 }),
+            "step {step}"
+        );
         let kept = y.iter().filter(|&&v| v > 0.0).count() as f64;
         let error = 4.0 * (f64::from(RATE * (1.0 - RATE)) * N as f64).sqrt();
         assert!((kept - f64::from(1.0 - RATE) * N as f64).abs() < error, "step {step}: {kept} of {N} kept");

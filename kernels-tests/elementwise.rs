@@ -41,7 +41,12 @@ fn row(name: &'static str, shapes: &[&[usize]]) -> Case {
         "leaky_relu" => case.fill("b", unit),
         "bce_with_logits" => case.fill("a", Fill::Uniform(-6.0, 6.0)).fill("b", unit),
         "select" => case.fill("a", Fill::Whole(0, 2)).fixed("a").tolerance(0.0, 0.0),
-        "clamp" => case.fill("b", Fill::Uniform(-1.0, -0.2)).fill("c", Fill::Uniform(0.2, 1.0)).fixed("b").fixed("c").tolerance(0.0, 0.0),
+        "clamp" => case
+            .fill("b", Fill::Uniform(-1.0, -0.2))
+            .fill("c", Fill::Uniform(0.2, 1.0))
+            .fixed("b")
+            .fixed("c")
+            .tolerance(0.0, 0.0),
         "identity" | "neg" | "abs" | "sign" | "relu" | "min" | "max" => case.tolerance(0.0, 0.0),
         _ => case,
     }
@@ -105,8 +110,14 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 pub(crate) fn smooth() -> Vec<Case> {
-    let mut out: Vec<Case> = TABLE.iter().filter(|r| r.name != "floor").map(|r| row(r.name, &vec![&[6][..]; r.arity])).collect();
-    out.extend(pairs().iter().filter(|[a, b]| a.iter().chain(b).product::<usize>() <= 100).map(|[a, b]| row("mul", &[a, b])));
+    let mut out: Vec<Case> =
+        TABLE.iter().filter(|r| r.name != "floor").map(|r| row(r.name, &vec![&[6][..]; r.arity])).collect();
+    out.extend(
+        pairs()
+            .iter()
+            .filter(|[a, b]| a.iter().chain(b).product::<usize>() <= 100)
+            .map(|[a, b]| row("mul", &[a, b])),
+    );
     out.push(Case::new("fused", "2x3", |g| {
         let x = inputs(g, &[&[2, 3], &[3], &[2, 1]]);
         let y = (x[0] * 1.5 + x[1]).tanh();
@@ -115,7 +126,11 @@ pub(crate) fn smooth() -> Vec<Case> {
     // Comparisons are flat except at ties, where differences mean nothing.
     let flat = ["lt", "le", "gt", "ge", "eq", "ne"];
     let untied = |case: Case| {
-        if flat.contains(&case.op.as_str()) { case.fill("a", Fill::Uniform(-2.0, 2.0)).fill("b", Fill::Uniform(-2.0, 2.0)) } else { case }
+        if flat.contains(&case.op.as_str()) {
+            case.fill("a", Fill::Uniform(-2.0, 2.0)).fill("b", Fill::Uniform(-2.0, 2.0))
+        } else {
+            case
+        }
     };
     out.into_iter().map(untied).collect()
 }
@@ -132,6 +147,7 @@ fn a_nan_is_not_hidden() {
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "x", &[f32::NAN, 2.0, f32::NAN, -2.0]).unwrap();
     gpu.submit(|encoder| executor.record(encoder));
-    let bad: Vec<bool> = executor.read_words(gpu, "y").unwrap().iter().map(|w| w & 0x7f80_0000 == 0x7f80_0000).collect();
+    let bad: Vec<bool> =
+        executor.read_words(gpu, "y").unwrap().iter().map(|w| w & 0x7f80_0000 == 0x7f80_0000).collect();
     assert_eq!(bad, [true, false, true, false].repeat(y.len()));
 }

@@ -37,9 +37,16 @@ fn the_host_draws_and_the_engine_with_it() {
         let host = triangle(&frame.pixels);
         // An equilateral triangle within a circle of 0.4 times the corner's x.
         let area = 1.299 * (0.4 * f64::from(CORNER[0])).powi(2);
-        assert!((host.len() as f64 / area - 1.0).abs() < 0.05, "{} pixels of the triangle, {area} are due", host.len());
+        assert!(
+            (host.len() as f64 / area - 1.0).abs() < 0.05,
+            "{} pixels of the triangle, {area} are due",
+            host.len()
+        );
         let [x, y] = [CORNER[0] / 2, FRAME[1] / 2];
-        assert!(at(&frame.pixels, x, y)[..3].iter().all(|c| (90..130).contains(c)), "the three colours do not meet in the middle");
+        assert!(
+            at(&frame.pixels, x, y)[..3].iter().all(|c| (90..130).contains(c)),
+            "the three colours do not meet in the middle"
+        );
 
         let pictures = app.decoder.read(&app.gpu, "pictures").unwrap();
         let side = 6 * 28;
@@ -48,10 +55,14 @@ fn the_host_draws_and_the_engine_with_it() {
             let value = pictures[((row / 28 * 6 + column / 28) * 28 + row % 28) * 28 + column % 28];
             let [r, g, b, a] = at(&frame.pixels, CORNER[0] + x, CORNER[1] + y);
             let near = (f32::from(r) / 255.0 - value).abs() <= 0.51 / 255.0;
-            assert!(near && r == g && g == b && a == 255, "frame {number}, pixel ({x}, {y}): {r} {g} {b} {a}, the output says {value}");
+            assert!(
+                near && r == g && g == b && a == 255,
+                "frame {number}, pixel ({x}, {y}): {r} {g} {b} {a}, the output says {value}"
+            );
         }
         if let Some((pictures_before, host_before)) = &before {
-            let moved = pictures.iter().zip(pictures_before).filter(|(a, b)| (*a - *b).abs() > 1.0 / 255.0).count();
+            let moved =
+                pictures.iter().zip(pictures_before).filter(|(a, b)| (*a - *b).abs() > 1.0 / 255.0).count();
             assert!(moved > pictures.len() / 20, "{moved} of {} pixels learnt something", pictures.len());
             assert_ne!(&host, host_before, "the triangle stands still");
         }
@@ -88,7 +99,12 @@ impl Pictures {
     }
 }
 
-fn texture(gpu: &Gpu, format: wgpu::TextureFormat, [width, height, layers]: [u32; 3], usage: wgpu::TextureUsages) -> wgpu::Texture {
+fn texture(
+    gpu: &Gpu,
+    format: wgpu::TextureFormat,
+    [width, height, layers]: [u32; 3],
+    usage: wgpu::TextureUsages,
+) -> wgpu::Texture {
     gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: None,
         size: wgpu::Extent3d { width, height, depth_or_array_layers: layers },
@@ -104,7 +120,8 @@ fn texture(gpu: &Gpu, format: wgpu::TextureFormat, [width, height, layers]: [u32
 /// What 16 bits mean as a float.
 fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
-    let size = if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) };
+    let size =
+        if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) };
     if bits >> 15 == 1 { -size } else { size }
 }
 
@@ -144,8 +161,10 @@ fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: La
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     pictures.executor.record(&mut encoder);
     blit.record(&mut encoder, &target, wgpu::Origin3d { x: 1, y: 2, z: 1 }).unwrap();
-    let from = wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y: 0, z: 1 }, ..target.as_image_copy() };
-    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row as u32), rows_per_image: None };
+    let from =
+        wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y: 0, z: 1 }, ..target.as_image_copy() };
+    let layout =
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row as u32), rows_per_image: None };
     let extent = wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: 1 };
     encoder.copy_texture_to_buffer(from, wgpu::TexelCopyBufferInfo { buffer: &back, layout }, extent);
     gpu.queue.submit([encoder.finish()]);
@@ -165,12 +184,16 @@ fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: La
             }
         });
         for (i, got) in got.iter().enumerate() {
-            let (mut want, alpha10) = (want.map_or(0.0, |w| w[i]), i == 3 && format == wgpu::TextureFormat::Rgb10a2Unorm);
+            let (mut want, alpha10) =
+                (want.map_or(0.0, |w| w[i]), i == 3 && format == wgpu::TextureFormat::Rgb10a2Unorm);
             if format!("{format:?}").contains("Unorm") {
                 want = want.clamp(0.0, 1.0);
             }
             let steps = if alpha10 { 3.0 } else { steps };
-            assert!((got - want).abs() <= 0.51 / steps, "{format:?} of {shape:?}, texel ({x}, {y}), channel {i}: {got} instead of {want}");
+            assert!(
+                (got - want).abs() <= 0.51 / steps,
+                "{format:?} of {shape:?}, texel ({x}, {y}), channel {i}: {got} instead of {want}"
+            );
         }
     }
 }
@@ -183,7 +206,15 @@ fn pictures_arrive_in_every_format() {
         compare(gpu, format, [3, 5, 7, 1], Layout::Image(2));
         compare(gpu, format, [5, 3, 67, 1], Layout::Grid { columns: 2 });
     }
-    let colour = [F::Rgba8Unorm, F::Rgba8UnormSrgb, F::Bgra8Unorm, F::Bgra8UnormSrgb, F::Rgb10a2Unorm, F::Rgba16Float, F::Rgba32Float];
+    let colour = [
+        F::Rgba8Unorm,
+        F::Rgba8UnormSrgb,
+        F::Bgra8Unorm,
+        F::Bgra8UnormSrgb,
+        F::Rgb10a2Unorm,
+        F::Rgba16Float,
+        F::Rgba32Float,
+    ];
     for format in colour {
         for channels in [1, 3, 4] {
             compare(gpu, format, [3, 5, 7, channels], Layout::Image(1));
@@ -206,22 +237,32 @@ fn pictures_that_do_not_fit_are_errors() {
     assert!(failed(blit(Layout::Image(0), F::R8Unorm)).contains("R8Unorm texture of one channel"));
     assert!(failed(blit(Layout::Image(0), F::Rgba8Uint)).contains("Rgba8Uint"));
     assert!(failed(blit(Layout::Image(0), F::Depth32Float)).contains("Depth32Float"));
-    assert!(failed(Blit::new(gpu, &pictures.executor, "faces", Layout::Image(0), F::Rgba8Unorm)).contains("no output `faces`"));
+    assert!(
+        failed(Blit::new(gpu, &pictures.executor, "faces", Layout::Image(0), F::Rgba8Unorm))
+            .contains("no output `faces`")
+    );
     let flat = Pictures::new(gpu, &[2, 72]);
-    assert!(failed(Blit::new(gpu, &flat.executor, "pictures", Layout::Image(0), F::Rgba8Unorm)).contains("[N, H, W, C]"));
+    assert!(
+        failed(Blit::new(gpu, &flat.executor, "pictures", Layout::Image(0), F::Rgba8Unorm))
+            .contains("[N, H, W, C]")
+    );
     let wide = Layout::Grid { columns: 3_000_000 };
     assert!(failed(blit(wide, F::Rgba32Float)).contains("binds at most"));
 
     let blit = blit(Layout::Grid { columns: 2 }, F::Rgba8Unorm).unwrap();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let mut failed = |t: &wgpu::Texture, [x, y, z]: [u32; 3]| blit.record(&mut encoder, t, Origin3d { x, y, z }).unwrap_err().to_string();
+    let mut failed = |t: &wgpu::Texture, [x, y, z]: [u32; 3]| {
+        blit.record(&mut encoder, t, Origin3d { x, y, z }).unwrap_err().to_string()
+    };
     let fits = texture(gpu, F::Rgba8Unorm, [12, 4, 1], U::COPY_DST);
     assert!(failed(&fits, [1, 0, 0]).contains("12x4 does not fit at (1, 0, 0)"));
     assert!(failed(&fits, [0, u32::MAX, 0]).contains("does not fit"));
     assert!(failed(&fits, [0, 0, 1]).contains("1 layers"));
     assert!(failed(&texture(gpu, F::Rgba8Unorm, [11, 4, 1], U::COPY_DST), [0; 3]).contains("is 11x4"));
     assert!(failed(&texture(gpu, F::Bgra8Unorm, [12, 4, 1], U::COPY_DST), [0; 3]).contains("Bgra8Unorm"));
-    assert!(failed(&texture(gpu, F::Rgba8Unorm, [12, 4, 1], U::TEXTURE_BINDING), [0; 3]).contains("COPY_DST"));
+    assert!(
+        failed(&texture(gpu, F::Rgba8Unorm, [12, 4, 1], U::TEXTURE_BINDING), [0; 3]).contains("COPY_DST")
+    );
     // After all these errors the host's encoder is as it was.
     blit.record(&mut encoder, &fits, Origin3d::ZERO).unwrap();
     gpu.queue.submit([encoder.finish()]);
@@ -238,8 +279,15 @@ fn a_blit_allocates_nothing() {
     let target = texture(gpu, format, [56, 56, 1], wgpu::TextureUsages::COPY_DST);
     let counts = || {
         let hal = gpu.device.get_internal_counters().hal;
-        [&hal.buffers, &hal.buffer_memory, &hal.memory_allocations, &hal.textures, &hal.bind_groups, &hal.compute_pipelines]
-            .map(|c| c.read())
+        [
+            &hal.buffers,
+            &hal.buffer_memory,
+            &hal.memory_allocations,
+            &hal.textures,
+            &hal.bind_groups,
+            &hal.compute_pipelines,
+        ]
+        .map(|c| c.read())
     };
     let frame = || {
         gpu.submit(|encoder| {
@@ -268,7 +316,10 @@ fn read_backs_and_completions_follow_the_hosts_submission() {
     let mut tail = Box::pin(gpu.record_read(&mut encoder, buffer, 4..9).unwrap());
     let mut done = Box::pin(gpu.completion(&encoder));
     gpu.wait().unwrap();
-    assert!(read.as_mut().now_or_never().is_none() && done.as_mut().now_or_never().is_none(), "nothing was submitted yet");
+    assert!(
+        read.as_mut().now_or_never().is_none() && done.as_mut().now_or_never().is_none(),
+        "nothing was submitted yet"
+    );
     gpu.queue.submit([encoder.finish()]);
     gpu.wait().unwrap();
     let bytes: Vec<u8> = bytemuck::cast_slice(&pictures.values).to_vec();
@@ -284,9 +335,16 @@ fn read_backs_and_completions_follow_the_hosts_submission() {
     assert!(done.now_or_never().expect("it will never be submitted").is_err());
 
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let deaf = wgpu::BufferDescriptor { label: None, size: 64, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false };
+    let deaf = wgpu::BufferDescriptor {
+        label: None,
+        size: 64,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    };
     let deaf = gpu.device.create_buffer(&deaf);
-    let mut failed = |buffer: &wgpu::Buffer, range| gpu.record_read(&mut encoder, buffer, range).err().expect("an error").to_string();
+    let mut failed = |buffer: &wgpu::Buffer, range| {
+        gpu.record_read(&mut encoder, buffer, range).err().expect("an error").to_string()
+    };
     assert!(failed(buffer, 0..buffer.size() + 4).contains("cannot be read"));
     assert!(failed(buffer, 2..6).contains("whole words") && failed(buffer, 4..4).contains("4..4"));
     assert!(failed(&deaf, 0..64).contains("COPY_SRC"));
@@ -308,8 +366,12 @@ fn every_limit_is_named() {
         ("max_compute_workgroup_size_y is 255", |l| l.max_compute_workgroup_size_y -= 1),
         ("max_compute_workgroup_size_z is 63", |l| l.max_compute_workgroup_size_z -= 1),
         ("max_compute_workgroups_per_dimension is 65534", |l| l.max_compute_workgroups_per_dimension -= 1),
-        ("min_uniform_buffer_offset_alignment is 512, the engine needs at most 256", |l| l.min_uniform_buffer_offset_alignment = 512),
-        ("min_storage_buffer_offset_alignment is 512, the engine needs at most 256", |l| l.min_storage_buffer_offset_alignment = 512),
+        ("min_uniform_buffer_offset_alignment is 512, the engine needs at most 256", |l| {
+            l.min_uniform_buffer_offset_alignment = 512
+        }),
+        ("min_storage_buffer_offset_alignment is 512, the engine needs at most 256", |l| {
+            l.min_storage_buffer_offset_alignment = 512
+        }),
     ];
     for (expected, weaken) in weaken {
         let mut limits = Gpu::required_limits();
@@ -323,7 +385,11 @@ fn every_limit_is_named() {
 /// A host that allows only small buffers: the plan says so, with numbers.
 #[test]
 fn small_bindings_are_the_plans_business() {
-    let limits = wgpu::Limits { max_storage_buffer_binding_size: 1 << 20, max_buffer_size: 1 << 20, ..Gpu::required_limits() };
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: 1 << 20,
+        max_buffer_size: 1 << 20,
+        ..Gpu::required_limits()
+    };
     let (device, queue) = noop(limits);
     let gpu = Gpu::untested(device, queue);
     assert_eq!((gpu.caps().max_binding, gpu.caps().max_buffer), (1 << 20, 1 << 20));

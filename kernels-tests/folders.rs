@@ -17,7 +17,9 @@ fn pictures(name: &str) -> Folder {
     for (class, blue) in [("cat", 0), ("dog", 100), ("eel", 200)] {
         std::fs::create_dir_all(dir.join("photos").join(class)).unwrap();
         for i in 0..PICTURES {
-            let image = RgbImage::from_fn(6, 5, |x, y| Rgb([(40 * x) as u8, (i * 3 + y * 7) as u8, blue + (i ^ x) as u8 % 50]));
+            let image = RgbImage::from_fn(6, 5, |x, y| {
+                Rgb([(40 * x) as u8, (i * 3 + y * 7) as u8, blue + (i ^ x) as u8 % 50])
+            });
             image.save(dir.join("photos").join(class).join(format!("{i:03}.png"))).unwrap();
         }
     }
@@ -61,7 +63,10 @@ fn a_streamed_run_is_the_same_as_one_that_fits() {
     finish(start(&dir, "changing", &args(&["--steps", "9", "--binarise", "--stream", "0.02"])), true);
     let config = std::fs::read_to_string(dir.join("changing/config.toml")).unwrap();
     assert!(config.contains("stream = 0.02"), "{config}");
-    let mut child = train(&dir, &["--resume", "changing", "--steps", "100000", "--checkpoint-every", "1", "--stream", "0.001"]);
+    let mut child = train(
+        &dir,
+        &["--resume", "changing", "--steps", "100000", "--checkpoint-every", "1", "--stream", "0.001"],
+    );
     reach(&dir, "changing", 14);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -91,7 +96,10 @@ fn a_streamed_run_that_goes_bad_is_replayed() {
         return;
     }
     let dir = pictures("stream-nan");
-    let text = finish(start(&dir, "run", &["--data", "photos", "--steps", "300", "--lr", "1e20", "--stream", "0.001"]), false);
+    let text = finish(
+        start(&dir, "run", &["--data", "photos", "--steps", "300", "--lr", "1e20", "--stream", "0.001"]),
+        false,
+    );
     assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
 }
 
@@ -101,10 +109,16 @@ fn size_and_colours_belong_to_the_run() {
         return;
     }
     let dir = pictures("sizes");
-    let text = finish(start(&dir, "run", &["--data", "photos", "--image-size", "4", "--grey", "--steps", "3"]), true);
+    let text = finish(
+        start(&dir, "run", &["--data", "photos", "--image-size", "4", "--grey", "--steps", "3"]),
+        true,
+    );
     assert!(text.contains("warning: photos") && text.contains("compare with no published figures"), "{text}");
     let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
-    assert!(["image = [4, 4, 1]", "image_size = 4", "grey = true", "177 + 18"].iter().all(|w| config.contains(w)), "{config}");
+    assert!(
+        ["image = [4, 4, 1]", "image_size = 4", "grey = true", "177 + 18"].iter().all(|w| config.contains(w)),
+        "{config}"
+    );
     let text = finish(train(&dir, &["--resume", "run", "--grey"]), false);
     assert!(text.contains("--grey belongs to the run"), "{text}");
     finish(train(&dir, &["--resume", "run", "--steps", "6"]), true);
@@ -120,6 +134,7 @@ fn size_and_colours_belong_to_the_run() {
     let text = finish(start(&dir, "other", &["--data", "photos", "--steps", "3"]), false);
     assert!(text.contains("007.png") && text.contains("--image-size N"), "{text}");
     std::fs::write(&changed, "none").unwrap();
-    let text = finish(start(&dir, "other", &["--data", "photos", "--image-size", "4", "--steps", "3"]), false);
+    let text =
+        finish(start(&dir, "other", &["--data", "photos", "--image-size", "4", "--steps", "3"]), false);
     assert!(text.contains("007.png") && text.contains("cannot be decoded"), "{text}");
 }

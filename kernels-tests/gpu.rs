@@ -45,7 +45,10 @@ impl Training {
 
     /// All words of the State.
     fn words(&self, gpu: &Gpu) -> Vec<(String, Vec<u32>)> {
-        self.state.names().map(|(name, _)| (name.to_string(), self.state.read_words(gpu, name).unwrap())).collect()
+        self.state
+            .names()
+            .map(|(name, _)| (name.to_string(), self.state.read_words(gpu, name).unwrap()))
+            .collect()
     }
 }
 
@@ -75,22 +78,34 @@ fn an_unknown_adapter_lists_those_that_are_there() {
     let Some(gpu) = adapter("an_unknown_adapter_lists_those_that_are_there") else { return };
     let found = pollster::block_on(oneiro::gpu::adapters());
     let error = Gpu::headless_blocking(&Choice::Named("no such adapter".into())).err().unwrap().to_string();
-    assert!(error.contains("`no such adapter`") && found.iter().all(|line| error.contains(line)), "{error}\n{found:?}");
+    assert!(
+        error.contains("`no such adapter`") && found.iter().all(|line| error.contains(line)),
+        "{error}\n{found:?}"
+    );
     let by_name = Gpu::headless_blocking(&Choice::Named(gpu.caps().name.to_uppercase())).unwrap();
     assert_eq!(by_name.caps().name, gpu.caps().name);
-    assert!(Gpu::headless_blocking(&Choice::Named(found.len().to_string())).is_err(), "an index beyond the list");
+    assert!(
+        Gpu::headless_blocking(&Choice::Named(found.len().to_string())).is_err(),
+        "an index beyond the list"
+    );
 }
 
 #[test]
 fn a_hosts_device_serves() {
     let Some(gpu) = adapter("a_hosts_device_serves") else { return };
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
+    let adapters = pollster::block_on(
+        instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12),
+    );
     let adapter = adapters.into_iter().find(|a| a.get_info().name == gpu.caps().name).unwrap();
     let desc = wgpu::DeviceDescriptor { required_limits: Gpu::required_limits(), ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&desc)).unwrap();
     let host = Gpu::from_existing(device, queue).unwrap();
-    assert_eq!((host.caps().subgroup, host.caps().timestamps), (None, false), "features that the host did not enable");
+    assert_eq!(
+        (host.caps().subgroup, host.caps().timestamps),
+        (None, false),
+        "features that the host did not enable"
+    );
     let run = Training::new(&host, host.caps(), &[], 1);
     run.run(&host, 1, 3);
     assert_eq!(run.state.read_words(&host, "step").unwrap(), [3]);
@@ -100,10 +115,18 @@ fn a_hosts_device_serves() {
 fn a_weak_device_is_refused_by_its_limit() {
     type Weaken = fn(&mut wgpu::Limits);
     let weaken: [(&str, Weaken); 4] = [
-        ("max_storage_buffers_per_shader_stage is 4, the engine needs 8", |l| l.max_storage_buffers_per_shader_stage = 4),
-        ("max_compute_invocations_per_workgroup is 128, the engine needs 256", |l| l.max_compute_invocations_per_workgroup = 128),
-        ("max_compute_workgroup_storage_size is 8192, the engine needs 16384", |l| l.max_compute_workgroup_storage_size = 8192),
-        ("max_compute_workgroups_per_dimension is 1024, the engine needs 65535", |l| l.max_compute_workgroups_per_dimension = 1024),
+        ("max_storage_buffers_per_shader_stage is 4, the engine needs 8", |l| {
+            l.max_storage_buffers_per_shader_stage = 4
+        }),
+        ("max_compute_invocations_per_workgroup is 128, the engine needs 256", |l| {
+            l.max_compute_invocations_per_workgroup = 128
+        }),
+        ("max_compute_workgroup_storage_size is 8192, the engine needs 16384", |l| {
+            l.max_compute_workgroup_storage_size = 8192
+        }),
+        ("max_compute_workgroups_per_dimension is 1024, the engine needs 65535", |l| {
+            l.max_compute_workgroups_per_dimension = 1024
+        }),
     ];
     for (expected, weaken) in weaken {
         let mut limits = Gpu::required_limits();
@@ -125,7 +148,8 @@ fn executors_record_within_webgpus_rules() {
     for (name, caps) in all_caps() {
         let (device, queue) = noop(Gpu::required_limits());
         let gpu = Gpu::untested(device, queue);
-        let graphs = [training(&config, 10_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)];
+        let graphs =
+            [training(&config, 10_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)];
         let plans = graphs.map(|graph| Plan::new(&graph, &caps).unwrap());
         let state = State::new(&gpu, &plans.iter().collect::<Vec<_>>(), 0).unwrap();
         for plan in &plans {
@@ -257,7 +281,8 @@ fn wrong_bindings_are_errors() {
     let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
     let short = gpu.upload("z", &[0; 16]).unwrap();
-    let failed = |host: &[(&str, &wgpu::Buffer)]| Executor::new(gpu, &plan, &state, host).err().unwrap().to_string();
+    let failed =
+        |host: &[(&str, &wgpu::Buffer)]| Executor::new(gpu, &plan, &state, host).err().unwrap().to_string();
     assert!(failed(&[("z", &short)]).contains("needs 192 bytes, the bound buffer has 16"));
     assert!(failed(&[("zz", &short)]).contains("no input `zz`"));
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();

@@ -35,12 +35,14 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let open = || {
         if std::env::var("ONEIRO_SKIP_GPU").is_ok_and(|v| v == "1") {
-            say("SKIPPED by ONEIRO_SKIP_GPU=1: all kernels and plans on an adapter; nothing was compared there");
+            say(
+                "SKIPPED by ONEIRO_SKIP_GPU=1: all kernels and plans on an adapter; nothing was compared there",
+            );
             return None;
         }
         let choice = std::env::var("ONEIRO_ADAPTER").map_or(Choice::Best, Choice::Named);
-        let gpu =
-            Gpu::headless_blocking(&choice).unwrap_or_else(|e| panic!("{e}\n(ONEIRO_SKIP_GPU=1 skips the tests that need an adapter)"));
+        let gpu = Gpu::headless_blocking(&choice)
+            .unwrap_or_else(|e| panic!("{e}\n(ONEIRO_SKIP_GPU=1 skips the tests that need an adapter)"));
         say(&format!("adapter: {} ({}, {})", gpu.caps().name, gpu.caps().backend, gpu.caps().driver.trim()));
         Some(gpu)
     };
@@ -79,7 +81,11 @@ pub(crate) type Judge = dyn Fn(&Values, usize, f64) -> bool;
 
 impl Case {
     /// A case whose graph `build` records; it names the results.
-    pub(crate) fn new(op: impl Into<String>, label: impl Into<String>, build: impl Fn(&Graph) + 'static) -> Self {
+    pub(crate) fn new(
+        op: impl Into<String>,
+        label: impl Into<String>,
+        build: impl Fn(&Graph) + 'static,
+    ) -> Self {
         Self {
             op: op.into(),
             label: label.into(),
@@ -152,8 +158,12 @@ impl Case {
         let unit = |i: usize| f64::from(rng::uniform(key, 0, i as u32));
         let default = if ty.dtype == DType::F32 { Fill::Uniform(-2.0, 2.0) } else { Fill::Whole(0, 256) };
         match self.fills.get(name).copied().unwrap_or(default) {
-            Fill::Uniform(low, high) => Array::from_fn(ty.shape.clone(), |i| f64::from((low + (high - low) * unit(i)) as f32)),
-            Fill::Whole(low, high) => Array::from_fn(ty.shape.clone(), |i| f64::from(low) + (unit(i) * f64::from(high - low)).floor()),
+            Fill::Uniform(low, high) => {
+                Array::from_fn(ty.shape.clone(), |i| f64::from((low + (high - low) * unit(i)) as f32))
+            }
+            Fill::Whole(low, high) => Array::from_fn(ty.shape.clone(), |i| {
+                f64::from(low) + (unit(i) * f64::from(high - low)).floor()
+            }),
             Fill::Permutation => {
                 let mut order: Vec<usize> = (0..ty.shape.numel()).collect();
                 order.sort_by(|&a, &b| unit(a).total_cmp(&unit(b)));
@@ -164,15 +174,24 @@ impl Case {
 
     fn inputs(&self, graph: &Graph) -> Values {
         let nodes = graph.recording().nodes.clone();
-        let input =
-            |n: oneiro::graph::Node| if let Source::Input(name) = n.source { Some((name.clone(), self.input(&name, &n.ty))) } else { None };
+        let input = |n: oneiro::graph::Node| {
+            if let Source::Input(name) = n.source {
+                Some((name.clone(), self.input(&name, &n.ty)))
+            } else {
+                None
+            }
+        };
         nodes.into_iter().filter_map(input).collect()
     }
 
     fn initial(&self, graph: &Graph) -> Values {
         let mut state = reference::initial(graph, SEED);
         for (&name, values) in &self.state {
-            let shape = state.get(name).unwrap_or_else(|| panic!("{}: no variable `{name}`", self.name())).shape.clone();
+            let shape = state
+                .get(name)
+                .unwrap_or_else(|| panic!("{}: no variable `{name}`", self.name()))
+                .shape
+                .clone();
             state.insert(name.into(), Array::new(shape, values.clone()));
         }
         state
@@ -211,7 +230,9 @@ fn classes(caps: &Caps) -> Vec<Caps> {
 
 /// What tells one plan's kernels from another's.
 fn identity(plan: &Plan) -> String {
-    let launch = |l: &Launch| format!("{} {} {:?} {:?} {:?} {:?}", l.shader.stem, l.entry, l.function, l.constants, l.grid, l.dims);
+    let launch = |l: &Launch| {
+        format!("{} {} {:?} {:?} {:?} {:?}", l.shader.stem, l.entry, l.function, l.constants, l.grid, l.dims)
+    };
     plan.launches.iter().map(launch).collect::<Vec<_>>().join("\n")
 }
 
@@ -228,7 +249,8 @@ impl Report {
     pub(crate) fn family(&mut self, gpu: &Gpu, name: &str, cases: &[Case]) {
         let (start, before, pipelines) = (Instant::now(), self.compared(), gpu.pipelines());
         cases.iter().for_each(|case| self.compare(gpu, case));
-        let (count, made, time) = (self.compared() - before, gpu.pipelines() - pipelines, start.elapsed().as_secs_f64());
+        let (count, made, time) =
+            (self.compared() - before, gpu.pipelines() - pipelines, start.elapsed().as_secs_f64());
         say(&format!("{name}: {count} cases, {made} pipelines, {time:.1} s"));
     }
 
@@ -244,7 +266,8 @@ impl Report {
         let (mut state, mut wanted) = (start.clone(), Values::new());
         let runs = if graph.recording().assigns.is_empty() { 1 } else { RUNS };
         for _ in 0..runs {
-            wanted = reference::eval(&graph, &inputs, &mut state).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+            wanted = reference::eval(&graph, &inputs, &mut state)
+                .unwrap_or_else(|e| panic!("{}: {e}", case.name()));
         }
         let mut seen = BTreeSet::new();
         for caps in classes(gpu.caps()) {
@@ -260,7 +283,10 @@ impl Report {
             let (got, after) = run(gpu, &graph, plan, &inputs, &start, &case.name());
             let mut worst: f64 = 0.0;
             for (name, ty, values) in got.iter().chain(&after) {
-                let want = wanted.get(name).filter(|_| got.iter().any(|g| g.0 == *name)).unwrap_or_else(|| &state[name]);
+                let want = wanted
+                    .get(name)
+                    .filter(|_| got.iter().any(|g| g.0 == *name))
+                    .unwrap_or_else(|| &state[name]);
                 worst = worst.max(check(case, &caps, &inputs, (name, ty, values), want));
             }
             let line = self.lines.entry(case.op.clone()).or_default();
@@ -271,15 +297,19 @@ impl Report {
     /// The count, and the worst error per op.
     pub(crate) fn print(&self) {
         let mut text = format!("{:<28} {:>5}  worst |got - want| / (1 + |want|)\n", "op", "cases");
-        self.lines.iter().for_each(|(op, (count, worst))| text += &format!("{op:<28} {count:>5}  {worst:.1e}\n"));
-        text += &format!("{} entry points ran\n{} op x shape cases compared", self.ran.len(), self.compared());
+        self.lines
+            .iter()
+            .for_each(|(op, (count, worst))| text += &format!("{op:<28} {count:>5}  {worst:.1e}\n"));
+        text +=
+            &format!("{} entry points ran\n{} op x shape cases compared", self.ran.len(), self.compared());
         say(&text);
     }
 
     /// Fails for an entry point of a shader that no case launched.
     pub(crate) fn assert_every_entry_point_ran(&self, gpu: &Gpu) {
         let all = |(&stem, text): (&&'static str, &&'static str)| {
-            let entries = text.split("@compute").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
+            let entries =
+                text.split("@compute").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
             entries.map(|entry| (stem, entry)).collect::<Vec<_>>()
         };
         let missed: Vec<_> = self.texts.iter().flat_map(all).filter(|e| !self.ran.contains(e)).collect();
@@ -291,12 +321,19 @@ impl Report {
 }
 
 /// Compares one result; returns its worst error.
-fn check(case: &Case, caps: &Caps, inputs: &Values, (name, ty, got): (&str, &Type, &[f64]), want: &Array) -> f64 {
+fn check(
+    case: &Case,
+    caps: &Caps,
+    inputs: &Values,
+    (name, ty, got): (&str, &Type, &[f64]),
+    want: &Array,
+) -> f64 {
     let (absolute, relative) = if ty.dtype == DType::F32 { case.tolerance } else { (0.0, 0.0) };
     let mut worst: f64 = 0.0;
     for (i, (&a, &b)) in got.iter().zip(&want.data).enumerate() {
         let error = (a - b).abs();
-        let fine = error <= absolute + relative * b.abs() || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
+        let fine = error <= absolute + relative * b.abs()
+            || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
         assert!(
             fine,
             "{} (class {:?}, subgroup {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
@@ -313,7 +350,14 @@ fn check(case: &Case, caps: &Caps, inputs: &Values, (name, ty, got): (&str, &Typ
 pub(crate) type Results = Vec<(String, Type, Vec<f64>)>;
 
 /// Runs a plan [`RUNS`] times between sentinels; the last run's outputs, and the variables after it.
-pub(crate) fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: &Values, name: &str) -> (Results, Results) {
+pub(crate) fn run(
+    gpu: &Gpu,
+    graph: &Graph,
+    plan: Plan,
+    inputs: &Values,
+    start: &Values,
+    name: &str,
+) -> (Results, Results) {
     let fail = |e: oneiro::error::Error| -> ! { panic!("{name}: {e}") };
     let guarded = Guarded::new(graph, plan, name);
     let plan = &guarded.plan;
@@ -322,8 +366,11 @@ pub(crate) fn run(gpu: &Gpu, graph: &Graph, plan: Plan, inputs: &Values, start: 
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes(&start[&var.name], var.ty.dtype));
         state.write_words(gpu, &var.name, &words).unwrap_or_else(|e| fail(e));
     }
-    let buffers: Vec<_> =
-        plan.inputs.iter().map(|(n, ty)| (n.as_str(), sentinel::upload(gpu, n, bytes(&inputs[n], ty.dtype), ty))).collect();
+    let buffers: Vec<_> = plan
+        .inputs
+        .iter()
+        .map(|(n, ty)| (n.as_str(), sentinel::upload(gpu, n, bytes(&inputs[n], ty.dtype), ty)))
+        .collect();
     let host: Vec<_> = buffers.iter().map(|(n, b)| (*n, b)).collect();
     let executor = Executor::new(gpu, plan, &state, &host).unwrap_or_else(|e| fail(e));
     guarded.poison(gpu, &executor);
@@ -352,7 +399,9 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
         .iter()
         .enumerate()
         .filter_map(|(id, n)| match &n.source {
-            Source::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => Some((name.clone(), id)),
+            Source::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
+                Some((name.clone(), id))
+            }
             _ => None,
         })
         .map(|(name, id)| (name, graph.tensor(id)))
@@ -360,9 +409,14 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
     let wrt: Vec<_> = inputs.iter().map(|i| i.1).collect();
     let cotangent = graph.input("cotangent", y.ty());
     let first = autodiff::vjp(y, cotangent, &wrt);
-    let along = |(i, g): (usize, &Tensor<'_>)| (*g * graph.input(&format!("direction {i}"), g.ty())).sum_all().id();
+    let along =
+        |(i, g): (usize, &Tensor<'_>)| (*g * graph.input(&format!("direction {i}"), g.ty())).sum_all().id();
     let parts: Vec<_> = first.iter().enumerate().map(along).collect();
-    let slope = parts.into_iter().map(|id| graph.tensor(id)).reduce(|a, b| a + b).expect("an input is differentiated");
+    let slope = parts
+        .into_iter()
+        .map(|id| graph.tensor(id))
+        .reduce(|a, b| a + b)
+        .expect("an input is differentiated");
     let second = autodiff::grad(slope, &wrt);
     graph.output("value", (y * cotangent).sum_all());
     graph.output("slope", slope);
@@ -371,8 +425,10 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
         graph.output(&format!("second {i}"), *b);
     }
     let values = case.inputs(&graph);
-    let eval =
-        |values: &Values| reference::eval(&graph, values, &mut case.initial(&graph)).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+    let eval = |values: &Values| {
+        reference::eval(&graph, values, &mut case.initial(&graph))
+            .unwrap_or_else(|e| panic!("{}: {e}", case.name()))
+    };
     let (analytic, h) = (eval(&values), 1e-5);
     let mut compared = 0;
     for (i, (name, t)) in inputs.iter().enumerate() {
@@ -387,7 +443,11 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
                 let difference = (high[of].data[0] - low[of].data[0]) / (2.0 * h);
                 let derivative = analytic[&format!("{order} {i}")].data[e];
                 let fine = (derivative - difference).abs() <= 1e-6 * (1.0 + difference.abs());
-                assert!(fine, "{}: {order} derivative by {name}[{e}] is {derivative}, central differences say {difference}", case.name());
+                assert!(
+                    fine,
+                    "{}: {order} derivative by {name}[{e}] is {derivative}, central differences say {difference}",
+                    case.name()
+                );
                 compared += 1;
             }
         }

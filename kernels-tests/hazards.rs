@@ -20,7 +20,11 @@ fn var<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
 }
 
 fn train(g: &Graph, loss: Tensor<'_>, params: &[Tensor<'_>]) {
-    Optimizer::sgd(0.01, 0.0).step("group", g.tensor(loss.id()), &params.iter().map(|p| g.tensor(p.id())).collect::<Vec<_>>());
+    Optimizer::sgd(0.01, 0.0).step(
+        "group",
+        g.tensor(loss.id()),
+        &params.iter().map(|p| g.tensor(p.id())).collect::<Vec<_>>(),
+    );
     advance(g);
     g.output("y", loss);
 }
@@ -173,6 +177,10 @@ fn tails_of_k_keep_infinities() {
         executor.write(gpu, "b", &b).unwrap();
         gpu.submit(|encoder| executor.record(encoder));
         let y = executor.read(gpu, "y").unwrap();
-        assert!(y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits()), "{}: {y:?}", plan.launches[0].entry);
+        assert!(
+            y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits()),
+            "{}: {y:?}",
+            plan.launches[0].entry
+        );
     }
 }

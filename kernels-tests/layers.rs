@@ -22,7 +22,8 @@ use std::path::Path;
 fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
     let dims = shape.to_vec();
     let build = move |g: &Graph| {
-        let [weight, u] = [("w", &dims[..]), ("u", &[dims[outputs]])].map(|(name, shape)| g.input(name, Type::f32(shape)));
+        let [weight, u] =
+            [("w", &dims[..]), ("u", &[dims[outputs]])].map(|(name, shape)| g.input(name, Type::f32(shape)));
         let [weight, next] = spectral_norm(weight, u, outputs, mode);
         g.output("y", weight);
         g.output("next", next);
@@ -52,7 +53,11 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for mode in [Mode::Training, Mode::Evaluation] {
         out.extend([[1, 1], [1, 7], [3, 5], [64, 65], [127, 300]].map(|shape| spectral(&shape, 0, mode)));
-        out.extend([[9, 3, 5], [16, 8, 12], [4, 33, 64]].iter().flat_map(|shape| [1, 2].map(|outputs| spectral(shape, outputs, mode))));
+        out.extend(
+            [[9, 3, 5], [16, 8, 12], [4, 33, 64]]
+                .iter()
+                .flat_map(|shape| [1, 2].map(|outputs| spectral(shape, outputs, mode))),
+        );
     }
     for shape in [[2, 1, 2, 1], [1, 3, 3, 4], [3, 5, 2, 7], [2, 8, 8, 16], [5, 4, 7, 33]] {
         out.extend([Some(1), Some(3), None].map(|over| composed(&shape, over)));
@@ -65,7 +70,8 @@ pub(crate) fn cases() -> Vec<Case> {
 fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32([2, 8, 8, 1]));
-        let y = pool(x, &Kernel::square(2).stride(2)).conv2d(g.input("a", Type::f32([9, 1, 3])), &Kernel::same(3).stride(2));
+        let y = pool(x, &Kernel::square(2).stride(2))
+            .conv2d(g.input("a", Type::f32([9, 1, 3])), &Kernel::same(3).stride(2));
         let y = LayerNorm::new(g, "layer", &[2, 2, 3]).forward(y).leaky_relu(0.2);
         let y = y.conv2d(g.input("b", Type::f32([4, 3, 1])), &Kernel::square(2));
         let slope = autodiff::grad(y, &[x])[0];
@@ -75,7 +81,8 @@ fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
 }
 
 pub(crate) fn smooth() -> Vec<Case> {
-    let mut out: Vec<Case> = [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect();
+    let mut out: Vec<Case> =
+        [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect();
     out.extend([penalty(|x, kernel| x.avg_pool(kernel)), penalty(|x, kernel| x.max_pool(kernel))]);
     out
 }
@@ -88,7 +95,9 @@ fn layer<'g>(g: &'g Graph, name: &str, x: Tensor<'g>, mode: Mode) -> Layer<'g> {
     let pooled = || Kernel::square(3).stride(2).padding(1);
     let tall = || Kernel { size: [3, 2], padding: [1, 0], ..Kernel::square(1) };
     let spectral = Weight::Spectral(mode);
-    let named = |params: Vec<Tensor<'g>>, names: &[&'static str]| names.iter().copied().zip(params).collect::<Vec<_>>();
+    let named = |params: Vec<Tensor<'g>>, names: &[&'static str]| {
+        names.iter().copied().zip(params).collect::<Vec<_>>()
+    };
     let affine = ["weight", "bias"];
     let up = |kernel, channels, weight, bias| ConvTranspose2d::of(g, name, kernel, channels, weight, bias);
     match name {
@@ -182,7 +191,10 @@ fn layers_are_pytorchs() {
     let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layers.safetensors");
     std::fs::write(&written, weights::to_bytes(gpu, &state, &names).unwrap()).unwrap();
     let ours = weights::load(&written).unwrap();
-    assert!(ours.len() == names.len() && ours.iter().all(|(name, tensor)| golden[name] == *tensor), "what was read is written");
+    assert!(
+        ours.len() == names.len() && ours.iter().all(|(name, tensor)| golden[name] == *tensor),
+        "what was read is written"
+    );
     for (plan, steps) in [(&training, 3), (&evaluation, 1)] {
         let executor = Executor::new(gpu, plan, &state, &[]).unwrap();
         plan.inputs.iter().for_each(|(name, _)| executor.write(gpu, name, &golden[name].1).unwrap());
@@ -190,7 +202,8 @@ fn layers_are_pytorchs() {
         for output in &plan.outputs {
             let got = executor.read(gpu, &output.name).unwrap();
             // Gradients of variables come in our layout.
-            let layout = output.name.strip_suffix(".grad").and_then(|variable| state.file_layout(variable).ok());
+            let layout =
+                output.name.strip_suffix(".grad").and_then(|variable| state.file_layout(variable).ok());
             let places = layout.map_or((0..got.len()).collect(), |layout| layout.places(&output.ty.shape));
             compare(&golden, &output.name, &got, &places);
         }

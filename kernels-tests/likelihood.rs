@@ -16,7 +16,10 @@ fn nats(likelihood: Likelihood, [n, h, w, c]: [usize; 4], x: Fill) -> Case {
         let outputs = g.input("outputs", Type::f32([n, h, w, likelihood.outputs(c)]));
         g.output("y", likelihood.nats(outputs, g.input("x", Type::f32([n, h, w, c]))));
     };
-    Case::new("likelihood", format!("{likelihood:?} {n}x{h}x{w}x{c} {x:?}"), build).fill("x", x).fixed("x").tolerance(1e-5, 2e-5)
+    Case::new("likelihood", format!("{likelihood:?} {n}x{h}x{w}x{c} {x:?}"), build)
+        .fill("x", x)
+        .fixed("x")
+        .tolerance(1e-5, 2e-5)
 }
 
 fn draw(likelihood: Likelihood, rows: usize, c: usize) -> Case {
@@ -25,7 +28,8 @@ fn draw(likelihood: Likelihood, rows: usize, c: usize) -> Case {
         let uniform = g.input("uniform", Type::f32([rows, likelihood.uniforms(c)]));
         g.output("y", likelihood.draw(outputs, 0.8, uniform));
     };
-    let case = Case::new("draw", format!("{likelihood:?} {rows}x{c}"), build).fixed("outputs").fixed("uniform");
+    let case =
+        Case::new("draw", format!("{likelihood:?} {rows}x{c}"), build).fixed("outputs").fixed("uniform");
     // What falls between two levels may be rounded to either.
     let case = if likelihood.has_levels() { case.tolerance(1.01 / 255.0, 0.0) } else { case };
     case.fill("uniform", Fill::Uniform(0.0, 1.0))
@@ -35,7 +39,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for likelihood in [Bernoulli, Softmax, Mixture(4)] {
         // Far outputs: no infinity and no NaN in f32 either.
-        out.push(nats(likelihood, [1, 5, 5, 3], Fill::Whole(0, 2)).fill("outputs", Fill::Uniform(-90.0, 90.0)));
+        out.push(
+            nats(likelihood, [1, 5, 5, 3], Fill::Whole(0, 2)).fill("outputs", Fill::Uniform(-90.0, 90.0)),
+        );
     }
     for x in [Fill::Uniform(0.0, 1.0), Fill::Whole(0, 2)] {
         for shape in [[1, 1, 1, 1], [2, 3, 5, 1], [1, 7, 3, 3], [2, 4, 4, 3], [1, 5, 13, 1]] {
@@ -51,7 +57,10 @@ pub(crate) fn cases() -> Vec<Case> {
 
 pub(crate) fn smooth() -> Vec<Case> {
     let x = Fill::Uniform(0.0, 1.0);
-    [Bernoulli, Softmax, Mixture(1), Mixture(3)].iter().flat_map(|&l| [nats(l, [1, 1, 2, 1], x), nats(l, [1, 1, 1, 3], x)]).collect()
+    [Bernoulli, Softmax, Mixture(1), Mixture(3)]
+        .iter()
+        .flat_map(|&l| [nats(l, [1, 1, 2, 1], x), nats(l, [1, 1, 1, 3], x)])
+        .collect()
 }
 
 /// The f64 reference of a graph with named inputs.
@@ -60,7 +69,8 @@ fn eval(
     build: impl for<'g> Fn(&'g Graph, &[oneiro::graph::Tensor<'g>]) -> oneiro::graph::Tensor<'g>,
 ) -> Vec<f64> {
     let g = Graph::new();
-    let tensors: Vec<_> = inputs.iter().map(|(name, array)| g.input(name, Type::f32(array.shape.clone()))).collect();
+    let tensors: Vec<_> =
+        inputs.iter().map(|(name, array)| g.input(name, Type::f32(array.shape.clone()))).collect();
     g.output("y", build(&g, &tensors));
     let values: Values = inputs.iter().map(|(name, array)| (name.to_string(), array.clone())).collect();
     reference::eval(&g, &values, &mut reference::initial(&g, 0)).unwrap()["y"].data.clone()
@@ -69,7 +79,12 @@ fn eval(
 fn logistic(mean: f64, scale: f64) -> Vec<f64> {
     let levels = Array::from_fn([256], |i| i as f64 / 127.5 - 1.0);
     eval(&[("x", levels)], |g, x| {
-        log_probability(x[0], g.full([256], (mean / 127.5 - 1.0) as f32), g.full([256], (scale / 127.5).ln() as f32)).exp()
+        log_probability(
+            x[0],
+            g.full([256], (mean / 127.5 - 1.0) as f32),
+            g.full([256], (scale / 127.5).ln() as f32),
+        )
+        .exp()
     })
 }
 
@@ -79,7 +94,9 @@ fn discretised_logistics_have_the_published_values() {
     // The logistic's density there is 0.04805; its level takes σ(0.5) - σ(0.3) = 0.04802.
     assert!((p[102] - 0.04802).abs() < 5e-6 && (p[100] - 0.0500).abs() < 5e-5, "{} {}", p[102], p[100]);
     assert!((logistic(50.0, 2.0)[50] - 0.1244).abs() < 5e-5);
-    for (mean, scale) in [(100.0, 5.0), (0.0, 30.0), (255.0, 0.2), (-40.0, 20.0), (300.0, 3.0), (128.0, 400.0)] {
+    for (mean, scale) in
+        [(100.0, 5.0), (0.0, 30.0), (255.0, 0.2), (-40.0, 20.0), (300.0, 3.0), (128.0, 400.0)]
+    {
         let total: f64 = logistic(mean, scale).iter().sum();
         assert!((total - 1.0).abs() < 1e-6, "mean {mean}, scale {scale}: 256 levels add up to {total}");
     }
@@ -111,7 +128,11 @@ fn coupled_channels_follow_the_paper() {
         let component = |j: usize| {
             let part = |channel: usize, what: usize| p(k * (1 + 3 * channel + what) + j);
             let coefficient = |i: usize| part(i, 2).tanh();
-            let means = [part(0, 0), part(1, 0) + coefficient(0) * u[0], part(2, 0) + coefficient(1) * u[0] + coefficient(2) * u[1]];
+            let means = [
+                part(0, 0),
+                part(1, 0) + coefficient(0) * u[0],
+                part(2, 0) + coefficient(1) * u[0] + coefficient(2) * u[1],
+            ];
             let channel = |c: usize| {
                 let cdf = |half: f64| sigmoid((u[c] + half / 255.0 - means[c]) / part(c, 1).exp());
                 (if level[c] == 255 { 1.0 } else { cdf(1.0) }) - if level[c] == 0 { 0.0 } else { cdf(-1.0) }
@@ -136,7 +157,10 @@ fn temperatures_sharpen_and_flatten() {
     for t in [0.5, 1.0, 2.0] {
         let mean = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
         let lit = mean(&drawn(Bernoulli, vec![0.7], uniform.clone(), t));
-        assert!((lit - 1.0 / (1.0 + (-0.7 / f64::from(t)).exp())).abs() < 1e-3, "temperature {t}: {lit} are lit");
+        assert!(
+            (lit - 1.0 / (1.0 + (-0.7 / f64::from(t)).exp())).abs() < 1e-3,
+            "temperature {t}: {lit} are lit"
+        );
         // Two levels, 0 and 255, odds 3 to 1.
         let logits = (0..256)
             .map(|k| {
@@ -150,13 +174,19 @@ fn temperatures_sharpen_and_flatten() {
             })
             .collect();
         let white = mean(&drawn(Softmax, logits, uniform.clone(), t));
-        assert!((white - 1.0 / (1.0 + 3f64.powf(1.0 / f64::from(t)))).abs() < 1e-3, "temperature {t}: {white} are white");
+        assert!(
+            (white - 1.0 / (1.0 + 3f64.powf(1.0 / f64::from(t)))).abs() < 1e-3,
+            "temperature {t}: {white} are white"
+        );
         // One logistic of scale 0.02 in the middle: its quartiles are ln 3 scales away.
         let both = Array::from_fn([n, 2], |i| (i / 2) as f64 / n as f64);
         let mut levels = drawn(Mixture(1), vec![0.0, 0.0, 0.02f64.ln()], both, t);
         levels.sort_by(f64::total_cmp);
         let quartile = (levels[n * 3 / 4] * 2.0 - 1.0) / (0.02 * 3f64.ln());
-        assert!((quartile - f64::from(t)).abs() < 0.25, "temperature {t}: the quartile is {quartile} of the scale's");
+        assert!(
+            (quartile - f64::from(t)).abs() < 0.25,
+            "temperature {t}: the quartile is {quartile} of the scale's"
+        );
     }
 }
 
@@ -165,10 +195,15 @@ fn no_parameter_makes_a_likelihood_that_is_no_number() {
     for size in [0.0, 30.0, 1000.0] {
         for x in [0.0, 1.0, 128.0 / 255.0] {
             for likelihood in [Bernoulli, Softmax, Mixture(4)] {
-                let outputs = Array::from_fn([1, 3, 4, likelihood.outputs(3)], |i| if i * 7 % 3 == 0 { size } else { -size });
+                let outputs = Array::from_fn([1, 3, 4, likelihood.outputs(3)], |i| {
+                    if i * 7 % 3 == 0 { size } else { -size }
+                });
                 let pixels = Array::from_fn([1, 3, 4, 3], |_| x);
                 let nats = eval(&[("outputs", outputs), ("x", pixels)], |_, t| likelihood.nats(t[0], t[1]));
-                assert!(nats.iter().all(|v| v.is_finite() && *v > -1e-9), "{likelihood:?} at {x}, outputs ±{size}: {nats:?}");
+                assert!(
+                    nats.iter().all(|v| v.is_finite() && *v > -1e-9),
+                    "{likelihood:?} at {x}, outputs ±{size}: {nats:?}"
+                );
             }
         }
     }

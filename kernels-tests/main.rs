@@ -80,7 +80,9 @@ fn all_op_cases() {
         ("optimizer", optimizer::cases),
     ];
     let only = std::env::var("ONEIRO_OPS").ok();
-    for (name, cases) in families.into_iter().filter(|f| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == f.0))) {
+    for (name, cases) in
+        families.into_iter().filter(|f| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == f.0)))
+    {
         report.family(gpu, name, &cases());
     }
     report.print();
@@ -111,5 +113,8 @@ fn derivatives_match_central_differences() {
     ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();
-    harness::say(&format!("{derivatives} first and second derivatives of {} graphs compared with central differences", cases.len()));
+    harness::say(&format!(
+        "{derivatives} first and second derivatives of {} graphs compared with central differences",
+        cases.len()
+    ));
 }

@@ -42,7 +42,12 @@ const LONG: [[usize; 3]; 4] = [[5, 8_193, 3], [4, 16_388, 8], [1, 70_000, 4], [2
 const HALF: Fill = Fill::Uniform(-0.5, 0.5);
 const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
-fn operands<'g>(g: &'g Graph, batch: &[usize], [m, k, n]: [usize; 3], (ta, tb): (bool, bool)) -> [Tensor<'g>; 2] {
+fn operands<'g>(
+    g: &'g Graph,
+    batch: &[usize],
+    [m, k, n]: [usize; 3],
+    (ta, tb): (bool, bool),
+) -> [Tensor<'g>; 2] {
     let ty = |rows: usize, columns: usize, t: bool| {
         let matrix = if t { [columns, rows] } else { [rows, columns] };
         Type::f32([batch, &matrix].concat())
@@ -61,7 +66,11 @@ fn plain(batch: &[usize], shape: [usize; 3], flags: (bool, bool)) -> Case {
         let [a, b] = operands(g, &owned, shape, flags);
         g.output("y", product(a, b, flags.0, flags.1));
     };
-    Case::new(layout(flags), format!("{batch:?} {shape:?}"), build).tolerance(2e-6, 2e-6).terms(shape[1]).fill("a", HALF).fill("b", HALF)
+    Case::new(layout(flags), format!("{batch:?} {shape:?}"), build)
+        .tolerance(2e-6, 2e-6)
+        .terms(shape[1])
+        .fill("a", HALF)
+        .fill("b", HALF)
 }
 
 type Epilogue = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
@@ -106,8 +115,15 @@ pub(crate) fn cases() -> Vec<Case> {
         let wide = [[65, 36, 68], [128, 100, 400], [64, 17, 33]];
         out.extend(wide.map(|shape| with_epilogue(shape, flags, EPILOGUES[0])));
         if flags == (false, false) {
-            out.extend(EPILOGUES[1..].iter().flat_map(|&epilogue| wide.map(|shape| with_epilogue(shape, flags, epilogue))));
-            out.extend([[1, 3, 4], [31, 20, 32], [3, 8_200, 8]].map(|shape| with_epilogue(shape, flags, EPILOGUES[0])));
+            out.extend(
+                EPILOGUES[1..]
+                    .iter()
+                    .flat_map(|&epilogue| wide.map(|shape| with_epilogue(shape, flags, epilogue))),
+            );
+            out.extend(
+                [[1, 3, 4], [31, 20, 32], [3, 8_200, 8]]
+                    .map(|shape| with_epilogue(shape, flags, EPILOGUES[0])),
+            );
         }
     }
     out

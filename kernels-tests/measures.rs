@@ -26,12 +26,17 @@ fn unit(images: &Images) -> Vec<f32> {
 /// Files in a folder with their bytes.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap());
-    entries.map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap())).collect()
+    entries
+        .map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap()))
+        .collect()
 }
 
 fn refused<T>(made: oneiro::run::Result<T>, parts: &[&str]) {
     let line = made.err().expect("nothing was refused").to_string();
-    assert!(line.lines().count() == 1 && parts.iter().all(|p| line.contains(p)), "`{line}` lacks one of {parts:?}");
+    assert!(
+        line.lines().count() == 1 && parts.iter().all(|p| line.contains(p)),
+        "`{line}` lacks one of {parts:?}"
+    );
 }
 
 /// One extractor for several claims, since it is trained: it learns, is found again, judges, and is read by its tensors alone.
@@ -74,7 +79,10 @@ fn found_again(gpu: &Gpu, set: &DataSet, folder: &Path, trained: &Extractor<'_>)
     assert_eq!((mine.identity.name.as_str(), &mine.identity.data), ("mine.safetensors", &None));
     assert_eq!(mine.identity.sha256, trained.identity.sha256);
     assert_eq!(mine.pictures(&pictures).unwrap(), features);
-    refused(Extractor::from_file(gpu, &own.join("mine.safetensors"), [32, 32, 3]), &["mine.safetensors", "`conv1.weight`"]);
+    refused(
+        Extractor::from_file(gpu, &own.join("mine.safetensors"), [32, 32, 3]),
+        &["mine.safetensors", "`conv1.weight`"],
+    );
     std::fs::write(own.join(&name), &bytes[..bytes.len() / 2]).unwrap();
     refused(Extractor::of_data(gpu, set, &own), &[&name, "not a whole safetensors file", "delete it"]);
     refused(mine.pictures(&pictures[..100]), &["100 values"]);
@@ -89,20 +97,27 @@ fn judged(reference: &Reference<'_>, set: &DataSet) {
     assert!(report.pictures.fid < 2.0 * report.floor.fid, "{}", report.table());
     assert!(report.pictures.kid.mean.abs() < 4.0 * report.pictures.kid.std, "{}", report.table());
     assert_eq!((report.pictures.coverage.covered(), report.floor.coverage.covered()), (10, 10));
-    assert!(report.pictures.coverage.kl_to_uniform() < 0.01 && (report.pictures.diversity - 1.0).abs() < 0.05);
+    assert!(
+        report.pictures.coverage.kl_to_uniform() < 0.01 && (report.pictures.diversity - 1.0).abs() < 0.05
+    );
     assert!((reference.fid(&fresh).unwrap() - report.pictures.fid).abs() < 1e-9);
 
     let grey: Vec<f32> = fresh.iter().map(|v| 0.5 * v + 0.2).collect();
     let spoilt = reference.report(&grey).unwrap();
     assert!(
-        spoilt.pictures.fid > 4.0 * report.pictures.fid && spoilt.pictures.kid.mean > 4.0 * spoilt.pictures.kid.std,
+        spoilt.pictures.fid > 4.0 * report.pictures.fid
+            && spoilt.pictures.kid.mean > 4.0 * spoilt.pictures.kid.std,
         "{}",
         spoilt.table()
     );
     assert!((spoilt.pictures.diversity - 0.25 * report.pictures.diversity).abs() < 1e-3);
 
     let collapsed = reference.report(&unit(&set.test)[..784].repeat(500)).unwrap();
-    assert!(collapsed.pictures.fid > spoilt.floor.fid * 4.0 && collapsed.pictures.diversity < 1e-6, "{}", collapsed.table());
+    assert!(
+        collapsed.pictures.fid > spoilt.floor.fid * 4.0 && collapsed.pictures.diversity < 1e-6,
+        "{}",
+        collapsed.table()
+    );
     assert_eq!(collapsed.pictures.coverage.covered(), 1);
     assert!((collapsed.pictures.coverage.kl_to_uniform() - 10f64.ln()).abs() < 1e-9);
 
@@ -128,11 +143,17 @@ fn nearest_images_are_those_of_brute_force() {
     let found = nearest(gpu, &pictures, &images, 4).unwrap();
     assert_eq!(found.len(), 140);
     for (picture, found) in pictures.chunks(25).zip(&found) {
-        let distance = |row: &[u8]| picture.iter().zip(row).map(|(&p, &b)| (f64::from(p) - f64::from(b) / 255.0).powi(2)).sum::<f64>();
-        let mut all: Vec<(f64, usize)> = images.pixels.chunks(25).map(distance).enumerate().map(|(i, d)| (d, i)).collect();
+        let distance = |row: &[u8]| {
+            picture.iter().zip(row).map(|(&p, &b)| (f64::from(p) - f64::from(b) / 255.0).powi(2)).sum::<f64>()
+        };
+        let mut all: Vec<(f64, usize)> =
+            images.pixels.chunks(25).map(distance).enumerate().map(|(i, d)| (d, i)).collect();
         all.sort_by(|a, b| a.partial_cmp(b).unwrap());
         for ((distance, index), neighbour) in all.iter().zip(found) {
-            assert!(neighbour.index == *index && (neighbour.distance - distance).abs() < 1e-12, "{neighbour:?}, but {index} at {distance}");
+            assert!(
+                neighbour.index == *index && (neighbour.distance - distance).abs() < 1e-12,
+                "{neighbour:?}, but {index} at {distance}"
+            );
         }
         assert_eq!(found.len(), 4);
     }
@@ -148,7 +169,11 @@ fn a_probe_finds_what_is_linear_and_no_more() {
     let noise = |salt: u32, i: usize| crate::models::bits(salt, i as u32) as f32 / 16_777_216.0 - 0.5;
     // Classes by the largest of three features of different scales, by a margin; the others are noise, one never changes.
     let make = |salt: u32, rows: usize| -> (Vec<f32>, Vec<u8>) {
-        let of = |row: usize| (0..classes).max_by(|&a, &b| noise(salt, row * width + a).total_cmp(&noise(salt, row * width + b))).unwrap();
+        let of = |row: usize| {
+            (0..classes)
+                .max_by(|&a, &b| noise(salt, row * width + a).total_cmp(&noise(salt, row * width + b)))
+                .unwrap()
+        };
         let margin = |i: usize| if i % width == of(i / width) { 0.3 } else { 0.0 };
         let value = |i: usize| (noise(salt, i) + margin(i)) * [1000.0, 0.01, 1.0][i % 3] + [0.0, 50.0][i % 2];
         let features = (0..rows * width).map(|i| if i % width == 5 { 3.0 } else { value(i) }).collect();
@@ -161,7 +186,9 @@ fn a_probe_finds_what_is_linear_and_no_more() {
     };
     let separable = accuracy(&train, &test).unwrap();
     assert!(separable > 0.99, "separable classes: {separable}");
-    let random = |rows: usize, salt: u32| -> Vec<u8> { (0..rows).map(|i| (crate::models::bits(salt, i as u32) % 3) as u8).collect() };
+    let random = |rows: usize, salt: u32| -> Vec<u8> {
+        (0..rows).map(|i| (crate::models::bits(salt, i as u32) % 3) as u8).collect()
+    };
     let chance = accuracy(&(train.0.clone(), random(1700, 50)), &(test.0.clone(), random(701, 51))).unwrap();
     assert!((chance - 1.0 / 3.0).abs() < 0.07, "random labels: {chance}");
     refused(accuracy(&(train.0.clone(), vec![0; 999]), &test), &["999 labels"]);

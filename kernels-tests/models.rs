@@ -63,7 +63,10 @@ pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Valu
     };
     let names: Vec<String> = params.iter().map(name).collect();
     g.output("differentiated", loss);
-    autodiff::grad(loss, params).into_iter().zip(&names).for_each(|(gradient, name)| g.output(name, gradient));
+    autodiff::grad(loss, params)
+        .into_iter()
+        .zip(&names)
+        .for_each(|(gradient, name)| g.output(name, gradient));
     let eval = |state: &Values| reference::eval(g, inputs, &mut state.clone()).unwrap();
     let gradients = eval(start);
     for name in &names {
@@ -76,7 +79,10 @@ pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Valu
                 eval(&moved)["differentiated"].data[0]
             };
             let (slope, gradient) = ((at(h) - at(-h)) / (2.0 * h), gradients[name].data[i]);
-            assert!((slope - gradient).abs() < 1e-5 * (1.0 + gradient.abs()), "{name} {i}: {gradient}, by differences {slope}");
+            assert!(
+                (slope - gradient).abs() < 1e-5 * (1.0 + gradient.abs()),
+                "{name} {i}: {gradient}, by differences {slope}"
+            );
         }
     }
 }
@@ -214,7 +220,10 @@ fn weights_survive_a_round_trip() {
 fn bad_weights_are_one_line_errors() {
     let one_line = |error: oneiro::error::Error, parts: &[&str]| {
         let text = error.to_string();
-        assert!(text.lines().count() == 1 && parts.iter().all(|p| text.contains(p)), "`{text}` lacks one of {parts:?}");
+        assert!(
+            text.lines().count() == 1 && parts.iter().all(|p| text.contains(p)),
+            "`{text}` lacks one of {parts:?}"
+        );
     };
     let path = golden_file("vae_weights.safetensors");
     let bytes = std::fs::read(&path).unwrap();
@@ -228,7 +237,10 @@ fn bad_weights_are_one_line_errors() {
     let Some(gpu) = adapter("bad_weights_are_one_line_errors") else { return };
     let mut file = weights::load(&path).unwrap();
     let (_, state, names) = encoder(gpu, [36, 10, 3, 5]);
-    one_line(weights::apply(gpu, &state, &names, &file, &path).unwrap_err(), &["vae_weights", "`fc1.bias`", "[12]", "[10]"]);
+    one_line(
+        weights::apply(gpu, &state, &names, &file, &path).unwrap_err(),
+        &["vae_weights", "`fc1.bias`", "[12]", "[10]"],
+    );
     let (_, state, names) = encoder(gpu, SMALL);
     file.remove("fc22.weight");
     one_line(

@@ -11,7 +11,13 @@ use oneiro::{
 };
 
 fn rules() -> [(&'static str, Rule); 5] {
-    let adam = |beta1, weight_decay, decoupled| Rule::Adam { beta1, beta2: 0.999, eps: 1e-8, weight_decay, decoupled };
+    let adam = |beta1, weight_decay, decoupled| Rule::Adam {
+        beta1,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay,
+        decoupled,
+    };
     [
         ("sgd", Rule::Sgd { momentum: 0.0, weight_decay: 0.01 }),
         ("sgd momentum", Rule::Sgd { momentum: 0.9, weight_decay: 0.0 }),
@@ -26,7 +32,11 @@ fn update((name, rule): (&'static str, Rule), total: usize, ema: Option<f64>, st
     let build = move |g: &Graph| {
         let op = Update { rule, ema };
         let state = g.input("state", Type::f32([op.rows(), total]));
-        let (grads, lr, scale) = (g.input("grads", Type::f32([total])), g.input("lr", Type::f32([1])), g.input("scale", Type::f32([1])));
+        let (grads, lr, scale) = (
+            g.input("grads", Type::f32([total])),
+            g.input("lr", Type::f32([1])),
+            g.input("scale", Type::f32([1])),
+        );
         g.output("y", g.apply(op, &[state, grads, lr, scale, g.step()]));
     };
     Case::new(name, format!("{total}, ema {ema:?}, step {step}"), build)
@@ -41,7 +51,8 @@ fn update((name, rule): (&'static str, Rule), total: usize, ema: Option<f64>, st
 fn training(name: &'static str, optimizer: Optimizer) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32([7, 5]));
-        let (w, b) = (g.var("w", Type::f32([5, 3]), Init::Normal(0.0, 0.5)), g.var("b", Type::f32([3]), Init::Zeros));
+        let (w, b) =
+            (g.var("w", Type::f32([5, 3]), Init::Normal(0.0, 0.5)), g.var("b", Type::f32([3]), Init::Zeros));
         let loss = (x.matmul(w) + b - g.input("target", Type::f32([7, 3]))).square().mean_all();
         let step = optimizer.clone().step("group", loss, &[w, b]);
         g.output("loss", loss);
@@ -58,14 +69,20 @@ fn record(slots: usize, width: usize, step: f64) -> Case {
         g.assign(history, history.record(g.input("values", Type::f32([width]))));
         advance(g);
     };
-    Case::new("record", format!("{slots}x{width} from {step}"), build).state("step", [step]).tolerance(0.0, 0.0)
+    Case::new("record", format!("{slots}x{width} from {step}"), build)
+        .state("step", [step])
+        .tolerance(0.0, 0.0)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for rule in rules() {
         for total in [64, 128, 960, 1_024, 1_088, 10_048] {
-            out.extend([update(rule, total, None, 0.0), update(rule, total, Some(0.99), 0.0), update(rule, total, Some(0.9), 3.0)]);
+            out.extend([
+                update(rule, total, None, 0.0),
+                update(rule, total, Some(0.99), 0.0),
+                update(rule, total, Some(0.9), 3.0),
+            ]);
         }
     }
     let many = 4 * 65_600;
@@ -73,8 +90,14 @@ pub(crate) fn cases() -> Vec<Case> {
     out.push(training("sgd", Optimizer::sgd(0.1, 0.0)));
     out.push(training("momentum, clipped", Optimizer::sgd(0.1, 0.9).clip_norm(0.5)));
     out.push(training("adam, warmup", Optimizer::adam(0.01).schedule(Schedule::Warmup { steps: 5 })));
-    out.push(training("adamw, ema, linear", Optimizer::adamw(0.01, 0.1).ema(0.9).schedule(Schedule::Linear { steps: 2, floor: 0.1 })));
-    out.push(training("adam, exponential", Optimizer::adam(0.01).betas(0.5, 0.9).schedule(Schedule::Exponential { per_step: 0.9 })));
+    out.push(training(
+        "adamw, ema, linear",
+        Optimizer::adamw(0.01, 0.1).ema(0.9).schedule(Schedule::Linear { steps: 2, floor: 0.1 }),
+    ));
+    out.push(training(
+        "adam, exponential",
+        Optimizer::adam(0.01).betas(0.5, 0.9).schedule(Schedule::Exponential { per_step: 0.9 }),
+    ));
     for [slots, width] in [[1, 1], [2, 3], [4, 4], [5, 257], [64, 8]] {
         out.extend([0.0, 3.0, 1_001.0].map(|step| record(slots, width, step)));
     }
@@ -86,7 +109,9 @@ pub(crate) fn cases() -> Vec<Case> {
             g.assign(c, c.increment());
         };
         // Compared before it wraps to where f32 is coarser than 1.
-        out.push(Case::new("increment", format!("{start}"), count).state("counter", [start]).tolerance(0.0, 1e-7));
+        out.push(
+            Case::new("increment", format!("{start}"), count).state("counter", [start]).tolerance(0.0, 1e-7),
+        );
     }
     out
 }

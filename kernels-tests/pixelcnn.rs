@@ -35,13 +35,31 @@ fn step(model: &str) -> (Graph, Vec<VarSpec>) {
     let g = Graph::new();
     let (x, likelihood) = (g.input("x", Type::f32(SHAPE)), Likelihood::Bernoulli);
     let (params, loss) = if model == "gated" {
-        let config = gated_pixelcnn::Config { image: IMAGE, features: 5, layers: 3, kernel: 5, head: 6, classes: Some(2), likelihood };
+        let config = gated_pixelcnn::Config {
+            image: IMAGE,
+            features: 5,
+            layers: 3,
+            kernel: 5,
+            head: 6,
+            classes: Some(2),
+            likelihood,
+        };
         let model = GatedPixelCnn::new(&g, &config);
         // The images' classes are 0, 1, 0.
         let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
         (model.params(), model.loss(x, Some(class)))
     } else {
-        let model = PixelCnn::new(&g, &pixelcnn::Config { image: IMAGE, features: 6, blocks: 2, dilations: vec![], head: 8, likelihood });
+        let model = PixelCnn::new(
+            &g,
+            &pixelcnn::Config {
+                image: IMAGE,
+                features: 6,
+                blocks: 2,
+                dilations: vec![],
+                head: 8,
+                likelihood,
+            },
+        );
         (model.params(), model.loss(x))
     };
     let weights = g.recording().vars.iter().filter(|v| v.name.contains('.')).cloned().collect();
@@ -68,7 +86,8 @@ fn the_references_models_follow_pytorch() {
         let mut state = reference::initial(&graph, 0);
         for var in &params {
             let places = var.layout.places(&var.ty.shape);
-            state.get_mut(&var.name).unwrap().data = places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
+            state.get_mut(&var.name).unwrap().data =
+                places.into_iter().map(|p| f64::from(file[&var.name].1[p])).collect();
         }
         let losses = (0..10).map(|s| {
             let x = Array::new(SHAPE, picture(s).into_iter().map(f64::from).collect());
@@ -100,7 +119,12 @@ fn the_adapters_models_follow_pytorch() {
     for model in MODELS {
         close(&format!("{model}: loss of step"), &losses(gpu, gpu.caps(), model), &golden(model), 1e-4);
         let other = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
-        close(&format!("{model}: loss of step with GPU kernels"), &losses(gpu, &other, model), &golden(model), 1e-4);
+        close(
+            &format!("{model}: loss of step with GPU kernels"),
+            &losses(gpu, &other, model),
+            &golden(model),
+            1e-4,
+        );
     }
 }
 
@@ -124,11 +148,18 @@ fn kernels_survive_a_round_trip() {
         assert_eq!(shape, wanted, "{}", var.name);
         let kept = var.layout.places(&var.ty.shape);
         for (i, (a, b)) in a.iter().zip(b).enumerate() {
-            assert!(if kept.contains(&i) { a == b } else { *a == 0.0 }, "{}: element {i} is {a}, in PyTorch's file {b}", var.name);
+            assert!(
+                if kept.contains(&i) { a == b } else { *a == 0.0 },
+                "{}: element {i} is {a}, in PyTorch's file {b}",
+                var.name
+            );
         }
     }
     // 7x7 mask A keeps 24 of 49 taps, 3x3 mask B 5 of 9.
-    let masked: usize = params.iter().map(|v| v.layout.shape(&v.ty.shape).iter().product::<usize>() - v.ty.shape.numel()).sum();
+    let masked: usize = params
+        .iter()
+        .map(|v| v.layout.shape(&v.ty.shape).iter().product::<usize>() - v.ty.shape.numel())
+        .sum();
     assert_eq!(masked, 12 * 25 + 2 * 36 * 4);
 }
 
@@ -140,11 +171,32 @@ fn a_uniform_model_scores_8_bits_per_dimension() {
     }
     let dir = empty("uniform");
     labelled(&dir);
-    let small = ["--data", ".", "--output", "softmax", "--features", "4", "--blocks", "1", "--head", "4", "--batch", "8", "--steps", "1"];
+    let small = [
+        "--data",
+        ".",
+        "--output",
+        "softmax",
+        "--features",
+        "4",
+        "--blocks",
+        "1",
+        "--head",
+        "4",
+        "--batch",
+        "8",
+        "--steps",
+        "1",
+    ];
     finish(example(&dir, "pixelcnn", "train", &[&small[..], &["--out", "run"]].concat()), true);
     let path = dir.join("run/weights.safetensors");
-    let zeros: Vec<_> = weights::load(&path).unwrap().into_iter().map(|(name, (shape, v))| (name, shape, vec![0u8; 4 * v.len()])).collect();
-    let views = zeros.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let zeros: Vec<_> = weights::load(&path)
+        .unwrap()
+        .into_iter()
+        .map(|(name, (shape, v))| (name, shape, vec![0u8; 4 * v.len()]))
+        .collect();
+    let views = zeros
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
     let text = finish(example(&dir, "pixelcnn", "evaluate", &["--run", "run"]), true);
     assert!(text.contains("8.0000 bits per dimension"), "{text}");

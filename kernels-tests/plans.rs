@@ -25,7 +25,9 @@ fn every_plan() -> Vec<(String, Plan)> {
             ("evaluation", evaluation(&config, 10_000, 500)),
             ("decoder", decoder(&config, 100)),
         ];
-        plans.extend(graphs.map(|(name, graph)| (format!("{name} on {adapter}"), Plan::new(&graph, &caps).unwrap())));
+        plans.extend(
+            graphs.map(|(name, graph)| (format!("{name} on {adapter}"), Plan::new(&graph, &caps).unwrap())),
+        );
     }
     plans
 }
@@ -38,7 +40,8 @@ fn golden(name: &str, text: &str) {
         return;
     }
     let known = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = (1..).zip(known.lines().chain(std::iter::repeat("")).zip(text.lines())).find(|(_, (a, b))| a != b);
+    let differs =
+        (1..).zip(known.lines().chain(std::iter::repeat("")).zip(text.lines())).find(|(_, (a, b))| a != b);
     let hint = "if the new plan is meant, run the tests once with ONEIRO_BLESS=1 and review the diff";
     assert!(known == text, "{} differs, first at {differs:?}; {hint}", path.display());
 }
@@ -61,7 +64,10 @@ fn memory_is_close_to_what_is_alive() {
     for (name, plan) in every_plan() {
         let (planned, least) = (plan.slot_bytes(), plan.live_minimum);
         assert!(planned >= least, "{name}: {planned} bytes cannot hold {least}");
-        assert!(planned as f64 <= 1.15 * least as f64, "{name}: {planned} bytes of slots, {least} alive at the worst point");
+        assert!(
+            planned as f64 <= 1.15 * least as f64,
+            "{name}: {planned} bytes of slots, {least} alive at the worst point"
+        );
         assert!(plan.pipelines() <= 30, "{name}: {} pipelines", plan.pipelines());
     }
 }
@@ -70,9 +76,15 @@ fn memory_is_close_to_what_is_alive() {
 fn no_launch_reads_and_writes_one_buffer() {
     for (name, plan) in every_plan() {
         for launch in &plan.launches {
-            let (writes, reads): (Vec<_>, Vec<_>) = launch.bindings.iter().partition(|(n, _)| launch.writes.contains(n));
+            let (writes, reads): (Vec<_>, Vec<_>) =
+                launch.bindings.iter().partition(|(n, _)| launch.writes.contains(n));
             assert_eq!(writes.len(), 1, "{name}: {} writes {writes:?}", launch.label);
-            assert!(reads.iter().all(|(_, p)| p.buffer != writes[0].1.buffer), "{name}: {} {:?}", launch.label, launch.bindings);
+            assert!(
+                reads.iter().all(|(_, p)| p.buffer != writes[0].1.buffer),
+                "{name}: {} {:?}",
+                launch.label,
+                launch.bindings
+            );
             for (binding, place) in &launch.bindings {
                 assert!(
                     place.offset % 256 == 0 && place.bytes % 16 == 0 && place.bytes > 0,
@@ -80,7 +92,11 @@ fn no_launch_reads_and_writes_one_buffer() {
                     launch.label
                 );
                 if let Buffer::Slot(i) = place.buffer {
-                    assert!(place.offset + place.bytes <= plan.slots[i], "{name}: {} `{binding}` is beyond its slot", launch.label);
+                    assert!(
+                        place.offset + place.bytes <= plan.slots[i],
+                        "{name}: {} `{binding}` is beyond its slot",
+                        launch.label
+                    );
                 }
             }
         }
@@ -96,7 +112,12 @@ fn updates_come_after_every_reader_of_the_old_value() {
             for (binding, place) in &launch.bindings {
                 let persistent = matches!(place.buffer, Buffer::Var(_) | Buffer::Arena(_));
                 let written = launch.writes.contains(binding);
-                assert!(!persistent || !updated.contains(&place.buffer), "{name}: {} uses {} after its update", launch.label, place.buffer);
+                assert!(
+                    !persistent || !updated.contains(&place.buffer),
+                    "{name}: {} uses {} after its update",
+                    launch.label,
+                    place.buffer
+                );
                 assert!(
                     written || !matches!(place.buffer, Buffer::Slot(_)) || wrote(&plan, place.buffer),
                     "{name}: {} was never written",
@@ -138,7 +159,9 @@ fn assigns() -> Graph {
 fn assigns_take_effect_after_the_step() {
     let graph = assigns();
     let mut state = reference::initial(&graph, 0);
-    let expected: Vec<f64> = (0..3).map(|_| reference::eval(&graph, &Values::new(), &mut state).unwrap()["seen"].data[0]).collect();
+    let expected: Vec<f64> = (0..3)
+        .map(|_| reference::eval(&graph, &Values::new(), &mut state).unwrap()["seen"].data[0])
+        .collect();
     // a, b, c, d: 1 2 3 4, then 2 1 4 10, then 1 2 6 18.
     assert_eq!(expected, [1234.0, 2150.0, 1278.0]);
     let Some(gpu) = adapter("assigns_take_effect_after_the_step") else { return };
@@ -151,7 +174,10 @@ fn assigns_take_effect_after_the_step() {
     }
     for (name, expected) in &state {
         let words = values.read_words(gpu, name).unwrap();
-        let got: Vec<f64> = words.iter().map(|&w| if name == "step" { f64::from(w) } else { f64::from(f32::from_bits(w)) }).collect();
+        let got: Vec<f64> = words
+            .iter()
+            .map(|&w| if name == "step" { f64::from(w) } else { f64::from(f32::from_bits(w)) })
+            .collect();
         assert_eq!(got, expected.data, "`{name}` after three steps");
     }
 }
@@ -207,9 +233,21 @@ fn limits_name_what_is_allowed_and_needed() {
     let graph = training(&small, 512, 32);
     let caps = Caps { name: "tiny".into(), max_binding: 4096, ..Caps::portable(Class::Gpu) };
     let error = Plan::new(&graph, &caps).unwrap_err().to_string();
-    assert!(["tiny", "allows 4096", "8192 bytes", "subjects.rs:"].iter().all(|part| error.contains(part)), "{error}");
+    assert!(
+        ["tiny", "allows 4096", "8192 bytes", "subjects.rs:"].iter().all(|part| error.contains(part)),
+        "{error}"
+    );
     let caps = Caps { name: "tiny".into(), max_buffer: 4096, ..Caps::portable(Class::Gpu) };
     let error = Plan::new(&graph, &caps).unwrap_err().to_string();
-    let arena = Plan::new(&graph, &Caps::portable(Class::Gpu)).unwrap().arenas.iter().map(|a| a.rows * a.row_len * 4).max().unwrap();
-    assert!(["tiny", "allows 4096", &format!("{arena} bytes")].iter().all(|part| error.contains(part)), "{error}");
+    let arena = Plan::new(&graph, &Caps::portable(Class::Gpu))
+        .unwrap()
+        .arenas
+        .iter()
+        .map(|a| a.rows * a.row_len * 4)
+        .max()
+        .unwrap();
+    assert!(
+        ["tiny", "allows 4096", &format!("{arena} bytes")].iter().all(|part| error.contains(part)),
+        "{error}"
+    );
 }

@@ -42,14 +42,20 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for pool in POOLS {
         for kernel in kernels() {
-            out.extend(images.into_iter().flat_map(|image| [0, 1, 2].map(|order| case(pool, &kernel, image, order))));
+            out.extend(
+                images.into_iter().flat_map(|image| [0, 1, 2].map(|order| case(pool, &kernel, image, order))),
+            );
         }
         // Many equal elements: the first in raster order.
-        let ties = |image| [0, 1].map(|order| case(pool, &Kernel::same(3), image, order).fill("x", Fill::Whole(0, 3)));
+        let ties = |image| {
+            [0, 1].map(|order| case(pool, &Kernel::same(3), image, order).fill("x", Fill::Whole(0, 3)))
+        };
         out.extend([[2, 7, 6, 3], [1, 9, 8, 4]].into_iter().flat_map(ties));
         // More workgroups than a dispatch's x holds.
         for c in [3, 4] {
-            out.extend([0, 1, 2].map(|order| case(pool, &kernels()[0], [1, 600, 450, c], order).many_workgroups(1)));
+            out.extend(
+                [0, 1, 2].map(|order| case(pool, &kernels()[0], [1, 600, 450, c], order).many_workgroups(1)),
+            );
         }
     }
     out

@@ -20,9 +20,11 @@ fn draws(n: usize, step: f64) -> Vec<Case> {
     let cases = [
         Case::new("uniform", format!("{n}"), move |g| g.output("y", g.uniform("u", [n]))).tolerance(0.0, 0.0),
         Case::new("normal", format!("{n}"), move |g| g.output("y", g.normal("z", [n]))).tolerance(2e-5, 2e-5),
-        Case::new("bernoulli", format!("{n}"), move |g| g.output("y", g.input("p", Type::f32([n])).bernoulli("b")))
-            .fill("p", Fill::Uniform(-0.1, 1.1))
-            .tolerance(0.0, 0.0),
+        Case::new("bernoulli", format!("{n}"), move |g| {
+            g.output("y", g.input("p", Type::f32([n])).bernoulli("b"))
+        })
+        .fill("p", Fill::Uniform(-0.1, 1.1))
+        .tolerance(0.0, 0.0),
     ];
     cases.map(|c| c.state("seed", SEED.map(f64::from)).state("step", [step])).into()
 }
@@ -36,13 +38,15 @@ fn nearly(logits: &[f64], u: f64, class: f64) -> bool {
 }
 
 fn categorical(rows: usize, classes: usize, step: f64) -> Case {
-    let drawn = move |g: &Graph| g.output("y", g.input("logits", Type::f32([rows, classes])).categorical("c"));
-    Case::new("categorical", format!("{rows}x{classes}"), drawn).state("seed", SEED.map(f64::from)).state("step", [step]).judge(
-        move |inputs, row, class| {
+    let drawn =
+        move |g: &Graph| g.output("y", g.input("logits", Type::f32([rows, classes])).categorical("c"));
+    Case::new("categorical", format!("{rows}x{classes}"), drawn)
+        .state("seed", SEED.map(f64::from))
+        .state("step", [step])
+        .judge(move |inputs, row, class| {
             let u = rng::uniform(Stream::new("c").key(SEED), step as u32, row as u32);
             nearly(&inputs["logits"].data[row * classes..][..classes], f64::from(u), class)
-        },
-    )
+        })
 }
 
 fn given(rows: usize, classes: usize) -> Case {
@@ -52,14 +56,17 @@ fn given(rows: usize, classes: usize) -> Case {
     };
     Case::new("categorical given u", format!("{rows}x{classes}"), build)
         .fill("u", Fill::Uniform(0.0, 1.0))
-        .judge(move |inputs, row, class| nearly(&inputs["logits"].data[row * classes..][..classes], inputs["u"].data[row], class))
+        .judge(move |inputs, row, class| {
+            nearly(&inputs["logits"].data[row * classes..][..classes], inputs["u"].data[row], class)
+        })
 }
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| draws(n, 0.0)).collect();
     out.extend(STEPS.into_iter().flat_map(|step| draws(1_001, step)).collect::<Vec<_>>());
     out.extend(MANY.into_iter().flat_map(|n| draws(n, 3.0)).map(|c| c.many_workgroups(1)));
-    for [rows, classes] in [[1, 1], [1, 10], [63, 10], [64, 10], [65, 3], [257, 256], [7, 4_096], [1_009, 2]] {
+    for [rows, classes] in [[1, 1], [1, 10], [63, 10], [64, 10], [65, 3], [257, 256], [7, 4_096], [1_009, 2]]
+    {
         out.extend([categorical(rows, classes, 5.0), given(rows, classes)]);
     }
     out.extend([categorical(65_601, 2, 0.0), given(65_601, 2)].map(|c| c.many_workgroups(1)));

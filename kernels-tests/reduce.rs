@@ -9,8 +9,11 @@ use oneiro::{
 
 /// A reduction, and what it costs in digits: sums grow with the number of terms.
 type Kind = (&'static str, for<'g> fn(Tensor<'g>, &[usize]) -> Tensor<'g>);
-const KINDS: [Kind; 3] =
-    [("sum", |x, axes| x.sum(axes)), ("max_over", |x, axes| x.max_over(axes)), ("logsumexp", |x, axes| x.logsumexp(axes))];
+const KINDS: [Kind; 3] = [
+    ("sum", |x, axes| x.sum(axes)),
+    ("max_over", |x, axes| x.max_over(axes)),
+    ("logsumexp", |x, axes| x.logsumexp(axes)),
+];
 
 fn case(kind: Kind, shape: &[usize], axes: &[usize]) -> Case {
     let (dims, over) = (shape.to_vec(), axes.to_vec());
@@ -27,12 +30,26 @@ fn case(kind: Kind, shape: &[usize], axes: &[usize]) -> Case {
 /// Shapes and axes.
 fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
     let mut out = vec![];
-    for n in [1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1_023, 1_024, 1_025, 4_095, 4_096, 4_097, 10_007, 70_000, 262_145] {
+    for n in [
+        1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1_023, 1_024, 1_025, 4_095, 4_096, 4_097,
+        10_007, 70_000, 262_145,
+    ] {
         out.push((vec![n], vec![0]));
     }
-    for [n, m] in
-        [[1, 7], [7, 1], [3, 4], [5, 33], [64, 64], [63, 65], [65, 100], [257, 12], [2, 5_000], [5_000, 3], [1_500, 8], [300, 1_029]]
-    {
+    for [n, m] in [
+        [1, 7],
+        [7, 1],
+        [3, 4],
+        [5, 33],
+        [64, 64],
+        [63, 65],
+        [65, 100],
+        [257, 12],
+        [2, 5_000],
+        [5_000, 3],
+        [1_500, 8],
+        [300, 1_029],
+    ] {
         out.push((vec![n, m], vec![1]));
         out.push((vec![n, m], vec![0]));
         out.push((vec![n, m], vec![0, 1]));
@@ -49,8 +66,13 @@ fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
 
 /// One kernel each with more workgroups than a dispatch's x holds.
 fn many() -> Vec<Case> {
-    let shapes: [(&[usize], &[usize]); 5] =
-        [(&[65_601, 3], &[1]), (&[65_601, 4], &[1]), (&[3, 65_601], &[0]), (&[3, 4 * 65_601], &[0]), (&[65_601, 33], &[1])];
+    let shapes: [(&[usize], &[usize]); 5] = [
+        (&[65_601, 3], &[1]),
+        (&[65_601, 4], &[1]),
+        (&[3, 65_601], &[0]),
+        (&[3, 4 * 65_601], &[0]),
+        (&[65_601, 33], &[1]),
+    ];
     shapes.map(|(shape, axes)| case(KINDS[0], shape, axes).many_workgroups(1)).into()
 }
 
@@ -68,14 +90,19 @@ fn composed(shape: [usize; 2]) -> Vec<Case> {
     ];
     builds
         .map(|(name, build)| {
-            let make = move |g: &Graph| g.output("y", build(g.input("a", Type::f32(shape)), g.input("b", Type::f32(shape))));
+            let make = move |g: &Graph| {
+                g.output("y", build(g.input("a", Type::f32(shape)), g.input("b", Type::f32(shape))))
+            };
             Case::new(name, format!("{shape:?}"), make).tolerance(1e-6, 3e-6).terms(shape[0].max(shape[1]))
         })
         .into()
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut out: Vec<Case> = KINDS.iter().flat_map(|&k| patterns().into_iter().map(move |(shape, axes)| case(k, &shape, &axes))).collect();
+    let mut out: Vec<Case> = KINDS
+        .iter()
+        .flat_map(|&k| patterns().into_iter().map(move |(shape, axes)| case(k, &shape, &axes)))
+        .collect();
     out.extend(many());
     out.extend([[1, 1], [3, 10], [17, 64], [128, 33]].into_iter().flat_map(composed));
     // Logits far outside of what exp can take.
@@ -87,9 +114,11 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 pub(crate) fn smooth() -> Vec<Case> {
-    let shapes: [(&[usize], &[usize]); 4] = [(&[5], &[0]), (&[3, 4], &[1]), (&[2, 3, 2], &[1]), (&[2, 2, 3], &[0, 2])];
+    let shapes: [(&[usize], &[usize]); 4] =
+        [(&[5], &[0]), (&[3, 4], &[1]), (&[2, 3, 2], &[1]), (&[2, 2, 3], &[0, 2])];
     let near = |c: Case| c.fill("a", Fill::Uniform(-2.0, 2.0));
-    let mut out: Vec<Case> = KINDS.iter().flat_map(|&k| shapes.map(|(shape, axes)| near(case(k, shape, axes)))).collect();
+    let mut out: Vec<Case> =
+        KINDS.iter().flat_map(|&k| shapes.map(|(shape, axes)| near(case(k, shape, axes)))).collect();
     out.extend(composed([3, 4]));
     out
 }

@@ -21,7 +21,10 @@ fn case(n: usize, order: usize) -> Case {
         );
     };
     let name = ["reparameterize", "scaled_noise", "scaled_noise twice"][order];
-    Case::new(name, format!("{n}"), build).fill("logvar", Fill::Uniform(-4.0, 2.0)).state("step", [2.0]).tolerance(3e-5, 3e-5)
+    Case::new(name, format!("{n}"), build)
+        .fill("logvar", Fill::Uniform(-4.0, 2.0))
+        .state("step", [2.0])
+        .tolerance(3e-5, 3e-5)
 }
 
 pub(crate) fn cases() -> Vec<Case> {

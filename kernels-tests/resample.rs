@@ -7,7 +7,10 @@ use oneiro::{
 };
 
 type Up = for<'g> fn(Tensor<'g>, usize) -> Tensor<'g>;
-const UPS: [(&str, Up); 2] = [("upsample_nearest", |x, f| x.upsample_nearest(f)), ("upsample_bilinear", |x, f| x.upsample_bilinear(f))];
+const UPS: [(&str, Up); 2] = [
+    ("upsample_nearest", |x, f| x.upsample_nearest(f)),
+    ("upsample_bilinear", |x, f| x.upsample_bilinear(f)),
+];
 
 /// `order` 0 is the tensor, 1 its gradient, 2 the gradient of that by the cotangent.
 fn case((name, up): (&'static str, Up), factor: usize, image: [usize; 4], order: usize) -> Case {
@@ -16,7 +19,9 @@ fn case((name, up): (&'static str, Up), factor: usize, image: [usize; 4], order:
         g.output("y", of_order(g, x, up(x, factor), order));
     };
     let what = ["", " gradient", " twice"][order];
-    Case::new(format!("{name}{what}"), format!("{factor} of {image:?}"), build).tolerance(1e-6, 1e-6).terms(factor * factor)
+    Case::new(format!("{name}{what}"), format!("{factor} of {image:?}"), build)
+        .tolerance(1e-6, 1e-6)
+        .terms(factor * factor)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -24,7 +29,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for up in UPS {
         for factor in [1, 2, 3, 4, 5] {
-            out.extend(images.into_iter().flat_map(|image| [0, 1].map(|order| case(up, factor, image, order))));
+            out.extend(
+                images.into_iter().flat_map(|image| [0, 1].map(|order| case(up, factor, image, order))),
+            );
         }
         out.extend(images.map(|image| case(up, 2, image, 2)));
         out.extend([3, 4].map(|c| case(up, 2, [1, 200, 120, c], 0).many_workgroups(1)));

@@ -52,7 +52,11 @@ pub(crate) fn train(dir: &Path, args: &[&str]) -> Child {
 /// A command of an example as built beside this test.
 pub(crate) fn example(dir: &Path, name: &str, subcommand: &str, args: &[&str]) -> Child {
     let built = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join(name);
-    assert!(built.is_file(), "{} is missing: run `cargo xtask test`, which builds the examples too", built.display());
+    assert!(
+        built.is_file(),
+        "{} is missing: run `cargo xtask test`, which builds the examples too",
+        built.display()
+    );
     let mut command = Command::new(built);
     if let Ok(adapter) = std::env::var("ONEIRO_ADAPTER") {
         command.args([subcommand, "--adapter", &adapter]);
@@ -109,7 +113,8 @@ fn a_killed_run_goes_on_bit_for_bit() {
     let weights = |run: &str| std::fs::read(dir.join(run).join("weights.safetensors")).unwrap();
     assert_eq!(weights("whole"), weights("killed"));
     let metrics = std::fs::read_to_string(dir.join("killed/metrics.jsonl")).unwrap();
-    let steps: Vec<u64> = metrics.lines().map(|l| l[8..].split(',').next().unwrap().parse().unwrap()).collect();
+    let steps: Vec<u64> =
+        metrics.lines().map(|l| l[8..].split(',').next().unwrap().parse().unwrap()).collect();
     assert!(steps.is_sorted() && steps.last() == Some(&200), "{steps:?}");
 }
 
@@ -119,14 +124,17 @@ fn a_kill_at_any_moment_leaves_a_readable_run() {
     if adapter("killing").is_none() {
         return;
     }
-    let kills: u32 = std::env::var("ONEIRO_KILLS").map_or(20, |n| n.parse().expect("ONEIRO_KILLS is a number"));
+    let kills: u32 =
+        std::env::var("ONEIRO_KILLS").map_or(20, |n| n.parse().expect("ONEIRO_KILLS is a number"));
     let dir = empty("kill");
     let mut child = start(&dir, "run", &["--epochs", "1000", "--checkpoint-every", "1"]);
     reach(&dir, "run", 1);
     let mut last = 0;
     for i in 0..kills {
         // Moments spread evenly over the time of a few steps, by the golden ratio.
-        std::thread::sleep(Duration::from_micros((f64::from(i) * 0.618_034).fract().mul_add(60_000.0, 1.0) as u64));
+        std::thread::sleep(Duration::from_micros(
+            (f64::from(i) * 0.618_034).fract().mul_add(60_000.0, 1.0) as u64
+        ));
         child.kill().unwrap();
         child.wait().unwrap();
         let checkpoint = newest(&dir, "run").expect("a checkpoint is there");
@@ -138,7 +146,9 @@ fn a_kill_at_any_moment_leaves_a_readable_run() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    say(&format!("{kills} kills while checkpointing every step: every run readable, and further than before"));
+    say(&format!(
+        "{kills} kills while checkpointing every step: every run readable, and further than before"
+    ));
 }
 
 #[cfg(unix)]
@@ -155,7 +165,10 @@ fn ctrl_c_ends_with_a_checkpoint_and_says_how_to_go_on() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let text = finish(child, true);
     let step = newest(&dir, "run").unwrap().position.step;
-    assert!(step > 0 && text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"), "{text}");
+    assert!(
+        step > 0 && text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -168,9 +181,16 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
     assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
     // Weights that went bad after a finite loss are not saved over the last good ones.
-    let text = finish(start(&dir, "each", &["--steps", "300", "--lr", "1e20", "--checkpoint-every", "1", "--keep", "1"]), false);
+    let text = finish(
+        start(&dir, "each", &["--steps", "300", "--lr", "1e20", "--checkpoint-every", "1", "--keep", "1"]),
+        false,
+    );
     let last = newest(&dir, "each").unwrap();
-    assert!(text.contains("first bad tensor") && last.first_bad().is_none(), "step {}: {text}", last.position.step);
+    assert!(
+        text.contains("first bad tensor") && last.first_bad().is_none(),
+        "step {}: {text}",
+        last.position.step
+    );
 }
 
 /// 64 images of 6x6 for training and testing, as IDX files.
@@ -248,7 +268,12 @@ fn a_lost_device_leaves_the_run_and_says_how_to_go_on() {
         return;
     }
     let dir = empty("lost");
-    let mut args = vec!["tiny".to_string(), "--epochs=4".into(), "--batch=2000".into(), format!("--out={}", dir.join("run").display())];
+    let mut args = vec![
+        "tiny".to_string(),
+        "--epochs=4".into(),
+        "--batch=2000".into(),
+        format!("--out={}", dir.join("run").display()),
+    ];
     args.extend(std::env::var("ONEIRO_ADAPTER").map(|a| format!("--adapter={a}")));
     let (session, options) = Session::open("tiny", Tiny::parse_from(args)).unwrap();
     let g = Graph::new();
@@ -270,7 +295,10 @@ fn a_lost_device_leaves_the_run_and_says_how_to_go_on() {
     });
     let (text, saved) = (lost.unwrap_err().to_string(), newest(&dir, "run").unwrap().position.step);
     assert!(saved > 0 && epochs == 2, "{epochs} epochs, saved at {saved}");
-    assert!(text.contains("lost") && text.contains(&format!("at step {saved}: go on with --resume")), "{text}");
+    assert!(
+        text.contains("lost") && text.contains(&format!("at step {saved}: go on with --resume")),
+        "{text}"
+    );
 }
 
 /// PyTorch's own file, of a VAE for 6x6 images: the run's first checkpoint holds exactly its numbers.
@@ -320,7 +348,11 @@ fn training_starts_from_weights_that_pytorch_wrote() {
 fn logged(dir: &Path, run: &str) -> u64 {
     let text = std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    whole.lines().last().and_then(|line| line.strip_prefix("{\"step\":")?.split(',').next()?.parse().ok()).unwrap_or(0)
+    whole
+        .lines()
+        .last()
+        .and_then(|line| line.strip_prefix("{\"step\":")?.split(',').next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Resident memory after the first epochs against that at the end: `ONEIRO_SOAK=10000` soaks the VAE of the paper's size.
@@ -334,7 +366,8 @@ fn a_long_run_needs_no_more_memory() {
     let steps: u64 = asked.as_ref().map_or(4_000, |n| n.parse().expect("ONEIRO_SOAK is a number of steps"));
     let from = if asked.is_some() { steps / 10 } else { steps / 5 };
     let dir = empty("soak");
-    let size = if asked.is_some() { vec!["--out", "run"] } else { [&SMALL, ["--out", "run"].as_slice()].concat() };
+    let size =
+        if asked.is_some() { vec!["--out", "run"] } else { [&SMALL, ["--out", "run"].as_slice()].concat() };
     let mut child = train(&dir, &[size.as_slice(), &["--steps", &steps.to_string()]].concat());
     let pages = |child: &Child| -> Option<u64> {
         std::fs::read_to_string(format!("/proc/{}/statm", child.id())).ok()?.split(' ').nth(1)?.parse().ok()
@@ -392,9 +425,26 @@ fn a_conditional_pixelcnn_trains_resumes_draws_and_scores() {
     }
     let dir = empty("pixelcnn");
     labelled(&dir);
-    let small =
-        ["--data", ".", "--gated", "--conditional", "--features", "4", "--blocks", "1", "--head", "4", "--batch", "8", "--steps", "3"];
-    finish(example(&dir, "pixelcnn", "train", &[&small[..], &["--out", "run", "--dropout", "0.2"]].concat()), true);
+    let small = [
+        "--data",
+        ".",
+        "--gated",
+        "--conditional",
+        "--features",
+        "4",
+        "--blocks",
+        "1",
+        "--head",
+        "4",
+        "--batch",
+        "8",
+        "--steps",
+        "3",
+    ];
+    finish(
+        example(&dir, "pixelcnn", "train", &[&small[..], &["--out", "run", "--dropout", "0.2"]].concat()),
+        true,
+    );
     // A run of a version that did not know these options goes on.
     let forget = |text: &str| {
         let known = |l: &&str| !["dilations", "components", "classes ="].iter().any(|new| l.starts_with(new));
@@ -412,15 +462,22 @@ fn a_conditional_pixelcnn_trains_resumes_draws_and_scores() {
     let (own, per_class) = (json["nll"].as_f64().unwrap(), json["nll_per_class"].as_array().unwrap());
     let of = |c: usize| per_class[c].as_f64().unwrap() * [17.0, 17.0, 16.0][c];
     assert!((own - (of(0) + of(1) + of(2)) / 50.0).abs() < 1e-6 && (1.0..40.0).contains(&own), "{json}");
-    finish(example(&dir, "pixelcnn", "sample", &["--run", "run", "--count", "4", "--class", "1", "--gif"]), true);
+    finish(
+        example(&dir, "pixelcnn", "sample", &["--run", "run", "--count", "4", "--class", "1", "--gif"]),
+        true,
+    );
     finish(example(&dir, "pixelcnn", "complete", &["--run", "run", "--count", "4"]), true);
     for name in ["samples.png", "samples.gif", "completed.png", "given.png", "surprise.png"] {
         assert!(dir.join("run").join(name).is_file(), "{name} is missing");
     }
     for (more, what) in [(["--class", "3"], "there are 3 classes"), (["--class", "999"], "--class")] {
-        let text = finish(example(&dir, "pixelcnn", "sample", &[&["--run", "run"][..], &more].concat()), false);
+        let text =
+            finish(example(&dir, "pixelcnn", "sample", &[&["--run", "run"][..], &more].concat()), false);
         assert!(text.contains(what), "{text}");
     }
-    let text = finish(example(&dir, "pixelcnn", "train", &["--data", ".", "--conditional", "--out", "other"]), false);
+    let text = finish(
+        example(&dir, "pixelcnn", "train", &["--data", ".", "--conditional", "--out", "other"]),
+        false,
+    );
     assert!(text.contains("add --gated"), "{text}");
 }

@@ -31,16 +31,50 @@ fn image(x: Tensor<'_>) -> [usize; 3] {
 
 /// Residual blocks, pointwise layers, a head.
 fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 2, dilations: vec![], head: 5, likelihood: Bernoulli }).logits(x) * 6.0
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 6,
+            blocks: 2,
+            dilations: vec![],
+            head: 5,
+            likelihood: Bernoulli,
+        },
+    )
+    .logits(x)
+        * 6.0
 }
 
 fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 13, blocks: 2, dilations: vec![1, 3], head: 16, likelihood: Softmax }).logits(x)
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 13,
+            blocks: 2,
+            dilations: vec![1, 3],
+            head: 16,
+            likelihood: Softmax,
+        },
+    )
+    .logits(x)
         * 8.0
 }
 
 fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(g, &Config { image: image(x), features: 6, blocks: 1, dilations: vec![], head: 8, likelihood: Mixture(3) }).logits(x)
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 6,
+            blocks: 1,
+            dilations: vec![],
+            head: 8,
+            likelihood: Mixture(3),
+        },
+    )
+    .logits(x)
         * 4.0
         - 1.0
 }
@@ -49,7 +83,9 @@ fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 fn colours<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let c = x.shape()[3];
     let before = if c > 1 { Taps::MaskB } else { Taps::MaskA };
-    let first = Conv2d::masked(g, "a", Kernel::same(3).taps(before), [c, 4 * c], Channels::before(c)).forward(x).tanh();
+    let first = Conv2d::masked(g, "a", Kernel::same(3).taps(before), [c, 4 * c], Channels::before(c))
+        .forward(x)
+        .tanh();
     let second = Kernel::same(5).taps(Taps::MaskB);
     let second = Conv2d::masked(g, "b", second, [4 * c, 4 * c], Channels::up_to(c)).forward(first).tanh();
     Conv2d::masked(g, "o", Kernel::square(1), [4 * c, c], Channels::up_to(c)).forward(second) * 9.0
@@ -62,7 +98,15 @@ fn scaled<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 
 fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let likelihood = Softmax;
-    let config = gated_pixelcnn::Config { image: image(x), features: 6, layers: 2, kernel: 3, head: 6, classes: None, likelihood };
+    let config = gated_pixelcnn::Config {
+        image: image(x),
+        features: 6,
+        layers: 2,
+        kernel: 3,
+        head: 6,
+        classes: None,
+        likelihood,
+    };
     GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
 }
 
@@ -85,8 +129,15 @@ fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 
 /// Two stacks, conditioned on classes.
 fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let config =
-        gated_pixelcnn::Config { image: image(x), features: 4, layers: 3, kernel: 5, head: 16, classes: Some(3), likelihood: Bernoulli };
+    let config = gated_pixelcnn::Config {
+        image: image(x),
+        features: 4,
+        layers: 3,
+        kernel: 5,
+        head: 16,
+        classes: Some(3),
+        likelihood: Bernoulli,
+    };
     let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
     GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
 }
@@ -101,7 +152,10 @@ fn made<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let shape = x.shape();
     let pixels = shape[1..].iter().product();
-    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![], direct: false }).logits(x.reshape([shape[0], pixels])) * 8.0).reshape(shape)
+    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![], direct: false })
+        .logits(x.reshape([shape[0], pixels]))
+        * 8.0)
+        .reshape(shape)
 }
 
 const MODELS: [(&str, Likelihood, Model); 10] = [
@@ -117,7 +171,13 @@ const MODELS: [(&str, Likelihood, Model); 10] = [
     ("FVSBN", Bernoulli, belief),
 ];
 
-fn sampler(caps: &Caps, shape: [usize; 4], method: Method, likelihood: Likelihood, model: Model) -> oneiro::run::Result<Sampler> {
+fn sampler(
+    caps: &Caps,
+    shape: [usize; 4],
+    method: Method,
+    likelihood: Likelihood,
+    model: Model,
+) -> oneiro::run::Result<Sampler> {
     Sampler::new(caps, Draws { shape, likelihood, temperature: 1.0, method }, model)
 }
 
@@ -138,18 +198,28 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
     let Some(gpu) = adapter("cached sampling") else { return };
     for (name, likelihood, model) in &MODELS[..5] {
         for shape in [[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]] {
-            let [naive, cached] = [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
+            let [naive, cached] =
+                [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
             let differ = naive.iter().zip(&cached).filter(|(a, b)| a != b).count();
             assert_eq!(differ, 0, "{name} {shape:?}: {differ} of {} pixels differ", naive.len());
             let lit = naive.iter().filter(|&&v| v == 1.0).count();
-            assert!(naive.len() < 20 || (lit > 0 && lit < naive.len()), "{name} {shape:?}: {lit} of {} pixels are lit", naive.len());
+            assert!(
+                naive.len() < 20 || (lit > 0 && lit < naive.len()),
+                "{name} {shape:?}: {lit} of {} pixels are lit",
+                naive.len()
+            );
         }
     }
     say("cached sampling drew the same pixels as the whole network, for 5 models of 5 shapes");
 }
 
 /// What the naive way's pictures would have been, had all uniform numbers been 1e-5 smaller or larger; drawn by the f64 reference.
-fn shifted(gpu: &Gpu, shape: [usize; 4], (likelihood, model): (Likelihood, Model), pictures: &[f32]) -> [Vec<f64>; 2] {
+fn shifted(
+    gpu: &Gpu,
+    shape: [usize; 4],
+    (likelihood, model): (Likelihood, Model),
+    pictures: &[f32],
+) -> [Vec<f64>; 2] {
     let (pixels, c) = (shape[0] * shape[1] * shape[2], shape[3]);
     let sampler = sampler(gpu.caps(), shape, Method::Naive, likelihood, model).unwrap();
     let state = State::new(gpu, &sampler.plans(), 3).unwrap();
@@ -157,12 +227,15 @@ fn shifted(gpu: &Gpu, shape: [usize; 4], (likelihood, model): (Likelihood, Model
     let outputs = logits(gpu, shape, 3, model)(pictures);
     let uniform = state.read(gpu, "sampling/uniform").unwrap();
     let g = Graph::new();
-    let [o, u] =
-        [("outputs", likelihood.outputs(c)), ("uniform", likelihood.uniforms(c))].map(|(name, n)| g.input(name, Type::f32([pixels, n])));
+    let [o, u] = [("outputs", likelihood.outputs(c)), ("uniform", likelihood.uniforms(c))]
+        .map(|(name, n)| g.input(name, Type::f32([pixels, n])));
     g.output("drawn", likelihood.draw(o, 1.0, u));
-    let array = |values: &[f32], by: f64| Array::new([pixels, values.len() / pixels], values.iter().map(|&v| f64::from(v) + by).collect());
+    let array = |values: &[f32], by: f64| {
+        Array::new([pixels, values.len() / pixels], values.iter().map(|&v| f64::from(v) + by).collect())
+    };
     [-1e-5, 1e-5].map(|by| {
-        let inputs = Values::from([("outputs".into(), array(&outputs, 0.0)), ("uniform".into(), array(&uniform, by))]);
+        let inputs =
+            Values::from([("outputs".into(), array(&outputs, 0.0)), ("uniform".into(), array(&uniform, by))]);
         reference::eval(&g, &inputs, &mut Values::new()).unwrap()["drawn"].data.clone()
     })
 }
@@ -174,7 +247,8 @@ fn cached_sampling_draws_the_same_levels() {
     let Some(gpu) = adapter("cached sampling of levels") else { return };
     for (name, likelihood, model) in &MODELS[5..8] {
         for shape in [[6, 4, 5, 3], [6, 5, 4, 1]] {
-            let [naive, cached] = [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
+            let [naive, cached] =
+                [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
             let size = naive.len() / shape[0];
             let [below, above] = shifted(gpu, shape, (*likelihood, *model), &naive);
             let near = |i: usize| below[i] != above[i];
@@ -226,7 +300,8 @@ fn drawn_pictures_are_as_likely_as_their_entropy_says() {
         let (nats, outputs) = (executor.read(gpu, "nats").unwrap(), executor.read(gpu, OUTPUT).unwrap());
         let pixels = outputs.chunks(likelihood.outputs(c)).zip(pictures.chunks(c));
         let entropies: Vec<f64> = pixels.map(|(row, pixel)| entropy(*likelihood, row, pixel)).collect();
-        let nats: Vec<f32> = nats.chunks(nats.len() / entropies.len()).map(|pixel| pixel.iter().sum()).collect();
+        let nats: Vec<f32> =
+            nats.chunks(nats.len() / entropies.len()).map(|pixel| pixel.iter().sum()).collect();
         let size = nats.len() / n;
         let sum = |v: &mut dyn Iterator<Item = f64>| v.sum::<f64>();
         let per_image = |i: usize| {
@@ -236,9 +311,15 @@ fn drawn_pictures_are_as_likely_as_their_entropy_says() {
         let (nll, expected): (Vec<f64>, Vec<f64>) = (0..n).map(per_image).unzip();
         let excess = Mean::of(&nll.iter().zip(&expected).map(|(a, b)| a - b).collect::<Vec<_>>());
         let (nll, expected) = (Mean::of(&nll).mean, Mean::of(&expected).mean);
-        say(&format!("{name}: NLL {nll:.3} of its own draws, entropy {expected:.3}, difference {:.3} ± {:.3}", excess.mean, excess.half));
+        say(&format!(
+            "{name}: NLL {nll:.3} of its own draws, entropy {expected:.3}, difference {:.3} ± {:.3}",
+            excess.mean, excess.half
+        ));
         // The seed is fixed: with another one in twenty right samplers would fall outside.
-        assert!(excess.mean.abs() < excess.half && excess.half < 0.1 * expected, "{name}: {nll} against {expected}");
+        assert!(
+            excess.mean.abs() < excess.half && excess.half < 0.1 * expected,
+            "{name}: {nll} against {expected}"
+        );
     }
 }
 
@@ -261,7 +342,8 @@ fn entropy(likelihood: Likelihood, parameters: &[f32], pixel: &[f32]) -> f64 {
     let at = |channel: usize, what: usize, j: usize| p[k * (1 + 3 * channel + what) + j];
     let u: Vec<f64> = pixel.iter().map(|&v| f64::from(v) * 2.0 - 1.0).collect();
     let probability = |c: usize, level: usize, j: usize| {
-        let coupled = [0.0, at(0, 2, j).tanh() * u[0], at(1, 2, j).tanh() * u[0] + at(2, 2, j).tanh() * u[1]][c];
+        let coupled =
+            [0.0, at(0, 2, j).tanh() * u[0], at(1, 2, j).tanh() * u[0] + at(2, 2, j).tanh() * u[1]][c];
         let (mean, scale) = (at(c, 0, j) + coupled, at(c, 1, j).clamp(-7.0, 7.0).exp());
         let cdf = |level: f64| sigmoid((level / 127.5 - 1.0 - mean) / scale);
         let upper = if level == 255 { 1.0 } else { cdf(level as f64 + 0.5) };
@@ -290,7 +372,8 @@ fn teacher_forced_logits_are_the_whole_networks() {
         let whole = Graph::new();
         whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
         let g = Graph::new();
-        let [picture, logits] = [("picture", shape), ("kept", outputs)].map(|(name, shape)| g.var(name, Type::f32(shape), Init::Zeros));
+        let [picture, logits] = [("picture", shape), ("kept", outputs)]
+            .map(|(name, shape)| g.var(name, Type::f32(shape), Init::Zeros));
         let (wave, rows) = cached(&g, &whole, picture, g.step(), likelihood.steps(c)).unwrap();
         g.assign(logits, logits.place(wave, rows, g.step()));
         advance(&g);
@@ -306,7 +389,10 @@ fn teacher_forced_logits_are_the_whole_networks() {
         });
         let (want, got) = (at_once.read(gpu, OUTPUT).unwrap(), state.read(gpu, "kept").unwrap());
         let worst = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-4 && want.iter().any(|v| v.abs() > 0.1), "{name} of {c} channels: cached logits differ by {worst}");
+        assert!(
+            worst < 1e-4 && want.iter().any(|v| v.abs() > 0.1),
+            "{name} of {c} channels: cached logits differ by {worst}"
+        );
     }
 }
 
@@ -348,7 +434,12 @@ fn logits(gpu: &Gpu, shape: [usize; 4], seed: u64, model: Model) -> impl Fn(&[f3
 fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
     let x: Vec<f32> = (0..size).map(|i| (i * 7 % 5 % 2) as f32).collect();
     let whole = x.clone();
-    (x, (0..size).map(move |j| (j, whole.iter().enumerate().map(|(i, v)| if i == j { 1.0 - v } else { *v }).collect())))
+    (
+        x,
+        (0..size).map(move |j| {
+            (j, whole.iter().enumerate().map(|(i, v)| if i == j { 1.0 - v } else { *v }).collect())
+        }),
+    )
 }
 
 /// To the bit, by the kernels.
@@ -380,8 +471,15 @@ fn no_logit_sees_its_pixel_or_a_later_one() {
 fn only_the_gated_pixelcnn_has_no_blind_spot() {
     let Some(gpu) = adapter("blind spots") else { return };
     fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-        let config =
-            gated_pixelcnn::Config { image: image(x), features: 16, layers: 4, kernel: 3, head: 16, classes: None, likelihood: Bernoulli };
+        let config = gated_pixelcnn::Config {
+            image: image(x),
+            features: 16,
+            layers: 4,
+            kernel: 3,
+            head: 16,
+            classes: None,
+            likelihood: Bernoulli,
+        };
         GatedPixelCnn::new(g, &config).logits(x, None)
     }
     fn plain<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
@@ -393,7 +491,11 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
     let blind = |model: Model| -> usize {
         let (eval, (x, changes)) = (logits(gpu, [1, 5, 5, 1], 2, model), changes(25));
         let before = eval(&x);
-        changes.map(|(j, changed)| eval(&changed).iter().zip(&before).skip(j + 1).filter(|(a, b)| a == b).count()).sum()
+        changes
+            .map(|(j, changed)| {
+                eval(&changed).iter().zip(&before).skip(j + 1).filter(|(a, b)| a == b).count()
+            })
+            .sum()
     };
     let (gated, plain) = (blind(gated), blind(plain));
     assert!(gated == 0 && plain > 0, "a gated PixelCNN misses {gated} pairs of pixels, a plain one {plain}");
@@ -403,14 +505,26 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
 fn what_cannot_be_cached_is_refused_with_the_users_line() {
     let caps = Caps::portable(Class::Cpu);
     let refused = |model: Model, what: &str| {
-        let error = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, model).err().map(|e| e.to_string()).unwrap_or_default();
+        let error = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, model)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default();
         assert!(error.contains(what) && error.contains("kernels-tests/sampling.rs"), "{error}");
     };
-    let nothing = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, |_, x| x).err().map(|e| e.to_string());
+    let nothing =
+        sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, |_, x| x).err().map(|e| e.to_string());
     assert!(nothing.unwrap_or_default().contains("no output that is computed from the picture"));
     refused(|g, x| Conv2d::new(g, "c", Kernel::same(3), [1, 1]).forward(x), "not drawn yet");
-    refused(|g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskB), [1, 1]).forward(x), "not drawn yet");
-    refused(|g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskA), [1, 1]).forward(x.permute(&[0, 2, 1, 3])), "moves pixels");
+    refused(
+        |g, x| Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskB), [1, 1]).forward(x),
+        "not drawn yet",
+    );
+    refused(
+        |g, x| {
+            Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskA), [1, 1]).forward(x.permute(&[0, 2, 1, 3]))
+        },
+        "moves pixels",
+    );
     refused(
         |g, x| {
             let y = Conv2d::new(g, "c", Kernel::same(3).taps(Taps::MaskA), [1, 1]).forward(x);

@@ -20,7 +20,9 @@ pub(crate) fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
     for launch in &mut plan.launches {
         let groups = launch.grid[0] as usize * launch.grid[1] as usize;
         // A workgroup of `tree` is a row, whatever its size.
-        if let Some((_, size)) = launch.constants.iter_mut().find(|(n, _)| *n == "WORKGROUP").filter(|_| launch.entry != "tree") {
+        if let Some((_, size)) =
+            launch.constants.iter_mut().find(|(n, _)| *n == "WORKGROUP").filter(|_| launch.entry != "tree")
+        {
             launch.grid = grid_1d((groups * *size as usize).div_ceil(workgroup));
             *size = workgroup as f64;
         }
@@ -56,12 +58,22 @@ impl Guarded {
         for launch in &mut plan.launches {
             for (i, (binding, place)) in launch.bindings.iter().enumerate() {
                 let clash = |(other, p): &(&str, Place)| {
-                    p.buffer == place.buffer && (launch.writes.contains(binding) || launch.writes.contains(other))
+                    p.buffer == place.buffer
+                        && (launch.writes.contains(binding) || launch.writes.contains(other))
                 };
-                assert!(!launch.bindings[i + 1..].iter().any(clash), "{name}: {} binds a buffer twice and writes it", launch.label);
+                assert!(
+                    !launch.bindings[i + 1..].iter().any(clash),
+                    "{name}: {} binds a buffer twice and writes it",
+                    launch.label
+                );
             }
             let guarded = |place: &&mut Place| matches!(place.buffer, Buffer::Slot(_) | Buffer::Input(_));
-            launch.bindings.iter_mut().map(|b| &mut b.1).filter(guarded).for_each(|place| place.bytes += GUARD);
+            launch
+                .bindings
+                .iter_mut()
+                .map(|b| &mut b.1)
+                .filter(guarded)
+                .for_each(|place| place.bytes += GUARD);
         }
         plan.slots.iter_mut().for_each(|bytes| *bytes += GUARD);
         Self { plan, end, dirty }
@@ -70,7 +82,8 @@ impl Guarded {
     /// Where a slot's written part ends. A slot with one opaque value ends with its elements.
     fn end(plan: &Plan, slot: usize, dirty: bool) -> usize {
         let written = plan.launches.iter().flat_map(|l| {
-            let here = move |b: &&(&'static str, Place)| l.writes.contains(&b.0) && b.1.buffer == Buffer::Slot(slot);
+            let here =
+                move |b: &&(&'static str, Place)| l.writes.contains(&b.0) && b.1.buffer == Buffer::Slot(slot);
             l.bindings.iter().filter(here).map(move |b| (b.1, l.function.is_none()))
         });
         let written: Vec<_> = written.collect();
@@ -79,7 +92,11 @@ impl Guarded {
         match output {
             Some(output) if one && dirty => output.ty.shape.numel(),
             _ => {
-                let bound = plan.launches.iter().flat_map(|l| l.bindings.iter().map(|b| b.1)).chain(plan.outputs.iter().map(|o| o.place));
+                let bound = plan
+                    .launches
+                    .iter()
+                    .flat_map(|l| l.bindings.iter().map(|b| b.1))
+                    .chain(plan.outputs.iter().map(|o| o.place));
                 let here = bound.filter(|p| p.buffer == Buffer::Slot(slot));
                 here.map(|p| ((p.offset + p.bytes) / 4) as usize).max().unwrap_or(0)
             }
@@ -99,7 +116,9 @@ impl Guarded {
     pub(crate) fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
         for (i, (buffer, &end)) in executor.slots().iter().zip(&self.end).enumerate() {
             let start = 4 * end as u64;
-            let words = gpu.read_words(buffer, start, buffer.size() - start).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let words = gpu
+                .read_words(buffer, start, buffer.size() - start)
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
             let bad = words.iter().position(|&w| w != POISON);
             assert_eq!(bad, None, "{name}: words written behind the end of slot {i}");
         }

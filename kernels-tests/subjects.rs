@@ -75,5 +75,9 @@ pub(crate) fn adapter(test: &str) -> Option<&'static Gpu> {
 /// A device that validates everything and computes nothing.
 pub(crate) fn noop(limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
     let required_features = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64;
-    wgpu::Device::noop(&wgpu::DeviceDescriptor { required_features, required_limits: limits, ..Default::default() })
+    wgpu::Device::noop(&wgpu::DeviceDescriptor {
+        required_features,
+        required_limits: limits,
+        ..Default::default()
+    })
 }

@@ -63,7 +63,10 @@ fn src_without(folders: &[&str]) -> Vec<String> {
 fn only_the_gpu_module_knows_wgpu() {
     let others = src_without(&["src/gpu/", "src/run/", "src/lib.rs"]);
     forbid(&others, &["wgpu"], "only src/gpu and src/run may use wgpu");
-    assert!(!uses(&rust_files("src/gpu"), &["wgpu::"]).is_empty(), "the scan finds nothing where there is something");
+    assert!(
+        !uses(&rust_files("src/gpu"), &["wgpu::"]).is_empty(),
+        "the scan finds nothing where there is something"
+    );
     let library = uses(&["src/lib.rs".into()], &["wgpu"]);
     assert!(library.iter().all(|l| l.contains("pub use")), "src/lib.rs may only re-export wgpu: {library:?}");
 }
@@ -73,7 +76,11 @@ fn kernels_are_files() {
     // The planner composes calls; the functions themselves are lines of WGSL files.
     let others = src_without(&["src/plan/expr.rs"]);
     forbid(&others, &["@compute", "fn fused(i", "var<storage", "@group("], "WGSL belongs into shaders/");
-    assert_eq!(uses(&["src/plan/expr.rs".into()], &["fn fused(i"]).len(), 1, "the planner writes one function");
+    assert_eq!(
+        uses(&["src/plan/expr.rs".into()], &["fn fused(i"]).len(),
+        1,
+        "the planner writes one function"
+    );
 }
 
 #[test]
@@ -107,14 +114,24 @@ fn nothing_is_unsafe_or_unfinished() {
     let unfinished = ["todo", "unimplemented"].map(|name| format!("{name}!("));
     let ignored = format!("#[{}", "ignore");
     let words: Vec<&str> = unfinished.iter().chain([&ignored]).map(String::as_str).collect();
-    let all: Vec<String> = ["src", "examples", "kernels-tests", "xtask"].iter().flat_map(|folder| rust_files(folder)).collect();
+    let all: Vec<String> =
+        ["src", "examples", "kernels-tests", "xtask"].iter().flat_map(|folder| rust_files(folder)).collect();
     forbid(&all, &words, "unfinished code or tests that never run");
 }
 
 #[test]
 fn the_engine_is_quiet_and_has_no_threads() {
     let engine = src_without(&["src/run/", "src/data/"]);
-    let words = ["println!", "eprintln!", "print!(", "dbg!(", "env::var", "thread::spawn", "thread_local!", "static mut"];
+    let words = [
+        "println!",
+        "eprintln!",
+        "print!(",
+        "dbg!(",
+        "env::var",
+        "thread::spawn",
+        "thread_local!",
+        "static mut",
+    ];
     forbid(&engine, &words, "the engine prints nothing, reads no environment and starts no thread");
 }
 
@@ -123,7 +140,10 @@ fn every_op_file_has_tests_of_its_name() {
     let stem = |f: &String| Path::new(f).file_stem().unwrap().to_string_lossy().into_owned();
     let ops = rust_files("src/ops").into_iter().filter(|f| f.matches('/').count() == 2);
     for op in ops.map(|f| stem(&f)).filter(|s| s != "mod") {
-        assert!(root().join(format!("kernels-tests/{op}.rs")).exists(), "src/ops/{op}.rs has no kernels-tests/{op}.rs");
+        assert!(
+            root().join(format!("kernels-tests/{op}.rs")).exists(),
+            "src/ops/{op}.rs has no kernels-tests/{op}.rs"
+        );
     }
 }
 
@@ -134,7 +154,18 @@ fn recording_neither_allocates_nor_submits() {
         let start = source.rfind(&format!("fn {function}(")).unwrap_or_else(|| panic!("no `{function}`"));
         let body = &source[start..start + source[start..].find("\n    }\n").unwrap()];
         assert!(body.contains("launch.record(&mut pass)"), "`{function}` was not found whole:\n{body}");
-        for word in ["create_", "submit", "poll", "write_buffer", "vec!", "Vec::", "collect", "clone()", "format!", "Box::"] {
+        for word in [
+            "create_",
+            "submit",
+            "poll",
+            "write_buffer",
+            "vec!",
+            "Vec::",
+            "collect",
+            "clone()",
+            "format!",
+            "Box::",
+        ] {
             assert!(!body.contains(word), "`{function}` holds `{word}`");
         }
     }

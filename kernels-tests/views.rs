@@ -20,7 +20,9 @@ const VIEWS: [(&str, Build); 14] = [
     ("slice", |x| x.slice(1, 1..x.shape()[1])),
     ("slice", |x| x.slice(2, 0..x.shape()[2] - 1)),
     ("slice", |x| x.slice(0, 1..2).slice(1, 1..3).slice(2, 1..2)),
-    ("broadcast", |x| x.reshape([&[1][..], &x.shape()].concat()).broadcast_to([&[3][..], &x.shape()].concat())),
+    ("broadcast", |x| {
+        x.reshape([&[1][..], &x.shape()].concat()).broadcast_to([&[3][..], &x.shape()].concat())
+    }),
     ("broadcast", |x| x.slice(2, 0..1).broadcast_to(x.shape())),
     ("pad", |x| x.pad(0, 1, 2)),
     ("pad", |x| x.pad(1, 0, 4)),
@@ -67,7 +69,9 @@ fn clusters(shape: [usize; 2]) -> Vec<Case> {
     builds
         .map(|(name, build)| {
             let [n, m] = shape;
-            let make = move |g: &Graph| g.output("y", build(g.input("a", Type::f32([n, m])), g.input("b", Type::f32([m, n]))));
+            let make = move |g: &Graph| {
+                g.output("y", build(g.input("a", Type::f32([n, m])), g.input("b", Type::f32([m, n]))))
+            };
             Case::new("views in clusters", format!("{name} {shape:?}"), make)
         })
         .into()
@@ -126,7 +130,8 @@ pub(crate) fn smooth() -> Vec<Case> {
             g.output("y", build(x * x).tanh());
         }
     };
-    let mut out: Vec<Case> = VIEWS.into_iter().map(|(name, build)| Case::new(name, "2x3x2", curved(build))).collect();
+    let mut out: Vec<Case> =
+        VIEWS.into_iter().map(|(name, build)| Case::new(name, "2x3x2", curved(build))).collect();
     out.push(Case::new("pack", "2x5", |g| {
         let a = g.input("a", Type::f32([2, 5]));
         g.output("y", pack(&[a, a.tanh() * a, a.sum(&[1])]).square());

@@ -21,7 +21,8 @@ use std::path::Path;
 
 /// Norms over all axes of `v` but one.
 fn case(shape: &[usize], outputs: usize) -> Case {
-    let (dims, axes): (Vec<usize>, Vec<usize>) = (shape.to_vec(), (0..shape.len()).filter(|&d| d != outputs).collect());
+    let (dims, axes): (Vec<usize>, Vec<usize>) =
+        (shape.to_vec(), (0..shape.len()).filter(|&d| d != outputs).collect());
     let terms = shape.iter().product::<usize>() / shape[outputs];
     let build = move |g: &Graph| {
         let length = g.input("g", Type::f32([dims[outputs]]));
@@ -49,7 +50,9 @@ pub(crate) fn smooth() -> Vec<Case> {
 /// A layer's output, and the gradients of its sum of squares.
 fn output<'g>(g: &'g Graph, name: &str, y: Tensor<'g>, params: &[Tensor<'g>]) {
     g.output(&format!("{name}.y"), y);
-    for (part, gradient) in ["weight_g", "weight_v", "bias"].iter().zip(autodiff::grad(y.square().sum_all(), params)) {
+    for (part, gradient) in
+        ["weight_g", "weight_v", "bias"].iter().zip(autodiff::grad(y.square().sum_all(), params))
+    {
         g.output(&format!("{name}.{part}.grad"), gradient);
     }
 }
@@ -59,7 +62,12 @@ fn layers_are_pytorchs() {
     let Some(gpu) = adapter("layers_are_pytorchs") else { return };
     let g = Graph::new();
     let linear = Linear::weight_normed(&g, "linear", 5, 3);
-    let conv = Conv2d::weight_normed(&g, "conv", Kernel { size: [3, 2], padding: [1, 0], ..Kernel::square(1) }, [2, 3]);
+    let conv = Conv2d::weight_normed(
+        &g,
+        "conv",
+        Kernel { size: [3, 2], padding: [1, 0], ..Kernel::square(1) },
+        [2, 3],
+    );
     output(&g, "linear", linear.forward(g.input("linear.x", Type::f32([4, 5]))), &linear.params());
     output(&g, "conv", conv.forward(g.input("conv.x", Type::f32([2, 4, 5, 2]))), &conv.params());
     let plan = Plan::new(&g, gpu.caps()).unwrap();
@@ -103,7 +111,10 @@ fn at_first_the_weight_is_v() {
     let out = reference::eval(&g, &Default::default(), &mut state).unwrap();
     for (name, outputs) in [("linear", 5), ("conv", 6)] {
         let (weight, v) = (&out[name], &state[&format!("{name}.weight_v")]);
-        assert!(weight.data.iter().zip(&v.data).all(|(w, v)| v.abs() > 0.0 && (w - v).abs() < 1e-6 * v.abs()), "{name}");
+        assert!(
+            weight.data.iter().zip(&v.data).all(|(w, v)| v.abs() > 0.0 && (w - v).abs() < 1e-6 * v.abs()),
+            "{name}"
+        );
         assert_eq!(state[&format!("{name}.weight_g")].data.len(), outputs);
     }
 }

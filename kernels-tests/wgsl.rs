@@ -26,7 +26,10 @@ fn files() -> Vec<(String, String)> {
     let mut files: Vec<_> = paths
         .map(|path| {
             assert!(path.extension().is_some_and(|e| e == "wgsl"), "{} is no WGSL file", path.display());
-            (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&path).unwrap())
+            (
+                path.file_stem().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
         })
         .collect();
     files.sort();
@@ -46,21 +49,29 @@ struct Variant {
 impl Variant {
     /// What of the portable baseline the variant breaks.
     fn beyond_the_baseline(&self) -> Vec<String> {
-        let found = match kernel::reflect(&self.text, kernel::powers(&self.stem), &self.entry, &self.constants) {
-            Ok(found) => found,
-            Err(what) => return vec![format!("{}: {what}", self.name)],
-        };
+        let found =
+            match kernel::reflect(&self.text, kernel::powers(&self.stem), &self.entry, &self.constants) {
+                Ok(found) => found,
+                Err(what) => return vec![format!("{}: {what}", self.name)],
+            };
         let storage = found.bindings.iter().filter(|b| !b.uniform).count() as u32;
         let [x, y, z] = found.workgroup;
         let same_index = found.bindings.windows(2).any(|b| b[0].index == b[1].index);
         let rules = [
             (storage <= 8, format!("{storage} storage buffers, at most 8")),
-            (found.workgroup_memory <= 16 << 10, format!("{} bytes of workgroup memory, at most 16 KiB", found.workgroup_memory)),
+            (
+                found.workgroup_memory <= 16 << 10,
+                format!("{} bytes of workgroup memory, at most 16 KiB", found.workgroup_memory),
+            ),
             (x * y * z <= 256 && z <= 64, format!("a workgroup of {x}x{y}x{z}, at most 256 invocations")),
             (!same_index, "two bindings in use have one index".into()),
             (!found.bindings.is_empty(), "nothing is bound".into()),
         ];
-        rules.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| format!("{}: {what}", self.name)).collect()
+        rules
+            .into_iter()
+            .filter(|(holds, _)| !holds)
+            .map(|(_, what)| format!("{}: {what}", self.name))
+            .collect()
     }
 
     /// Translates for the three back ends; returns the SPIR-V.
@@ -68,23 +79,30 @@ impl Variant {
         let powers = kernel::powers(&self.stem);
         let bad = |target: &str, what: String| format!("{} to {target}: {what}", self.name);
         let (module, info) = kernel::parse(&self.text, powers).map_err(|e| bad("naga", e))?;
-        let (module, info) = kernel::specialise(&module, &info, &self.entry, &self.constants).map_err(|e| bad("naga", e))?;
+        let (module, info) =
+            kernel::specialise(&module, &info, &self.entry, &self.constants).map_err(|e| bad("naga", e))?;
         let entry = Some((naga::ShaderStage::Compute, self.entry.clone()));
 
         let options = msl::Options { lang_version: (2, 4), ..Default::default() };
         let pipeline = msl::PipelineOptions { entry_point: entry.clone(), ..Default::default() };
-        let (text, _) = msl::write_string(&module, &info, &options, &pipeline).map_err(|e| bad("MSL", e.to_string()))?;
+        let (text, _) =
+            msl::write_string(&module, &info, &options, &pipeline).map_err(|e| bad("MSL", e.to_string()))?;
         assert!(text.contains("kernel void"), "{}: MSL without a kernel", self.name);
 
         let shader_model = if !powers.is_empty() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
         let options = hlsl::Options { shader_model, ..Default::default() };
         let pipeline = hlsl::PipelineOptions { entry_point: entry };
         let mut text = String::new();
-        hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None).map_err(|e| bad("HLSL", e.to_string()))?;
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .map_err(|e| bad("HLSL", e.to_string()))?;
         assert!(text.contains("[numthreads("), "{}: HLSL without a kernel", self.name);
 
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
-        let pipeline = spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: self.entry.clone() };
+        let pipeline = spv::PipelineOptions {
+            shader_stage: naga::ShaderStage::Compute,
+            entry_point: self.entry.clone(),
+        };
         spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|e| bad("SPIR-V", e.to_string()))
     }
 }
@@ -92,7 +110,11 @@ impl Variant {
 /// Complaints of Khronos' validator about a module.
 fn spirv_val(words: &[u32]) -> Option<String> {
     let mut command = Command::new("spirv-val");
-    command.args(["--target-env", "vulkan1.1", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytemuck::cast_slice(words)).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -103,13 +125,17 @@ fn spirv_val(words: &[u32]) -> Option<String> {
 fn check(variants: &[Variant]) {
     let validator = Command::new("spirv-val").arg("--version").output().is_ok();
     if !validator {
-        harness::say("SKIPPED: spirv-val is not on PATH (Debian: spirv-tools), so the SPIR-V was generated but not validated");
+        harness::say(
+            "SKIPPED: spirv-val is not on PATH (Debian: spirv-tools), so the SPIR-V was generated but not validated",
+        );
     }
     let mut problems = vec![];
     for variant in variants {
         problems.extend(variant.beyond_the_baseline());
         match variant.translate() {
-            Ok(words) if validator => problems.extend(spirv_val(&words).map(|e| format!("{}: spirv-val: {e}", variant.name))),
+            Ok(words) if validator => {
+                problems.extend(spirv_val(&words).map(|e| format!("{}: spirv-val: {e}", variant.name)))
+            }
             Ok(_) => {}
             Err(what) => problems.push(what),
         }
@@ -121,11 +147,18 @@ fn check(variants: &[Variant]) {
 fn every_entry_point_is_portable_and_translates() {
     let mut variants = vec![];
     for (stem, text) in files() {
-        let (module, _) = kernel::parse(&text, kernel::powers(&stem)).unwrap_or_else(|e| panic!("{stem}.wgsl: {e}"));
+        let (module, _) =
+            kernel::parse(&text, kernel::powers(&stem)).unwrap_or_else(|e| panic!("{stem}.wgsl: {e}"));
         assert!(!module.entry_points.is_empty(), "{stem}.wgsl has no entry point");
         for entry in &module.entry_points {
             let name = format!("{stem}/{}", entry.name);
-            variants.push(Variant { name, stem: stem.clone(), text: text.clone(), entry: entry.name.clone(), constants: vec![] });
+            variants.push(Variant {
+                name,
+                stem: stem.clone(),
+                text: text.clone(),
+                entry: entry.name.clone(),
+                constants: vec![],
+            });
         }
     }
     check(&variants);
@@ -136,14 +169,22 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
     let mut variants = BTreeMap::new();
     let config = Config::default();
     for (adapter, caps) in all_caps() {
-        for graph in [training(&config, 60_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)] {
+        for graph in [training(&config, 60_000, 128), evaluation(&config, 10_000, 500), decoder(&config, 100)]
+        {
             for launch in Plan::new(&graph, &caps).unwrap().launches {
                 let shader = launch.shader;
                 let mut has = Capabilities::empty();
                 has.set(Capabilities::SUBGROUP, caps.subgroup.is_some());
                 has.set(Capabilities::SHADER_INT64, caps.int64);
-                assert!(has.contains(kernel::powers(shader.stem)), "{adapter}: {} needs more than it has", shader.stem);
-                let text = launch.function.as_ref().map_or(shader.text.to_string(), |f| kernel::patch(shader.text, f));
+                assert!(
+                    has.contains(kernel::powers(shader.stem)),
+                    "{adapter}: {} needs more than it has",
+                    shader.stem
+                );
+                let text = launch
+                    .function
+                    .as_ref()
+                    .map_or(shader.text.to_string(), |f| kernel::patch(shader.text, f));
                 let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
                 variants.entry(key).or_insert(Variant {
                     name: format!("{adapter}: {}/{} of {}", shader.stem, launch.entry, launch.label),
@@ -175,12 +216,21 @@ fn shared_blocks_are_identical() {
         let (open, close) = (format!("// <{mark}>\n"), format!("// </{mark}>\n"));
         // The block's own depth: where it is nested deeper it is indented more.
         let unindented = |part: &str| {
-            let depth = part.lines().filter(|l| !l.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min().unwrap_or(0);
+            let depth = part
+                .lines()
+                .filter(|l| !l.trim().is_empty())
+                .map(|l| l.len() - l.trim_start().len())
+                .min()
+                .unwrap_or(0);
             part.lines().map(|l| l.get(depth..).unwrap_or_default().to_string() + "\n").collect::<String>()
         };
         let mut found: Vec<(String, String)> = vec![];
         for (stem, text) in files() {
-            assert_eq!(text.matches(&open).count(), text.matches(&close).count(), "{stem}.wgsl: <{mark}> is not closed");
+            assert_eq!(
+                text.matches(&open).count(),
+                text.matches(&close).count(),
+                "{stem}.wgsl: <{mark}> is not closed"
+            );
             for part in text.split(&open).skip(1) {
                 let block = part.split(&close).next().unwrap().trim_end_matches(' ');
                 found.push((stem.clone(), unindented(block)));
@@ -200,7 +250,8 @@ fn every_row_of_the_table_has_its_function() {
     let (_, text) = files().into_iter().find(|(stem, _)| stem == "elementwise").unwrap();
     let (module, _) = kernel::parse(&text, kernel::powers("")).unwrap();
     let functions = module.functions.iter().filter_map(|(_, f)| Some((f.name.clone()?, f.arguments.len())));
-    let mut functions: Vec<_> = functions.filter_map(|(name, n)| Some((name.strip_prefix("e_")?.to_string(), n))).collect();
+    let mut functions: Vec<_> =
+        functions.filter_map(|(name, n)| Some((name.strip_prefix("e_")?.to_string(), n))).collect();
     let mut rows: Vec<_> = TABLE.iter().map(|row| (row.name.to_string(), row.arity)).collect();
     functions.sort();
     rows.sort();

@@ -167,7 +167,12 @@ impl Graph {
     /// A buffer that the host binds before the step runs.
     #[track_caller]
     pub fn input(&self, name: &str, ty: Type) -> Tensor<'_> {
-        let found = self.recording.borrow().nodes.iter().position(|n| matches!(&n.source, Source::Input(i) if i == name));
+        let found = self
+            .recording
+            .borrow()
+            .nodes
+            .iter()
+            .position(|n| matches!(&n.source, Source::Input(i) if i == name));
         match found {
             Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
             Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
@@ -325,7 +330,9 @@ impl Graph {
     #[track_caller]
     pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str]) -> Tensor<'_> {
         if self.recording.borrow().arenas.iter().any(|a| a.name == name) {
-            return self.poison(format!("optimizer group `{name}` is declared twice; give each group a name of its own"));
+            return self.poison(format!(
+                "optimizer group `{name}` is declared twice; give each group a name of its own"
+            ));
         }
         let mut recording = self.recording.borrow_mut();
         let index = recording.arenas.len();
@@ -340,7 +347,9 @@ impl Graph {
                 }
                 _ => {
                     drop(recording);
-                    return self.poison(format!("arena `{name}`: a member is not a variable, or in an arena already"));
+                    return self.poison(format!(
+                        "arena `{name}`: a member is not a variable, or in an arena already"
+                    ));
                 }
             }
         }

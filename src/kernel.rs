@@ -17,7 +17,10 @@ pub struct Shader {
 #[macro_export]
 macro_rules! shader {
     ($stem:literal) => {
-        $crate::kernel::Shader { stem: $stem, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")) }
+        $crate::kernel::Shader {
+            stem: $stem,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
+        }
     };
 }
 
@@ -88,11 +91,17 @@ pub fn specialise<'m>(
 ) -> Result<(Cow<'m, Module>, Cow<'m, valid::ModuleInfo>), String> {
     let constants = constants.iter().map(|(k, v)| (k.to_string(), *v)).collect();
     let stage = Some((naga::ShaderStage::Compute, entry));
-    naga::back::pipeline_constants::process_overrides(module, info, stage, &constants).map_err(|e| e.to_string())
+    naga::back::pipeline_constants::process_overrides(module, info, stage, &constants)
+        .map_err(|e| e.to_string())
 }
 
 /// Reflects one entry point under given override values.
-pub fn reflect(text: &str, powers: valid::Capabilities, entry: &str, constants: &[(&str, f64)]) -> Result<Reflection, String> {
+pub fn reflect(
+    text: &str,
+    powers: valid::Capabilities,
+    entry: &str,
+    constants: &[(&str, f64)],
+) -> Result<Reflection, String> {
     let (module, info) = parse(text, powers)?;
     let (module, info) = specialise(&module, &info, entry, constants)?;
     let position = module.entry_points.iter().position(|e| e.name == entry);
@@ -127,7 +136,13 @@ pub fn reflect(text: &str, powers: valid::Capabilities, entry: &str, constants: 
 }
 
 /// Paths of all 32-bit scalars within a type, with their byte offsets.
-fn flatten(module: &Module, ty: naga::Handle<naga::Type>, path: &str, at: u32, out: &mut BTreeMap<String, u32>) {
+fn flatten(
+    module: &Module,
+    ty: naga::Handle<naga::Type>,
+    path: &str,
+    at: u32,
+    out: &mut BTreeMap<String, u32>,
+) {
     match &module.types[ty].inner {
         TypeInner::Struct { members, .. } => {
             for member in members {

@@ -26,7 +26,12 @@ pub trait Op: Any + Debug + Send + Sync {
     fn reference(&self, inputs: &[&Array]) -> Array;
 
     /// Cotangents of the inputs as graph nodes, `None` where there is no derivative.
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], output: Tensor<'g>, cotangent: Tensor<'g>) -> Vec<Option<Tensor<'g>>>;
+    fn vjp<'g>(
+        &self,
+        inputs: &[Tensor<'g>],
+        output: Tensor<'g>,
+        cotangent: Tensor<'g>,
+    ) -> Vec<Option<Tensor<'g>>>;
 
     /// Launches that compute the output. Fusable ops (see [`Op::class`]) leave it to the planner.
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String>;
@@ -157,7 +162,18 @@ pub struct LaunchSpec {
 impl LaunchSpec {
     /// A launch of `entry` with a grid; the rest is added by the builder methods.
     pub fn new(shader: &'static Shader, entry: &'static str, grid: [u32; 3]) -> Self {
-        Self { shader, entry, constants: vec![], bindings: vec![], dims: vec![], grid, flops: 0, bytes: 0, fused: false, why: "" }
+        Self {
+            shader,
+            entry,
+            constants: vec![],
+            bindings: vec![],
+            dims: vec![],
+            grid,
+            flops: 0,
+            bytes: 0,
+            fused: false,
+            why: "",
+        }
     }
 
     /// Binds a named buffer.

@@ -153,7 +153,10 @@ impl Optimizer {
             return Step { lr, grad_norm: None };
         }
         if loss.shape().numel() != 1 {
-            graph.poison(format!("optimizer `{name}`: the loss is {:?}, one number is wanted; take its sum or mean", loss.shape()));
+            graph.poison(format!(
+                "optimizer `{name}`: the loss is {:?}, one number is wanted; take its sum or mean",
+                loss.shape()
+            ));
             return Step { lr, grad_norm: None };
         }
         let grads = pack(&autodiff::grad(loss, params));
@@ -236,7 +239,8 @@ mod tests {
             let lr = |(_, outputs): &(f64, Values)| outputs["lr"].data[0];
             train(&Optimizer::sgd(1.0, 0.0).schedule(schedule), 3).iter().map(lr).collect()
         };
-        let close = |got: Vec<f64>, expected: [f64; 3]| got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        let close =
+            |got: Vec<f64>, expected: [f64; 3]| got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(close(rates(Schedule::Warmup { steps: 2 }), [0.5, 1.0, 1.0]));
         assert!(close(rates(Schedule::Linear { steps: 2, floor: 0.25 }), [1.0, 0.625, 0.25]));
         assert!(close(rates(Schedule::Exponential { per_step: 0.5 }), [1.0, 0.5, 0.25]));

@@ -53,7 +53,8 @@ fn missing(what: &str, name: &str) -> Error {
 /// Nodes that outputs and assigns depend on, in order.
 pub fn needed(recording: &Recording) -> Vec<usize> {
     let mut need = vec![false; recording.nodes.len()];
-    let roots = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, id)| id));
+    let roots =
+        recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, id)| id));
     roots.for_each(|id| need[id] = true);
     for id in (0..need.len()).rev() {
         if let (true, Source::Op(_, inputs)) = (need[id], &recording.nodes[id].source) {

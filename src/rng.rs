@@ -32,7 +32,9 @@ pub struct Stream {
 impl Stream {
     /// The stream of a name.
     pub fn new(name: &str) -> Self {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         Self { name: name.into(), hash: [hash as u32, (hash >> 32) as u32] }
     }
 

@@ -60,11 +60,18 @@ struct Deriving<'a, 'g> {
 /// draws one after another (or 1), and once more where the model asks for it. Returns the wavefront and the parameters
 /// `[N·F, O]` of the pixels in flight; the caller draws them and places them into the picture. An error names the op that
 /// forbids it: one that does not tell its footprint, or sees pixels that are not drawn yet.
-pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor<'g>, counts: usize) -> Result<(Wave, Tensor<'g>)> {
+pub fn cached<'g>(
+    g: &'g Graph,
+    whole: &Graph,
+    picture: Tensor<'g>,
+    step: Tensor<'g>,
+    counts: usize,
+) -> Result<(Wave, Tensor<'g>)> {
     whole.check()?;
     let from = whole.recording().clone();
     let find = |what: &str| Error::State(format!("the model's graph has no {what}"));
-    let output = from.outputs.iter().find(|(name, _)| name == OUTPUT).ok_or_else(|| find("output `logits`"))?.1;
+    let output =
+        from.outputs.iter().find(|(name, _)| name == OUTPUT).ok_or_else(|| find("output `logits`"))?.1;
     let input = from.nodes.iter().position(|n| matches!(&n.source, Source::Input(name) if name == INPUT));
     let input = input.filter(|&i| from.nodes[i].ty == picture.ty() && picture.shape().len() == 4);
     let input = input.ok_or_else(|| find(&format!("input `x` of the picture's type {:?}", picture.ty())))?;
@@ -95,7 +102,10 @@ pub fn cached<'g>(g: &'g Graph, whole: &Graph, picture: Tensor<'g>, step: Tensor
 
 fn refused(from: &Recording, id: NodeId, what: &str) -> Error {
     let Source::Op(op, _) = &from.nodes[id].source else { unreachable!("only ops are refused") };
-    Error::Model { at: from.nodes[id].at.to_string(), what: format!("{}: {what}; cached sampling cannot be derived", op.name()) }
+    Error::Model {
+        at: from.nodes[id].at.to_string(),
+        what: format!("{}: {what}; cached sampling cannot be derived", op.name()),
+    }
 }
 
 /// The window through which a node sees, if it does.
@@ -136,7 +146,14 @@ struct Timing {
 /// A node must not come after one that sees it: so much earlier as that one looks to the right within the row; what it sees of
 /// rows above says how far those must be ahead. Refuses windows that see what is not drawn yet; where channels are drawn one after
 /// another, nodes may see the pixel itself, and their masks must leave out the channels that follow.
-fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, image: [usize; 2], counts: usize) -> Result<Timing> {
+fn timing(
+    from: &Recording,
+    depends: &[bool],
+    input: NodeId,
+    output: NodeId,
+    image: [usize; 2],
+    counts: usize,
+) -> Result<Timing> {
     const UNUSED: i32 = i32::MIN;
     let nodes: Vec<NodeId> = (input..=output).filter(|&id| depends[id]).collect();
     let inputs = |id: NodeId| match &from.nodes[id].source {
@@ -144,7 +161,9 @@ fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, ima
         _ => vec![],
     };
     // The rightmost pixel of its own row that a node sees, if it sees any.
-    let right = |id: NodeId| window(from, id).map_or(Some(0), |w| w.taps.iter().filter(|t| t[0] == 0).map(|t| t[1]).max());
+    let right = |id: NodeId| {
+        window(from, id).map_or(Some(0), |w| w.taps.iter().filter(|t| t[0] == 0).map(|t| t[1]).max())
+    };
     // At most so early can a node be computed, by what it sees.
     let mut most = vec![i32::MAX; from.nodes.len()];
     most[input] = if counts > 1 { 0 } else { -1 };
@@ -157,7 +176,11 @@ fn timing(from: &Recording, depends: &[bool], input: NodeId, output: NodeId, ima
                 return Err(refused(from, id, "it sees pixels that are not drawn yet"));
             }
         }
-        most[id] = inputs(id).into_iter().filter_map(|i| Some(most[i].saturating_sub(right(id)?))).min().unwrap_or(i32::MAX);
+        most[id] = inputs(id)
+            .into_iter()
+            .filter_map(|i| Some(most[i].saturating_sub(right(id)?)))
+            .min()
+            .unwrap_or(i32::MAX);
     }
     let mut early = vec![UNUSED; from.nodes.len()];
     early[output] = 0;
@@ -204,7 +227,9 @@ impl<'g> Deriving<'_, 'g> {
         }
         let node = &self.from.nodes[id];
         let part = match &node.source {
-            Source::Input(_) if self.depends[id] => Part::Rows(self.picture.look(self.wave(id), &[[0, 0]], self.step)),
+            Source::Input(_) if self.depends[id] => {
+                Part::Rows(self.picture.look(self.wave(id), &[[0, 0]], self.step))
+            }
             Source::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
             Source::Var(v) => {
                 let var = &self.from.vars[*v];
@@ -215,7 +240,9 @@ impl<'g> Deriving<'_, 'g> {
                 let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
                 Part::Whole(self.g.apply_shared(op.clone(), &inputs))
             }
-            Source::Arena(_) | Source::Poison => return Err(Error::State("a model's graph has no optimizer".into())),
+            Source::Arena(_) | Source::Poison => {
+                return Err(Error::State("a model's graph has no optimizer".into()));
+            }
         };
         self.parts.insert(id, part);
         Ok(part)
@@ -248,7 +275,10 @@ impl<'g> Deriving<'_, 'g> {
             let [per_image, width] = from;
             let tensor = match per_image {
                 1 => source.reshape([1, width]).broadcast_to([rows, channels]),
-                _ => source.reshape([n, 1, width]).broadcast_to([n, self.wave.flight(), channels]).reshape([rows, channels]),
+                _ => source
+                    .reshape([n, 1, width])
+                    .broadcast_to([n, self.wave.flight(), channels])
+                    .reshape([rows, channels]),
             };
             return Ok(tensor);
         }
@@ -259,8 +289,11 @@ impl<'g> Deriving<'_, 'g> {
     /// The source of a broadcast over pixels: (1 or N, 1 or C), node.
     fn repeated(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
         let Source::Op(op, inputs) = &self.from.nodes[id].source else { return None };
-        let View { from, reading: Reading::Broadcast(to) } = (op.as_ref() as &dyn Any).downcast_ref()? else { return None };
-        let padded: Vec<usize> = std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
+        let View { from, reading: Reading::Broadcast(to) } = (op.as_ref() as &dyn Any).downcast_ref()? else {
+            return None;
+        };
+        let padded: Vec<usize> =
+            std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
         let (width, pixels) = padded.split_last()?;
         match *pixels {
             [n, 1, 1] if to.len() == 4 => Some(([n, *width], inputs[0])),
@@ -287,7 +320,8 @@ impl<'g> Deriving<'_, 'g> {
         let first = self.channels(&self.from.nodes[inputs[0]].ty.shape);
         match (op.class(), op.footprint()) {
             (Class::Elementwise(_), _) => {
-                let rows = inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
+                let rows =
+                    inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
                 Ok(self.g.apply_shared(op.clone(), &rows))
             }
             (Class::Reshape, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
@@ -318,9 +352,12 @@ impl<'g> Deriving<'_, 'g> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }
-        let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else { unreachable!("only what depends is cached") };
+        let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else {
+            unreachable!("only what depends is cached")
+        };
         let shape = [n, h, w, rows.shape()[1]];
-        let cache = self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
+        let cache =
+            self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
         let placed = cache.place(self.wave(id), rows, self.step);
         self.g.assign(cache, placed);
         self.caches.insert(id, placed);

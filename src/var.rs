@@ -92,7 +92,9 @@ impl Layout {
         match self {
             Layout::Same => shape.to_vec(),
             Layout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
-            Layout::Channels => shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect(),
+            Layout::Channels => {
+                shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect()
+            }
         }
     }
 

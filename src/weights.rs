@@ -18,13 +18,18 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
 /// Reads the f32 and f64 tensors of a safetensors file, these rounded, and i64 ones (PyTorch's counters); others are passed over.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
     let mut out = HashMap::new();
     for (name, view) in file.tensors() {
         let values = match view.dtype() {
             Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-            Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).into_iter().map(|v| v as f32).collect(),
-            Dtype::I64 => bytemuck::pod_collect_to_vec::<u8, i64>(view.data()).into_iter().map(|v| v as f32).collect(),
+            Dtype::F64 => {
+                bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).into_iter().map(|v| v as f32).collect()
+            }
+            Dtype::I64 => {
+                bytemuck::pod_collect_to_vec::<u8, i64>(view.data()).into_iter().map(|v| v as f32).collect()
+            }
             _ => continue,
         };
         out.insert(name, (view.shape().to_vec(), values));
@@ -39,7 +44,11 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
         let layout = state.file_layout(name)?;
         let shape = layout.shape(&ty.shape);
         let mut values = vec![0.0; shape.iter().product()];
-        layout.places(&ty.shape).into_iter().zip(state.read(gpu, name)?).for_each(|(place, value)| values[place] = value);
+        layout
+            .places(&ty.shape)
+            .into_iter()
+            .zip(state.read(gpu, name)?)
+            .for_each(|(place, value)| values[place] = value);
         data.push((name, shape, values));
     }
     let views = data.iter().map(|(name, shape, values)| {
@@ -53,15 +62,24 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
 /// Writes a file's tensors into the State; every one of `names` must be there with its shape.
 pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
-        let (shape, values) =
-            weights.get(name).ok_or_else(|| bad(path, format!("has no f32 or f64 tensor `{name}`; it holds {:?}", sorted(weights))))?;
+        let (shape, values) = weights.get(name).ok_or_else(|| {
+            bad(path, format!("has no f32 or f64 tensor `{name}`; it holds {:?}", sorted(weights)))
+        })?;
         let layout = state.file_layout(name)?;
         let wanted = layout.shape(&ty.shape);
         if *shape != wanted {
-            return Err(bad(path, format!("`{name}` is {shape:?} but the model wants {wanted:?}: give the model the file's sizes")));
+            return Err(bad(
+                path,
+                format!(
+                    "`{name}` is {shape:?} but the model wants {wanted:?}: give the model the file's sizes"
+                ),
+            ));
         }
         if let Some(value) = values.iter().find(|v| !v.is_finite()) {
-            return Err(bad(path, format!("`{name}` holds {value}: its training went bad; give weights from before that")));
+            return Err(bad(
+                path,
+                format!("`{name}` holds {value}: its training went bad; give weights from before that"),
+            ));
         }
         let values: Vec<f32> = layout.places(&ty.shape).into_iter().map(|place| values[place]).collect();
         state.write(gpu, name, &values)?;

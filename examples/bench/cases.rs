@@ -56,17 +56,30 @@ pub(crate) fn chosen(filter: &str, software: bool) -> Result<Vec<Case>> {
     if kept.is_empty() {
         let names: Vec<_> = rest.iter().map(|c| c.name.as_str()).collect();
         let hint = "(the largest run on software drivers by their full names only)";
-        return Err(Error::new(format!("no case matches --filter `{filter}` {hint}; there are: {}", names.join("; "))));
+        return Err(Error::new(format!(
+            "no case matches --filter `{filter}` {hint}; there are: {}",
+            names.join("; ")
+        )));
     }
     Ok(kept)
 }
 
 /// Every case.
 pub(crate) fn all() -> Vec<Case> {
-    [squares(), convolutions(), vae(), elementwise(), reductions(), classification(), data(), random(), optimizers()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        squares(),
+        convolutions(),
+        vae(),
+        elementwise(),
+        reductions(),
+        classification(),
+        data(),
+        random(),
+        optimizers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn large(case: Case) -> Case {
@@ -110,7 +123,9 @@ fn convolutions() -> Vec<Case> {
     for (name, kernel, [c, o]) in layers {
         let window = kernel.window([28, 28]).expect("the kernel fits");
         let [h, w] = window.made;
-        for (role, what) in [(Role::Output, "forward"), (Role::Input, "input gradient"), (Role::Weight, "weight gradient")] {
+        for (role, what) in
+            [(Role::Output, "forward"), (Role::Input, "input gradient"), (Role::Weight, "weight gradient")]
+        {
             // Images have no gradient.
             if role == Role::Input && c == 1 {
                 continue;
@@ -136,7 +151,9 @@ fn vae() -> Vec<Case> {
     let Config { pixels, hidden, latent, .. } = Config::default();
     let hidden = hidden[0];
     let mut out = vec![];
-    for (layer, i, o) in [("fc1", pixels, hidden), ("fc21", hidden, latent), ("fc3", latent, hidden), ("fc4", hidden, pixels)] {
+    for (layer, i, o) in
+        [("fc1", pixels, hidden), ("fc21", hidden, latent), ("fc3", latent, hidden), ("fc4", hidden, pixels)]
+    {
         out.push(case(format!("vae {layer} forward {BATCH}x{i}x{o}"), |g| {
             let y = Linear::new(g, layer, i, o).forward(input(g, "x", [BATCH, i]));
             g.output("y", if o == hidden { y.relu() } else { y });
@@ -144,10 +161,17 @@ fn vae() -> Vec<Case> {
         out.push(matmul(format!("vae {layer} weight gradient {o}x{BATCH}x{i}"), [o, BATCH, i], true, false));
         // Images have no gradient.
         if layer != "fc1" {
-            out.push(matmul(format!("vae {layer} input gradient {BATCH}x{o}x{i}"), [BATCH, o, i], false, false));
+            out.push(matmul(
+                format!("vae {layer} input gradient {BATCH}x{o}x{i}"),
+                [BATCH, o, i],
+                false,
+                false,
+            ));
         }
     }
-    out.push(case(format!("vae fc4 bias gradient {BATCH}x{pixels}"), |g| g.output("y", input(g, "dy", [BATCH, pixels]).sum(&[0]))));
+    out.push(case(format!("vae fc4 bias gradient {BATCH}x{pixels}"), |g| {
+        g.output("y", input(g, "dy", [BATCH, pixels]).sum(&[0]))
+    }));
     out.push(case(format!("vae reconstruction loss {BATCH}x{pixels}"), |g| {
         let (logits, x) = (input(g, "logits", [BATCH, pixels]), input(g, "x", [BATCH, pixels]));
         g.output("y", logits.bce_with_logits(x).sum_all());
@@ -172,12 +196,17 @@ fn gradient<'g>(y: Tensor<'g>, wrt: &[Tensor<'g>]) {
 }
 
 fn elementwise() -> Vec<Case> {
-    let axpy = |name: &str, n: usize| case(name, |g| g.output("y", input(g, "a", [n]) * 1.5 + input(g, "b", [n])));
+    let axpy =
+        |name: &str, n: usize| case(name, |g| g.output("y", input(g, "a", [n]) * 1.5 + input(g, "b", [n])));
     vec![
         axpy("elementwise x*1.5+y 4M", 4 * M),
         large(axpy("elementwise x*1.5+y 16M", 16 * M)),
-        case("elementwise tanh(a)*sigmoid(b) 4M", |g| g.output("y", input(g, "a", [4 * M]).tanh() * input(g, "b", [4 * M]).sigmoid())),
-        case("elementwise bias and relu 4096x1024", |g| g.output("y", (input(g, "a", [4096, 1024]) + input(g, "b", [1024])).relu())),
+        case("elementwise tanh(a)*sigmoid(b) 4M", |g| {
+            g.output("y", input(g, "a", [4 * M]).tanh() * input(g, "b", [4 * M]).sigmoid())
+        }),
+        case("elementwise bias and relu 4096x1024", |g| {
+            g.output("y", (input(g, "a", [4096, 1024]) + input(g, "b", [1024])).relu())
+        }),
         case("transpose 2048x2048", |g| g.output("y", input(g, "a", [2048, 2048]).t())),
     ]
 }
@@ -196,7 +225,9 @@ fn reductions() -> Vec<Case> {
 /// 256 classes, as a pixel's value has.
 fn classification() -> Vec<Case> {
     let shape = [4096, 256];
-    let loss = |g: &Graph| -> () { g.output("y", input(g, "logits", shape).cross_entropy(input(g, "target", shape))) };
+    let loss = |g: &Graph| -> () {
+        g.output("y", input(g, "logits", shape).cross_entropy(input(g, "target", shape)))
+    };
     vec![
         case("softmax 4096x256", |g| g.output("y", input(g, "logits", shape).softmax(1))),
         case("softmax gradient 4096x256", |g| {
@@ -222,17 +253,24 @@ fn data() -> Vec<Case> {
             images(g, |data, order| data.graph().output("y", data.gather_rows(order, BATCH)));
         }),
         case(format!("gather and binarise {BATCH} of {IMAGES}x784 bytes"), |g| {
-            images(g, |data, order| data.graph().output("y", data.gather_rows_binarised(order, BATCH, "binarise")));
+            images(g, |data, order| {
+                data.graph().output("y", data.gather_rows_binarised(order, BATCH, "binarise"))
+            });
         }),
     ]
 }
 
 fn random() -> Vec<Case> {
-    let both = |g: &Graph, build: fn(Tensor<'_>, Tensor<'_>)| build(input(g, "mu", [M]), input(g, "logvar", [M]));
+    let both =
+        |g: &Graph, build: fn(Tensor<'_>, Tensor<'_>)| build(input(g, "mu", [M]), input(g, "logvar", [M]));
     vec![
         case("normal 1M", |g| g.output("y", g.normal("eps", [M]))),
-        case("reparameterize 1M", |g| both(g, |mu, logvar| mu.graph().output("y", reparameterize("eps", mu, logvar)))),
-        case("reparameterize gradient 1M", |g| both(g, |mu, logvar| gradient(reparameterize("eps", mu, logvar), &[logvar]))),
+        case("reparameterize 1M", |g| {
+            both(g, |mu, logvar| mu.graph().output("y", reparameterize("eps", mu, logvar)))
+        }),
+        case("reparameterize gradient 1M", |g| {
+            both(g, |mu, logvar| gradient(reparameterize("eps", mu, logvar), &[logvar]))
+        }),
     ]
 }
 
@@ -269,7 +307,11 @@ mod tests {
         for caps in [Caps::portable(Class::Gpu), Caps::portable(Class::Cpu), Caps::software()] {
             for case in &cases {
                 let plan = Plan::new(&case.graph, &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-                assert!(!plan.launches.is_empty() && plan.launches.iter().all(|l| l.bytes > 0), "{} moves nothing", case.name);
+                assert!(
+                    !plan.launches.is_empty() && plan.launches.iter().all(|l| l.bytes > 0),
+                    "{} moves nothing",
+                    case.name
+                );
             }
         }
     }

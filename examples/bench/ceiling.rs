@@ -61,7 +61,8 @@ impl Ceilings {
     fn on_gpu(gpu: &Gpu, seconds: f64) -> Result<Self> {
         let rate = |case: &Case, work: fn(&Launch) -> u64| -> Result<f64> {
             let subject = Subject::new(gpu, case)?;
-            Ok(subject.plan.launches.iter().map(work).sum::<u64>() as f64 / subject.time(seconds)?.stat().best)
+            Ok(subject.plan.launches.iter().map(work).sum::<u64>() as f64
+                / subject.time(seconds)?.stat().best)
         };
         let (n, rounds, moved) = (1 << 20, 64, 1 << 24);
         Ok(Self {
@@ -86,7 +87,8 @@ impl Ceilings {
     pub(crate) fn best<'a>(&self, launches: impl IntoIterator<Item = &'a Launch>) -> (f64, Bound) {
         let mut spent = [0.0; 2];
         for launch in launches {
-            let (compute, moving) = (launch.flops as f64 / self.flops_per_second, launch.bytes as f64 / self.bytes_per_second);
+            let (compute, moving) =
+                (launch.flops as f64 / self.flops_per_second, launch.bytes as f64 / self.bytes_per_second);
             spent[usize::from(moving > compute)] += compute.max(moving);
         }
         (spent[0] + spent[1], if spent[0] > spent[1] { Bound::Compute } else { Bound::Bandwidth })
@@ -102,7 +104,9 @@ fn sgemm(n: usize, seconds: f64) -> Result<Stat> {
         Ok(start.elapsed().as_secs_f64())
     })?;
     let right = c.iter().all(|&x| x == 0.5 * n as f32);
-    right.then_some(stat).ok_or_else(|| Error::new("the host's sgemm computed a wrong product; its rate is no ceiling"))
+    right
+        .then_some(stat)
+        .ok_or_else(|| Error::new("the host's sgemm computed a wrong product; its rate is no ceiling"))
 }
 
 #[rustfmt::skip]
@@ -165,7 +169,9 @@ impl Op for Fma {
         let (a, b) = (f64::from(A), f64::from(B));
         let shrunk = a.powi((FMAS_PER_ROUND * self.rounds) as i32);
         let chain = |start: f64| shrunk * start + b * (1.0 - shrunk) / (1.0 - a);
-        Array::from_fn(inputs[0].shape.clone(), |i| (0..CHAINS).map(|j| chain(inputs[0].data[i] + j as f64)).sum())
+        Array::from_fn(inputs[0].shape.clone(), |i| {
+            (0..CHAINS).map(|j| chain(inputs[0].data[i] + j as f64)).sum()
+        })
     }
 
     fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
@@ -254,7 +260,12 @@ mod tests {
 
     #[test]
     fn the_slower_ceiling_bounds() {
-        let ceilings = Ceilings { flops_per_second: 100.0, flops_by: String::new(), bytes_per_second: 10.0, bytes_by: String::new() };
+        let ceilings = Ceilings {
+            flops_per_second: 100.0,
+            flops_by: String::new(),
+            bytes_per_second: 10.0,
+            bytes_by: String::new(),
+        };
         let launch = |flops, bytes| {
             let plan = Plan::new(&copy(4).graph, &Caps::portable(Class::Gpu)).unwrap();
             Launch { flops, bytes, ..plan.launches[0].clone() }

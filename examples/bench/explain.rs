@@ -15,13 +15,23 @@ pub(crate) fn explain(graph: &Graph, caps: &Caps) -> Result<String> {
     let products = products(graph);
     let mut out = String::new();
     for launch in Plan::new(graph, caps)?.launches {
-        let constants: Vec<_> = launch.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let constants: Vec<_> =
+            launch.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let [x, y, z] = launch.grid;
-        out += &format!("  {}: {}/{} {}, grid {x}x{y}x{z}\n", launch.label, launch.shader.stem, launch.entry, constants.join(" "));
+        out += &format!(
+            "  {}: {}/{} {}, grid {x}x{y}x{z}\n",
+            launch.label,
+            launch.shader.stem,
+            launch.entry,
+            constants.join(" ")
+        );
         out += &format!("    because: {}\n", launch.why);
         for other in others(&launch, &products, caps) {
             let [x, y, z] = other.grid;
-            out += &format!("    not taken: {}/{}, grid {x}x{y}x{z} ({})\n", other.shader.stem, other.entry, other.why);
+            out += &format!(
+                "    not taken: {}/{}, grid {x}x{y}x{z} ({})\n",
+                other.shader.stem, other.entry, other.why
+            );
         }
     }
     Ok(out)
@@ -46,7 +56,10 @@ fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<L
         let variants = op.variants(*e, caps);
         let (taken, why) = variants[0];
         if op.launches(*e, taken, false, why).iter().any(|spec| runs(launch, spec)) {
-            return variants[1..].iter().filter_map(|&(variant, why)| op.launches(*e, variant, false, why).into_iter().next()).collect();
+            return variants[1..]
+                .iter()
+                .filter_map(|&(variant, why)| op.launches(*e, variant, false, why).into_iter().next())
+                .collect();
         }
     }
     vec![]
@@ -66,12 +79,26 @@ mod tests {
     #[test]
     fn a_product_names_its_kernel_the_reason_and_the_alternatives() {
         let cases = all();
-        let text = |name: &str, caps| explain(&cases.iter().find(|c| c.name.starts_with(name)).unwrap().graph, &caps).unwrap();
+        let text = |name: &str, caps| {
+            explain(&cases.iter().find(|c| c.name.starts_with(name)).unwrap().graph, &caps).unwrap()
+        };
         let software = text("vae fc1 forward", Caps::software());
-        assert!(software.contains("matmul.subgroup.int64/lanes") && software.contains("because: CPU driver, 8 lanes"), "{software}");
-        assert!(software.contains("not taken: matmul/registers") && software.contains("not taken: matmul/tile"), "{software}");
+        assert!(
+            software.contains("matmul.subgroup.int64/lanes")
+                && software.contains("because: CPU driver, 8 lanes"),
+            "{software}"
+        );
+        assert!(
+            software.contains("not taken: matmul/registers") && software.contains("not taken: matmul/tile"),
+            "{software}"
+        );
         let gpu = text("vae fc1 forward", Caps::portable(oneiro::caps::Class::Gpu));
-        assert!(gpu.contains("matmul/tile") && gpu.contains("not taken: matmul/registers") && !gpu.contains("lanes"), "{gpu}");
+        assert!(
+            gpu.contains("matmul/tile")
+                && gpu.contains("not taken: matmul/registers")
+                && !gpu.contains("lanes"),
+            "{gpu}"
+        );
         assert!(!text("sum 4M", Caps::software()).contains("not taken"));
     }
 }

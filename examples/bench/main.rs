@@ -96,15 +96,23 @@ fn main() -> Result<()> {
 fn writable(path: &std::path::Path) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     match folder {
-        _ if path.is_dir() => Err(Error::new(format!("--json {} is a folder; name a file in it", path.display()))),
-        Some(folder) if !folder.is_dir() => Err(Error::new(format!("--json {}: its folder does not exist; make it first", path.display()))),
+        _ if path.is_dir() => {
+            Err(Error::new(format!("--json {} is a folder; name a file in it", path.display())))
+        }
+        Some(folder) if !folder.is_dir() => {
+            Err(Error::new(format!("--json {}: its folder does not exist; make it first", path.display())))
+        }
         _ => Ok(()),
     }
 }
 
 fn list(cli: &Cli) -> Result<()> {
     for case in cases::chosen(&cli.filter, false)? {
-        println!("{}{}", case.name, if case.large { "   (on software drivers only by its full name)" } else { "" });
+        println!(
+            "{}{}",
+            case.name,
+            if case.large { "   (on software drivers only by its full name)" } else { "" }
+        );
     }
     model::MODELS.iter().for_each(|name| println!("--model {name}"));
     Ok(())

@@ -73,7 +73,9 @@ pub(crate) fn sample(seconds: f64, mut f: impl FnMut() -> Result<f64>) -> Result
         f()?;
     }
     let (start, mut times) = (Instant::now(), vec![]);
-    while times.len() < SAMPLES.start || (start.elapsed().as_secs_f64() < seconds && times.len() < SAMPLES.end) {
+    while times.len() < SAMPLES.start
+        || (start.elapsed().as_secs_f64() < seconds && times.len() < SAMPLES.end)
+    {
         times.push(f()?);
     }
     Ok(Stat::of(times))
@@ -99,7 +101,8 @@ impl Timing {
         if sums.is_empty() || sums.iter().any(|&t| t <= 0.0) {
             return Self { wall, kernels: None, launches: vec![], busy: None };
         }
-        let launches = (0..stamps[0].len()).map(|i| Stat::of(stamps.iter().map(|launches| launches[i]).collect()));
+        let launches =
+            (0..stamps[0].len()).map(|i| Stat::of(stamps.iter().map(|launches| launches[i]).collect()));
         let busy = Stat::of(sums.iter().zip(walls).map(|(kernels, wall)| kernels / wall).collect()).median;
         Self { wall, launches: launches.collect(), busy: Some(busy), kernels: Some(Stat::of(sums)) }
     }
@@ -163,8 +166,12 @@ impl<'a> Subject<'a> {
             let array = fill(name, ty);
             match ty.dtype {
                 DType::F32 => executor.write(gpu, name, &array.to_f32())?,
-                DType::U32 => executor.write(gpu, name, &array.data.iter().map(|&x| x as u32).collect::<Vec<_>>())?,
-                DType::U8 => executor.write(gpu, name, &array.data.iter().map(|&x| x as u8).collect::<Vec<_>>())?,
+                DType::U32 => {
+                    executor.write(gpu, name, &array.data.iter().map(|&x| x as u32).collect::<Vec<_>>())?
+                }
+                DType::U8 => {
+                    executor.write(gpu, name, &array.data.iter().map(|&x| x as u8).collect::<Vec<_>>())?
+                }
             }
             values.insert(name.clone(), array);
         }
@@ -192,7 +199,12 @@ impl<'a> Subject<'a> {
             compare(&case.name, &output.name, &decode(&got, output.ty.dtype), &outputs[&output.name].data)?;
         }
         for (name, ty) in state.names() {
-            compare(&case.name, name, &decode(&state.read_words(self.gpu, name)?, ty.dtype), &after[name].data)?;
+            compare(
+                &case.name,
+                name,
+                &decode(&state.read_words(self.gpu, name)?, ty.dtype),
+                &after[name].data,
+            )?;
         }
         Ok(())
     }
@@ -206,7 +218,8 @@ impl<'a> Subject<'a> {
         let some = Array::from_fn([ROWS, e.k], |i| a.data[at(i)]);
         let want = MatMul { ta: false, ..op }.reference(&[&some, b]);
         let all = self.executor.read(self.gpu, "y")?;
-        let got: Vec<f64> = rows.iter().flat_map(|row| &all[row * e.n..(row + 1) * e.n]).map(|&x| f64::from(x)).collect();
+        let got: Vec<f64> =
+            rows.iter().flat_map(|row| &all[row * e.n..(row + 1) * e.n]).map(|&x| f64::from(x)).collect();
         compare(&case.name, "y", &got, &want.data)
     }
 }
@@ -234,9 +247,11 @@ pub(crate) fn compare(case: &str, what: &str, got: &[f64], want: &[f64]) -> Resu
     // A NaN is never within the tolerance.
     let within = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
     match got.iter().zip(want).position(|pair| !within(pair)) {
-        _ if got.len() != want.len() => {
-            Err(Error::new(format!("{case}: `{what}` has {} elements, its reference {}", got.len(), want.len())))
-        }
+        _ if got.len() != want.len() => Err(Error::new(format!(
+            "{case}: `{what}` has {} elements, its reference {}",
+            got.len(),
+            want.len()
+        ))),
         None => Ok(()),
         Some(i) => Err(Error::new(format!(
             "{case}: element {i} of `{what}` is {}, its reference {}; a wrong kernel is not timed: run `cargo xtask test` on this adapter",
@@ -251,7 +266,10 @@ mod tests {
 
     #[test]
     fn medians_and_quartiles() {
-        assert_eq!(Stat::of(vec![4.0, 1.0, 2.0, 3.0, 100.0]), Stat { median: 3.0, best: 1.0, spread: 2.0 / 3.0, samples: 5 });
+        assert_eq!(
+            Stat::of(vec![4.0, 1.0, 2.0, 3.0, 100.0]),
+            Stat { median: 3.0, best: 1.0, spread: 2.0 / 3.0, samples: 5 }
+        );
         assert_eq!(Stat::of(vec![2.0]), Stat { median: 2.0, best: 2.0, spread: 0.0, samples: 1 });
     }
 

@@ -36,7 +36,8 @@ const APART: f64 = 5e-3;
 /// 3x3 convolutions of the network that is compared.
 const DEPTH: usize = 5;
 /// What else is drawn: pictures, their side, convolutions. How the cost grows with each.
-const DRAWN: [(usize, usize, usize); 7] = [(1, 28, 5), (4, 28, 5), (64, 28, 5), (16, 14, 5), (16, 56, 5), (16, 28, 1), (16, 28, 10)];
+const DRAWN: [(usize, usize, usize); 7] =
+    [(1, 28, 5), (4, 28, 5), (64, 28, 5), (16, 14, 5), (16, 56, 5), (16, 28, 1), (16, 28, 10)];
 /// Pixels that the naive way draws, to be scaled to whole pictures.
 const NAIVE: usize = 4;
 
@@ -89,7 +90,8 @@ fn dcgan(n: usize, side: usize) -> [Graph; 2] {
     let [first, second] = [Graph::new(), Graph::new()];
     for (graph, trained) in [(&first, "d"), (&second, "g")] {
         graph.count_by(&format!("step.{trained}"));
-        let (generator, critic) = (dcgan::generator(graph, "g", &config), dcgan::discriminator(graph, "d", &config));
+        let (generator, critic) =
+            (dcgan::generator(graph, "g", &config), dcgan::discriminator(graph, "d", &config));
         let mode = if trained == "g" { Mode::Training } else { Mode::Batch };
         let fake = generator.forward(graph.normal(&format!("z.{trained}"), [n, 1, 1, 100]), mode);
         let score = |x| critic.forward(x, Mode::Training).reshape([n]);
@@ -146,7 +148,10 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     let plans = this.plans(gpu.caps())?;
     let state = State::new(gpu, &plans.iter().collect::<Vec<_>>(), SEED)?;
     let feed = Feed::new(gpu, &this.images)?;
-    let executors = plans.iter().map(|plan| Ok(Executor::new(gpu, plan, &state, &feed.bindings(plan))?)).collect::<Result<Vec<_>>>()?;
+    let executors = plans
+        .iter()
+        .map(|plan| Ok(Executor::new(gpu, plan, &state, &feed.bindings(plan))?))
+        .collect::<Result<Vec<_>>>()?;
     gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
     gpu.wait()?;
     let start_up_seconds = start.elapsed().as_secs_f64();
@@ -154,19 +159,35 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     let ceilings = Ceilings::measure(gpu, seconds)?;
     let seconds = seconds / plans.len() as f64;
     // Timestamps keep launches apart, so the step itself is timed without them.
-    let timed = |profiled| executors.iter().map(|e| time(gpu, e, seconds, profiled)).collect::<Result<Vec<_>>>();
+    let timed =
+        |profiled| executors.iter().map(|e| time(gpu, e, seconds, profiled)).collect::<Result<Vec<_>>>();
     let step = Stat::sum(timed(false)?.iter().map(|t| t.wall));
     let profiled = timed(true)?;
-    let kernels = profiled.iter().map(|t| t.kernels).collect::<Option<Vec<_>>>().map(|all| Stat::sum(all.into_iter()).median);
+    let kernels = profiled
+        .iter()
+        .map(|t| t.kernels)
+        .collect::<Option<Vec<_>>>()
+        .map(|all| Stat::sum(all.into_iter()).median);
     let busy = profiled.iter().map(|t| Some(t.busy? * t.wall.median)).sum::<Option<f64>>();
     let walls: f64 = profiled.iter().map(|t| t.wall.median).sum();
     let launches: Vec<Launch> = plans.iter().flat_map(|plan| plan.launches.clone()).collect();
     let mut report = Report::new(gpu.caps(), ceilings);
-    report.cases.push(Measured::new(&this.title(name), &launches, (step, Clock::Wall, step.median), &report.ceilings));
+    report.cases.push(Measured::new(
+        &this.title(name),
+        &launches,
+        (step, Clock::Wall, step.median),
+        &report.ceilings,
+    ));
     if each {
-        for (i, (launch, &stat)) in launches.iter().zip(profiled.iter().flat_map(|t| &t.launches)).enumerate() {
+        for (i, (launch, &stat)) in launches.iter().zip(profiled.iter().flat_map(|t| &t.launches)).enumerate()
+        {
             let name = format!("{name} {i:02} {}", launch.label);
-            report.cases.push(Measured::new(&name, slice::from_ref(launch), (stat, Clock::Gpu, stat.median), &report.ceilings));
+            report.cases.push(Measured::new(
+                &name,
+                slice::from_ref(launch),
+                (stat, Clock::Gpu, stat.median),
+                &report.ceilings,
+            ));
         }
     }
     if name == "pixelcnn" {
@@ -194,8 +215,14 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
 }
 
 /// How long drawing a batch of pictures takes.
-fn sampling(gpu: &Gpu, (count, side, depth): (usize, usize, usize), method: Method, ceilings: &Ceilings) -> Result<Measured> {
-    let draws = Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
+fn sampling(
+    gpu: &Gpu,
+    (count, side, depth): (usize, usize, usize),
+    method: Method,
+    ceilings: &Ceilings,
+) -> Result<Measured> {
+    let draws =
+        Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
     let sampler = Sampler::new(gpu.caps(), draws, |g, x| network(g, x, depth).1)?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
@@ -211,10 +238,19 @@ fn sampling(gpu: &Gpu, (count, side, depth): (usize, usize, usize), method: Meth
     };
     draw()?;
     let times = (0..3).map(|_| draw()).collect::<Result<Vec<_>>>()?;
-    let what = if method == Method::Naive { format!("naive, by {NAIVE} pixels") } else { format!("cached, {steps} steps") };
+    let what = if method == Method::Naive {
+        format!("naive, by {NAIVE} pixels")
+    } else {
+        format!("cached, {steps} steps")
+    };
     let stat = Stat::of(times);
     let layers = if depth == DEPTH { String::new() } else { format!(", {depth} 3x3 layers") };
-    Ok(Measured::new(&format!("pixelcnn draws {count} {side}x{side}{layers}, {what}"), &[], (stat, Clock::Wall, stat.median), ceilings))
+    Ok(Measured::new(
+        &format!("pixelcnn draws {count} {side}x{side}{layers}, {what}"),
+        &[],
+        (stat, Clock::Wall, stat.median),
+        ceilings,
+    ))
 }
 
 /// Another step, plan by plan: its losses and first moments (a share of every gradient) against the reference, which starts each plan
@@ -227,13 +263,18 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
     let order = Array::from_fn([images.count], |i| i as f64);
     let inputs = Values::from([("data".into(), data), ("order".into(), order)]);
     for (graph, executor) in this.graphs.iter().zip(executors) {
-        let value =
-            |name: &str, ty: &Type| -> Result<Array> { Ok(Array::new(ty.shape.clone(), decode(&state.read_words(gpu, name)?, ty.dtype))) };
-        let mut after = state.names().map(|(name, ty)| Ok((name.into(), value(name, ty)?))).collect::<Result<Values>>()?;
+        let value = |name: &str, ty: &Type| -> Result<Array> {
+            Ok(Array::new(ty.shape.clone(), decode(&state.read_words(gpu, name)?, ty.dtype)))
+        };
+        let mut after = state
+            .names()
+            .map(|(name, ty)| Ok((name.into(), value(name, ty)?)))
+            .collect::<Result<Values>>()?;
         reference::eval(graph, &inputs, &mut after)?;
         gpu.submit(|encoder| executor.record(encoder));
         let kinked = this.graphs.len() > 1;
-        for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/")) {
+        for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/"))
+        {
             let (got, want) = (decode(&state.read_words(gpu, name)?, ty.dtype), &after[name].data);
             if kinked { near(name, &got, want)? } else { compare("the model's step", name, &got, want)? }
         }
@@ -245,7 +286,8 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
 /// DCGAN's gradient moves by a thousandth in half of the seeds when the generator's pictures move by a millionth.
 fn near(name: &str, got: &[f64], want: &[f64]) -> Result<()> {
     let length = |of: &mut dyn Iterator<Item = f64>| of.map(|v| v * v).sum::<f64>().sqrt();
-    let (apart, size) = (length(&mut got.iter().zip(want).map(|(a, b)| a - b)), length(&mut want.iter().copied()));
+    let (apart, size) =
+        (length(&mut got.iter().zip(want).map(|(a, b)| a - b)), length(&mut want.iter().copied()));
     // A NaN is never within the bound.
     if apart <= APART * size {
         return Ok(());

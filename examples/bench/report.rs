@@ -126,14 +126,25 @@ impl fmt::Display for Measured {
             Bound::Bandwidth => "bandwidth",
         };
         write!(f, "{:<52} {:>10.4} {:>6.1} ", self.name, self.seconds * 1e3, self.spread * 50.0)?;
-        write!(f, "{:>9.2} {:>8.2} {:>7.1}%  {bound}", rate(self.flops), rate(self.bytes), self.share * 100.0)?;
+        write!(
+            f,
+            "{:>9.2} {:>8.2} {:>7.1}%  {bound}",
+            rate(self.flops),
+            rate(self.bytes),
+            self.share * 100.0
+        )?;
         if self.clock == Clock::Wall { write!(f, " (wall clock)") } else { Ok(()) }
     }
 }
 
 impl fmt::Display for Ceilings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "ceiling of compute:   {:>9.1} GFLOP/s ({})", self.flops_per_second / 1e9, self.flops_by)?;
+        writeln!(
+            f,
+            "ceiling of compute:   {:>9.1} GFLOP/s ({})",
+            self.flops_per_second / 1e9,
+            self.flops_by
+        )?;
         write!(f, "ceiling of bandwidth: {:>9.1} GB/s ({})", self.bytes_per_second / 1e9, self.bytes_by)
     }
 }
@@ -147,10 +158,17 @@ impl fmt::Display for ModelFigures {
             self.batch, self.images_per_second, self.launches, self.pipelines
         )?;
         let (slots, live) = (self.slot_bytes, self.live_minimum_bytes);
-        write!(f, "memory: state {}, slots {} against ", table::bytes(self.state_bytes), table::bytes(slots))?;
+        write!(
+            f,
+            "memory: state {}, slots {} against ",
+            table::bytes(self.state_bytes),
+            table::bytes(slots)
+        )?;
         writeln!(f, "{} alive at the worst point: {:.3}", table::bytes(live), slots as f64 / live as f64)?;
         match (self.kernel_seconds, self.idle_share) {
-            (Some(busy), Some(idle)) => write!(f, "kernels {:.2} ms by timestamps, idle share {idle:.3}", busy * 1e3),
+            (Some(busy), Some(idle)) => {
+                write!(f, "kernels {:.2} ms by timestamps, idle share {idle:.3}", busy * 1e3)
+            }
             _ => write!(f, "idle share unknown: this adapter has no timestamps"),
         }
     }
@@ -180,11 +198,15 @@ impl Report {
 
     /// Reads an earlier run's JSON.
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let fail = |what: String| Error::new(format!("{}: {what}; `bench --json FILE` makes one", path.display()));
+        let fail =
+            |what: String| Error::new(format!("{}: {what}; `bench --json FILE` makes one", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| fail(format!("no JSON ({e})")))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| fail(format!("no JSON ({e})")))?;
         match value["format"].as_str() {
-            Some(FORMAT) => serde_json::from_value(value).map_err(|e| fail(format!("a damaged report ({e})"))),
+            Some(FORMAT) => {
+                serde_json::from_value(value).map_err(|e| fail(format!("a damaged report ({e})")))
+            }
             Some(other) => Err(fail(format!("of format `{other}`, this program reads `{FORMAT}`"))),
             None => Err(fail("JSON, but no report of this benchmark".into())),
         }
@@ -200,13 +222,18 @@ impl Report {
             ("backend", &earlier.backend, &self.backend),
         ] {
             if then != now {
-                line(format!("warning: another {what}: then {then}, now {now}; this compares machines, not kernels"));
+                line(format!(
+                    "warning: another {what}: then {then}, now {now}; this compares machines, not kernels"
+                ));
             }
         }
         let hours = self.date.saturating_sub(earlier.date) as f64 / 3600.0;
         let ceilings = [|c: &Ceilings| c.flops_per_second, |c: &Ceilings| c.bytes_per_second];
         let [flops, bytes] = ceilings.map(|rate| rate(&self.ceilings) / rate(&earlier.ceilings));
-        line(format!("against {hours:.1} hours earlier (version {}); the ceilings now are x{flops:.2} and x{bytes:.2}", earlier.version));
+        line(format!(
+            "against {hours:.1} hours earlier (version {}); the ceilings now are x{flops:.2} and x{bytes:.2}",
+            earlier.version
+        ));
         if [flops, bytes].iter().any(|x| !(1.0 / RESTLESS..RESTLESS).contains(x)) {
             line("warning: the ceilings moved, so the machine is not equally quiet; changes below may be its own".into());
         }
@@ -216,12 +243,18 @@ impl Report {
             let Some(then) = earlier.cases.iter().find(|c| c.name == now.name) else { continue };
             let change = Change::new(then, now);
             counts[change.verdict as usize] += 1;
-            line(format!("{:<52} {:>10.4} {:>10.4} {change}", now.name, then.seconds * 1e3, now.seconds * 1e3));
+            line(format!(
+                "{:<52} {:>10.4} {:>10.4} {change}",
+                now.name,
+                then.seconds * 1e3,
+                now.seconds * 1e3
+            ));
         }
         if let (Some(then), Some(now)) = (&earlier.model, &self.model) {
             line(format!("start-up: {:.2} s then, {:.2} s now", then.start_up_seconds, now.start_up_seconds));
         }
-        let unmatched = |a: &Self, b: &Self| a.cases.iter().filter(|c| !b.cases.iter().any(|d| d.name == c.name)).count();
+        let unmatched =
+            |a: &Self, b: &Self| a.cases.iter().filter(|c| !b.cases.iter().any(|d| d.name == c.name)).count();
         let [same, faster, slower] = counts;
         line(format!(
             "{faster} faster, {slower} slower, {same} within the noise; {} only now, {} only then",

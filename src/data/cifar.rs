@@ -18,7 +18,8 @@ pub const CLASSES: usize = 10;
 pub const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 /// The folder within the archive.
 const INNER: &str = "cifar-10-batches-bin";
-const TRAIN: [&str; 5] = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
+const TRAIN: [&str; 5] =
+    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 const TEST: [&str; 1] = ["test_batch.bin"];
 /// Records of one file.
 const RECORDS: usize = 10_000;
@@ -40,7 +41,12 @@ pub fn load_folder(folder: &Path) -> Result<DataSet<Source>, DataError> {
 }
 
 fn in_folder(folder: &Path, name: &str, records: usize) -> Result<DataSet<Source>, DataError> {
-    let missing: Vec<String> = TRAIN.iter().chain(&TEST).filter(|file| !folder.join(file).is_file()).map(|file| file.to_string()).collect();
+    let missing: Vec<String> = TRAIN
+        .iter()
+        .chain(&TEST)
+        .filter(|file| !folder.join(file).is_file())
+        .map(|file| file.to_string())
+        .collect();
     if !missing.is_empty() {
         return Err(DataError::MissingFile { folder: folder.to_owned(), looked_for: missing });
     }
@@ -76,7 +82,10 @@ fn in_archive(path: &Path, records: usize) -> Result<DataSet<Source>, DataError>
     }
     collect("cifar10", records, |file| match found.remove(file) {
         Some(bytes) => Ok((path.join(INNER).join(file), bytes)),
-        None => Err(DataError::MissingFile { folder: path.to_owned(), looked_for: vec![format!("{INNER}/{file}")] }),
+        None => Err(DataError::MissingFile {
+            folder: path.to_owned(),
+            looked_for: vec![format!("{INNER}/{file}")],
+        }),
     })
 }
 
@@ -100,16 +109,32 @@ fn collect(
             append(&path, &bytes, records, &mut pixels, &mut labels)?;
         }
         let (count, labels) = (labels.len(), Some(labels));
-        Ok(Source::Held(Images { count, height: SIDE, width: SIDE, channels: 3, classes: CLASSES, pixels, labels }))
+        Ok(Source::Held(Images {
+            count,
+            height: SIDE,
+            width: SIDE,
+            channels: 3,
+            classes: CLASSES,
+            pixels,
+            labels,
+        }))
     };
     Ok(DataSet { name: name.to_owned(), train: split(&TRAIN)?, test: split(&TEST)?, lossy: false })
 }
 
 /// Appends a file's images, channels last, and labels.
-fn append(path: &Path, bytes: &[u8], records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
+fn append(
+    path: &Path,
+    bytes: &[u8],
+    records: usize,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<(), DataError> {
     let expected = (records * (1 + PIXELS)) as u64;
     match bytes.len() as u64 {
-        found if found < expected => return Err(DataError::Truncated { path: path.to_owned(), expected, found }),
+        found if found < expected => {
+            return Err(DataError::Truncated { path: path.to_owned(), expected, found });
+        }
         found if found > expected => return Err(DataError::Oversized { path: path.to_owned(), expected }),
         _ => {}
     }
@@ -154,7 +179,10 @@ mod tests {
     fn check(set: DataSet<Source>) {
         let set = set.read(&mut |_| ()).unwrap();
         let (train, test) = (&set.train, &set.test);
-        assert_eq!((train.count, test.count, train.height, train.width, train.channels, train.classes), (10, 2, 32, 32, 3, 10));
+        assert_eq!(
+            (train.count, test.count, train.height, train.width, train.channels, train.classes),
+            (10, 2, 32, 32, 3, 10)
+        );
         assert_eq!(train.labels.as_deref().unwrap()[..4], [0, 3, 1, 4]);
         // Pixel (1, 2) of the second image of the third file.
         let at = 5 * PIXELS + 3 * (SIDE + 2);
@@ -170,7 +198,10 @@ mod tests {
     #[cfg(feature = "download")]
     #[test]
     fn the_archive_gives_the_same_and_nothing_else_of_it_counts() {
-        let (dir, mut packed) = (written("cifar-tar"), tar::Builder::new(flate2::write::GzEncoder::new(vec![], Default::default())));
+        let (dir, mut packed) = (
+            written("cifar-tar"),
+            tar::Builder::new(flate2::write::GzEncoder::new(vec![], Default::default())),
+        );
         let mut add = |name: &str, bytes: &[u8]| {
             let mut header = tar::Header::new_old();
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());

@@ -45,7 +45,10 @@ const TEST_LABELS: &str = "t10k-labels-idx1-ubyte.gz";
 const SETS: [Published; 4] = [
     Published {
         name: "mnist",
-        mirrors: &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],
+        mirrors: &[
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ],
         files: &[
             file(TRAIN_IMAGES, 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
             file(TRAIN_LABELS, 28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
@@ -61,7 +64,11 @@ const SETS: [Published; 4] = [
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ],
         files: &[
-            file(TRAIN_IMAGES, 26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            file(
+                TRAIN_IMAGES,
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
             file(TRAIN_LABELS, 29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
             file(TEST_IMAGES, 4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
             file(TEST_LABELS, 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
@@ -75,7 +82,11 @@ const SETS: [Published; 4] = [
             "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/KMNIST/",
         ],
         files: &[
-            file(TRAIN_IMAGES, 18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+            file(
+                TRAIN_IMAGES,
+                18_165_135,
+                "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            ),
             file(TRAIN_LABELS, 29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
             file(TEST_IMAGES, 3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
             file(TEST_LABELS, 5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
@@ -83,8 +94,15 @@ const SETS: [Published; 4] = [
     },
     Published {
         name: "cifar10",
-        mirrors: &["https://www.cs.toronto.edu/~kriz/", "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/"],
-        files: &[file(cifar::ARCHIVE, 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")],
+        mirrors: &[
+            "https://www.cs.toronto.edu/~kriz/",
+            "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/",
+        ],
+        files: &[file(
+            cifar::ARCHIVE,
+            170_052_171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        )],
     },
 ];
 
@@ -105,14 +123,22 @@ pub fn cache_folder(name: &str) -> Option<PathBuf> {
 /// # Panics
 /// If `name` is not one of [`PUBLISHED`](super::PUBLISHED).
 pub fn fetch(name: &str, progress: &mut dyn FnMut(&Progress)) -> Result<PathBuf, DataError> {
-    let set = SETS.iter().find(|set| set.name == name).unwrap_or_else(|| panic!("no published data set is called {name}"));
+    let set = SETS
+        .iter()
+        .find(|set| set.name == name)
+        .unwrap_or_else(|| panic!("no published data set is called {name}"));
     let folder = cache_folder(name).ok_or_else(|| DataError::NoCache { name: name.to_owned() })?;
     fetch_into(&folder, set, &Client::new(), progress)?;
     Ok(folder)
 }
 
 /// The same with any folder, files, mirrors and client.
-fn fetch_into(folder: &Path, set: &Published, client: &Client, progress: &mut dyn FnMut(&Progress)) -> Result<(), DataError> {
+fn fetch_into(
+    folder: &Path,
+    set: &Published,
+    client: &Client,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), DataError> {
     let missing: Vec<_> = set.files.iter().filter(|file| !file.is_in(folder)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -190,7 +216,13 @@ impl Client {
     }
 
     /// Fetches one file from the first mirror that gives it; each round asks all that may still do.
-    fn fetch(&self, folder: &Path, mirrors: &[&str], file: &Remote, progress: &mut dyn FnMut(&Progress)) -> io::Result<Outcome> {
+    fn fetch(
+        &self,
+        folder: &Path,
+        mirrors: &[&str],
+        file: &Remote,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> io::Result<Outcome> {
         let mut faults: Vec<Option<Fault>> = mirrors.iter().map(|_| None).collect();
         for round in 0..self.rounds {
             let hopeful = |fault: &Option<Fault>| matches!(fault, None | Some(Fault::Passing(_)));
@@ -213,7 +245,13 @@ impl Client {
     }
 
     /// One request; the file is in the folder only if all of it is right.
-    fn attempt(&self, url: &str, folder: &Path, file: &Remote, progress: &mut dyn FnMut(&Progress)) -> Result<(), Fault> {
+    fn attempt(
+        &self,
+        url: &str,
+        folder: &Path,
+        file: &Remote,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<(), Fault> {
         let mut response = self.agent.get(url).call().map_err(refused)?;
         let body = response.body_mut();
         if let Some(offered) = body.content_length().filter(|&n| n != file.size) {
@@ -226,7 +264,12 @@ impl Client {
 }
 
 /// Copies the body into `to` while checking it; reads at most one byte beyond the file's size.
-fn receive(body: impl Read, to: &mut File, file: &Remote, progress: &mut dyn FnMut(&Progress)) -> Result<(), Fault> {
+fn receive(
+    body: impl Read,
+    to: &mut File,
+    file: &Remote,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), Fault> {
     let mut body = body.take(file.size + 1);
     let (mut digest, mut done, mut piece) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {
@@ -259,7 +302,9 @@ fn refused(error: ureq::Error) -> Fault {
     use ureq::Timeout::{Connect, Resolve};
     let passing = match &error {
         ureq::Error::StatusCode(status) => *status == 429 || *status >= 500,
-        ureq::Error::Io(e) => matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof),
+        ureq::Error::Io(e) => {
+            matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+        }
         // Who cannot connect now cannot in three seconds, and waiting would delay the message offline.
         ureq::Error::Timeout(at) => !matches!(at, Connect | Resolve),
         ureq::Error::Protocol(_) => true,

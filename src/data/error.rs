@@ -168,15 +168,31 @@ impl fmt::Display for DataError {
                 PUBLISHED.join(", ")
             ),
             Self::MissingFile { folder, looked_for } => {
-                write!(f, "{}: a file is missing from this data folder; looked for {}", folder.display(), looked_for.join(", "))
+                write!(
+                    f,
+                    "{}: a file is missing from this data folder; looked for {}",
+                    folder.display(),
+                    looked_for.join(", ")
+                )
             }
             Self::Io { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
-            Self::Gzip { path, source } => write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display()),
+            Self::Gzip { path, source } => {
+                write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display())
+            }
             Self::Magic { path, expected, found } => {
-                write!(f, "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}", path.display(), idx::looks_like(*found))
+                write!(
+                    f,
+                    "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}",
+                    path.display(),
+                    idx::looks_like(*found)
+                )
             }
             Self::Truncated { path, expected, found } => {
-                write!(f, "{}: truncated: expected {expected} bytes, found {found}; fetch the file again", path.display())
+                write!(
+                    f,
+                    "{}: truncated: expected {expected} bytes, found {found}; fetch the file again",
+                    path.display()
+                )
             }
             Self::Oversized { path, expected } => write!(
                 f,
@@ -190,7 +206,11 @@ impl fmt::Display for DataError {
                 write!(f, "{path}: header claims {n} images of {h} x {w}: {why}")
             }
             Self::LabelCount { path, labels, images } => {
-                write!(f, "{}: {labels} labels for {images} images; the two files are not of one data set", path.display())
+                write!(
+                    f,
+                    "{}: {labels} labels for {images} images; the two files are not of one data set",
+                    path.display()
+                )
             }
             Self::SizeMismatch { path, train, test } => write!(
                 f,
@@ -208,7 +228,11 @@ impl fmt::Display for DataError {
                 path.display()
             ),
             Self::Picture { path, what } => {
-                write!(f, "{}: cannot be decoded ({what}); replace the file or remove it from the folder", path.display())
+                write!(
+                    f,
+                    "{}: cannot be decoded ({what}); replace the file or remove it from the folder",
+                    path.display()
+                )
             }
             Self::Differs { path, size, first } => write!(
                 f,
@@ -221,10 +245,17 @@ impl fmt::Display for DataError {
             ),
             Self::Classes { path, what } => write!(f, "{}: {what}", path.display()),
             Self::OneSize { name, size } => {
-                write!(f, "{name}: its images are {} x {}; only image folders are scaled: leave --image-size out", size[0], size[1])
+                write!(
+                    f,
+                    "{name}: its images are {} x {}; only image folders are scaled: leave --image-size out",
+                    size[0], size[1]
+                )
             }
             Self::NoDownload { name } => {
-                write!(f, "{name}: this build lacks the feature `download`; build with it, or give a folder with the files: --data PATH")
+                write!(
+                    f,
+                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the files: --data PATH"
+                )
             }
             Self::NoCache { name } => {
                 write!(
@@ -254,7 +285,9 @@ impl fmt::Display for DataError {
 impl error::Error for DataError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } | Self::Gzip { source, .. } | Self::Unwritable { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Gzip { source, .. } | Self::Unwritable { source, .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

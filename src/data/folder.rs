@@ -52,7 +52,8 @@ struct Look {
 /// Whether the folder holds folders of pictures, or at least pictures.
 pub(super) fn is_here(folder: &Path) -> bool {
     let inside = |folder: &Path| entries(folder).unwrap_or_default();
-    folder.join("train").is_dir() || inside(folder).iter().any(|p| is_picture(p) || inside(p).iter().any(|p| is_picture(p)))
+    folder.join("train").is_dir()
+        || inside(folder).iter().any(|p| is_picture(p) || inside(p).iter().any(|p| is_picture(p)))
 }
 
 /// Looks at every file of the folder; `progress` hears of each.
@@ -60,7 +61,11 @@ pub(super) fn is_here(folder: &Path) -> bool {
 /// # Errors
 /// Folders that are not as described, a file that cannot be read or is no picture, pictures of several sizes where none was asked
 /// for, and a side above [`idx::MAX_SIDE`].
-pub fn open(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+pub fn open(
+    folder: &Path,
+    asked: &Asked,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<DataSet<Source>, DataError> {
     let mut name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
     let [train, test] = ["train", "test"].map(|split| Some(folder.join(split)).filter(|f| f.is_dir()));
     let root = train.as_deref().unwrap_or(folder);
@@ -75,7 +80,9 @@ pub fn open(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -
     };
     if train.is_empty() || test.is_empty() {
         let which = if train.is_empty() { "training" } else { "test" };
-        let what = format!("no {which} images: put some into train/CLASS and test/CLASS, or at least {HELD_OUT} into CLASS");
+        let what = format!(
+            "no {which} images: put some into train/CLASS and test/CLASS, or at least {HELD_OUT} into CLASS"
+        );
         return Err(DataError::Classes { path: folder.to_owned(), what });
     }
     let looks = look_at(&train, &test, progress)?;
@@ -87,18 +94,34 @@ pub fn open(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -
         return Err(DataError::Differs { path: path.clone(), size: look.size, first });
     }
     if size.iter().any(|&side| side == 0 || side > idx::MAX_SIDE as usize) {
-        let what = format!("{} x {} pixels: a side may have 1 to {}; scale with --image-size N", size[0], size[1], idx::MAX_SIDE);
+        let what = format!(
+            "{} x {} pixels: a side may have 1 to {}; scale with --image-size N",
+            size[0],
+            size[1],
+            idx::MAX_SIDE
+        );
         return Err(DataError::Classes { path: train[0].0.clone(), what });
     }
     let colours = looks.iter().any(|look| look.colours);
     let lossy = looks.iter().any(|look| look.lossy || look.size != size) || (colours && asked.grey);
     let channels = if colours && !asked.grey { 3 } else { 1 };
-    let about = Images { count: 0, height: size[0], width: size[1], channels, classes: classes.len(), pixels: vec![], labels: None };
+    let about = Images {
+        count: 0,
+        height: size[0],
+        width: size[1],
+        channels,
+        classes: classes.len(),
+        pixels: vec![],
+        labels: None,
+    };
     let (first, rest) = looks.split_at(train.len());
     let files = |of: Vec<Labelled>, looks: &[Look]| {
         let (paths, labels): (Vec<_>, Vec<_>) = of.into_iter().unzip();
         let mut digest = Sha256::new();
-        looks.iter().zip(&labels).for_each(|(look, &label)| digest.update([&look.digest, [label].as_slice()].concat()));
+        looks
+            .iter()
+            .zip(&labels)
+            .for_each(|(look, &label)| digest.update([&look.digest, [label].as_slice()].concat()));
         let about = Images { count: paths.len(), labels: Some(labels), pixels: vec![], ..about };
         Source::Files(Files { about, digest: digest.finalize().into(), paths, size: asked.size })
     };
@@ -133,8 +156,13 @@ fn classes(root: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let wrong = |what| Err(DataError::Classes { path: root.to_owned(), what });
     match found.len() {
-        0 => wrong(format!("no folder in it holds pictures; put those of each class into a folder of its own ({})", ENDINGS.join(", "))),
-        n @ 257.. => wrong(format!("{n} classes; labels are bytes: merge folders until there are at most 256")),
+        0 => wrong(format!(
+            "no folder in it holds pictures; put those of each class into a folder of its own ({})",
+            ENDINGS.join(", ")
+        )),
+        n @ 257.. => {
+            wrong(format!("{n} classes; labels are bytes: merge folders until there are at most 256"))
+        }
         _ => Ok(found),
     }
 }
@@ -144,7 +172,8 @@ fn known(test: &Path, classes: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
     let here = self::classes(test)?;
     match here.iter().find(|class| !classes.contains(class)) {
         Some(class) => {
-            let what = "no training images are of this class; add some to train, or remove the folder".to_owned();
+            let what =
+                "no training images are of this class; add some to train, or remove the folder".to_owned();
             Err(DataError::Classes { path: test.join(class), what })
         }
         None => Ok(classes.to_vec()),
@@ -154,7 +183,9 @@ fn known(test: &Path, classes: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
 /// All pictures with their labels, class by class.
 fn pictures(root: &Path, classes: &[PathBuf]) -> Result<Vec<Labelled>, DataError> {
     let mut found = vec![];
-    for (label, folder) in classes.iter().map(|class| root.join(class)).enumerate().filter(|(_, folder)| folder.is_dir()) {
+    for (label, folder) in
+        classes.iter().map(|class| root.join(class)).enumerate().filter(|(_, folder)| folder.is_dir())
+    {
         found.extend(entries(&folder)?.into_iter().filter(|p| is_picture(p)).map(|path| (path, label as u8)));
     }
     Ok(found)
@@ -171,17 +202,27 @@ fn hold_out(all: Vec<Labelled>) -> (Vec<Labelled>, Vec<Labelled>) {
     (train, test)
 }
 
-fn look_at(train: &[Labelled], test: &[Labelled], progress: &mut dyn FnMut(&Progress)) -> Result<Vec<Look>, DataError> {
+fn look_at(
+    train: &[Labelled],
+    test: &[Labelled],
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Vec<Look>, DataError> {
     let (mut looks, total) = (vec![], train.len() + test.len());
     looks.resize_with(total, || None);
     let path = |i: usize| &train.get(i).unwrap_or_else(|| &test[i - train.len()]).0;
-    on_all_cores(total, |i| look(path(i)), |i, look| looks[i] = Some(look), &mut told("looking at files", total, progress))?;
+    on_all_cores(
+        total,
+        |i| look(path(i)),
+        |i, look| looks[i] = Some(look),
+        &mut told("looking at files", total, progress),
+    )?;
     Ok(looks.into_iter().flatten().collect())
 }
 
 fn look(path: &Path) -> Result<Look, DataError> {
     let (bytes, format) = read(path)?;
-    let decoder = ImageReader::with_format(Cursor::new(&bytes), format).into_decoder().map_err(|e| broken(path, e))?;
+    let decoder =
+        ImageReader::with_format(Cursor::new(&bytes), format).into_decoder().map_err(|e| broken(path, e))?;
     let (width, height) = decoder.dimensions();
     let lossless = bytes.get(12..16) == Some(b"VP8L");
     Ok(Look {
@@ -209,27 +250,42 @@ fn broken(path: &Path, what: impl ToString) -> DataError {
 
 impl Files {
     /// The pixels of these rows, `[rows, H, W, C]`.
-    pub(super) fn pixels(&self, rows: &[u32], progress: &mut dyn FnMut(&Progress)) -> Result<Vec<u8>, DataError> {
+    pub(super) fn pixels(
+        &self,
+        rows: &[u32],
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Vec<u8>, DataError> {
         let row = self.about.height * self.about.width * self.about.channels;
         let mut pixels = vec![0; rows.len() * row];
         let take = |i: usize, image: Vec<u8>| pixels[i * row..][..row].copy_from_slice(&image);
-        on_all_cores(rows.len(), |i| self.decode(&self.paths[rows[i] as usize]), take, &mut told("decoding", rows.len(), progress))?;
+        on_all_cores(
+            rows.len(),
+            |i| self.decode(&self.paths[rows[i] as usize]),
+            take,
+            &mut told("decoding", rows.len(), progress),
+        )?;
         Ok(pixels)
     }
 
     /// One picture, `[H, W, C]`.
     fn decode(&self, path: &Path) -> Result<Vec<u8>, DataError> {
         let (bytes, format) = read(path)?;
-        let mut image = image::load_from_memory_with_format(&bytes, format).map_err(|e| broken(path, e))?.into_rgb8();
+        let mut image =
+            image::load_from_memory_with_format(&bytes, format).map_err(|e| broken(path, e))?.into_rgb8();
         if let Some(n) = self.size.filter(|&n| image.dimensions() != (n, n)) {
             let ((width, height), side) = (image.dimensions(), image.width().min(image.height()));
-            let square = DynamicImage::from(image).crop_imm((width - side) / 2, (height - side) / 2, side, side);
+            let square =
+                DynamicImage::from(image).crop_imm((width - side) / 2, (height - side) / 2, side, side);
             image = square.resize_exact(n, n, FilterType::Triangle).into_rgb8();
         }
         if image.dimensions() != (self.about.width as u32, self.about.height as u32) {
             return Err(broken(path, "it has another size than before: the file was changed"));
         }
-        Ok(if self.about.channels == 1 { image.pixels().map(|p| luma(p.0)).collect() } else { image.into_raw() })
+        Ok(if self.about.channels == 1 {
+            image.pixels().map(|p| luma(p.0)).collect()
+        } else {
+            image.into_raw()
+        })
     }
 }
 
@@ -251,7 +307,8 @@ fn on_all_cores<T: Send>(
         for _ in 0..cores.min(n) {
             let (send, next, f) = (send.clone(), &next, &f);
             scope.spawn(move || {
-                let indices = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&i| i < n);
+                let indices =
+                    std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&i| i < n);
                 // Nobody receives any more once something went wrong.
                 let _ = indices.map(|i| send.send((i, f(i)))).find(Result::is_err);
             });

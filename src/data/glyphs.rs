@@ -140,7 +140,11 @@ fn bend(digit: u8, strokes: &[Stroke], radius: f32, hand: &mut Hand) -> Vec<Vec<
             let x = (x - 0.3 + jitter * hand.bell()) * stretch;
             let y = y + 4.0 * bias * y * (1.0 - y) - 0.5 + jitter * hand.bell();
             let x = x - slant * y;
-            path.push(Dot { x: cosine * x - sine * y, y: sine * x + cosine * y, radius: radius * (1.0 + 0.09 * hand.bell()) });
+            path.push(Dot {
+                x: cosine * x - sine * y,
+                y: sine * x + cosine * y,
+                radius: radius * (1.0 + 0.09 * hand.bell()),
+            });
         }
         paths.push(path);
     }
@@ -294,10 +298,9 @@ mod tests {
     #[test]
     fn the_first_glyphs_are_the_recorded_ones() {
         // FNV-1a over the bytes: any change of any pixel must raise GLYPHS_VERSION.
-        let hash = glyphs(100, 0)
-            .pixels
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = glyphs(100, 0).pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         assert_eq!((GLYPHS_VERSION, hash), (1, 4_778_757_287_880_921_753));
     }
 

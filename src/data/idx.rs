@@ -40,8 +40,10 @@ pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     // All files are looked up first, so that a missing one is told before a long read.
     let files = ["train", "t10k"].map(|split| {
         let images = find(folder, split, "images", 3)?;
-        let images = images
-            .ok_or_else(|| DataError::MissingFile { folder: folder.to_owned(), looked_for: spellings(split, "images", 3).to_vec() })?;
+        let images = images.ok_or_else(|| DataError::MissingFile {
+            folder: folder.to_owned(),
+            looked_for: spellings(split, "images", 3).to_vec(),
+        })?;
         Ok((images, find(folder, split, "labels", 1)?))
     });
     let [train_files, test_files] = files;
@@ -61,7 +63,9 @@ pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
 
 /// Whether any of the four files is in the folder.
 pub fn is_here(folder: &Path) -> bool {
-    let names = ["train", "t10k"].into_iter().flat_map(|split| [spellings(split, "images", 3), spellings(split, "labels", 1)]);
+    let names = ["train", "t10k"]
+        .into_iter()
+        .flat_map(|split| [spellings(split, "images", 3), spellings(split, "labels", 1)]);
     names.flatten().any(|name| folder.join(name).is_file())
 }
 
@@ -77,7 +81,8 @@ pub(super) fn looks_like(magic: u32) -> &'static str {
 
 /// The accepted names of a file, in the order in which they are tried.
 fn spellings(split: &str, kind: &str, dimensions: u8) -> [String; 4] {
-    [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")].map(|(dot, gz)| format!("{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
+    [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")]
+        .map(|(dot, gz)| format!("{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
 }
 
 /// The first spelling that is a file in `folder`, if any.
@@ -178,7 +183,8 @@ impl<'a> Source<'a> {
     fn header<const D: usize>(&mut self, magic: u32) -> Result<[u32; D], DataError> {
         let size = 4 + 4 * D as u64;
         let bytes = self.read(size)?;
-        let mut words = bytes.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("chunks of four")));
+        let mut words =
+            bytes.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("chunks of four")));
         // A wrong magic tells more than a short file does, so it is told first.
         if let Some(found) = words.next().filter(|&found| found != magic) {
             return Err(DataError::Magic { path: self.path.to_owned(), expected: magic, found });
@@ -215,7 +221,11 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, bool)> {
     file.by_ref().take(2).read_to_end(&mut start)?;
     file.rewind()?;
     let file = BufReader::new(file);
-    if start == [0x1f, 0x8b] { Ok((Box::new(MultiGzDecoder::new(file)), true)) } else { Ok((Box::new(file), false)) }
+    if start == [0x1f, 0x8b] {
+        Ok((Box::new(MultiGzDecoder::new(file)), true))
+    } else {
+        Ok((Box::new(file), false))
+    }
 }
 
 #[cfg(test)]

@@ -74,10 +74,12 @@ impl Images {
     /// Makes every value 0 or 255, this with value/255 as probability (Salakhutdinov & Murray 2008): a function of the image's
     /// number and the value's place in it alone, so that whoever measures on the set measures on the same one.
     pub fn binarise(&mut self) {
-        let (key, size) = (Stream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);
+        let (key, size) =
+            (Stream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);
         for (i, image) in self.pixels.chunks_mut(size.max(1)).enumerate() {
             for (j, value) in image.iter_mut().enumerate() {
-                *value = if rng::uniform(key, i as u32, j as u32) < f32::from(*value) / 255.0 { 255 } else { 0 };
+                *value =
+                    if rng::uniform(key, i as u32, j as u32) < f32::from(*value) / 255.0 { 255 } else { 0 };
             }
         }
     }
@@ -146,10 +148,16 @@ pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
 ///
 /// # Errors
 /// Whatever is found wrong with the folder, and a download that fails or that this build cannot do; `"glyphs"` never fails.
-pub fn open(name_or_path: &str, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+pub fn open(
+    name_or_path: &str,
+    asked: &Asked,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<DataSet<Source>, DataError> {
     let set = match name_or_path {
         GLYPHS => {
-            let [train, test] = [glyphs::glyphs(GLYPHS_TRAIN, asked.seed), glyphs::held_out(GLYPHS_TEST, asked.seed)].map(Source::Held);
+            let [train, test] =
+                [glyphs::glyphs(GLYPHS_TRAIN, asked.seed), glyphs::held_out(GLYPHS_TEST, asked.seed)]
+                    .map(Source::Held);
             DataSet { name: GLYPHS.to_owned(), train, test, lossy: false }
         }
         CIFAR10 => published_cifar(progress)?,
@@ -161,7 +169,11 @@ pub fn open(name_or_path: &str, asked: &Asked, progress: &mut dyn FnMut(&Progres
 
 /// A folder is known by what lies in it.
 #[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders take long"))]
-fn open_folder(folder: &Path, asked: &Asked, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source>, DataError> {
+fn open_folder(
+    folder: &Path,
+    asked: &Asked,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<DataSet<Source>, DataError> {
     #[cfg(feature = "folders")]
     if !idx::is_here(folder) && cifar::find(folder).is_none() && folder::is_here(folder) {
         return folder::open(folder, asked, progress);
@@ -322,7 +334,9 @@ mod tests {
         many.binarise();
         assert_eq!(few.pixels, many.pixels[..2 * 600]);
         assert_ne!(many.pixels[..600], many.pixels[600..1200]);
-        let share = |of: usize| many.pixels.iter().skip(of).step_by(3).map(|&v| f64::from(v) / 255.0).sum::<f64>() / 1000.0;
+        let share = |of: usize| {
+            many.pixels.iter().skip(of).step_by(3).map(|&v| f64::from(v) / 255.0).sum::<f64>() / 1000.0
+        };
         assert_eq!([share(0), share(2)], [0.0, 1.0]);
         assert!((share(1) - 64.0 / 255.0).abs() < 0.05, "{}", share(1));
     }

@@ -41,7 +41,11 @@ impl Source {
     /// A file that cannot be read or decoded.
     pub fn pixels(&self, rows: &[u32]) -> Result<Vec<u8>, DataError> {
         match self {
-            Self::Held(images) => Ok(rows.iter().flat_map(|&i| &images.pixels[i as usize * self.row()..][..self.row()]).copied().collect()),
+            Self::Held(images) => Ok(rows
+                .iter()
+                .flat_map(|&i| &images.pixels[i as usize * self.row()..][..self.row()])
+                .copied()
+                .collect()),
             #[cfg(feature = "folders")]
             Self::Files(files) => files.pixels(rows, &mut |_| ()),
         }
@@ -82,7 +86,12 @@ impl DataSet<Source> {
     /// # Errors
     /// As [`Source::pixels`].
     pub fn read(self, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet, DataError> {
-        Ok(DataSet { name: self.name, train: self.train.read(progress)?, test: self.test.read(progress)?, lossy: self.lossy })
+        Ok(DataSet {
+            name: self.name,
+            train: self.train.read(progress)?,
+            test: self.test.read(progress)?,
+            lossy: self.lossy,
+        })
     }
 
     /// The images as they were asked for, where they are held: other than files, they are not scaled.
@@ -104,7 +113,12 @@ impl DataSet<Source> {
 impl DataSet {
     /// The same, as sources.
     pub(super) fn held(self) -> DataSet<Source> {
-        DataSet { name: self.name, train: Source::Held(self.train), test: Source::Held(self.test), lossy: self.lossy }
+        DataSet {
+            name: self.name,
+            train: Source::Held(self.train),
+            test: Source::Held(self.test),
+            lossy: self.lossy,
+        }
     }
 }
 

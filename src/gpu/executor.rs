@@ -49,7 +49,14 @@ impl Executor {
         let mut inputs = BTreeMap::new();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let make = |label: &str, size| {
-            gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))
+            gpu.guarded(|d| {
+                d.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            })
         };
         if let Some((name, _)) = host.iter().find(|(name, _)| !plan.inputs.iter().any(|(n, _)| n == name)) {
             return Err(Error::State(format!("the plan has no input `{name}`")));
@@ -57,14 +64,23 @@ impl Executor {
         for (name, ty) in &plan.inputs {
             let buffer = match host.iter().find(|(n, _)| n == name) {
                 Some((_, buffer)) if buffer.size() < ty.bytes() => {
-                    return Err(Error::State(format!("input `{name}` needs {} bytes, the bound buffer has {}", ty.bytes(), buffer.size())));
+                    return Err(Error::State(format!(
+                        "input `{name}` needs {} bytes, the bound buffer has {}",
+                        ty.bytes(),
+                        buffer.size()
+                    )));
                 }
                 Some((_, buffer)) => (*buffer).clone(),
                 None => make(name, ty.bytes())?,
             };
             inputs.insert(name.clone(), Port { ty: ty.clone(), buffer, offset: 0 });
         }
-        let slots = plan.slots.iter().enumerate().map(|(i, &bytes)| make(&format!("slot {i}"), bytes)).collect::<Result<Vec<_>>>()?;
+        let slots = plan
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(i, &bytes)| make(&format!("slot {i}"), bytes))
+            .collect::<Result<Vec<_>>>()?;
         let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
             Ok(match place.buffer {
                 Buffer::Slot(i) => (slots[i].clone(), place.offset),
@@ -91,8 +107,12 @@ impl Executor {
         let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
         let mut written = vec![];
         for launch in &plan.launches {
-            let places = launch.bindings.iter().filter(|(name, _)| launch.dtype == DType::F32 && launch.writes.contains(name));
-            let ranges = places.map(|(_, place)| locate(place).map(|(buffer, offset)| (buffer, Place { offset, ..*place })));
+            let places = launch
+                .bindings
+                .iter()
+                .filter(|(name, _)| launch.dtype == DType::F32 && launch.writes.contains(name));
+            let ranges = places
+                .map(|(_, place)| locate(place).map(|(buffer, offset)| (buffer, Place { offset, ..*place })));
             written.push((launch.at.clone(), ranges.collect::<Result<_>>()?));
         }
         Ok(Self { launches, labels, written, inputs, outputs, slots })
@@ -126,7 +146,10 @@ impl Executor {
             }
         }
         for (i, (at, ranges)) in self.written.iter().enumerate() {
-            gpu.submit(|encoder| self.launches[i].record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())));
+            gpu.submit(|encoder| {
+                self.launches[i]
+                    .record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()))
+            });
             for (buffer, place) in ranges {
                 if bad(gpu.read_words(buffer, place.offset, place.bytes)?) {
                     return Ok(Some(format!("launch {i}, {} ({at})", self.labels[i])));
@@ -161,7 +184,11 @@ impl Executor {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let need = port.ty.shape.numel() * port.ty.dtype.size();
         if bytes.len() != need {
-            return Err(Error::State(format!("input `{name}` is {:?} ({need} bytes), got {} bytes", port.ty, bytes.len())));
+            return Err(Error::State(format!(
+                "input `{name}` is {:?} ({need} bytes), got {} bytes",
+                port.ty,
+                bytes.len()
+            )));
         }
         gpu.write_padded(&port.buffer, port.offset, bytes);
         Ok(())
@@ -200,7 +227,11 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Makes a single launch ready.
-    pub(super) fn one(gpu: &'a Gpu, launch: &Launch, locate: impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>) -> Result<Bound> {
+    pub(super) fn one(
+        gpu: &'a Gpu,
+        launch: &Launch,
+        locate: impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>,
+    ) -> Result<Bound> {
         let mut builder = Self { gpu, uniforms: vec![], offsets: vec![] };
         let pipeline = builder.prepare(launch)?;
         let group = builder.group(launch, &pipeline, &builder.uniform_buffer()?, 0, &locate)?;
@@ -219,7 +250,10 @@ impl<'a> Builder<'a> {
                 if reflection.dims_size == 0 {
                     continue;
                 }
-                return Err(Error::Device(format!("{}/{}: dims has no member `{name}`", launch.shader.stem, launch.entry)));
+                return Err(Error::Device(format!(
+                    "{}/{}: dims has no member `{name}`",
+                    launch.shader.stem, launch.entry
+                )));
             };
             let at = start + at as usize;
             self.uniforms[at..at + 4].copy_from_slice(&value.to_le_bytes());
@@ -229,8 +263,12 @@ impl<'a> Builder<'a> {
 
     fn uniform_buffer(&self) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let desc =
-            wgpu::BufferDescriptor { label: Some("dims"), size: self.uniforms.len().max(256) as u64, usage, mapped_at_creation: false };
+        let desc = wgpu::BufferDescriptor {
+            label: Some("dims"),
+            size: self.uniforms.len().max(256) as u64,
+            usage,
+            mapped_at_creation: false,
+        };
         let buffer = self.gpu.guarded(|d| d.create_buffer(&desc))?;
         self.gpu.queue.write_buffer(&buffer, 0, &self.uniforms);
         Ok(buffer)
@@ -249,9 +287,13 @@ impl<'a> Builder<'a> {
             let (buffer, offset, size) = if binding.uniform {
                 (dims.clone(), offset, u64::from(pipeline.reflection.dims_size))
             } else {
-                let place = launch.bindings.iter().find(|(name, _)| *name == binding.name).map(|(_, place)| place);
+                let place =
+                    launch.bindings.iter().find(|(name, _)| *name == binding.name).map(|(_, place)| place);
                 let place = place.ok_or_else(|| {
-                    Error::Device(format!("{}/{}: nothing is bound to `{}`", launch.shader.stem, launch.entry, binding.name))
+                    Error::Device(format!(
+                        "{}/{}: nothing is bound to `{}`",
+                        launch.shader.stem, launch.entry, binding.name
+                    ))
                 })?;
                 let (buffer, offset) = locate(place)?;
                 (buffer, offset, place.bytes)
@@ -282,7 +324,11 @@ impl<'a> Builder<'a> {
         let layout = pipeline.pipeline.get_bind_group_layout(0);
         self.gpu
             .guarded(|d| {
-                d.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(launch.shader.stem), layout: &layout, entries: &entries })
+                d.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(launch.shader.stem),
+                    layout: &layout,
+                    entries: &entries,
+                })
             })
             .map_err(|e| Error::Device(format!("{} ({}): {e}", launch.label, launch.at)))
     }

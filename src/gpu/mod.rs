@@ -63,7 +63,10 @@ fn instance() -> wgpu::Instance {
 }
 
 fn line(index: usize, info: &wgpu::AdapterInfo) -> String {
-    format!("  {index}: {} ({:?}, {:?}, {} {})", info.name, info.device_type, info.backend, info.driver, info.driver_info)
+    format!(
+        "  {index}: {} ({:?}, {:?}, {} {})",
+        info.name, info.device_type, info.backend, info.driver, info.driver_info
+    )
 }
 
 /// The adapters found, one line each, in the order of their indices.
@@ -85,13 +88,17 @@ fn rank(kind: wgpu::DeviceType) -> usize {
 impl Gpu {
     /// Opens an adapter of this machine and runs the start-up self-test. The error lists what was found.
     pub async fn headless(choice: &Choice) -> Result<Self> {
-        let mut found: Vec<_> = instance().enumerate_adapters(backends()).await.into_iter().enumerate().collect();
+        let mut found: Vec<_> =
+            instance().enumerate_adapters(backends()).await.into_iter().enumerate().collect();
         let list: Vec<_> = found.iter().map(|(i, a)| line(*i, &a.get_info())).collect();
         found.sort_by_key(|(i, a)| (rank(a.get_info().device_type), *i));
         let chosen = match choice {
             Choice::Best => found.into_iter().next(),
             Choice::Named(text) => found.into_iter().find(|(i, a)| {
-                text.parse::<usize>().map_or_else(|_| a.get_info().name.to_lowercase().contains(&text.to_lowercase()), |index| *i == index)
+                text.parse::<usize>().map_or_else(
+                    |_| a.get_info().name.to_lowercase().contains(&text.to_lowercase()),
+                    |index| *i == index,
+                )
             }),
         };
         let Some((_, adapter)) = chosen else {
@@ -123,12 +130,17 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) = adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
+        let (device, queue) =
+            adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
         let trouble = Arc::new(Mutex::new(None));
         let note = trouble.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record_trouble(&note, error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            record_trouble(&note, error.to_string())
+        }));
         let note = trouble.clone();
-        device.set_device_lost_callback(move |_, text| record_trouble(&note, format!("the device was lost: {text}")));
+        device.set_device_lost_callback(move |_, text| {
+            record_trouble(&note, format!("the device was lost: {text}"))
+        });
         Ok(Self::assemble(device, queue, trouble))
     }
 
@@ -138,7 +150,9 @@ impl Gpu {
     pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let (has, need) = (device.limits(), Self::required_limits());
         if let Some((name, has, need, bound)) = lacking(&has, &need) {
-            let what = format!("{name} is {has}, the engine needs {bound}{need}; request the device with Gpu::required_limits()");
+            let what = format!(
+                "{name} is {has}, the engine needs {bound}{need}; request the device with Gpu::required_limits()"
+            );
             return Err(Error::Device(what));
         }
         selftest::run(Self::assemble(device, queue, Arc::default()))
@@ -167,7 +181,8 @@ impl Gpu {
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
         let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
-        let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(wgpu::Features::SUBGROUP);
+        let fixed =
+            info.subgroup_min_size == info.subgroup_max_size && features.contains(wgpu::Features::SUBGROUP);
         let caps = Caps {
             name: info.name.clone(),
             driver: format!("{} {}", info.driver, info.driver_info),
@@ -177,7 +192,8 @@ impl Gpu {
             int64: features.contains(wgpu::Features::SHADER_INT64),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
-            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+            timestamps: features
+                .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         };
         Self { device, queue, caps, pipelines: Mutex::default(), trouble }
     }
@@ -213,7 +229,10 @@ impl Gpu {
 
     /// The launch's pipeline, compiled at its first use.
     pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
-        let text = launch.function.as_ref().map_or_else(|| launch.shader.text.to_string(), |f| kernel::patch(launch.shader.text, f));
+        let text = launch
+            .function
+            .as_ref()
+            .map_or_else(|| launch.shader.text.to_string(), |f| kernel::patch(launch.shader.text, f));
         let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pipelines.get(&key) {
@@ -226,7 +245,9 @@ impl Gpu {
 
     fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
         let broken = |what: String| Error::Device(format!("{}/{}: {what}", launch.shader.stem, launch.entry));
-        let reflection = kernel::reflect(text, kernel::powers(launch.shader.stem), launch.entry, &launch.constants).map_err(broken)?;
+        let reflection =
+            kernel::reflect(text, kernel::powers(launch.shader.stem), launch.entry, &launch.constants)
+                .map_err(broken)?;
         let pipeline = self.guarded(|device| {
             let label = Some(launch.shader.stem);
             let source = wgpu::ShaderSource::Wgsl(text.into());
@@ -236,7 +257,10 @@ impl Gpu {
                 layout: None,
                 module: &module,
                 entry_point: Some(launch.entry),
-                compilation_options: wgpu::PipelineCompilationOptions { constants: &launch.constants, ..Default::default() },
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &launch.constants,
+                    ..Default::default()
+                },
                 cache: None,
             })
         });
@@ -250,7 +274,11 @@ impl Gpu {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let made = make(&self.device);
         // Scope results are ready at once on native devices.
-        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop()), pollster::block_on(internal.pop())];
+        let errors = [
+            pollster::block_on(validation.pop()),
+            pollster::block_on(memory.pop()),
+            pollster::block_on(internal.pop()),
+        ];
         match errors.into_iter().flatten().next() {
             Some(error) => Err(Error::Device(error.to_string())),
             None => Ok(made),
@@ -270,8 +298,13 @@ fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64
     };
     // Arena members, slots and uniforms start at multiples of 256 bytes.
     let most = limits! { min_uniform_buffer_offset_alignment min_storage_buffer_offset_alignment };
-    let weak = least.into_iter().find(|(_, has, need)| has < need).map(|(name, has, need)| (name, has, need, ""));
-    weak.or_else(|| most.into_iter().find(|(_, has, need)| has > need).map(|(name, has, need)| (name, has, need, "at most ")))
+    let weak =
+        least.into_iter().find(|(_, has, need)| has < need).map(|(name, has, need)| (name, has, need, ""));
+    weak.or_else(|| {
+        most.into_iter()
+            .find(|(_, has, need)| has > need)
+            .map(|(name, has, need)| (name, has, need, "at most "))
+    })
 }
 
 fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {

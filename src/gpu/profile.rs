@@ -19,8 +19,17 @@ impl Profile {
         let count = 2 * executor.labels().len() as u32;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let (queries, resolved) = gpu.guarded(|d| {
-            let queries = d.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count });
-            let desc = wgpu::BufferDescriptor { label: Some("timestamps"), size: 8 * u64::from(count), usage, mapped_at_creation: false };
+            let queries = d.create_query_set(&wgpu::QuerySetDescriptor {
+                label: None,
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let desc = wgpu::BufferDescriptor {
+                label: Some("timestamps"),
+                size: 8 * u64::from(count),
+                usage,
+                mapped_at_creation: false,
+            };
             (queries, d.create_buffer(&desc))
         })?;
         Ok(Self { queries, resolved, count })

@@ -36,7 +36,14 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
 pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     let make = |label, size| {
-        gpu.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))
+        gpu.guarded(|d| {
+            d.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
     };
     let (question, answer) = (make("question", 16)?, make("answer", 64)?);
     let asked = [1.0f32, 2f32.powi(-24), f32::NAN, f32::INFINITY];
@@ -57,7 +64,13 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
         });
         let entries: Vec<_> = entries.collect();
         let layout = pipeline.pipeline.get_bind_group_layout(0);
-        let group = gpu.guarded(|d| d.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries }))?;
+        let group = gpu.guarded(|d| {
+            d.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &layout,
+                entries: &entries,
+            })
+        })?;
         gpu.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&pipeline.pipeline);

@@ -48,7 +48,10 @@ impl State {
                 match this.arenas.get(&arena.name) {
                     Some((_, known)) if *known == layout => {}
                     Some(_) => {
-                        return Err(Error::State(format!("two plans give the optimizer group `{}` different variables", arena.name)));
+                        return Err(Error::State(format!(
+                            "two plans give the optimizer group `{}` different variables",
+                            arena.name
+                        )));
                     }
                     None => {
                         this.arenas.insert(arena.name.clone(), (sizes.len(), layout));
@@ -79,12 +82,20 @@ impl State {
         for var in plans.iter().flat_map(|p| &p.vars) {
             match this.vars.get(&var.name) {
                 Some(home) if home.ty != var.ty => {
-                    return Err(Error::State(format!("variable `{}` is {:?} in one plan and {:?} in another", var.name, home.ty, var.ty)));
+                    return Err(Error::State(format!(
+                        "variable `{}` is {:?} in one plan and {:?} in another",
+                        var.name, home.ty, var.ty
+                    )));
                 }
                 Some(_) => {}
                 None => {
-                    let home =
-                        Home { ty: var.ty.clone(), init: var.init.clone(), file: var.layout.clone(), buffer: sizes.len(), offset: 0 };
+                    let home = Home {
+                        ty: var.ty.clone(),
+                        init: var.init.clone(),
+                        file: var.layout.clone(),
+                        buffer: sizes.len(),
+                        offset: 0,
+                    };
                     sizes.push((var.name.clone(), var.ty.bytes()));
                     this.vars.insert(var.name.clone(), home);
                 }
@@ -92,7 +103,8 @@ impl State {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         for (label, size) in &sizes {
-            let desc = wgpu::BufferDescriptor { label: Some(label), size: *size, usage, mapped_at_creation: false };
+            let desc =
+                wgpu::BufferDescriptor { label: Some(label), size: *size, usage, mapped_at_creation: false };
             this.buffers.push(gpu.guarded(|d| d.create_buffer(&desc))?);
         }
         for (name, home) in &this.vars {
@@ -131,7 +143,11 @@ impl State {
     pub fn write_words(&self, gpu: &Gpu, name: &str, words: &[u32]) -> Result<()> {
         let home = self.home(name)?;
         if words.len() != home.ty.shape.numel() {
-            return Err(Error::State(format!("variable `{name}` has {} elements, got {}", home.ty.shape.numel(), words.len())));
+            return Err(Error::State(format!(
+                "variable `{name}` has {} elements, got {}",
+                home.ty.shape.numel(),
+                words.len()
+            )));
         }
         gpu.queue.write_buffer(&self.buffers[home.buffer], home.offset, bytemuck::cast_slice(words));
         Ok(())
@@ -158,8 +174,9 @@ impl State {
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
                 let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == layout(plan, arena));
-                let (buffer, _) =
-                    known.ok_or_else(|| Error::State(format!("the State was not made for the optimizer group `{}`", arena.name)))?;
+                let (buffer, _) = known.ok_or_else(|| {
+                    Error::State(format!("the State was not made for the optimizer group `{}`", arena.name))
+                })?;
                 Ok((&self.buffers[*buffer], 0))
             }
             Buffer::Slot(_) | Buffer::Input(_) => unreachable!("slots and inputs belong to the executor"),

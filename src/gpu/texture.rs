@@ -117,18 +117,27 @@ impl Blit {
     /// Makes the pipeline and the staging rows for textures of `format`: `r8unorm`, `rgba8unorm`, `bgra8unorm` (also
     /// `-srgb`), `rgb10a2unorm`, `r16float`, `rgba16float`, `r32float` or `rgba32float`. Another format, more channels
     /// than the format has, and an output that is no picture are errors.
-    pub fn new(gpu: &Gpu, executor: &Executor, output: &str, layout: Layout, format: wgpu::TextureFormat) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        executor: &Executor,
+        output: &str,
+        layout: Layout,
+        format: wgpu::TextureFormat,
+    ) -> Result<Self> {
         let ty = executor.output_type(output)?;
         let arrangement = Arrangement::new(output, ty, layout)?;
         let packing = Packing::of(format).ok_or_else(|| {
             Error::State(format!("no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a float one"))
         })?;
         if packing.channels < arrangement.channels {
-            let what = format!("output `{output}` is {ty:?}, which does not fit a {format:?} texture of one channel");
+            let what = format!(
+                "output `{output}` is {ty:?}, which does not fit a {format:?} texture of one channel"
+            );
             return Err(Error::State(what));
         }
         let [width, height] = arrangement.size();
-        let row_bytes = (width * packing.texel_bytes).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
+        let row_bytes =
+            (width * packing.texel_bytes).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
         let (bytes, limit) = ((row_bytes * height) as u64, gpu.caps().max_binding);
         if bytes > limit {
             return Err(Error::State(format!(
@@ -136,7 +145,12 @@ impl Blit {
             )));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-        let desc = wgpu::BufferDescriptor { label: Some("texture rows"), size: bytes, usage, mapped_at_creation: false };
+        let desc = wgpu::BufferDescriptor {
+            label: Some("texture rows"),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        };
         let rows = gpu.guarded(|d| d.create_buffer(&desc))?;
         let (source, range) = executor.output(output)?;
         let places = [(&rows, 0), (source, range.start)];
@@ -157,10 +171,19 @@ impl Blit {
     /// Records packing and copy. The picture's top left goes to `origin` of mip level 0, `origin.z` being the array layer.
     /// An error, with nothing recorded, if the texture has another format, no `COPY_DST`, several samples, is not 2-D,
     /// or if the picture does not fit there.
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, texture: &wgpu::Texture, origin: wgpu::Origin3d) -> Result<()> {
+    pub fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        texture: &wgpu::Texture,
+        origin: wgpu::Origin3d,
+    ) -> Result<()> {
         self.check(texture, origin)?;
         self.launch.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(self.row_bytes), rows_per_image: Some(self.size.height) };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(self.row_bytes),
+            rows_per_image: Some(self.size.height),
+        };
         encoder.copy_buffer_to_texture(
             wgpu::TexelCopyBufferInfo { buffer: &self.rows, layout },
             wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All },
@@ -178,14 +201,21 @@ impl Blit {
         } else if !texture.usage().contains(wgpu::TextureUsages::COPY_DST) {
             format!("has the usages {:?}; create it with COPY_DST", texture.usage())
         } else if texture.dimension() != wgpu::TextureDimension::D2 || texture.sample_count() != 1 {
-            format!("is {:?} with {} samples; a 2-D texture of one sample is needed", texture.dimension(), texture.sample_count())
+            format!(
+                "is {:?} with {} samples; a 2-D texture of one sample is needed",
+                texture.dimension(),
+                texture.sample_count()
+            )
         } else if !within(origin.x, picture.width, size.width)
             || !within(origin.y, picture.height, size.height)
             || origin.z >= size.depth_or_array_layers
         {
             let [x, y, z] = [origin.x, origin.y, origin.z];
             let [w, h, layers] = [size.width, size.height, size.depth_or_array_layers];
-            format!("is {w}x{h} with {layers} layers; the picture of {}x{} does not fit at ({x}, {y}, {z})", picture.width, picture.height)
+            format!(
+                "is {w}x{h} with {layers} layers; the picture of {}x{} does not fit at ({x}, {y}, {z})",
+                picture.width, picture.height
+            )
         } else {
             return Ok(());
         };

@@ -17,19 +17,30 @@ impl Gpu {
     ) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
         let (bytes, whole) = (range.end.saturating_sub(range.start), range.end.next_multiple_of(4));
         if bytes == 0 || !range.start.is_multiple_of(4) || whole > buffer.size() {
-            return Err(Error::State(format!("bytes {range:?} cannot be read from a buffer of {}: whole words are copied", buffer.size())));
+            return Err(Error::State(format!(
+                "bytes {range:?} cannot be read from a buffer of {}: whole words are copied",
+                buffer.size()
+            )));
         }
         if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::State(format!("a buffer with the usages {:?} cannot be read; create it with COPY_SRC", buffer.usage())));
+            return Err(Error::State(format!(
+                "a buffer with the usages {:?} cannot be read; create it with COPY_SRC",
+                buffer.usage()
+            )));
         }
-        let (size, usage) = (whole - range.start, wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
-        let desc = wgpu::BufferDescriptor { label: Some("read-back"), size, usage, mapped_at_creation: false };
+        let (size, usage) =
+            (whole - range.start, wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
+        let desc =
+            wgpu::BufferDescriptor { label: Some("read-back"), size, usage, mapped_at_creation: false };
         let staging = self.guarded(|d| d.create_buffer(&desc))?;
         encoder.copy_buffer_to_buffer(buffer, range.start, &staging, 0, size);
         let (send, receive) = oneshot::channel();
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
+        encoder
+            .map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
         Ok(async move {
-            let lost = |what: &dyn Display| Error::Device(format!("read-back failed: {what}; not submitted, or the device is lost"));
+            let lost = |what: &dyn Display| {
+                Error::Device(format!("read-back failed: {what}; not submitted, or the device is lost"))
+            };
             receive.await.map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
             let data = staging.get_mapped_range(..).map_err(|e| lost(&e))?;
             Ok(data[..bytes as usize].to_vec())
@@ -42,11 +53,18 @@ impl Gpu {
     pub fn completion(&self, encoder: &wgpu::CommandEncoder) -> impl Future<Output = Result<()>> + use<> {
         let (send, receive) = oneshot::channel();
         encoder.on_submitted_work_done(move || send.send(()).unwrap_or_default());
-        async move { receive.await.map_err(|_| Error::Device("the encoder was dropped without being submitted".into())) }
+        async move {
+            receive.await.map_err(|_| Error::Device("the encoder was dropped without being submitted".into()))
+        }
     }
 
     /// Copies a range to the host in a submission of its own; the future completes when the device is polled past the copy.
-    pub fn read_async(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
+    pub fn read_async(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let future = self.record_read(&mut encoder, buffer, offset..offset + bytes)?;
         self.queue.submit([encoder.finish()]);
@@ -70,11 +88,19 @@ impl Gpu {
         let size = (bytes.len() as u64).next_multiple_of(16).max(16);
         let limit = self.caps().max_binding;
         if size > limit {
-            return Err(Error::Device(format!("{label}: {size} bytes exceed the adapter's largest binding of {limit}; use fewer images")));
+            return Err(Error::Device(format!(
+                "{label}: {size} bytes exceed the adapter's largest binding of {limit}; use fewer images"
+            )));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let buffer =
-            self.guarded(|d| d.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false }))?;
+        let buffer = self.guarded(|d| {
+            d.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })?;
         self.write_padded(&buffer, 0, bytes);
         Ok(buffer)
     }

@@ -38,7 +38,10 @@ impl<'g> Encoder<'g> {
     /// Declares the layers.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let widths: Vec<usize> = std::iter::once(config.pixels).chain(config.hidden.iter().copied()).chain([config.code]).collect();
+        let widths: Vec<usize> = std::iter::once(config.pixels)
+            .chain(config.hidden.iter().copied())
+            .chain([config.code])
+            .collect();
         Self { layers: chain(g, "encoder", &widths) }
     }
 
@@ -65,8 +68,16 @@ impl<'g> Autoencoder<'g> {
     /// Declares the layers; the decoder's are `decoder.0`, `decoder.1`, ...
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let widths: Vec<usize> = [config.code].into_iter().chain(config.hidden.iter().rev().copied()).chain([config.pixels]).collect();
-        Self { config: config.clone(), encoder: Encoder::new(g, config), decoder: chain(g, "decoder", &widths) }
+        let widths: Vec<usize> = [config.code]
+            .into_iter()
+            .chain(config.hidden.iter().rev().copied())
+            .chain([config.pixels])
+            .collect();
+        Self {
+            config: config.clone(),
+            encoder: Encoder::new(g, config),
+            decoder: chain(g, "decoder", &widths),
+        }
     }
 
     /// All variables that are trained.

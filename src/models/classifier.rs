@@ -49,27 +49,41 @@ impl Config {
     pub fn of_weights(image: [usize; 3], weights: &Weights) -> Result<Self, String> {
         let mut names: Vec<&String> = weights.keys().collect();
         names.sort_by_key(|name| natural(name));
-        let chain =
-            |axes| names.iter().filter_map(move |n| Some((n.strip_suffix(".weight")?, &weights[*n].0))).filter(move |l| l.1.len() == axes);
+        let chain = |axes| {
+            names
+                .iter()
+                .filter_map(move |n| Some((n.strip_suffix(".weight")?, &weights[*n].0)))
+                .filter(move |l| l.1.len() == axes)
+        };
         let mut this = Self { image, convolutions: vec![], hidden: vec![], head: (String::new(), 0) };
         for (name, shape) in chain(4) {
             let inputs = this.extents()[2];
             if shape[1..] != [inputs, 3, 3] {
-                return Err(format!("`{name}.weight` is {shape:?}, a 3x3 convolution of {inputs} channels is wanted: [O, {inputs}, 3, 3]"));
+                return Err(format!(
+                    "`{name}.weight` is {shape:?}, a 3x3 convolution of {inputs} channels is wanted: [O, {inputs}, 3, 3]"
+                ));
             }
             this.convolutions.push((name.into(), shape[0]));
         }
         for (name, shape) in chain(2) {
             let inputs = this.hidden.last().map_or(this.extents().iter().product(), |l| l.1);
             if shape[1] != inputs {
-                return Err(format!("`{name}.weight` is {shape:?}, but its place in the chain on images {image:?} has {inputs} inputs"));
+                return Err(format!(
+                    "`{name}.weight` is {shape:?}, but its place in the chain on images {image:?} has {inputs} inputs"
+                ));
             }
             this.hidden.push((name.into(), shape[0]));
         }
-        this.head = this.hidden.pop().ok_or("no linear layer (`NAME.weight` of two axes) gives the classes")?;
-        let known = |name: &str| name.rsplit_once('.').is_some_and(|(layer, kind)| ["weight", "bias"].contains(&kind) && this.has(layer));
+        this.head =
+            this.hidden.pop().ok_or("no linear layer (`NAME.weight` of two axes) gives the classes")?;
+        let known = |name: &str| {
+            name.rsplit_once('.')
+                .is_some_and(|(layer, kind)| ["weight", "bias"].contains(&kind) && this.has(layer))
+        };
         match names.iter().find(|name| !known(name)) {
-            Some(name) => Err(format!("`{name}` belongs to no 3x3 convolution and no linear layer; only plain chains of these are read")),
+            Some(name) => Err(format!(
+                "`{name}` belongs to no 3x3 convolution and no linear layer; only plain chains of these are read"
+            )),
             None => Ok(this),
         }
     }
@@ -81,7 +95,11 @@ impl Config {
     /// Height, width and channels that the convolutions leave.
     fn extents(&self) -> [usize; 3] {
         let halved = |n: usize| self.convolutions.iter().fold(n, |n, _| n.div_ceil(2));
-        [halved(self.image[0]), halved(self.image[1]), self.convolutions.last().map_or(self.image[2], |l| l.1)]
+        [
+            halved(self.image[0]),
+            halved(self.image[1]),
+            self.convolutions.last().map_or(self.image[2], |l| l.1),
+        ]
     }
 
     /// Number of features, the inputs of the last layer.
@@ -125,10 +143,17 @@ impl<'g> Classifier<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (mut channels, mut width) = (config.image[2], config.extents().iter().product());
-        let mut convolution = |(name, o): &(String, usize)| Conv2d::new(g, name, kernel(), [std::mem::replace(&mut channels, *o), *o]);
+        let mut convolution = |(name, o): &(String, usize)| {
+            Conv2d::new(g, name, kernel(), [std::mem::replace(&mut channels, *o), *o])
+        };
         let convolutions = config.convolutions.iter().map(&mut convolution).collect();
-        let mut linear = |(name, o): &(String, usize)| Linear::new(g, name, std::mem::replace(&mut width, *o), *o);
-        Self { convolutions, hidden: config.hidden.iter().map(&mut linear).collect(), head: linear(&config.head) }
+        let mut linear =
+            |(name, o): &(String, usize)| Linear::new(g, name, std::mem::replace(&mut width, *o), *o);
+        Self {
+            convolutions,
+            hidden: config.hidden.iter().map(&mut linear).collect(),
+            head: linear(&config.head),
+        }
     }
 
     /// The variables that are trained.
@@ -161,7 +186,9 @@ fn kernel() -> Kernel {
 #[track_caller]
 fn convolve<'g>(layer: &Conv2d<'g>, x: Tensor<'g>) -> Tensor<'g> {
     match (x.shape()[3].next_multiple_of(4) - x.shape()[3], layer.bias()) {
-        (more @ 1.., Some(bias)) => x.pad(3, 0, more).conv2d(layer.weight().pad(1, 0, more), &kernel()) + bias,
+        (more @ 1.., Some(bias)) => {
+            x.pad(3, 0, more).conv2d(layer.weight().pad(1, 0, more), &kernel()) + bias
+        }
         _ => layer.forward(x),
     }
 }
@@ -187,7 +214,10 @@ mod tests {
     fn a_file_tells_its_network() {
         for (image, convolutions) in [([28, 28, 1], 3), ([32, 32, 3], 3), ([64, 64, 3], 4), ([4, 3, 2], 0)] {
             let config = Config::standard(image, 10);
-            assert_eq!((config.convolutions.len(), config.features(), config.classes()), (convolutions, 128, 10));
+            assert_eq!(
+                (config.convolutions.len(), config.features(), config.classes()),
+                (convolutions, 128, 10)
+            );
             assert_eq!(Config::of_weights(image, &file(&config)).unwrap(), config);
         }
         // Twelve layers, which text alone would sort wrongly, and the features of no hidden layer.
@@ -201,33 +231,54 @@ mod tests {
     #[test]
     fn it_computes_pytorchs_chain() {
         let (image, layer) = ([5, 4, 3], |name: &str, o| (name.to_string(), o));
-        let config = Config { image, convolutions: vec![layer("a", 8), layer("b", 6)], hidden: vec![layer("c", 7)], head: layer("d", 2) };
+        let config = Config {
+            image,
+            convolutions: vec![layer("a", 8), layer("b", 6)],
+            hidden: vec![layer("c", 7)],
+            head: layer("d", 2),
+        };
         let g = Graph::new();
         let network = Classifier::new(&g, &config);
         g.output("logits", network.logits(network.features(g.input("x", Type::f32([2, 5, 4, 3])))));
         let mut state = reference::initial(&g, 3);
         let x = Array::from_fn([2, 5, 4, 3], |i| (i * 37 % 101) as f64 / 101.0);
         let vars = g.recording().vars.clone();
-        let found = reference::eval(&g, &[("x".into(), x.clone())].into(), &mut state).unwrap()["logits"].data.clone();
+        let found = reference::eval(&g, &[("x".into(), x.clone())].into(), &mut state).unwrap()["logits"]
+            .data
+            .clone();
         let filed = |name: &str| -> Vec<f64> {
             let var = vars.iter().find(|v| v.name == name).unwrap();
             let mut values = vec![0.0; var.layout.shape(&var.ty.shape).iter().product()];
-            var.layout.places(&var.ty.shape).iter().zip(&state[name].data).for_each(|(&place, &value)| values[place] = value);
+            var.layout
+                .places(&var.ty.shape)
+                .iter()
+                .zip(&state[name].data)
+                .for_each(|(&place, &value)| values[place] = value);
             values
         };
         for n in 0..2 {
             let [mut h, mut w, mut c] = image;
-            let mut planes: Vec<f64> = (0..60).map(|i| x.data[((n * 5 + i / 4 % 5) * 4 + i % 4) * 3 + i / 20]).collect();
+            let mut planes: Vec<f64> =
+                (0..60).map(|i| x.data[((n * 5 + i / 4 % 5) * 4 + i % 4) * 3 + i / 20]).collect();
             for (name, o) in &config.convolutions {
                 let (weight, bias) = (filed(&format!("{name}.weight")), filed(&format!("{name}.bias")));
                 let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
                 let at = |i: usize, y: usize, x: usize| {
-                    if (1..=h).contains(&y) && (1..=w).contains(&x) { planes[(i * h + y - 1) * w + x - 1] } else { 0.0 }
+                    if (1..=h).contains(&y) && (1..=w).contains(&x) {
+                        planes[(i * h + y - 1) * w + x - 1]
+                    } else {
+                        0.0
+                    }
                 };
                 let sum = |k: usize, y: usize, x: usize| -> f64 {
-                    (0..c * 9).map(|t| weight[k * c * 9 + t] * at(t / 9, 2 * y + t / 3 % 3, 2 * x + t % 3)).sum::<f64>() + bias[k]
+                    (0..c * 9)
+                        .map(|t| weight[k * c * 9 + t] * at(t / 9, 2 * y + t / 3 % 3, 2 * x + t % 3))
+                        .sum::<f64>()
+                        + bias[k]
                 };
-                planes = (0..o * rows * columns).map(|e| sum(e / (rows * columns), e / columns % rows, e % columns).max(0.0)).collect();
+                planes = (0..o * rows * columns)
+                    .map(|e| sum(e / (rows * columns), e / columns % rows, e % columns).max(0.0))
+                    .collect();
                 (h, w, c) = (rows, columns, *o);
             }
             let linear = |x: &[f64], name: &str| -> Vec<f64> {
@@ -253,9 +304,15 @@ mod tests {
             let line = Config::of_weights(image, &weights).unwrap_err();
             assert!(parts.iter().all(|p| line.contains(p)) && line.lines().count() == 1, "{line}");
         };
-        let put = |name: &'static str, shape: Vec<usize>| move |w: &mut Weights| drop(w.insert(name.into(), (shape.clone(), vec![])));
+        let put = |name: &'static str, shape: Vec<usize>| {
+            move |w: &mut Weights| drop(w.insert(name.into(), (shape.clone(), vec![])))
+        };
         let grey = [28, 28, 1];
-        refused(&put("conv2.weight", vec![64, 16, 5, 5]), grey, &["`conv2.weight` is [64, 16, 5, 5]", "[O, 16, 3, 3]"]);
+        refused(
+            &put("conv2.weight", vec![64, 16, 5, 5]),
+            grey,
+            &["`conv2.weight` is [64, 16, 5, 5]", "[O, 16, 3, 3]"],
+        );
         refused(&put("conv2.weight", vec![64, 8, 3, 3]), grey, &["`conv2.weight`"]);
         refused(&put("bn1.running_mean", vec![64]), grey, &["`bn1.running_mean`", "plain chains"]);
         refused(&|w| w.retain(|name, _| !name.starts_with("fc")), grey, &["no linear layer"]);

@@ -111,7 +111,8 @@ fn halving() -> Kernel {
 fn encoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
     let (mut chain, mut c) = (Sequential::new("encoder"), config.image[2]);
     for (i, &o) in config.widths.iter().enumerate() {
-        chain = chain.with(|name| Layer::Conv2d(Conv2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0)));
+        chain =
+            chain.with(|name| Layer::Conv2d(Conv2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0)));
         if i > 0 {
             chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, o)));
         }
@@ -127,7 +128,9 @@ fn decoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
     for (i, &c) in config.widths.iter().enumerate().rev() {
         let o = if i == 0 { config.image[2] } else { config.widths[i - 1] };
         chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, c))).then(config.activation);
-        chain = chain.with(|name| Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0)));
+        chain = chain.with(|name| {
+            Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0))
+        });
     }
     chain
 }

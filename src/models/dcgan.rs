@@ -76,7 +76,9 @@ fn normal<'g>(g: &'g Graph, layer: Layer<'g>) -> Layer<'g> {
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let up = |kernel: Kernel, c: [usize; 2]| {
-        move |name: &str| normal(g, Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, kernel, c, Weight::Plain, false)))
+        move |name: &str| {
+            normal(g, Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, kernel, c, Weight::Plain, false)))
+        }
     };
     let norm = |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)));
     let (mut c, mut side) = (8 * config.generator, 4);
@@ -92,8 +94,9 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
 /// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to scores `[N, 1, 1, 1]`.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
-    let down =
-        |kernel: Kernel, c: [usize; 2]| move |name: &str| normal(g, Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, false)));
+    let down = |kernel: Kernel, c: [usize; 2]| {
+        move |name: &str| normal(g, Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, false)))
+    };
     let (mut c, mut side) = (config.discriminator, config.side / 2);
     let first = down(doubling(), [config.channels + config.classes, c]);
     let mut chain = Sequential::new(&format!("{name}.main")).with(first).then(Activation::LeakyRelu);
@@ -115,6 +118,7 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
 pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
     let Some(class) = class else { return x };
     let (shape, classes) = (x.shape(), class.shape()[1]);
-    let planes = class.reshape([shape[0], 1, 1, classes]).broadcast_to([shape[0], shape[1], shape[2], classes]);
+    let planes =
+        class.reshape([shape[0], 1, 1, classes]).broadcast_to([shape[0], shape[1], shape[2], classes]);
     crate::ops::views::concat(&[x, planes], 3)
 }

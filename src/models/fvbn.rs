@@ -43,7 +43,8 @@ impl<'g> Fvbn<'g> {
         let before: Vec<usize> = pixels.iter().map(|d| d - 1).collect();
         layers.push(MaskedLinear::new(g, &format!("layers.{}", config.hidden.len()), &of, &before));
         // Without hidden layers the one layer is direct already.
-        let direct = (config.direct && !config.hidden.is_empty()).then(|| MaskedLinear::of(g, "direct", &pixels, &before, false));
+        let direct = (config.direct && !config.hidden.is_empty())
+            .then(|| MaskedLinear::of(g, "direct", &pixels, &before, false));
         Self { layers, direct }
     }
 
@@ -72,6 +73,7 @@ impl<'g> Fvbn<'g> {
 fn degrees(layer: usize, width: usize, pixels: usize, least: usize) -> Vec<usize> {
     let key = Stream::new(&format!("made/degrees/{layer}")).key([0, 0]);
     let most = pixels.saturating_sub(1).max(least);
-    let draw = |i: usize| least + (f64::from(rng::uniform(key, 0, i as u32)) * (most + 1 - least) as f64) as usize;
+    let draw =
+        |i: usize| least + (f64::from(rng::uniform(key, 0, i as u32)) * (most + 1 - least) as f64) as usize;
     (0..width).map(draw).collect()
 }

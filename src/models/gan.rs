@@ -32,8 +32,12 @@ impl Objective {
     #[track_caller]
     pub fn discriminator<'g>(self, real: Tensor<'g>, fake: Tensor<'g>, smooth: f32) -> Tensor<'g> {
         match self {
-            Objective::Minimax | Objective::NonSaturating => real.bce_with_logits(1.0 - smooth).mean_all() + fake.softplus().mean_all(),
-            Objective::LeastSquares => ((real - (1.0 - smooth)).square().mean_all() + fake.square().mean_all()) * 0.5,
+            Objective::Minimax | Objective::NonSaturating => {
+                real.bce_with_logits(1.0 - smooth).mean_all() + fake.softplus().mean_all()
+            }
+            Objective::LeastSquares => {
+                ((real - (1.0 - smooth)).square().mean_all() + fake.square().mean_all()) * 0.5
+            }
             Objective::Hinge => (1.0 - real).relu().mean_all() + (fake + 1.0).relu().mean_all(),
             Objective::Wasserstein => fake.mean_all() - real.mean_all(),
         }
@@ -68,7 +72,12 @@ impl Objective {
 /// The mean of (‖∇D(x̂)‖ - 1)² at x̂ = ε·real + (1 - ε)·fake with ε uniform, one per picture, drawn by the named stream (Gulrajani et
 /// al. 2017, algorithm 1). The critic must treat pictures one by one: no batch normalisation.
 #[track_caller]
-pub fn gradient_penalty<'g>(critic: impl FnOnce(Tensor<'g>) -> Tensor<'g>, real: Tensor<'g>, fake: Tensor<'g>, stream: &str) -> Tensor<'g> {
+pub fn gradient_penalty<'g>(
+    critic: impl FnOnce(Tensor<'g>) -> Tensor<'g>,
+    real: Tensor<'g>,
+    fake: Tensor<'g>,
+    stream: &str,
+) -> Tensor<'g> {
     let (g, shape) = (real.graph(), real.shape());
     let mut one = vec![1; shape.len()];
     one[0] = shape[0];
@@ -95,7 +104,13 @@ pub struct Config {
 }
 
 #[track_caller]
-fn perceptron<'g>(g: &'g Graph, name: &str, widths: &[usize], weight: Weight, hidden: Activation) -> Sequential<'g> {
+fn perceptron<'g>(
+    g: &'g Graph,
+    name: &str,
+    widths: &[usize],
+    weight: Weight,
+    hidden: Activation,
+) -> Sequential<'g> {
     let mut chain = Sequential::new(name);
     for (i, pair) in widths.windows(2).enumerate() {
         if i > 0 {
@@ -110,7 +125,8 @@ fn perceptron<'g>(g: &'g Graph, name: &str, widths: &[usize], weight: Weight, hi
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.latent + config.classes];
-    let widths: Vec<usize> = inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
+    let widths: Vec<usize> =
+        inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
     perceptron(g, &format!("{name}.main"), &widths, Weight::Plain, Activation::Relu).then(Activation::Tanh)
 }
 
@@ -118,7 +134,8 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.pixels + config.classes];
-    let widths: Vec<usize> = inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([1]).collect();
+    let widths: Vec<usize> =
+        inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([1]).collect();
     perceptron(g, &format!("{name}.main"), &widths, config.weight, Activation::LeakyRelu)
 }
 
@@ -130,15 +147,21 @@ mod tests {
         shape::{Array, Type},
     };
 
-    const ALL: [Objective; 5] =
-        [Objective::Minimax, Objective::NonSaturating, Objective::LeastSquares, Objective::Hinge, Objective::Wasserstein];
+    const ALL: [Objective; 5] = [
+        Objective::Minimax,
+        Objective::NonSaturating,
+        Objective::LeastSquares,
+        Objective::Hinge,
+        Objective::Wasserstein,
+    ];
 
     fn losses(objective: Objective, real: [f64; 2], fake: [f64; 2], smooth: f32) -> [f64; 2] {
         let g = Graph::new();
         let [r, f] = ["real", "fake"].map(|name| g.input(name, Type::f32([2])));
         g.output("d", objective.discriminator(r, f, smooth));
         g.output("g", objective.generator(f));
-        let inputs = [("real", real), ("fake", fake)].map(|(name, x)| (name.to_string(), Array::new([2], x.to_vec())));
+        let inputs =
+            [("real", real), ("fake", fake)].map(|(name, x)| (name.to_string(), Array::new([2], x.to_vec())));
         let out = reference::eval(&g, &inputs.into(), &mut Values::new()).unwrap();
         ["d", "g"].map(|name| out[name].data[0])
     }
@@ -152,13 +175,19 @@ mod tests {
         let wanted = [
             [truth, mean(&|x| (1.0 - probability(x)).ln(), fake)],
             [truth, mean(&|x| -probability(x).ln(), fake)],
-            [mean(&|x| 0.5 * (x - 1.0).powi(2), real) + mean(&|x| 0.5 * x * x, fake), mean(&|x| 0.5 * (x - 1.0).powi(2), fake)],
+            [
+                mean(&|x| 0.5 * (x - 1.0).powi(2), real) + mean(&|x| 0.5 * x * x, fake),
+                mean(&|x| 0.5 * (x - 1.0).powi(2), fake),
+            ],
             [mean(&|x| (1.0 - x).max(0.0), real) + mean(&|x| (1.0 + x).max(0.0), fake), mean(&|x| -x, fake)],
             [mean(&|x| -x, real) + mean(&|x| x, fake), mean(&|x| -x, fake)],
         ];
         for (objective, wanted) in ALL.into_iter().zip(wanted) {
             let got = losses(objective, real, fake, 0.0);
-            assert!((0..2).all(|i| (got[i] - wanted[i]).abs() < 1e-9), "{objective:?}: {got:?}, not {wanted:?}");
+            assert!(
+                (0..2).all(|i| (got[i] - wanted[i]).abs() < 1e-9),
+                "{objective:?}: {got:?}, not {wanted:?}"
+            );
         }
     }
 
@@ -167,7 +196,10 @@ mod tests {
     fn smoothing_bounds_the_best_score() {
         for (objective, best) in [(Objective::NonSaturating, 9f64.ln()), (Objective::LeastSquares, 0.9)] {
             let loss = |score: f64| losses(objective, [score; 2], [0.0; 2], 0.1)[0];
-            assert!(loss(best) < loss(best - 0.1) && loss(best) < loss(best + 0.1) && objective.has_labels(), "{objective:?}");
+            assert!(
+                loss(best) < loss(best - 0.1) && loss(best) < loss(best + 0.1) && objective.has_labels(),
+                "{objective:?}"
+            );
         }
     }
 
@@ -188,9 +220,14 @@ mod tests {
         g.output("penalty", penalty);
         g.output("dw", autodiff::grad(penalty, &[w])[0]);
         let x = |k: f64| Array::from_fn([4, 2], |i| (i as f64 * k).sin());
-        let inputs = [("r", x(0.7)), ("f", x(1.9)), ("w", Array::new([1, 2], vec![3.0, -4.0]))].map(|(n, x)| (n.to_string(), x));
+        let inputs = [("r", x(0.7)), ("f", x(1.9)), ("w", Array::new([1, 2], vec![3.0, -4.0]))]
+            .map(|(n, x)| (n.to_string(), x));
         let out = reference::eval(&g, &inputs.into(), &mut reference::initial(&g, 0)).unwrap();
         assert!((out["penalty"].data[0] - 16.0).abs() < 1e-9, "{:?}", out["penalty"]);
-        assert!((out["dw"].data[0] - 4.8).abs() < 1e-6 && (out["dw"].data[1] + 6.4).abs() < 1e-6, "{:?}", out["dw"]);
+        assert!(
+            (out["dw"].data[0] - 4.8).abs() < 1e-6 && (out["dw"].data[1] + 6.4).abs() < 1e-6,
+            "{:?}",
+            out["dw"]
+        );
     }
 }

@@ -61,13 +61,21 @@ impl<'g> Layer<'g> {
         let groups = config.likelihood.steps(config.image[2]);
         let name = |part: &str| format!("layers.{index}.{part}");
         let window = |rows, columns| Kernel::same(k).taps(Taps::Rect(rows, columns));
-        let classes = config.classes.map(|n| ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p)));
+        let classes = config.classes.map(|n| {
+            ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p))
+        });
         let sees = if first { Channels::before(groups) } else { Channels::up_to(groups) };
         // The centre takes part where some of its channels do.
         let left = [0, k / 2 + usize::from(!first || groups > 1)];
         Self {
             vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, 2 * p]),
-            horizontal: Conv2d::masked(g, &name("horizontal"), window([k / 2, k / 2 + 1], left), [c, 2 * p], sees.copies(2)),
+            horizontal: Conv2d::masked(
+                g,
+                &name("horizontal"),
+                window([k / 2, k / 2 + 1], left),
+                [c, 2 * p],
+                sees.copies(2),
+            ),
             down: Conv2d::new(g, &name("down"), Kernel::square(1), [2 * p, 2 * p]),
             out: Conv2d::masked(g, &name("out"), Kernel::square(1), [p, p], Channels::up_to(groups)),
             class: classes,
@@ -114,13 +122,18 @@ impl<'g> GatedPixelCnn<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let groups = config.likelihood.steps(config.image[2]);
-        let pointwise = |name: &str, channels| Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups));
+        let pointwise = |name: &str, channels| {
+            Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
+        };
         let outputs = config.likelihood.outputs(config.image[2]);
         Self {
             image: config.image,
             likelihood: config.likelihood,
             layers: (0..config.layers).map(|i| Layer::new(g, i, config)).collect(),
-            head: [pointwise("head.0", [config.features, config.head]), pointwise("head.1", [config.head, outputs])],
+            head: [
+                pointwise("head.0", [config.features, config.head]),
+                pointwise("head.1", [config.head, outputs]),
+            ],
         }
     }
 
@@ -139,8 +152,9 @@ impl<'g> GatedPixelCnn<'g> {
     /// [`GatedPixelCnn::logits`] for training: this share of the horizontal stack's gates is dropped (Srivastava et al. 2014).
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
-        let layer =
-            |stacks, (i, layer): (usize, &Layer<'g>)| layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate));
+        let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
+            layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
+        };
         let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
         self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
     }

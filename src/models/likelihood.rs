@@ -65,7 +65,9 @@ impl Likelihood {
         let (rows, each) = (pixels.iter().product::<usize>(), [pixels[0], pixels[1], pixels[2]]);
         if outputs.shape()[..] != [each[0], each[1], each[2], self.outputs(c)] {
             let wanted = self.outputs(c);
-            return x.graph().poison(format!("likelihood: wants outputs [N, H, W, {wanted}], got {:?}", outputs.shape()));
+            return x
+                .graph()
+                .poison(format!("likelihood: wants outputs [N, H, W, {wanted}], got {:?}", outputs.shape()));
         }
         match self {
             Likelihood::Bernoulli => outputs.bce_with_logits(x),
@@ -74,7 +76,8 @@ impl Likelihood {
                 (logits.logsumexp(&[1]) - logits.pick(level(x).reshape([rows * c]))).reshape(shape)
             }
             Likelihood::Mixture(k) => {
-                let (outputs, x) = (outputs.reshape([rows, self.outputs(c)]), x.reshape([rows, c]) * 2.0 - 1.0);
+                let (outputs, x) =
+                    (outputs.reshape([rows, self.outputs(c)]), x.reshape([rows, c]) * 2.0 - 1.0);
                 let channel = |i: usize| x.slice(1, i..i + 1);
                 let logistic = |i: usize| {
                     let earlier: Vec<_> = (0..i).map(channel).collect();
@@ -101,7 +104,8 @@ impl Likelihood {
             }
             Likelihood::Mixture(k) => {
                 let one = |i: usize| uniform.slice(1, i..i + 1);
-                let which = (outputs.slice(1, 0..k) * (1.0 / temperature)).draw_categorical(one(0).reshape([rows]));
+                let which =
+                    (outputs.slice(1, 0..k) * (1.0 / temperature)).draw_categorical(one(0).reshape([rows]));
                 let mut drawn: Vec<Tensor<'g>> = vec![];
                 for i in 0..n - 1 {
                     let chosen = |part: Tensor<'g>| part.pick(which).reshape([rows, 1]);

@@ -33,7 +33,14 @@ pub struct Config {
 impl Config {
     /// 7x7 mask A, 15 blocks, 32 features: the recipe for MNIST.
     pub fn mnist() -> Self {
-        Self { image: [28, 28, 1], features: 32, blocks: 15, dilations: vec![], head: 32, likelihood: Likelihood::Bernoulli }
+        Self {
+            image: [28, 28, 1],
+            features: 32,
+            blocks: 15,
+            dilations: vec![],
+            head: 32,
+            likelihood: Likelihood::Bernoulli,
+        }
     }
 }
 
@@ -52,7 +59,9 @@ impl<'g> PixelCnn<'g> {
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (c, h) = (config.image[2], config.features);
         let groups = config.likelihood.steps(c);
-        let pointwise = |name: &str, channels| Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups));
+        let pointwise = |name: &str, channels| {
+            Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
+        };
         let block = |i: usize| {
             let name = |part: usize| format!("blocks.{i}.{part}");
             let dilation = config.dilations.iter().cycle().nth(i).copied().unwrap_or(1);
@@ -65,15 +74,28 @@ impl<'g> PixelCnn<'g> {
         Self {
             image: config.image,
             likelihood: config.likelihood,
-            first: Conv2d::masked(g, "first", Kernel::same(7).taps(before), [c, 2 * h], Channels::before(groups)),
+            first: Conv2d::masked(
+                g,
+                "first",
+                Kernel::same(7).taps(before),
+                [c, 2 * h],
+                Channels::before(groups),
+            ),
             blocks: (0..config.blocks).map(block).collect(),
-            head: [pointwise("head.0", [2 * h, config.head]), pointwise("head.1", [config.head, config.likelihood.outputs(c)])],
+            head: [
+                pointwise("head.0", [2 * h, config.head]),
+                pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
+            ],
         }
     }
 
     /// All variables that are trained.
     pub fn params(&self) -> Vec<Tensor<'g>> {
-        std::iter::once(&self.first).chain(self.blocks.iter().flatten()).chain(&self.head).flat_map(Conv2d::params).collect()
+        std::iter::once(&self.first)
+            .chain(self.blocks.iter().flatten())
+            .chain(&self.head)
+            .flat_map(Conv2d::params)
+            .collect()
     }
 
     /// `[N, H, W, C]` to the parameters of p(x_i | x_<i), `[N, H, W, outputs]` of the likelihood.

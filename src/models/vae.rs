@@ -77,8 +77,10 @@ impl<'g> Mlp<'g> {
         let chain = |base: &str, widths: &[usize]| -> Vec<Linear<'g>> {
             widths.windows(2).enumerate().map(|(i, w)| Linear::new(g, &name(base, i), w[0], w[1])).collect()
         };
-        let inward: Vec<usize> = std::iter::once(config.pixels).chain(config.hidden.iter().copied()).collect();
-        let outward: Vec<usize> = std::iter::once(config.latent).chain(config.hidden.iter().rev().copied()).collect();
+        let inward: Vec<usize> =
+            std::iter::once(config.pixels).chain(config.hidden.iter().copied()).collect();
+        let outward: Vec<usize> =
+            std::iter::once(config.latent).chain(config.hidden.iter().rev().copied()).collect();
         Self {
             activation: config.activation,
             encoder: chain("fc1", &inward),
@@ -91,7 +93,13 @@ impl<'g> Mlp<'g> {
 
     fn params(&self) -> Vec<Tensor<'g>> {
         let ends = [&self.mu, &self.logvar];
-        self.encoder.iter().chain(ends).chain(&self.decoder).chain([&self.logits]).flat_map(Linear::params).collect()
+        self.encoder
+            .iter()
+            .chain(ends)
+            .chain(&self.decoder)
+            .chain([&self.logits])
+            .flat_map(Linear::params)
+            .collect()
     }
 
     #[track_caller]
@@ -175,7 +183,13 @@ impl<'g> Vae<'g> {
     /// Log importance weights log p(x|z) + log p(z) - log q(z|x) of `samples` draws of z for each image (Burda, Grosse &
     /// Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar `[N, latent]` to twice `[samples, N]`.
     #[track_caller]
-    pub fn log_weights(&self, x: Tensor<'g>, mu: Tensor<'g>, logvar: Tensor<'g>, samples: usize) -> [Tensor<'g>; 2] {
+    pub fn log_weights(
+        &self,
+        x: Tensor<'g>,
+        mu: Tensor<'g>,
+        logvar: Tensor<'g>,
+        samples: usize,
+    ) -> [Tensor<'g>; 2] {
         let ([n, pixels], latent) = ([x.shape()[0], x.shape()[1]], self.latent);
         let eps = x.graph().normal("vae/importance", [samples, n, latent]);
         let z = mu + (logvar * 0.5).exp() * eps;

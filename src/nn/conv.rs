@@ -64,9 +64,20 @@ impl<'g> Conv2d<'g> {
 
     /// The layer with a weight of any kind, with a bias or without.
     #[track_caller]
-    pub fn of(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], weight: Weight, bias: bool) -> Self {
+    pub fn of(
+        g: &'g Graph,
+        name: &str,
+        kernel: Kernel,
+        channels: [usize; 2],
+        weight: Weight,
+        bias: bool,
+    ) -> Self {
         let spec = spec(&kernel, channels, channels[0], [2, 2]);
-        Self { declared: Declared::new(g, name, weight, spec, bias.then_some(channels[1])), kernel, degrees: None }
+        Self {
+            declared: Declared::new(g, name, weight, spec, bias.then_some(channels[1])),
+            kernel,
+            degrees: None,
+        }
     }
 
     /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
@@ -80,7 +91,10 @@ impl<'g> Conv2d<'g> {
         let ([c, o], centre) = (channels, kernel.size.map(|n| n / 2));
         // Degree 0 is seen by all; group i has degree i + 1.
         let group = |i: usize, n: usize| i * sees.groups / n;
-        let of = kernel.kept().into_iter().flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
+        let of = kernel
+            .kept()
+            .into_iter()
+            .flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
         let of: Vec<usize> = of.collect();
         let n = o / sees.copies;
         let up_to: Vec<usize> = (0..o).map(|i| group(i % n, n) + usize::from(sees.own)).collect();
@@ -136,7 +150,14 @@ impl<'g> ConvTranspose2d<'g> {
 
     /// The layer with a weight of any kind, with a bias or without.
     #[track_caller]
-    pub fn of(g: &'g Graph, name: &str, kernel: Kernel, [i, o]: [usize; 2], weight: Weight, bias: bool) -> Self {
+    pub fn of(
+        g: &'g Graph,
+        name: &str,
+        kernel: Kernel,
+        [i, o]: [usize; 2],
+        weight: Weight,
+        bias: bool,
+    ) -> Self {
         let spec = spec(&kernel, [o, i], o, [2, 1]);
         Self { declared: Declared::new(g, name, weight, spec, bias.then_some(o)), kernel, extra: 0 }
     }

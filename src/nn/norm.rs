@@ -13,7 +13,9 @@ const EPS: f32 = 1e-5;
 /// The variables `NAME.weight`, at first ones, and `NAME.bias`, zeros.
 #[track_caller]
 fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: Layout) -> [Tensor<'g>; 2] {
-    let var = |part: &str, value, layout| g.var_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout);
+    let var = |part: &str, value, layout| {
+        g.var_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
+    };
     [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)]
 }
 
@@ -48,7 +50,8 @@ impl<'g> BatchNorm<'g> {
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
         let [weight, bias] = affine(g, name, &[channels], Layout::Same);
-        let var = |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
+        let var =
+            |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
         Self {
             weight,
             bias,
@@ -72,7 +75,9 @@ impl<'g> BatchNorm<'g> {
         }
         let (g, [mean, variance]) = (x.graph(), x.moments());
         let rows = x.shape().numel() as f32 / self.weight.shape().numel() as f32;
-        let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| old * (1.0 - self.momentum) + new * (factor * self.momentum);
+        let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| {
+            old * (1.0 - self.momentum) + new * (factor * self.momentum)
+        };
         g.update(self.running_mean, |old| follow(old, mean, 1.0));
         g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
         g.update(self.num_batches_tracked, |old| old + 1.0);
@@ -169,7 +174,9 @@ mod tests {
         let step = |names: &[&str], state: &mut Values| {
             let g = Graph::new();
             let layer = BatchNorm::new(&g, "bn", 2);
-            names.iter().for_each(|name| g.output(name, layer.forward(g.input(name, Type::f32([4, 2])), Mode::Training)));
+            names.iter().for_each(|name| {
+                g.output(name, layer.forward(g.input(name, Type::f32([4, 2])), Mode::Training))
+            });
             let inputs = [("a".to_string(), batch(0.7)), ("b".to_string(), batch(1.9))].into();
             reference::eval(&g, &inputs, state).unwrap()
         };
@@ -188,9 +195,18 @@ mod tests {
     fn mistakes_are_named() {
         type Mistake = fn(&Graph);
         let mistakes: [(Mistake, &str); 3] = [
-            (|g| _ = LayerNorm::new(g, "n", &[3, 2]).forward(g.input("x", Type::f32([3, 3]))), "[3x3] does not end in [3x2]"),
-            (|g| _ = InstanceNorm::new(g, "n", 2).forward(g.input("x", Type::f32([3, 2]))), "takes images [N, H, W, C]"),
-            (|g| _ = BatchNorm::new(g, "n", 2).forward(g.input("x", Type::f32([1, 2])), Mode::Training), "at least 2 f32 rows"),
+            (
+                |g| _ = LayerNorm::new(g, "n", &[3, 2]).forward(g.input("x", Type::f32([3, 3]))),
+                "[3x3] does not end in [3x2]",
+            ),
+            (
+                |g| _ = InstanceNorm::new(g, "n", 2).forward(g.input("x", Type::f32([3, 2]))),
+                "takes images [N, H, W, C]",
+            ),
+            (
+                |g| _ = BatchNorm::new(g, "n", 2).forward(g.input("x", Type::f32([1, 2])), Mode::Training),
+                "at least 2 f32 rows",
+            ),
         ];
         for (mistake, expected) in mistakes {
             let g = Graph::new();

@@ -78,23 +78,37 @@ mod tests {
             g.assign(u, next);
             let inputs: Values = [("w".to_string(), Array::new([2, 2], vec![0.0, 2.0, -0.5, 0.0]))].into();
             let mut state = reference::initial(&g, 1);
-            let out: Vec<_> = (0..20).map(|_| reference::eval(&g, &inputs, &mut state).unwrap()["w"].clone()).collect();
+            let out: Vec<_> =
+                (0..20).map(|_| reference::eval(&g, &inputs, &mut state).unwrap()["w"].clone()).collect();
             assert!((out[0].data[1] - 1.0).abs() > 1e-3, "one step is not enough");
-            assert!(out[19].data.iter().zip([0.0, 1.0, -0.25, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{:?}", out[19]);
+            assert!(
+                out[19].data.iter().zip([0.0, 1.0, -0.25, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9),
+                "{:?}",
+                out[19]
+            );
             // What is kept serves as it is, whatever its length.
             let g = Graph::new();
             let u = g.input("u", Type::f32([2]));
-            g.output("w", spectral_norm(g.input("w", Type::f32([2, 2])), u * 3.0, outputs, Mode::Evaluation)[0]);
+            g.output(
+                "w",
+                spectral_norm(g.input("w", Type::f32([2, 2])), u * 3.0, outputs, Mode::Evaluation)[0],
+            );
             let inputs = inputs.into_iter().chain([("u".to_string(), state["u"].clone())]).collect();
-            assert!((reference::eval(&g, &inputs, &mut Values::new()).unwrap()["w"].data[1] - 1.0).abs() < 1e-9);
+            assert!(
+                (reference::eval(&g, &inputs, &mut Values::new()).unwrap()["w"].data[1] - 1.0).abs() < 1e-9
+            );
         }
     }
 
     #[test]
     fn mistakes_are_named() {
         let g = Graph::new();
-        let _ = spectral_norm(g.input("w", Type::f32([2, 3])), g.input("u", Type::f32([2])), 1, Mode::Training);
+        let _ =
+            spectral_norm(g.input("w", Type::f32([2, 3])), g.input("u", Type::f32([2])), 1, Mode::Training);
         let error = g.check().unwrap_err().to_string();
-        assert!(error.contains("has rows along axis 1, but u is") && error.contains("spectral_norm.rs"), "{error}");
+        assert!(
+            error.contains("has rows along axis 1, but u is") && error.contains("spectral_norm.rs"),
+            "{error}"
+        );
     }
 }

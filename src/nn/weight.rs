@@ -42,7 +42,12 @@ pub(super) struct Degrees<'g> {
 impl<'g> Degrees<'g> {
     /// Declares `NAME.of` and `NAME.sees`, in shapes that broadcast to the weight's.
     #[track_caller]
-    pub(super) fn new(g: &'g Graph, name: &str, of: (&[usize], impl Into<Shape>), sees: (&[usize], impl Into<Shape>)) -> Self {
+    pub(super) fn new(
+        g: &'g Graph,
+        name: &str,
+        of: (&[usize], impl Into<Shape>),
+        sees: (&[usize], impl Into<Shape>),
+    ) -> Self {
         let var = |part: &str, degrees: &[usize], shape: Shape| {
             let values = degrees.iter().map(|&d| d as f32).collect();
             g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))

@@ -22,7 +22,11 @@ pub fn weight_norm<'g>(v: Tensor<'g>, g: Tensor<'g>, axes: &[usize]) -> Tensor<'
     kept.iter_mut().enumerate().filter(|(d, _)| axes.contains(d)).for_each(|(_, n)| *n = 1);
     let kept = Shape::from(kept);
     if g.shape().numel() != kept.numel() {
-        let what = format!("weight_norm: {:?} has the norms {kept:?} over axes {axes:?}, but g is {:?}", v.shape(), g.shape());
+        let what = format!(
+            "weight_norm: {:?} has the norms {kept:?} over axes {axes:?}, but g is {:?}",
+            v.shape(),
+            g.shape()
+        );
         return v.graph().poison(what);
     }
     v * (g.reshape(kept.clone()) / (squares + TINY).sqrt().reshape(kept))
@@ -66,13 +70,21 @@ mod tests {
         let g = Graph::new();
         let (v, length) = (g.input("v", Type::f32([3, 2])), g.input("g", Type::f32([3, 1])));
         g.output("w", weight_norm(v, length, &[1]));
-        g.output("columns", weight_norm(v, length.reshape([3]).reshape([1, 3]).sum(&[1]).broadcast_to([2]), &[0]));
+        g.output(
+            "columns",
+            weight_norm(v, length.reshape([3]).reshape([1, 3]).sum(&[1]).broadcast_to([2]), &[0]),
+        );
         let v = Array::new([3, 2], vec![3.0, 4.0, 0.0, 0.0, -5.0, 12.0]);
         let out = eval(&g, &[("v", v), ("g", Array::new([3, 1], vec![10.0, 7.0, -1.0]))]);
-        let near = |got: &Array, want: [f64; 6]| got.data.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
+        let near =
+            |got: &Array, want: [f64; 6]| got.data.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
         assert!(near(&out["w"], [6.0, 8.0, 0.0, 0.0, 5.0 / 13.0, -12.0 / 13.0]), "{:?}", out["w"]);
         let [a, b] = [34f64, 160.0].map(|squares| 16.0 / squares.sqrt());
-        assert!(near(&out["columns"], [3.0 * a, 4.0 * b, 0.0, 0.0, -5.0 * a, 12.0 * b]), "{:?}", out["columns"]);
+        assert!(
+            near(&out["columns"], [3.0 * a, 4.0 * b, 0.0, 0.0, -5.0 * a, 12.0 * b]),
+            "{:?}",
+            out["columns"]
+        );
     }
 
     /// Eq. 3: the gradient by g is that by w along v; that by v is orthogonal to v, and finite where v is 0.
@@ -81,7 +93,9 @@ mod tests {
         let graph = Graph::new();
         let (v, g) = (graph.input("v", Type::f32([2, 3])), graph.input("g", Type::f32([2])));
         let w = weight_norm(v, g, &[1]);
-        let [dv, dg] = autodiff::vjp(w, graph.input("dw", Type::f32([2, 3])), &[v, g])[..] else { unreachable!("two gradients") };
+        let [dv, dg] = autodiff::vjp(w, graph.input("dw", Type::f32([2, 3])), &[v, g])[..] else {
+            unreachable!("two gradients")
+        };
         graph.output("dv", dv);
         graph.output("dg", dg);
         let (v, dw) = ([1.0, -2.0, 2.0, 0.0, 0.0, 0.0], [0.5, 1.0, -3.0, 1.0, 1.0, 1.0]);
@@ -96,9 +110,12 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for (axes, length, expected) in [(&[1][..], 3, "has the norms [2x1] over axes [1], but g is [3]"), (&[2], 2, "not distinct axes")] {
+        for (axes, length, expected) in
+            [(&[1][..], 3, "has the norms [2x1] over axes [1], but g is [3]"), (&[2], 2, "not distinct axes")]
+        {
             let graph = Graph::new();
-            let _ = weight_norm(graph.input("v", Type::f32([2, 3])), graph.input("g", Type::f32([length])), axes);
+            let _ =
+                weight_norm(graph.input("v", Type::f32([2, 3])), graph.input("g", Type::f32([length])), axes);
             let error = graph.check().unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("weight_norm.rs"), "{error}");
         }

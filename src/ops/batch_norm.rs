@@ -39,7 +39,9 @@ pub struct BatchNorm {
 /// Rows and channels.
 fn extents(x: &Type) -> Result<[usize; 2], String> {
     match x.shape.split_last() {
-        Some((&c, outer)) if x.dtype == DType::F32 && x.shape.numel() > 0 && !outer.is_empty() => Ok([outer.iter().product(), c]),
+        Some((&c, outer)) if x.dtype == DType::F32 && x.shape.numel() > 0 && !outer.is_empty() => {
+            Ok([outer.iter().product(), c])
+        }
         _ => Err(format!("takes f32 of rows and channels, got {x:?}")),
     }
 }
@@ -73,15 +75,22 @@ fn lower(
     let whole = s == 1;
     let dims = |launch: LaunchSpec, n: usize, c: usize| {
         let launch = launch.dim("n", n).dim("c", c).dim("r", r).dim("chunk", chunk).dim("s", s);
-        launch.constant("WORKGROUP", WORKGROUP as f64).dim_f32("factor", if whole { 1.0 / r as f32 } else { 1.0 })
+        launch
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .dim_f32("factor", if whole { 1.0 / r as f32 } else { 1.0 })
     };
     let n = s * c / unit;
     let first = LaunchSpec::new(&SHADER, entry[i], grid_1d(n.div_ceil(WORKGROUP)));
-    let first = inputs.iter().enumerate().fold(first, |launch, (k, names)| launch.bind(names[i], Operand::Input(k)));
+    let first =
+        inputs.iter().enumerate().fold(first, |launch, (k, names)| launch.bind(names[i], Operand::Input(k)));
     let first = dims(first, n, c / unit)
         .bind(["y", "y4"][i], if whole { Operand::Output } else { Operand::Scratch(0) })
         .cost(6 * numel, 4 * (inputs.len().min(2) * numel + 2 * s * c) as u64)
-        .why(if wide { "four channels of a chunk of rows each" } else { "a channel of a chunk of rows each" });
+        .why(if wide {
+            "four channels of a chunk of rows each"
+        } else {
+            "a channel of a chunk of rows each"
+        });
     if whole {
         return Ok(first.into());
     }
@@ -107,9 +116,14 @@ impl Op for Moments {
         let x = inputs[0];
         let c = x.shape.last().copied().unwrap_or(1);
         let r = (x.data.len() / c) as f64;
-        let over = |k: usize, f: &dyn Fn(f64) -> f64| x.data.iter().skip(k).step_by(c).map(|&v| f(v)).sum::<f64>() / r;
+        let over = |k: usize, f: &dyn Fn(f64) -> f64| {
+            x.data.iter().skip(k).step_by(c).map(|&v| f(v)).sum::<f64>() / r
+        };
         let means: Vec<f64> = (0..c).map(|k| over(k, &|v| v)).collect();
-        Array::from_fn([2, c], |i| if i < c { means[i] } else { over(i - c, &|v| (v - means[i - c]).powi(2)) })
+        Array::from_fn(
+            [2, c],
+            |i| if i < c { means[i] } else { over(i - c, &|v| (v - means[i - c]).powi(2)) },
+        )
     }
 
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], output: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
@@ -132,7 +146,11 @@ impl Op for CentredSums {
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let [a, x, moments] = inputs else { return Err("takes a, x and moments".into()) };
         let pair = Type::f32([2, extents(x)?[1]]);
-        if a != x || *moments != pair { Err(format!("takes a and x of one type and moments, got {inputs:?}")) } else { Ok(pair) }
+        if a != x || *moments != pair {
+            Err(format!("takes a and x of one type and moments, got {inputs:?}"))
+        } else {
+            Ok(pair)
+        }
     }
 
     fn reference(&self, inputs: &[&Array]) -> Array {
@@ -211,7 +229,12 @@ impl<'g> Tensor<'g> {
         let c = Type::f32(shape.last().map_or(vec![], |&c| vec![c]));
         let rows = extents(&self.ty()).map_or(0, |[r, _]| r);
         if rows < 2 || weight.ty() != c || bias.ty() != c {
-            let what = format!("at least 2 f32 rows of channels, got {:?} with {:?} and {:?}", self.ty(), weight.ty(), bias.ty());
+            let what = format!(
+                "at least 2 f32 rows of channels, got {:?} with {:?} and {:?}",
+                self.ty(),
+                weight.ty(),
+                bias.ty()
+            );
             return graph.poison(format!("batch_norm: takes weight and bias [C] and {what}"));
         }
         let moments = graph.apply(Moments, &[self]);
@@ -241,9 +264,14 @@ mod tests {
             let launches = [Moments.lower(&at), CentredSums.lower(&at)].map(|l| l.unwrap().launches).concat();
             assert_eq!(launches.len(), if chunked { 4 } else { 2 });
             for launch in launches {
-                let found = reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
+                let found =
+                    reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants)
+                        .unwrap();
                 assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)));
-                assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)), "{launch:?}");
+                assert!(
+                    launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)),
+                    "{launch:?}"
+                );
             }
         }
     }
@@ -261,13 +289,21 @@ mod tests {
             parts.into_iter().enumerate().for_each(|(i, part)| g.output(&format!("{name} {i}"), part));
         }
         let fill = |shape: &[usize], k: f64| Array::from_fn(shape, |i| ((i as f64 + 1.0) * k).sin());
-        let values: Values = [("x", fill(&[5, 3], 1.3)), ("dy", fill(&[5, 3], 2.1)), ("w", fill(&[3], 0.7)), ("b", fill(&[3], 0.2))]
-            .map(|(name, value)| (name.to_string(), value))
-            .into();
+        let values: Values = [
+            ("x", fill(&[5, 3], 1.3)),
+            ("dy", fill(&[5, 3], 2.1)),
+            ("w", fill(&[3], 0.7)),
+            ("b", fill(&[3], 0.2)),
+        ]
+        .map(|(name, value)| (name.to_string(), value))
+        .into();
         let out = reference::eval(&g, &values, &mut Values::new()).unwrap();
         for i in 0..3 {
             let (closed, composed) = (&out[&format!("closed {i}")], &out[&format!("composed {i}")]);
-            assert!(closed.data.iter().zip(&composed.data).all(|(a, b)| (a - b).abs() < 1e-12), "{i}: {closed:?} {composed:?}");
+            assert!(
+                closed.data.iter().zip(&composed.data).all(|(a, b)| (a - b).abs() < 1e-12),
+                "{i}: {closed:?} {composed:?}"
+            );
         }
     }
 
@@ -278,7 +314,10 @@ mod tests {
             let w = g.input("w", Type::f32([channels]));
             let _ = g.input("x", Type::f32(shape)).batch_norm(w, w, 1e-5);
             let error = g.check().unwrap_err().to_string();
-            assert!(error.contains("batch_norm: takes weight and bias [C]") && error.contains("batch_norm.rs"), "{error}");
+            assert!(
+                error.contains("batch_norm: takes weight and bias [C]") && error.contains("batch_norm.rs"),
+                "{error}"
+            );
         }
     }
 }

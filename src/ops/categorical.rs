@@ -41,8 +41,12 @@ pub struct DrawCategorical;
 fn check_rows<'a>(types: &'a [Type], what: &str, most: usize) -> Result<&'a Type, String> {
     let [x, per_row] = inputs(types)?;
     match (x.dtype, x.shape.as_ref()) {
-        (DType::F32, &[rows, classes]) if (1..=most).contains(&classes) && per_row == &Type::f32([rows]) => Ok(per_row),
-        _ => Err(format!("takes f32 rows [R, K] of 1 to {most} classes and one f32 {what} per row [R], got {x:?} and {per_row:?}")),
+        (DType::F32, &[rows, classes]) if (1..=most).contains(&classes) && per_row == &Type::f32([rows]) => {
+            Ok(per_row)
+        }
+        _ => Err(format!(
+            "takes f32 rows [R, K] of 1 to {most} classes and one f32 {what} per row [R], got {x:?} and {per_row:?}"
+        )),
     }
 }
 
@@ -54,7 +58,8 @@ fn class(index: f64, classes: usize) -> Option<usize> {
 /// First class whose cumulative softmax exceeds u; the last of nonzero weight if none does.
 fn invert(logits: &[f64], u: f64) -> usize {
     let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = logits.iter().map(|l| if l - top > FAINTEST { (l - top).exp() } else { 0.0 }).collect();
+    let weights: Vec<f64> =
+        logits.iter().map(|l| if l - top > FAINTEST { (l - top).exp() } else { 0.0 }).collect();
     let level = u * weights.iter().sum::<f64>();
     let mut sum = 0.0;
     let passed = weights.iter().position(|w| {
@@ -84,7 +89,9 @@ impl Op for Pick {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let classes = x[0].shape[1];
-        Array::from_fn(x[1].shape.clone(), |r| class(x[1].data[r], classes).map_or(0.0, |k| x[0].data[r * classes + k]))
+        Array::from_fn(x[1].shape.clone(), |r| {
+            class(x[1].data[r], classes).map_or(0.0, |k| x[0].data[r * classes + k])
+        })
     }
 
     fn vjp<'g>(&self, x: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
@@ -94,7 +101,8 @@ impl Op for Pick {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let rows = at.output.shape.numel();
         let launch = launch("pick", rows, at.inputs[0].shape[1], "one invocation per row");
-        let launch = launch.bind("y", Operand::Output).bind("x", Operand::Input(0)).bind("index", Operand::Input(1));
+        let launch =
+            launch.bind("y", Operand::Output).bind("x", Operand::Input(0)).bind("index", Operand::Input(1));
         Ok(launch.cost(0, 12 * rows as u64).into())
     }
 }
@@ -107,17 +115,23 @@ impl Op for Spread {
     fn infer(&self, types: &[Type]) -> Result<Type, String> {
         let [ct, index] = inputs(types)?;
         match (ct.dtype, ct.shape.as_ref()) {
-            (DType::F32, &[rows]) if ct == index && (1..=MAX_INDEX).contains(&self.classes) => Ok(Type::f32([rows, self.classes])),
+            (DType::F32, &[rows]) if ct == index && (1..=MAX_INDEX).contains(&self.classes) => {
+                Ok(Type::f32([rows, self.classes]))
+            }
             _ => {
                 let k = self.classes;
-                Err(format!("takes f32 [R], one f32 index per row [R] and 1 to {MAX_INDEX} classes, got {ct:?}, {index:?} and {k}"))
+                Err(format!(
+                    "takes f32 [R], one f32 index per row [R] and 1 to {MAX_INDEX} classes, got {ct:?}, {index:?} and {k}"
+                ))
             }
         }
     }
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (rows, k) = (x[0].data.len(), self.classes);
-        Array::from_fn([rows, k], |e| if class(x[1].data[e / k], k) == Some(e % k) { x[0].data[e / k] } else { 0.0 })
+        Array::from_fn([rows, k], |e| {
+            if class(x[1].data[e / k], k) == Some(e % k) { x[0].data[e / k] } else { 0.0 }
+        })
     }
 
     fn vjp<'g>(&self, x: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
@@ -130,7 +144,8 @@ impl Op for Spread {
             true => (launch("spread4", n / 4, self.classes / 4, "rows of whole vec4s"), "y4"),
             false => (launch("spread", n, self.classes, "not a multiple of 4 classes: single stores"), "y"),
         };
-        let launch = launch.bind(y, Operand::Output).bind("x", Operand::Input(0)).bind("index", Operand::Input(1));
+        let launch =
+            launch.bind(y, Operand::Output).bind("x", Operand::Input(0)).bind("index", Operand::Input(1));
         Ok(launch.cost(0, 4 * (n + 2 * at.inputs[0].shape.numel()) as u64).into())
     }
 }
@@ -155,12 +170,17 @@ impl Op for DrawCategorical {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let (rows, numel, classes) = (at.output.shape.numel(), at.inputs[0].shape.numel(), at.inputs[0].shape[1]);
+        let (rows, numel, classes) =
+            (at.output.shape.numel(), at.inputs[0].shape.numel(), at.inputs[0].shape[1]);
         let (launch, x) = match classes.is_multiple_of(4) {
-            true => (launch("draw_categorical4", rows, classes / 4, "one invocation per row of whole vec4s"), "x4"),
+            true => (
+                launch("draw_categorical4", rows, classes / 4, "one invocation per row of whole vec4s"),
+                "x4",
+            ),
             false => (launch("draw_categorical", rows, classes, "one invocation per row"), "x"),
         };
-        let launch = launch.bind("y", Operand::Output).bind(x, Operand::Input(0)).bind("uniforms", Operand::Input(1));
+        let launch =
+            launch.bind("y", Operand::Output).bind(x, Operand::Input(0)).bind("uniforms", Operand::Input(1));
         Ok(launch.cost(20 * numel, 4 * (numel + 2 * rows) as u64).into())
     }
 }
@@ -201,7 +221,8 @@ mod tests {
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["pick", "spread", "spread4", "draw_categorical", "draw_categorical4"] {
-            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1);
             assert!(["n", "k"].iter().all(|d| kernel.dims.contains_key(*d)));
@@ -227,7 +248,10 @@ mod tests {
         let below_one = 1.0 - 1.0 / 16_777_216.0;
         // Powers of two, so that the sums are exact.
         let p = [0.0, 0.25, 0.25, 0.0, 0.5, 0.0].map(f64::ln);
-        assert_eq!([0.0, 0.24, 0.25, 0.49, 0.5, below_one, 1.0].map(|u| draw(&p, u)), [1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0]);
+        assert_eq!(
+            [0.0, 0.24, 0.25, 0.49, 0.5, below_one, 1.0].map(|u| draw(&p, u)),
+            [1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0]
+        );
         let far = [-1e30, 1e30, -1e30, 1e30, -1e30];
         assert_eq!([0.0, 0.4, 0.5, below_one].map(|u| draw(&far, u)), [1.0, 1.0, 3.0, 3.0]);
         assert_eq!(draw(&[-1e30; 4], 0.75), 3.0, "equal logits are uniform at any size");
@@ -252,9 +276,15 @@ mod tests {
     fn mistakes_are_named() {
         type Mistake = for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>;
         let mistakes: [(Mistake, &str); 5] = [
-            (|x, r| x.pick(r.reshape([1, 2])), "pick: takes f32 rows [R, K] of 1 to 16777216 classes and one f32 index per row"),
+            (
+                |x, r| x.pick(r.reshape([1, 2])),
+                "pick: takes f32 rows [R, K] of 1 to 16777216 classes and one f32 index per row",
+            ),
             (|x, r| r.pick(x), "got [2] and [2x3]"),
-            (|x, r| x.draw_categorical(r.broadcast_to([4, 2]).sum(&[1])), "one f32 uniform per row [R], got [2x3] and [4]"),
+            (
+                |x, r| x.draw_categorical(r.broadcast_to([4, 2]).sum(&[1])),
+                "one f32 uniform per row [R], got [2x3] and [4]",
+            ),
             (|_, r| r.broadcast_to([5000, 2]).reshape([2, 5000]).draw_categorical(r), "1 to 4096 classes"),
             (|_, r| r.spread(r, 0), "spread: takes f32 [R], one f32 index per row [R]"),
         ];

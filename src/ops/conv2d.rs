@@ -79,13 +79,23 @@ impl Conv2d {
         let pixels = |s: &Shape, of: &[usize; 2]| (s.len() == 4 && s[1..3] == of[..]).then(|| (s[0], s[3]));
         let weights = |s: &Shape| (s.len() == 3 && s[0] == taps.len()).then(|| (s[1], s[2]));
         let found = match self.role {
-            Role::Output => pixels(a, image).zip(weights(b)).filter(|(x, w)| x.1 == w.0).map(|(x, w)| (x.0, x.1, w.1)),
-            Role::Input => pixels(a, made).zip(weights(b)).filter(|(y, w)| y.1 == w.1).map(|(y, w)| (y.0, w.0, y.1)),
-            Role::Weight => pixels(a, image).zip(pixels(b, made)).filter(|(x, y)| x.0 == y.0).map(|(x, y)| (x.0, x.1, y.1)),
+            Role::Output => {
+                pixels(a, image).zip(weights(b)).filter(|(x, w)| x.1 == w.0).map(|(x, w)| (x.0, x.1, w.1))
+            }
+            Role::Input => {
+                pixels(a, made).zip(weights(b)).filter(|(y, w)| y.1 == w.1).map(|(y, w)| (y.0, w.0, y.1))
+            }
+            Role::Weight => pixels(a, image)
+                .zip(pixels(b, made))
+                .filter(|(x, y)| x.0 == y.0)
+                .map(|(x, y)| (x.0, x.1, y.1)),
         };
-        let (n, c, o) = found
-            .filter(|f| f.0 * f.1 * f.2 > 0)
-            .ok_or_else(|| format!("{a:?} and {b:?} do not fit an image of {image:?}, an output of {made:?} and {} taps", taps.len()))?;
+        let (n, c, o) = found.filter(|f| f.0 * f.1 * f.2 > 0).ok_or_else(|| {
+            format!(
+                "{a:?} and {b:?} do not fit an image of {image:?}, an output of {made:?} and {} taps",
+                taps.len()
+            )
+        })?;
         Ok(Extents { n, c, o })
     }
 
@@ -104,7 +114,8 @@ impl Conv2d {
         for p in 0..n * made[0] * made[1] {
             let (z, y, x) = (p / (made[0] * made[1]), p / made[1] % made[0], p % made[1]);
             for (t, tap) in taps.iter().enumerate() {
-                let (y, x) = ((y * stride[0]) as i64 + i64::from(tap[0]), (x * stride[1]) as i64 + i64::from(tap[1]));
+                let (y, x) =
+                    ((y * stride[0]) as i64 + i64::from(tap[0]), (x * stride[1]) as i64 + i64::from(tap[1]));
                 if (0..image[0] as i64).contains(&y) && (0..image[1] as i64).contains(&x) {
                     f(t, (z * image[0] + y as usize) * image[1] + x as usize, p);
                 }
@@ -118,28 +129,50 @@ impl Conv2d {
 
     /// Whether the CPU drivers' tile can load these channels as whole vec4s.
     fn lanes(&self, e: Extents, caps: &Caps) -> bool {
-        caps.class == Adapter::Cpu && caps.subgroup == Some(8) && caps.int64 && e.c.is_multiple_of(4) && e.o.is_multiple_of(4)
+        caps.class == Adapter::Cpu
+            && caps.subgroup == Some(8)
+            && caps.int64
+            && e.c.is_multiple_of(4)
+            && e.o.is_multiple_of(4)
     }
 
     fn sweep_launches(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
-        let sweeps = if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
+        let sweeps =
+            if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
         let read = if self.role == Role::Output { e.c } else { e.o };
         let part = (MAX_LOOP / read).min(MAX_TAPS);
         if part == 0 {
-            return Err(format!("{read} channels are more than the {MAX_LOOP} that a launch sums; split them"));
+            return Err(format!(
+                "{read} channels are more than the {MAX_LOOP} that a launch sums; split them"
+            ));
         }
         let mut out = vec![];
         for sweep in &sweeps {
             for start in (0..sweep.taps.len().max(1)).step_by(part) {
                 let taps = start..(start + part).min(sweep.taps.len());
                 let last = taps.end == sweep.taps.len();
-                out.push(self.sweep_launch(e, sweep, taps, self.lanes(e, caps), caps.class, last && epilogue));
+                out.push(self.sweep_launch(
+                    e,
+                    sweep,
+                    taps,
+                    self.lanes(e, caps),
+                    caps.class,
+                    last && epilogue,
+                ));
             }
         }
         Ok(out)
     }
 
-    fn sweep_launch(&self, e: Extents, sweep: &Sweep, taps: Range<usize>, lanes: bool, class: Adapter, epilogue: bool) -> LaunchSpec {
+    fn sweep_launch(
+        &self,
+        e: Extents,
+        sweep: &Sweep,
+        taps: Range<usize>,
+        lanes: bool,
+        class: Adapter,
+        epilogue: bool,
+    ) -> LaunchSpec {
         let forward = self.role == Role::Output;
         let (read, made) = if forward { (e.c, e.o) } else { (e.o, e.c) };
         let rows = e.n * sweep.lattice[0] * sweep.lattice[1];
@@ -149,22 +182,31 @@ impl Conv2d {
             [made.div_ceil(columns) as u32, y, z]
         };
         let launch = if lanes {
-            let launch = LaunchSpec::new(&LANES, "lanes", tile(if wide { 64 } else { 32 }, 64)).dim("c4", read / 4).dim("o4", made / 4);
+            let launch = LaunchSpec::new(&LANES, "lanes", tile(if wide { 64 } else { 32 }, 64))
+                .dim("c4", read / 4)
+                .dim("o4", made / 4);
             let flag = |on| f64::from(u8::from(on));
-            let launch = launch.constant("WIDE", flag(wide)).constant("TB", flag(!forward)).why("CPU driver, 8 lanes: broadcast tile");
+            let launch = launch
+                .constant("WIDE", flag(wide))
+                .constant("TB", flag(!forward))
+                .why("CPU driver, 8 lanes: broadcast tile");
             launch.constant("LATTICE", flag(sweep.dst_step != [1, 1]))
         } else {
             let (entry, side, why) = portable(class);
             let (w_in, w_out) = if forward { (e.o, 1) } else { (1, e.o) };
-            let launch = LaunchSpec::new(&PORTABLE, entry, tile(side, side)).dim("c", read).dim("o", made).why(why);
+            let launch =
+                LaunchSpec::new(&PORTABLE, entry, tile(side, side)).dim("c", read).dim("o", made).why(why);
             launch.dim("w_in", w_in).dim("w_out", w_out).dim("epilogue", usize::from(epilogue))
         };
-        let bytes = 4 * (e.n * (sweep.src[0] * sweep.src[1] * read + sweep.lattice[0] * sweep.lattice[1] * made) + taps.len() * e.c * e.o);
+        let bytes = 4
+            * (e.n * (sweep.src[0] * sweep.src[1] * read + sweep.lattice[0] * sweep.lattice[1] * made)
+                + taps.len() * e.c * e.o);
         let cost = 2 * rows * taps.len() * e.c * e.o;
         let launch = pairs(launch, &sweep.src, "src");
         let launch = pairs(pairs(launch, &sweep.lattice, "lattice"), &sweep.src_step, "src_step");
         let launch = pairs(pairs(launch, &sweep.dst, "dst"), &sweep.dst_step, "dst_step");
-        let launch = pairs(launch, &sweep.dst_first, "dst_first").dim("accumulate", usize::from(taps.start > 0));
+        let launch =
+            pairs(launch, &sweep.dst_first, "dst_first").dim("accumulate", usize::from(taps.start > 0));
         with_taps(launch, sweep.taps[taps].iter().copied())
             .dim("rows", rows)
             .bind("x", Operand::Input(0))
@@ -176,7 +218,8 @@ impl Conv2d {
 
     /// Few tiles would leave cores idle on a CPU driver: there two halves of the pixels are summed apart, then added.
     fn weight_lowered(&self, e: Extents, caps: &Caps) -> Lowered {
-        let (pixels, total) = (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c * e.o);
+        let (pixels, total) =
+            (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c * e.o);
         let tiles = (self.window.taps.len() * e.c).div_ceil(64) * e.o.div_ceil(64);
         let halves = self.lanes(e, caps) && tiles < 32 && pixels >= 512;
         let mut launches = self.weight_launches(e, caps, halves);
@@ -197,11 +240,15 @@ impl Conv2d {
         let launch = |start: usize, group: usize| {
             let taps = &taps[group..(group + MAX_TAPS).min(taps.len())];
             let (rows, end) = (taps.len() * e.c, (start + part).min(pixels));
-            let grid = |columns: usize, side: usize| [e.o.div_ceil(columns) as u32, rows.div_ceil(side) as u32, depth];
+            let grid = |columns: usize, side: usize| {
+                [e.o.div_ceil(columns) as u32, rows.div_ceil(side) as u32, depth]
+            };
             let launch = if lanes {
                 let wide = e.o > 32;
                 let launch = LaunchSpec::new(&WEIGHT_LANES, "lanes", grid(if wide { 64 } else { 32 }, 64));
-                let launch = launch.constant("WIDE", f64::from(u8::from(wide))).why("CPU driver, 8 lanes: broadcast tile");
+                let launch = launch
+                    .constant("WIDE", f64::from(u8::from(wide)))
+                    .why("CPU driver, 8 lanes: broadcast tile");
                 let chunk = (end - start).div_ceil(depth as usize).next_multiple_of(4);
                 launch.dim("c4", e.c / 4).dim("o4", e.o / 4).dim("chunk", chunk).dim("total", total / 4)
             } else {
@@ -221,7 +268,10 @@ impl Conv2d {
                 .cost(2 * rows * e.o * (end - start), bytes as u64)
         };
         let groups = (0..taps.len()).step_by(MAX_TAPS);
-        groups.flat_map(|group| (0..pixels).step_by(part).map(move |start| (start, group))).map(|(s, g)| launch(s, g)).collect()
+        groups
+            .flat_map(|group| (0..pixels).step_by(part).map(move |start| (start, group)))
+            .map(|(s, g)| launch(s, g))
+            .collect()
     }
 }
 
@@ -337,7 +387,8 @@ impl<'g> Tensor<'g> {
             }
             Ok(window) if window.is_whole() && w.len() == 3 && w[..2] == [x[1] * x[2], x[3]] => {
                 let (k, o) = (w[0] * w[1], w[2]);
-                product(self.reshape([x[0], k]), weight.reshape([k, o]), false, false).reshape([x[0], 1, 1, o])
+                product(self.reshape([x[0], k]), weight.reshape([k, o]), false, false)
+                    .reshape([x[0], 1, 1, o])
             }
             Ok(window) => self.graph().apply(Conv2d { role: Role::Output, window }, &[self, weight]),
         }
@@ -356,7 +407,8 @@ impl<'g> Tensor<'g> {
             Err(what) => self.graph().poison(format!("conv2d_transposed: {what}")),
             Ok(window) if window.is_whole() && w.len() == 3 && w[0] == window.taps.len() && w[2] == x[3] => {
                 let [rows, columns] = window.image;
-                product(self.reshape([x[0], x[3]]), weight.reshape([w[0] * w[1], w[2]]), false, true).reshape([x[0], rows, columns, w[1]])
+                product(self.reshape([x[0], x[3]]), weight.reshape([w[0] * w[1], w[2]]), false, true)
+                    .reshape([x[0], rows, columns, w[1]])
             }
             Ok(window) => self.graph().apply(Conv2d { role: Role::Input, window }, &[self, weight]),
         }

@@ -108,7 +108,9 @@ impl Op for Look {
         let width = self.taps.len() * c;
         Array::from_fn([images.shape[0] * flight, width], |i| {
             let (row, tap, channel) = (i / width, self.taps[i % width / c], i % c);
-            let at = |p: usize, d: usize| usize::try_from(p as i64 + i64::from(tap[d])).ok().filter(|&q| q < self.wave.image[d]);
+            let at = |p: usize, d: usize| {
+                usize::try_from(p as i64 + i64::from(tap[d])).ok().filter(|&q| q < self.wave.image[d])
+            };
             let seen = self.wave.pixel(step, row % flight).and_then(|p| at(p[0], 0).zip(at(p[1], 1)));
             seen.map_or(0.0, |(y, x)| images.data[((row / flight * h + y) * w + x) * c + channel])
         })
@@ -121,13 +123,21 @@ impl Op for Look {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let [n, c] = self.wave.images(&at.inputs[0].shape)?;
         let width = self.taps.len() * c;
-        let (entry, to, images, per) = if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
+        let (entry, to, images, per) =
+            if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
         let grid = grid_1d((n * self.wave.flight() * width).div_ceil(per * WORKGROUP));
-        let mut launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], width).dim("width", width);
+        let mut launch =
+            self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], width).dim("width", width);
         for (t, [y, x]) in self.taps.iter().enumerate() {
-            launch = launch.dim(&format!("tap[{t}][0]"), *y as u32 as usize).dim(&format!("tap[{t}][1]"), *x as u32 as usize);
+            launch = launch
+                .dim(&format!("tap[{t}][0]"), *y as u32 as usize)
+                .dim(&format!("tap[{t}][1]"), *x as u32 as usize);
         }
-        Ok(launch.bind(to, Operand::Output).bind(images, Operand::Input(0)).bind("time", Operand::Input(1)).into())
+        Ok(launch
+            .bind(to, Operand::Output)
+            .bind(images, Operand::Input(0))
+            .bind("time", Operand::Input(1))
+            .into())
     }
 }
 
@@ -150,7 +160,10 @@ impl Op for Place {
         check_step(step)?;
         let [n, c] = self.wave.images(&images.shape)?;
         if *rows != Type::f32([n * self.wave.flight(), c]) || images.dtype != DType::F32 {
-            return Err(format!("{rows:?} are not the pixels in flight, {} of {c} channels", n * self.wave.flight()));
+            return Err(format!(
+                "{rows:?} are not the pixels in flight, {} of {c} channels",
+                n * self.wave.flight()
+            ));
         }
         Ok(images.clone())
     }
@@ -176,11 +189,21 @@ impl Op for Place {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let [n, c] = self.wave.images(&at.inputs[0].shape)?;
-        let (entry, to, rows, per) =
-            if c.is_multiple_of(4) && !self.one_channel { ("place4", "y4", "image4", 4) } else { ("place", "y", "image", 1) };
+        let (entry, to, rows, per) = if c.is_multiple_of(4) && !self.one_channel {
+            ("place4", "y4", "image4", 4)
+        } else {
+            ("place", "y", "image", 1)
+        };
         let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
-        let launch = self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c).dim("one_channel", usize::from(self.one_channel));
-        Ok(launch.bind(to, Operand::Output).bind(rows, Operand::Input(1)).bind("time", Operand::Input(2)).into())
+        let launch = self
+            .wave
+            .common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c)
+            .dim("one_channel", usize::from(self.one_channel));
+        Ok(launch
+            .bind(to, Operand::Output)
+            .bind(rows, Operand::Input(1))
+            .bind("time", Operand::Input(2))
+            .into())
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -56,7 +56,9 @@ fn check_rows(batch: usize, data: &Type, order: &Type, step: &Type) -> Result<()
         return Err(format!("a batch of {batch} rows does not fit {rows} rows of data"));
     }
     if order != &Type::u32([rows]) || step != &Type::u32([1]) {
-        return Err(format!("takes the order as U32[{rows}] and the step as U32[1], got {order:?} and {step:?}"));
+        return Err(format!(
+            "takes the order as U32[{rows}] and the step as U32[1], got {order:?} and {step:?}"
+        ));
     }
     Ok(())
 }
@@ -106,7 +108,9 @@ impl Op for GatherRows {
             match draw {
                 None => byte / 255.0,
                 // Multiplied out, both sides are exact.
-                Some((key, step)) => f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) * 255.0 < byte)),
+                Some((key, step)) => {
+                    f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) * 255.0 < byte))
+                }
             }
         })
     }
@@ -172,7 +176,10 @@ impl Op for OneHot {
         let [labels] = inputs(types)?;
         match (labels.dtype, labels.shape.as_ref(), self.classes) {
             (DType::U32, &[rows], 1..) => Ok(Type::f32([rows, self.classes])),
-            _ => Err(format!("takes U32 labels [B] and at least one class, got {labels:?} and {}", self.classes)),
+            _ => Err(format!(
+                "takes U32 labels [B] and at least one class, got {labels:?} and {}",
+                self.classes
+            )),
         }
     }
 
@@ -310,7 +317,9 @@ mod tests {
     fn every_entry_point_reflects() {
         for entry in ["gather_rows", "gather_binarised", "one_hot", "to_f32", "unit_f32"] {
             for entry in [entry.to_string(), format!("{entry}_tail")] {
-                let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), &entry, &[("WORKGROUP", 32.0)]).unwrap();
+                let kernel =
+                    reflect(SHADER.text, kernel::powers(SHADER.stem), &entry, &[("WORKGROUP", 32.0)])
+                        .unwrap();
                 assert_eq!(kernel.workgroup, [32, 1, 1]);
             }
         }
@@ -321,7 +330,9 @@ mod tests {
     fn steps_walk_the_permutation_and_wrap() {
         let data = Array::from_fn([5, 3], |e| e as f64);
         let order = Array::new([5], vec![4.0, 2.0, 0.0, 1.0, 3.0]);
-        let rows = |step: f64| GatherRows { batch: 2, stream: None }.reference(&[&data, &order, &Array::new([1], vec![step])]);
+        let rows = |step: f64| {
+            GatherRows { batch: 2, stream: None }.reference(&[&data, &order, &Array::new([1], vec![step])])
+        };
         assert_eq!(rows(0.0).data, [12.0, 13.0, 14.0, 6.0, 7.0, 8.0].map(|b| b / 255.0));
         assert_eq!(rows(1.0).data, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|b| b / 255.0));
         assert_eq!(rows(2.0), rows(0.0), "the fifth row is dropped");
@@ -350,6 +361,9 @@ mod tests {
         assert_eq!(error, "a batch of 8 rows does not fit 7 rows of data");
         assert!(op.infer(&[Type::f32([9, 3]), Type::u32([9]), Type::u32([1])]).unwrap_err().contains("U8"));
         assert!(OneHot { classes: 3 }.infer(&[Type::f32([2])]).is_err());
-        assert_eq!(OneHot { classes: 3 }.reference(&[&Array::new([2], vec![2.0, 7.0])]).data, [0., 0., 1., 0., 0., 0.]);
+        assert_eq!(
+            OneHot { classes: 3 }.reference(&[&Array::new([2], vec![2.0, 7.0])]).data,
+            [0., 0., 1., 0., 0., 0.]
+        );
     }
 }

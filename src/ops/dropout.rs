@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["dropout", "dropout_tail"] {
-            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert!(["n", "rate", "scale", "stream[1]"].iter().all(|d| kernel.dims.contains_key(*d)));
         }
@@ -97,7 +98,9 @@ mod tests {
 
     fn mask(stream: &str, rate: f32, step: f64, n: usize) -> Vec<f64> {
         let (seed, step) = (Array::new([2], vec![3.0, 4.0]), Array::new([1], vec![step]));
-        Dropout { stream: Stream::new(stream), rate }.reference(&[&Array::from_fn([n], |_| 1.0), &seed, &step]).data
+        Dropout { stream: Stream::new(stream), rate }
+            .reference(&[&Array::from_fn([n], |_| 1.0), &seed, &step])
+            .data
     }
 
     /// The mask's mean is 1 and its variance rate/(1 - rate), within four standard errors; neighbours, steps and streams are
@@ -114,12 +117,16 @@ mod tests {
             assert!(m.iter().all(|&v| v == 0.0 || v == kept));
             assert!((mean(&mut m.iter().copied()) - 1.0).abs() < error);
             // (m - 1)² is kept - 1 of those kept, squared, else 1: its own spread bounds the error.
-            let spread = ((p * (1.0 - p)).sqrt() * ((kept - 1.0).powi(2) - 1.0).abs() / (n as f64).sqrt()).max(1e-9);
+            let spread =
+                ((p * (1.0 - p)).sqrt() * ((kept - 1.0).powi(2) - 1.0).abs() / (n as f64).sqrt()).max(1e-9);
             assert!((mean(&mut m.iter().map(|v| (v - 1.0).powi(2))) - variance).abs() < 4.0 * spread);
             let others = [mask("a", rate, 6.0, n), mask("b", rate, 5.0, n), [&m[1..], &m[..1]].concat()];
             for other in others {
                 let covariance = mean(&mut m.iter().zip(&other).map(|(a, b)| (a - 1.0) * (b - 1.0)));
-                assert!(covariance.abs() < 4.0 * variance / (n as f64).sqrt(), "rate {rate}: covariance {covariance}");
+                assert!(
+                    covariance.abs() < 4.0 * variance / (n as f64).sqrt(),
+                    "rate {rate}: covariance {covariance}"
+                );
             }
         }
     }
@@ -138,7 +145,10 @@ mod tests {
             let g = Graph::new();
             let _ = g.input("x", Type::f32([3])).dropout("d", rate);
             let error = g.check().unwrap_err().to_string();
-            assert!(error.contains("dropout: takes a rate in [0, 1), got") && error.contains("dropout.rs"), "{error}");
+            assert!(
+                error.contains("dropout: takes a rate in [0, 1), got") && error.contains("dropout.rs"),
+                "{error}"
+            );
         }
         let g = Graph::new();
         let x = g.input("x", Type::f32([3]));

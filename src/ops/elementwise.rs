@@ -222,7 +222,9 @@ pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
     for t in &operands[1..] {
         match shape.broadcast(&t.shape()) {
             Some(common) => shape = common,
-            None => return graph.poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape())),
+            None => {
+                return graph.poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape()));
+            }
         }
     }
     // A loop, since a closure would forget the caller's line.

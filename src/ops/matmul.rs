@@ -94,7 +94,13 @@ impl MatMul {
     }
 
     /// Launches of one variant.
-    pub fn launches(&self, e: Extents, variant: Variant, epilogue: bool, why: &'static str) -> Vec<LaunchSpec> {
+    pub fn launches(
+        &self,
+        e: Extents,
+        variant: Variant,
+        epilogue: bool,
+        why: &'static str,
+    ) -> Vec<LaunchSpec> {
         let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
         let part = if matches!(variant, Variant::Subgroup { .. }) { e.k } else { K_PER_LAUNCH };
         let launch = |start: usize| {
@@ -114,7 +120,8 @@ impl MatMul {
 
     fn launch(&self, e: Extents, variant: Variant, k: Range<usize>, epilogue: bool) -> LaunchSpec {
         let batch = e.batch as u32;
-        let grid = |columns: usize, rows: usize| [e.n.div_ceil(columns) as u32, e.m.div_ceil(rows) as u32, batch];
+        let grid =
+            |columns: usize, rows: usize| [e.n.div_ceil(columns) as u32, e.m.div_ceil(rows) as u32, batch];
         let strided = |entry, grid| {
             let (a_row, a_col) = if self.ta { (1, e.m) } else { (e.k, 1) };
             let (b_row, b_col) = if self.tb { (1, e.k) } else { (e.n, 1) };
@@ -130,7 +137,8 @@ impl MatMul {
         };
         match variant {
             Variant::Subgroup { wide } => {
-                let launch = LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64)).dim("n4", e.n / 4);
+                let launch =
+                    LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64)).dim("n4", e.n / 4);
                 [("WIDE", wide), ("TA", self.ta), ("TB", self.tb)]
                     .into_iter()
                     .fold(launch, |l, (name, on)| l.constant(name, f64::from(u8::from(on))))
@@ -152,8 +160,15 @@ impl Op for MatMul {
             return Err(format!("takes f32, got {a:?} and {b:?}"));
         }
         let e = self.extents(&a.shape, &b.shape);
-        let e =
-            e.ok_or_else(|| format!("{:?}{} times {:?}{}: inner or batch extents differ", a.shape, flag(self.ta), b.shape, flag(self.tb)))?;
+        let e = e.ok_or_else(|| {
+            format!(
+                "{:?}{} times {:?}{}: inner or batch extents differ",
+                a.shape,
+                flag(self.ta),
+                b.shape,
+                flag(self.tb)
+            )
+        })?;
         let mut shape = a.shape[..a.shape.len() - 2].to_vec();
         shape.extend([e.m, e.n]);
         Ok(Type::f32(shape))
@@ -210,14 +225,17 @@ fn flag(transposed: bool) -> &'static str {
 #[track_caller]
 pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
     let (x, y) = (a.shape(), b.shape());
-    if let (&[m, k], false, true) = (&x[..], ta, y.len() == 2 && y[usize::from(!tb)] == 1 && y.numel() == x[x.len() - 1]) {
+    if let (&[m, k], false, true) =
+        (&x[..], ta, y.len() == 2 && y[usize::from(!tb)] == 1 && y.numel() == x[x.len() - 1])
+    {
         return (a * b.reshape([1, k])).sum(&[1]).reshape([m, 1]);
     }
     if let (&[k, m], &[kb, n], true, false) = (&x[..], &y[..], ta, tb) {
         let tiles = m.div_ceil(64) * n.div_ceil(64);
         let fits = |p: &usize| k == kb && k.is_multiple_of(*p) && k / p >= 512 && tiles * p <= 32;
         if let Some(parts) = [16, 8, 4, 2].into_iter().find(fits) {
-            return product(a.reshape([parts, k / parts, m]), b.reshape([parts, k / parts, n]), true, false).sum(&[0]);
+            return product(a.reshape([parts, k / parts, m]), b.reshape([parts, k / parts, n]), true, false)
+                .sum(&[0]);
         }
     }
     a.graph().apply(MatMul { ta, tb }, &[a, b])

@@ -109,13 +109,19 @@ impl Op for Update {
         let [state, grads, lr, scale, step] = inputs(types)?;
         let (rows, total) = match state.shape.as_ref() {
             &[rows, total] if rows == self.rows() && total.is_multiple_of(ALIGN) => (rows, total),
-            _ => return Err(format!("takes a state of {} rows of whole {ALIGN}s, got {state:?}", self.rows())),
+            _ => {
+                return Err(format!("takes a state of {} rows of whole {ALIGN}s, got {state:?}", self.rows()));
+            }
         };
         if grads != &Type::f32([total]) {
             return Err(format!("takes one gradient per parameter, {total}, got {grads:?}"));
         }
-        if [lr, scale].iter().any(|t| t.dtype != DType::F32 || t.shape.numel() != 1) || step != &Type::u32([1]) {
-            return Err(format!("takes lr and scale as one f32 each and the step as U32[1], got {lr:?}, {scale:?}, {step:?}"));
+        if [lr, scale].iter().any(|t| t.dtype != DType::F32 || t.shape.numel() != 1)
+            || step != &Type::u32([1])
+        {
+            return Err(format!(
+                "takes lr and scale as one f32 each and the step as U32[1], got {lr:?}, {scale:?}, {step:?}"
+            ));
         }
         Ok(Type::f32([rows, total]))
     }
@@ -155,7 +161,9 @@ impl Op for Update {
             .cost(20 * total, 4 * (total * (2 * rows + 1)) as u64)
             .why("the whole group at once");
         let launch = match self.rule {
-            Rule::Sgd { momentum, weight_decay } => launch.dim_f32("momentum", momentum as f32).dim_f32("decay", weight_decay as f32),
+            Rule::Sgd { momentum, weight_decay } => {
+                launch.dim_f32("momentum", momentum as f32).dim_f32("decay", weight_decay as f32)
+            }
             Rule::Adam { beta1, beta2, eps, weight_decay, decoupled } => launch
                 .dim_f32("rest1", (1.0 - beta1) as f32)
                 .dim_f32("rest2", (1.0 - beta2) as f32)
@@ -200,7 +208,10 @@ impl Op for Increment {
     }
 
     fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
-        Ok(LaunchSpec::new(&SHADER, "increment", [1, 1, 1]).bind("counter", Operand::Output).cost(0, 8).into())
+        Ok(LaunchSpec::new(&SHADER, "increment", [1, 1, 1])
+            .bind("counter", Operand::Output)
+            .cost(0, 8)
+            .into())
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -220,7 +231,10 @@ impl Op for Record {
     fn infer(&self, types: &[Type]) -> Result<Type, String> {
         let [history, values, step] = inputs(types)?;
         let fits = |slots: usize, width: usize| {
-            slots > 0 && history.dtype == DType::F32 && values == &Type::f32([width]) && step == &Type::u32([1])
+            slots > 0
+                && history.dtype == DType::F32
+                && values == &Type::f32([width])
+                && step == &Type::u32([1])
         };
         match history.shape.as_ref() {
             &[slots, width] if fits(slots, width) => Ok(history.clone()),
@@ -305,7 +319,13 @@ mod tests {
     /// Expected values: torch.optim.Adam, AdamW and Adam in f64 with lr 0.1, weight_decay 0, 0.1 and 0.1.
     #[test]
     fn adam_is_pytorchs() {
-        let rule = |weight_decay, decoupled| Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled };
+        let rule = |weight_decay, decoupled| Rule::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay,
+            decoupled,
+        };
         close(&three_steps(&Update { rule: rule(0.0, false), ema: None }), &ADAM);
         close(&three_steps(&Update { rule: rule(0.1, true), ema: None }), &ADAMW);
         close(&three_steps(&Update { rule: rule(0.1, false), ema: None }), &ADAM_L2);
@@ -334,12 +354,18 @@ mod tests {
 
     #[test]
     fn bookkeepers_and_mistakes() {
-        let history = Record.reference(&[&Array::from_fn([2, 1], |_| 0.0), &Array::new([1], vec![7.0]), &Array::new([1], vec![3.0])]);
+        let history = Record.reference(&[
+            &Array::from_fn([2, 1], |_| 0.0),
+            &Array::new([1], vec![7.0]),
+            &Array::new([1], vec![3.0]),
+        ]);
         assert_eq!(history.data, [0.0, 7.0]);
         assert_eq!(Increment.reference(&[&Array::new([1], vec![f64::from(u32::MAX)])]).data, [0.0]);
         let op = Update { rule: Rule::Sgd { momentum: 0.0, weight_decay: 0.0 }, ema: None };
         let one = Type::f32([1]);
-        let infer = |rows: usize, n: usize| op.infer(&[Type::f32([rows, 64]), Type::f32([n]), one.clone(), one.clone(), Type::u32([1])]);
+        let infer = |rows: usize, n: usize| {
+            op.infer(&[Type::f32([rows, 64]), Type::f32([n]), one.clone(), one.clone(), Type::u32([1])])
+        };
         assert_eq!(infer(1, 64), Ok(Type::f32([1, 64])));
         assert!(infer(2, 64).unwrap_err().contains("1 rows") && infer(1, 60).unwrap_err().contains("64"));
     }

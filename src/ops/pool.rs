@@ -45,7 +45,10 @@ impl Pool {
     fn window(&self) -> Result<Window, String> {
         let Kernel { size, padding, taps, .. } = &self.kernel;
         if *taps != Taps::All || size[0] * size[1] > MAX_TAPS || (0..2).any(|d| 2 * padding[d] > size[d]) {
-            return Err(format!("takes all of at most {MAX_TAPS} positions, padded by at most half of the size, got {:?}", self.kernel));
+            return Err(format!(
+                "takes all of at most {MAX_TAPS} positions, padded by at most half of the size, got {:?}",
+                self.kernel
+            ));
         }
         self.kernel.window(self.image)
     }
@@ -68,7 +71,8 @@ impl Pool {
     fn seen(&self, made: &Shape, i: usize, tap: usize) -> Option<usize> {
         let (at, k) = (made.coords(i), &self.kernel);
         let tap = [tap / k.size[1], tap % k.size[1]];
-        let pixel = [0, 1].map(|d| (at[d + 1] * k.stride[d] + tap[d] * k.dilation[d]).wrapping_sub(k.padding[d]));
+        let pixel =
+            [0, 1].map(|d| (at[d + 1] * k.stride[d] + tap[d] * k.dilation[d]).wrapping_sub(k.padding[d]));
         let inside = (0..2).all(|d| pixel[d] < self.image[d]);
         inside.then(|| ((at[0] * self.image[0] + pixel[0]) * self.image[1] + pixel[1]) * made[3] + at[3])
     }
@@ -94,10 +98,20 @@ impl Op for Pool {
         let (read, makes) = if self.to_image() { (made, self.image) } else { (self.image, made) };
         let taps = matches!(self.role, Role::Take | Role::Put);
         let fits = |t: &Type| of(t, read).as_ref() == Some(t);
-        let tapped = || !taps || inputs.get(1).is_some_and(|t| of(t, made).as_ref() == Some(t) && Some(t) == of(&inputs[0], made).as_ref());
+        let tapped = || {
+            !taps
+                || inputs.get(1).is_some_and(|t| {
+                    of(t, made).as_ref() == Some(t) && Some(t) == of(&inputs[0], made).as_ref()
+                })
+        };
         match inputs {
-            [x, ..] if inputs.len() == 1 + usize::from(taps) && fits(x) && tapped() => of(x, makes).ok_or_else(String::new),
-            _ => Err(format!("{inputs:?} do not fit an image of {:?} and results of {made:?}, f32 [N, rows, columns, C]", self.image)),
+            [x, ..] if inputs.len() == 1 + usize::from(taps) && fits(x) && tapped() => {
+                of(x, makes).ok_or_else(String::new)
+            }
+            _ => Err(format!(
+                "{inputs:?} do not fit an image of {:?} and results of {made:?}, f32 [N, rows, columns, C]",
+                self.image
+            )),
         }
     }
 
@@ -106,18 +120,25 @@ impl Op for Pool {
         let [h, w] = self.window().expect("inferred").made;
         let made: Shape = [x.shape[0], h, w, x.shape[3]].into();
         let taps = k.size[0] * k.size[1];
-        let all = |i: usize| (0..taps).filter_map(|tap| Some((tap, self.seen(&made, i, tap)?))).collect::<Vec<_>>();
+        let all =
+            |i: usize| (0..taps).filter_map(|tap| Some((tap, self.seen(&made, i, tap)?))).collect::<Vec<_>>();
         let at = |i: usize| self.seen(&made, i, inputs[1].data[i] as usize);
         let mut image = Array::from_fn([x.shape[0], self.image[0], self.image[1], x.shape[3]], |_| 0.0);
         match self.role {
-            Role::Mean => Array::from_fn(made.clone(), |i| all(i).into_iter().map(|(_, q)| x.data[q]).sum::<f64>() * self.factor()),
+            Role::Mean => Array::from_fn(made.clone(), |i| {
+                all(i).into_iter().map(|(_, q)| x.data[q]).sum::<f64>() * self.factor()
+            }),
             Role::ArgMax => Array::from_fn(made.clone(), |i| {
-                let first = |best: (usize, usize), next: (usize, usize)| if x.data[next.1] > x.data[best.1] { next } else { best };
+                let first = |best: (usize, usize), next: (usize, usize)| {
+                    if x.data[next.1] > x.data[best.1] { next } else { best }
+                };
                 all(i).into_iter().reduce(first).map_or(-1.0, |(tap, _)| tap as f64)
             }),
             Role::Take => Array::from_fn(made.clone(), |i| at(i).map_or(0.0, |q| x.data[q])),
             Role::Unmean => {
-                (0..made.numel()).for_each(|i| all(i).into_iter().for_each(|(_, q)| image.data[q] += x.data[i] * self.factor()));
+                (0..made.numel()).for_each(|i| {
+                    all(i).into_iter().for_each(|(_, q)| image.data[q] += x.data[i] * self.factor())
+                });
                 image
             }
             Role::Put => {
@@ -165,14 +186,29 @@ impl Op for Pool {
             Role::Unmean => launch.bind(["taps", "taps4"][wide], Operand::Input(0)),
             Role::Take | Role::Put => launch.bind(["taps", "taps4"][wide], Operand::Input(1)),
         };
-        let of = [("image", self.image), ("made", made), ("size", k.size), ("stride", k.stride), ("padding", k.padding)];
-        let launch = of
-            .into_iter()
-            .chain([("dilation", k.dilation)])
-            .fold(launch, |launch, (name, [rows, columns])| launch.dim(&format!("{name}[0]"), rows).dim(&format!("{name}[1]"), columns));
-        let bytes = 4 * (at.output.shape.numel() + at.inputs.iter().map(|t| t.shape.numel()).sum::<usize>()) as u64;
+        let of = [
+            ("image", self.image),
+            ("made", made),
+            ("size", k.size),
+            ("stride", k.stride),
+            ("padding", k.padding),
+        ];
+        let launch = of.into_iter().chain([("dilation", k.dilation)]).fold(
+            launch,
+            |launch, (name, [rows, columns])| {
+                launch.dim(&format!("{name}[0]"), rows).dim(&format!("{name}[1]"), columns)
+            },
+        );
+        let bytes =
+            4 * (at.output.shape.numel() + at.inputs.iter().map(|t| t.shape.numel()).sum::<usize>()) as u64;
         let launch = launch.cost(at.output.shape.numel() * k.size[0] * k.size[1], bytes);
-        Ok(launch.why(if wide == 1 { "four channels each" } else { "not a multiple of 4 channels: single elements" }).into())
+        Ok(launch
+            .why(if wide == 1 {
+                "four channels each"
+            } else {
+                "not a multiple of 4 channels: single elements"
+            })
+            .into())
     }
 }
 
@@ -221,23 +257,36 @@ mod tests {
         assert_eq!(pool(Role::Take, kernel.clone(), &[&x, &taps]).data, [5.; 4]);
         let put = pool(Role::Put, kernel, &[&Array::new([1, 2, 2, 1], vec![1., 2., 4., 8.]), &taps]);
         assert_eq!(put.data, [0., 3., 0., 0., 12., 0., 0., 0., 0.]);
-        let padded = pool(Role::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
+        let padded =
+            pool(Role::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
         assert_eq!(padded.data, [4., 3., 1., 0.], "padding is never the largest");
     }
 
     #[test]
     fn launches_name_what_the_kernels_have() {
-        for (role, c) in [Role::Mean, Role::Unmean, Role::ArgMax, Role::Take, Role::Put].into_iter().flat_map(|r| [(r, 3), (r, 8)]) {
+        for (role, c) in [Role::Mean, Role::Unmean, Role::ArgMax, Role::Take, Role::Put]
+            .into_iter()
+            .flat_map(|r| [(r, 3), (r, 8)])
+        {
             let op = Pool { role, kernel: Kernel::same(3).stride(2), image: [5, 6] };
             let (image, made) = (Type::f32([2, 5, 6, c]), Type::f32([2, 3, 3, c]));
             let inputs = [if op.to_image() { made.clone() } else { image }, made];
             let inputs = &inputs[..if matches!(role, Role::Take | Role::Put) { 2 } else { 1 }];
-            let at = Lowering { caps: &crate::caps::Caps::software(), inputs, output: &op.infer(inputs).unwrap(), epilogue: false };
+            let at = Lowering {
+                caps: &crate::caps::Caps::software(),
+                inputs,
+                output: &op.infer(inputs).unwrap(),
+                epilogue: false,
+            };
             let launch = op.lower(&at).unwrap().launches.remove(0);
-            let found = reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
+            let found =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
             assert_eq!(found.bindings.len(), launch.bindings.len() + 1, "{launch:?}");
             assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{launch:?}");
-            assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)), "{launch:?}");
+            assert!(
+                launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)),
+                "{launch:?}"
+            );
         }
     }
 

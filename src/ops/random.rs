@@ -20,7 +20,12 @@ pub(crate) const LANES: usize = 256;
 
 /// A launch whose invocations make four output elements each: the first of two entry points, writing the
 /// first of two bindings, when it may store whole vec4s; else the second, which stores one by one.
-pub(crate) fn quads(shader: &'static Shader, whole: bool, entry: [&'static str; 2], numel: usize) -> LaunchSpec {
+pub(crate) fn quads(
+    shader: &'static Shader,
+    whole: bool,
+    entry: [&'static str; 2],
+    numel: usize,
+) -> LaunchSpec {
     let (entry, y, why) = match whole {
         true => (entry[0], "y", "whole vec4s"),
         false => (entry[1], "y_scalar", "not a multiple of 4: single stores"),
@@ -208,7 +213,8 @@ impl Op for Categorical {
         let (classes, rows) = x[0].shape.split_last().expect("infer checked the rank");
         let draw = self.stream.as_ref().map(|stream| counter(stream, x[1], x[2]));
         Array::from_fn(rows, |r| {
-            let u = draw.map_or_else(|| x[1].data[r], |(key, step)| f64::from(rng::uniform(key, step, r as u32)));
+            let u =
+                draw.map_or_else(|| x[1].data[r], |(key, step)| f64::from(rng::uniform(key, step, r as u32)));
             invert(&x[0].data[r * classes..][..*classes], u) as f64
         })
     }
@@ -309,7 +315,8 @@ mod tests {
         let draws = ["draw_uniform", "draw_normal", "draw_bernoulli"];
         let tails = ["draw_uniform_tail", "draw_normal_tail", "draw_bernoulli_tail"];
         for entry in [&draws[..], &tails, &["categorical", "categorical_given"]].concat() {
-            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert!(kernel.dims.contains_key("stream[1]"));
         }

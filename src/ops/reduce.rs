@@ -42,7 +42,12 @@ pub struct Reduce {
 impl Reduce {
     /// `shape` with the reduced extents 1.
     fn kept(&self, shape: &Shape) -> Shape {
-        shape.iter().enumerate().map(|(d, &n)| if self.axes.contains(&d) { 1 } else { n }).collect::<Vec<_>>().into()
+        shape
+            .iter()
+            .enumerate()
+            .map(|(d, &n)| if self.axes.contains(&d) { 1 } else { n })
+            .collect::<Vec<_>>()
+            .into()
     }
 
     /// `shape` without the reduced axes.
@@ -98,7 +103,12 @@ impl Op for Reduce {
         })
     }
 
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], output: Tensor<'g>, cotangent: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+    fn vjp<'g>(
+        &self,
+        inputs: &[Tensor<'g>],
+        output: Tensor<'g>,
+        cotangent: Tensor<'g>,
+    ) -> Vec<Option<Tensor<'g>>> {
         let x = inputs[0];
         let spread = |t: Tensor<'g>| t.reshape(self.kept(&x.shape())).broadcast_to(x.shape());
         vec![Some(match self.kind {
@@ -117,7 +127,10 @@ impl Op for Reduce {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let passes: Vec<Pass> = passes(&at.inputs[0].shape, &self.axes).into_iter().flat_map(|pass| pass.stages(at.caps.class)).collect();
+        let passes: Vec<Pass> = passes(&at.inputs[0].shape, &self.axes)
+            .into_iter()
+            .flat_map(|pass| pass.stages(at.caps.class))
+            .collect();
         let mut lowered = Lowered::default();
         for (i, pass) in passes.iter().enumerate() {
             let from = if i == 0 { Operand::Input(0) } else { Operand::Scratch(i - 1) };
@@ -209,7 +222,8 @@ impl Pass {
             _ => ("columns", "x", "y", 1, "a column each"),
         };
         let n = results / unit;
-        let (workgroup, groups) = if entry == "tree" { (TREE, n) } else { (WORKGROUP, n.div_ceil(WORKGROUP)) };
+        let (workgroup, groups) =
+            if entry == "tree" { (TREE, n) } else { (WORKGROUP, n.div_ceil(WORKGROUP)) };
         let (number, flops) = match kind {
             Kind::Sum => (0.0, 1),
             Kind::Max => (1.0, 1),
@@ -357,7 +371,8 @@ mod tests {
         assert_eq!(x.softmax(1).shape(), x.shape());
         assert_eq!(x.cross_entropy(x).shape(), [2, 3].into());
         assert!(g.check().is_ok());
-        let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 3] = [|x| x.sum(&[1, 1]), |x| x.max_over(&[3]), |x| x.softmax(3)];
+        let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 3] =
+            [|x| x.sum(&[1, 1]), |x| x.max_over(&[3]), |x| x.softmax(3)];
         for mistake in mistakes {
             let g = Graph::new();
             let _ = mistake(g.input("x", Type::f32([2, 3, 4])));
@@ -387,7 +402,8 @@ mod tests {
         for ((class, outer, r, inner), entry) in cases.zip(["rows", "rows4", "columns", "columns4", "tree"]) {
             let launch = pass(outer, r, inner).launch(Kind::Max, class, Operand::Input(0), Operand::Output);
             assert_eq!(launch.entry, entry);
-            let found = kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &launch.constants).unwrap();
+            let found =
+                kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &launch.constants).unwrap();
             assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)));
             assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)));
         }

@@ -50,7 +50,13 @@ fn deviation<'a>(stream: &Stream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + us
 }
 
 /// Both ops' launch; `first` is the WGSL name of the first input.
-fn lower(at: &Lowering<'_>, stream: &Stream, entry: [&'static str; 2], first: &'static str, factor: f32) -> Lowered {
+fn lower(
+    at: &Lowering<'_>,
+    stream: &Stream,
+    entry: [&'static str; 2],
+    first: &'static str,
+    factor: f32,
+) -> Lowered {
     let n = at.output.shape.numel();
     let launch = quads(&SHADER, n.is_multiple_of(4), entry, n)
         .bind(first, Operand::Input(0))
@@ -135,7 +141,8 @@ mod tests {
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["reparameterize", "reparameterize_tail", "scaled_noise", "scaled_noise_tail"] {
-            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let kernel =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert_eq!(kernel.workgroup, [32, 1, 1]);
             assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1);
         }
@@ -148,7 +155,9 @@ mod tests {
         let (seed, step) = (Array::new([2], vec![7.0, 0.0]), Array::new([1], vec![2.0]));
         let x = |shift: f64| Array::new([3], vec![-1.0 + shift, 0.3 + shift, 2.0 + shift]);
         let (c, z) = (Array::new([3], vec![1.0, -2.0, 0.5]), Reparameterize { stream: stream.clone() });
-        let noise = |k, logvar: &Array| ScaledNoise { stream: stream.clone(), halvings: k }.reference(&[&c, logvar, &seed, &step]);
+        let noise = |k, logvar: &Array| {
+            ScaledNoise { stream: stream.clone(), halvings: k }.reference(&[&c, logvar, &seed, &step])
+        };
         let [low, high] = [-h, h].map(|d| z.reference(&[&c, &x(d), &seed, &step]));
         let [low1, high1] = [-h, h].map(|d| noise(1, &x(d)));
         let (once, twice) = (noise(1, &x(0.0)), noise(2, &x(0.0)));

@@ -47,8 +47,14 @@ impl Op for Bilinear {
 
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let Type { shape, dtype } = &inputs[0];
-        let whole = !self.transposed || shape.iter().skip(1).take(2).all(|n| n.is_multiple_of(self.factor.max(1)));
-        if *dtype != DType::F32 || shape.len() != 4 || shape.numel() == 0 || !whole || !(1..=MAX_FACTOR).contains(&self.factor) {
+        let whole =
+            !self.transposed || shape.iter().skip(1).take(2).all(|n| n.is_multiple_of(self.factor.max(1)));
+        if *dtype != DType::F32
+            || shape.len() != 4
+            || shape.numel() == 0
+            || !whole
+            || !(1..=MAX_FACTOR).contains(&self.factor)
+        {
             return Err(format!(
                 "takes an f32 image [N, H, W, C] and a factor of 1 to {MAX_FACTOR}, got {:?} and {}",
                 inputs[0], self.factor
@@ -84,7 +90,8 @@ impl Op for Bilinear {
         let wide = small[3].is_multiple_of(4);
         let (unit, i) = if wide { (4, 1) } else { (1, 0) };
         let n = at.output.shape.numel() / unit;
-        let entry = if self.transposed { ["transpose", "transpose4"] } else { ["interpolate", "interpolate4"] };
+        let entry =
+            if self.transposed { ["transpose", "transpose4"] } else { ["interpolate", "interpolate4"] };
         let launch = LaunchSpec::new(&SHADER, entry[i], grid_1d(n.div_ceil(WORKGROUP)))
             .constant("WORKGROUP", WORKGROUP as f64)
             .bind(["x", "x4"][i], Operand::Input(0))
@@ -110,7 +117,9 @@ impl<'g> Tensor<'g> {
                 let apart = self.reshape([n, h, 1, w, 1, c]).broadcast_to([n, h, factor, w, factor, c]);
                 apart.reshape([n, h * factor, w * factor, c])
             }
-            _ => self.graph().poison(format!("upsample_nearest: takes an image [N, H, W, C] and a factor, got {self:?} and {factor}")),
+            _ => self.graph().poison(format!(
+                "upsample_nearest: takes an image [N, H, W, C] and a factor, got {self:?} and {factor}"
+            )),
         }
     }
 
@@ -133,7 +142,10 @@ mod tests {
     #[test]
     fn references() {
         let up = Bilinear { factor: 2, transposed: false };
-        assert_eq!(up.reference(&[&Array::new([1, 1, 2, 1], vec![0.0, 4.0])]).data, [0., 1., 3., 4., 0., 1., 3., 4.]);
+        assert_eq!(
+            up.reference(&[&Array::new([1, 1, 2, 1], vec![0.0, 4.0])]).data,
+            [0., 1., 3., 4., 0., 1., 3., 4.]
+        );
         let down = Bilinear { factor: 2, transposed: true };
         let x = Array::new([1, 2, 4, 1], vec![1., 10., 100., 1000., 1., 10., 100., 1000.]);
         assert_eq!(down.reference(&[&x]).data, [2. * (1. + 7.5 + 25.), 2. * (2.5 + 75. + 1000.)]);
@@ -142,7 +154,8 @@ mod tests {
     #[test]
     fn every_entry_point_reflects() {
         for entry in ["interpolate", "interpolate4", "transpose", "transpose4"] {
-            let found = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
+            let found =
+                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
             assert!(["n", "c", "factor", "image[0]", "image[1]"].iter().all(|d| found.dims.contains_key(*d)));
         }
     }
@@ -153,7 +166,11 @@ mod tests {
             let g = Graph::new();
             let _ = g.input("x", Type::f32(shape)).upsample_bilinear(factor);
             let error = g.check().unwrap_err().to_string();
-            assert!(error.contains("bilinear: takes an f32 image [N, H, W, C] and a factor") && error.contains("resample.rs"), "{error}");
+            assert!(
+                error.contains("bilinear: takes an f32 image [N, H, W, C] and a factor")
+                    && error.contains("resample.rs"),
+                "{error}"
+            );
         }
     }
 }

@@ -26,7 +26,9 @@ type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 fn words(inputs: &[Type]) -> Result<DType, String> {
     let dtype = inputs.first().map_or(DType::F32, |t| t.dtype);
     match inputs.iter().find(|t| t.dtype != dtype || t.dtype == DType::U8) {
-        Some(bad) if bad.dtype == DType::U8 => Err("takes 32-bit elements, not U8; convert with `.to_f32()`".into()),
+        Some(bad) if bad.dtype == DType::U8 => {
+            Err("takes 32-bit elements, not U8; convert with `.to_f32()`".into())
+        }
         Some(bad) => Err(format!("takes one element type, got {dtype:?} and {:?}", bad.dtype)),
         None => Ok(dtype),
     }
@@ -115,7 +117,9 @@ impl View {
                     return Err(format!("{from:?} has no axis {axis}"));
                 };
                 if range.is_empty() || range.end > extent {
-                    return Err(format!("range {range:?} is empty or beyond the {extent} of axis {axis} of {from:?}"));
+                    return Err(format!(
+                        "range {range:?} is empty or beyond the {extent} of axis {axis} of {from:?}"
+                    ));
                 }
                 let mut shape = from.to_vec();
                 shape[*axis] = range.len();
@@ -133,7 +137,9 @@ impl View {
                 let repeat = self.from.iter().zip(stride).map(|(&n, s)| if n == 1 { 0 } else { s });
                 Strided { stride: std::iter::repeat_n(0, added).chain(repeat).collect(), offset: 0 }
             }
-            Reading::Permute(axes) => Strided { stride: axes.iter().map(|&a| stride[a]).collect(), offset: 0 },
+            Reading::Permute(axes) => {
+                Strided { stride: axes.iter().map(|&a| stride[a]).collect(), offset: 0 }
+            }
             Reading::Slice { axis, range } => Strided { offset: range.start * stride[*axis], stride },
         }
     }
@@ -186,7 +192,8 @@ impl Op for View {
                 cotangent.sum(&axes).reshape(self.from.clone())
             }
             Reading::Permute(axes) => {
-                let inverse: Vec<_> = (0..axes.len()).filter_map(|a| axes.iter().position(|&b| b == a)).collect();
+                let inverse: Vec<_> =
+                    (0..axes.len()).filter_map(|a| axes.iter().position(|&b| b == a)).collect();
                 cotangent.permute(&inverse)
             }
             Reading::Slice { axis, range } => cotangent.pad(*axis, range.start, self.from[*axis] - range.end),
@@ -200,9 +207,9 @@ impl Op for View {
             return Err(format!("a view of {} separate axes; at most 8 can be copied", dims.len()));
         }
         // Whole vec4s move where the innermost axis is contiguous and every row starts at one.
-        let wide = dims
-            .split_last()
-            .is_some_and(|(&(n, s), outer)| s == 1 && n % 4 == 0 && offset % 4 == 0 && outer.iter().all(|(_, s)| s % 4 == 0));
+        let wide = dims.split_last().is_some_and(|(&(n, s), outer)| {
+            s == 1 && n % 4 == 0 && offset % 4 == 0 && outer.iter().all(|(_, s)| s % 4 == 0)
+        });
         let (mut unit, n) = (1, at.output.shape.numel());
         if wide {
             unit = 4;
@@ -313,7 +320,10 @@ mod tests {
 
     #[test]
     fn references() {
-        assert_eq!(view(&[2, 1], Reading::Broadcast([2, 2, 2].into())).data, [0., 0., 1., 1., 0., 0., 1., 1.]);
+        assert_eq!(
+            view(&[2, 1], Reading::Broadcast([2, 2, 2].into())).data,
+            [0., 0., 1., 1., 0., 0., 1., 1.]
+        );
         assert_eq!(view(&[2, 3], Reading::Permute(vec![1, 0])).data, [0., 3., 1., 4., 2., 5.]);
         assert_eq!(view(&[2, 3], Reading::Slice { axis: 1, range: 1..3 }).data, [1., 2., 4., 5.]);
         let padded = Pad { axis: 1, before: 1, after: 1 }.reference(&[&range(&[2, 1])]);
@@ -367,9 +377,14 @@ mod tests {
             launches.extend(lower(&Concat { axis: 1 }, &[x.clone(), x]));
         }
         let entries: Vec<_> = launches.iter().map(|l| l.entry).collect();
-        assert_eq!(entries, ["gather", "pad", "scatter", "scatter", "gather4", "pad4", "scatter4", "scatter4"]);
+        assert_eq!(
+            entries,
+            ["gather", "pad", "scatter", "scatter", "gather4", "pad4", "scatter4", "scatter4"]
+        );
         for launch in launches {
-            let found = kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
+            let found =
+                kernel::reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants)
+                    .unwrap();
             assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{:?}", launch.dims);
             assert!(launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)));
         }

@@ -88,13 +88,23 @@ pub struct Expr {
 
 /// The table's functions, and what they share, by name; each is one line, or ends with a brace in the first column.
 fn functions(library: &str) -> Vec<(&str, &str)> {
-    let block =
-        library.split_once("// <functions>\n").and_then(|(_, rest)| rest.split_once("// </functions>")).map_or("", |(block, _)| block);
-    let starts: Vec<usize> = block.match_indices("fn ").map(|(i, _)| i).filter(|&i| i == 0 || block[..i].ends_with('\n')).collect();
+    let block = library
+        .split_once("// <functions>\n")
+        .and_then(|(_, rest)| rest.split_once("// </functions>"))
+        .map_or("", |(block, _)| block);
+    let starts: Vec<usize> = block
+        .match_indices("fn ")
+        .map(|(i, _)| i)
+        .filter(|&i| i == 0 || block[..i].ends_with('\n'))
+        .collect();
     let function = |&start: &usize| {
         let text = &block[start..];
         let line = text.find('\n').map_or(text.len(), |i| i + 1);
-        let end = if text[..line].trim_end().ends_with('}') { line } else { text.find("\n}\n").map_or(text.len(), |i| i + 3) };
+        let end = if text[..line].trim_end().ends_with('}') {
+            line
+        } else {
+            text.find("\n}\n").map_or(text.len(), |i| i + 3)
+        };
         (&text[3..text.find('(').unwrap_or(3)], &text[..end])
     };
     starts.iter().map(function).collect()
@@ -162,7 +172,11 @@ impl Expr {
 
     /// Short name for tables: the rows in order, `mul+add+relu`.
     pub fn label(&self) -> String {
-        let rows: Vec<_> = self.values.iter().filter_map(|v| if let Value::Call(row, _) = v { Some(row.name) } else { None }).collect();
+        let rows: Vec<_> = self
+            .values
+            .iter()
+            .filter_map(|v| if let Value::Call(row, _) = v { Some(row.name) } else { None })
+            .collect();
         match rows.len() {
             0 => "copy".into(),
             1..=4 => rows.join("+"),
@@ -192,7 +206,9 @@ impl Expr {
                 Value::Host => "v".into(),
                 Value::Old => "y[i]".into(),
                 Value::Load(k) => format!("l{k}"),
-                Value::Constant(c) => format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4]),
+                Value::Constant(c) => {
+                    format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4])
+                }
                 Value::Call(row, args) => {
                     let args: Vec<_> = args.iter().map(|a| format!("v{a}")).collect();
                     format!("e_{}({})", row.name, args.join(", "))
@@ -218,9 +234,12 @@ impl Expr {
                 Access::Same => launch,
                 Access::Scalar(offset) => launch.dim(&at("offset"), offset),
                 Access::Row(n) | Access::Column(n) => launch.dim(&at("shape[3]"), n / 4),
-                Access::Strided { shape, stride, offset } => (0..4).fold(launch.dim(&at("offset"), offset), |l, d| {
-                    l.dim(&at(&format!("shape[{d}]")), shape[d]).dim(&at(&format!("stride[{d}]")), stride[d])
-                }),
+                Access::Strided { shape, stride, offset } => {
+                    (0..4).fold(launch.dim(&at("offset"), offset), |l, d| {
+                        l.dim(&at(&format!("shape[{d}]")), shape[d])
+                            .dim(&at(&format!("stride[{d}]")), stride[d])
+                    })
+                }
             };
         }
         for (c, &value) in self.constants.iter().enumerate() {

@@ -104,7 +104,8 @@ impl<'a> Fused<'a> {
 
     fn decide(&mut self) {
         let recording = self.recording;
-        let roots = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
+        let roots =
+            recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
         for id in roots {
             let storage = self.storage(id);
             self.stored[storage] = true;
@@ -116,7 +117,8 @@ impl<'a> Fused<'a> {
                 Class::Elementwise(_) => self.decide_elementwise(id, &mut pending),
                 // Views are free inside clusters; whoever else reads one needs it in memory.
                 Class::Strided(_) | Class::Constant(_) => {
-                    let read_in_memory = self.users[id].iter().any(|&u| !matches!(self.class(u), Class::Elementwise(_)));
+                    let read_in_memory =
+                        self.users[id].iter().any(|&u| !matches!(self.class(u), Class::Elementwise(_)));
                     self.stored[id] |= read_in_memory && self.reader_needs_memory(id);
                     if self.constant(id).is_none() {
                         let source = self.storage(self.inputs(id)[0]);
@@ -138,7 +140,9 @@ impl<'a> Fused<'a> {
     fn reader_needs_memory(&self, id: NodeId) -> bool {
         self.users[id].iter().any(|&u| match self.class(u) {
             Class::Elementwise(_) => false,
-            Class::Reshape => self.inlined[u].is_none() && (self.reader_needs_memory(u) || self.stored[self.storage(u)]),
+            Class::Reshape => {
+                self.inlined[u].is_none() && (self.reader_needs_memory(u) || self.stored[self.storage(u)])
+            }
             Class::Strided(_) => self.constant(u).is_none(),
             _ => true,
         })
@@ -160,7 +164,12 @@ impl<'a> Fused<'a> {
     }
 
     fn decide_elementwise(&mut self, id: NodeId, pending: &mut BTreeMap<NodeId, (BTreeSet<NodeId>, usize)>) {
-        let sources: Vec<NodeId> = self.inputs(id).iter().map(|&i| self.storage(i)).filter(|&i| self.constant(i).is_none()).collect();
+        let sources: Vec<NodeId> = self
+            .inputs(id)
+            .iter()
+            .map(|&i| self.storage(i))
+            .filter(|&i| self.constant(i).is_none())
+            .collect();
         if let Some(root) = self.common_root(id) {
             let (loads, calls) = &pending[&root];
             let mut grown = loads.clone();
@@ -178,12 +187,16 @@ impl<'a> Fused<'a> {
 
     /// The steps in order of their roots.
     pub fn steps(&self) -> Vec<Step> {
-        let stored = |id: &NodeId| self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Reshape);
+        let stored = |id: &NodeId| {
+            self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Reshape)
+        };
         let mut steps: Vec<Step> = (0..self.recording.nodes.len())
             .filter(stored)
             .map(|id| match self.class(id) {
                 Class::Opaque | Class::Pack(_) => Step { root: id, host: Some(id), expr: None },
-                Class::Strided(_) if self.constant(id).is_none() && !self.fits_access(id) => Step { root: id, host: Some(id), expr: None },
+                Class::Strided(_) if self.constant(id).is_none() && !self.fits_access(id) => {
+                    Step { root: id, host: Some(id), expr: None }
+                }
                 _ => Step { root: id, host: None, expr: Some(self.expression(id)) },
             })
             .collect();
@@ -192,7 +205,8 @@ impl<'a> Fused<'a> {
                 (step.expr, step.host) = (step.expr.take().map(|e| e.with_value(host)), Some(host));
             }
         }
-        let hosted: BTreeSet<NodeId> = steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();
+        let hosted: BTreeSet<NodeId> =
+            steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();
         steps.retain(|s| s.expr.is_some() || !hosted.contains(&s.root));
         steps
     }
@@ -217,22 +231,29 @@ impl<'a> Fused<'a> {
             let types: Vec<_> = inputs.iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
             let alone = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same);
             let others = expr.loads.iter().filter(|l| l.node != node).count();
-            let read_elsewhere = self.readers(node).iter().any(|&u| self.inlined[u].unwrap_or(u) != step.root);
+            let read_elsewhere =
+                self.readers(node).iter().any(|&u| self.inlined[u].unwrap_or(u) != step.root);
             let kept = self.kept(node) || self.numel(node) != self.numel(step.root);
-            alone && others <= MAX_EXTRA && !read_elsewhere && !kept && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
+            alone
+                && others <= MAX_EXTRA
+                && !read_elsewhere
+                && !kept
+                && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
         };
         expr.loads.iter().map(|l| l.node).filter(fits).max()
     }
 
     /// Nodes that read a node, through reshapes.
     fn readers(&self, id: NodeId) -> Vec<NodeId> {
-        let through = |&u: &NodeId| if matches!(self.class(u), Class::Reshape) { self.readers(u) } else { vec![u] };
+        let through =
+            |&u: &NodeId| if matches!(self.class(u), Class::Reshape) { self.readers(u) } else { vec![u] };
         self.users[id].iter().flat_map(through).collect()
     }
 
     fn kept(&self, id: NodeId) -> bool {
         let recording = self.recording;
-        let mut kept = recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
+        let mut kept =
+            recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
         kept.any(|k| self.storage(k) == id)
     }
 

@@ -49,7 +49,9 @@ pub fn assign(requests: &[Request]) -> Assignment {
 
 /// Bytes of the values alive at the worst step: no plan can use less.
 pub fn live_minimum(requests: &[Request]) -> u64 {
-    let live = |step: usize| requests.iter().filter(|r| r.exclusive || (r.first <= step && step <= r.last)).map(|r| r.bytes).sum();
+    let live = |step: usize| {
+        requests.iter().filter(|r| r.exclusive || (r.first <= step && step <= r.last)).map(|r| r.bytes).sum()
+    };
     requests.iter().map(|r| live(r.first)).max().unwrap_or(0)
 }
 
@@ -63,7 +65,8 @@ mod tests {
 
     #[test]
     fn values_that_live_together_never_share() {
-        let requests: Vec<_> = (0..40usize).map(|i| request(16 * (i as u64 * 7 % 11 + 1), i, i + i * 5 % 6)).collect();
+        let requests: Vec<_> =
+            (0..40usize).map(|i| request(16 * (i as u64 * 7 % 11 + 1), i, i + i * 5 % 6)).collect();
         let assignment = assign(&requests);
         for (i, a) in requests.iter().enumerate() {
             for (j, b) in requests.iter().enumerate().skip(i + 1) {

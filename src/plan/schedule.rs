@@ -27,12 +27,15 @@ pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
     let mut steps = graph.steps();
     let producer: BTreeMap<NodeId, usize> = steps.iter().enumerate().map(|(i, s)| (s.root, i)).collect();
     let reads: Vec<Vec<NodeId>> = steps.iter().map(|s| s.reads(graph)).collect();
-    let mut after: Vec<BTreeSet<usize>> = reads.iter().map(|r| r.iter().filter_map(|n| producer.get(n).copied()).collect()).collect();
+    let mut after: Vec<BTreeSet<usize>> =
+        reads.iter().map(|r| r.iter().filter_map(|n| producer.get(n).copied()).collect()).collect();
     let mut in_place = BTreeMap::new();
     let mut copies = vec![];
     for &(leaf, value) in &graph.recording.assigns {
         let value = graph.storage(value);
-        let readers: Vec<usize> = (0..steps.len()).filter(|&s| reads[s].iter().any(|&n| graph.recording.overlap(n, leaf))).collect();
+        let readers: Vec<usize> = (0..steps.len())
+            .filter(|&s| reads[s].iter().any(|&n| graph.recording.overlap(n, leaf)))
+            .collect();
         let writer = producer.get(&value).copied().filter(|w| {
             let others_first = readers.iter().all(|&r| r == *w || !depends(&after, r, *w));
             let written_already = in_place.contains_key(&value);
@@ -63,7 +66,9 @@ fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads: &[NodeI
             let mut others = inputs.iter().enumerate().filter(|&(i, _)| i != updated);
             graph.storage(inputs[updated]) == leaf && !others.any(|(_, &n)| shares(graph.storage(n)))
         }
-        (None, Some(expr)) => expr.loads.iter().all(|l| !shares(l.node) || (l.node == leaf && l.access == Access::Same)),
+        (None, Some(expr)) => {
+            expr.loads.iter().all(|l| !shares(l.node) || (l.node == leaf && l.access == Access::Same))
+        }
         _ => false,
     }
 }
@@ -87,7 +92,8 @@ fn topological(after: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut done = vec![false; after.len()];
     while order.len() < after.len() {
         let ready = |&s: &usize| !done[s] && after[s].iter().all(|&d| done[d]);
-        let next = (0..after.len()).find(ready).expect("dependencies form no cycle: each was checked when added");
+        let next =
+            (0..after.len()).find(ready).expect("dependencies form no cycle: each was checked when added");
         done[next] = true;
         order.push(next);
     }

@@ -42,7 +42,8 @@ struct Selector<'a> {
 
 /// Lowers a schedule.
 pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Plan> {
-    let mut s = Selector { graph, caps, homes: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
+    let mut s =
+        Selector { graph, caps, homes: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
     s.place_leaves();
     let packed = s.place_results(&schedule);
     for (now, step) in schedule.steps.iter().enumerate() {
@@ -64,7 +65,10 @@ impl Selector<'_> {
         for (id, node) in self.graph.recording.nodes.iter().enumerate() {
             let (buffer, offset) = match &node.source {
                 Source::Var(v) => match self.graph.recording.vars[*v].home {
-                    Some((arena, row, offset)) => (Buffer::Arena(arena), 4 * (row * self.graph.recording.arenas[arena].row_len + offset)),
+                    Some((arena, row, offset)) => (
+                        Buffer::Arena(arena),
+                        4 * (row * self.graph.recording.arenas[arena].row_len + offset),
+                    ),
                     None => (Buffer::Var(*v), 0),
                 },
                 Source::Arena(a) => (Buffer::Arena(*a), 0),
@@ -74,7 +78,8 @@ impl Selector<'_> {
                 }
                 _ => continue,
             };
-            self.homes.insert(id, Home::Known(Place { buffer, offset: offset as u64, bytes: node.ty.bytes() }));
+            self.homes
+                .insert(id, Home::Known(Place { buffer, offset: offset as u64, bytes: node.ty.bytes() }));
         }
     }
 
@@ -100,17 +105,24 @@ impl Selector<'_> {
     /// Producers of a packed row write their part of it themselves where nothing speaks against it: no
     /// launch may read one part and write another, since both are one buffer.
     fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeMap<(NodeId, usize), ()>) {
-        let (Some(offsets), Home::Request { index, .. }) = (self.pack_offsets(step.root), self.homes[&step.root]) else { return };
-        let parts: Vec<NodeId> = self.graph.inputs(step.root).iter().map(|&i| self.graph.storage(i)).collect();
+        let (Some(offsets), Home::Request { index, .. }) =
+            (self.pack_offsets(step.root), self.homes[&step.root])
+        else {
+            return;
+        };
+        let parts: Vec<NodeId> =
+            self.graph.inputs(step.root).iter().map(|&i| self.graph.storage(i)).collect();
         let mut placed: Vec<&Step> = vec![];
         for (i, &part) in parts.iter().enumerate() {
             let Some(producer) = schedule.steps.iter().find(|s| s.root == part) else { continue };
             let bytes = self.ty(part).bytes();
-            let exact = (producer.host.is_some() && producer.expr.is_none()) || self.ty(part).shape.numel().is_multiple_of(4);
+            let exact = (producer.host.is_some() && producer.expr.is_none())
+                || self.ty(part).shape.numel().is_multiple_of(4);
             let once = parts.iter().filter(|&&p| p == part).count() == 1;
             let Home::Request { index: old, offset: 0, .. } = self.homes[&part] else { continue };
             let reads = producer.reads(self.graph);
-            let apart = !placed.iter().any(|q| reads.contains(&q.root) || q.reads(self.graph).contains(&part));
+            let apart =
+                !placed.iter().any(|q| reads.contains(&q.root) || q.reads(self.graph).contains(&part));
             if exact && once && apart && !self.requests[old].exclusive {
                 self.requests[old].bytes = 0;
                 self.homes.insert(part, Home::Request { index, offset: 4 * offsets[i] as u64, bytes });
@@ -136,7 +148,13 @@ impl Selector<'_> {
         }
     }
 
-    fn lower(&mut self, step: &Step, now: usize, schedule: &Schedule, packed: &BTreeMap<(NodeId, usize), ()>) -> Result<()> {
+    fn lower(
+        &mut self,
+        step: &Step,
+        now: usize,
+        schedule: &Schedule,
+        packed: &BTreeMap<(NodeId, usize), ()>,
+    ) -> Result<()> {
         let in_place = schedule.in_place.get(&step.root).copied();
         let output = self.homes[&step.root];
         let expr = step.expr.clone().map(|e| in_place.map_or(e.clone(), |leaf| e.in_place(leaf)));
@@ -144,13 +162,16 @@ impl Selector<'_> {
             let expr = expr.expect("a step without host has an expression");
             return self.cluster(step, expr, output, now);
         };
-        let Source::Op(op, ids) = &self.graph.recording.nodes[host].source else { unreachable!("hosts are ops") };
+        let Source::Op(op, ids) = &self.graph.recording.nodes[host].source else {
+            unreachable!("hosts are ops")
+        };
         let inputs: Vec<Home> = ids.iter().map(|&i| self.homes[&self.graph.storage(i)]).collect();
         let types: Vec<Type> = ids.iter().map(|&i| self.ty(i).clone()).collect();
         if let (Some(i), None) = (op.in_place(), in_place) {
             self.copy_home(inputs[i], output, self.ty(host).clone(), now, host)?;
         }
-        let at = Lowering { caps: self.caps, inputs: &types, output: self.ty(host), epilogue: expr.is_some() };
+        let at =
+            Lowering { caps: self.caps, inputs: &types, output: self.ty(host), epilogue: expr.is_some() };
         let mut lowered = op.lower(&at).map_err(|what| self.error(host, op, what))?;
         if self.pack_offsets(host).is_some() {
             let mut position = 0..;
@@ -160,7 +181,10 @@ impl Selector<'_> {
     }
 
     fn error(&self, id: NodeId, op: &Arc<dyn Op>, what: String) -> Error {
-        Error::Model { at: self.graph.recording.nodes[id].at.to_string(), what: format!("{}: {what}", op.name()) }
+        Error::Model {
+            at: self.graph.recording.nodes[id].at.to_string(),
+            what: format!("{}: {what}", op.name()),
+        }
     }
 
     fn cluster(&mut self, step: &Step, expr: Expr, output: Home, now: usize) -> Result<()> {
@@ -189,8 +213,11 @@ impl Selector<'_> {
         node: NodeId,
         expr: Option<Expr>,
     ) -> Result<()> {
-        let scratch: Vec<Home> =
-            lowered.scratch.iter().map(|&bytes| Home::Request { index: self.request(bytes, now, false), offset: 0, bytes }).collect();
+        let scratch: Vec<Home> = lowered
+            .scratch
+            .iter()
+            .map(|&bytes| Home::Request { index: self.request(bytes, now, false), offset: 0, bytes })
+            .collect();
         for mut spec in lowered.launches {
             let mut label = name.to_string();
             let mut function = None;
@@ -198,12 +225,17 @@ impl Selector<'_> {
             if let (true, Some(expr)) = (spec.fused, &expr) {
                 if expr.constants() > MAX_CONSTANTS {
                     let at = self.graph.recording.nodes[node].at.to_string();
-                    return Err(Error::Model { at, what: format!("an elementwise expression uses more than {MAX_CONSTANTS} constants") });
+                    return Err(Error::Model {
+                        at,
+                        what: format!("an elementwise expression uses more than {MAX_CONSTANTS} constants"),
+                    });
                 }
                 let library = (spec.shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text);
                 function = Some(expr.wgsl(library));
                 label = if name.is_empty() { expr.label() } else { format!("{name} → {}", expr.label()) };
-                extra = (0..expr.loads.len()).map(|k| (expr.binding(k), self.homes[&expr.loads[k].node])).collect();
+                extra = (0..expr.loads.len())
+                    .map(|k| (expr.binding(k), self.homes[&expr.loads[k].node]))
+                    .collect();
                 spec = expr.dims(spec);
             }
             let home = |operand: Operand| match operand {
@@ -212,8 +244,9 @@ impl Selector<'_> {
                 Operand::Scratch(i) => scratch[i],
             };
             // A scratch buffer is written by one launch, as its `y`, and read by the next.
-            let written =
-                |&(name, o): &(&str, Operand)| o == Operand::Output || (matches!(o, Operand::Scratch(_)) && name.starts_with('y'));
+            let written = |&(name, o): &(&str, Operand)| {
+                o == Operand::Output || (matches!(o, Operand::Scratch(_)) && name.starts_with('y'))
+            };
             let writes = spec.bindings.iter().filter(|b| written(b)).map(|b| b.0).collect();
             let bindings: Vec<_> = spec.bindings.iter().map(|&(n, o)| (n, home(o))).chain(extra).collect();
             bindings.iter().for_each(|&(_, h)| self.touch(h, now));
@@ -246,7 +279,8 @@ impl Selector<'_> {
     fn copy_home(&mut self, from: Home, to: Home, ty: Type, now: usize, node: NodeId) -> Result<()> {
         // Words: bytes are packed four to one.
         let whole = Pack { offsets: vec![0], len: (ty.shape.numel() * ty.dtype.size()).div_ceil(4) };
-        let at = Lowering { caps: self.caps, inputs: std::slice::from_ref(&ty), output: &ty, epilogue: false };
+        let at =
+            Lowering { caps: self.caps, inputs: std::slice::from_ref(&ty), output: &ty, epilogue: false };
         let lowered = whole.lower(&at).map_err(Error::State)?;
         self.emit(lowered, &[from], to, now, "copy", node, None)
     }
@@ -263,7 +297,9 @@ impl Selector<'_> {
         let slot_of: BTreeMap<usize, usize> = used.into_iter().zip(assignment.slot_of).collect();
         let place = |home: Home| match home {
             Home::Known(place) => place,
-            Home::Request { index, offset, bytes } => Place { buffer: Buffer::Slot(slot_of[&index]), offset, bytes },
+            Home::Request { index, offset, bytes } => {
+                Place { buffer: Buffer::Slot(slot_of[&index]), offset, bytes }
+            }
         };
         let outputs = recording.outputs.iter().map(|(name, id)| {
             let place = place(self.homes[&self.graph.storage(*id)]);

@@ -25,7 +25,11 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
                     inputs[0]
                 } else {
                     *seen.entry((format!("{op:?}"), inputs.clone())).or_insert_with(|| {
-                        out.nodes.push(Node { source: Source::Op(op.clone(), inputs), ty: node.ty.clone(), at: node.at });
+                        out.nodes.push(Node {
+                            source: Source::Op(op.clone(), inputs),
+                            ty: node.ty.clone(),
+                            at: node.at,
+                        });
                         out.nodes.len() - 1
                     })
                 }

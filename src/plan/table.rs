@@ -37,7 +37,11 @@ pub fn bytes(n: u64) -> String {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>3}  {:<34} {:<30} {:>14}  {:<40} {:>9} {:>10}", "#", "op", "kernel", "grid", "reads → writes", "MFLOP", "bytes")?;
+        writeln!(
+            f,
+            "{:>3}  {:<34} {:<30} {:>14}  {:<40} {:>9} {:>10}",
+            "#", "op", "kernel", "grid", "reads → writes", "MFLOP", "bytes"
+        )?;
         for (i, l) in self.launches.iter().enumerate() {
             let kernel = format!("{}/{}", l.shader.stem, l.entry);
             let grid = format!("{}x{}x{}", l.grid[0], l.grid[1], l.grid[2]);
@@ -50,7 +54,13 @@ impl fmt::Display for Plan {
                 bytes(l.bytes)
             )?;
         }
-        writeln!(f, "{} launches, {} pipelines, {:.1} MFLOP", self.launches.len(), self.pipelines(), self.flops() as f64 / 1e6)?;
+        writeln!(
+            f,
+            "{} launches, {} pipelines, {:.1} MFLOP",
+            self.launches.len(),
+            self.pipelines(),
+            self.flops() as f64 / 1e6
+        )?;
         writeln!(
             f,
             "slots {} (alive at the worst point {}), state {}, largest binding {}",

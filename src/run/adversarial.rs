@@ -217,14 +217,18 @@ pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
 /// Why these options cannot be had together, if they cannot.
 fn refuse<M: Adversarial>(options: &Train<M>) -> Option<&'static str> {
     match options.loss {
-        _ if options.smooth > 0.0 && !options.loss.objective().has_labels() => {
-            Some("--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares")
+        _ if options.smooth > 0.0 && !options.loss.objective().has_labels() => Some(
+            "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
+        ),
+        _ if options.clip.is_some() && options.loss != Loss::Wasserstein => {
+            Some("--clip: only --loss wasserstein clips; leave it out")
         }
-        _ if options.clip.is_some() && options.loss != Loss::Wasserstein => Some("--clip: only --loss wasserstein clips; leave it out"),
         _ if options.penalty.is_some() && options.loss != Loss::WassersteinGp => {
             Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
         }
-        Loss::WassersteinGp if options.spectral => Some("--spectral and a gradient penalty both bound the critic's slope; choose one"),
+        Loss::WassersteinGp if options.spectral => {
+            Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
+        }
         _ => None,
     }
 }
@@ -237,7 +241,10 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let (session, options) = Session::open(M::MODEL, options)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
     if options.model.conditional() && set.labels.is_none() {
-        return Err(Error::new(format!("{}: the images have no labels to condition on; give others, or train without", session.set.name)));
+        return Err(Error::new(format!(
+            "{}: the images have no labels to condition on; give others, or train without",
+            session.set.name
+        )));
     }
     let game = Game::new(&options, session.image(), set.classes)?;
     let (discriminate, generate) = (game.discriminator_step(set, caps)?, game.generator_step(caps)?);
@@ -264,7 +271,8 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     };
     let distance = || -> Measured {
         let Some((count, reference)) = &reference else { return Ok(vec![]) };
-        let ((z, classes), k, mut drawn) = (noise(count.next_multiple_of(SHOWN)), game.classes() * SHOWN, vec![]);
+        let ((z, classes), k, mut drawn) =
+            (noise(count.next_multiple_of(SHOWN)), game.classes() * SHOWN, vec![]);
         for (i, z) in z.chunks(shown.0.len()).enumerate() {
             drawn.extend(draw.draw(z, &classes[i * k..(i + 1) * k])?);
         }

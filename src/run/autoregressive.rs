@@ -10,8 +10,8 @@ pub use draw::{Complete, Draw};
 pub use evaluate::Evaluate;
 
 use super::{
-    AdapterOption, Draws, Error, Evaluation, Method, Options, Progress, Result, RunDir, Sampler, Saved, Session, TrainOptions, Trainer,
-    batch, decay, grid, interrupt, labels, positive, remember, save, trained,
+    AdapterOption, Draws, Error, Evaluation, Method, Options, Progress, Result, RunDir, Sampler, Saved,
+    Session, TrainOptions, Trainer, batch, decay, grid, interrupt, labels, positive, remember, save, trained,
 };
 use crate::{
     data::Images,
@@ -118,9 +118,15 @@ fn constant() -> f64 {
 pub fn run<M: Autoregressive>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Sample(options) => Model::<M>::open(options.run.as_ref(), &options.adapter)?.sample(&options),
-        Command::Complete(options) => Model::<M>::open(options.draw.run.as_ref(), &options.draw.adapter)?.complete(&options),
-        Command::Evaluate(options) => Model::<M>::open(options.run.as_ref(), &options.adapter)?.evaluate(&options),
+        Command::Sample(options) => {
+            Model::<M>::open(options.run.as_ref(), &options.adapter)?.sample(&options)
+        }
+        Command::Complete(options) => {
+            Model::<M>::open(options.draw.run.as_ref(), &options.draw.adapter)?.complete(&options)
+        }
+        Command::Evaluate(options) => {
+            Model::<M>::open(options.run.as_ref(), &options.adapter)?.evaluate(&options)
+        }
     }
 }
 
@@ -130,14 +136,25 @@ fn chosen<'g>(g: &'g Graph, model: &impl Autoregressive, count: usize, classes: 
 }
 
 /// Parameters, and -log p(x) in nats, `[N, H, W, C]` or of a mixture `[N, H, W, 1]`, of pictures in any shape.
-fn nats<'g, M: Autoregressive>(g: &'g Graph, model: &M, given: Given<'g>, image: [usize; 3]) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+fn nats<'g, M: Autoregressive>(
+    g: &'g Graph,
+    model: &M,
+    given: Given<'g>,
+    image: [usize; 3],
+) -> (Vec<Tensor<'g>>, Tensor<'g>) {
     let x = given.x.reshape([given.x.shape()[0], image[0], image[1], image[2]]);
     let (params, outputs) = model.network(g, Given { x, ..given });
     (params, model.likelihood().nats(outputs, x))
 }
 
 /// A batch of a data set, with the classes of a conditional model.
-fn given<'g>(g: &'g Graph, model: &impl Autoregressive, images: &Images, x: Tensor<'g>, training: bool) -> Given<'g> {
+fn given<'g>(
+    g: &'g Graph,
+    model: &impl Autoregressive,
+    images: &Images,
+    x: Tensor<'g>,
+    training: bool,
+) -> Given<'g> {
     let class = model.conditional().then(|| labels(g, images, x.shape()[0]));
     Given { x, class, training }
 }
@@ -154,7 +171,10 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     let (caps, image, model) = (session.gpu.caps(), session.image(), &options.model);
     let (train, test) = (&session.set.train, &session.set.test);
     if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
-        return Err(Error::new(format!("{}: the images have no labels to condition on; give others, or train without", session.set.name)));
+        return Err(Error::new(format!(
+            "{}: the images have no labels to condition on; give others, or train without",
+            session.set.name
+        )));
     }
     let g = Graph::new();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
@@ -167,11 +187,20 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     advance(&g);
     let step = Plan::new(&g, caps)?;
     let score = fitting(|size| {
-        Evaluation::in_batches(size, caps, test, |g, x| vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()])
+        Evaluation::in_batches(size, caps, test, |g, x| {
+            vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()]
+        })
     })?;
     let (count, classes) = (16, train.classes);
-    let draws = Draws { shape: [count, image[0], image[1], image[2]], likelihood: model.likelihood(), temperature: 1.0, method: M::METHOD };
-    let draw = Sampler::new(caps, draws, |g, x| model.network(g, Given { x, class: chosen(g, model, count, classes), training: false }).1)?;
+    let draws = Draws {
+        shape: [count, image[0], image[1], image[2]],
+        likelihood: model.likelihood(),
+        temperature: 1.0,
+        method: M::METHOD,
+    };
+    let draw = Sampler::new(caps, draws, |g, x| {
+        model.network(g, Given { x, class: chosen(g, model, count, classes), training: false }).1
+    })?;
     let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
     if session.print_plan(&[&step], &others) {
         return Ok(());
@@ -185,7 +214,11 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
         let bar = Progress::bar(draw.steps() as u64, "steps of drawing samples");
         let drawn = draw.run(&session.gpu, &trainer.state, None, 1, |done, _| {
             bar(done as u64);
-            if interrupt::asked() { Err(Error::new("Ctrl-C was typed while samples were drawn")) } else { Ok(()) }
+            if interrupt::asked() {
+                Err(Error::new("Ctrl-C was typed while samples were drawn"))
+            } else {
+                Ok(())
+            }
         });
         match drawn {
             // They may take minutes where the whole network runs for every pixel; the run itself ends well.

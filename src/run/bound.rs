@@ -79,10 +79,19 @@ impl Report {
         if let Some((k, bound)) = self.bounds.last() {
             text += &row(&format!("NLL at k = {k}"), &Mean { mean: -bound.mean, half: bound.half });
         }
-        text += &format!("{} of {} latent dimensions active (KL > 0.01)\n", self.active(), self.kl_per_dimension.len());
+        text += &format!(
+            "{} of {} latent dimensions active (KL > 0.01)\n",
+            self.active(),
+            self.kl_per_dimension.len()
+        );
         for (i, row) in self.kl_per_dimension.chunks(10).enumerate() {
             let row: Vec<_> = row.iter().map(|kl| format!("{kl:6.3}")).collect();
-            text += &format!("KL of dimensions {:>3} to {:>3}: {}\n", 10 * i, 10 * i + row.len() - 1, row.join(" "));
+            text += &format!(
+                "KL of dimensions {:>3} to {:>3}: {}\n",
+                10 * i,
+                10 * i + row.len() - 1,
+                row.join(" ")
+            );
         }
         text
     }
@@ -90,7 +99,8 @@ impl Report {
     /// For other programs.
     pub fn json(&self) -> serde_json::Value {
         let mean = |m: &Mean| serde_json::json!({ "mean": m.mean, "half_width_95": m.half });
-        let bounds: Vec<_> = self.bounds.iter().map(|(k, m)| serde_json::json!({ "k": k, "log_px": mean(m) })).collect();
+        let bounds: Vec<_> =
+            self.bounds.iter().map(|(k, m)| serde_json::json!({ "k": k, "log_px": mean(m) })).collect();
         serde_json::json!({
             "images": self.images, "elbo": mean(&self.elbo), "reconstruction": mean(&self.reconstruction), "kl": mean(&self.kl),
             "kl_per_dimension": self.kl_per_dimension, "active_dimensions": self.active(), "iwae": bounds,
@@ -112,11 +122,22 @@ impl Bound {
     pub fn new(caps: &Caps, pixels: usize, model: impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Self> {
         let g = Graph::new();
         g.count_by("bound.batch");
-        let some = Images { count: IMAGES, height: 1, width: pixels, channels: 1, classes: 0, pixels: vec![], labels: None };
+        let some = Images {
+            count: IMAGES,
+            height: 1,
+            width: pixels,
+            channels: 1,
+            classes: 0,
+            pixels: vec![],
+            labels: None,
+        };
         let x = batch(&g, &some, IMAGES, None);
         let vae = model(&g);
         let (mu, logvar) = vae.encode(x);
-        kept(&g, pixels, vae.latent()).into_iter().zip([x, mu, logvar]).for_each(|(var, value)| g.assign(var, value));
+        kept(&g, pixels, vae.latent())
+            .into_iter()
+            .zip([x, mu, logvar])
+            .for_each(|(var, value)| g.assign(var, value));
         g.output("kl", Vae::kl(mu, logvar));
         let draws = |count| Ok((count, draws(caps, pixels, count, &model)?));
         let [most, fewer, one] = CHUNKS;
@@ -143,9 +164,11 @@ impl Bound {
         let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
         let feed = Feed::new(gpu, &first)?;
         let begin = Executor::new(gpu, &self.begin, state, &feed.bindings(&self.begin))?;
-        let ready = |(chunk, plan): &(usize, Plan)| Executor::new(gpu, plan, state, &[]).map(|draw| (*chunk, draw));
+        let ready =
+            |(chunk, plan): &(usize, Plan)| Executor::new(gpu, plan, state, &[]).map(|draw| (*chunk, draw));
         let (many, one) = (ready(&self.draw[0])?, ready(&self.draw[1])?);
-        let marks: Vec<usize> = std::iter::successors(Some(1), |m| Some(m * 10)).take_while(|m| *m < k).chain([k]).collect();
+        let marks: Vec<usize> =
+            std::iter::successors(Some(1), |m| Some(m * 10)).take_while(|m| *m < k).chain([k]).collect();
         let (mut bounds, mut reconstruction, mut kl) = (vec![vec![]; marks.len()], vec![], vec![]);
         for start in (0..count).step_by(IMAGES) {
             let here = IMAGES.min(count - start);
@@ -154,9 +177,17 @@ impl Bound {
             gpu.queue.write_buffer(&feed.data, 0, &pixels);
             state.write_words(gpu, "bound.batch", &[(start / IMAGES) as u32])?;
             state.write(gpu, "bound.top", &[LOWEST; IMAGES])?;
-            ["bound.sum", "bound.reconstruction"].iter().try_for_each(|name| state.write(gpu, name, &[0.0; IMAGES]))?;
+            ["bound.sum", "bound.reconstruction"]
+                .iter()
+                .try_for_each(|name| state.write(gpu, name, &[0.0; IMAGES]))?;
             gpu.submit(|encoder| begin.record(encoder));
-            kl.extend(begin.read(gpu, "kl")?.chunks(self.latent).take(here).map(|c| c.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()));
+            kl.extend(
+                begin
+                    .read(gpu, "kl")?
+                    .chunks(self.latent)
+                    .take(here)
+                    .map(|c| c.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()),
+            );
             let mut done = 0;
             for (mark, bounds) in marks.iter().zip(&mut bounds) {
                 while done < *mark {
@@ -166,9 +197,16 @@ impl Bound {
                     done += chunk;
                 }
                 let (top, sum) = (state.read(gpu, "bound.top")?, state.read(gpu, "bound.sum")?);
-                bounds.extend(top.iter().zip(&sum).take(here).map(|(&m, &s)| f64::from(m) + (f64::from(s) / *mark as f64).ln()));
+                bounds.extend(
+                    top.iter()
+                        .zip(&sum)
+                        .take(here)
+                        .map(|(&m, &s)| f64::from(m) + (f64::from(s) / *mark as f64).ln()),
+                );
             }
-            reconstruction.extend(state.read(gpu, "bound.reconstruction")?.iter().take(here).map(|&v| f64::from(v) / k as f64));
+            reconstruction.extend(
+                state.read(gpu, "bound.reconstruction")?.iter().take(here).map(|&v| f64::from(v) / k as f64),
+            );
             progress(start + here);
         }
         let kls: Vec<f64> = kl.iter().map(|dimensions| dimensions.iter().sum()).collect();
@@ -178,7 +216,9 @@ impl Bound {
             elbo: Mean::of(&elbo),
             reconstruction: Mean::of(&reconstruction),
             kl: Mean::of(&kls),
-            kl_per_dimension: (0..self.latent).map(|d| kl.iter().map(|row| row[d]).sum::<f64>() / count as f64).collect(),
+            kl_per_dimension: (0..self.latent)
+                .map(|d| kl.iter().map(|row| row[d]).sum::<f64>() / count as f64)
+                .collect(),
             bounds: marks.into_iter().zip(bounds.iter().map(|b| Mean::of(b))).collect(),
         })
     }
@@ -191,12 +231,18 @@ fn kept(g: &Graph, pixels: usize, latent: usize) -> [Tensor<'_>; 3] {
 }
 
 /// Adds `count` draws of every image to the running sums.
-fn draws(caps: &Caps, pixels: usize, count: usize, model: &impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Plan> {
+fn draws(
+    caps: &Caps,
+    pixels: usize,
+    count: usize,
+    model: &impl for<'g> Fn(&'g Graph) -> Vae<'g>,
+) -> Result<Plan> {
     let g = Graph::new();
     g.count_by("bound.draw");
     let vae = model(&g);
     let [x, mu, logvar] = kept(&g, pixels, vae.latent());
-    let [top, sum, reconstruction] = ["bound.top", "bound.sum", "bound.reconstruction"].map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
+    let [top, sum, reconstruction] = ["bound.top", "bound.sum", "bound.reconstruction"]
+        .map(|n| g.var(n, Type::f32([IMAGES]), Init::Zeros));
     let [log_w, log_px] = vae.log_weights(x, mu, logvar, count);
     let new_top = top.max(log_w.max_over(&[0]));
     g.assign(sum, sum * (top - new_top).exp() + (log_w - new_top).exp().sum(&[0]));

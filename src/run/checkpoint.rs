@@ -57,27 +57,38 @@ impl Checkpoint {
             let words = state.read_words(gpu, &name)?;
             Ok((name, ty, words))
         };
-        Ok(Self { position, config: config.into(), values: names.into_iter().map(read).collect::<Result<_>>()? })
+        Ok(Self {
+            position,
+            config: config.into(),
+            values: names.into_iter().map(read).collect::<Result<_>>()?,
+        })
     }
 
     /// The first f32 value that is infinite or not a number, by its bits.
     pub fn first_bad(&self) -> Option<&str> {
         let bad = |w: &u32| w & 0x7f80_0000 == 0x7f80_0000;
-        self.values.iter().find(|(_, ty, words)| ty.dtype == DType::F32 && words.iter().any(bad)).map(|v| v.0.as_str())
+        self.values
+            .iter()
+            .find(|(_, ty, words)| ty.dtype == DType::F32 && words.iter().any(bad))
+            .map(|v| v.0.as_str())
     }
 
     /// Writes the values of the State that `keep` names; the checkpoint must hold them and no others.
     pub fn restore(&self, gpu: &Gpu, state: &State, keep: &[String], path: &Path) -> Result<()> {
         let kept = state.names().filter(|(name, _)| keep.iter().any(|k| k == name));
         let has: Vec<_> = kept.map(|(name, ty)| (name.to_string(), ty.clone())).collect();
-        let foreign = |what: String| Error::at("use", path, what, "it is of another model or version; train anew into another folder");
+        let foreign = |what: String| {
+            Error::at("use", path, what, "it is of another model or version; train anew into another folder")
+        };
         if let Some((name, _)) = has.iter().find(|(name, _)| !self.values.iter().any(|v| v.0 == *name)) {
             return Err(foreign(format!("it lacks `{name}`")));
         }
         for (name, ty, words) in &self.values {
             match has.iter().find(|(n, _)| n == name) {
                 Some((_, t)) if t == ty => state.write_words(gpu, name, words)?,
-                Some((_, t)) => return Err(foreign(format!("`{name}` is {ty:?} there and {t:?} in the model"))),
+                Some((_, t)) => {
+                    return Err(foreign(format!("`{name}` is {ty:?} there and {t:?} in the model")));
+                }
                 None => return Err(foreign(format!("the model has no `{name}`"))),
             }
         }
@@ -105,8 +116,10 @@ impl Checkpoint {
             Ok((name, view.map_err(|e| Error::new(e.to_string()))?))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
-        let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new(e.to_string()))?;
-        let at = digits(&bytes).ok_or_else(|| Error::new("the checkpoint's header has no place for its hash"))?;
+        let mut bytes =
+            safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new(e.to_string()))?;
+        let at =
+            digits(&bytes).ok_or_else(|| Error::new("the checkpoint's header has no place for its hash"))?;
         let hash = hash(&bytes, at);
         bytes[at..at + DIGITS].copy_from_slice(hash.as_bytes());
         Ok(bytes)
@@ -118,19 +131,26 @@ impl Checkpoint {
         let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
         let this = Self::from_bytes(&bytes).map_err(bad)?;
         match step_of(path) {
-            Some(step) if step != this.position.step => {
-                Err(bad(format!("it was renamed: its name says step {step}, it holds step {}", this.position.step)))
-            }
+            Some(step) if step != this.position.step => Err(bad(format!(
+                "it was renamed: its name says step {step}, it holds step {}",
+                this.position.step
+            ))),
             _ => Ok(this),
         }
     }
 
     fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let (length, header) = SafeTensors::read_metadata(bytes)
-            .map_err(|e| format!("it is truncated, damaged or no safetensors file ({e}); {} bytes", bytes.len()))?;
+        let (length, header) = SafeTensors::read_metadata(bytes).map_err(|e| {
+            format!("it is truncated, damaged or no safetensors file ({e}); {} bytes", bytes.len())
+        })?;
         let meta = header.metadata().clone().unwrap_or_default();
-        let get = |key: &str| meta.get(key).cloned().ok_or_else(|| format!("it has no `{key}` in its header: not written by this program"));
-        let at = digits(&bytes[..(8 + length).min(bytes.len())]).ok_or("it carries no SHA-256 of ours: not written by this program")?;
+        let get = |key: &str| {
+            meta.get(key)
+                .cloned()
+                .ok_or_else(|| format!("it has no `{key}` in its header: not written by this program"))
+        };
+        let at = digits(&bytes[..(8 + length).min(bytes.len())])
+            .ok_or("it carries no SHA-256 of ours: not written by this program")?;
         if bytes[at..at + DIGITS] != *hash(bytes, at).as_bytes() {
             return Err("its SHA-256 does not fit: it was changed or damaged after it was written".into());
         }
@@ -139,15 +159,28 @@ impl Checkpoint {
             return Err(format!("it is `{format}`, this program reads `{FORMAT}`"));
         }
         if get("order")? != order() {
-            return Err(format!("its epochs were ordered by {}, this program orders by {}", get("order")?, order()));
+            return Err(format!(
+                "its epochs were ordered by {}, this program orders by {}",
+                get("order")?,
+                order()
+            ));
         }
         let number = |text: &str| text.parse().map_err(|_| format!("`{text}` in its header is no number"));
-        let float =
-            |text: &str| u64::from_str_radix(text, 16).map(f64::from_bits).map_err(|_| format!("`{text}` in its header is no number"));
+        let float = |text: &str| {
+            u64::from_str_radix(text, 16)
+                .map(f64::from_bits)
+                .map_err(|_| format!("`{text}` in its header is no number"))
+        };
         let score = Some(get("score")?).filter(|s| !s.is_empty()).map(|s| float(&s)).transpose()?;
         let sums = get("sums")?.split_whitespace().map(float).collect::<std::result::Result<_, _>>()?;
-        let position = Position { step: number(&get("step")?)?, epoch_start: number(&get("epoch_start")?)?, sums, score };
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("it is truncated or damaged ({e})"))?;
+        let position = Position {
+            step: number(&get("step")?)?,
+            epoch_start: number(&get("epoch_start")?)?,
+            sums,
+            score,
+        };
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|e| format!("it is truncated or damaged ({e})"))?;
         let value = |(name, view): (String, TensorView<'_>)| {
             let dtype = if view.dtype() == Dtype::F32 { DType::F32 } else { DType::U32 };
             let ty = Type { shape: view.shape().to_vec().into(), dtype };
@@ -204,7 +237,9 @@ impl Checkpoints {
     /// Their files, oldest first.
     pub fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path());
-        let mut files: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "safetensors") && step_of(p).is_some()).collect();
+        let mut files: Vec<_> = entries
+            .filter(|p| p.extension().is_some_and(|e| e == "safetensors") && step_of(p).is_some())
+            .collect();
         files.sort_by_key(|p| step_of(p));
         files
     }
@@ -235,7 +270,9 @@ impl Checkpoints {
     }
 
     fn judge(&mut self, position: &Position) {
-        if let Some(score) = position.score.filter(|s| s.is_finite()).filter(|s| self.best.is_none_or(|(best, _)| *s < best)) {
+        if let Some(score) =
+            position.score.filter(|s| s.is_finite()).filter(|s| self.best.is_none_or(|(best, _)| *s < best))
+        {
             self.best = Some((score, position.step));
         }
     }
@@ -243,7 +280,8 @@ impl Checkpoints {
     /// Writes one, then deletes what is neither among the newest nor the best.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         let advice = "check that the run directory is yours to write to and has room";
-        std::fs::create_dir_all(&self.folder).map_err(|e| Error::at("make the folder", &self.folder, e, advice))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|e| Error::at("make the folder", &self.folder, e, advice))?;
         let path = self.folder.join(format!("step-{:09}.safetensors", checkpoint.position.step));
         write_atomic(&path, &checkpoint.to_bytes()?)?;
         self.judge(&checkpoint.position);
@@ -308,7 +346,10 @@ mod tests {
         assert!(error(&bytes[..100]).contains("truncated"));
         assert!(error(b"").contains("truncated"));
         let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
-        assert!(error(&safetensors::serialize([("x", view)], None).unwrap()).contains("not written by this program"));
+        assert!(
+            error(&safetensors::serialize([("x", view)], None).unwrap())
+                .contains("not written by this program")
+        );
         let other = |from: &str, to: &str| {
             let text = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
             let mut changed = bytes.clone();
@@ -326,7 +367,9 @@ mod tests {
     fn the_last_few_and_the_best_are_kept() {
         let mut kept = Checkpoints::new(empty_dir("checkpoint-keep").join("checkpoints"), 2);
         assert!(kept.newest().unwrap().is_none());
-        for (step, score) in [(1, Some(5.0)), (2, Some(1.0)), (3, None), (4, Some(2.0)), (5, Some(f64::NAN)), (6, Some(3.0))] {
+        for (step, score) in
+            [(1, Some(5.0)), (2, Some(1.0)), (3, None), (4, Some(2.0)), (5, Some(f64::NAN)), (6, Some(3.0))]
+        {
             kept.save(&small(step, score)).unwrap();
         }
         let steps: Vec<_> = kept.files().iter().filter_map(|p| step_of(p)).collect();

@@ -91,12 +91,19 @@ const fn px(length: u32) -> u32 {
 /// loss, are cut off at the frame. A curve of many points is drawn pale with its running
 /// mean over it.
 pub fn plot(path: &Path, title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> Result<()> {
-    let fine = draw(title, x_label, y_label, curves).map_err(|e| Error::at("draw", path, e, "please report this"))?;
+    let fine = draw(title, x_label, y_label, curves)
+        .map_err(|e| Error::at("draw", path, e, "please report this"))?;
     save(path, &image::imageops::thumbnail(&fine, WIDTH, HEIGHT))
 }
 
-fn draw(title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> std::result::Result<RgbImage, Box<dyn std::error::Error>> {
-    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).map_err(|_| "the font cannot be read")?;
+fn draw(
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    curves: &[Curve],
+) -> std::result::Result<RgbImage, Box<dyn std::error::Error>> {
+    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| "the font cannot be read")?;
     let font = |size: u32| (FONT, px(size)).into_font().color(&INK);
     let (x, y) = (x_range(curves), y_range(curves));
 

@@ -110,10 +110,14 @@ impl RunDir {
     pub fn latest(model: &str) -> Result<Self> {
         let folders = fs::read_dir(RUNS).into_iter().flatten().flatten().map(|e| e.path());
         let written = |p: &PathBuf| fs::metadata(p.join(WEIGHTS)).and_then(|m| m.modified()).ok();
-        let of_model = |p: &PathBuf| fs::read_to_string(p.join(CONFIG)).is_ok_and(|t| model_of(&t).as_deref() == Some(model));
+        let of_model = |p: &PathBuf| {
+            fs::read_to_string(p.join(CONFIG)).is_ok_and(|t| model_of(&t).as_deref() == Some(model))
+        };
         match folders.filter(of_model).filter_map(|p| Some((written(&p)?, p))).max() {
             Some((_, path)) => Self::open(path),
-            None => Err(Error::new(format!("no trained `{model}` lies under {RUNS}; train first, or name a run with --run"))),
+            None => Err(Error::new(format!(
+                "no trained `{model}` lies under {RUNS}; train first, or name a run with --run"
+            ))),
         }
     }
 
@@ -122,9 +126,12 @@ impl RunDir {
         let (path, advice) = (self.config(), "train again into another folder");
         let text = fs::read_to_string(&path).map_err(|e| Error::at("read", &path, e, advice))?;
         match model_of(&text) {
-            Some(found) if found != model => {
-                Err(Error::at("use", &path, format!("the run is of a `{found}`, not a `{model}`"), "name another run"))
-            }
+            Some(found) if found != model => Err(Error::at(
+                "use",
+                &path,
+                format!("the run is of a `{found}`, not a `{model}`"),
+                "name another run",
+            )),
             _ => toml::from_str(&text).map_err(|e| Error::at("read", &path, e.message(), advice)),
         }
     }
@@ -137,7 +144,9 @@ impl RunDir {
         let files = self.fixed().into_iter().chain(pictures).chain(self.all_samples());
         for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
             match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::at("delete", &path, e, advice)),
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::at("delete", &path, e, advice));
+                }
                 _ => {}
             }
         }
@@ -149,7 +158,9 @@ impl RunDir {
 
     /// What [`RunDir::samples`] named, in the order of the steps.
     fn all_samples(&self) -> Vec<PathBuf> {
-        let step = |p: &PathBuf| -> Option<u64> { p.file_name()?.to_str()?.strip_prefix("samples-")?.strip_suffix(".png")?.parse().ok() };
+        let step = |p: &PathBuf| -> Option<u64> {
+            p.file_name()?.to_str()?.strip_prefix("samples-")?.strip_suffix(".png")?.parse().ok()
+        };
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|e| e.path());
         let mut found: Vec<_> = entries.filter_map(|p| Some((step(&p)?, p))).collect();
         found.sort();
@@ -161,8 +172,11 @@ impl RunDir {
         let all = self.all_samples();
         let count = most.min(all.len());
         let picked = (0..count).map(|i| &all[i * (all.len() - 1) / (count - 1).max(1)]);
-        let read =
-            |p: &PathBuf| image::open(p).map(|i| i.into_rgb8()).map_err(|e| Error::at("read", p, e, "delete it and go on with the run"));
+        let read = |p: &PathBuf| {
+            image::open(p)
+                .map(|i| i.into_rgb8())
+                .map_err(|e| Error::at("read", p, e, "delete it and go on with the run"))
+        };
         picked.map(read).collect()
     }
 
@@ -179,7 +193,11 @@ impl RunDir {
     pub(super) fn sweep(&self) {
         for folder in [self.root.clone(), self.checkpoints()] {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-            let half = |p: &PathBuf| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with('.') && n.ends_with(".part"));
+            let half = |p: &PathBuf| {
+                p.file_name()
+                    .and_then(|n| n.to_str())
+                    .is_some_and(|n| n.starts_with('.') && n.ends_with(".part"))
+            };
             // One that cannot be deleted costs room, not the run.
             entries.filter(half).for_each(|p| drop(fs::remove_file(p)));
         }
@@ -247,7 +265,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&temporary, path)?;
         // The rename itself lasts once the folder is synced; Windows cannot open folders, and syncs by itself.
         #[cfg(unix)]
-        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
+        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+            .sync_all()?;
         Ok(())
     };
     write().map_err(|e: std::io::Error| {
@@ -269,7 +288,13 @@ mod tests {
     use crate::run::tests::empty_dir;
 
     fn saved() -> Saved<Vec<u32>> {
-        Saved { model: "vae".into(), image: [28, 28, 1], classes: 10, images: "1 + 1".into(), options: vec![1, 2] }
+        Saved {
+            model: "vae".into(),
+            image: [28, 28, 1],
+            classes: 10,
+            images: "1 + 1".into(),
+            options: vec![1, 2],
+        }
     }
 
     #[test]

@@ -29,7 +29,11 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Plans sums of `terms` (scalars, sums over a batch of images) over the images.
-    pub fn new(caps: &Caps, images: &Images, terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>) -> Result<Self> {
+    pub fn new(
+        caps: &Caps,
+        images: &Images,
+        terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
+    ) -> Result<Self> {
         Self::in_batches(BATCH, caps, images, terms)
     }
 
@@ -43,10 +47,13 @@ impl Evaluation {
         let n = images.count;
         let whole = most.min(n);
         let mut this = Self { plans: vec![], terms: 0, images: n, whole };
-        for (size, times) in [(whole, n / whole.max(1)), (n % whole.max(1), 1)].into_iter().filter(|(size, _)| *size > 0) {
+        for (size, times) in
+            [(whole, n / whole.max(1)), (n % whole.max(1), 1)].into_iter().filter(|(size, _)| *size > 0)
+        {
             let g = Graph::new();
             g.count_by(STEP);
-            let terms: Vec<_> = terms(&g, batch(&g, images, size, None)).into_iter().map(|t| t.reshape([1])).collect();
+            let terms: Vec<_> =
+                terms(&g, batch(&g, images, size, None)).into_iter().map(|t| t.reshape([1])).collect();
             this.terms = terms.len();
             let total = g.var(TOTAL, Type::f32([this.terms]), Init::Zeros);
             g.assign(total, total + concat(&terms, 0));

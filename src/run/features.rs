@@ -4,7 +4,10 @@
 //! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
 //! version, the data that it learnt from, and the SHA-256 of its weights.
 
-use super::{Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax, training::bursts, write_atomic};
+use super::{
+    Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax,
+    training::bursts, write_atomic,
+};
 use crate::{
     data::{DataSet, Images, permutation},
     gpu::{Executor, Gpu, State},
@@ -85,7 +88,8 @@ impl<'a> Extractor<'a> {
     /// A data set without labels, a folder that cannot be written, a kept file that is damaged.
     pub fn of_data(gpu: &'a Gpu, set: &DataSet, folder: &Path) -> Result<Self> {
         let print = fingerprint(set);
-        let config = Config::standard([set.train.height, set.train.width, set.train.channels], set.train.classes);
+        let config =
+            Config::standard([set.train.height, set.train.width, set.train.channels], set.train.classes);
         let path = folder.join(format!("{NAME}-{print}.safetensors"));
         let kept = path.exists();
         if !kept {
@@ -93,13 +97,24 @@ impl<'a> Extractor<'a> {
             fs::create_dir_all(folder).map_err(|e| Error::at("make the folder", folder, e, advice))?;
             write_atomic(&path, &train(gpu, set, &config)?)?;
         }
-        let identity = |sha256| Identity { name: NAME.into(), data: Some(format!("{} ({print})", set.name)), sha256 };
+        let identity =
+            |sha256| Identity { name: NAME.into(), data: Some(format!("{} ({print})", set.name)), sha256 };
         let this = Self::load(gpu, &path, config.image, identity, "delete it, and it is trained again")?;
         if this.config != config {
-            return Err(Error::at("use", &path, "it holds another network", "delete it, and it is trained again"));
+            return Err(Error::at(
+                "use",
+                &path,
+                "it holds another network",
+                "delete it, and it is trained again",
+            ));
         }
         if !kept {
-            eprintln!("{}: test accuracy {:.2} %, kept in {}", this.identity, 100.0 * this.accuracy(&set.test)?, path.display());
+            eprintln!(
+                "{}: test accuracy {:.2} %, kept in {}",
+                this.identity,
+                100.0 * this.accuracy(&set.test)?,
+                path.display()
+            );
         }
         Ok(this)
     }
@@ -114,14 +129,22 @@ impl<'a> Extractor<'a> {
         Self::load(gpu, path, image, |sha256| Identity { name, data: None, sha256 }, advice)
     }
 
-    fn load(gpu: &'a Gpu, path: &Path, image: [usize; 3], identity: impl FnOnce(String) -> Identity, advice: &str) -> Result<Self> {
+    fn load(
+        gpu: &'a Gpu,
+        path: &Path,
+        image: [usize; 3],
+        identity: impl FnOnce(String) -> Identity,
+        advice: &str,
+    ) -> Result<Self> {
         let bytes = fs::read(path).map_err(|e| Error::at("read", path, e, advice))?;
         let refused = |e: crate::error::Error| Error::new(format!("{e}; {advice}"));
         let weights = weights::load(path).map_err(refused)?;
-        let config = Config::of_weights(image, &weights).map_err(|what| Error::at("use", path, what, advice))?;
+        let config =
+            Config::of_weights(image, &weights).map_err(|what| Error::at("use", path, what, advice))?;
         let g = Graph::new();
         let network = Classifier::new(&g, &config);
-        let features = network.features(g.input("pictures", Type::f32([BATCH, image[0], image[1], image[2]])));
+        let features =
+            network.features(g.input("pictures", Type::f32([BATCH, image[0], image[1], image[2]])));
         g.output("features", features);
         g.output("logits", network.logits(features));
         let plan = Plan::new(&g, gpu.caps())?;
@@ -149,7 +172,11 @@ impl<'a> Extractor<'a> {
     pub fn pictures(&self, pictures: &[f32]) -> Result<Features> {
         let row = self.row();
         if pictures.is_empty() || !pictures.len().is_multiple_of(row) {
-            return Err(Error::new(format!("features: wants pictures of {:?}, got {} values", self.image(), pictures.len())));
+            return Err(Error::new(format!(
+                "features: wants pictures of {:?}, got {} values",
+                self.image(),
+                pictures.len()
+            )));
         }
         let mut out = self.none();
         pictures.chunks(BATCH * row).try_for_each(|some| self.batch(some.to_vec(), &mut out))?;
@@ -163,7 +190,11 @@ impl<'a> Extractor<'a> {
     pub fn images(&self, images: &Images, rows: &[u32]) -> Result<Features> {
         let (row, size) = (self.row(), [images.height, images.width, images.channels]);
         if size != self.image() {
-            return Err(Error::new(format!("{} takes images of {:?}, not {size:?}; use another extractor", self.identity, self.image())));
+            return Err(Error::new(format!(
+                "{} takes images of {:?}, not {size:?}; use another extractor",
+                self.identity,
+                self.image()
+            )));
         }
         let mut out = self.none();
         for rows in rows.chunks(BATCH) {
@@ -178,9 +209,13 @@ impl<'a> Extractor<'a> {
     /// # Errors
     /// Images without labels or of another size.
     pub fn accuracy(&self, images: &Images) -> Result<f64> {
-        let labels = images.labels.as_ref().ok_or_else(|| Error::new("an accuracy needs labels; take a data set that has some"))?;
+        let labels = images
+            .labels
+            .as_ref()
+            .ok_or_else(|| Error::new("an accuracy needs labels; take a data set that has some"))?;
         let found = self.images(images, &(0..images.count as u32).collect::<Vec<_>>())?.classes;
-        Ok(found.iter().zip(labels).filter(|(found, label)| **found == usize::from(**label)).count() as f64 / images.count as f64)
+        Ok(found.iter().zip(labels).filter(|(found, label)| **found == usize::from(**label)).count() as f64
+            / images.count as f64)
     }
 
     fn row(&self) -> usize {
@@ -196,13 +231,16 @@ impl<'a> Extractor<'a> {
         // Checked here: ReLU hides a NaN.
         if let Some(bad) = pictures.iter().position(|v| !v.is_finite()) {
             let (place, value) = (out.count() + bad / self.row(), pictures[bad]);
-            return Err(Error::new(format!("features: picture {place} holds {value}; the generator's weights are spoilt")));
+            return Err(Error::new(format!(
+                "features: picture {place} holds {value}; the generator's weights are spoilt"
+            )));
         }
         let count = pictures.len() / self.row();
         pictures.resize(BATCH * self.row(), 0.0);
         self.executor.write(self.gpu, "pictures", &pictures)?;
         self.gpu.submit(|encoder| self.executor.record(encoder));
-        let (features, logits) = (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
+        let (features, logits) =
+            (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
         out.values.extend(features[..count * out.width].iter().map(|&v| f64::from(v)));
         out.classes.extend(logits.chunks(self.classes()).take(count).map(argmax));
         Ok(())
@@ -234,8 +272,9 @@ fn spaced(images: &Images, labels: &[u8], count: usize) -> Images {
 /// Trains the classifier on the training images; its weights as a safetensors file.
 fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
     let known = set.train.labels.as_ref().filter(|_| set.train.count > 0 && set.train.classes > 1);
-    let known =
-        known.ok_or_else(|| Error::new(format!("{} has no labels to train {NAME} on; give a weights file of features", set.name)))?;
+    let known = known.ok_or_else(|| {
+        Error::new(format!("{} has no labels to train {NAME} on; give a weights file of features", set.name))
+    })?;
     let row = config.image.iter().product::<usize>();
     let images = spaced(&set.train, known, set.train.count.min(MOST / row).max(1));
     let (size, [h, w, c]) = (images.count.min(TRAIN_BATCH), config.image);
@@ -253,22 +292,35 @@ fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
     let feed = Feed::new(gpu, &images)?;
     let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
     let mut progress = Progress::new(EPOCHS * per_epoch * size as u64);
-    progress.println(&format!("training {NAME} on {}, once; {} images, {EPOCHS} epochs", set.name, images.count));
+    progress
+        .println(&format!("training {NAME} on {}, once; {} images, {EPOCHS} epochs", set.name, images.count));
     for epoch in 0..EPOCHS {
         feed.reorder(gpu, &permutation(SEED, epoch, images.count));
         bursts(gpu, &executor, per_epoch as usize, per_epoch as usize, |done| {
             let loss = executor.read(gpu, "loss")?[0];
-            progress.update((epoch * per_epoch + done as u64) * size as u64, epoch + 1, EPOCHS, &[("loss", loss.into())]);
+            progress.update(
+                (epoch * per_epoch + done as u64) * size as u64,
+                epoch + 1,
+                EPOCHS,
+                &[("loss", loss.into())],
+            );
             if interrupt::asked() || !loss.is_finite() {
                 progress.finish();
-                let why = if loss.is_finite() { "Ctrl-C was typed".to_string() } else { format!("its loss became {loss}") };
-                return Err(Error::new(format!("{NAME} was not trained to its end: {why}; nothing of it was kept")));
+                let why = if loss.is_finite() {
+                    "Ctrl-C was typed".to_string()
+                } else {
+                    format!("its loss became {loss}")
+                };
+                return Err(Error::new(format!(
+                    "{NAME} was not trained to its end: {why}; nothing of it was kept"
+                )));
             }
             Ok(())
         })?;
     }
     progress.finish();
-    let params: Vec<String> = plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();
+    let params: Vec<String> =
+        plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();
     Ok(weights::to_bytes(gpu, &state, &params)?)
 }
 
@@ -278,7 +330,15 @@ mod tests {
 
     fn images(count: usize) -> Images {
         let pixels = (0..count * 6).map(|i| i as u8).collect();
-        Images { count, height: 1, width: 2, channels: 3, classes: 4, pixels, labels: Some((0..count).map(|i| (i % 4) as u8).collect()) }
+        Images {
+            count,
+            height: 1,
+            width: 2,
+            channels: 3,
+            classes: 4,
+            pixels,
+            labels: Some((0..count).map(|i| (i % 4) as u8).collect()),
+        }
     }
 
     #[test]
@@ -286,8 +346,11 @@ mod tests {
         let set = DataSet { name: "a".into(), train: images(9), test: images(5), lossy: false };
         let print = fingerprint(&set);
         assert!(print.len() == 12 && print == fingerprint(&DataSet { name: "b".into(), ..set.clone() }));
-        let changes: [fn(&mut DataSet); 3] =
-            [|set| set.train.pixels[7] ^= 1, |set| set.test.pixels[0] ^= 1, |set| set.test.labels.as_mut().unwrap()[4] ^= 1];
+        let changes: [fn(&mut DataSet); 3] = [
+            |set| set.train.pixels[7] ^= 1,
+            |set| set.test.pixels[0] ^= 1,
+            |set| set.test.labels.as_mut().unwrap()[4] ^= 1,
+        ];
         for change in changes {
             let mut other = set.clone();
             change(&mut other);

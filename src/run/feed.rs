@@ -26,14 +26,23 @@ impl Feed {
         let order: Vec<u32> = (0..images.count as u32).collect();
         let data = gpu.upload("data", &images.pixels)?;
         let labels = images.labels.as_ref().map(|l| gpu.upload("labels", l)).transpose()?;
-        Ok(Self { data, labels, order: gpu.upload("order", bytemuck::cast_slice(&order))?, count: images.count })
+        Ok(Self {
+            data,
+            labels,
+            order: gpu.upload("order", bytemuck::cast_slice(&order))?,
+            count: images.count,
+        })
     }
 
     /// Those of the inputs that [`batch`] and [`labels`] declare which the plan has.
     pub fn bindings(&self, plan: &Plan) -> Vec<(&str, &wgpu::Buffer)> {
-        let all = [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
+        let all =
+            [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
         let asked = |name: &str| plan.inputs.iter().any(|(n, _)| n == name);
-        all.into_iter().filter_map(|(name, buffer)| Some((name, buffer?))).filter(|(name, _)| asked(name)).collect()
+        all.into_iter()
+            .filter_map(|(name, buffer)| Some((name, buffer?)))
+            .filter(|(name, _)| asked(name))
+            .collect()
     }
 
     /// Makes the images' order this one from the next submission on.

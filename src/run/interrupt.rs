@@ -17,7 +17,9 @@ pub(super) fn watch() -> Result<()> {
         Some(_) => {}
         None => {
             let _ = ASKED.set(Instant::now());
-            eprintln!("\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint");
+            eprintln!(
+                "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
+            );
         }
     });
     match caught {

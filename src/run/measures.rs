@@ -22,7 +22,8 @@ pub const IMAGES: usize = 10_000;
 /// Of the choice of images and of subsets, whatever the run's seed: figures of one extractor compare.
 const SEED: u64 = 0;
 /// Said with every figure.
-const CAVEAT: &str = "figures of this extractor alone; not to be compared with published (Inception) FID or KID";
+const CAVEAT: &str =
+    "figures of this extractor alone; not to be compared with published (Inception) FID or KID";
 
 /// Which classes pictures fall into, by the extractor's own classifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,10 @@ pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
 
 /// [`spread`] of a data set's images.
 pub fn spread_of(images: &Images) -> f64 {
-    spread(images.pixels.iter().map(|&b| f32::from(b) / 255.0), images.height * images.width * images.channels)
+    spread(
+        images.pixels.iter().map(|&b| f32::from(b) / 255.0),
+        images.height * images.width * images.channels,
+    )
 }
 
 /// Figures of one set of pictures.
@@ -110,14 +114,27 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// Images of another size than the extractor's, or fewer than four.
     pub fn new(extractor: Extractor<'a>, set: &DataSet, most: usize) -> Result<Self> {
-        let rows = |images: &Images, which| permutation(SEED, which, images.count)[..most.min(images.count)].to_vec();
+        let rows = |images: &Images, which| {
+            permutation(SEED, which, images.count)[..most.min(images.count)].to_vec()
+        };
         let of_test = rows(&set.test, 1);
-        let (train, test) = (extractor.images(&set.train, &rows(&set.train, 0))?, extractor.images(&set.test, &of_test)?);
+        let (train, test) =
+            (extractor.images(&set.train, &rows(&set.train, 0))?, extractor.images(&set.test, &of_test)?);
         if test.count() < 4 {
-            return Err(Error::new(format!("{} has only {} test images; measures need at least four", set.name, test.count())));
+            return Err(Error::new(format!(
+                "{} has only {} test images; measures need at least four",
+                set.name,
+                test.count()
+            )));
         }
         let labels = set.test.labels.as_ref().filter(|_| set.test.classes == extractor.classes());
-        let right = |labels: &Vec<u8>| of_test.iter().zip(&test.classes).filter(|(i, c)| usize::from(labels[**i as usize]) == **c).count();
+        let right = |labels: &Vec<u8>| {
+            of_test
+                .iter()
+                .zip(&test.classes)
+                .filter(|(i, c)| usize::from(labels[**i as usize]) == **c)
+                .count()
+        };
         let accuracy = labels.map(|labels| right(labels) as f64 / test.count() as f64);
         let (gaussian, spread) = (Gaussian::of(&train)?, [&set.train, &set.test].map(spread_of));
         Ok(Self { extractor, data: set.name.clone(), train, gaussian, test, accuracy, spread })
@@ -139,7 +156,11 @@ impl<'a> Reference<'a> {
         let features = self.extractor.pictures(pictures)?;
         let row = self.extractor.image().iter().product();
         let (count, width) = (features.count().min(self.test.count()), self.test.width);
-        let test = Features { width, values: self.test.values[..count * width].to_vec(), classes: self.test.classes[..count].to_vec() };
+        let test = Features {
+            width,
+            values: self.test.values[..count * width].to_vec(),
+            classes: self.test.classes[..count].to_vec(),
+        };
         Ok(Report {
             extractor: self.extractor.identity.clone(),
             data: self.data.clone(),
@@ -182,8 +203,10 @@ impl Report {
     /// For a terminal.
     pub fn table(&self) -> String {
         let [a, b] = [&self.pictures, &self.floor];
-        let row = |name: &str, of: &dyn Fn(&Scores) -> String| format!("{name:<24} {:>20} {:>20}\n", of(a), of(b));
-        let mut text = format!("against {} training images of {}\nfeatures: {}\n", self.real, self.data, self.extractor);
+        let row =
+            |name: &str, of: &dyn Fn(&Scores) -> String| format!("{name:<24} {:>20} {:>20}\n", of(a), of(b));
+        let mut text =
+            format!("against {} training images of {}\nfeatures: {}\n", self.real, self.data, self.extractor);
         if let Some(accuracy) = self.accuracy {
             text += &format!("its classes are right for {:.2} % of the test images\n", 100.0 * accuracy);
         }
@@ -191,14 +214,19 @@ impl Report {
         text += &row("count", &|s| s.count.to_string());
         text += &row("FID", &|s| format!("{:.3}", s.fid));
         text += &row("KID", &|s| format!("{:.5} ± {:.5}", s.kid.mean, s.kid.std));
-        text += &row("classes covered", &|s| format!("{} of {}", s.coverage.covered(), s.coverage.histogram.len()));
+        text += &row("classes covered", &|s| {
+            format!("{} of {}", s.coverage.covered(), s.coverage.histogram.len())
+        });
         text += &row("KL to even classes, nats", &|s| format!("{:.4}", s.coverage.kl_to_uniform()));
         text += &row("diversity", &|s| format!("{:.3}", s.diversity));
         for class in 0..a.coverage.histogram.len() {
             text += &row(&format!("  class {class}"), &|s| s.coverage.histogram[class].to_string());
         }
         text += "a class is covered by a tenth of its even share; diversity is the mean squared distance of pictures, of real images 1\n";
-        text + &format!("KID: {} subsets of {}, features scaled to a mean square of 1; {CAVEAT}\n", a.kid.subsets, a.kid.size)
+        text + &format!(
+            "KID: {} subsets of {}, features scaled to a mean square of 1; {CAVEAT}\n",
+            a.kid.subsets, a.kid.size
+        )
     }
 
     /// For other programs.

@@ -69,7 +69,12 @@ pub(super) fn last_step(path: PathBuf) -> Result<Option<u64>> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(lines(&path)?.iter().filter_map(|(_, object)| step_of(object)).map(|s| s as u64).max().filter(|&s| s > 0))
+    Ok(lines(&path)?
+        .iter()
+        .filter_map(|(_, object)| step_of(object))
+        .map(|s| s as u64)
+        .max()
+        .filter(|&s| s > 0))
 }
 
 /// Reads a metrics file as one curve for each name, over the steps.

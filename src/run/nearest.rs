@@ -33,9 +33,16 @@ pub struct Neighbour {
 /// Pictures that are not whole images of the data set's size, or that are not finite; what the device refuses.
 pub fn nearest(gpu: &Gpu, pictures: &[f32], images: &Images, k: usize) -> Result<Vec<Vec<Neighbour>>> {
     let pixels = images.height * images.width * images.channels;
-    if pixels == 0 || images.count == 0 || !pictures.len().is_multiple_of(pixels) || pictures.iter().any(|v| !v.is_finite()) {
+    if pixels == 0
+        || images.count == 0
+        || !pictures.len().is_multiple_of(pixels)
+        || pictures.iter().any(|v| !v.is_finite())
+    {
         let size = [images.height, images.width, images.channels];
-        return Err(Error::new(format!("nearest images: wants finite pictures of {size:?}, got {} values", pictures.len())));
+        return Err(Error::new(format!(
+            "nearest images: wants finite pictures of {size:?}, got {} values",
+            pictures.len()
+        )));
     }
     let rows = (pictures.len() / pixels).clamp(1, PICTURES);
     let plan = distances(gpu, rows, pixels)?;
@@ -54,7 +61,8 @@ pub fn nearest(gpu: &Gpu, pictures: &[f32], images: &Images, k: usize) -> Result
             }
         }
         for (mut best, picture) in best.into_iter().zip(some.chunks(pixels)) {
-            best.iter_mut().for_each(|n| n.distance = distance(picture, &images.pixels[n.index * pixels..][..pixels]));
+            best.iter_mut()
+                .for_each(|n| n.distance = distance(picture, &images.pixels[n.index * pixels..][..pixels]));
             keep(&mut best, k);
             found.push(best);
         }

@@ -99,8 +99,19 @@ pub struct TrainOptions {
 }
 
 /// Options that a resumed run may change.
-const CHANGEABLE: [&str; 11] =
-    ["resume", "epochs", "steps", "seconds", "checkpoint_every", "keep", "plan", "adapter", "stream", "picture_every", "fid"];
+const CHANGEABLE: [&str; 11] = [
+    "resume",
+    "epochs",
+    "steps",
+    "seconds",
+    "checkpoint_every",
+    "keep",
+    "plan",
+    "adapter",
+    "stream",
+    "picture_every",
+    "fid",
+];
 
 impl TrainOptions {
     /// Passes over the training images.
@@ -117,11 +128,17 @@ impl TrainOptions {
         let set = self.find()?;
         if set.lossy {
             let why = "a lossy coding, scaling or the loss of colours changed its pixels";
-            eprintln!("warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures", set.name);
+            eprintln!(
+                "warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures",
+                set.name
+            );
         }
         let count = set.train.about().count;
         if count < self.batch as usize {
-            return Err(Error::new(format!("--batch {} is more than the {count} training images of {}", self.batch, self.data)));
+            return Err(Error::new(format!(
+                "--batch {} is more than the {count} training images of {}",
+                self.batch, self.data
+            )));
         }
         Ok(set)
     }
@@ -160,49 +177,71 @@ impl TrainOptions {
 /// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
 pub fn parse<C: Parser>() -> C {
     let matches = C::command().get_matches();
-    let called = std::env::args().next().and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
+    let called = std::env::args()
+        .next()
+        .and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
     let (mut deepest, mut command) = (&matches, C::command().bin_name(called.unwrap_or_default()));
     command.build();
     while let Some((name, sub)) = deepest.subcommand() {
         command = command.find_subcommand(name).cloned().unwrap_or(command);
         deepest = sub;
     }
-    let parsed = check_resume(deepest).and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
+    let parsed =
+        check_resume(deepest).and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
 fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
-    let typed = |id: &str| matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine);
+    let typed = |id: &str| {
+        matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
     if !typed("resume") {
         return Ok(());
     }
     // Groups of flattened structs are ids too, with capital letters.
     let ids = matches.ids().map(clap::Id::as_str).filter(|id| id.starts_with(char::is_lowercase));
     match ids.filter(|id| typed(id)).find(|id| !CHANGEABLE.contains(id)) {
-        Some(id) => Err(format!("--{} belongs to the run and cannot change when it is resumed; leave it out", id.replace('_', "-"))),
+        Some(id) => Err(format!(
+            "--{} belongs to the run and cannot change when it is resumed; leave it out",
+            id.replace('_', "-")
+        )),
         None => Ok(()),
     }
 }
 
 /// A number in a range, for clap.
-pub(super) fn number(text: &str, range: impl std::ops::RangeBounds<f64>, wants: &str) -> std::result::Result<f64, String> {
+pub(super) fn number(
+    text: &str,
+    range: impl std::ops::RangeBounds<f64>,
+    wants: &str,
+) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
 }
 
 /// A finite number above 0, for clap.
 pub fn positive(text: &str) -> std::result::Result<f64, String> {
     // As f32 too, which is what kernels compute with.
-    text.parse().ok().filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0).ok_or_else(|| "wants a number above 0".into())
+    text.parse()
+        .ok()
+        .filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0)
+        .ok_or_else(|| "wants a number above 0".into())
 }
 
 /// A factor in (0, 1], for clap.
 pub fn decay(text: &str) -> std::result::Result<f64, String> {
     let value = positive(text)?;
-    if value <= 1.0 { Ok(value) } else { Err(format!("{value} would let the step size grow; give at most 1")) }
+    if value <= 1.0 {
+        Ok(value)
+    } else {
+        Err(format!("{value} would let the step size grow; give at most 1"))
+    }
 }
 
 /// Does what may take long with a data set, and shows on stderr how far it is.
-fn shown<T>(name: &str, work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>) -> Result<T> {
+fn shown<T>(
+    name: &str,
+    work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>,
+) -> Result<T> {
     let mut shown = Shown::default();
     work(&mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
 }
@@ -219,16 +258,21 @@ impl Shown {
         if self.file != progress.file {
             self.file = progress.file.to_owned();
             let (line, rate) = match progress.unit {
-                Unit::Bytes => {
-                    (format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)), "decimal_bytes_per_sec")
-                }
+                Unit::Bytes => (
+                    format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)),
+                    "decimal_bytes_per_sec",
+                ),
                 Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
             };
             eprintln!("{line}");
-            let style = ProgressStyle::with_template(&format!("{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"));
+            let style = ProgressStyle::with_template(&format!(
+                "{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"
+            ));
             let style = style.expect("the template is a constant").progress_chars("━━╌");
             // Hidden by itself where stderr is not a terminal.
-            self.bar = Some(ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear));
+            self.bar = Some(
+                ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear),
+            );
         }
         if let Some(bar) = &self.bar {
             bar.set_position(progress.done);
@@ -260,7 +304,8 @@ mod tests {
         assert!(check("x --lr 0.1 --batch 3").is_ok());
         assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
         assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
-        let cli = Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--resume", "r", "--epochs", "7"]));
+        let cli =
+            Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--resume", "r", "--epochs", "7"]));
         let saved = Cli::from_arg_matches(&Cli::command().get_matches_from([
             "x",
             "--batch",

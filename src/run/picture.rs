@@ -28,14 +28,22 @@ const LARGEST_FACTOR: u32 = 8;
 /// # Panics
 ///
 /// Where `images` does not hold `count` images of that size, or `channels` is not 1 or 3.
-pub fn grid(images: &[f32], count: usize, height: usize, width: usize, channels: usize, columns: usize) -> RgbImage {
+pub fn grid(
+    images: &[f32],
+    count: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    columns: usize,
+) -> RgbImage {
     assert!(channels == 1 || channels == 3, "images have 1 or 3 channels, not {channels}");
     let expected = count * height * width * channels;
     assert_eq!(images.len(), expected, "{count} images of {height} x {width} x {channels}");
     let columns = columns.clamp(1, count.max(1));
     let rows = count.div_ceil(columns).max(1);
 
-    let mut small = RgbImage::from_pixel((columns * (width + 1) + 1) as u32, (rows * (height + 1) + 1) as u32, GAP);
+    let mut small =
+        RgbImage::from_pixel((columns * (width + 1) + 1) as u32, (rows * (height + 1) + 1) as u32, GAP);
     let pixels = images.chunks_exact(channels);
     for (index, pixel) in pixels.enumerate() {
         let (n, y, x) = (index / (height * width), index / width % height, index % width);
@@ -45,13 +53,17 @@ pub fn grid(images: &[f32], count: usize, height: usize, width: usize, channels:
     }
 
     let factor = factor(small.width(), small.height());
-    RgbImage::from_fn(small.width() * factor, small.height() * factor, |x, y| *small.get_pixel(x / factor, y / factor))
+    RgbImage::from_fn(small.width() * factor, small.height() * factor, |x, y| {
+        *small.get_pixel(x / factor, y / factor)
+    })
 }
 
 /// Writes the picture as a PNG, whole or not at all.
 pub fn save(path: &Path, picture: &RgbImage) -> Result<()> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| Error::at("encode", path, e, "please report this"))?;
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|e| Error::at("encode", path, e, "please report this"))?;
     write_atomic(path, bytes.get_ref())
 }
 
@@ -60,10 +72,17 @@ pub fn animate(path: &Path, frames: &[RgbImage], milliseconds: u32) -> Result<()
     let mut bytes = vec![];
     let frame = |(i, picture): (usize, &RgbImage)| {
         let shown = if i + 1 == frames.len() { 2000 } else { milliseconds };
-        Frame::from_parts(DynamicImage::from(picture.clone()).into_rgba8(), 0, 0, Delay::from_numer_denom_ms(shown, 1))
+        Frame::from_parts(
+            DynamicImage::from(picture.clone()).into_rgba8(),
+            0,
+            0,
+            Delay::from_numer_denom_ms(shown, 1),
+        )
     };
     let mut encoder = GifEncoder::new_with_speed(&mut bytes, 10);
-    let written = encoder.set_repeat(Repeat::Infinite).and_then(|()| encoder.encode_frames(frames.iter().enumerate().map(frame)));
+    let written = encoder
+        .set_repeat(Repeat::Infinite)
+        .and_then(|()| encoder.encode_frames(frames.iter().enumerate().map(frame)));
     drop(encoder);
     written.map_err(|e| Error::at("encode", path, e, "please report this"))?;
     write_atomic(path, &bytes)

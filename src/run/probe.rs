@@ -56,9 +56,12 @@ impl Probe {
     pub fn accuracy(&self, gpu: &Gpu, train: Labelled<'_>, test: Labelled<'_>) -> Result<f64> {
         let width = width(train)?;
         if self::width(test)? != width {
-            return Err(Error::new("probe: train and test features differ in width; take both from one network"));
+            return Err(Error::new(
+                "probe: train and test features differ in width; take both from one network",
+            ));
         }
-        let classes = usize::from(*train.labels.iter().chain(test.labels).max().expect("widths are those of rows")) + 1;
+        let classes =
+            usize::from(*train.labels.iter().chain(test.labels).max().expect("widths are those of rows")) + 1;
         let scale = Standard::of(train.features, width);
         let batch = train.labels.len().min(BATCH);
         let (step, score) = (self.step(gpu, batch, width, classes)?, score(gpu, width, classes)?);
@@ -73,7 +76,11 @@ impl Probe {
             score.write(gpu, "features", &rows)?;
             gpu.submit(|encoder| score.record(encoder));
             let logits = score.read(gpu, "logits")?;
-            right += logits.chunks(classes).zip(labels).filter(|(row, label)| argmax(row) == usize::from(**label)).count();
+            right += logits
+                .chunks(classes)
+                .zip(labels)
+                .filter(|(row, label)| argmax(row) == usize::from(**label))
+                .count();
         }
         Ok(right as f64 / test.labels.len() as f64)
     }
@@ -82,7 +89,8 @@ impl Probe {
         let g = Graph::new();
         let (layer, logits) = layer(&g, batch, width, classes);
         let labels = g.input("labels", Type::u32([batch])).one_hot(classes);
-        let loss = logits.cross_entropy(labels).mean_all() + layer.weight().square().sum_all() * (0.5 * self.l2);
+        let loss =
+            logits.cross_entropy(labels).mean_all() + layer.weight().square().sum_all() * (0.5 * self.l2);
         let optimizer = Optimizer::adam(self.lr).schedule(Schedule::Linear { steps: self.steps, floor: 0.0 });
         optimizer.step(LAYER, loss, &layer.params());
         g.output("loss", loss);
@@ -90,7 +98,14 @@ impl Probe {
         Ok(Plan::new(&g, gpu.caps())?)
     }
 
-    fn train(&self, gpu: &Gpu, step: &Executor, train: Labelled<'_>, scale: &Standard, batch: usize) -> Result<()> {
+    fn train(
+        &self,
+        gpu: &Gpu,
+        step: &Executor,
+        train: Labelled<'_>,
+        scale: &Standard,
+        batch: usize,
+    ) -> Result<()> {
         let (width, per_epoch) = (scale.mean.len(), train.labels.len() / batch);
         let bar = Progress::bar(self.steps.into(), "steps of the linear probe");
         let mut order = vec![];
@@ -99,7 +114,8 @@ impl Probe {
                 order = permutation(self.seed, (s / per_epoch) as u64, train.labels.len());
             }
             let rows = order[s % per_epoch * batch..][..batch].iter().map(|&row| row as usize);
-            let mut features: Vec<f32> = rows.clone().flat_map(|row| &train.features[row * width..][..width]).copied().collect();
+            let mut features: Vec<f32> =
+                rows.clone().flat_map(|row| &train.features[row * width..][..width]).copied().collect();
             scale.apply(&mut features);
             step.write(gpu, "features", &features)?;
             step.write(gpu, "labels", &rows.map(|row| u32::from(train.labels[row])).collect::<Vec<_>>())?;
@@ -136,8 +152,11 @@ pub(super) fn argmax(row: &[f32]) -> usize {
 /// Width of the rows.
 fn width(set: Labelled<'_>) -> Result<usize> {
     let (values, rows) = (set.features.len(), set.labels.len());
-    if rows == 0 || values == 0 || !values.is_multiple_of(rows) || set.features.iter().any(|v| !v.is_finite()) {
-        return Err(Error::new(format!("probe: {values} features and {rows} labels are no rows of finite features with a label each")));
+    if rows == 0 || values == 0 || !values.is_multiple_of(rows) || set.features.iter().any(|v| !v.is_finite())
+    {
+        return Err(Error::new(format!(
+            "probe: {values} features and {rows} labels are no rows of finite features with a label each"
+        )));
     }
     Ok(values / rows)
 }
@@ -153,19 +172,25 @@ impl Standard {
         let n = (features.len() / width) as f64;
         let over = |f: &dyn Fn(usize, f32) -> f64| {
             let mut sums = vec![0.0; width];
-            features.chunks(width).for_each(|row| row.iter().zip(&mut sums).enumerate().for_each(|(d, (&v, sum))| *sum += f(d, v)));
+            features.chunks(width).for_each(|row| {
+                row.iter().zip(&mut sums).enumerate().for_each(|(d, (&v, sum))| *sum += f(d, v))
+            });
             sums.into_iter().map(|sum| sum / n).collect::<Vec<f64>>()
         };
         let mean = over(&|_, v| v.into());
         let variance = over(&|d, v| (f64::from(v) - mean[d]).powi(2));
         // A feature that never changes says nothing, and stays 0.
-        let inverse = variance.iter().map(|&v| if v > 1e-12 { (1.0 / v.sqrt()) as f32 } else { 0.0 }).collect();
+        let inverse =
+            variance.iter().map(|&v| if v > 1e-12 { (1.0 / v.sqrt()) as f32 } else { 0.0 }).collect();
         Self { mean: mean.into_iter().map(|m| m as f32).collect(), inverse }
     }
 
     fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.mean.len()) {
-            row.iter_mut().zip(&self.mean).zip(&self.inverse).for_each(|((v, mean), inverse)| *v = (*v - mean) * inverse);
+            row.iter_mut()
+                .zip(&self.mean)
+                .zip(&self.inverse)
+                .for_each(|((v, mean), inverse)| *v = (*v - mean) * inverse);
         }
     }
 }

@@ -84,7 +84,8 @@ impl Progress {
 impl Progress {
     /// A plain bar of so many things; the returned function is told how many are done.
     pub fn bar(total: u64, things: &str) -> impl Fn(u64) + use<> {
-        let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left");
+        let style =
+            ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left");
         let bar = ProgressBar::new(total).with_message(things.to_string());
         bar.set_style(style.expect("the template is a constant").progress_chars("━━╌"));
         move |done| if done >= total { bar.finish_and_clear() } else { bar.set_position(done) }

@@ -53,13 +53,20 @@ pub struct Sampler {
 
 impl Sampler {
     /// Plans for pictures. `model` gives the likelihood's parameters of every pixel, `[N, H, W, P]`.
-    pub fn new(caps: &Caps, draws: Draws, model: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Tensor<'g>) -> Result<Self> {
+    pub fn new(
+        caps: &Caps,
+        draws: Draws,
+        model: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Tensor<'g>,
+    ) -> Result<Self> {
         let Draws { shape, likelihood, temperature, method } = draws;
         let [n, h, w, c] = shape;
         let (numbers, counts) = ([n, h, w, likelihood.uniforms(c)], likelihood.steps(c));
         let begin = Graph::new();
         begin.count_by(ROUND);
-        begin.assign(begin.var(UNIFORM, Type::f32(numbers), Init::Zeros), begin.uniform("sampling/draw", numbers));
+        begin.assign(
+            begin.var(UNIFORM, Type::f32(numbers), Init::Zeros),
+            begin.uniform("sampling/draw", numbers),
+        );
         advance(&begin);
         let g = Graph::new();
         g.count_by(STEP);
@@ -70,7 +77,8 @@ impl Sampler {
                 let whole = Graph::new();
                 whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
                 let (wave, outputs) = cached(&g, &whole, picture, g.step(), counts)?;
-                let [old, given, uniform] = [picture, given, uniform].map(|t| t.look(wave, &[[0, 0]], g.step()));
+                let [old, given, uniform] =
+                    [picture, given, uniform].map(|t| t.look(wave, &[[0, 0]], g.step()));
                 let drawn = given.select(old, likelihood.draw(outputs, temperature, uniform));
                 let placed = match counts {
                     1 => picture.place(wave, drawn, g.step()),
@@ -81,8 +89,10 @@ impl Sampler {
             Method::Naive => {
                 let (elements, pixels) = (h * w * c, n * h * w);
                 let when = (0..elements).map(|i| (i * counts / c) as f32).collect();
-                let now = g.var("sampling/when", Type::f32([1, h, w, c]), Init::Values(when)).eq(g.step().to_f32());
-                let [outputs, uniform] = [model(&g, picture), uniform].map(|t| t.reshape([pixels, t.shape()[3]]));
+                let now =
+                    g.var("sampling/when", Type::f32([1, h, w, c]), Init::Values(when)).eq(g.step().to_f32());
+                let [outputs, uniform] =
+                    [model(&g, picture), uniform].map(|t| t.reshape([pixels, t.shape()[3]]));
                 let drawn = likelihood.draw(outputs, temperature, uniform).reshape(shape);
                 (h * w * counts, (now * (1.0 - given)).select(drawn, picture))
             }
@@ -113,7 +123,8 @@ impl Sampler {
         looks: usize,
         mut shown: impl FnMut(usize, &dyn Fn() -> Result<Vec<f32>>) -> Result<()>,
     ) -> Result<Vec<f32>> {
-        let (begin, step) = (Executor::new(gpu, &self.begin, state, &[])?, Executor::new(gpu, &self.step, state, &[])?);
+        let (begin, step) =
+            (Executor::new(gpu, &self.begin, state, &[])?, Executor::new(gpu, &self.step, state, &[])?);
         let zeros = vec![0.0; self.elements];
         let (pictures, mask) = given.unwrap_or((&zeros, &zeros));
         state.write(gpu, PICTURE, pictures)?;

@@ -106,7 +106,10 @@ impl Session {
             let parts = planned(&round.iter().chain(others).copied().collect::<Vec<_>>());
             let [slots, inputs, state] = parts.map(table::bytes);
             round.iter().for_each(|plan| println!("{plan}"));
-            println!("planned peak memory with sampling and evaluation: {}", table::bytes(parts.iter().sum()));
+            println!(
+                "planned peak memory with sampling and evaluation: {}",
+                table::bytes(parts.iter().sum())
+            );
             println!("(slots {slots}, inputs {inputs}, state {state})");
         }
         self.options.plan
@@ -127,12 +130,24 @@ impl Session {
             let reached = last_step(run.metrics())?;
             if let Some(step) = reached.filter(|_| from.is_none()) {
                 let advice = "restore its checkpoints, or train anew with --overwrite";
-                return Err(Error::at("go on in", run.root(), format!("it holds no checkpoint, but metrics of step {step}"), advice));
+                return Err(Error::at(
+                    "go on in",
+                    run.root(),
+                    format!("it holds no checkpoint, but metrics of step {step}"),
+                    advice,
+                ));
             }
             // The length of a run may change, and a newer version may add options; what made it may not.
             let own = without_length(&self.config);
-            if let Some((_, path)) = from.as_ref().filter(|(from, _)| !without_length(&from.config).iter().all(|l| own.contains(l))) {
-                let what = format!("{} belongs to another run than {}; restore the right one", path.display(), run.config().display());
+            if let Some((_, path)) = from
+                .as_ref()
+                .filter(|(from, _)| !without_length(&from.config).iter().all(|l| own.contains(l)))
+            {
+                let what = format!(
+                    "{} belongs to another run than {}; restore the right one",
+                    path.display(),
+                    run.config().display()
+                );
                 return Err(Error::new(what));
             }
             write_atomic(&run.config(), self.config.as_bytes())?;
@@ -158,7 +173,9 @@ impl Session {
 
     /// `--weights`: overwrites the named variables with a file's tensors, unless a checkpoint will.
     pub(super) fn apply_weights(&self, state: &State, names: &[String]) -> Result<()> {
-        let resumes = |dir: &PathBuf| RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty());
+        let resumes = |dir: &PathBuf| {
+            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+        };
         match self.options.weights.as_ref().filter(|_| !self.options.resume.as_ref().is_some_and(resumes)) {
             Some(path) => Ok(weights::apply(&self.gpu, state, names, &weights::load(path)?, path)?),
             None => Ok(()),
@@ -173,7 +190,9 @@ impl Session {
         }
         let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
         let (need, largest) = (table::bytes(planned(plans).iter().sum()), table::bytes(largest));
-        Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"))
+        Error::new(format!(
+            "{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"
+        ))
     }
 
     /// All images in memory, of a streamed run too.
@@ -202,7 +221,12 @@ impl Session {
 }
 
 /// Reads the data set, but for training images that are streamed.
-fn read(options: &TrainOptions, batches: u64, set: DataSet<Source>, gpu: &Gpu) -> Result<(DataSet, Option<Stream>)> {
+fn read(
+    options: &TrainOptions,
+    batches: u64,
+    set: DataSet<Source>,
+    gpu: &Gpu,
+) -> Result<(DataSet, Option<Stream>)> {
     let (caps, test) = (gpu.caps(), &set.test);
     let (bytes, most) = (test.bytes(), limit(caps));
     if bytes > most {
@@ -228,10 +252,18 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
     let slots = plans.iter().map(|p| p.slot_bytes()).sum();
     let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
     // Variables that an optimizer owns lie in its arena for every plan.
-    let arenas: BTreeMap<&str, u64> =
-        plans.iter().flat_map(|p| &p.arenas).map(|a| (a.name.as_str(), (a.rows * a.row_len * 4) as u64)).collect();
-    let owned: BTreeSet<&str> = plans.iter().flat_map(|p| &p.vars).filter(|v| v.home.is_some()).map(|v| v.name.as_str()).collect();
-    let others = plans.iter().flat_map(|p| &p.vars).map(|v| (v.name.as_str(), v.ty.bytes())).filter(|(name, _)| !owned.contains(name));
+    let arenas: BTreeMap<&str, u64> = plans
+        .iter()
+        .flat_map(|p| &p.arenas)
+        .map(|a| (a.name.as_str(), (a.rows * a.row_len * 4) as u64))
+        .collect();
+    let owned: BTreeSet<&str> =
+        plans.iter().flat_map(|p| &p.vars).filter(|v| v.home.is_some()).map(|v| v.name.as_str()).collect();
+    let others = plans
+        .iter()
+        .flat_map(|p| &p.vars)
+        .map(|v| (v.name.as_str(), v.ty.bytes()))
+        .filter(|(name, _)| !owned.contains(name));
     let others: BTreeMap<&str, u64> = others.collect();
     [slots, inputs, arenas.values().chain(others.values()).sum()]
 }
@@ -245,7 +277,9 @@ fn fingerprint(set: &DataSet<Source>) -> String {
 }
 
 fn changed(data: &str, began: &str, now: &str) -> Error {
-    Error::new(format!("the images of {data} are not those of the run: {began} then, {now} now; restore them, or train anew"))
+    Error::new(format!(
+        "the images of {data} are not those of the run: {began} then, {now} now; restore them, or train anew"
+    ))
 }
 
 impl<T: Options + Clone> Saved<T> {
@@ -280,7 +314,14 @@ impl<T: Options + Clone> Saved<T> {
 /// A configuration without the lines that say how long to train and how much to keep.
 fn without_length(config: &str) -> Vec<&str> {
     // The data's path may change, its contents may not; streaming changes no result.
-    config.lines().filter(|l| !["data", "epochs", "steps", "keep", "stream"].iter().any(|key| l.split(" = ").next() == Some(key))).collect()
+    config
+        .lines()
+        .filter(|l| {
+            !["data", "epochs", "steps", "keep", "stream"]
+                .iter()
+                .any(|key| l.split(" = ").next() == Some(key))
+        })
+        .collect()
 }
 
 /// A trained run that is looked at: the folder that was named, or the newest of its model.

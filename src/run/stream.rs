@@ -60,17 +60,26 @@ impl Stream {
 
     /// Streams images through a window of at most so many MiB, but of two chunks of one step at least; a training step takes
     /// `batches`, which no chunk divides.
-    pub(super) fn new(source: Source, (options, batches): (&TrainOptions, u64), mib: f64, caps: &Caps) -> Result<Self> {
+    pub(super) fn new(
+        source: Source,
+        (options, batches): (&TrainOptions, u64),
+        mib: f64,
+        caps: &Caps,
+    ) -> Result<Self> {
         let batch = options.batch as usize;
-        let (bytes, per_epoch) = ((batch * source.row()) as u64, (source.about().count / batch) as u64 / batches * batches);
+        let (bytes, per_epoch) =
+            ((batch * source.row()) as u64, (source.about().count / batch) as u64 / batches * batches);
         // Chunks begin at whole words, labels too.
-        let whole = [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
+        let whole =
+            [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
         let steps = ((mib * MIB) as u64).min(limit(caps)) / (2 * bytes);
         let steps = (steps.min(per_epoch) / whole * whole).max(whole);
         let need = 2 * steps * bytes;
         if need > limit(caps) {
             let (need, limit) = (table::bytes(need), table::bytes(limit(caps)));
-            let what = format!("two parts of the streamed images need {need}, the adapter's largest buffer is {limit}");
+            let what = format!(
+                "two parts of the streamed images need {need}, the adapter's largest buffer is {limit}"
+            );
             return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
         }
         let plan = Chunks { source, seed: options.seed, batch, per_epoch, steps };
@@ -98,7 +107,8 @@ impl Stream {
         }
         if ahead.next == wanted {
             let chunk = ahead.chunks.as_ref().and_then(|chunks| chunks.recv().ok());
-            let chunk = chunk.ok_or_else(|| Error::new("the thread that reads images ended; go on with --resume"))?;
+            let chunk =
+                chunk.ok_or_else(|| Error::new("the thread that reads images ended; go on with --resume"))?;
             self.upload(gpu, feed, ahead, chunk)?;
         }
         Ok(ahead.next * self.plan.steps - step)
@@ -107,7 +117,12 @@ impl Stream {
     /// While the GPU computes steps from this one on: uploads the next chunk, if it is read and there is room.
     pub(super) fn ahead(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<()> {
         let ahead = &mut *self.ahead.borrow_mut();
-        match ahead.chunks.as_ref().filter(|_| ahead.next == step / self.plan.steps + 1).and_then(|chunks| chunks.try_recv().ok()) {
+        match ahead
+            .chunks
+            .as_ref()
+            .filter(|_| ahead.next == step / self.plan.steps + 1)
+            .and_then(|chunks| chunks.try_recv().ok())
+        {
             Some(chunk) => self.upload(gpu, feed, ahead, chunk),
             None => Ok(()),
         }
@@ -144,7 +159,8 @@ impl Chunks {
                 }
                 rows.extend_from_slice(&order.1[at..at + self.batch]);
             }
-            let labels = about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
+            let labels =
+                about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
             if send.send(self.source.pixels(&rows).map(|pixels| (pixels, labels))).is_err() {
                 return;
             }

@@ -19,7 +19,11 @@ pub(super) fn write(
     let (caps, options) = (session.gpu.caps(), &session.options);
     let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.count());
     text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
-    let lossy = if session.set.lossy { "; changed pixels: likelihoods compare with no published figures" } else { "" };
+    let lossy = if session.set.lossy {
+        "; changed pixels: likelihoods compare with no published figures"
+    } else {
+        ""
+    };
     text += &format!("data       {}, {} test images{lossy}\n", session.set.name, session.set.test.count);
     text += &format!("time       {:.0} s in the last sitting\n", took.as_secs_f64());
     text += &format!("adapter    {} ({}, {})\n", caps.name, caps.backend, caps.driver.trim());
@@ -31,9 +35,15 @@ pub(super) fn write(
             text += &format!("{:<24} {value:.4} at step {step}\n", curve.label);
         }
     }
-    text += &format!("weights    {}\ngo on with --resume {}\n", run.weights().display(), run.root().display());
+    text +=
+        &format!("weights    {}\ngo on with --resume {}\n", run.weights().display(), run.root().display());
     write_atomic(&run.summary(), text.as_bytes())?;
-    println!("weights: {}\nloss curve: {}\nsummary: {}", run.weights().display(), run.loss_plot().display(), run.summary().display());
+    println!(
+        "weights: {}\nloss curve: {}\nsummary: {}",
+        run.weights().display(),
+        run.loss_plot().display(),
+        run.summary().display()
+    );
     Ok(())
 }
 
@@ -46,12 +56,21 @@ fn draw(session: &Session, run: &RunDir, curves: &[Curve], metrics: &[&str], uni
     };
     let (loss, title) = (metrics[0], format!("{} on {}", session.model, session.set.name));
     if metrics.len() > 1 {
-        return plot(&run.loss_plot(), &title, "step", unit, &metrics.iter().filter_map(|name| of(name, name, 1.0)).collect::<Vec<_>>());
+        return plot(
+            &run.loss_plot(),
+            &title,
+            "step",
+            unit,
+            &metrics.iter().filter_map(|name| of(name, name, 1.0)).collect::<Vec<_>>(),
+        );
     }
-    let whole = [("train_", "train"), ("test_", "test")].map(|(prefix, label)| of(&format!("{prefix}{loss}"), label, per_epoch));
+    let whole = [("train_", "train"), ("test_", "test")]
+        .map(|(prefix, label)| of(&format!("{prefix}{loss}"), label, per_epoch));
     let whole: Vec<Curve> = whole.into_iter().flatten().collect();
     match whole.first().is_some_and(|c| c.points.len() > 1) {
         true => plot(&run.loss_plot(), &title, "epoch", unit, &whole),
-        false => plot(&run.loss_plot(), &title, "step", unit, &of(loss, loss, 1.0).into_iter().collect::<Vec<_>>()),
+        false => {
+            plot(&run.loss_plot(), &title, "step", unit, &of(loss, loss, 1.0).into_iter().collect::<Vec<_>>())
+        }
     }
 }

@@ -97,10 +97,12 @@ struct Loop<'a> {
 impl Loop<'_> {
     fn look(&mut self) -> Result<()> {
         match &mut self.each {
-            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => match look(&self.run, self.at.step)? {
-                none if none.is_empty() => Ok(()),
-                measured => self.log.write(self.at.step, &measured),
-            },
+            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => {
+                match look(&self.run, self.at.step)? {
+                    none if none.is_empty() => Ok(()),
+                    measured => self.log.write(self.at.step, &measured),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -115,15 +117,23 @@ impl<'a> Trainer<'a> {
 
     /// [`Trainer::new`] of plans that run one after another in every step, each so many times. The last one counts steps and
     /// remembers metrics; the first one may count minibatches by a counter of its own ([`Options::batches`](super::Options::batches)).
-    pub fn of_round(session: &'a Session, round: &[(&Plan, u64)], others: &[&Plan], metrics: &'a [&'a str]) -> Result<Self> {
+    pub fn of_round(
+        session: &'a Session,
+        round: &[(&Plan, u64)],
+        others: &[&Plan],
+        metrics: &'a [&'a str],
+    ) -> Result<Self> {
         let plans: Vec<&Plan> = round.iter().map(|(plan, _)| *plan).chain(others.iter().copied()).collect();
         let memory = |e: crate::error::Error| session.memory(e, &plans);
         let state = State::new(&session.gpu, &plans, session.options.seed).map_err(memory)?;
         let feed = session.feed()?;
-        let ready = |&(plan, times): &(&Plan, u64)| Ok((Executor::new(&session.gpu, plan, &state, &feed.bindings(plan))?, times));
+        let ready = |&(plan, times): &(&Plan, u64)| {
+            Ok((Executor::new(&session.gpu, plan, &state, &feed.bindings(plan))?, times))
+        };
         let executors = round.iter().map(ready).collect::<std::result::Result<_, _>>().map_err(memory)?;
         let vars = || round.iter().flat_map(|(plan, _)| &plan.vars);
-        let weight = |v: &&VarSpec| v.kept || v.home.is_some_and(|(_, row, _)| row == 0) || v.name.starts_with("ema/");
+        let weight =
+            |v: &&VarSpec| v.kept || v.home.is_some_and(|(_, row, _)| row == 0) || v.name.starts_with("ema/");
         let weights: Vec<String> = vars().filter(weight).map(|v| v.name.clone()).collect();
         session.apply_weights(&state, &weights)?;
         let kept = vars().map(|v| v.name.clone()).collect();
@@ -143,7 +153,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// [`Trainer::run`] that does something between steps, too.
-    pub fn run_looking(&self, unit: &str, each: Option<Each<'_>>, mut report: impl FnMut(&Report<'_>) -> Measured) -> Result<RunDir> {
+    pub fn run_looking(
+        &self,
+        unit: &str,
+        each: Option<Each<'_>>,
+        mut report: impl FnMut(&Report<'_>) -> Measured,
+    ) -> Result<RunDir> {
         let options = &self.session.options;
         let (images, per_epoch) = (self.images(), self.per_epoch());
         let total = options.steps.unwrap_or(options.epochs().saturating_mul(per_epoch));
@@ -161,7 +176,8 @@ impl<'a> Trainer<'a> {
         let log = MetricsLog::resume(run.metrics(), at.step)?;
         let saved = (at.step, Instant::now());
         let (started, interrupted, stop) = (Instant::now(), false, false);
-        let mut now = Loop { run, checkpoints, log, progress, at, unread: 0, saved, started, interrupted, stop, each };
+        let mut now =
+            Loop { run, checkpoints, log, progress, at, unread: 0, saved, started, interrupted, stop, each };
         if now.at.step == 0 {
             self.save(&mut now)?;
             now.look()?;
@@ -171,7 +187,15 @@ impl<'a> Trainer<'a> {
         now.progress.finish();
         done.map_err(|e| self.lost(&now, e))?;
         let shown = &self.metrics[..self.shown];
-        summary::write(self.session, &now.run, now.at.step, now.checkpoints.best(), shown, unit, now.started.elapsed())?;
+        summary::write(
+            self.session,
+            &now.run,
+            now.at.step,
+            now.checkpoints.best(),
+            shown,
+            unit,
+            now.started.elapsed(),
+        )?;
         if now.interrupted && now.at.step < total {
             let dir = now.run.root().display();
             println!("stopped at step {} of {total}; go on with: train --resume {dir}", now.at.step);
@@ -189,7 +213,12 @@ impl<'a> Trainer<'a> {
         u64::from(self.session.options.batch) * self.session.batches
     }
 
-    fn epochs(&self, now: &mut Loop<'_>, total: u64, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
+    fn epochs(
+        &self,
+        now: &mut Loop<'_>,
+        total: u64,
+        report: &mut impl FnMut(&Report<'_>) -> Measured,
+    ) -> Result<()> {
         while now.at.step < total && !now.stop {
             let whole = self.epoch(now, total)?;
             // In the middle of an epoch Ctrl-C waits for no measuring.
@@ -204,7 +233,10 @@ impl<'a> Trainer<'a> {
     fn lost(&self, now: &Loop<'_>, error: Error) -> Error {
         let Err(lost) = self.session.gpu.wait() else { return error };
         let dir = now.run.root().display();
-        Error::new(format!("{lost}; the last checkpoint is at step {}: go on with --resume {dir}", now.saved.0))
+        Error::new(format!(
+            "{lost}; the last checkpoint is at step {}: go on with --resume {dir}",
+            now.saved.0
+        ))
     }
 
     /// Runs to the end of the epoch under way or of the run, which it tells, or until it must stop.
@@ -215,9 +247,18 @@ impl<'a> Trainer<'a> {
         self.order(epoch);
         let (mut burst, mut shown) = (1, Instant::now());
         while now.at.step < end && !now.stop {
-            let due = self.session.options.checkpoint_every.map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
+            let due = self
+                .session
+                .options
+                .checkpoint_every
+                .map_or(u64::MAX, |n| n - (now.at.step - now.saved.0).min(n - 1));
             let seen = now.each.as_ref().map_or(u64::MAX, |(n, _)| n - now.at.step % n);
-            let count = burst.min(end - now.at.step).min(HISTORY as u64 - now.unread).min(due).min(seen).min(self.ready(now.at.step)?);
+            let count = burst
+                .min(end - now.at.step)
+                .min(HISTORY as u64 - now.unread)
+                .min(due)
+                .min(seen)
+                .min(self.ready(now.at.step)?);
             let begun = Instant::now();
             self.submit(now, count)?;
             burst = next_burst(begun.elapsed(), count);
@@ -226,11 +267,21 @@ impl<'a> Trainer<'a> {
                 now.look()?;
             }
             now.interrupted = interrupt::asked();
-            now.stop = now.interrupted || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s);
-            let save = count == due || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
-            if save || now.at.step == end || now.unread == HISTORY as u64 || shown.elapsed() > SHOWN || now.stop {
+            now.stop = now.interrupted
+                || self.session.options.seconds.is_some_and(|s| now.started.elapsed().as_secs_f64() >= s);
+            let save = count == due
+                || (self.session.options.checkpoint_every.is_none() && now.saved.1.elapsed() > SAVED);
+            if save
+                || now.at.step == end
+                || now.unread == HISTORY as u64
+                || shown.elapsed() > SHOWN
+                || now.stop
+            {
                 let means = self.read(now)?;
-                now.log.write(now.at.step, &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>())?;
+                now.log.write(
+                    now.at.step,
+                    &self.metrics.iter().copied().zip(means.iter().copied()).collect::<Vec<_>>(),
+                )?;
                 let told: Vec<_> = self.metrics.iter().copied().zip(means).take(self.shown).collect();
                 now.progress.update(now.at.step * images, epoch + 1, epochs, &told);
                 shown = Instant::now();
@@ -253,11 +304,14 @@ impl<'a> Trainer<'a> {
         }
         let names: Vec<String> = self.metrics.iter().map(|m| format!("train_{m}")).collect();
         let mut line = vec![("epoch", now.at.step as f64 / self.per_epoch() as f64)];
-        line.extend(names.iter().map(String::as_str).zip(means.iter().copied()).chain(measured.iter().copied()));
+        line.extend(
+            names.iter().map(String::as_str).zip(means.iter().copied()).chain(measured.iter().copied()),
+        );
         now.log.write(now.at.step, &line)?;
         let shown: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
         now.progress.println(&format!("epoch {epoch:>3}: {}", shown.join(", ")));
-        let mut at = Position { score: measured.first().map(|m| m.1).filter(|_| self.shown == 1), ..now.at.clone() };
+        let mut at =
+            Position { score: measured.first().map(|m| m.1).filter(|_| self.shown == 1), ..now.at.clone() };
         if now.at.step.is_multiple_of(self.per_epoch()) {
             at = Position { epoch_start: at.step, sums: vec![0.0; self.metrics.len()], ..at };
         }
@@ -272,7 +326,10 @@ impl<'a> Trainer<'a> {
         if self.session.stream.is_some() {
             return;
         }
-        let (batch, mut order) = (self.session.options.batch as usize, permutation(self.session.options.seed, epoch, self.feed.count()));
+        let (batch, mut order) = (
+            self.session.options.batch as usize,
+            permutation(self.session.options.seed, epoch, self.feed.count()),
+        );
         let batches = order.len() / batch;
         let first = epoch * self.per_epoch() * self.session.batches % batches as u64;
         order[..batches * batch].rotate_right(first as usize * batch);
@@ -282,7 +339,10 @@ impl<'a> Trainer<'a> {
     /// From this step on, so many steps' images are on the GPU.
     fn ready(&self, step: u64) -> Result<u64> {
         let (gpu, batches) = (&self.session.gpu, self.session.batches);
-        self.session.stream.as_ref().map_or(Ok(u64::MAX), |stream| Ok(stream.ready(gpu, &self.feed, step * batches)? / batches))
+        self.session
+            .stream
+            .as_ref()
+            .map_or(Ok(u64::MAX), |stream| Ok(stream.ready(gpu, &self.feed, step * batches)? / batches))
     }
 
     /// Records a step.
@@ -307,7 +367,8 @@ impl<'a> Trainer<'a> {
         let mut means = vec![0.0; k];
         for s in now.at.step - now.unread..now.at.step {
             for (m, mean) in means.iter_mut().enumerate() {
-                let value = f64::from(history[s as usize % HISTORY * k + m]) / f64::from(self.session.options.batch);
+                let value =
+                    f64::from(history[s as usize % HISTORY * k + m]) / f64::from(self.session.options.batch);
                 if !value.is_finite() {
                     return Err(self.diagnose(now, s, &format!("{} became {value}", self.metrics[m])));
                 }
@@ -322,11 +383,14 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint and the weights; the host must have read all metrics.
     fn save(&self, now: &mut Loop<'_>) -> Result<PathBuf> {
         let gpu = &self.session.gpu;
-        let checkpoint = Checkpoint::take(gpu, &self.state, &self.kept, &self.session.config, now.at.clone())?;
+        let checkpoint =
+            Checkpoint::take(gpu, &self.state, &self.kept, &self.session.config, now.at.clone())?;
         if let Some(name) = checkpoint.first_bad() {
             let name = name.to_string();
             return Err(match now.at.step {
-                0 => Error::new(format!("`{name}` holds an infinity or NaN before the first step; start from other weights")),
+                0 => Error::new(format!(
+                    "`{name}` holds an infinity or NaN before the first step; start from other weights"
+                )),
                 step => self.diagnose(now, step - 1, &format!("`{name}` became infinite or NaN")),
             });
         }
@@ -340,7 +404,9 @@ impl<'a> Trainer<'a> {
     fn diagnose(&self, now: &mut Loop<'_>, bad: u64, what: &str) -> Error {
         let from = now.saved.0;
         let culprit = self.replay(now, bad).unwrap_or_else(|e| Some(format!("(the replay failed: {e})")));
-        let culprit = culprit.unwrap_or_else(|| "none when the step was repeated: the device does not compute reproducibly".into());
+        let culprit = culprit.unwrap_or_else(|| {
+            "none when the step was repeated: the device does not compute reproducibly".into()
+        });
         let dir = now.run.root().display();
         Error::new(format!(
             "{what} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
@@ -350,7 +416,8 @@ impl<'a> Trainer<'a> {
 
     fn replay(&self, now: &mut Loop<'_>, bad: u64) -> Result<Option<String>> {
         let gpu = &self.session.gpu;
-        now.progress.println(&format!("looking for the first bad tensor: replaying steps {} to {bad}", now.saved.0));
+        now.progress
+            .println(&format!("looking for the first bad tensor: replaying steps {} to {bad}", now.saved.0));
         let Some((checkpoint, path)) = now.checkpoints.newest()? else { return Ok(None) };
         checkpoint.restore(gpu, &self.state, &self.kept, &path)?;
         for step in checkpoint.position.step..=bad {

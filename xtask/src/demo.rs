@@ -6,7 +6,8 @@ use crate::{Failure, cargo, root};
 
 const EXAMPLE: &str = "vae";
 /// The options of `train`; an option that is typed behind `demo` takes the place of its like.
-const TRAIN: [(&str, &str); 4] = [("--data", "glyphs"), ("--latent", "2"), ("--seconds", "60"), (OUT, "runs/demo")];
+const TRAIN: [(&str, &str); 4] =
+    [("--data", "glyphs"), ("--latent", "2"), ("--seconds", "60"), (OUT, "runs/demo")];
 const OUT: &str = "--out";
 /// What is drawn afterwards, each with `--run` and the folder of the run.
 const DRAW: [&str; 3] = ["sample", "reconstruct", "manifold"];

@@ -39,7 +39,9 @@ fn main() -> ExitCode {
         "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
         "figures" if rest.is_empty() => setup::run().and_then(|()| figures()),
         "setup" if rest.is_empty() => setup::run(),
-        "setup" | "figures" => Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out"))),
+        "setup" | "figures" => {
+            Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out")))
+        }
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
     match result {

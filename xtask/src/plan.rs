@@ -101,7 +101,9 @@ pub(crate) fn decide(system: &System) -> Plan {
     };
     let Some(packages) = system.packages else {
         let needed = "install a Vulkan loader and Mesa's software driver (lavapipe)";
-        return Plan::ByHand(format!("{why}, and none of apt-get, dnf, pacman to install one; {needed} by hand"));
+        return Plan::ByHand(format!(
+            "{why}, and none of apt-get, dnf, pacman to install one; {needed} by hand"
+        ));
     };
     let steps = steps(packages, !system.loader, !driver, !system.root);
     if !system.root && !system.sudo {

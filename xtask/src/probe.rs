@@ -10,8 +10,15 @@ use crate::plan::{Driver, Os, Packages, System};
 const LOADER: &str = "libvulkan.so.1";
 /// Each alone decides which drivers the loader sees; the first is the newer name.
 const RESTRICTING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
-const LIBRARY_DIRS: [&str; 7] =
-    ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+const LIBRARY_DIRS: [&str; 7] = [
+    "/lib",
+    "/usr/lib",
+    "/lib64",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+];
 
 /// Asks the machine everything that the plan depends on.
 pub(crate) fn system() -> System {
@@ -22,7 +29,8 @@ pub(crate) fn system() -> System {
         _ => Os::Other,
     };
     let cache = if os == Os::Linux { linker_cache() } else { String::new() };
-    let restricted_by = RESTRICTING.into_iter().find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let restricted_by =
+        RESTRICTING.into_iter().find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
     let manifests = manifests(restricted_by);
     System {
         os,
@@ -56,7 +64,8 @@ fn manifests(restricted_by: Option<&str>) -> Vec<PathBuf> {
     let places = match restricted_by {
         Some(name) => listed(name),
         None => {
-            let mut roots: Vec<PathBuf> = ["/usr/share", "/etc", "/usr/local/share"].map(PathBuf::from).to_vec();
+            let mut roots: Vec<PathBuf> =
+                ["/usr/share", "/etc", "/usr/local/share"].map(PathBuf::from).to_vec();
             roots.extend(env::var_os("XDG_DATA_HOME").map(PathBuf::from));
             roots.extend(env::home_dir().map(|home| home.join(".local/share")));
             roots.extend(listed("XDG_DATA_DIRS"));

@@ -32,9 +32,9 @@ pub(crate) fn run() -> Result<(), Failure> {
             println!("set-up: {what}");
             Ok(())
         }
-        Plan::Install { why, .. } => {
-            Err(Failure::new(format!("all was installed, yet {why}; see whether `vulkaninfo --summary` lists a device")))
-        }
+        Plan::Install { why, .. } => Err(Failure::new(format!(
+            "all was installed, yet {why}; see whether `vulkaninfo --summary` lists a device"
+        ))),
         Plan::ByHand(what) => Err(Failure::new(what)),
     }
 }

@@ -20,7 +20,12 @@ fn measured(name: &str, seconds: f64, spread: f64) -> Measured {
 }
 
 fn report(cases: &[(&str, f64, f64)]) -> Report {
-    let ceilings = Ceilings { flops_per_second: 7e10, flops_by: "host".into(), bytes_per_second: 2e10, bytes_by: "copy".into() };
+    let ceilings = Ceilings {
+        flops_per_second: 7e10,
+        flops_by: "host".into(),
+        bytes_per_second: 2e10,
+        bytes_by: "copy".into(),
+    };
     let mut report = Report::new(&Caps::software(), ceilings);
     report.cases = cases.iter().map(|&(name, seconds, spread)| measured(name, seconds, spread)).collect();
     report
@@ -56,12 +61,16 @@ fn json_travels_both_ways() {
         let written = Report { model, ..report(&[("a", 1.0 / 3.0, 0.01), ("b", 1e-7, 0.0)]) };
         written.save(&path).unwrap();
         assert_eq!(Report::load(&path).unwrap(), written);
-        let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for field in ["version", "date", "adapter", "driver", "backend", "ceilings", "cases"] {
             assert!(!value[field].is_null(), "no {field}");
         }
         assert!(value["date"].as_u64().unwrap() > 1_700_000_000);
-        assert_eq!((&value["cases"][0]["clock"], &value["cases"][0]["bound"]), (&"gpu".into(), &"compute".into()));
+        assert_eq!(
+            (&value["cases"][0]["clock"], &value["cases"][0]["bound"]),
+            (&"gpu".into(), &"compute".into())
+        );
     }
     std::fs::remove_file(path).unwrap();
 }
@@ -78,7 +87,8 @@ fn foreign_files_are_refused_in_one_line() {
         ("damaged", whole.replace("\"seconds\"", "\"sceonds\""), "seconds"),
     ];
     let absent = std::env::temp_dir().join("oneiro-bench-absent.json");
-    let files = cases.iter().map(|(name, text, expected)| (file(name, text), *expected)).chain([(absent, "absent")]);
+    let files =
+        cases.iter().map(|(name, text, expected)| (file(name, text), *expected)).chain([(absent, "absent")]);
     for (path, expected) in files {
         let line = Report::load(&path).unwrap_err().to_string();
         assert!(line.contains(expected) && line.contains("--json FILE") && !line.contains('\n'), "{line}");
@@ -88,7 +98,9 @@ fn foreign_files_are_refused_in_one_line() {
 
 #[test]
 fn changes_beyond_the_noise_are_marked() {
-    let verdict = |then: f64, now: f64, spread: f64| Change::new(&measured("a", then, 0.0), &measured("a", now, spread)).verdict;
+    let verdict = |then: f64, now: f64, spread: f64| {
+        Change::new(&measured("a", then, 0.0), &measured("a", now, spread)).verdict
+    };
     assert_eq!(verdict(1.0, 1.02, 0.0), Verdict::Same);
     assert_eq!(verdict(1.0, 1.05, 0.0), Verdict::Slower);
     assert_eq!(verdict(1.05, 1.0, 0.0), Verdict::Faster);
@@ -100,11 +112,15 @@ fn changes_beyond_the_noise_are_marked() {
 #[test]
 fn a_comparison_says_what_changed_and_what_cannot_be_compared() {
     let then = report(&[("a", 1.0, 0.0), ("b", 1.0, 0.0), ("c", 1.0, 0.0), ("gone", 1.0, 0.0)]);
-    let mut now = report(&[("a", 0.5, 0.0), ("b", 2.0, 0.0), ("c", 1.01, 0.0), ("new", 1.0, 0.0), ("newer", 1.0, 0.0)]);
+    let mut now =
+        report(&[("a", 0.5, 0.0), ("b", 2.0, 0.0), ("c", 1.01, 0.0), ("new", 1.0, 0.0), ("newer", 1.0, 0.0)]);
     let text = now.compare(&then);
     assert!(!text.contains("warning") && !text.contains("another clock"), "{text}");
     assert!(text.contains("1 faster, 1 slower, 1 within the noise; 2 only now, 1 only then"), "{text}");
-    assert!(text.lines().any(|l| l.starts_with("b ") && l.contains("2.000") && l.ends_with("SLOWER")), "{text}");
+    assert!(
+        text.lines().any(|l| l.starts_with("b ") && l.contains("2.000") && l.ends_with("SLOWER")),
+        "{text}"
+    );
 
     (now.driver, now.cases[0].clock) = ("Mesa 99".into(), Clock::Wall);
     now.ceilings.bytes_per_second *= 0.5;

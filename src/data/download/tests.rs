@@ -51,7 +51,9 @@ impl Reply {
                 write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n{length}\r\n")?;
                 stream.write_all(&body)
             }
-            Self::Status(status) => write!(stream, "HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+            Self::Status(status) => {
+                write!(stream, "HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            }
             Self::Stall => {
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", right().len())?;
                 stream.read_to_end(&mut Vec::new()).map(drop)
@@ -117,7 +119,9 @@ impl Cache {
     /// Fetches the one file of a data set; the time-outs are short and no proxy stands between.
     fn fetch(&self, mirrors: &[&str]) -> Result<Vec<(u64, u64)>, DataError> {
         let config = Agent::config_builder().proxy(None).timeout_connect(Some(Duration::from_secs(5)));
-        let config = config.timeout_recv_response(Some(Duration::from_secs(5))).timeout_per_read(Some(Duration::from_millis(300)));
+        let config = config
+            .timeout_recv_response(Some(Duration::from_secs(5)))
+            .timeout_per_read(Some(Duration::from_millis(300)));
         let client = Client { agent: config.build().into(), rounds: 3, pause: Duration::from_millis(20) };
         let sha256 = digest(&right());
         let files = [file(TRAIN_IMAGES, right().len() as u64, &sha256)];
@@ -140,7 +144,10 @@ impl Cache {
         let before = self.names();
         let line = self.fetch(mirrors).unwrap_err().to_string();
         assert_eq!(line.lines().count(), 1, "{line}");
-        for part in ["set: cannot get", TRAIN_IMAGES, &self.0.display().to_string(), "by hand", "--data PATH"].iter().chain(mirrors) {
+        for part in ["set: cannot get", TRAIN_IMAGES, &self.0.display().to_string(), "by hand", "--data PATH"]
+            .iter()
+            .chain(mirrors)
+        {
             assert!(line.contains(part), "no {part} in: {line}");
         }
         assert_eq!(self.names(), before, "something was left behind");
@@ -236,7 +243,10 @@ fn wrong_contents_send_to_the_next_mirror() {
 fn wrong_contents_everywhere_are_refused_at_once() {
     let mut flipped = right();
     flipped[7] ^= 1;
-    let mirrors = [Mirror::new(vec![Reply::whole(flipped)]), Mirror::new(vec![Reply::whole(b"Please log in".to_vec())])];
+    let mirrors = [
+        Mirror::new(vec![Reply::whole(flipped)]),
+        Mirror::new(vec![Reply::whole(b"Please log in".to_vec())]),
+    ];
     let line = Cache::new().fails(&[&mirrors[0].url(), &mirrors[1].url()]);
     assert!(line.contains("other contents") && line.contains("offers 13 bytes instead of 200000"), "{line}");
     assert_eq!(mirrors.each_ref().map(Mirror::asked), [1, 1]);
@@ -319,11 +329,20 @@ fn a_cache_that_cannot_be_made_is_told() {
 fn published_sets_are_well_formed() {
     assert_eq!(SETS.each_ref().map(|set| set.name), crate::data::PUBLISHED);
     for set in SETS {
-        assert!(set.mirrors.len() > 1 && set.mirrors.iter().all(|mirror| mirror.starts_with("http") && mirror.ends_with('/')));
+        assert!(
+            set.mirrors.len() > 1
+                && set.mirrors.iter().all(|mirror| mirror.starts_with("http") && mirror.ends_with('/'))
+        );
         let names: Vec<_> = set.files.iter().map(|file| file.name).collect();
         let idx = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS];
         assert!(names == idx || names == [cifar::ARCHIVE], "{names:?}");
-        assert!(set.files.iter().all(|file| file.sha256.len() == 64 && file.sha256.bytes().all(|b| b.is_ascii_hexdigit())));
-        assert!(cache_folder(set.name).is_none_or(|folder| folder.ends_with(Path::new("oneiro").join(set.name))));
+        assert!(
+            set.files
+                .iter()
+                .all(|file| file.sha256.len() == 64 && file.sha256.bytes().all(|b| b.is_ascii_hexdigit()))
+        );
+        assert!(
+            cache_folder(set.name).is_none_or(|folder| folder.ends_with(Path::new("oneiro").join(set.name)))
+        );
     }
 }

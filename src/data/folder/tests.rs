@@ -34,12 +34,17 @@ fn pictures_of_all_formats_become_rows_with_their_labels() {
     fs::write(dir.join("train/a/notes.txt"), "no picture").unwrap();
     fs::write(dir.join("train/a/.hidden.png"), "no picture").unwrap();
     let mut heard = vec![];
-    let set = crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut |p| heard.push((p.done, p.total))).unwrap();
+    let set =
+        crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut |p| heard.push((p.done, p.total)))
+            .unwrap();
     assert_eq!(heard, [1, 2, 3, 4, 5].map(|done| (done, 5)));
     let set = set.read(&mut |_| ()).unwrap();
     let train = &set.train;
     assert_eq!((train.count, train.height, train.width, train.channels, train.classes), (4, 3, 4, 3, 2));
-    assert_eq!((train.labels.as_deref(), set.test.labels.as_deref()), (Some([0, 0, 1, 1].as_slice()), Some([1].as_slice())));
+    assert_eq!(
+        (train.labels.as_deref(), set.test.labels.as_deref()),
+        (Some([0, 0, 1, 1].as_slice()), Some([1].as_slice()))
+    );
     let rows: Vec<u8> = [2, 3, 0, 1].into_iter().flat_map(|seed| picture(4, 3, seed).into_raw()).collect();
     assert_eq!((&train.pixels, set.lossy), (&rows, false));
 }
@@ -77,7 +82,10 @@ fn grey_files_stay_grey_and_colours_become_grey_when_asked() {
     assert_eq!((set.train.channels, set.lossy, &set.test.pixels), (1, false, grey.as_raw()));
     put(&dir, "a/5.png", RgbImage::from_pixel(3, 3, Rgb([255, 0, 10])));
     let (colours, asked) = (load(&dir, None, false).unwrap(), load(&dir, None, true).unwrap());
-    assert_eq!((colours.train.channels, colours.lossy, asked.train.channels, asked.lossy), (3, false, 1, true));
+    assert_eq!(
+        (colours.train.channels, colours.lossy, asked.train.channels, asked.lossy),
+        (3, false, 1, true)
+    );
     assert_eq!(asked.train.pixels[5 * 9], ((2_126 * 255 + 722 * 10) as f64 / 1e4).round() as u8);
 }
 
@@ -89,7 +97,8 @@ fn the_square_in_the_middle_is_scaled() {
         let side = width.min(height);
         let (left, top) = ((width - side) / 2, (height - side) / 2);
         let inside = |x: u32, y: u32| (left..left + side).contains(&x) && (top..top + side).contains(&y);
-        let image = RgbImage::from_fn(width, height, |x, y| Rgb(if inside(x, y) { [255; 3] } else { [0; 3] }));
+        let image =
+            RgbImage::from_fn(width, height, |x, y| Rgb(if inside(x, y) { [255; 3] } else { [0; 3] }));
         put(&dir, &format!("train/a/{i}.png"), image.clone());
         put(&dir, "test/a/0.png", image);
     }
@@ -108,7 +117,11 @@ fn jpegs_are_marked_as_lossy_and_a_cut_one_is_refused() {
     // Known by its content.
     fs::write(dir.join("a/3.png"), &bytes).unwrap();
     let set = load(&dir, None, false).unwrap();
-    let off = set.train.pixels[3 * 768..][..768].iter().zip(picture(16, 16, 100).as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+    let off = set.train.pixels[3 * 768..][..768]
+        .iter()
+        .zip(picture(16, 16, 100).as_raw())
+        .map(|(a, b)| a.abs_diff(*b))
+        .max();
     assert!(set.lossy && off < Some(16), "{off:?}");
     fs::write(dir.join("a/3.png"), &bytes[..bytes.len() - 20]).unwrap();
     fails(&dir, None, &["3.png", "cut short", "remove it"]);

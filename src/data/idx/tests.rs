@@ -95,7 +95,10 @@ fn a_whole_folder_loads() {
 
 #[test]
 fn gzip_and_dotted_names_load_alike() {
-    let folder = Folder::whole().without(TRAIN).without(TEST).with("train-images.idx3-ubyte.gz", &gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18)));
+    let folder = Folder::whole()
+        .without(TRAIN)
+        .without(TEST)
+        .with("train-images.idx3-ubyte.gz", &gzip(&idx(IMAGES_MAGIC, &[3, 2, 3], 18)));
     // Unpacked by a browser that kept the name.
     let folder = folder.with("t10k-images-idx3-ubyte.gz", &idx(IMAGES_MAGIC, &[2, 2, 3], 12));
     let set = folder.load().unwrap();
@@ -188,7 +191,9 @@ fn labels_and_sizes_of_other_data_sets_are_refused() {
 fn headers_out_of_bounds_are_refused_before_reading() {
     let most = u32::MAX;
     // The last two products overflow, or would, in 64 bits without the bound on a side.
-    for claim in [[0, 2, 3], [3, 0, 3], [3, 2, 0], [3, 2, 1025], [most, 28, 28], [2, most, most], [most, most, most]] {
+    for claim in
+        [[0, 2, 3], [3, 0, 3], [3, 2, 0], [3, 2, 1025], [most, 28, 28], [2, most, most], [most, most, most]]
+    {
         let bytes = idx(IMAGES_MAGIC, &claim, 18);
         let error = Folder::whole().with(TRAIN, &bytes).error(TRAIN);
         assert!(matches!(error, DataError::Dimensions { claimed, .. } if claimed == claim));

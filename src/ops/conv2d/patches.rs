@@ -50,7 +50,11 @@ impl Conv2d {
         let sweep = self.window.forward();
         let (pixels, k) = (e.n * sweep.dst[0] * sweep.dst[1], sweep.taps.len() * e.c);
         let launch = LaunchSpec::new(&PORTABLE, "patches", grid_1d((pixels * k / 4).div_ceil(256)));
-        let launch = pairs(pairs(pairs(launch, &sweep.src, "src"), &sweep.lattice, "lattice"), &sweep.src_step, "src_step");
+        let launch = pairs(
+            pairs(pairs(launch, &sweep.src, "src"), &sweep.lattice, "lattice"),
+            &sweep.src_step,
+            "src_step",
+        );
         let bytes = 4 * (e.n * sweep.src[0] * sweep.src[1] * e.c + pixels * k) as u64;
         let patches = with_taps(launch, sweep.taps.iter().copied())
             .dim("rows", pixels)
@@ -63,7 +67,8 @@ impl Conv2d {
         let matmul = MatMul { ta: weight, tb: false };
         let (m, inner) = if weight { (k, pixels) } else { (pixels, k) };
         // One tile would leave cores idle.
-        let halves = weight && pixels >= 512 && pixels.is_multiple_of(2) && k.div_ceil(64) * e.o.div_ceil(64) < 32;
+        let halves =
+            weight && pixels >= 512 && pixels.is_multiple_of(2) && k.div_ceil(64) * e.o.div_ceil(64) < 32;
         let batch = if halves { 2 } else { 1 };
         let extents = matmul::Extents { batch, m, n: e.o, k: inner / batch };
         let (variant, why) = matmul.variants(extents, caps)[0];

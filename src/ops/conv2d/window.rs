@@ -73,7 +73,9 @@ impl Kernel {
             Taps::All => true,
             Taps::MaskA => y * columns + x < centre,
             Taps::MaskB => y * columns + x <= centre,
-            Taps::Rect(of_rows, of_columns) => (of_rows[0]..of_rows[1]).contains(&y) && (of_columns[0]..of_columns[1]).contains(&x),
+            Taps::Rect(of_rows, of_columns) => {
+                (of_rows[0]..of_rows[1]).contains(&y) && (of_columns[0]..of_columns[1]).contains(&x)
+            }
         };
         (0..rows * columns).map(|i| [i / columns, i % columns]).filter(keep).collect()
     }
@@ -82,11 +84,16 @@ impl Kernel {
     pub fn window(&self, image: [usize; 2]) -> Result<Window, String> {
         let made = |d: usize| {
             let reach = self.dilation[d] * self.size[d].saturating_sub(1) + 1;
-            let room = (image[d] + 2 * self.padding[d]).checked_sub(reach).filter(|_| self.stride[d] > 0 && self.size[d] > 0);
+            let room = (image[d] + 2 * self.padding[d])
+                .checked_sub(reach)
+                .filter(|_| self.stride[d] > 0 && self.size[d] > 0);
             room.map(|room| room / self.stride[d] + 1)
         };
         let (Some(rows), Some(columns)) = (made(0), made(1)) else {
-            return Err(format!("a kernel of {:?} with padding {:?} does not fit an image of {image:?}", self.size, self.padding));
+            return Err(format!(
+                "a kernel of {:?} with padding {:?} does not fit an image of {image:?}",
+                self.size, self.padding
+            ));
         };
         self.between(image, [rows, columns])
     }
@@ -95,17 +102,25 @@ impl Kernel {
     /// many rows and columns more as `extra` says (PyTorch's `output_padding`, below the stride).
     pub fn transposed(&self, image: [usize; 2], extra: usize) -> Result<Window, String> {
         let made = |d: usize| {
-            let all = image[d].checked_sub(1)? * self.stride[d] + self.dilation[d] * self.size[d].checked_sub(1)? + 1 + extra;
-            all.checked_sub(2 * self.padding[d]).filter(|&n| n > 0 && extra < self.stride[d].max(self.dilation[d]))
+            let all = image[d].checked_sub(1)? * self.stride[d]
+                + self.dilation[d] * self.size[d].checked_sub(1)?
+                + 1
+                + extra;
+            all.checked_sub(2 * self.padding[d])
+                .filter(|&n| n > 0 && extra < self.stride[d].max(self.dilation[d]))
         };
         match (made(0), made(1)) {
             (Some(rows), Some(columns)) => self.between([rows, columns], image),
-            _ => Err(format!("a transposed kernel of {:?} with padding {:?} makes nothing of {image:?}", self.size, self.padding)),
+            _ => Err(format!(
+                "a transposed kernel of {:?} with padding {:?} makes nothing of {image:?}",
+                self.size, self.padding
+            )),
         }
     }
 
     fn between(&self, image: [usize; 2], made: [usize; 2]) -> Result<Window, String> {
-        let offset = |tap: [usize; 2]| [0, 1].map(|d| (tap[d] * self.dilation[d]) as i32 - self.padding[d] as i32);
+        let offset =
+            |tap: [usize; 2]| [0, 1].map(|d| (tap[d] * self.dilation[d]) as i32 - self.padding[d] as i32);
         let taps: Vec<[i32; 2]> = self.kept().into_iter().map(offset).collect();
         if taps.is_empty() {
             return Err(format!("no tap of the kernel {:?} takes part", self.size));
@@ -169,9 +184,16 @@ impl Window {
         let sweep = |first: [usize; 2]| {
             let lattice = [0, 1].map(|d| self.image[d].saturating_sub(first[d]).div_ceil(self.stride[d]));
             let away = |tap: &[i32; 2], d: usize| first[d] as i32 - tap[d];
-            let meets = |tap: &[i32; 2]| [0, 1].iter().all(|&d| away(tap, d).rem_euclid(self.stride[d] as i32) == 0);
+            let meets =
+                |tap: &[i32; 2]| [0, 1].iter().all(|&d| away(tap, d).rem_euclid(self.stride[d] as i32) == 0);
             let offset = |tap: &[i32; 2]| [0, 1].map(|d| away(tap, d).div_euclid(self.stride[d] as i32));
-            let taps = self.taps.iter().zip(0..).filter(|(tap, _)| meets(tap)).map(|(tap, t)| (offset(tap), t)).collect();
+            let taps = self
+                .taps
+                .iter()
+                .zip(0..)
+                .filter(|(tap, _)| meets(tap))
+                .map(|(tap, t)| (offset(tap), t))
+                .collect();
             let (src, dst) = (self.made, self.image);
             Sweep { lattice, src, dst, src_step: [1; 2], dst_step: self.stride, dst_first: first, taps }
         };

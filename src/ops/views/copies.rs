@@ -72,8 +72,12 @@ impl Op for Pad {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let row = |t: &Type| t.shape[self.axis..].iter().product::<usize>();
         let inner: usize = at.output.shape[self.axis + 1..].iter().product();
-        let dims =
-            [("n", at.output.shape.numel()), ("row", row(&at.inputs[0])), ("pitch", row(at.output)), ("offset", self.before * inner)];
+        let dims = [
+            ("n", at.output.shape.numel()),
+            ("row", row(&at.inputs[0])),
+            ("pitch", row(at.output)),
+            ("offset", self.before * inner),
+        ];
         Ok(copy(["pad", "pad4"], 0, &dims, at.inputs[0].shape.numel()).into())
     }
 }
@@ -99,7 +103,10 @@ impl Op for Concat {
         for t in &inputs[1..] {
             let same = |d: usize| d == self.axis || t.shape[d] == shape[d];
             if t.shape.len() != shape.len() || !(0..shape.len()).all(same) {
-                return Err(format!("{:?} and {:?} differ beside axis {}", inputs[0].shape, t.shape, self.axis));
+                return Err(format!(
+                    "{:?} and {:?} differ beside axis {}",
+                    inputs[0].shape, t.shape, self.axis
+                ));
             }
             shape[self.axis] += t.shape[self.axis];
         }
@@ -170,8 +177,14 @@ impl Op for Pack {
             return Err(format!("takes f32, not {:?}", bad.dtype));
         }
         let fits = |(i, t): (usize, &Type)| self.offsets[i] + t.shape.numel() <= self.end(i);
-        if inputs.len() != self.offsets.len() || self.offsets.first() != Some(&0) || !inputs.iter().enumerate().all(fits) {
-            return Err(format!("{inputs:?} do not fit at offsets {:?} of {} elements", self.offsets, self.len));
+        if inputs.len() != self.offsets.len()
+            || self.offsets.first() != Some(&0)
+            || !inputs.iter().enumerate().all(fits)
+        {
+            return Err(format!(
+                "{inputs:?} do not fit at offsets {:?} of {} elements",
+                self.offsets, self.len
+            ));
         }
         Ok(Type::f32([self.len]))
     }

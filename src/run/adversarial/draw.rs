@@ -100,8 +100,13 @@ impl<'a, M: Adversarial> Model<'a, M> {
         };
         let weights = weights.into_iter().map(|(name, tensor)| (whose(&name), tensor)).collect();
         let players = [super::GENERATOR, super::DISCRIMINATOR, super::AVERAGE];
-        let owned = |name: &&str| players.iter().any(|player| name.strip_prefix(player).is_some_and(|rest| rest.starts_with(".main.")));
-        let names: Vec<String> = state.names().map(|(name, _)| name).filter(owned).map(String::from).collect();
+        let owned = |name: &&str| {
+            players
+                .iter()
+                .any(|player| name.strip_prefix(player).is_some_and(|rest| rest.starts_with(".main.")))
+        };
+        let names: Vec<String> =
+            state.names().map(|(name, _)| name).filter(owned).map(String::from).collect();
         weights::apply(&self.gpu, &state, &names, &weights, &path)?;
         Ok(state)
     }
@@ -111,7 +116,9 @@ impl<'a, M: Adversarial> Model<'a, M> {
         let Some(class) = self.options.class.map(usize::from) else { return Ok(game.in_turn(count)) };
         match game.classes() {
             0 => Err(Error::new("--class: the model is not told classes; train one with --conditional")),
-            classes if class >= classes => Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes - 1))),
+            classes if class >= classes => {
+                Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes - 1)))
+            }
             _ => Ok(game.one_hot(std::iter::repeat_n(class, count))),
         }
     }
@@ -130,7 +137,9 @@ impl<'a, M: Adversarial> Model<'a, M> {
         for first in (0..count).step_by(size) {
             // The last batch is filled up with the last picture.
             let rows = |values: &[f32], width: usize| -> Vec<f32> {
-                (first..first + size).flat_map(|i| values[i.min(count - 1) * width..][..width].to_vec()).collect()
+                (first..first + size)
+                    .flat_map(|i| values[i.min(count - 1) * width..][..width].to_vec())
+                    .collect()
             };
             let drawn = pictures.draw(&rows(z, latent), &rows(classes, k))?;
             let row = drawn.len() / size;
@@ -169,7 +178,10 @@ impl<'a, M: Adversarial> Model<'a, M> {
             let at = |s: usize| s as f32 / (steps - 1) as f32;
             // There and back again, so that a film has no jump.
             let t = |s: usize| if closed { 1.0 - (2.0 * at(s) - 1.0).abs() } else { at(s) };
-            let points: Vec<f32> = z.chunks(2 * latent).flat_map(|ends| (0..steps).flat_map(move |s| slerp(ends, t(s)))).collect();
+            let points: Vec<f32> = z
+                .chunks(2 * latent)
+                .flat_map(|ends| (0..steps).flat_map(move |s| slerp(ends, t(s))))
+                .collect();
             let classes = self.classes(&game, rows)?;
             let classes: Vec<f32> = match game.classes() {
                 0 => vec![],
@@ -179,8 +191,10 @@ impl<'a, M: Adversarial> Model<'a, M> {
         };
         self.write("interpolation.png", &walk(STRIP, false)?, STRIP)?;
         let (film, row) = (walk(2 * FILM - 1, true)?, h * w * c);
-        let frame = |s: usize| film.chunks(row).skip(s).step_by(2 * FILM - 1).flatten().copied().collect::<Vec<_>>();
-        let frames: Vec<_> = (0..2 * FILM - 2).map(|s| grid(&frame(s), rows, h, w, c, rows.isqrt().max(1))).collect();
+        let frame =
+            |s: usize| film.chunks(row).skip(s).step_by(2 * FILM - 1).flatten().copied().collect::<Vec<_>>();
+        let frames: Vec<_> =
+            (0..2 * FILM - 2).map(|s| grid(&frame(s), rows, h, w, c, rows.isqrt().max(1))).collect();
         let path = self.run.path("interpolation.gif");
         animate(&path, &frames, 60)?;
         println!("{}", path.display());
@@ -191,7 +205,9 @@ impl<'a, M: Adversarial> Model<'a, M> {
     pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
         let terms = [("--from", &options.from), ("--minus", &options.minus), ("--plus", &options.plus)];
         let width = options.from.len();
-        if let Some((name, places)) = terms.iter().find(|(_, places)| places.len() != width || places.is_empty()) {
+        if let Some((name, places)) =
+            terms.iter().find(|(_, places)| places.len() != width || places.is_empty())
+        {
             let what = format!("{name} names {} pictures and --from {width}", places.len());
             return Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")));
         }
@@ -200,17 +216,25 @@ impl<'a, M: Adversarial> Model<'a, M> {
         let most = terms.iter().flat_map(|(_, places)| places.iter()).max().map_or(0, |&p| usize::from(p));
         let (z, classes) = (game.noise(self.options.seed, most + 1), self.classes(&game, most + 1)?);
         // A conditional model is computed with as a whole: its classes, too, are added and taken away.
-        let of = |place: u16| [&z[usize::from(place) * latent..][..latent], &classes[usize::from(place) * k..][..k]].concat();
+        let of = |place: u16| {
+            [&z[usize::from(place) * latent..][..latent], &classes[usize::from(place) * k..][..k]].concat()
+        };
         let mean = |places: &[u16]| -> Vec<f32> {
             let all: Vec<_> = places.iter().map(|&p| of(p)).collect();
             (0..latent + k).map(|d| all.iter().map(|input| input[d]).sum::<f32>() / width as f32).collect()
         };
         let [from, minus, plus] = terms.map(|(_, places)| mean(places));
         let result: Vec<f32> = (0..latent + k).map(|d| from[d] - minus[d] + plus[d]).collect();
-        let key = rng::Stream::new("arithmetic").key([self.options.seed as u32, (self.options.seed >> 32) as u32]);
+        let key =
+            rng::Stream::new("arithmetic").key([self.options.seed as u32, (self.options.seed >> 32) as u32]);
         let neighbour = |i: usize| -> Vec<f32> {
-            let away =
-                |d: usize| if i == 4 || d >= latent { 0.0 } else { (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND };
+            let away = |d: usize| {
+                if i == 4 || d >= latent {
+                    0.0
+                } else {
+                    (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND
+                }
+            };
             (0..latent + k).map(|d| result[d] + away(d)).collect()
         };
         let rows: Vec<Vec<f32>> = terms
@@ -222,9 +246,17 @@ impl<'a, M: Adversarial> Model<'a, M> {
                 own.chain([mean.clone()]).chain((3 * r..3 * r + 3).map(neighbour)).collect::<Vec<_>>()
             })
             .collect();
-        let part = |of: std::ops::Range<usize>| rows.iter().flat_map(|row| row[of.clone()].to_vec()).collect::<Vec<f32>>();
-        self.write("arithmetic.png", &self.draw(&game, &part(0..latent), &part(latent..latent + k))?, width + 4)?;
-        println!("rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours");
+        let part = |of: std::ops::Range<usize>| {
+            rows.iter().flat_map(|row| row[of.clone()].to_vec()).collect::<Vec<f32>>()
+        };
+        self.write(
+            "arithmetic.png",
+            &self.draw(&game, &part(0..latent), &part(latent..latent + k))?,
+            width + 4,
+        )?;
+        println!(
+            "rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours"
+        );
         Ok(())
     }
 
@@ -232,12 +264,18 @@ impl<'a, M: Adversarial> Model<'a, M> {
         let (count, below) = (self.count(8), usize::from(options.images));
         let (samples, set) = (self.samples(count)?, self.saved.load()?.train);
         if set.count < below {
-            return Err(Error::new(format!("--images {below}: there are {} training images at hand", set.count)));
+            return Err(Error::new(format!(
+                "--images {below}: there are {} training images at hand",
+                set.count
+            )));
         }
         let [h, w, c] = self.saved.image;
         let found = nearest(&self.gpu, &samples, &set, below)?;
-        let picture = |i: usize| set.pixels[i * h * w * c..][..h * w * c].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
-        let rows = (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r].index)).collect::<Vec<_>>());
+        let picture = |i: usize| {
+            set.pixels[i * h * w * c..][..h * w * c].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>()
+        };
+        let rows =
+            (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r].index)).collect::<Vec<_>>());
         let all: Vec<f32> = samples.iter().copied().chain(rows).collect();
         self.write("nearest.png", &all, count)
     }

@@ -45,7 +45,10 @@ impl<M: Adversarial> Model<'_, M> {
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
         let (set, pictures) = (self.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {
-            return Err(Error::new(format!("{}: the training images are more than can be read at once; take a smaller set", set.name)));
+            return Err(Error::new(format!(
+                "{}: the training images are more than can be read at once; take a smaller set",
+                set.name
+            )));
         }
         let extractor = match &options.features {
             Some(path) => Extractor::from_file(&self.gpu, path, self.saved.image)?,
@@ -61,7 +64,10 @@ impl<M: Adversarial> Model<'_, M> {
         write(&json)?;
         if let Some(most) = options.probe {
             let accuracy = self.probe(&set.train, &set.test, most as usize)?;
-            println!("linear classifier on the discriminator's features: {:.2} % of the test images", 100.0 * accuracy);
+            println!(
+                "linear classifier on the discriminator's features: {:.2} % of the test images",
+                100.0 * accuracy
+            );
             json["discriminator_probe_accuracy"] = json!(accuracy);
             write(&json)?;
         }
@@ -73,14 +79,21 @@ impl<M: Adversarial> Model<'_, M> {
         let (Some(train_labels), Some(test_labels)) = (&train.labels, &test.labels) else {
             return Err(Error::new("--probe: the images have no labels; leave it out"));
         };
-        let rows = |images: &Images, most: usize| permutation(0, 0, images.count)[..most.min(images.count)].to_vec();
+        let rows =
+            |images: &Images, most: usize| permutation(0, 0, images.count)[..most.min(images.count)].to_vec();
         let (of_train, of_test) = (rows(train, most), rows(test, test.count));
         let bar = Progress::bar((of_train.len() + of_test.len()) as u64, "images");
-        let [a, b] =
-            [self.hidden(train, &of_train, &|done| bar(done))?, self.hidden(test, &of_test, &|done| bar(of_train.len() as u64 + done))?];
+        let [a, b] = [
+            self.hidden(train, &of_train, &|done| bar(done))?,
+            self.hidden(test, &of_test, &|done| bar(of_train.len() as u64 + done))?,
+        ];
         let labels = |all: &[u8], rows: &[u32]| rows.iter().map(|&r| all[r as usize]).collect::<Vec<_>>();
         let (own, others) = (labels(train_labels, &of_train), labels(test_labels, &of_test));
-        Probe::default().accuracy(&self.gpu, Labelled { features: &a, labels: &own }, Labelled { features: &b, labels: &others })
+        Probe::default().accuracy(
+            &self.gpu,
+            Labelled { features: &a, labels: &own },
+            Labelled { features: &b, labels: &others },
+        )
     }
 
     /// The discriminator's features of images, row by row.

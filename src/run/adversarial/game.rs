@@ -97,13 +97,25 @@ impl<'a, M: Adversarial> Game<'a, M> {
         self.classes
     }
 
-    fn generate<'g>(&self, chain: &Sequential<'g>, z: Tensor<'g>, class: Option<Tensor<'g>>, mode: Mode) -> Tensor<'g> {
+    fn generate<'g>(
+        &self,
+        chain: &Sequential<'g>,
+        z: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        mode: Mode,
+    ) -> Tensor<'g> {
         let ([n, latent], [h, w, c]) = ([z.shape()[0], z.shape()[1]], self.canvas);
         chain.forward(beside(z.reshape([n, 1, 1, latent]), class), mode).reshape([n, h, w, c])
     }
 
     /// Scores `[N]` of pictures, with fresh noise on them if the options ask for it.
-    fn score<'g>(&self, chain: &Sequential<'g>, x: Tensor<'g>, class: Option<Tensor<'g>>, stream: &str) -> Tensor<'g> {
+    fn score<'g>(
+        &self,
+        chain: &Sequential<'g>,
+        x: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        stream: &str,
+    ) -> Tensor<'g> {
         let sigma = self.options.instance_noise as f32;
         let x = if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x };
         chain.forward(beside(self.options.model.seen(x), class), Mode::Training).reshape([x.shape()[0]])
@@ -130,11 +142,13 @@ impl<'a, M: Adversarial> Game<'a, M> {
         let real = self.framed(batch(&g, set, n, None));
         let z = g.normal("discriminator.z", [n, options.model.latent()]);
         let fake = self.generate(&generator, z, class, Mode::Batch).detach();
-        let scores = [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
+        let scores =
+            [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
         let mut loss = at.objective.discriminator(scores[0], scores[1], options.smooth as f32);
         if at.penalty {
             let judge = |x| critic.forward(beside(options.model.seen(x), class), Mode::Batch);
-            loss = loss + gradient_penalty(judge, real, fake, "penalty") * options.penalty.unwrap_or(10.0) as f32;
+            loss = loss
+                + gradient_penalty(judge, real, fake, "penalty") * options.penalty.unwrap_or(10.0) as f32;
         }
         let lr = options.lr_discriminator.unwrap_or(options.lr) as f32;
         let mut optimizer = Optimizer::adam(lr).betas(options.beta1, 0.999);
@@ -164,7 +178,12 @@ impl<'a, M: Adversarial> Game<'a, M> {
         let class = (self.classes > 0).then(|| self.last_classes(&g));
         let generator = options.model.generator(&g, GENERATOR, &at);
         let critic = options.model.discriminator(&g, DISCRIMINATOR, &at);
-        let fake = self.generate(&generator, g.normal("generator.z", [n, options.model.latent()]), class, Mode::Training);
+        let fake = self.generate(
+            &generator,
+            g.normal("generator.z", [n, options.model.latent()]),
+            class,
+            Mode::Training,
+        );
         let loss = at.objective.generator(self.score(&critic, fake, class, "noise"));
         let mut optimizer = Optimizer::adam(options.lr as f32).betas(options.beta1, 0.999);
         if let Some(decay) = options.ema {
@@ -200,7 +219,8 @@ impl<'a, M: Adversarial> Game<'a, M> {
         let (top, left) = ((rows - h) / 2, (columns - w) / 2);
         let z = g.input(NOISE, Type::f32([count, self.options.model.latent()]));
         let class = (self.classes > 0).then(|| g.input(CLASS, Type::f32([count, self.classes])));
-        let generator = self.options.model.generator(&g, self.options.drawn(), &self.setting(Mode::Evaluation));
+        let generator =
+            self.options.model.generator(&g, self.options.drawn(), &self.setting(Mode::Evaluation));
         let x = self.generate(&generator, z, class, Mode::Evaluation);
         g.output(PICTURES, (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5);
         Ok(Plan::new(&g, caps)?)
@@ -221,7 +241,12 @@ fn follow(g: &Graph) {
     let kept: Vec<VarSpec> = g.recording().vars.iter().filter(kept).cloned().collect();
     for VarSpec { name, ty, init, .. } in kept {
         let now = g.buffer(&name, ty.clone(), init.clone());
-        let next = g.recording().assigns.iter().find(|&&(leaf, _)| leaf == now.id()).map_or(now.id(), |&(_, value)| value);
+        let next = g
+            .recording()
+            .assigns
+            .iter()
+            .find(|&&(leaf, _)| leaf == now.id())
+            .map_or(now.id(), |&(_, value)| value);
         g.assign(g.buffer(&format!("ema/{name}"), ty, init), g.tensor(next));
     }
 }

@@ -40,7 +40,10 @@ impl Watch {
         };
         (step >= BEGUN && diversity < NARROW).then(|| {
             let what = "the generator draws nearly the same picture from all noise (mode collapse)";
-            format!("{what}: samples differ {:.0} % as much as real images; try a smaller --lr, {other}", 100.0 * diversity)
+            format!(
+                "{what}: samples differ {:.0} % as much as real images; try a smaller --lr, {other}",
+                100.0 * diversity
+            )
         })
     }
 
@@ -58,7 +61,8 @@ impl Watch {
             return Some(what);
         }
         if step >= BEGUN && right {
-            let smooth = if self.objective.has_labels() && self.smooth == 0.0 { "--smooth 0.1, " } else { "" };
+            let smooth =
+                if self.objective.has_labels() && self.smooth == 0.0 { "--smooth 0.1, " } else { "" };
             return Some(format!(
                 "the discriminator is always right (D(x) {real:.3}, D(G(z)) {fake:.3}), so the generator learns little; \
                  try {smooth}--instance-noise 0.1, --spectral, or a smaller --lr-discriminator"
@@ -96,22 +100,32 @@ mod tests {
     #[test]
     fn collapses_are_told_in_words() {
         let watch = watch(Objective::NonSaturating, 0.0);
-        let at =
-            |watch: &Watch, step, loss, real, fake, diversity| watch.warning(step, &[loss, 0.0, real, fake], diversity).unwrap_or_default();
+        let at = |watch: &Watch, step, loss, real, fake, diversity| {
+            watch.warning(step, &[loss, 0.0, real, fake], diversity).unwrap_or_default()
+        };
         let said = |real, fake, diversity| at(&watch, BEGUN, 1.0, real, fake, diversity);
-        assert!(said(0.7, 0.3, 0.01).contains("mode collapse") && said(0.7, 0.3, 0.01).contains("wasserstein-gp"));
+        assert!(
+            said(0.7, 0.3, 0.01).contains("mode collapse") && said(0.7, 0.3, 0.01).contains("wasserstein-gp")
+        );
         assert_eq!(at(&watch, BEGUN - 1, 1.0, 0.7, 0.3, 0.01), "");
         assert!(said(0.98, 0.02, 1.0).contains("always right"));
         assert!(said(0.9, 0.9, 1.0).contains("does not tell"));
         assert_eq!(said(0.7, 0.3, 1.0), "");
         assert_eq!(said(0.5, 0.5, 1.0), "");
         // Other objectives are satisfied elsewhere: at smoothed labels, beyond the hinges, never.
-        let [smooth, squares, hinge, distance] =
-            [(Objective::NonSaturating, 0.1), (Objective::LeastSquares, 0.0), (Objective::Hinge, 0.0), (Objective::Wasserstein, 0.0)]
-                .map(|(objective, smooth)| super::tests::watch(objective, smooth));
+        let [smooth, squares, hinge, distance] = [
+            (Objective::NonSaturating, 0.1),
+            (Objective::LeastSquares, 0.0),
+            (Objective::Hinge, 0.0),
+            (Objective::Wasserstein, 0.0),
+        ]
+        .map(|(objective, smooth)| super::tests::watch(objective, smooth));
         assert!(at(&smooth, BEGUN, 1.0, 0.89, 0.01, 1.0).contains("always right"));
         assert!(at(&squares, BEGUN, 0.01, 0.97, 0.03, 1.0).contains("always right"));
-        assert!(at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("always right") && at(&hinge, BEGUN, 1.5, 0.9, 0.1, 1.0).is_empty());
+        assert!(
+            at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("always right")
+                && at(&hinge, BEGUN, 1.5, 0.9, 0.1, 1.0).is_empty()
+        );
         assert_eq!(at(&distance, BEGUN, -9.0, 8.5, -3.5, 1.0), "");
         let told = at(&distance, BEGUN, -9.0, 8.5, -3.5, 0.01);
         assert!(told.contains("mode collapse") && !told.contains("wasserstein-gp"), "{told}");

@@ -1,7 +1,9 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
 use super::{Autoregressive, CLASS, Model, one_hot};
-use crate::run::{AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, options::number};
+use crate::run::{
+    AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, options::number,
+};
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
@@ -52,7 +54,13 @@ pub struct Complete {
 
 impl<M: Autoregressive> Model<M> {
     /// Draws pictures while a bar shows how far; writes them, a strip of the first as it appears, and a GIF if asked.
-    fn draw(&self, options: &Draw, classes: &[usize], given: Option<(&[f32], &[f32])>, name: &str) -> Result<()> {
+    fn draw(
+        &self,
+        options: &Draw,
+        classes: &[usize],
+        given: Option<(&[f32], &[f32])>,
+        name: &str,
+    ) -> Result<()> {
         let ([h, w, c], count) = (self.saved.image, usize::from(options.count));
         let (likelihood, temperature) = (self.model().likelihood(), options.temperature as f32);
         let method = if options.naive { Method::Naive } else { M::METHOD };
@@ -66,20 +74,29 @@ impl<M: Autoregressive> Model<M> {
         let (steps, bar) = (sampler.steps(), Progress::bar(sampler.steps() as u64, "steps"));
         let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
         let (mut strip, mut frames, began) = (vec![], vec![], Instant::now());
-        let pictures = sampler.run(&self.gpu, &state, given, if options.gif { FRAMES } else { STRIP }, |done, picture| {
-            bar(done as u64);
-            let (next, frame) = (due(done, STRIP, strip.len() / (h * w * c)), options.gif && due(done, FRAMES, frames.len()));
-            if next || frame {
-                let so_far = picture()?;
-                if next {
-                    strip.extend_from_slice(&so_far[..h * w * c]);
+        let pictures = sampler.run(
+            &self.gpu,
+            &state,
+            given,
+            if options.gif { FRAMES } else { STRIP },
+            |done, picture| {
+                bar(done as u64);
+                let (next, frame) = (
+                    due(done, STRIP, strip.len() / (h * w * c)),
+                    options.gif && due(done, FRAMES, frames.len()),
+                );
+                if next || frame {
+                    let so_far = picture()?;
+                    if next {
+                        strip.extend_from_slice(&so_far[..h * w * c]);
+                    }
+                    if frame {
+                        frames.push(grid(&so_far, count, h, w, c, columns));
+                    }
                 }
-                if frame {
-                    frames.push(grid(&so_far, count, h, w, c, columns));
-                }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
         self.write(&format!("{name}.png"), &pictures, c, columns)?;
         let parts = strip.len() / (h * w * c);
@@ -98,10 +115,13 @@ impl<M: Autoregressive> Model<M> {
         let Some(class) = options.class.map(usize::from) else { return Ok(None) };
         let classes = self.saved.classes;
         match (self.model().conditional(), class < classes) {
-            (false, _) => {
-                Err(Error::new("--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`"))
-            }
-            (_, false) => Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes.max(1) - 1))),
+            (false, _) => Err(Error::new(
+                "--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`",
+            )),
+            (_, false) => Err(Error::new(format!(
+                "--class {class}: there are {classes} classes, 0 to {}",
+                classes.max(1) - 1
+            ))),
             _ => Ok(Some(vec![class; options.count.into()])),
         }
     }
@@ -139,9 +159,12 @@ fn temperature(text: &str) -> std::result::Result<f64, String> {
 
 /// 1 where the picture is bright.
 fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
-    let picture = image::open(path).map_err(|e| Error::at("read the mask", path, e, "give a PNG of the images' size"))?.to_luma8();
+    let picture = image::open(path)
+        .map_err(|e| Error::at("read the mask", path, e, "give a PNG of the images' size"))?
+        .to_luma8();
     if (picture.height() as usize, picture.width() as usize) != (height, width) {
-        let what = format!("it is {}x{} pixels, the images are {width}x{height}", picture.width(), picture.height());
+        let what =
+            format!("it is {}x{} pixels, the images are {width}x{height}", picture.width(), picture.height());
         return Err(Error::at("use the mask", path, what, "scale it to the images' size"));
     }
     Ok(picture.pixels().map(|p| f32::from(u8::from(p.0[0] >= 128))).collect())

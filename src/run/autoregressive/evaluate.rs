@@ -80,7 +80,8 @@ impl<M: Autoregressive> Model<M> {
                 let values = executor.read(&self.gpu, "nats")?;
                 for (i, one) in values.chunks(place).take(here).enumerate() {
                     scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());
-                    let own = test.labels.as_ref().filter(|_| classes > 1).map_or(0, |l| usize::from(l[start + i]));
+                    let own =
+                        test.labels.as_ref().filter(|_| classes > 1).map_or(0, |l| usize::from(l[start + i]));
                     if own == class && start + i < SHOWN {
                         scores.map[(start + i) * place..][..place].copy_from_slice(one);
                     }
@@ -99,13 +100,21 @@ impl<M: Autoregressive> Model<M> {
         let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
         self.write("surprise.png", &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
         println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
-        println!("{count} test images{}", if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" });
+        println!(
+            "{count} test images{}",
+            if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
+        );
         let labels = test.labels.as_deref().filter(|_| model.conditional());
         let of = |i: usize| labels.map_or(0, |l| usize::from(l[i]));
         let nll = Mean::of(&scores.own(of));
         let bits = |nats: f64| nats / image.iter().product::<usize>() as f64 / std::f64::consts::LN_2;
         let given = if model.conditional() { " given the class" } else { "" };
-        println!("NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension", nll.mean, nll.half, bits(nll.mean));
+        println!(
+            "NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension",
+            nll.mean,
+            nll.half,
+            bits(nll.mean)
+        );
         let mut json = serde_json::json!({
             "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits(nll.mean), "conditional": model.conditional(),
             "lossy_data": lossy,
@@ -123,7 +132,13 @@ impl<M: Autoregressive> Model<M> {
     fn classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
         let classes = self.saved.classes;
         let each = |class: usize| {
-            let own: Vec<f64> = scores.under.iter().enumerate().filter(|(i, _)| of(*i) == class).map(|(_, s)| s[class]).collect();
+            let own: Vec<f64> = scores
+                .under
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| of(*i) == class)
+                .map(|(_, s)| s[class])
+                .collect();
             (!own.is_empty()).then(|| Mean::of(&own))
         };
         let per_class: Vec<Option<Mean>> = (0..classes).map(each).collect();

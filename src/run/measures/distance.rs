@@ -27,7 +27,9 @@ impl Gaussian {
     pub fn of(features: &Features) -> Result<Self> {
         let n = features.count();
         if n < 2 || features.values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::new(format!("a covariance needs finite features of at least two pictures, got {n}; draw more")));
+            return Err(Error::new(format!(
+                "a covariance needs finite features of at least two pictures, got {n}; draw more"
+            )));
         }
         // Row-major [N, D] is column-major [D, N].
         let mut centred = DMatrix::from_column_slice(features.width, n, &features.values);
@@ -44,7 +46,11 @@ impl Gaussian {
     /// If the widths differ.
     pub fn frechet(&self, other: &Self) -> f64 {
         let root = root(&self.covariance);
-        let shared: f64 = (&root * &other.covariance * &root).symmetric_eigenvalues().iter().map(|v| v.max(0.0).sqrt()).sum();
+        let shared: f64 = (&root * &other.covariance * &root)
+            .symmetric_eigenvalues()
+            .iter()
+            .map(|v| v.max(0.0).sqrt())
+            .sum();
         let means = (&self.mean - &other.mean).norm_squared();
         (means + self.covariance.trace() + other.covariance.trace() - 2.0 * shared).max(0.0)
     }
@@ -92,11 +98,14 @@ impl Kid {
         let scale = if square > 0.0 { square.sqrt().recip() } else { 1.0 };
         let draw = |features: &Features, subset: usize| {
             let rows = permutation(seed, subset as u64, features.count());
-            let values = rows[..size].iter().flat_map(|&row| &features.values[row as usize * features.width..][..features.width]);
+            let values = rows[..size]
+                .iter()
+                .flat_map(|&row| &features.values[row as usize * features.width..][..features.width]);
             DMatrix::from_iterator(features.width, size, values.map(|v| v * scale))
         };
         // Numbers of their own for each set: sets of one size would be drawn alike.
-        let found: Vec<f64> = (0..subsets).map(|s| discrepancy(&draw(pictures, 2 * s), &draw(real, 2 * s + 1))).collect();
+        let found: Vec<f64> =
+            (0..subsets).map(|s| discrepancy(&draw(pictures, 2 * s), &draw(real, 2 * s + 1))).collect();
         let mean = found.iter().sum::<f64>() / subsets as f64;
         let variance = found.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / subsets as f64;
         Ok(Self { mean, std: variance.sqrt(), subsets, size })
@@ -106,7 +115,8 @@ impl Kid {
 /// The unbiased squared discrepancy of two sets of as many columns: no picture meets itself within its set.
 pub(super) fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
     let (d, n) = (x.nrows() as f64, x.ncols() as f64);
-    let kernels = |a: &DMatrix<f64>, b: &DMatrix<f64>| (a.transpose() * b).map(|product| (product / d + 1.0).powi(3));
+    let kernels =
+        |a: &DMatrix<f64>, b: &DMatrix<f64>| (a.transpose() * b).map(|product| (product / d + 1.0).powi(3));
     let within = |k: DMatrix<f64>| (k.sum() - k.trace()) / (n * (n - 1.0));
     within(kernels(x, x)) + within(kernels(y, y)) - 2.0 * kernels(x, y).sum() / (n * n)
 }

@@ -36,9 +36,18 @@ fn frechet_of_known_gaussians() {
     let dead = features(200, 5, |i, j| if j < 3 { noise(1)(i, j) } else { 0.0 });
     near("features that never change", fid(&dead, &dead), 0.0, 1e-9);
     // Every column's signs change at half its neighbour's pace: no two correlate, and covariances are diagonal.
-    let diagonal = |scale: [f64; 3]| features(8, 3, move |i, j| if i >> j & 1 == 0 { scale[j] } else { -scale[j] });
-    let expected = [(1.0, 3.0), (2.0, 0.5), (0.25, 0.25)].iter().map(|(a, b): &(f64, f64)| 8.0 / 7.0 * (a - b).powi(2)).sum();
-    near("diagonal covariances", fid(&diagonal([1.0, 2.0, 0.25]), &diagonal([3.0, 0.5, 0.25])), expected, 1e-9);
+    let diagonal =
+        |scale: [f64; 3]| features(8, 3, move |i, j| if i >> j & 1 == 0 { scale[j] } else { -scale[j] });
+    let expected = [(1.0, 3.0), (2.0, 0.5), (0.25, 0.25)]
+        .iter()
+        .map(|(a, b): &(f64, f64)| 8.0 / 7.0 * (a - b).powi(2))
+        .sum();
+    near(
+        "diagonal covariances",
+        fid(&diagonal([1.0, 2.0, 0.25]), &diagonal([3.0, 0.5, 0.25])),
+        expected,
+        1e-9,
+    );
 }
 
 const NUMPY: f64 = 3.323_317_051_394_546_7;
@@ -48,7 +57,9 @@ const NUMPY: f64 = 3.323_317_051_394_546_7;
 #[test]
 fn frechet_is_numpys() {
     let x = features(50, 6, |i, j| (0.7 * (i * (j + 1)) as f64 + j as f64).sin());
-    let y = features(60, 6, |i, j| 1.5 * (0.3 * (i * (j + 1)) as f64 + 0.02 * (i * i) as f64).cos() + 0.2 * j as f64);
+    let y = features(60, 6, |i, j| {
+        1.5 * (0.3 * (i * (j + 1)) as f64 + 0.02 * (i * i) as f64).cos() + 0.2 * j as f64
+    });
     near("FID", fid(&x, &y), NUMPY, 1e-9);
     near("FID the other way", fid(&y, &x), NUMPY, 1e-9);
 }
@@ -76,7 +87,8 @@ fn the_kernel_distance_is_unbiased() {
     // A biased estimate would be off by about the mean of the kernel's diagonal over the size, here about 0.06.
     assert!(same.mean.abs() < 0.015 && same.std > 0.0 && same.std < 0.02, "{same:?}");
     assert!(other.mean > 0.5 && other.mean > 10.0 * other.std, "{other:?}");
-    let tenfold = |f: &Features| Features { values: f.values.iter().map(|v| 10.0 * v).collect(), ..f.clone() };
+    let tenfold =
+        |f: &Features| Features { values: f.values.iter().map(|v| 10.0 * v).collect(), ..f.clone() };
     let scaled = Kid::of(&tenfold(&base), &tenfold(&of(6, 0.3)), 50, 0).unwrap();
     near("features of another scale", scaled.mean, other.mean, 1e-9);
     // Negative for some subsets, which a biased estimate never is.
@@ -93,7 +105,10 @@ fn too_few_or_broken_features_are_one_line_errors() {
         .chain([Kid::of(&few(9), &few(3), 5, 0).unwrap_err()])
     {
         let line = error.to_string();
-        assert!(line.contains("at least") && line.contains("draw more") && line.lines().count() == 1, "{line}");
+        assert!(
+            line.contains("at least") && line.contains("draw more") && line.lines().count() == 1,
+            "{line}"
+        );
     }
 }
 
@@ -117,7 +132,8 @@ fn spread_is_the_mean_over_pairs() {
     let values: Vec<f32> = (0..5 * 3).map(|i| noise(8)(i, 0) as f32).collect();
     let rows: Vec<&[f32]> = values.chunks(3).collect();
     let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
-    let all: f64 = (0..5).flat_map(|a| (0..a).map(move |b| (a, b))).map(|(a, b)| distance(rows[a], rows[b])).sum();
+    let all: f64 =
+        (0..5).flat_map(|a| (0..a).map(move |b| (a, b))).map(|(a, b)| distance(rows[a], rows[b])).sum();
     near("spread", spread(values.iter().copied(), 3), all / 10.0, 1e-6);
     assert_eq!(spread([0.5; 12].into_iter(), 4), 0.0);
     assert_eq!(spread([1.0; 4].into_iter(), 4), 0.0, "one picture");
