@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use oneiro::{
     data::{DataSet, Images, permutation},
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, shape::Type},
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
@@ -12,7 +12,6 @@ use oneiro::{
         AdapterOption, Error, Evaluation, Feed, Options, Result, Session, TrainOptions, Trainer, batch, grid,
         labels, parse, positive, remember, save, trained,
     },
-    shape::Type,
     weights::{self, Weights},
 };
 use serde::{Deserialize, Serialize};

@@ -4,14 +4,16 @@
 use clap::Parser;
 use oneiro::{
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Type},
+        var::Init,
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     optim::{Optimizer, advance},
     plan::Plan,
     run::{self, AdapterOption},
-    shape::{Array, DType, Type},
-    var::Init,
 };
 
 static SHADER: Shader = Shader { stem: "custom_op", text: include_str!("custom_op.wgsl") };

@@ -9,13 +9,15 @@ use oneiro::{
         self, Blit, Executor, Gpu, Layout, State,
         wgpu::{self, util::DeviceExt},
     },
-    graph::Graph,
+    graph::{
+        Graph,
+        shape::{DType, Type},
+        var::Init,
+    },
     models::vae::{Config, Vae},
     optim::{Optimizer, advance},
     plan::Plan,
     run::{Error, Result, save},
-    shape::{DType, Type},
-    var::Init,
 };
 use std::path::PathBuf;
 

@@ -2,9 +2,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use oneiro::{
-    caps::Caps,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, shape::Type},
+    kernel::caps::Caps,
     models::{
         conv_vae,
         vae::{self, Vae},
@@ -17,7 +17,6 @@ use oneiro::{
         Trainer, batch, bound::Bound, decay, grid, normals, parse, positive, quantile, remember, save,
         trained, write_atomic,
     },
-    shape::Type,
     weights,
 };
 use serde::{Deserialize, Serialize};

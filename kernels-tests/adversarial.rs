@@ -8,9 +8,14 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        reference::{self, Values},
+        shape::{Array, Type},
+        var::VarSpec,
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::{
         dcgan::{self, Config, Norm},
         gan::{self, Objective, gradient_penalty},
@@ -18,9 +23,6 @@ use oneiro::{
     nn::{Mode, Sequential, Weight},
     optim::{Optimizer, advance},
     plan::Plan,
-    reference::{self, Values},
-    shape::{Array, Type},
-    var::VarSpec,
     weights::{self, Weights},
 };
 use std::{collections::BTreeMap, path::Path};
@@ -180,7 +182,7 @@ fn the_adapters_players_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_players_follow_pytorch") else { return };
     let golden = golden();
     play(gpu, gpu.caps(), &golden);
-    play(gpu, &Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() }, &golden);
+    play(gpu, &Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() }, &golden);
 }
 
 /// A generator that was trained elsewhere gives its pictures.

@@ -3,10 +3,8 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    autodiff,
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff, shape::Type},
     ops::batch_norm::CentredSums,
-    shape::Type,
 };
 
 /// Rows around the cuts between one chunk and several, and channels around vec4s.

@@ -124,7 +124,10 @@ fn more_draws_tighten_the_bound() {
 /// The host's arithmetic: log weights of the graph's reference against the formula, term by term.
 #[test]
 fn log_weights_are_the_papers() {
-    use oneiro::{graph::Graph, reference, shape::Array, shape::Type};
+    use oneiro::graph::{
+        Graph, reference,
+        shape::{Array, Type},
+    };
     let g = Graph::new();
     g.bind_stream("vae/importance");
     let [x, mu, logvar] =

@@ -2,10 +2,7 @@
 //! wherever the uniform is not within rounding of a threshold, and at the ends without exception.
 
 use crate::harness::{Case, Fill};
-use oneiro::{
-    graph::{Graph, Tensor},
-    shape::Type,
-};
+use oneiro::graph::{Graph, Tensor, shape::Type};
 
 /// Rows and classes: around a workgroup of rows, around vec4s, primes, up to the most classes that the draw takes.
 const SIZES: [[usize; 2]; 18] = [

@@ -2,9 +2,12 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::{Graph, Tensor},
-    ops::conv2d::{Conv2d, Kernel, Role, Taps},
-    shape::Type,
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        window::{Kernel, Taps},
+    },
+    ops::conv2d::{Conv2d, Role},
 };
 
 const HALF: Fill = Fill::Uniform(-0.5, 0.5);

@@ -7,16 +7,18 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        reference::{self, Values},
+        shape::{Array, Type},
+        var::VarSpec,
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::{conv_vae::Config, vae::Vae},
     nn::Mode,
     optim::{Optimizer, advance},
     plan::Plan,
-    reference::{self, Values},
-    shape::{Array, Type},
-    var::VarSpec,
     weights,
 };
 use std::path::Path;
@@ -116,7 +118,7 @@ fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
 fn the_adapters_convolutional_vae_follows_pytorch() {
     let Some(gpu) = adapter("the_adapters_convolutional_vae_follows_pytorch") else { return };
     close("loss of step", &losses(gpu, gpu.caps()), &golden(), 1e-4);
-    let other = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+    let other = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
     close("loss of step with GPU kernels", &losses(gpu, &other), &golden(), 1e-4);
 }
 
@@ -137,7 +139,7 @@ fn images_that_do_not_halve_are_named() {
         let config = Config { image, widths, ..config() };
         let vae = Vae::convolutional(&g, &config, Mode::Training);
         g.output("loss", vae.loss(g.input("x", Type::f32([2, image.iter().product()]))).total);
-        let text = Plan::new(&g, &Caps::portable(Class::Gpu)).unwrap_err().to_string();
+        let text = Plan::new(&g, &Caps::portable(AdapterClass::Gpu)).unwrap_err().to_string();
         assert!(text.contains(what) && text.contains("conv_vae.rs") && text.lines().count() == 1, "{text}");
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::Graph,
+    graph::{
+        Graph,
+        shape::{DType, Type},
+        var::Init,
+    },
     ops::cursor::Wave,
-    shape::{DType, Type},
-    var::Init,
 };
 
 const TAPS: [[i32; 2]; 5] = [[-1, -2], [-1, 1], [0, -1], [0, 0], [-3, 3]];

@@ -5,7 +5,10 @@ use crate::{
     harness::{self, Case, Report},
     subjects::adapter,
 };
-use oneiro::{autodiff, graph::Graph, kernel, shape::Type};
+use oneiro::{
+    graph::{Graph, autodiff, shape::Type},
+    kernel,
+};
 
 #[allow(dead_code)]
 #[path = "../examples/custom_op.rs"]

@@ -4,15 +4,16 @@
 
 use crate::harness::{self, Case, Report};
 use oneiro::{
-    autodiff,
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor, autodiff,
+        shape::{Shape, Type},
+        var::Init,
+    },
     ops::{
         elementwise::map,
         views::{concat, pack},
     },
     rng,
-    shape::{Shape, Type},
-    var::Init,
 };
 
 /// Graphs of a run, and ops of each.

@@ -1,8 +1,8 @@
 //! Batches gathered from bytes on the device: every row length modulo 4, first and wrapped steps.
 
 use crate::harness::{Case, Fill};
-use oneiro::{
-    graph::Graph,
+use oneiro::graph::{
+    Graph,
     shape::{DType, Type},
 };
 

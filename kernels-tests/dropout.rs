@@ -6,13 +6,11 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    autodiff,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, autodiff, shape::Type},
     optim::advance,
     plan::Plan,
     rng::{self, Stream},
-    shape::Type,
 };
 
 const SIZES: [usize; 12] = [1, 2, 3, 4, 5, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];

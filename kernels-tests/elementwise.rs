@@ -4,10 +4,12 @@
 use crate::harness::{Case, Fill};
 use oneiro::{
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::{Shape, Type},
+    },
     ops::elementwise::{TABLE, map},
     plan::Plan,
-    shape::{Shape, Type},
 };
 
 /// A workgroup makes 1,024 elements, an invocation 4.

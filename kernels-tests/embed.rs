@@ -5,9 +5,8 @@ use crate::subjects::{adapter, noop};
 use futures::FutureExt;
 use oneiro::{
     gpu::{Blit, Choice, Executor, Gpu, Layout, State, wgpu},
-    graph::Graph,
+    graph::{Graph, shape::Type},
     plan::Plan,
-    shape::Type,
 };
 
 #[allow(dead_code)]

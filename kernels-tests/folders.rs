@@ -5,7 +5,7 @@ use crate::{
     subjects::adapter,
 };
 use image::{Rgb, RgbImage};
-use oneiro::{run::Position, shape::Type};
+use oneiro::{graph::shape::Type, run::Position};
 use std::path::Path;
 
 /// Pictures of each class: 177 to train on, so that of an epoch's batches of 32, 5 whole ones, 17 rows are left over.

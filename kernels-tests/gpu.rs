@@ -2,12 +2,11 @@
 
 use crate::subjects::{adapter, all_caps, config, decoder, evaluation, noop, training};
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
-    graph::Graph,
+    graph::{Graph, shape::Type},
+    kernel::caps::{AdapterClass, Caps},
     models::vae::Config,
     plan::Plan,
-    shape::Type,
 };
 
 const IMAGES: usize = 64;
@@ -64,7 +63,7 @@ fn assert_same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)]) {
 fn the_adapter_passes_its_self_test() {
     let Some(gpu) = adapter("the_adapter_passes_its_self_test") else { return };
     let caps = gpu.caps();
-    let portable = Caps::portable(Class::Cpu);
+    let portable = Caps::portable(AdapterClass::Cpu);
     assert!(!caps.name.is_empty() && !caps.driver.trim().is_empty(), "{caps:?}");
     assert!(["Vulkan", "Metal", "Dx12"].contains(&caps.backend.as_str()), "{caps:?}");
     assert!(caps.max_binding >= portable.max_binding && caps.max_buffer >= portable.max_buffer, "{caps:?}");
@@ -221,7 +220,7 @@ fn executors_share_a_state() {
 #[test]
 fn runs_repeat_bit_for_bit() {
     let Some(gpu) = adapter("runs_repeat_bit_for_bit") else { return };
-    let gpu_kernels = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+    let gpu_kernels = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
     for caps in [gpu.caps(), &gpu_kernels] {
         let words = |submissions, steps, seed| {
             let run = Training::new(gpu, caps, &[], seed);

@@ -5,14 +5,15 @@
 
 use crate::sentinel::{self, Guarded};
 use oneiro::{
-    autodiff,
-    caps::{Caps, Class},
     gpu::{Choice, Executor, Gpu, State},
-    graph::{Graph, Source, Tensor},
+    graph::{
+        Graph, Source, Tensor, autodiff,
+        reference::{self, Values},
+        shape::{Array, DType, Type},
+    },
+    kernel::caps::{AdapterClass, Caps},
     plan::{Launch, Plan},
-    reference::{self, Values},
     rng::{self, Stream},
-    shape::{Array, DType, Type},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -225,7 +226,12 @@ fn value(word: u32, dtype: DType) -> f64 {
 /// The adapter as it is, and as planners of other kernel classes would see it.
 fn classes(caps: &Caps) -> Vec<Caps> {
     let class = |class| Caps { class, ..caps.clone() };
-    vec![caps.clone(), class(Class::Cpu), class(Class::Gpu), Caps { subgroup: None, ..class(Class::Cpu) }]
+    vec![
+        caps.clone(),
+        class(AdapterClass::Cpu),
+        class(AdapterClass::Gpu),
+        Caps { subgroup: None, ..class(AdapterClass::Cpu) },
+    ]
 }
 
 /// What tells one plan's kernels from another's.
@@ -382,7 +388,7 @@ pub(crate) fn run(
         let words = executor.read_words(gpu, &o.name).unwrap_or_else(|e| fail(e));
         (o.name.clone(), o.ty.clone(), floats(words, o.ty.dtype))
     };
-    let var = |v: &oneiro::var::VarSpec| {
+    let var = |v: &oneiro::graph::var::VarSpec| {
         let words = state.read_words(gpu, &v.name).unwrap_or_else(|e| fail(e));
         (v.name.clone(), v.ty.clone(), floats(words, v.ty.dtype))
     };

@@ -3,16 +3,13 @@
 
 use crate::harness::{self, Case, Report};
 use oneiro::{
-    autodiff,
-    caps::{Caps, Class},
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff, shape::Type, var::Init},
+    kernel::caps::{AdapterClass, Caps},
     nn::Linear,
     ops::matmul::product,
     optim::{Optimizer, advance},
     plan::Plan,
-    shape::Type,
-    var::Init,
 };
 
 fn var<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
@@ -165,7 +162,12 @@ fn gradients_and_groups_are_checked() {
 #[test]
 fn tails_of_k_keep_infinities() {
     let Some(gpu) = harness::gpu() else { return };
-    for (ta, class) in [(true, Class::Cpu), (false, Class::Cpu), (true, Class::Gpu), (false, Class::Gpu)] {
+    for (ta, class) in [
+        (true, AdapterClass::Cpu),
+        (false, AdapterClass::Cpu),
+        (true, AdapterClass::Gpu),
+        (false, AdapterClass::Gpu),
+    ] {
         let g = Graph::new();
         let a = g.input("a", Type::f32(if ta { [5, 8] } else { [8, 5] }));
         g.output("y", product(a, g.input("b", Type::f32([5, 8])), ta, false));

@@ -7,13 +7,10 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    autodiff,
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff, shape::Type, window::Kernel},
     nn::{BatchNorm, Conv2d, ConvTranspose2d, InstanceNorm, LayerNorm, Linear, Mode, Weight, spectral_norm},
-    ops::conv2d::Kernel,
     plan::Plan,
-    shape::Type,
     weights::{self, Weights},
 };
 use std::path::Path;
@@ -227,7 +224,7 @@ fn a_batch_norm_is_a_few_launches() {
     let wrt = [layer.params(), vec![x]].concat();
     let gradients = autodiff::vjp(y, g.input("dy", y.ty()), &wrt);
     gradients.into_iter().enumerate().for_each(|(i, gradient)| g.output(&format!("gradient {i}"), gradient));
-    let plan = Plan::new(&g, &oneiro::caps::Caps::software()).unwrap();
+    let plan = Plan::new(&g, &oneiro::kernel::caps::Caps::software()).unwrap();
     let large = plan.launches.iter().filter(|l| l.bytes > 1 << 20).count();
     assert!(large <= 5, "moments, tensor, slope through the ReLU, sums, gradient: {plan}");
     assert!(plan.launches.len() <= 18, "{plan}");

@@ -2,13 +2,15 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::Graph,
+    graph::{
+        Graph,
+        reference::{self, Values},
+        shape::{Array, Type},
+    },
     models::likelihood::{
         Likelihood::{self, Bernoulli, Mixture, Softmax},
         log_probability,
     },
-    reference::{self, Values},
-    shape::{Array, Type},
 };
 
 fn nats(likelihood: Likelihood, [n, h, w, c]: [usize; 4], x: Fill) -> Case {

@@ -2,9 +2,8 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Type},
     ops::matmul::product,
-    shape::Type,
 };
 
 /// M, K, N: around the tiles of 64 and 32, around vec4s, primes, vectors.

@@ -3,15 +3,16 @@
 
 use crate::subjects::{adapter, config};
 use oneiro::{
-    autodiff,
-    caps::Caps,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Source, Tensor},
+    graph::{
+        Graph, Source, Tensor, autodiff,
+        reference::{self, Values},
+        shape::{Array, Type},
+    },
+    kernel::caps::Caps,
     models::vae::Vae,
     optim::{Optimizer, advance},
     plan::Plan,
-    reference::{self, Values},
-    shape::{Array, Type},
     weights,
 };
 use std::path::{Path, PathBuf};
@@ -163,7 +164,8 @@ fn the_adapter_follows_pytorch() {
     for sizes in [[784, 400, 20, 32], [64, 32, 8, 4]] {
         close("loss of step", &losses(gpu, sizes, gpu.caps()), &golden(sizes), 1e-4);
         // The kernels for GPUs on whatever adapter there is.
-        let other = Caps { class: oneiro::caps::Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+        let other =
+            Caps { class: oneiro::kernel::caps::AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
         close("loss of step with GPU kernels", &losses(gpu, sizes, &other), &golden(sizes), 1e-4);
     }
 }

@@ -3,11 +3,9 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::Graph,
+    graph::{Graph, shape::Type, var::Init},
     ops::optimizer::{Rule, Update},
     optim::{Optimizer, Schedule, advance},
-    shape::Type,
-    var::Init,
 };
 
 fn rules() -> [(&'static str, Rule); 5] {

@@ -7,9 +7,14 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{
+        Graph,
+        reference::{self, Values},
+        shape::{Array, Type},
+        var::{Init, VarSpec},
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::{
         gated_pixelcnn::{self, GatedPixelCnn},
         likelihood::Likelihood,
@@ -17,9 +22,6 @@ use oneiro::{
     },
     optim::{Optimizer, advance},
     plan::Plan,
-    reference::{self, Values},
-    shape::{Array, Type},
-    var::{Init, VarSpec},
     weights,
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -118,7 +120,7 @@ fn the_adapters_models_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_models_follow_pytorch") else { return };
     for model in MODELS {
         close(&format!("{model}: loss of step"), &losses(gpu, gpu.caps(), model), &golden(model), 1e-4);
-        let other = Caps { class: Class::Gpu, subgroup: None, ..gpu.caps().clone() };
+        let other = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
         close(
             &format!("{model}: loss of step with GPU kernels"),
             &losses(gpu, &other, model),

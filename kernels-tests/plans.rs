@@ -3,16 +3,18 @@
 
 use crate::subjects::{adapter, all_caps, config, decoder, evaluation, training};
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        reference::{self, Values},
+        shape::Type,
+        var::Init,
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::vae::Config,
     ops::reparameterize::reparameterize,
     optim::advance,
     plan::{Buffer, Plan},
-    reference::{self, Values},
-    shape::Type,
-    var::Init,
 };
 use std::path::Path;
 
@@ -50,7 +52,10 @@ fn golden(name: &str, text: &str) {
 fn the_training_plan_is_the_known_one() {
     let graph = training(&Config::default(), 60_000, 128);
     golden("vae_training_software.txt", &Plan::new(&graph, &Caps::software()).unwrap().to_string());
-    golden("vae_training_gpu.txt", &Plan::new(&graph, &Caps::portable(Class::Gpu)).unwrap().to_string());
+    golden(
+        "vae_training_gpu.txt",
+        &Plan::new(&graph, &Caps::portable(AdapterClass::Gpu)).unwrap().to_string(),
+    );
 }
 
 #[test]
@@ -231,15 +236,15 @@ fn a_stream_is_drawn_once() {
 fn limits_name_what_is_allowed_and_needed() {
     let small = config(64, 16, 4);
     let graph = training(&small, 512, 32);
-    let caps = Caps { name: "tiny".into(), max_binding: 4096, ..Caps::portable(Class::Gpu) };
+    let caps = Caps { name: "tiny".into(), max_binding: 4096, ..Caps::portable(AdapterClass::Gpu) };
     let error = Plan::new(&graph, &caps).unwrap_err().to_string();
     assert!(
         ["tiny", "allows 4096", "8192 bytes", "subjects.rs:"].iter().all(|part| error.contains(part)),
         "{error}"
     );
-    let caps = Caps { name: "tiny".into(), max_buffer: 4096, ..Caps::portable(Class::Gpu) };
+    let caps = Caps { name: "tiny".into(), max_buffer: 4096, ..Caps::portable(AdapterClass::Gpu) };
     let error = Plan::new(&graph, &caps).unwrap_err().to_string();
-    let arena = Plan::new(&graph, &Caps::portable(Class::Gpu))
+    let arena = Plan::new(&graph, &Caps::portable(AdapterClass::Gpu))
         .unwrap()
         .arenas
         .iter()

@@ -1,11 +1,7 @@
 //! Pooling: windows that overlap, leave gaps and reach over the edges, with their derivatives of both orders; ties.
 
 use crate::harness::{Case, Fill, of_order};
-use oneiro::{
-    graph::{Graph, Tensor},
-    ops::conv2d::Kernel,
-    shape::Type,
-};
+use oneiro::graph::{Graph, Tensor, shape::Type, window::Kernel};
 
 type Pool = for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>;
 const POOLS: [(&str, Pool); 2] = [("avg_pool", |x, k| x.avg_pool(k)), ("max_pool", |x, k| x.max_pool(k))];

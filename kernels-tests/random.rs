@@ -3,10 +3,9 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::Graph,
+    graph::{Graph, shape::Type},
     ops::{elementwise::map, random::Categorical},
     rng::{self, Stream},
-    shape::Type,
 };
 
 const SIZES: [usize; 12] = [1, 2, 4, 7, 64, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];

@@ -2,10 +2,7 @@
 //! reduction, and what is composed of them.
 
 use crate::harness::{Case, Fill};
-use oneiro::{
-    graph::{Graph, Tensor},
-    shape::Type,
-};
+use oneiro::graph::{Graph, Tensor, shape::Type};
 
 /// A reduction, and what it costs in digits: sums grow with the number of terms.
 type Kind = (&'static str, for<'g> fn(Tensor<'g>, &[usize]) -> Tensor<'g>);

@@ -1,7 +1,10 @@
 //! z = mu + exp(logvar/2)·eps and its derivatives of the first and second order, which draw eps again.
 
 use crate::harness::{Case, Fill};
-use oneiro::{autodiff, graph::Graph, ops::reparameterize::reparameterize, shape::Type};
+use oneiro::{
+    graph::{Graph, autodiff, shape::Type},
+    ops::reparameterize::reparameterize,
+};
 
 const SIZES: [usize; 10] = [1, 3, 4, 20, 257, 1_023, 1_024, 1_025, 2_560, 10_007];
 

@@ -1,10 +1,7 @@
 //! Upsampling: factors, edges and single pixels, with the derivatives of both orders.
 
 use crate::harness::{Case, of_order};
-use oneiro::{
-    graph::{Graph, Tensor},
-    shape::Type,
-};
+use oneiro::graph::{Graph, Tensor, shape::Type};
 
 type Up = for<'g> fn(Tensor<'g>, usize) -> Tensor<'g>;
 const UPS: [(&str, Up); 2] = [

@@ -2,9 +2,15 @@
 
 use crate::{harness::say, subjects::adapter};
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        reference::{self, Values},
+        shape::{Array, Type},
+        var::Init,
+        window::{Kernel, Taps},
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::{
         fvbn::{self, Fvbn},
         gated_pixelcnn::{self, GatedPixelCnn},
@@ -12,14 +18,10 @@ use oneiro::{
         pixelcnn::{Config, PixelCnn},
     },
     nn::{Channels, Conv2d},
-    ops::conv2d::{Kernel, Taps},
     optim::advance,
     plan::Plan,
-    reference::{self, Values},
     run::{Draws, Method, Sampler, bound::Mean},
     sampling::{INPUT, OUTPUT, cached},
-    shape::{Array, Type},
-    var::Init,
 };
 
 /// Parameters of pixels, `[N, H, W, P]`.
@@ -503,7 +505,7 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
 
 #[test]
 fn what_cannot_be_cached_is_refused_with_the_users_line() {
-    let caps = Caps::portable(Class::Cpu);
+    let caps = Caps::portable(AdapterClass::Cpu);
     let refused = |model: Model, what: &str| {
         let error = sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, model)
             .err()

@@ -3,10 +3,12 @@
 
 use oneiro::{
     gpu::{Executor, Gpu, wgpu},
-    graph::{Graph, Source},
-    op::{Class, grid_1d},
+    graph::{
+        Graph, Source,
+        op::{Class, grid_1d},
+        shape::Type,
+    },
     plan::{Buffer, Place, Plan},
-    shape::Type,
 };
 
 /// A quiet NaN that no kernel computes.

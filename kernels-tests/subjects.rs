@@ -2,20 +2,26 @@
 
 use crate::harness;
 use oneiro::{
-    caps::{Caps, Class},
     gpu::{Gpu, wgpu},
-    graph::Graph,
+    graph::{
+        Graph,
+        shape::{DType, Type},
+        var::Init,
+    },
+    kernel::caps::{AdapterClass, Caps},
     models::vae::{Config, Vae},
     nn::Activation,
     ops::views::concat,
     optim::{Optimizer, advance},
-    shape::{DType, Type},
-    var::Init,
 };
 
 /// The adapters that plans are checked for: what every GPU and CPU driver can do, and lavapipe.
 pub(crate) fn all_caps() -> [(&'static str, Caps); 3] {
-    [("cpu", Caps::portable(Class::Cpu)), ("gpu", Caps::portable(Class::Gpu)), ("software", Caps::software())]
+    [
+        ("cpu", Caps::portable(AdapterClass::Cpu)),
+        ("gpu", Caps::portable(AdapterClass::Gpu)),
+        ("software", Caps::software()),
+    ]
 }
 
 /// A VAE with one hidden layer.

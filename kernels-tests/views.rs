@@ -3,9 +3,11 @@
 
 use crate::harness::{Case, Fill};
 use oneiro::{
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::{DType, Type},
+    },
     ops::views::{concat, pack},
-    shape::{DType, Type},
 };
 
 type Build = for<'g> fn(Tensor<'g>) -> Tensor<'g>;

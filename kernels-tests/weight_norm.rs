@@ -7,14 +7,10 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    autodiff,
     gpu::{Executor, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff, reference, shape::Type, window::Kernel},
     nn::{Conv2d, Linear, weight_norm},
-    ops::conv2d::Kernel,
     plan::Plan,
-    reference,
-    shape::Type,
     weights::{self, Weights},
 };
 use std::path::Path;

@@ -10,7 +10,7 @@
 //! A graph is recorded, differentiated and planned without a device:
 //!
 //! ```
-//! use oneiro::{autodiff::grad, caps::{Caps, Class}, graph::Graph, plan::Plan, shape::Type, var::Init};
+//! use oneiro::{autodiff::grad, caps::{AdapterClass, Caps}, graph::Graph, plan::Plan, shape::Type, var::Init};
 //!
 //! let g = Graph::new();
 //! let x = g.input("x", Type::f32([32, 784]));
@@ -19,7 +19,7 @@
 //! let gradient = grad(loss, &[w])[0];
 //! g.assign(w, w - gradient * 0.1);
 //! g.output("loss", loss);
-//! let plan = Plan::new(&g, &Caps::portable(Class::Gpu))?;
+//! let plan = Plan::new(&g, &Caps::portable(AdapterClass::Gpu))?;
 //! println!("{plan}");
 //! # Ok::<(), oneiro::error::Error>(())
 //! ```
@@ -40,8 +40,6 @@
 //! ```
 #![warn(missing_docs)]
 
-pub mod autodiff;
-pub mod caps;
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -49,17 +47,13 @@ pub mod graph;
 pub mod kernel;
 pub mod models;
 pub mod nn;
-pub mod op;
 pub mod ops;
 pub mod optim;
 pub mod plan;
-pub mod reference;
 pub mod rng;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod sampling;
-pub mod shape;
-pub mod var;
 pub mod weights;
 
 #[cfg(doctest)]

@@ -14,8 +14,7 @@
 //! ```
 
 use crate::{
-    autodiff,
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff},
     ops::{
         optimizer::{Rule, Update},
         views::{concat, pack},
@@ -189,7 +188,7 @@ pub fn advance(graph: &Graph) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         reference::{Values, eval, initial},
         shape::Type,
         var::Init,

@@ -11,16 +11,18 @@
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, NodeId, Recording, Source, Tensor},
-    op::{Class, Footprint, Op},
+    graph::{
+        Graph, NodeId, Recording, Source, Tensor,
+        op::{Class, Footprint, Op},
+        shape::{Shape, Type},
+        var::Init,
+        window::Window,
+    },
     ops::{
-        conv2d::Window,
         cursor::Wave,
         matmul::product,
         views::{Reading, View},
     },
-    shape::{Shape, Type},
-    var::Init,
 };
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
@@ -324,7 +326,7 @@ impl<'g> Deriving<'_, 'g> {
                     inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
                 Ok(self.g.apply_shared(op.clone(), &rows))
             }
-            (Class::Reshape, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
+            (Class::Alias, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
             (Class::Strided(_), _) => match (op.as_ref() as &dyn Any).downcast_ref() {
                 Some(View { from, reading: Reading::Slice { axis, range } }) if *axis + 1 == from.len() => {
                     Ok(self.rows_of(inputs[0], from[*axis], id)?.slice(1, range.clone()))

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
-    shape::DType,
+    graph::shape::DType,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, path::Path};

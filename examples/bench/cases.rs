@@ -2,19 +2,22 @@
 //! them, and one case of every other kind of kernel.
 
 use oneiro::{
-    autodiff::vjp,
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        autodiff::vjp,
+        shape::{DType, Type},
+        var::Init,
+        window::{Kernel, Taps},
+    },
     models::vae::Config,
     nn::Linear,
     ops::{
-        conv2d::{Conv2d, Kernel, Role, Taps},
+        conv2d::{Conv2d, Role},
         matmul::{MatMul, product},
         optimizer::{Rule, Update},
         reparameterize::reparameterize,
     },
     run::{Error, Result},
-    shape::{DType, Type},
-    var::Init,
 };
 
 /// Images per step, as in pytorch/examples.
@@ -295,7 +298,7 @@ fn optimizers() -> Vec<Case> {
 mod tests {
     use super::*;
     use oneiro::{
-        caps::{Caps, Class},
+        kernel::caps::{AdapterClass, Caps},
         plan::Plan,
     };
     use std::collections::BTreeSet;
@@ -304,7 +307,7 @@ mod tests {
     fn every_case_has_its_own_name_and_fits_every_adapter() {
         let cases = all();
         assert_eq!(cases.iter().map(|c| &c.name).collect::<BTreeSet<_>>().len(), cases.len());
-        for caps in [Caps::portable(Class::Gpu), Caps::portable(Class::Cpu), Caps::software()] {
+        for caps in [Caps::portable(AdapterClass::Gpu), Caps::portable(AdapterClass::Cpu), Caps::software()] {
             for case in &cases {
                 let plan = Plan::new(&case.graph, &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 assert!(

@@ -7,14 +7,15 @@ use crate::{
     measure::{Stat, Subject, sample},
 };
 use oneiro::{
-    caps::Class,
     gpu::Gpu,
-    graph::Tensor,
-    kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, Type},
+    },
+    kernel::{Shader, caps::AdapterClass},
     plan::Launch,
     run::{Error, Result},
-    shape::{Array, Type},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -53,8 +54,8 @@ impl Ceilings {
     /// Measures both for about `seconds` each. Of a ceiling the best run counts, not the median.
     pub(crate) fn measure(gpu: &Gpu, seconds: f64) -> Result<Self> {
         match gpu.caps().class {
-            Class::Gpu => Self::on_gpu(gpu, seconds),
-            Class::Cpu => Self::on_host(seconds),
+            AdapterClass::Gpu => Self::on_gpu(gpu, seconds),
+            AdapterClass::Cpu => Self::on_host(seconds),
         }
     }
 
@@ -233,7 +234,7 @@ fn copy(n: usize) -> Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oneiro::{caps::Caps, gpu::Choice, plan::Plan};
+    use oneiro::{gpu::Choice, kernel::caps::Caps, plan::Plan};
 
     #[test]
     fn ceiling_kernels_compute_their_references_and_measure_something() {
@@ -267,7 +268,7 @@ mod tests {
             bytes_by: String::new(),
         };
         let launch = |flops, bytes| {
-            let plan = Plan::new(&copy(4).graph, &Caps::portable(Class::Gpu)).unwrap();
+            let plan = Plan::new(&copy(4).graph, &Caps::portable(AdapterClass::Gpu)).unwrap();
             Launch { flops, bytes, ..plan.launches[0].clone() }
         };
         assert_eq!(ceilings.best(&[launch(1000, 50)]), (10.0, Bound::Compute));

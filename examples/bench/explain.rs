@@ -1,9 +1,8 @@
 //! Which kernel each launch of a case runs, why, and what else the op could have run on this adapter.
 
 use oneiro::{
-    caps::Caps,
-    graph::{Graph, Source},
-    op::LaunchSpec,
+    graph::{Graph, Source, op::LaunchSpec},
+    kernel::caps::Caps,
     ops::matmul::{Extents, MatMul},
     plan::{Launch, Plan},
     run::Result,
@@ -92,7 +91,7 @@ mod tests {
             software.contains("not taken: matmul/registers") && software.contains("not taken: matmul/tile"),
             "{software}"
         );
-        let gpu = text("vae fc1 forward", Caps::portable(oneiro::caps::Class::Gpu));
+        let gpu = text("vae fc1 forward", Caps::portable(oneiro::kernel::caps::AdapterClass::Gpu));
         assert!(
             gpu.contains("matmul/tile")
                 && gpu.contains("not taken: matmul/registers")

@@ -10,8 +10,8 @@ mod report;
 
 use clap::Parser;
 use oneiro::{
-    caps::Class,
     gpu::Gpu,
+    kernel::caps::AdapterClass,
     run::{AdapterOption, Error, Result, positive},
 };
 use report::{Measured, Report};
@@ -119,7 +119,7 @@ fn list(cli: &Cli) -> Result<()> {
 }
 
 fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
-    cases::chosen(&cli.filter, gpu.caps().class == Class::Cpu)
+    cases::chosen(&cli.filter, gpu.caps().class == AdapterClass::Cpu)
 }
 
 fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {

@@ -4,13 +4,15 @@ use crate::cases::{Case, Check, ROWS};
 use oneiro::{
     data::permutation,
     gpu::{Executor, Gpu, Profile, State},
-    op::Op,
+    graph::{
+        op::Op,
+        reference::{self, Values},
+        shape::{Array, DType, Type},
+    },
     ops::matmul::MatMul,
     plan::Plan,
-    reference::{self, Values},
     rng::{self, Stream},
     run::{Error, Result},
-    shape::{Array, DType, Type},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;

@@ -7,10 +7,16 @@ use crate::{
     report::{Measured, ModelFigures, Report},
 };
 use oneiro::{
-    caps::Caps,
     data::{Images, glyphs::glyphs},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        reference::{self, Values},
+        shape::{Array, Type},
+        var::Init,
+        window::{Kernel, Taps},
+    },
+    kernel::caps::Caps,
     models::{
         dcgan::{self, Norm},
         gan::Objective,
@@ -18,13 +24,9 @@ use oneiro::{
         vae::{Config, Vae},
     },
     nn::{Conv2d, Mode, Weight},
-    ops::conv2d::{Kernel, Taps},
     optim::{Optimizer, advance},
     plan::{Launch, Plan},
-    reference::{self, Values},
     run::{Draws, Error, Feed, Method, Result, Sampler, batch, remember},
-    shape::{Array, Type},
-    var::Init,
 };
 use std::{slice, time::Instant};
 

@@ -5,7 +5,7 @@ use crate::{
     measure::{Clock, Stat, Timing},
 };
 use oneiro::{
-    caps::Caps,
+    kernel::caps::Caps,
     plan::{Launch, table},
     run::{Error, Result, write_atomic},
 };

@@ -4,8 +4,8 @@
 use super::{Gpu, Pipeline, Profile, State};
 use crate::{
     error::{Error, Result},
+    graph::shape::{DType, Type},
     plan::{Buffer, Launch, Place, Plan},
-    shape::{DType, Type},
 };
 use std::{collections::BTreeMap, sync::Arc};
 

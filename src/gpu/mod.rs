@@ -15,9 +15,11 @@ pub use texture::{Blit, Layout};
 pub use wgpu;
 
 use crate::{
-    caps::{Caps, Class},
     error::{Error, Result},
-    kernel::{self, Reflection},
+    kernel::{
+        self, Reflection,
+        caps::{AdapterClass, Caps},
+    },
     plan::Launch,
 };
 use std::{
@@ -187,7 +189,11 @@ impl Gpu {
             name: info.name.clone(),
             driver: format!("{} {}", info.driver, info.driver_info),
             backend: format!("{:?}", info.backend),
-            class: if info.device_type == wgpu::DeviceType::Cpu { Class::Cpu } else { Class::Gpu },
+            class: if info.device_type == wgpu::DeviceType::Cpu {
+                AdapterClass::Cpu
+            } else {
+                AdapterClass::Gpu
+            },
             subgroup: fixed.then_some(info.subgroup_min_size),
             int64: features.contains(wgpu::Features::SHADER_INT64),
             max_binding: limits.max_storage_buffer_binding_size,

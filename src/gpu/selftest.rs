@@ -4,9 +4,9 @@
 use super::Gpu;
 use crate::{
     error::{Error, Result},
+    graph::shape::DType,
     kernel::Shader,
     plan::Launch,
-    shape::DType,
 };
 
 static BASE: Shader = crate::shader!("selftest");

@@ -4,9 +4,11 @@
 use super::Gpu;
 use crate::{
     error::{Error, Result},
+    graph::{
+        shape::Type,
+        var::{self, Arena, Init},
+    },
     plan::{Buffer, Plan},
-    shape::Type,
-    var::{self, Arena, Init},
 };
 use std::collections::BTreeMap;
 

@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    graph::{
+        op::grid_1d,
+        shape::{DType, Type},
+    },
     kernel::Shader,
-    op::grid_1d,
     plan::{Buffer, Launch, Place},
-    shape::{DType, Type},
 };
 
 static SHADER: Shader = crate::shader!("texture");

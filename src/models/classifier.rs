@@ -5,9 +5,8 @@
 //! dict alone tell the whole network; flattening follows PyTorch's order, channels first.
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, window::Kernel},
     nn::{Conv2d, Linear},
-    ops::conv2d::Kernel,
     weights::Weights,
 };
 
@@ -196,7 +195,7 @@ fn convolve<'g>(layer: &Conv2d<'g>, x: Tensor<'g>) -> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         reference,
         shape::{Array, Type},
     };

@@ -7,9 +7,8 @@
 //! `project`, between which maps are flattened as PyTorch does.
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, window::Kernel},
     nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, Linear, Mode, Sequential, Weight},
-    ops::conv2d::Kernel,
 };
 
 /// The architecture and the objective.

@@ -5,10 +5,8 @@
 //! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, var::Init, window::Kernel},
     nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Sequential, Weight},
-    ops::conv2d::Kernel,
-    var::Init,
 };
 
 /// The networks.

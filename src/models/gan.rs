@@ -5,8 +5,7 @@
 //! where it is a distance. Pictures are in [-1, 1].
 
 use crate::{
-    autodiff,
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, autodiff},
     nn::{Activation, Layer, Linear, Sequential, Weight},
 };
 
@@ -142,7 +141,7 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         reference::{self, Values},
         shape::{Array, Type},
     };

@@ -10,9 +10,11 @@
 
 use super::likelihood::Likelihood;
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        window::{Kernel, Taps},
+    },
     nn::{Channels, Conv2d, Linear},
-    ops::conv2d::{Kernel, Taps},
 };
 
 /// The architecture.

@@ -7,9 +7,11 @@
 
 use super::likelihood::Likelihood;
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        window::{Kernel, Taps},
+    },
     nn::{Channels, Conv2d},
-    ops::conv2d::{Kernel, Taps},
 };
 
 /// The architecture.

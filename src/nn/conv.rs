@@ -4,11 +4,11 @@ use super::{
     Weight,
     weight::{Declared, Degrees, Spec},
 };
-use crate::{
-    graph::{Graph, Tensor},
-    ops::conv2d::Kernel,
+use crate::graph::{
+    Graph, Tensor,
     shape::Type,
     var::{Init, Layout},
+    window::Kernel,
 };
 
 /// Which channels of its own pixel an output sees, where channels are in groups that follow each other: red, green, blue
@@ -81,7 +81,7 @@ impl<'g> Conv2d<'g> {
     }
 
     /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
-    /// is the kernel's own ([`crate::ops::conv2d::Taps`]), and `Channels::up_to(1)` masks nothing. Masked channels keep weights that
+    /// is the kernel's own ([`crate::graph::window::Taps`]), and `Channels::up_to(1)` masks nothing. Masked channels keep weights that
     /// are never used, in files too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {

@@ -15,10 +15,12 @@ pub use weight::{Mode, Weight};
 pub use weight_norm::weight_norm;
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        var::{Init, Layout},
+    },
     ops::matmul::product,
-    shape::Type,
-    var::{Init, Layout},
 };
 use weight::{Declared, Degrees, Spec};
 

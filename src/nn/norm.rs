@@ -1,8 +1,8 @@
 //! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
 
 use super::Mode;
-use crate::{
-    graph::{Graph, Tensor},
+use crate::graph::{
+    Graph, Tensor,
     shape::Type,
     var::{Init, Layout},
 };
@@ -161,7 +161,7 @@ impl<'g> InstanceNorm<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         reference::{self, Values},
         shape::Array,
     };

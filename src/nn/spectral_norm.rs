@@ -3,8 +3,8 @@
 //! constants of the derivative (eq. 12).
 
 use super::Mode;
-use crate::{
-    graph::{Graph, Tensor},
+use crate::graph::{
+    Graph, Tensor,
     shape::Type,
     var::{Init, Layout},
 };
@@ -62,7 +62,7 @@ pub(super) fn declare<'g>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         reference::{self, Values},
         shape::Array,
     };

@@ -1,8 +1,8 @@
 //! What a layer's weight is: a variable, or computed from variables that an optimizer trains in its place.
 
 use super::{spectral_norm, weight_norm};
-use crate::{
-    graph::{Graph, Tensor},
+use crate::graph::{
+    Graph, Tensor,
     shape::{Shape, Type},
     var::{Init, Layout},
 };

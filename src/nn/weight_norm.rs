@@ -2,8 +2,8 @@
 //! w = g/‖v‖·v (eq. 2). A composition of ops, so that its derivatives of every order follow; that by v is orthogonal to v
 //! (eq. 3).
 
-use crate::{
-    graph::{Graph, Tensor},
+use crate::graph::{
+    Graph, Tensor,
     shape::{Shape, Type},
     var::{Init, Layout},
 };
@@ -54,7 +54,7 @@ pub(super) fn declare<'g>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::graph::{
         autodiff,
         reference::{self, Values},
         shape::Array,

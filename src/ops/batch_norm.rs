@@ -6,11 +6,12 @@
 //! nodes again: every derivative of it follows.
 
 use crate::{
-    caps::Class as Adapter,
-    graph::Tensor,
-    kernel::Shader,
-    op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Type},
+    graph::{
+        Tensor,
+        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Type},
+    },
+    kernel::{Shader, caps::AdapterClass},
 };
 
 static SHADER: Shader = crate::shader!("batch_norm");
@@ -68,7 +69,7 @@ fn lower(
     let [r, c] = extents(&at.inputs[x])?;
     let wide = c.is_multiple_of(4);
     let (unit, i) = if wide { (4, 1) } else { (1, 0) };
-    let short = if at.caps.class == Adapter::Gpu { SHORT / 4 } else { SHORT };
+    let short = if at.caps.class == AdapterClass::Gpu { SHORT / 4 } else { SHORT };
     let chunk = if r <= 2 * short { r } else { r.isqrt().max(short) };
     let s = r.div_ceil(chunk);
     let numel = r * c;
@@ -205,7 +206,7 @@ impl Op for BatchNorm {
     }
 
     fn class(&self) -> Class {
-        Class::Reshape
+        Class::Alias
     }
 }
 
@@ -247,11 +248,11 @@ impl<'g> Tensor<'g> {
 mod tests {
     use super::*;
     use crate::{
-        autodiff,
-        caps::Caps,
-        graph::Graph,
-        kernel::{self, reflect},
-        reference::{self, Values},
+        graph::{
+            Graph, autodiff,
+            reference::{self, Values},
+        },
+        kernel::{self, caps::Caps, reflect},
     };
 
     #[test]

@@ -6,10 +6,12 @@
 
 use super::random::{MAX_CLASSES, inputs};
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Type},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Type},
 };
 
 static SHADER: Shader = crate::shader!("categorical");

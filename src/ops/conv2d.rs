@@ -6,19 +6,21 @@
 //! recorded as one.
 
 mod patches;
-mod window;
 
 use super::matmul::product;
 use crate::{
-    caps::{Caps, Class as Adapter},
-    graph::Tensor,
-    kernel::Shader,
-    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Shape, Type},
+    graph::{
+        Tensor,
+        op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+        window::{Kernel, Sweep, Window},
+    },
+    kernel::{
+        Shader,
+        caps::{AdapterClass, Caps},
+    },
 };
 use std::ops::Range;
-use window::Sweep;
-pub use window::{Kernel, Taps, Window};
 
 /// Any adapter, any extents: output and input gradient, and patches.
 pub static PORTABLE: Shader = crate::shader!("conv2d");
@@ -129,7 +131,7 @@ impl Conv2d {
 
     /// Whether the CPU drivers' tile can load these channels as whole vec4s.
     fn lanes(&self, e: Extents, caps: &Caps) -> bool {
-        caps.class == Adapter::Cpu
+        caps.class == AdapterClass::Cpu
             && caps.subgroup == Some(8)
             && caps.int64
             && e.c.is_multiple_of(4)
@@ -170,7 +172,7 @@ impl Conv2d {
         sweep: &Sweep,
         taps: Range<usize>,
         lanes: bool,
-        class: Adapter,
+        class: AdapterClass,
         epilogue: bool,
     ) -> LaunchSpec {
         let forward = self.role == Role::Output;
@@ -276,10 +278,10 @@ impl Conv2d {
 }
 
 /// Entry point, side of its tile, and why, where the broadcast tile does not serve.
-fn portable(class: Adapter) -> (&'static str, usize, &'static str) {
+fn portable(class: AdapterClass) -> (&'static str, usize, &'static str) {
     match class {
-        Adapter::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
-        Adapter::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
+        AdapterClass::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
+        AdapterClass::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
     }
 }
 

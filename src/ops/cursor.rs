@@ -8,10 +8,12 @@
 //! step, `look` gives zeros and `place` writes nothing.
 
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Shape, Type},
 };
 
 static SHADER: Shader = crate::shader!("cursor");

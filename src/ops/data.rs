@@ -3,11 +3,13 @@
 
 use super::random::{LANES, check_counter, counter, inputs, name_stream, quads};
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Type},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     rng::{self, Stream},
-    shape::{Array, DType, Type},
 };
 
 static SHADER: Shader = crate::shader!("data");

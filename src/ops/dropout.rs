@@ -5,11 +5,13 @@
 
 use super::random::{check_counter, counter, inputs, quads, with_stream};
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{Lowered, Lowering, Op, Operand},
+        shape::{Array, DType, Type},
+    },
     kernel::Shader,
-    op::{Lowered, Lowering, Op, Operand},
     rng::{self, Stream},
-    shape::{Array, DType, Type},
 };
 
 static SHADER: Shader = crate::shader!("dropout");

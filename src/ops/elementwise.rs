@@ -2,34 +2,14 @@
 //! function `e_NAME` in `shaders/elementwise.wgsl` that computes it. The planner composes calls of these
 //! functions into clusters and epilogues; a row that is not fused is a cluster of one.
 
-use crate::{
-    graph::{Graph, Tensor},
-    op::{Class, Lowered, Lowering, Op},
+use crate::graph::{
+    Graph, Tensor,
+    op::{Class, Lowered, Lowering, Op, Row},
     shape::{Array, DType, Shape, Type},
 };
-use std::{fmt, ops};
+use std::ops;
 
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
-
-/// A scalar function of one to three f32 arguments, applied to every element.
-pub struct Row {
-    /// Name; the WGSL function is `e_NAME`.
-    pub name: &'static str,
-    /// Number of arguments.
-    pub arity: usize,
-    /// Cost per element, in rough floating-point operations.
-    pub flops: usize,
-    /// Definition.
-    pub eval: fn(&[f64]) -> f64,
-    /// Derivative: (inputs, output, cotangent) to the inputs' cotangents.
-    pub vjp: for<'g> fn(&[Tensor<'g>], Tensor<'g>, Tensor<'g>) -> Cotangents<'g>,
-}
-
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
 
 macro_rules! rows {
     ($($name:literal $arity:literal $flops:literal, $eval:expr, |$x:ident, $y:ident, $ct:ident| $vjp:expr;)*) => {
@@ -223,7 +203,8 @@ pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
         match shape.broadcast(&t.shape()) {
             Some(common) => shape = common,
             None => {
-                return graph.poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape()));
+                return graph
+                    .poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape()));
             }
         }
     }

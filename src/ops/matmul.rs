@@ -2,11 +2,15 @@
 //! is closed under differentiation without transposed copies.
 
 use crate::{
-    caps::{Caps, Class as Adapter},
-    graph::Tensor,
-    kernel::Shader,
-    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand},
-    shape::{Array, DType, Shape, Type},
+    graph::{
+        Tensor,
+        op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand},
+        shape::{Array, DType, Shape, Type},
+    },
+    kernel::{
+        Shader,
+        caps::{AdapterClass, Caps},
+    },
 };
 use std::ops::Range;
 
@@ -76,7 +80,7 @@ impl MatMul {
     /// Every variant that computes these extents on this adapter, the preferred one first.
     pub fn variants(&self, e: Extents, caps: &Caps) -> Vec<(Variant, &'static str)> {
         let mut out = vec![];
-        if caps.class == Adapter::Gpu {
+        if caps.class == AdapterClass::Gpu {
             out.push((Variant::Tile, "GPU: panels in workgroup memory"));
         }
         if caps.subgroup == Some(8) && caps.int64 && self.aligned(e) {
@@ -87,7 +91,7 @@ impl MatMul {
             });
         }
         out.push((Variant::Register, "CPU driver without aligned vec4s: 4x4 register tile"));
-        if caps.class == Adapter::Cpu {
+        if caps.class == AdapterClass::Cpu {
             out.push((Variant::Tile, "GPU tile on a CPU driver: for tests"));
         }
         out

@@ -3,11 +3,12 @@
 
 use super::random::{LANES, inputs};
 use crate::{
-    caps::Class,
-    graph::{ALIGN, Tensor},
-    kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Type},
+    graph::{
+        ALIGN, Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Type},
+    },
+    kernel::{Shader, caps::AdapterClass},
 };
 
 static SHADER: Shader = crate::shader!("optimizer");
@@ -110,7 +111,10 @@ impl Op for Update {
         let (rows, total) = match state.shape.as_ref() {
             &[rows, total] if rows == self.rows() && total.is_multiple_of(ALIGN) => (rows, total),
             _ => {
-                return Err(format!("takes a state of {} rows of whole {ALIGN}s, got {state:?}", self.rows()));
+                return Err(format!(
+                    "takes a state of {} rows of whole {ALIGN}s, got {state:?}",
+                    self.rows()
+                ));
             }
         };
         if grads != &Type::f32([total]) {
@@ -147,7 +151,8 @@ impl Op for Update {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let (rows, total) = (at.output.shape[0], at.output.shape[1]);
         let adam = matches!(self.rule, Rule::Adam { .. });
-        let shader = if adam && at.caps.class == Class::Cpu && at.caps.int64 { &INT64 } else { &SHADER };
+        let shader =
+            if adam && at.caps.class == AdapterClass::Cpu && at.caps.int64 { &INT64 } else { &SHADER };
         let launch = LaunchSpec::new(shader, self.name(), grid_1d((total / 4).div_ceil(LANES)))
             .constant("WORKGROUP", LANES as f64)
             .bind("state", Operand::Output)

@@ -3,11 +3,13 @@
 //! it and putting one back are each other's. So both are closed under differentiation.
 
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+        window::{Kernel, Taps, Window},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    ops::conv2d::{Kernel, Taps, Window},
-    shape::{Array, DType, Shape, Type},
 };
 
 static SHADER: Shader = crate::shader!("pool");
@@ -273,7 +275,7 @@ mod tests {
             let inputs = [if op.to_image() { made.clone() } else { image }, made];
             let inputs = &inputs[..if matches!(role, Role::Take | Role::Put) { 2 } else { 1 }];
             let at = Lowering {
-                caps: &crate::caps::Caps::software(),
+                caps: &crate::kernel::caps::Caps::software(),
                 inputs,
                 output: &op.infer(inputs).unwrap(),
                 epilogue: false,

@@ -2,11 +2,13 @@
 //! the seed and the step counter are ordinary inputs, so a recorded step draws anew each time it runs.
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     rng::{self, Stream},
-    shape::{Array, DType, Shape, Type},
 };
 
 static SHADER: Shader = crate::shader!("random");

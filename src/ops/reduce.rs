@@ -4,12 +4,13 @@
 //! log-sum-exps. No atomics, so the order of summation is fixed.
 
 use crate::{
-    caps,
-    graph::Tensor,
-    kernel::Shader,
-    op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    graph::{
+        Tensor,
+        op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+    },
+    kernel::{Shader, caps},
     shader,
-    shape::{Array, DType, Shape, Type},
 };
 
 static SHADER: Shader = shader!("reduce");
@@ -187,12 +188,12 @@ impl Pass {
     }
 
     /// The pass cut into as many as it takes for no invocation to loop too long or alone.
-    fn stages(mut self, class: caps::Class) -> Vec<Pass> {
+    fn stages(mut self, class: caps::AdapterClass) -> Vec<Pass> {
         // (reduced elements that few results may have, fewer results than this are few)
         let (long, few) = match class {
-            caps::Class::Cpu => (1024, 1024),
-            caps::Class::Gpu if self.inner == 1 => (LONGEST, 0),
-            caps::Class::Gpu => (256, 16_384),
+            caps::AdapterClass::Cpu => (1024, 1024),
+            caps::AdapterClass::Gpu if self.inner == 1 => (LONGEST, 0),
+            caps::AdapterClass::Gpu => (256, 16_384),
         };
         let mut stages = vec![];
         loop {
@@ -209,13 +210,13 @@ impl Pass {
         }
     }
 
-    fn launch(self, kind: Kind, class: caps::Class, from: Operand, to: Operand) -> LaunchSpec {
+    fn launch(self, kind: Kind, class: caps::AdapterClass, from: Operand, to: Operand) -> LaunchSpec {
         let Pass { outer, r, inner, chunk } = self;
         let results = self.results();
         // rows4 needs every chunk to start at a vec4: a row may end between two if it is the only one.
         let aligned = (r % 4 == 0 || outer == 1) && (chunk % 4 == 0 || self.s() == 1);
         let (entry, x, y, unit, why) = match (inner, class) {
-            (1, caps::Class::Gpu) if chunk > 32 => ("tree", "x", "y", 1, "rows by workgroups"),
+            (1, caps::AdapterClass::Gpu) if chunk > 32 => ("tree", "x", "y", 1, "rows by workgroups"),
             (1, _) if aligned => ("rows4", "x4", "y", 1, "rows by vec4s"),
             (1, _) => ("rows", "x", "y", 1, "rows by elements"),
             _ if inner % 4 == 0 => ("columns4", "x4", "y4", 4, "four columns each"),
@@ -384,7 +385,7 @@ mod tests {
     fn no_invocation_loops_too_long() {
         for r in [1, 63, 1025, 4097, 100_000, 33_554_432] {
             for (outer, inner) in [(1, 1), (1, 12), (3, 1), (20_000, 1)] {
-                for class in [caps::Class::Cpu, caps::Class::Gpu] {
+                for class in [caps::AdapterClass::Cpu, caps::AdapterClass::Gpu] {
                     let stages = Pass { outer, r, inner, chunk: r }.stages(class);
                     assert!(stages.iter().all(|p| p.chunk <= LONGEST), "{stages:?}");
                     assert!(stages.windows(2).all(|w| w[0].s() == w[1].r));
@@ -397,8 +398,14 @@ mod tests {
     #[test]
     fn launches_name_what_the_kernels_have() {
         let pass = |outer, r, inner| Pass { outer, r, inner, chunk: r };
-        let cases = [(caps::Class::Cpu, 3, 7, 1), (caps::Class::Cpu, 3, 8, 1), (caps::Class::Cpu, 3, 8, 5)];
-        let cases = cases.into_iter().chain([(caps::Class::Cpu, 3, 8, 8), (caps::Class::Gpu, 3, 80, 1)]);
+        let cases = [
+            (caps::AdapterClass::Cpu, 3, 7, 1),
+            (caps::AdapterClass::Cpu, 3, 8, 1),
+            (caps::AdapterClass::Cpu, 3, 8, 5),
+        ];
+        let cases = cases
+            .into_iter()
+            .chain([(caps::AdapterClass::Cpu, 3, 8, 8), (caps::AdapterClass::Gpu, 3, 80, 1)]);
         for ((class, outer, r, inner), entry) in cases.zip(["rows", "rows4", "columns", "columns4", "tree"]) {
             let launch = pass(outer, r, inner).launch(Kind::Max, class, Operand::Input(0), Operand::Output);
             assert_eq!(launch.entry, entry);

@@ -2,10 +2,12 @@
 //! are one op in two roles, each other's derivative.
 
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+    },
     kernel::Shader,
-    op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Shape, Type},
 };
 
 static SHADER: Shader = crate::shader!("resample");

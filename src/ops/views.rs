@@ -9,11 +9,13 @@ pub use copies::{Concat, Pack, Pad, concat, pack};
 pub use detach::Detach;
 
 use crate::{
-    graph::Tensor,
+    graph::{
+        Tensor,
+        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
+        shape::{Array, DType, Shape, Type},
+    },
     kernel::Shader,
-    op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
     shader,
-    shape::{Array, DType, Shape, Type},
 };
 use std::ops::Range;
 
@@ -68,7 +70,7 @@ impl Op for Reshape {
     }
 
     fn class(&self) -> Class {
-        Class::Reshape
+        Class::Alias
     }
 }
 
@@ -305,9 +307,8 @@ impl<'g> Tensor<'g> {
 mod tests {
     use super::*;
     use crate::{
-        caps,
         graph::{ALIGN, Graph},
-        kernel,
+        kernel::{self, caps},
     };
 
     fn range(shape: &[usize]) -> Array {

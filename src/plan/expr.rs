@@ -1,10 +1,9 @@
 //! An elementwise expression and its WGSL: the body of the one marked function of a shader. Rust only
 //! composes calls; the functions themselves are lines of `shaders/elementwise.wgsl`.
 
-use crate::{
-    graph::NodeId,
-    op::{LaunchSpec, Strided},
-    ops::elementwise::Row,
+use crate::graph::{
+    NodeId,
+    op::{LaunchSpec, Row, Strided},
     shape::Shape,
 };
 

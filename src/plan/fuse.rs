@@ -5,10 +5,7 @@
 //! cluster of the stored node (the root) that they serve.
 
 use super::expr::{Access, Expr};
-use crate::{
-    graph::{NodeId, Recording, Source},
-    op::Class,
-};
+use crate::graph::{NodeId, Recording, Source, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Storage bindings of one launch are at most 8 (WebGPU's default): 7 loads and the output.
@@ -97,7 +94,7 @@ impl<'a> Fused<'a> {
     pub fn constant(&self, id: NodeId) -> Option<f32> {
         match self.class(id) {
             Class::Constant(c) => Some(c),
-            Class::Reshape | Class::Strided(_) => self.constant(self.inputs(id)[0]),
+            Class::Alias | Class::Strided(_) => self.constant(self.inputs(id)[0]),
             _ => None,
         }
     }
@@ -113,7 +110,7 @@ impl<'a> Fused<'a> {
         let mut pending: BTreeMap<NodeId, (BTreeSet<NodeId>, usize)> = BTreeMap::new();
         for id in (0..recording.nodes.len()).rev() {
             match self.class(id) {
-                Class::Reshape => self.inlined[id] = self.common_root(id),
+                Class::Alias => self.inlined[id] = self.common_root(id),
                 Class::Elementwise(_) => self.decide_elementwise(id, &mut pending),
                 // Views are free inside clusters; whoever else reads one needs it in memory.
                 Class::Strided(_) | Class::Constant(_) => {
@@ -140,7 +137,7 @@ impl<'a> Fused<'a> {
     fn reader_needs_memory(&self, id: NodeId) -> bool {
         self.users[id].iter().any(|&u| match self.class(u) {
             Class::Elementwise(_) => false,
-            Class::Reshape => {
+            Class::Alias => {
                 self.inlined[u].is_none() && (self.reader_needs_memory(u) || self.stored[self.storage(u)])
             }
             Class::Strided(_) => self.constant(u).is_none(),
@@ -155,7 +152,7 @@ impl<'a> Fused<'a> {
         }
         let root = |u: NodeId| match self.class(u) {
             Class::Elementwise(_) if self.numel(u) == self.numel(id) => Some(self.inlined[u].unwrap_or(u)),
-            Class::Reshape => self.inlined[u],
+            Class::Alias => self.inlined[u],
             _ => None,
         };
         let (&first, rest) = self.users[id].split_first()?;
@@ -187,9 +184,8 @@ impl<'a> Fused<'a> {
 
     /// The steps in order of their roots.
     pub fn steps(&self) -> Vec<Step> {
-        let stored = |id: &NodeId| {
-            self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Reshape)
-        };
+        let stored =
+            |id: &NodeId| self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Alias);
         let mut steps: Vec<Step> = (0..self.recording.nodes.len())
             .filter(stored)
             .map(|id| match self.class(id) {
@@ -213,7 +209,7 @@ impl<'a> Fused<'a> {
 
     /// Whether a strided view's address fits the cluster kernel (four dimensions after merging, f32).
     fn fits_access(&self, id: NodeId) -> bool {
-        self.recording.nodes[id].ty.dtype == crate::shape::DType::F32 && self.view_access(id).is_some()
+        self.recording.nodes[id].ty.dtype == crate::graph::shape::DType::F32 && self.view_access(id).is_some()
     }
 
     fn view_access(&self, id: NodeId) -> Option<Access> {
@@ -246,7 +242,7 @@ impl<'a> Fused<'a> {
     /// Nodes that read a node, through reshapes.
     fn readers(&self, id: NodeId) -> Vec<NodeId> {
         let through =
-            |&u: &NodeId| if matches!(self.class(u), Class::Reshape) { self.readers(u) } else { vec![u] };
+            |&u: &NodeId| if matches!(self.class(u), Class::Alias) { self.readers(u) } else { vec![u] };
         self.users[id].iter().flat_map(through).collect()
     }
 
@@ -276,7 +272,7 @@ impl<'a> Fused<'a> {
                 let args = self.inputs(id).iter().map(|&i| self.emit(i, root, expr, done)).collect();
                 expr.call(row, args)
             }
-            Class::Reshape => self.emit(self.inputs(id)[0], root, expr, done),
+            Class::Alias => self.emit(self.inputs(id)[0], root, expr, done),
             Class::Strided(_) if id == root || !self.stored[id] => match self.view_access(id) {
                 Some(access) => expr.load(self.storage(self.inputs(id)[0]), access),
                 None => expr.load(id, Access::Same),

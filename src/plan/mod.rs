@@ -10,12 +10,13 @@ mod simplify;
 pub mod table;
 
 use crate::{
-    caps::Caps,
     error::{Error, Result},
-    graph::Graph,
-    kernel::Shader,
-    shape::{DType, Type},
-    var::{Arena, VarSpec},
+    graph::{
+        Graph,
+        shape::{DType, Type},
+        var::{Arena, VarSpec},
+    },
+    kernel::{Shader, caps::Caps},
 };
 
 /// A buffer by its role; the executor owns slots, the State variables and arenas, the host inputs.

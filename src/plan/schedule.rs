@@ -6,10 +6,7 @@ use super::{
     expr::Access,
     fuse::{Fused, Step},
 };
-use crate::{
-    graph::{NodeId, Source},
-    op::Class,
-};
+use crate::graph::{NodeId, Source, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps in execution order, and what happens to variables.

@@ -8,13 +8,14 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    caps::Caps,
     error::{Error, Result},
-    graph::{NodeId, Source},
-    kernel::Shader,
-    op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    graph::{
+        NodeId, Source,
+        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::Type,
+    },
+    kernel::{Shader, caps::Caps},
     ops::views::Pack,
-    shape::Type,
 };
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,11 +1,8 @@
 //! First pass: keep what outputs and assigns need, merge equal nodes, see through no-op views.
 
 use crate::{
-    graph::{Node, NodeId, Recording, Source},
-    op::Class,
+    graph::{Node, NodeId, Recording, Source, op::Class, shape::DType},
     ops::views::{Reading, View},
-    reference::needed,
-    shape::DType,
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,7 +18,7 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
             Source::Op(op, inputs) => {
                 let inputs: Vec<NodeId> = inputs.iter().map(|i| new_id[i]).collect();
                 let same_shape = inputs.first().is_some_and(|&i| out.nodes[i].ty == node.ty);
-                if matches!(op.class(), Class::Reshape) && same_shape {
+                if matches!(op.class(), Class::Alias) && same_shape {
                     inputs[0]
                 } else {
                     *seen.entry((format!("{op:?}"), inputs.clone())).or_insert_with(|| {
@@ -71,7 +68,7 @@ fn keep_old_values(out: &mut Recording) {
 
 /// Needed nodes and the targets of assigns, in order.
 fn needed_with_leaves(recording: &Recording) -> Vec<NodeId> {
-    let mut ids = needed(recording);
+    let mut ids = recording.needed();
     ids.extend(recording.assigns.iter().map(|&(leaf, _)| leaf));
     ids.sort_unstable();
     ids.dedup();

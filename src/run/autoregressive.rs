@@ -16,12 +16,10 @@ use super::{
 use crate::{
     data::Images,
     gpu::{Gpu, State},
-    graph::{Graph, Source, Tensor},
+    graph::{Graph, Source, Tensor, shape::Type, var::Init},
     models::likelihood::Likelihood,
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
-    shape::Type,
-    var::Init,
     weights,
 };
 use clap::{Args, Subcommand};

@@ -6,15 +6,13 @@
 
 use super::{Error, Feed, Result, batch};
 use crate::{
-    caps::Caps,
     data::Images,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Type, var::Init},
+    kernel::caps::Caps,
     models::vae::Vae,
     optim::advance,
     plan::Plan,
-    shape::Type,
-    var::Init,
 };
 
 /// Images at a time.

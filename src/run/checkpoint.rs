@@ -9,7 +9,7 @@ use super::{Error, Result, write_atomic};
 use crate::{
     data::{GENERATOR, PERMUTATION_VERSION},
     gpu::{Gpu, State},
-    shape::{DType, Type},
+    graph::shape::{DType, Type},
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};

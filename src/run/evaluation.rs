@@ -2,15 +2,13 @@
 
 use super::{Feed, Result, batch, training::bursts};
 use crate::{
-    caps::Caps,
     data::Images,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Type, var::Init},
+    kernel::caps::Caps,
     ops::views::concat,
     optim::advance,
     plan::Plan,
-    shape::Type,
-    var::Init,
 };
 
 /// Images per launch of a whole batch.

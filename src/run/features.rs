@@ -11,11 +11,10 @@ use super::{
 use crate::{
     data::{DataSet, Images, permutation},
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{Graph, shape::Type},
     models::classifier::{Classifier, Config, NAME},
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
-    shape::Type,
     weights,
 };
 use sha2::{Digest, Sha256};

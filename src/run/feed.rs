@@ -4,9 +4,11 @@ use super::Result;
 use crate::{
     data::Images,
     gpu::{Gpu, wgpu},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::{DType, Type},
+    },
     plan::Plan,
-    shape::{DType, Type},
 };
 
 /// A data set's images on the GPU, as bytes, with the order in which an epoch visits them.

@@ -1,6 +1,6 @@
 //! Points of a latent space whose prior is the standard normal: draws, and quantiles for grids.
 
-use crate::var::Init;
+use crate::graph::var::Init;
 
 /// `n` standard normals from the engine's own generator, a function of the seed.
 pub fn normals(seed: u64, n: usize) -> Vec<f32> {

@@ -7,10 +7,12 @@ use super::{Error, Result};
 use crate::{
     data::Images,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
+    graph::{
+        Graph,
+        shape::{DType, Type},
+    },
     ops::matmul::product,
     plan::Plan,
-    shape::{DType, Type},
 };
 
 /// Most pictures at a time.

@@ -25,7 +25,7 @@ impl AdapterOption {
         let gpu = Gpu::headless_blocking(&choice)?;
         let caps = gpu.caps();
         eprintln!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
-        if caps.class == crate::caps::Class::Cpu {
+        if caps.class == crate::kernel::caps::AdapterClass::Cpu {
             eprintln!("warning: this is a software driver; a GPU is many times faster");
         }
         Ok(gpu)

@@ -8,11 +8,10 @@ use super::{Error, Progress, Result};
 use crate::{
     data::permutation,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Type},
     nn::Linear,
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
-    shape::Type,
 };
 
 /// Rows at a time.

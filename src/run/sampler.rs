@@ -3,16 +3,14 @@
 
 use super::{Result, training::bursts};
 use crate::{
-    caps::Caps,
     error::Error,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Type, var::Init},
+    kernel::caps::Caps,
     models::likelihood::Likelihood,
     optim::advance,
     plan::Plan,
     sampling::{INPUT, OUTPUT, cached},
-    shape::Type,
-    var::Init,
 };
 
 const PICTURE: &str = "sampling/picture";

@@ -6,9 +6,9 @@
 
 use super::{Error, Feed, Result, TrainOptions};
 use crate::{
-    caps::Caps,
     data::{DataError, Images, Source, permutation},
     gpu::Gpu,
+    kernel::caps::Caps,
     plan::table,
 };
 use std::{

@@ -13,10 +13,12 @@ use super::{
 use crate::{
     data::permutation,
     gpu::{Executor, State, wgpu},
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        var::{Init, VarSpec},
+    },
     plan::Plan,
-    shape::Type,
-    var::{Init, VarSpec},
     weights,
 };
 use std::{

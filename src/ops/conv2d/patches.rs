@@ -3,8 +3,8 @@
 
 use super::{Conv2d, Extents, MAX_TAPS, PORTABLE, Role, added, pairs, with_taps};
 use crate::{
-    caps::Caps,
-    op::{LaunchSpec, Lowered, Operand, grid_1d},
+    graph::op::{LaunchSpec, Lowered, Operand, grid_1d},
+    kernel::caps::Caps,
     ops::matmul::{self, MatMul},
 };
 

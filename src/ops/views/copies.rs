@@ -2,8 +2,8 @@
 //! or several tensors in one.
 
 use super::{Cotangents, SHADER, WORKGROUP, words};
-use crate::{
-    graph::{ALIGN, Tensor},
+use crate::graph::{
+    ALIGN, Tensor,
     op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     shape::{Array, DType, Shape, Type},
 };

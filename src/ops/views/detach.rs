@@ -1,8 +1,8 @@
 //! A tensor that derivatives take for a constant.
 
 use super::Cotangents;
-use crate::{
-    graph::Tensor,
+use crate::graph::{
+    Tensor,
     op::{Class, Lowered, Lowering, Op},
     shape::{Array, Type},
 };
@@ -33,7 +33,7 @@ impl Op for Detach {
     }
 
     fn class(&self) -> Class {
-        Class::Reshape
+        Class::Alias
     }
 }
 
@@ -48,9 +48,8 @@ impl<'g> Tensor<'g> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        autodiff,
-        graph::Graph,
+    use crate::graph::{
+        Graph, autodiff,
         reference::{self, Values},
         shape::{Array, Type},
     };

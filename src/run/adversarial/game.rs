@@ -6,20 +6,23 @@
 
 use super::{Adversarial, DISCRIMINATOR, Error, GENERATOR, Loss, Result, Train};
 use crate::{
-    caps::Caps,
     data::Images,
-    graph::{Graph, Tensor},
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        var::{Init, VarSpec},
+        window::Kernel,
+    },
+    kernel::caps::Caps,
     models::{
         dcgan::beside,
         gan::{Objective, gradient_penalty},
     },
     nn::{Mode, Sequential, Weight},
-    ops::{conv2d::Kernel, views::concat},
+    ops::views::concat,
     optim::{Optimizer, advance},
     plan::Plan,
     run::{batch, labels, remember},
-    shape::Type,
-    var::{Init, VarSpec},
 };
 
 /// Inputs and output of [`Game::pictures`].

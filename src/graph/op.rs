@@ -5,17 +5,18 @@
 //! like the engine's.
 
 use crate::{
-    caps::Caps,
-    graph::Tensor,
-    kernel::Shader,
-    ops::{conv2d::Window, elementwise::Row},
-    shape::{Array, Type},
+    graph::{
+        Tensor,
+        shape::{Array, Type},
+        window::Window,
+    },
+    kernel::{Shader, caps::Caps},
 };
-use std::{any::Any, fmt::Debug};
+use std::{any::Any, fmt};
 
 /// An operation with one output. `Debug` is its identity: two ops that print alike and have the same
 /// inputs are the same value (common-subexpression elimination relies on it).
-pub trait Op: Any + Debug + Send + Sync {
+pub trait Op: Any + fmt::Debug + Send + Sync {
     /// Lower-case name, as the plan's table shows it.
     fn name(&self) -> &'static str;
 
@@ -77,7 +78,7 @@ pub enum Class {
     Constant(f32),
     /// Same elements in the same order: aliases its first input. Further inputs serve the derivative alone: there may be some where
     /// the shape stays.
-    Reshape,
+    Alias,
     /// Every output element is one input element at an affine address.
     Strided(Strided),
     /// Flattens its inputs into one row at these element offsets, the gaps zero; the planner lets
@@ -85,6 +86,26 @@ pub enum Class {
     Pack(Vec<usize>),
     /// A kernel of its own. It writes exactly the output's elements, never the padding behind them.
     Opaque,
+}
+
+/// A scalar function of one to three f32 arguments, applied to every element.
+pub struct Row {
+    /// Name; the WGSL function is `e_NAME`.
+    pub name: &'static str,
+    /// Number of arguments.
+    pub arity: usize,
+    /// Cost per element, in rough floating-point operations.
+    pub flops: usize,
+    /// Definition.
+    pub eval: fn(&[f64]) -> f64,
+    /// Derivative: (inputs, output, cotangent) to the inputs' cotangents.
+    pub vjp: for<'g> fn(&[Tensor<'g>], Tensor<'g>, Tensor<'g>) -> Vec<Option<Tensor<'g>>>,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// An affine view: output coordinate `c` reads input element `offset + Σ c[d]·stride[d]`.

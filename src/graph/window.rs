@@ -159,27 +159,27 @@ impl Window {
 /// Pixels that one launch makes, and where it reads: pixel p of `lattice` is made at p·dst_step + dst_first from
 /// the pixels p·src_step + tap.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sweep {
-    pub(super) lattice: [usize; 2],
-    pub(super) src: [usize; 2],
-    pub(super) dst: [usize; 2],
-    pub(super) src_step: [usize; 2],
-    pub(super) dst_step: [usize; 2],
-    pub(super) dst_first: [usize; 2],
+pub(crate) struct Sweep {
+    pub(crate) lattice: [usize; 2],
+    pub(crate) src: [usize; 2],
+    pub(crate) dst: [usize; 2],
+    pub(crate) src_step: [usize; 2],
+    pub(crate) dst_step: [usize; 2],
+    pub(crate) dst_first: [usize; 2],
     /// Offsets, and the tap of the weights that belongs to each.
-    pub(super) taps: Vec<([i32; 2], usize)>,
+    pub(crate) taps: Vec<([i32; 2], usize)>,
 }
 
 impl Window {
     /// The convolution itself.
-    pub(super) fn forward(&self) -> Sweep {
+    pub(crate) fn forward(&self) -> Sweep {
         let taps = self.taps.iter().copied().zip(0..).collect();
         let (src, dst, src_step) = (self.image, self.made, self.stride);
         Sweep { lattice: dst, src, dst, src_step, dst_step: [1; 2], dst_first: [0; 2], taps }
     }
 
     /// The input gradient: image pixels of one remainder modulo the stride are seen through the same taps.
-    pub(super) fn backward(&self) -> Vec<Sweep> {
+    pub(crate) fn backward(&self) -> Vec<Sweep> {
         let phases = (0..self.stride[0]).flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]));
         let sweep = |first: [usize; 2]| {
             let lattice = [0, 1].map(|d| self.image[d].saturating_sub(first[d]).div_ceil(self.stride[d]));

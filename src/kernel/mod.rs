@@ -1,6 +1,8 @@
 //! Kernels as data: naga reflects a WGSL file's bindings, overrides, workgroup sizes and `dims` layout,
 //! so that Rust never restates them. No device is needed.
 
+pub mod caps;
+
 use naga::{AddressSpace, Module, TypeInner, valid};
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -2,11 +2,20 @@
 //! on `Copy` handles. Errors are deferred as WebGPU's encoders defer them: the first bad op poisons the
 //! graph with the user's file and line, and `Plan::new` returns it.
 
+pub mod autodiff;
+pub mod op;
+pub mod reference;
+pub mod shape;
+pub mod var;
+pub mod window;
+
 use crate::{
     error::{Error, Result},
-    op::{Class, Op},
-    shape::{Shape, Type},
-    var::{Arena, Init, Layout, VarSpec},
+    graph::{
+        op::{Class, Op},
+        shape::{Shape, Type},
+        var::{Arena, Init, Layout, VarSpec},
+    },
 };
 use std::{
     cell::{Ref, RefCell},
@@ -68,11 +77,24 @@ impl Recording {
     /// The node in whose memory this one lies: reshapes alias their input.
     pub fn storage(&self, mut id: NodeId) -> NodeId {
         while let Source::Op(op, inputs) = &self.nodes[id].source
-            && matches!(op.class(), Class::Reshape)
+            && matches!(op.class(), Class::Alias)
         {
             id = inputs[0];
         }
         id
+    }
+
+    /// Nodes that outputs and assigns depend on, in order.
+    pub fn needed(&self) -> Vec<NodeId> {
+        let mut need = vec![false; self.nodes.len()];
+        let ends = self.outputs.iter().map(|&(_, id)| id).chain(self.assigns.iter().map(|&(_, id)| id));
+        ends.for_each(|id| need[id] = true);
+        for id in (0..need.len()).rev() {
+            if let (true, Source::Op(_, inputs)) = (need[id], &self.nodes[id].source) {
+                inputs.iter().for_each(|&i| need[i] = true);
+            }
+        }
+        (0..need.len()).filter(|&id| need[id]).collect()
     }
 
     /// The arena that a leaf lies in.

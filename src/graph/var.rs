@@ -1,7 +1,7 @@
 //! Persistent values: their names, types and first values. A model declares them one by one; where
 //! they live (an arena of an optimizer group, or a buffer of their own) is the State's business.
 
-use crate::{rng, shape::Type};
+use crate::{graph::shape::Type, rng};
 use std::sync::Arc;
 
 /// A persistent value's first contents.

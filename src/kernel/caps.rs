@@ -2,7 +2,7 @@
 
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Class {
+pub enum AdapterClass {
     /// A driver that runs subgroups as vector lanes of a CPU: register tiles, no workgroup memory.
     Cpu,
     /// Real GPUs: workgroup-memory tiles, coalesced loads.
@@ -19,7 +19,7 @@ pub struct Caps {
     /// Vulkan, Metal or DX12.
     pub backend: String,
     /// Kernel class.
-    pub class: Class,
+    pub class: AdapterClass,
     /// Subgroup size where it is fixed and subgroup operations passed the self-test.
     pub subgroup: Option<u32>,
     /// Whether shaders may use 64-bit integers, and that passed the self-test.
@@ -34,7 +34,7 @@ pub struct Caps {
 
 impl Caps {
     /// WebGPU's default limits and nothing else: what every adapter can run.
-    pub fn portable(class: Class) -> Self {
+    pub fn portable(class: AdapterClass) -> Self {
         Self {
             name: "portable".into(),
             driver: "none".into(),
@@ -50,6 +50,6 @@ impl Caps {
 
     /// A software driver with 8-lane subgroups and 64-bit integers, as Mesa's lavapipe presents itself.
     pub fn software() -> Self {
-        Self { name: "software".into(), subgroup: Some(8), int64: true, ..Self::portable(Class::Cpu) }
+        Self { name: "software".into(), subgroup: Some(8), int64: true, ..Self::portable(AdapterClass::Cpu) }
     }
 }

@@ -3,8 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Recording, Source},
-    shape::Array,
+    graph::{Graph, Recording, Source, shape::Array},
 };
 use std::collections::BTreeMap;
 
@@ -16,7 +15,7 @@ pub fn eval(graph: &Graph, inputs: &Values, state: &mut Values) -> Result<Values
     graph.check()?;
     let recording = graph.recording();
     let mut values: Vec<Option<Array>> = vec![None; recording.nodes.len()];
-    for id in needed(&recording) {
+    for id in recording.needed() {
         let node = &recording.nodes[id];
         let value = match &node.source {
             Source::Op(op, ids) => {
@@ -50,20 +49,6 @@ fn missing(what: &str, name: &str) -> Error {
     Error::State(format!("{what} `{name}` has no value"))
 }
 
-/// Nodes that outputs and assigns depend on, in order.
-pub fn needed(recording: &Recording) -> Vec<usize> {
-    let mut need = vec![false; recording.nodes.len()];
-    let roots =
-        recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, id)| id));
-    roots.for_each(|id| need[id] = true);
-    for id in (0..need.len()).rev() {
-        if let (true, Source::Op(_, inputs)) = (need[id], &recording.nodes[id].source) {
-            inputs.iter().for_each(|&i| need[i] = true);
-        }
-    }
-    (0..need.len()).filter(|&id| need[id]).collect()
-}
-
 fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<Array> {
     let spec = &recording.arenas[arena];
     let mut out = Array::from_fn([spec.rows, spec.row_len], |_| 0.0);
@@ -88,8 +73,8 @@ fn scatter_arena(recording: &Recording, arena: usize, value: &Array, state: &mut
 
 /// The variables' first values, as `gpu::State` makes them.
 pub fn initial(graph: &Graph, seed: u64) -> Values {
-    let word = |ty: crate::shape::DType, w: u32| match ty {
-        crate::shape::DType::F32 => f64::from(f32::from_bits(w)),
+    let word = |ty: crate::graph::shape::DType, w: u32| match ty {
+        crate::graph::shape::DType::F32 => f64::from(f32::from_bits(w)),
         _ => f64::from(w),
     };
     let vars = graph.recording().vars.clone();
