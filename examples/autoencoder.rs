@@ -3,14 +3,15 @@
 use clap::{Args, Parser, Subcommand};
 use oneiro::{
     data::{DataSet, Images, permutation},
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, shape::Type},
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Feed, Options, Result, Session, TrainOptions, Trainer, batch, grid,
-        labels, parse, positive, remember, save, trained,
+        AdapterOption, Evaluation, Feed, Options, Session, TrainOptions, Trainer, batch, grid, labels, parse,
+        positive, remember, save, trained,
     },
     weights::{self, Weights},
 };

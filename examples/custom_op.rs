@@ -119,7 +119,7 @@ fn signals() -> Array {
     })
 }
 
-fn main() -> run::Result<()> {
+fn main() -> oneiro::error::Result<()> {
     let cli = Cli::parse();
     let window = usize::from(cli.window);
     let gpu = cli.adapter.open()?;

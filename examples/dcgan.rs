@@ -2,11 +2,11 @@
 
 use clap::{Args, Parser};
 use oneiro::{
+    error::{Error, Result},
     graph::Graph,
     models::dcgan::{self, Config, Norm},
     nn::{Sequential, Weight},
     run::{
-        Error, Result,
         adversarial::{self, Adversarial, Command, Setting},
         parse,
     },

@@ -5,6 +5,7 @@
 use clap::Parser;
 use oneiro::{
     data::glyphs::glyphs,
+    error::{Error, Result},
     gpu::{
         self, Blit, Executor, Gpu, Layout, State,
         wgpu::{self, util::DeviceExt},
@@ -17,7 +18,7 @@ use oneiro::{
     models::vae::{Config, Vae},
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{Error, Result, save},
+    run::save,
 };
 use std::path::PathBuf;
 

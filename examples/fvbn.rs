@@ -2,10 +2,11 @@
 
 use clap::{Args, Parser};
 use oneiro::{
+    error::Result,
     graph::{Graph, Tensor},
     models::fvbn::{Config, Fvbn},
     run::{
-        Method, Result,
+        Method,
         autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },

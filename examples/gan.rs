@@ -2,11 +2,11 @@
 
 use clap::{Args, Parser};
 use oneiro::{
+    error::Result,
     graph::{Graph, Tensor},
     models::gan::{self, Config},
     nn::Sequential,
     run::{
-        Result,
         adversarial::{self, Adversarial, Command, Setting},
         parse,
     },

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, ValueEnum};
 use oneiro::{
+    error::Result,
     graph::{Graph, Tensor},
     models::{
         gated_pixelcnn::{self, GatedPixelCnn},
@@ -9,7 +10,7 @@ use oneiro::{
         pixelcnn::{self, PixelCnn},
     },
     run::{
-        Method, Result,
+        Method,
         autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use oneiro::{
+    disk::write_atomic,
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
@@ -13,9 +15,8 @@ use oneiro::{
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
     run::{
-        AdapterOption, Error, Evaluation, Options, Progress, Result, RunDir, Saved, Session, TrainOptions,
-        Trainer, batch, bound::Bound, decay, grid, normals, parse, positive, quantile, remember, save,
-        trained, write_atomic,
+        AdapterOption, Evaluation, Options, Progress, RunDir, Saved, Session, TrainOptions, Trainer, batch,
+        bound::Bound, decay, grid, normals, parse, positive, quantile, remember, save, trained,
     },
     weights,
 };

@@ -31,7 +31,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn refused<T>(made: oneiro::run::Result<T>, parts: &[&str]) {
+fn refused<T>(made: oneiro::error::Result<T>, parts: &[&str]) {
     let line = made.err().expect("nothing was refused").to_string();
     assert!(
         line.lines().count() == 1 && parts.iter().all(|p| line.contains(p)),

@@ -179,7 +179,7 @@ fn sampler(
     method: Method,
     likelihood: Likelihood,
     model: Model,
-) -> oneiro::run::Result<Sampler> {
+) -> oneiro::error::Result<Sampler> {
     Sampler::new(caps, Draws { shape, likelihood, temperature: 1.0, method }, model)
 }
 

@@ -1,13 +1,13 @@
 //! What can go wrong, in one line each: a wrong model names the user's line, a weak device the limit
-//! and the need, bad input the file.
+//! and the need, bad input the file, a request that cannot be met what to do instead.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
-/// Result of the engine's functions.
+/// Result of the library's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the engine.
-#[derive(Clone, Debug, PartialEq)]
+/// An error of the library.
+#[derive(Clone, PartialEq)]
 pub enum Error {
     /// A model that makes no sense; `at` is `file:line:column` of the user's call.
     Model {
@@ -27,6 +27,21 @@ pub enum Error {
         /// What is wrong in it.
         what: String,
     },
+    /// A request that cannot be met (data, options, folders), with what to do next.
+    Refused(String),
+}
+
+impl Error {
+    /// A refused request, told in this one line; line breaks in it become spaces.
+    pub fn new(line: impl Into<String>) -> Self {
+        let line: String = line.into();
+        Self::Refused(line.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// "cannot `what` `path`: `why`; `advice`".
+    pub(crate) fn at(what: &str, path: &Path, why: impl fmt::Display, advice: &str) -> Self {
+        Self::new(format!("cannot {what} {}: {why}; {advice}", path.display()))
+    }
 }
 
 impl fmt::Display for Error {
@@ -36,8 +51,28 @@ impl fmt::Display for Error {
             Error::Device(what) => write!(f, "device: {what}"),
             Error::State(what) => write!(f, "state: {what}"),
             Error::File { path, what } => write!(f, "{path}: {what}"),
+            Error::Refused(line) => f.write_str(line),
         }
     }
 }
 
+// `fn main() -> Result` prints errors with `Debug`: there too it must be the plain line.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_in_both_forms() {
+        let error = Error::new("first\n  second");
+        assert_eq!(error.to_string(), "first second");
+        assert_eq!(format!("{error:?}"), "first second");
+    }
+}

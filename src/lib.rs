@@ -41,6 +41,7 @@
 #![warn(missing_docs)]
 
 pub mod data;
+pub mod disk;
 pub mod error;
 pub mod gpu;
 pub mod graph;

@@ -2,6 +2,7 @@
 //! them, and one case of every other kind of kernel.
 
 use oneiro::{
+    error::{Error, Result},
     graph::{
         Graph, Tensor,
         autodiff::vjp,
@@ -17,7 +18,6 @@ use oneiro::{
         optimizer::{Rule, Update},
         reparameterize::reparameterize,
     },
-    run::{Error, Result},
 };
 
 /// Images per step, as in pytorch/examples.

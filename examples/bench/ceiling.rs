@@ -7,6 +7,7 @@ use crate::{
     measure::{Stat, Subject, sample},
 };
 use oneiro::{
+    error::{Error, Result},
     gpu::Gpu,
     graph::{
         Tensor,
@@ -15,7 +16,6 @@ use oneiro::{
     },
     kernel::{Shader, caps::AdapterClass},
     plan::Launch,
-    run::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;

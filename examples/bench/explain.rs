@@ -1,11 +1,11 @@
 //! Which kernel each launch of a case runs, why, and what else the op could have run on this adapter.
 
 use oneiro::{
+    error::Result,
     graph::{Graph, Source, op::LaunchSpec},
     kernel::caps::Caps,
     ops::matmul::{Extents, MatMul},
     plan::{Launch, Plan},
-    run::Result,
 };
 use std::any::Any;
 

@@ -10,9 +10,10 @@ mod report;
 
 use clap::Parser;
 use oneiro::{
+    error::{Error, Result},
     gpu::Gpu,
     kernel::caps::AdapterClass,
-    run::{AdapterOption, Error, Result, positive},
+    run::{AdapterOption, positive},
 };
 use report::{Measured, Report};
 use std::{path::PathBuf, time::Instant};

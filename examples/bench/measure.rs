@@ -3,6 +3,7 @@
 use crate::cases::{Case, Check, ROWS};
 use oneiro::{
     data::permutation,
+    error::{Error, Result},
     gpu::{Executor, Gpu, Profile, State},
     graph::{
         op::Op,
@@ -12,7 +13,6 @@ use oneiro::{
     ops::matmul::MatMul,
     plan::Plan,
     rng::{self, Stream},
-    run::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;

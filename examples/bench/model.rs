@@ -8,6 +8,7 @@ use crate::{
 };
 use oneiro::{
     data::{Images, glyphs::glyphs},
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{
         Graph, Tensor,
@@ -26,7 +27,7 @@ use oneiro::{
     nn::{Conv2d, Mode, Weight},
     optim::{Optimizer, advance},
     plan::{Launch, Plan},
-    run::{Draws, Error, Feed, Method, Result, Sampler, batch, remember},
+    run::{Draws, Feed, Method, Sampler, batch, remember},
 };
 use std::{slice, time::Instant};
 

@@ -5,9 +5,10 @@ use crate::{
     measure::{Clock, Stat, Timing},
 };
 use oneiro::{
+    disk::write_atomic,
+    error::{Error, Result},
     kernel::caps::Caps,
     plan::{Launch, table},
-    run::{Error, Result, write_atomic},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path, time::SystemTime};

@@ -14,7 +14,7 @@ pub use evaluate::Evaluate;
 pub use game::Setting;
 
 use super::{
-    Each, Error, Measured, Options, Report, Result, RunDir, Session, TrainOptions, Trainer, animate,
+    Each, Measured, Options, Report, RunDir, Session, TrainOptions, Trainer, animate,
     features::{self, Extractor},
     grid,
     measures::{self, Reference},
@@ -22,6 +22,7 @@ use super::{
     plot, positive, read, save,
 };
 use crate::{
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
     models::{classifier, gan::Objective},

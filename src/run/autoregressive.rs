@@ -10,11 +10,12 @@ pub use draw::{Complete, Draw};
 pub use evaluate::Evaluate;
 
 use super::{
-    AdapterOption, Draws, Error, Evaluation, Method, Options, Progress, Result, RunDir, Sampler, Saved,
-    Session, TrainOptions, Trainer, batch, decay, grid, interrupt, labels, positive, remember, save, trained,
+    AdapterOption, Draws, Evaluation, Method, Options, Progress, RunDir, Sampler, Saved, Session,
+    TrainOptions, Trainer, batch, decay, grid, interrupt, labels, positive, remember, save, trained,
 };
 use crate::{
     data::Images,
+    error::{Error, Result},
     gpu::{Gpu, State},
     graph::{Graph, Source, Tensor, shape::Type, var::Init},
     models::likelihood::Likelihood,

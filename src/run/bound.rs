@@ -4,9 +4,10 @@
 //! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
 //! memory, and nothing over- or underflows.
 
-use super::{Error, Feed, Result, batch};
+use super::{Feed, batch};
 use crate::{
     data::Images,
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,

@@ -5,9 +5,10 @@
 //! file with those 64 digits zeroed, so that no bit can change unnoticed. Files are written beside their place,
 //! synced and renamed; a crash leaves the old files or the new one, never half of one.
 
-use super::{Error, Result, write_atomic};
 use crate::{
     data::{GENERATOR, PERMUTATION_VERSION},
+    disk::{hex, write_atomic},
+    error::{Error, Result},
     gpu::{Gpu, State},
     graph::shape::{DType, Type},
 };
@@ -208,12 +209,7 @@ fn hash(bytes: &[u8], at: usize) -> String {
     hasher.update(&bytes[..at]);
     hasher.update([b'0'; DIGITS]);
     hasher.update(&bytes[at + DIGITS..]);
-    hex(hasher)
-}
-
-/// The digest's digits.
-pub(super) fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex(hasher.finalize())
 }
 
 fn step_of(path: &Path) -> Option<u64> {

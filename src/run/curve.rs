@@ -9,8 +9,11 @@ use image::RgbImage;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::range::{clip, x_range, y_range};
-use super::{Error, Result, save};
+use super::{
+    range::{clip, x_range, y_range},
+    save,
+};
+use crate::error::{Error, Result};
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 560;

@@ -5,10 +5,13 @@
 //! a crash, sees the old file or the new file and never half of one.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoints, Error, Result};
+use super::Checkpoints;
+use crate::{
+    disk,
+    error::{Error, Result},
+};
 use image::RgbImage;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -79,7 +82,7 @@ impl RunDir {
         let advice = "choose a folder that you may write to";
         fs::create_dir_all(&root).map_err(|e| Error::at("make the folder", &root, e, advice))?;
         // A failure after an hour of training would lose the weights, so try now.
-        let probe = beside(&root.join("probe"));
+        let probe = disk::beside(&root.join("probe"));
         fs::write(&probe, b"").map_err(|e| Error::at("write in", &root, e, advice))?;
         let _ = fs::remove_file(&probe);
         Ok(Self { root })
@@ -254,38 +257,10 @@ impl RunDir {
     }
 }
 
-/// Writes a whole file so that a reader sees the old content or the new, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = beside(path);
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        // Without this a power cut may keep the rename and lose the content.
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The rename itself lasts once the folder is synced; Windows cannot open folders, and syncs by itself.
-        #[cfg(unix)]
-        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-            .sync_all()?;
-        Ok(())
-    };
-    write().map_err(|e: std::io::Error| {
-        let _ = fs::remove_file(&temporary);
-        let advice = "check that its folder exists, is yours to write to and has room";
-        Error::at("write", path, e, advice)
-    })
-}
-
-/// A hidden name in the same folder, where a rename is one step of the file system.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::{disk::write_atomic, run::tests::empty_dir};
 
     fn saved() -> Saved<Vec<u32>> {
         Saved {
@@ -335,16 +310,5 @@ mod tests {
     fn an_absent_run_says_to_train_first() {
         let line = RunDir::open("no/such/run").unwrap_err().to_string();
         assert!(line.contains("train first"), "{line}");
-    }
-
-    #[test]
-    fn a_whole_file_replaces_the_old_one_and_a_failure_leaves_it() {
-        let dir = empty_dir("dir-atomic");
-        let path = dir.join("config.json");
-        write_atomic(&path, b"a longer old text").unwrap();
-        write_atomic(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(write_atomic(&dir.join("absent/config.json"), b"x").is_err());
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
     }
 }

@@ -1,8 +1,9 @@
 //! Sums over a whole test set, on the GPU: whole batches, then the rest as a batch of its own.
 
-use super::{Feed, Result, batch, training::bursts};
+use super::{Feed, batch, training::bursts};
 use crate::{
     data::Images,
+    error::Result,
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,

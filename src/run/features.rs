@@ -4,12 +4,11 @@
 //! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
 //! version, the data that it learnt from, and the SHA-256 of its weights.
 
-use super::{
-    Error, Feed, Progress, Result, batch, checkpoint::hex, interrupt, labels, probe::argmax,
-    training::bursts, write_atomic,
-};
+use super::{Feed, Progress, batch, interrupt, labels, probe::argmax, training::bursts};
 use crate::{
     data::{DataSet, Images, permutation},
+    disk::{hex, write_atomic},
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, shape::Type},
     models::classifier::{Classifier, Config, NAME},
@@ -248,7 +247,7 @@ impl<'a> Extractor<'a> {
 
 /// First digits of a digest.
 fn short(hasher: Sha256) -> String {
-    hex(hasher)[..12].into()
+    hex(hasher.finalize())[..12].into()
 }
 
 /// A data set's images and labels, as a few digits.

@@ -1,8 +1,8 @@
 //! A data set on the GPU, as bytes: minibatches are gathered there, in an order that the host writes once an epoch.
 
-use super::Result;
 use crate::{
     data::Images,
+    error::Result,
     gpu::{Gpu, wgpu},
     graph::{
         Graph, Tensor,

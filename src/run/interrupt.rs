@@ -1,6 +1,6 @@
 //! Ctrl-C asks training to stop after the current submission; a second one ends the program at once.
 
-use super::{Error, Result};
+use crate::error::{Error, Result};
 use std::{
     sync::OnceLock,
     time::{Duration, Instant},

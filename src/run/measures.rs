@@ -10,11 +10,11 @@ mod tests;
 
 pub use distance::{Gaussian, Kid, SUBSETS};
 
-use super::{
-    Error, Result,
-    features::{Extractor, Features, Identity},
+use super::features::{Extractor, Features, Identity};
+use crate::{
+    data::{DataSet, Images, permutation},
+    error::{Error, Result},
 };
-use crate::data::{DataSet, Images, permutation};
 use serde_json::{Value, json};
 
 /// Most real images of a side: more would change the last digit only.

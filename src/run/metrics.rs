@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Curve, Error, Result, write_atomic};
+use super::Curve;
+use crate::{
+    disk::write_atomic,
+    error::{Error, Result},
+};
 
 const STEP: &str = "step";
 const ADVICE: &str = "check that its folder exists, is yours to write to and has room";

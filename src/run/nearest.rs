@@ -3,9 +3,9 @@
 //! |a - b|² = |a|² - 2·a·b + |b|² makes all distances of a batch one matrix product on the GPU. What it finds is measured again
 //! on the host in f64, since the difference of large numbers leaves little of small distances.
 
-use super::{Error, Result};
 use crate::{
     data::Images,
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{
         Graph,

@@ -1,8 +1,8 @@
 //! The options that every example shares, what they open, and how a resumed run finds its own again.
 
-use super::{Error, Result};
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Source, Unit},
+    error::{Error, Result},
     gpu::{Choice, Gpu},
 };
 use clap::{ArgMatches, Args, Parser, parser::ValueSource};

@@ -9,7 +9,10 @@ use std::path::Path;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
 
-use super::{Error, Result, write_atomic};
+use crate::{
+    disk::write_atomic,
+    error::{Error, Result},
+};
 
 /// Between the images: dark enough for bright images, bright enough for black ones.
 const GAP: Rgb<u8> = Rgb([58, 60, 66]);

@@ -4,9 +4,10 @@
 //! Multinomial logistic regression with an L2 penalty on standardised features, trained by Adam in minibatches that the host
 //! uploads: features of many images are more than a GPU's largest buffer.
 
-use super::{Error, Progress, Result};
+use super::Progress;
 use crate::{
     data::permutation,
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type},
     nn::Linear,

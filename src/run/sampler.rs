@@ -1,9 +1,9 @@
 //! Drawing pictures from an autoregressive model on the GPU: a plan that draws all random numbers, and one that is recorded
 //! once per step of a wavefront, or once per pixel the naive way. Nothing is read back until the pictures are done.
 
-use super::{Result, training::bursts};
+use super::training::bursts;
 use crate::{
-    error::Error,
+    error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,

@@ -1,14 +1,16 @@
 //! One sitting of training: its options, data, adapter and folder, whether the run is new or goes on.
 
 use super::{
-    Error, Feed, Result, RunDir, TrainOptions,
-    checkpoint::{Checkpoint, Checkpoints, hex},
-    dir::{Saved, config_text, write_atomic},
+    Feed, RunDir, TrainOptions,
+    checkpoint::{Checkpoint, Checkpoints},
+    dir::{Saved, config_text},
     metrics::last_step,
     stream::{Stream, limit},
 };
 use crate::{
     data::{DataSet, Images, Source, idx},
+    disk::{hex, write_atomic},
+    error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
     weights,
@@ -273,7 +275,7 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
 fn fingerprint(set: &DataSet<Source>) -> String {
     let mut hasher = Sha256::new();
     [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
-    format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher))
+    format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
 }
 
 fn changed(data: &str, began: &str, now: &str) -> Error {

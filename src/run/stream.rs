@@ -4,9 +4,10 @@
 //! looks for them with the window as its data and nothing permuted: at batch `s mod 2·chunk`. So the steps compute what they
 //! would with all images there, bit for bit.
 
-use super::{Error, Feed, Result, TrainOptions};
+use super::{Feed, TrainOptions};
 use crate::{
     data::{DataError, Images, Source, permutation},
+    error::{Error, Result},
     gpu::Gpu,
     kernel::caps::Caps,
     plan::table,

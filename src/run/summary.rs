@@ -1,7 +1,8 @@
 //! The end of a run for people: `loss.png` and `summary.txt`, made from the metrics file, so that they show a
 //! resumed run whole.
 
-use super::{Curve, Result, RunDir, Session, plot, read, write_atomic};
+use super::{Curve, RunDir, Session, plot, read};
+use crate::{disk::write_atomic, error::Result};
 use std::time::Duration;
 
 /// Draws the curves and writes the summary; prints where they are.

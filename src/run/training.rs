@@ -4,14 +4,16 @@
 //! A step is one plan, or a round of several on one State: those of players who train against each other.
 
 use super::{
-    Error, Feed, MetricsLog, Progress, Result, RunDir, Session,
+    Feed, MetricsLog, Progress, RunDir, Session,
     checkpoint::{Checkpoint, Checkpoints, Position},
     interrupt,
     session::Begun,
-    summary, write_atomic,
+    summary,
 };
 use crate::{
     data::permutation,
+    disk::write_atomic,
+    error::{Error, Result},
     gpu::{Executor, State, wgpu},
     graph::{
         Graph, Tensor,

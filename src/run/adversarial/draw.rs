@@ -3,10 +3,11 @@
 
 use super::{Adversarial, Pictures, Train, game::Game};
 use crate::{
+    error::{Error, Result},
     gpu::{Gpu, State},
     plan::Plan,
     rng,
-    run::{AdapterOption, Error, Result, RunDir, Saved, animate, grid, nearest::nearest, save, trained},
+    run::{AdapterOption, RunDir, Saved, animate, grid, nearest::nearest, save, trained},
     weights,
 };
 use clap::Args;

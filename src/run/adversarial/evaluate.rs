@@ -7,13 +7,14 @@ use super::{
 };
 use crate::{
     data::{Images, permutation},
+    disk::write_atomic,
+    error::{Error, Result},
     gpu::Executor,
     run::{
-        Error, Progress, Result,
+        Progress,
         features::{Extractor, FOLDER},
         measures::{self, Reference},
         probe::{Labelled, Probe},
-        write_atomic,
     },
 };
 use clap::Args;

@@ -1,8 +1,9 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
 use super::{Autoregressive, CLASS, Model, one_hot};
-use crate::run::{
-    AdapterOption, Draws, Error, Method, Progress, Result, Sampler, animate, grid, options::number,
+use crate::{
+    error::{Error, Result},
+    run::{AdapterOption, Draws, Method, Progress, Sampler, animate, grid, options::number},
 };
 use clap::Args;
 use std::{

@@ -3,10 +3,12 @@
 use super::{Autoregressive, CLASS, Given, Model, chosen, fitting, nats, one_hot};
 use crate::{
     data::Images,
+    disk::write_atomic,
+    error::Result,
     gpu::Executor,
     graph::Graph,
     plan::Plan,
-    run::{AdapterOption, Feed, Progress, Result, batch, bound::Mean, write_atomic},
+    run::{AdapterOption, Feed, Progress, batch, bound::Mean},
 };
 use clap::Args;
 use std::path::PathBuf;

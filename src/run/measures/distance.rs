@@ -3,7 +3,8 @@
 
 use crate::{
     data::permutation,
-    run::{Error, Result, features::Features},
+    error::{Error, Result},
+    run::features::Features,
 };
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 

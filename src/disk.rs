@@ -1,0 +1,66 @@
+//! Whole files: whoever reads one, even after a crash, sees the old file or the new one and never half of one.
+
+use crate::error::{Error, Result};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// Writes a whole file beside its place and renames it: a reader sees the old content or the new, never a part.
+///
+/// # Errors
+/// The folder is missing, is not writable or has no room; the old file stays.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = beside(path);
+    let write = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        // Without this a power cut may keep the rename and lose the content.
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        // The rename itself lasts once the folder is synced; Windows cannot open folders, and syncs by itself.
+        #[cfg(unix)]
+        fs::File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+            .sync_all()?;
+        Ok(())
+    };
+    write().map_err(|e: std::io::Error| {
+        let _ = fs::remove_file(&temporary);
+        Error::at("write", path, e, "check that its folder exists, is yours to write to and has room")
+    })
+}
+
+/// A hidden name in the same folder, where a rename is one step of the file system.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+/// Bytes, such as a digest's, as hexadecimal digits.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_replaces_the_old_one_and_a_failure_leaves_it() {
+        let dir = std::env::temp_dir().join(format!("oneiro-disk-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("config.json");
+        write_atomic(&path, b"a longer old text").unwrap();
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(write_atomic(&dir.join("absent/config.json"), b"x").is_err());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn digits_are_two_a_byte() {
+        assert_eq!(hex([0, 10, 255]), "000aff");
+    }
+}
