@@ -9,10 +9,8 @@ use oneiro::{
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{
-        AdapterOption, Evaluation, Feed, Options, Session, TrainOptions, Trainer, batch, grid, labels, parse,
-        positive, remember, save, trained,
-    },
+    run::{AdapterOption, Options, Session, TrainOptions, Trainer, grid, parse, positive, save, trained},
+    train::{Evaluation, Feed, batch, labels, remember},
     weights::{self, Weights},
 };
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use oneiro::{
     kernel::Shader,
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{self, AdapterOption},
+    run::AdapterOption,
 };
 
 static SHADER: Shader = Shader { stem: "custom_op", text: include_str!("custom_op.wgsl") };

@@ -7,7 +7,7 @@ use oneiro::{
     models::dcgan::{self, Config, Norm},
     nn::{Sequential, Weight},
     run::{
-        adversarial::{self, Adversarial, Command, Setting},
+        commands::adversarial::{self, Adversarial, Command, Setting},
         parse,
     },
 };

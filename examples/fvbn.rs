@@ -6,10 +6,10 @@ use oneiro::{
     graph::{Graph, Tensor},
     models::fvbn::{Config, Fvbn},
     run::{
-        Method,
-        autoregressive::{self, Autoregressive, Command, Given},
+        commands::autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },
+    train::Method,
 };
 use serde::{Deserialize, Serialize};
 

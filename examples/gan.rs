@@ -7,7 +7,7 @@ use oneiro::{
     models::gan::{self, Config},
     nn::Sequential,
     run::{
-        adversarial::{self, Adversarial, Command, Setting},
+        commands::adversarial::{self, Adversarial, Command, Setting},
         parse,
     },
 };

@@ -10,10 +10,10 @@ use oneiro::{
         pixelcnn::{self, PixelCnn},
     },
     run::{
-        Method,
-        autoregressive::{self, Autoregressive, Command, Given},
+        commands::autoregressive::{self, Autoregressive, Command, Given},
         parse,
     },
+    train::Method,
 };
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@ use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
+    measure::bound::Bound,
     models::{
         conv_vae,
         vae::{self, Vae},
@@ -15,9 +16,10 @@ use oneiro::{
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
     run::{
-        AdapterOption, Evaluation, Options, Progress, RunDir, Saved, Session, TrainOptions, Trainer, batch,
-        bound::Bound, decay, grid, normals, parse, positive, quantile, remember, save, trained,
+        AdapterOption, Options, RunDir, Saved, Session, TrainOptions, Trainer, decay, grid, listener, parse,
+        positive, save, trained,
     },
+    train::{Evaluation, batch, normals, quantile, remember},
     weights,
 };
 use serde::{Deserialize, Serialize};
@@ -202,8 +204,7 @@ impl Evaluate {
         let bound = Bound::new(gpu.caps(), drawing.pixels(), |g| drawing.vae(g))?;
         let state = drawing.state(&bound.plans())?;
         let count = self.images.map_or(test.count, |n| (n as usize).min(test.count));
-        let bar = Progress::bar(count as u64, "images");
-        let report = bound.run(gpu, &state, &test, count, self.k as usize, |done| bar(done as u64))?;
+        let report = bound.run(gpu, &state, &test, count, self.k as usize, &mut listener())?;
         print!("{}", report.table());
         if let Some(path) = &self.json {
             write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;

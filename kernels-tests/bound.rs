@@ -4,8 +4,8 @@ use crate::subjects::adapter;
 use oneiro::{
     data::Images,
     gpu::{Gpu, State},
+    measure::bound::{Bound, Report},
     models::vae::{Config, Vae},
-    run::bound::{Bound, Report},
 };
 
 const PIXELS: usize = 12;
@@ -41,7 +41,7 @@ fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize
         assert_eq!(values.len(), n);
         state.write(gpu, &name, &values).unwrap();
     }
-    bound.run(gpu, &state, &images(count), count, k, |_| {}).unwrap()
+    bound.run(gpu, &state, &images(count), count, k, &mut |_| Ok(())).unwrap()
 }
 
 /// A decoder that ignores z: p(x) is a product of Bernoullis, and with q = prior every weight equals p(x).

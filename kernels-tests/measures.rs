@@ -4,13 +4,13 @@ use crate::{runs::empty, subjects::adapter};
 use oneiro::{
     data::{DataSet, Images, glyphs::glyphs},
     gpu::Gpu,
-    models::classifier::NAME,
-    run::{
+    measure::{
         features::Extractor,
-        measures::Reference,
         nearest::nearest,
         probe::{Labelled, Probe},
+        report::Reference,
     },
+    models::classifier::NAME,
 };
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn refused<T>(made: oneiro::error::Result<T>, parts: &[&str]) {
 fn an_extractor_is_trained_once_and_judges() {
     let Some(gpu) = adapter("the feature extractor") else { return };
     let (set, folder) = (digits(4000, 1000), empty("features"));
-    let trained = Extractor::of_data(gpu, &set, &folder).unwrap();
+    let trained = Extractor::of_data(gpu, &set, &folder, &mut |_| Ok(())).unwrap();
     let accuracy = trained.accuracy(&set.test).unwrap();
     assert!(accuracy > 0.9, "test accuracy {accuracy}");
     let kept = files(&folder);
@@ -53,13 +53,13 @@ fn an_extractor_is_trained_once_and_judges() {
     found_again(gpu, &set, &folder, &trained);
     assert_eq!(files(&folder), kept, "a second call touched the file");
     let bare = DataSet { train: Images { labels: None, ..set.train.clone() }, ..set.clone() };
-    refused(Extractor::of_data(gpu, &bare, &folder), &["digits has no labels", NAME]);
+    refused(Extractor::of_data(gpu, &bare, &folder, &mut |_| Ok(())), &["digits has no labels", NAME]);
     judged(&Reference::new(trained, &set, 1000).unwrap(), &set);
 }
 
 /// A second call, by the folder and by the file.
 fn found_again(gpu: &Gpu, set: &DataSet, folder: &Path, trained: &Extractor<'_>) {
-    let again = Extractor::of_data(gpu, set, folder).unwrap();
+    let again = Extractor::of_data(gpu, set, folder, &mut |_| Ok(())).unwrap();
     assert_eq!(again.identity, trained.identity);
     let pictures = unit(&set.test);
     let features = trained.pictures(&pictures).unwrap();
@@ -84,7 +84,10 @@ fn found_again(gpu: &Gpu, set: &DataSet, folder: &Path, trained: &Extractor<'_>)
         &["mine.safetensors", "`conv1.weight`"],
     );
     std::fs::write(own.join(&name), &bytes[..bytes.len() / 2]).unwrap();
-    refused(Extractor::of_data(gpu, set, &own), &[&name, "not a whole safetensors file", "delete it"]);
+    refused(
+        Extractor::of_data(gpu, set, &own, &mut |_| Ok(())),
+        &[&name, "not a whole safetensors file", "delete it"],
+    );
     refused(mine.pictures(&pictures[..100]), &["100 values"]);
     refused(mine.pictures(&[f32::NAN; 784]), &["picture 0 holds NaN"]);
 }
@@ -182,7 +185,7 @@ fn a_probe_finds_what_is_linear_and_no_more() {
     let (train, test) = (make(40, 1700), make(41, 701));
     let accuracy = |train: &(Vec<f32>, Vec<u8>), test: &(Vec<f32>, Vec<u8>)| {
         let [train, test] = [train, test].map(|(features, labels)| Labelled { features, labels });
-        Probe { steps: 600, ..Probe::default() }.accuracy(gpu, train, test)
+        Probe { steps: 600, ..Probe::default() }.accuracy(gpu, train, test, &mut |_| Ok(()))
     };
     let separable = accuracy(&train, &test).unwrap();
     assert!(separable > 0.99, "separable classes: {separable}");

@@ -7,7 +7,8 @@ use oneiro::{
     nn::Linear,
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{Checkpoint, Checkpoints, Options, Session, TrainOptions, Trainer, batch, remember},
+    run::{Checkpoint, Checkpoints, Options, Session, TrainOptions, Trainer},
+    train::{batch, remember},
 };
 use serde::{Deserialize, Serialize};
 use std::{

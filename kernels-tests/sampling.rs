@@ -11,6 +11,7 @@ use oneiro::{
         window::{Kernel, Taps},
     },
     kernel::caps::{AdapterClass, Caps},
+    measure::bound::Mean,
     models::{
         fvbn::{self, Fvbn},
         gated_pixelcnn::{self, GatedPixelCnn},
@@ -20,8 +21,8 @@ use oneiro::{
     nn::{Channels, Conv2d},
     optim::advance,
     plan::Plan,
-    run::{Draws, Method, Sampler, bound::Mean},
     sampling::{INPUT, OUTPUT, cached},
+    train::{Draws, Method, Sampler},
 };
 
 /// Parameters of pixels, `[N, H, W, P]`.

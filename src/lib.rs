@@ -46,6 +46,8 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+#[cfg(feature = "run")]
+pub mod measure;
 pub mod models;
 pub mod nn;
 pub mod ops;
@@ -55,6 +57,7 @@ pub mod rng;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod sampling;
+pub mod train;
 pub mod weights;
 
 #[cfg(doctest)]

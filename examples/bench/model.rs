@@ -27,7 +27,7 @@ use oneiro::{
     nn::{Conv2d, Mode, Weight},
     optim::{Optimizer, advance},
     plan::{Launch, Plan},
-    run::{Draws, Feed, Method, Sampler, batch, remember},
+    train::{Draws, Feed, Method, Sampler, batch, remember},
 };
 use std::{slice, time::Instant};
 

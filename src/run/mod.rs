@@ -9,44 +9,29 @@
 //!
 //! Every [`Error`] is one line that says what is wrong and what to do next.
 
-pub mod adversarial;
-pub mod autoregressive;
-pub mod bound;
 mod checkpoint;
+pub mod commands;
 mod curve;
 mod dir;
-mod evaluation;
-pub mod features;
-mod feed;
 mod interrupt;
-mod latent;
-pub mod measures;
 mod metrics;
-pub mod nearest;
 mod options;
 mod picture;
-pub mod probe;
 mod progress;
 mod range;
-mod sampler;
 mod session;
-mod stream;
 mod summary;
 mod training;
 
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::{Curve, plot};
 pub use dir::{RunDir, Saved};
-pub use evaluation::{Evaluation, Ready};
-pub use feed::{Feed, batch, labels};
-pub use latent::{normals, quantile};
 pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, TrainOptions, decay, parse, positive};
 pub use picture::{animate, grid, save};
-pub use progress::Progress;
-pub use sampler::{Draws, Method, Sampler};
+pub use progress::{Progress, listener};
 pub use session::{Options, Session, trained};
-pub use training::{Each, Measured, Report, Trainer, remember};
+pub use training::{Each, Measured, Report, Trainer};
 
 #[cfg(test)]
 mod tests {

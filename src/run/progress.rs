@@ -3,6 +3,11 @@
 //! Training ends after so many images or after so many seconds, whichever comes first;
 //! the bar and the time left follow the nearer end.
 
+use super::interrupt;
+use crate::{
+    error::{Error, Result},
+    train::Work,
+};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -81,14 +86,33 @@ impl Progress {
     }
 }
 
-impl Progress {
-    /// A plain bar of so many things; the returned function is told how many are done.
-    pub fn bar(total: u64, things: &str) -> impl Fn(u64) + use<> {
-        let style =
-            ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left");
-        let bar = ProgressBar::new(total).with_message(things.to_string());
-        bar.set_style(style.expect("the template is a constant").progress_chars("━━╌"));
-        move |done| if done >= total { bar.finish_and_clear() } else { bar.set_position(done) }
+/// A listener of long work that shows a bar for each kind of it in a terminal, a line elsewhere, and ends the work when Ctrl-C
+/// is typed.
+pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
+    let mut bar: Option<(String, ProgressBar)> = None;
+    move |Work { what, done, total }| {
+        let (shown, bar) = bar.get_or_insert_with(|| (String::new(), ProgressBar::hidden()));
+        if shown != what {
+            bar.finish_and_clear();
+            *shown = what.into();
+            let template = "{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left";
+            let style = ProgressStyle::with_template(template).expect("the template is a constant");
+            // Hidden by itself where stderr is not a terminal.
+            *bar = ProgressBar::new(total).with_message(shown.clone());
+            bar.set_style(style.progress_chars("━━╌"));
+            if !stderr().is_terminal() {
+                eprintln!("{total} {what}");
+            }
+        }
+        if done >= total {
+            bar.finish_and_clear()
+        } else {
+            bar.set_position(done)
+        }
+        if interrupt::asked() {
+            return Err(Error::new(format!("Ctrl-C was typed; stopped at {done} of {total} {what}")));
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,10 @@
 //! One sitting of training: its options, data, adapter and folder, whether the run is new or goes on.
 
 use super::{
-    Feed, RunDir, TrainOptions,
+    RunDir, TrainOptions,
     checkpoint::{Checkpoint, Checkpoints},
     dir::{Saved, config_text},
     metrics::last_step,
-    stream::{Stream, limit},
 };
 use crate::{
     data::{DataSet, Images, Source, idx},
@@ -13,6 +12,7 @@ use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
+    train::{Feed, Stream, Streaming, limit},
     weights,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -76,7 +76,8 @@ impl Session {
             return Err(changed(&options.common().data, &began, &images));
         }
         let gpu = options.common().adapter.open()?;
-        options.common().stream = Stream::window_mib(options.common(), &set.train, gpu.caps());
+        let common = options.common();
+        common.stream = common.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
         let (common, batches) = (options.common().clone(), options.batches());
         let (count, of_step) = (set.train.about().count, u64::from(common.batch).saturating_mul(batches));
         if (count as u64) < of_step {
@@ -241,7 +242,8 @@ fn read(
     }
     let (train, stream) = match options.stream {
         Some(mib) => {
-            let stream = Stream::new(set.train, (options, batches), mib, caps)?;
+            let (seed, batch) = (options.seed, options.batch as usize);
+            let stream = Stream::new(set.train, Streaming { seed, batch, batches, mib }, caps)?;
             (stream.window(), Some(stream))
         }
         None => (options.read(set.train)?, None),

@@ -4,7 +4,7 @@
 //! looks for them with the window as its data and nothing permuted: at batch `s mod 2·chunk`. So the steps compute what they
 //! would with all images there, bit for bit.
 
-use super::{Feed, TrainOptions};
+use super::Feed;
 use crate::{
     data::{DataError, Images, Source, permutation},
     error::{Error, Result},
@@ -24,8 +24,21 @@ use std::{
 const WINDOW: f64 = 256.0;
 const MIB: f64 = 1_048_576.0;
 
+/// How training images are streamed.
+#[derive(Clone, Copy, Debug)]
+pub struct Streaming {
+    /// The seed of the epochs' orders.
+    pub seed: u64,
+    /// Images of a minibatch.
+    pub batch: usize,
+    /// Minibatches of a training step; no chunk divides them.
+    pub batches: u64,
+    /// The window's size in MiB.
+    pub mib: f64,
+}
+
 /// Training images that come to the GPU as the steps need them.
-pub(super) struct Stream {
+pub struct Stream {
     plan: Arc<Chunks>,
     ahead: RefCell<Ahead>,
 }
@@ -54,22 +67,19 @@ struct Ahead {
 }
 
 impl Stream {
-    /// MiB of the window: what was asked for, or a default where the images do not fit the adapter.
-    pub(super) fn window_mib(options: &TrainOptions, train: &Source, caps: &Caps) -> Option<f64> {
-        options.stream.or_else(|| (train.bytes() > limit(caps)).then_some(WINDOW))
+    /// MiB of the window where no option says otherwise; nothing where the images fit the adapter.
+    pub fn window_mib(train: &Source, caps: &Caps) -> Option<f64> {
+        (train.bytes() > limit(caps)).then_some(WINDOW)
     }
 
-    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least; a training step takes
-    /// `batches`, which no chunk divides.
-    pub(super) fn new(
-        source: Source,
-        (options, batches): (&TrainOptions, u64),
-        mib: f64,
-        caps: &Caps,
-    ) -> Result<Self> {
-        let batch = options.batch as usize;
-        let (bytes, per_epoch) =
-            ((batch * source.row()) as u64, (source.about().count / batch) as u64 / batches * batches);
+    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least.
+    ///
+    /// # Errors
+    /// Two chunks of one step are more than the adapter's largest buffer.
+    pub fn new(source: Source, how: Streaming, caps: &Caps) -> Result<Self> {
+        let Streaming { seed, batch, batches, mib } = how;
+        let bytes = (batch * source.row()) as u64;
+        let per_epoch = (source.about().count / batch) as u64 / batches * batches;
         // Chunks begin at whole words, labels too.
         let whole =
             [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
@@ -83,24 +93,24 @@ impl Stream {
             );
             return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
         }
-        let plan = Chunks { source, seed: options.seed, batch, per_epoch, steps };
+        let plan = Chunks { source, seed, batch, per_epoch, steps };
         Ok(Self { plan: Arc::new(plan), ahead: RefCell::default() })
     }
 
     /// What the graph takes for the data set: the window, still black.
-    pub(super) fn window(&self) -> Images {
+    pub fn window(&self) -> Images {
         let (about, count) = (self.plan.source.about(), 2 * self.plan.steps as usize * self.plan.batch);
         let labels = about.labels.as_ref().map(|_| vec![0; count]);
         Images { count, pixels: vec![0; count * self.plan.source.row()], labels, ..*about }
     }
 
     /// Number of all images.
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.plan.source.about().count
     }
 
     /// Makes sure that the GPU has the images of a step; returns how many steps from it on can be submitted.
-    pub(super) fn ready(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<u64> {
+    pub fn ready(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<u64> {
         let (wanted, ahead) = (step / self.plan.steps, &mut *self.ahead.borrow_mut());
         let here = ahead.first.max(ahead.next.saturating_sub(2))..=ahead.next;
         if ahead.chunks.is_none() || !here.contains(&wanted) {
@@ -116,7 +126,7 @@ impl Stream {
     }
 
     /// While the GPU computes steps from this one on: uploads the next chunk, if it is read and there is room.
-    pub(super) fn ahead(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<()> {
+    pub fn ahead(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<()> {
         let ahead = &mut *self.ahead.borrow_mut();
         match ahead
             .chunks
@@ -170,7 +180,7 @@ impl Chunks {
 }
 
 /// The most bytes of images that the adapter takes.
-pub(super) fn limit(caps: &Caps) -> u64 {
+pub fn limit(caps: &Caps) -> u64 {
     // Uploads are padded to whole vec4s.
     (caps.max_binding.min(caps.max_buffer) / 16 * 16).min(u64::from(u32::MAX))
 }

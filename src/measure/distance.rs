@@ -4,7 +4,7 @@
 use crate::{
     data::permutation,
     error::{Error, Result},
-    run::features::Features,
+    measure::features::Features,
 };
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 

@@ -7,34 +7,33 @@
 mod draw;
 mod evaluate;
 mod game;
-mod watch;
 
 pub use draw::{Arithmetic, Draw, Nearest};
 pub use evaluate::Evaluate;
 pub use game::Setting;
 
-use super::{
-    Each, Measured, Options, Report, RunDir, Session, TrainOptions, Trainer, animate,
-    features::{self, Extractor},
-    grid,
-    measures::{self, Reference},
-    options::number,
-    plot, positive, read, save,
-};
 use crate::{
     error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor},
+    measure::{
+        features::{self, Extractor},
+        report::{self, Reference},
+        watch::Watch,
+    },
     models::{classifier, gan::Objective},
     nn::Sequential,
     plan::Plan,
+    run::{
+        Each, Measured, Options, Report, RunDir, Session, TrainOptions, Trainer, animate, grid, listener,
+        options::number, plot, positive, read, save,
+    },
 };
 use clap::{Args, Subcommand, ValueEnum};
 use draw::Model;
 use game::Game;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::Path;
-use watch::Watch;
 
 /// Names of the two players, and of the generator whose weights are averages over training.
 const GENERATOR: &str = "generator";
@@ -259,8 +258,8 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
     let [h, w, c] = session.image();
     let measured = |count: u32| -> Result<_> {
         let set = session.whole()?;
-        let extractor = Extractor::of_data(&session.gpu, &set, Path::new(features::FOLDER))?;
-        Ok((count as usize, Reference::new(extractor, &set, measures::IMAGES)?))
+        let extractor = Extractor::of_data(&session.gpu, &set, Path::new(features::FOLDER), &mut listener())?;
+        Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
     };
     let reference = fid.map(measured).transpose()?;
     let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));

@@ -22,7 +22,7 @@ use crate::{
     ops::views::concat,
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{batch, labels, remember},
+    train::{batch, labels, remember},
 };
 
 /// Inputs and output of [`Game::pictures`].

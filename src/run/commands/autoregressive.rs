@@ -9,10 +9,6 @@ mod evaluate;
 pub use draw::{Complete, Draw};
 pub use evaluate::Evaluate;
 
-use super::{
-    AdapterOption, Draws, Evaluation, Method, Options, Progress, RunDir, Sampler, Saved, Session,
-    TrainOptions, Trainer, batch, decay, grid, interrupt, labels, positive, remember, save, trained,
-};
 use crate::{
     data::Images,
     error::{Error, Result},
@@ -21,6 +17,11 @@ use crate::{
     models::likelihood::Likelihood,
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
+    run::{
+        AdapterOption, Options, RunDir, Saved, Session, TrainOptions, Trainer, decay, grid, interrupt,
+        listener, positive, save, trained,
+    },
+    train::{Draws, Evaluation, Method, Sampler, Work, batch, labels, remember},
     weights,
 };
 use clap::{Args, Subcommand};
@@ -210,14 +211,9 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
         trainer.state.write(&session.gpu, CLASS, &one_hot((0..count).map(|i| i % classes), classes))?;
     }
     trainer.run("nats per image", |at| {
-        let bar = Progress::bar(draw.steps() as u64, "steps of drawing samples");
+        let (mut told, total) = (listener(), draw.steps() as u64);
         let drawn = draw.run(&session.gpu, &trainer.state, None, 1, |done, _| {
-            bar(done as u64);
-            if interrupt::asked() {
-                Err(Error::new("Ctrl-C was typed while samples were drawn"))
-            } else {
-                Ok(())
-            }
+            told(Work { what: "steps of drawing samples", done: done as u64, total })
         });
         match drawn {
             // They may take minutes where the whole network runs for every pixel; the run itself ends well.

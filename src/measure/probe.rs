@@ -4,7 +4,6 @@
 //! Multinomial logistic regression with an L2 penalty on standardised features, trained by Adam in minibatches that the host
 //! uploads: features of many images are more than a GPU's largest buffer.
 
-use super::Progress;
 use crate::{
     data::permutation,
     error::{Error, Result},
@@ -13,6 +12,7 @@ use crate::{
     nn::Linear,
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
+    train::{Listener, Work},
 };
 
 /// Rows at a time.
@@ -53,7 +53,13 @@ impl Probe {
     ///
     /// # Errors
     /// Features that are no whole rows of one width or not finite, sets without rows; what the device refuses.
-    pub fn accuracy(&self, gpu: &Gpu, train: Labelled<'_>, test: Labelled<'_>) -> Result<f64> {
+    pub fn accuracy(
+        &self,
+        gpu: &Gpu,
+        train: Labelled<'_>,
+        test: Labelled<'_>,
+        told: &mut Listener<'_>,
+    ) -> Result<f64> {
         let width = width(train)?;
         if self::width(test)? != width {
             return Err(Error::new(
@@ -66,7 +72,7 @@ impl Probe {
         let batch = train.labels.len().min(BATCH);
         let (step, score) = (self.step(gpu, batch, width, classes)?, score(gpu, width, classes)?);
         let state = State::new(gpu, &[&step, &score], self.seed)?;
-        self.train(gpu, &Executor::new(gpu, &step, &state, &[])?, train, &scale, batch)?;
+        self.train(gpu, &Executor::new(gpu, &step, &state, &[])?, train, &scale, told)?;
         let score = Executor::new(gpu, &score, &state, &[])?;
         let mut right = 0;
         for (features, labels) in test.features.chunks(BATCH * width).zip(test.labels.chunks(BATCH)) {
@@ -104,10 +110,10 @@ impl Probe {
         step: &Executor,
         train: Labelled<'_>,
         scale: &Standard,
-        batch: usize,
+        told: &mut Listener<'_>,
     ) -> Result<()> {
+        let batch = train.labels.len().min(BATCH);
         let (width, per_epoch) = (scale.mean.len(), train.labels.len() / batch);
-        let bar = Progress::bar(self.steps.into(), "steps of the linear probe");
         let mut order = vec![];
         for s in 0..self.steps as usize {
             if s.is_multiple_of(per_epoch) {
@@ -122,7 +128,7 @@ impl Probe {
             gpu.submit(|encoder| step.record(encoder));
             // The next batch's upload must not run far ahead of the steps.
             gpu.wait()?;
-            bar(s as u64 + 1);
+            told(Work { what: "steps of the linear probe", done: s as u64 + 1, total: self.steps.into() })?;
         }
         let loss = step.read(gpu, "loss")?[0];
         if !loss.is_finite() {

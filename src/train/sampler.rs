@@ -1,7 +1,7 @@
 //! Drawing pictures from an autoregressive model on the GPU: a plan that draws all random numbers, and one that is recorded
 //! once per step of a wavefront, or once per pixel the naive way. Nothing is read back until the pictures are done.
 
-use super::training::bursts;
+use super::pace::bursts;
 use crate::{
     error::{Error, Result},
     gpu::{Executor, Gpu, State},

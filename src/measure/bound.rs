@@ -4,7 +4,6 @@
 //! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
 //! memory, and nothing over- or underflows.
 
-use super::{Feed, batch};
 use crate::{
     data::Images,
     error::{Error, Result},
@@ -14,6 +13,7 @@ use crate::{
     models::vae::Vae,
     optim::advance,
     plan::Plan,
+    train::{Feed, Listener, Work, batch},
 };
 
 /// Images at a time.
@@ -149,7 +149,7 @@ impl Bound {
         std::iter::once(&self.begin).chain(self.draw.iter().map(|(_, plan)| plan)).collect()
     }
 
-    /// Evaluates the first `count` images with `k` draws each; `progress` hears of images done.
+    /// Evaluates the first `count` images with `k` draws each.
     pub fn run(
         &self,
         gpu: &Gpu,
@@ -157,7 +157,7 @@ impl Bound {
         images: &Images,
         count: usize,
         k: usize,
-        mut progress: impl FnMut(usize),
+        told: &mut Listener<'_>,
     ) -> Result<Report> {
         let (count, k) = (count.min(images.count).max(1), k.max(1));
         let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
@@ -206,7 +206,7 @@ impl Bound {
             reconstruction.extend(
                 state.read(gpu, "bound.reconstruction")?.iter().take(here).map(|&v| f64::from(v) / k as f64),
             );
-            progress(start + here);
+            told(Work { what: "images", done: (start + here) as u64, total: count as u64 })?;
         }
         let kls: Vec<f64> = kl.iter().map(|dimensions| dimensions.iter().sum()).collect();
         let elbo: Vec<f64> = reconstruction.iter().zip(&kls).map(|(r, kl)| r - kl).collect();

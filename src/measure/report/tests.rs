@@ -1,6 +1,7 @@
 //! Distances against closed forms, NumPy and naive loops; coverage and spread by hand.
 
-use super::{distance::discrepancy, *};
+use super::*;
+use crate::measure::distance::discrepancy;
 use nalgebra::DMatrix;
 
 /// Rows of features by a function of row and column.

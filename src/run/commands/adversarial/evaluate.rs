@@ -10,12 +10,13 @@ use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::Executor,
-    run::{
-        Progress,
+    measure::{
         features::{Extractor, FOLDER},
-        measures::{self, Reference},
         probe::{Labelled, Probe},
+        report::{self, Reference},
     },
+    run::listener,
+    train::Work,
 };
 use clap::Args;
 use serde_json::json;
@@ -53,9 +54,9 @@ impl<M: Adversarial> Model<'_, M> {
         }
         let extractor = match &options.features {
             Some(path) => Extractor::from_file(&self.gpu, path, self.saved.image)?,
-            None => Extractor::of_data(&self.gpu, &set, Path::new(FOLDER))?,
+            None => Extractor::of_data(&self.gpu, &set, Path::new(FOLDER), &mut listener())?,
         };
-        let report = Reference::new(extractor, &set, measures::IMAGES)?.report(&pictures)?;
+        let report = Reference::new(extractor, &set, report::IMAGES)?.report(&pictures)?;
         print!("{}", report.table());
         let mut json = report.json();
         let write = |json: &serde_json::Value| match &options.json {
@@ -83,10 +84,12 @@ impl<M: Adversarial> Model<'_, M> {
         let rows =
             |images: &Images, most: usize| permutation(0, 0, images.count)[..most.min(images.count)].to_vec();
         let (of_train, of_test) = (rows(train, most), rows(test, test.count));
-        let bar = Progress::bar((of_train.len() + of_test.len()) as u64, "images");
+        let mut listener = listener();
+        let total = (of_train.len() + of_test.len()) as u64;
+        let mut told = |done| listener(Work { what: "images", done, total });
         let [a, b] = [
-            self.hidden(train, &of_train, &|done| bar(done))?,
-            self.hidden(test, &of_test, &|done| bar(of_train.len() as u64 + done))?,
+            self.hidden(train, &of_train, &mut told)?,
+            self.hidden(test, &of_test, &mut |done| told(of_train.len() as u64 + done))?,
         ];
         let labels = |all: &[u8], rows: &[u32]| rows.iter().map(|&r| all[r as usize]).collect::<Vec<_>>();
         let (own, others) = (labels(train_labels, &of_train), labels(test_labels, &of_test));
@@ -94,11 +97,17 @@ impl<M: Adversarial> Model<'_, M> {
             &self.gpu,
             Labelled { features: &a, labels: &own },
             Labelled { features: &b, labels: &others },
+            &mut listener,
         )
     }
 
     /// The discriminator's features of images, row by row.
-    fn hidden(&self, images: &Images, rows: &[u32], progress: &dyn Fn(u64)) -> Result<Vec<f32>> {
+    fn hidden(
+        &self,
+        images: &Images,
+        rows: &[u32],
+        told: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Vec<f32>> {
         let plan = self.game()?.hidden(self.gpu.caps(), BATCH)?;
         let state = self.state(&[&plan])?;
         let executor = Executor::new(&self.gpu, &plan, &state, &[])?;
@@ -111,7 +120,7 @@ impl<M: Adversarial> Model<'_, M> {
             self.gpu.submit(|encoder| executor.record(encoder));
             let found = executor.read(&self.gpu, HIDDEN)?;
             all.extend_from_slice(&found[..found.len() / BATCH * some.len()]);
-            progress((i * BATCH + some.len()) as u64);
+            told((i * BATCH + some.len()) as u64)?;
         }
         Ok(all)
     }

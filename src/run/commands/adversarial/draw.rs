@@ -5,9 +5,10 @@ use super::{Adversarial, Pictures, Train, game::Game};
 use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
+    measure::nearest::nearest,
     plan::Plan,
     rng,
-    run::{AdapterOption, RunDir, Saved, animate, grid, nearest::nearest, save, trained},
+    run::{AdapterOption, RunDir, Saved, animate, grid, save, trained},
     weights,
 };
 use clap::Args;

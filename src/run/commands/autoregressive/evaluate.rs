@@ -7,8 +7,10 @@ use crate::{
     error::Result,
     gpu::Executor,
     graph::Graph,
+    measure::bound::Mean,
     plan::Plan,
-    run::{AdapterOption, Feed, Progress, batch, bound::Mean},
+    run::{AdapterOption, listener},
+    train::{Feed, Work, batch},
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -66,7 +68,7 @@ impl<M: Autoregressive> Model<M> {
         let state = self.state(&[&plan], self.saved.options.common.seed)?;
         let feed = Feed::new(&self.gpu, &few(size))?;
         let executor = Executor::new(&self.gpu, &plan, &state, &feed.bindings(&plan))?;
-        let bar = Progress::bar((count * classes) as u64, "images");
+        let (mut told, total) = (listener(), (count * classes) as u64);
         let place = image[0] * image[1];
         let mut scores = Scores { under: vec![vec![]; count], map: vec![0.0; count.min(SHOWN) * place] };
         for start in (0..count).step_by(size) {
@@ -88,7 +90,7 @@ impl<M: Autoregressive> Model<M> {
                         scores.map[(start + i) * place..][..place].copy_from_slice(one);
                     }
                 }
-                bar((start * classes + (class + 1) * here) as u64);
+                told(Work { what: "images", done: (start * classes + (class + 1) * here) as u64, total })?;
             }
         }
         Ok(scores)

@@ -2,8 +2,8 @@
 
 use crate::{
     data::Images,
+    measure::report::{spread, spread_of},
     models::gan::Objective,
-    run::measures::{spread, spread_of},
 };
 
 /// A share of real pictures' diversity below which samples are nearly one picture.
@@ -14,7 +14,7 @@ const NEAR: f64 = 0.05;
 const BEGUN: u64 = 300;
 
 /// Watches a game.
-pub(super) struct Watch {
+pub struct Watch {
     objective: Objective,
     smooth: f64,
     pixels: usize,
@@ -22,18 +22,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(objective: Objective, smooth: f64, set: &Images) -> Self {
+    /// Watches a game for this objective, with labels smoothed by so much, against the diversity of these real images.
+    pub fn new(objective: Objective, smooth: f64, set: &Images) -> Self {
         let pixels = set.height * set.width * set.channels;
         Self { objective, smooth, pixels, real: spread_of(set) }
     }
 
     /// The mean squared distance between two of the pictures, as a share of that between real ones; 1 where these are all alike.
-    pub(super) fn diversity(&self, pictures: &[f32]) -> f64 {
+    pub fn diversity(&self, pictures: &[f32]) -> f64 {
         if self.real > 0.0 { spread(pictures.iter().copied(), self.pixels) / self.real } else { 1.0 }
     }
 
     /// Whether the generator draws one picture only, in words, from the samples' diversity.
-    pub(super) fn collapse(&self, step: u64, diversity: f64) -> Option<String> {
+    pub fn collapse(&self, step: u64, diversity: f64) -> Option<String> {
         let other = match self.objective {
             Objective::Wasserstein => "more --discriminator-steps",
             _ => "--loss wasserstein-gp, or more --discriminator-steps",
@@ -48,7 +49,7 @@ impl Watch {
     }
 
     /// What is wrong, in words, from an epoch's means and the samples' diversity.
-    pub(super) fn warning(&self, step: u64, means: &[f64], diversity: f64) -> Option<String> {
+    pub fn warning(&self, step: u64, means: &[f64], diversity: f64) -> Option<String> {
         let [loss, _, real, fake] = *means else { return None };
         let probabilities = matches!(self.objective, Objective::Minimax | Objective::NonSaturating);
         // The best that it can do: labels of real and drawn pictures, or scores beyond both hinges.

@@ -1,6 +1,6 @@
 //! Sums over a whole test set, on the GPU: whole batches, then the rest as a batch of its own.
 
-use super::{Feed, batch, training::bursts};
+use super::{Feed, batch, pace::bursts};
 use crate::{
     data::Images,
     error::Result,

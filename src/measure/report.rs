@@ -4,13 +4,13 @@
 //! other. Real test images, measured alike, are the floor that a perfect generator would have. A figure holds for its extractor
 //! alone ([`Identity`]) and is never one of Inception's.
 
-mod distance;
 #[cfg(test)]
 mod tests;
 
-pub use distance::{Gaussian, Kid, SUBSETS};
-
-use super::features::{Extractor, Features, Identity};
+use super::{
+    distance::{Gaussian, Kid, SUBSETS},
+    features::{Extractor, Features, Identity},
+};
 use crate::{
     data::{DataSet, Images, permutation},
     error::{Error, Result},

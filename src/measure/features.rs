@@ -4,7 +4,7 @@
 //! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
 //! version, the data that it learnt from, and the SHA-256 of its weights.
 
-use super::{Feed, Progress, batch, interrupt, labels, probe::argmax, training::bursts};
+use super::probe::argmax;
 use crate::{
     data::{DataSet, Images, permutation},
     disk::{hex, write_atomic},
@@ -14,6 +14,7 @@ use crate::{
     models::classifier::{Classifier, Config, NAME},
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
+    train::{Feed, Listener, Work, batch, labels, pace::bursts},
     weights,
 };
 use sha2::{Digest, Sha256};
@@ -79,21 +80,20 @@ pub struct Extractor<'a> {
 }
 
 impl<'a> Extractor<'a> {
-    /// The classifier of this data set, from `folder` ([`FOLDER`]) or trained now and kept there; training shows its progress and
-    /// the test accuracy. The images must be all of the data set, not a streamed run's window.
+    /// The classifier of this data set, from `folder` ([`FOLDER`]) or trained now, which `told` hears of, and kept there.
+    /// The images must be all of the data set, not a streamed run's window.
     ///
     /// # Errors
     /// A data set without labels, a folder that cannot be written, a kept file that is damaged.
-    pub fn of_data(gpu: &'a Gpu, set: &DataSet, folder: &Path) -> Result<Self> {
+    pub fn of_data(gpu: &'a Gpu, set: &DataSet, folder: &Path, told: &mut Listener<'_>) -> Result<Self> {
         let print = fingerprint(set);
         let config =
             Config::standard([set.train.height, set.train.width, set.train.channels], set.train.classes);
         let path = folder.join(format!("{NAME}-{print}.safetensors"));
-        let kept = path.exists();
-        if !kept {
+        if !path.exists() {
             let advice = "choose a folder that you may write to";
             fs::create_dir_all(folder).map_err(|e| Error::at("make the folder", folder, e, advice))?;
-            write_atomic(&path, &train(gpu, set, &config)?)?;
+            write_atomic(&path, &train(gpu, set, &config, told)?)?;
         }
         let identity =
             |sha256| Identity { name: NAME.into(), data: Some(format!("{} ({print})", set.name)), sha256 };
@@ -105,14 +105,6 @@ impl<'a> Extractor<'a> {
                 "it holds another network",
                 "delete it, and it is trained again",
             ));
-        }
-        if !kept {
-            eprintln!(
-                "{}: test accuracy {:.2} %, kept in {}",
-                this.identity,
-                100.0 * this.accuracy(&set.test)?,
-                path.display()
-            );
         }
         Ok(this)
     }
@@ -268,7 +260,7 @@ fn spaced(images: &Images, labels: &[u8], count: usize) -> Images {
 }
 
 /// Trains the classifier on the training images; its weights as a safetensors file.
-fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
+fn train(gpu: &Gpu, set: &DataSet, config: &Config, told: &mut Listener<'_>) -> Result<Vec<u8>> {
     let known = set.train.labels.as_ref().filter(|_| set.train.count > 0 && set.train.classes > 1);
     let known = known.ok_or_else(|| {
         Error::new(format!("{} has no labels to train {NAME} on; give a weights file of features", set.name))
@@ -289,34 +281,19 @@ fn train(gpu: &Gpu, set: &DataSet, config: &Config) -> Result<Vec<u8>> {
     let state = State::new(gpu, &[&plan], SEED)?;
     let feed = Feed::new(gpu, &images)?;
     let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
-    let mut progress = Progress::new(EPOCHS * per_epoch * size as u64);
-    progress
-        .println(&format!("training {NAME} on {}, once; {} images, {EPOCHS} epochs", set.name, images.count));
+    let what = format!("images to train {NAME} on {} once, {EPOCHS} epochs", set.name);
+    let total = EPOCHS * per_epoch * size as u64;
     for epoch in 0..EPOCHS {
         feed.reorder(gpu, &permutation(SEED, epoch, images.count));
         bursts(gpu, &executor, per_epoch as usize, per_epoch as usize, |done| {
             let loss = executor.read(gpu, "loss")?[0];
-            progress.update(
-                (epoch * per_epoch + done as u64) * size as u64,
-                epoch + 1,
-                EPOCHS,
-                &[("loss", loss.into())],
-            );
-            if interrupt::asked() || !loss.is_finite() {
-                progress.finish();
-                let why = if loss.is_finite() {
-                    "Ctrl-C was typed".to_string()
-                } else {
-                    format!("its loss became {loss}")
-                };
-                return Err(Error::new(format!(
-                    "{NAME} was not trained to its end: {why}; nothing of it was kept"
-                )));
+            if !loss.is_finite() {
+                let what = format!("{NAME} was not trained to its end: its loss became {loss}");
+                return Err(Error::new(format!("{what}; nothing of it was kept")));
             }
-            Ok(())
+            told(Work { what: &what, done: (epoch * per_epoch + done as u64) * size as u64, total })
         })?;
     }
-    progress.finish();
     let params: Vec<String> =
         plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();
     Ok(weights::to_bytes(gpu, &state, &params)?)

@@ -3,7 +3,8 @@
 use super::{Autoregressive, CLASS, Model, one_hot};
 use crate::{
     error::{Error, Result},
-    run::{AdapterOption, Draws, Method, Progress, Sampler, animate, grid, options::number},
+    run::{AdapterOption, animate, grid, listener, options::number},
+    train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
 use std::{
@@ -72,7 +73,7 @@ impl<M: Autoregressive> Model<M> {
             state.write(&self.gpu, CLASS, &one_hot(classes.iter().copied(), self.saved.classes))?;
         }
         let columns = (count as f64).sqrt().ceil() as usize;
-        let (steps, bar) = (sampler.steps(), Progress::bar(sampler.steps() as u64, "steps"));
+        let (steps, mut told) = (sampler.steps(), listener());
         let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
         let (mut strip, mut frames, began) = (vec![], vec![], Instant::now());
         let pictures = sampler.run(
@@ -81,7 +82,7 @@ impl<M: Autoregressive> Model<M> {
             given,
             if options.gif { FRAMES } else { STRIP },
             |done, picture| {
-                bar(done as u64);
+                told(Work { what: "steps", done: done as u64, total: steps as u64 })?;
                 let (next, frame) = (
                     due(done, STRIP, strip.len() / (h * w * c)),
                     options.gif && due(done, FRAMES, frames.len()),
