@@ -3,11 +3,9 @@
 use clap::{Args, Parser};
 use oneiro::{
     error::{Error, Result},
-    graph::Graph,
-    models::dcgan::{self, Config, Norm},
-    nn::{Sequential, Weight},
+    models::dcgan::Networks,
     run::{
-        commands::adversarial::{self, Adversarial, Command, Setting},
+        commands::adversarial::{Adversarial, Command, run},
         parse,
     },
 };
@@ -46,26 +44,14 @@ struct Model {
     conditional: bool,
 }
 
-impl Model {
-    fn config(&self, at: &Setting) -> Config {
-        Config {
-            side: at.canvas[0],
-            channels: at.canvas[2],
-            latent: self.latent.into(),
-            generator: self.features.into(),
-            discriminator: self.features.into(),
-            weight: at.weight,
-            norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
-            classes: at.classes,
-        }
-    }
-}
-
 impl Adversarial for Model {
     const MODEL: &'static str = "dcgan";
 
-    fn latent(&self) -> usize {
-        self.latent.into()
+    type Networks = Networks;
+
+    fn networks(&self) -> Networks {
+        let features = self.features.into();
+        Networks { latent: self.latent.into(), generator: features, discriminator: features }
     }
 
     fn conditional(&self) -> bool {
@@ -85,16 +71,8 @@ impl Adversarial for Model {
             ))),
         }
     }
-
-    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        dcgan::generator(g, name, &self.config(at))
-    }
-
-    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        dcgan::discriminator(g, name, &self.config(at))
-    }
 }
 
 fn main() -> Result<()> {
-    adversarial::run(parse::<Cli>().command)
+    run(parse::<Cli>().command)
 }

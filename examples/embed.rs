@@ -226,10 +226,9 @@ impl App {
         let data = g.input("data", Type { shape: [IMAGES, config.pixels].into(), dtype: DType::U8 });
         let x = data.gather_rows(g.input("order", Type::u32([IMAGES])), BATCH);
         let vae = Vae::new(&g, &config);
-        let loss = vae.loss(x).total * (1.0 / BATCH as f32);
-        Optimizer::adam(2e-3).step("vae", loss, &vae.params());
+        let (_, loss) = vae.training_step(x, &Optimizer::adam(2e-3))[0];
         advance(&g);
-        g.output("loss", loss);
+        g.output("loss", loss * (1.0 / BATCH as f32));
         let training = Plan::new(&g, gpu.caps())?;
 
         let g = Graph::new();

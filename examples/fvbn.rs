@@ -4,9 +4,12 @@ use clap::{Args, Parser};
 use oneiro::{
     error::Result,
     graph::{Graph, Tensor},
-    models::fvbn::{Config, Fvbn},
+    models::{
+        autoregressive::{Autoregressive, Given},
+        fvbn::Config,
+    },
     run::{
-        commands::autoregressive::{self, Autoregressive, Command, Given},
+        commands::autoregressive::{Command, Density, run},
         parse,
     },
     train::Method,
@@ -38,20 +41,19 @@ struct Model {
     direct: bool,
 }
 
-impl Autoregressive for Model {
+impl Density for Model {
     const MODEL: &'static str = "fvbn";
     const METHOD: Method = Method::Naive;
+}
 
+impl Autoregressive for Model {
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-        let x = given.x;
-        let (shape, pixels) = (x.shape(), x.shape()[1..].iter().product());
+        let pixels = given.x.shape()[1..].iter().product();
         let hidden = self.hidden.iter().map(|&w| w.into()).collect();
-        let model = Fvbn::new(g, &Config { pixels, hidden, direct: self.direct });
-        let logits = model.logits(x.reshape([shape[0], pixels]));
-        (model.params(), logits.reshape(shape))
+        Config { pixels, hidden, direct: self.direct }.network(g, given)
     }
 }
 
 fn main() -> Result<()> {
-    autoregressive::run(parse::<Cli>().command)
+    run(parse::<Cli>().command)
 }

@@ -3,11 +3,9 @@
 use clap::{Args, Parser};
 use oneiro::{
     error::Result,
-    graph::{Graph, Tensor},
-    models::gan::{self, Config},
-    nn::Sequential,
+    models::gan::Networks,
     run::{
-        commands::adversarial::{self, Adversarial, Command, Setting},
+        commands::adversarial::{Adversarial, Command, run},
         parse,
     },
 };
@@ -42,23 +40,13 @@ struct Model {
     conditional: bool,
 }
 
-impl Model {
-    fn config(&self, at: &Setting) -> Config {
-        Config {
-            pixels: at.canvas.iter().product(),
-            latent: self.latent.into(),
-            hidden: self.hidden.iter().map(|&w| w.into()).collect(),
-            weight: at.weight,
-            classes: at.classes,
-        }
-    }
-}
-
 impl Adversarial for Model {
     const MODEL: &'static str = "gan";
 
-    fn latent(&self) -> usize {
-        self.latent.into()
+    type Networks = Networks;
+
+    fn networks(&self) -> Networks {
+        Networks { latent: self.latent.into(), hidden: self.hidden.iter().map(|&w| w.into()).collect() }
     }
 
     fn conditional(&self) -> bool {
@@ -68,21 +56,8 @@ impl Adversarial for Model {
     fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]> {
         Ok(image)
     }
-
-    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        gan::generator(g, name, &self.config(at))
-    }
-
-    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        gan::discriminator(g, name, &self.config(at))
-    }
-
-    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
-        let shape = pictures.shape();
-        pictures.reshape([shape[0], 1, 1, shape[1..].iter().product()])
-    }
 }
 
 fn main() -> Result<()> {
-    adversarial::run(parse::<Cli>().command)
+    run(parse::<Cli>().command)
 }

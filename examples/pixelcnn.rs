@@ -5,12 +5,13 @@ use oneiro::{
     error::Result,
     graph::{Graph, Tensor},
     models::{
-        gated_pixelcnn::{self, GatedPixelCnn},
+        autoregressive::{Autoregressive, Given},
+        gated_pixelcnn,
         likelihood::Likelihood,
-        pixelcnn::{self, PixelCnn},
+        pixelcnn,
     },
     run::{
-        commands::autoregressive::{self, Autoregressive, Command, Given},
+        commands::autoregressive::{Command, Density, run},
         parse,
     },
     train::Method,
@@ -83,17 +84,9 @@ enum Output {
     Mixture,
 }
 
-impl Autoregressive for Model {
+impl Density for Model {
     const MODEL: &'static str = "pixelcnn";
     const METHOD: Method = Method::Cached;
-
-    fn likelihood(&self) -> Likelihood {
-        match self.output {
-            Output::Bernoulli => Likelihood::Bernoulli,
-            Output::Softmax => Likelihood::Softmax,
-            Output::Mixture => Likelihood::Mixture(self.components.into()),
-        }
-    }
 
     fn conditional(&self) -> bool {
         self.conditional
@@ -108,33 +101,38 @@ impl Autoregressive for Model {
             _ => None,
         }
     }
+}
 
-    fn network<'g>(
-        &self,
-        g: &'g Graph,
-        Given { x, class, training }: Given<'g>,
-    ) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-        let (image, likelihood) = ([x.shape()[1], x.shape()[2], x.shape()[3]], self.likelihood());
-        let dropout = if training { self.dropout } else { 0.0 };
+impl Autoregressive for Model {
+    fn likelihood(&self) -> Likelihood {
+        match self.output {
+            Output::Bernoulli => Likelihood::Bernoulli,
+            Output::Softmax => Likelihood::Softmax,
+            Output::Mixture => Likelihood::Mixture(self.components.into()),
+        }
+    }
+
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let shape = given.x.shape();
+        let (image, likelihood, dropout) = ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout);
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
         if self.gated {
-            let classes = class.map(|class| class.shape()[1]);
+            let (layers, classes) = (blocks + 1, given.class.map(|class| class.shape()[1]));
             let config = gated_pixelcnn::Config {
                 image,
                 features,
-                layers: blocks + 1,
+                layers,
                 kernel: 5,
                 head,
                 classes,
+                dropout,
                 likelihood,
             };
-            let model = GatedPixelCnn::new(g, &config);
-            return (model.params(), model.logits_dropping(x, class, dropout));
+            return config.network(g, given);
         }
         let dilations = self.dilations.iter().map(|&d| d.into()).collect();
-        let model =
-            PixelCnn::new(g, &pixelcnn::Config { image, features, blocks, dilations, head, likelihood });
-        (model.params(), model.logits_dropping(x, dropout))
+        let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood };
+        config.network(g, given)
     }
 }
 
@@ -150,5 +148,5 @@ fn share(text: &str) -> std::result::Result<f32, String> {
 }
 
 fn main() -> Result<()> {
-    autoregressive::run(parse::<Cli>().command)
+    run(parse::<Cli>().command)
 }

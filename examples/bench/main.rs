@@ -125,7 +125,7 @@ fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
 
 fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
     if let Some(name) = &cli.model {
-        let step = model::Step::new(name);
+        let step = model::Step::new(name)?;
         println!("{}", step.title(name));
         for graph in step.graphs() {
             println!("{}", explain::explain(graph, gpu.caps())?);

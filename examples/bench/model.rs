@@ -19,12 +19,13 @@ use oneiro::{
     },
     kernel::caps::Caps,
     models::{
-        dcgan::{self, Norm},
-        gan::Objective,
+        autoregressive::{Autoregressive, Given},
+        dcgan::Networks,
+        game::{Game, Rules},
         likelihood::Likelihood,
         vae::{Config, Vae},
     },
-    nn::{Conv2d, Mode, Weight},
+    nn::Conv2d,
     optim::{Optimizer, advance},
     plan::{Launch, Plan},
     train::{Draws, Feed, Method, Sampler, batch, remember},
@@ -52,15 +53,15 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let batch = if name == "vae" { crate::cases::BATCH } else { 16 };
         let images = glyphs(10 * batch, 0);
         let graphs = match name {
             "vae" => vec![vae(&images, batch)],
             "pixelcnn" => vec![pixelcnn(&images, batch)],
-            _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 }).into(),
+            _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 })?.into(),
         };
-        Self { graphs, images, batch }
+        Ok(Self { graphs, images, batch })
     }
 
     pub(crate) fn graphs(&self) -> &[Graph] {
@@ -78,76 +79,58 @@ impl Step {
 
 /// A round of pytorch/examples' DCGAN, its discriminator without the sigmoid, on pictures of three channels that lie on the GPU:
 /// a step of the discriminator, and one of the generator.
-fn dcgan(n: usize, side: usize) -> [Graph; 2] {
-    let config = dcgan::Config {
-        side,
-        channels: 3,
-        latent: 100,
-        generator: 64,
-        discriminator: 64,
-        weight: Weight::Plain,
-        norm: Norm::Batch,
-        classes: 0,
-    };
-    let optimizer = Optimizer::adam(2e-4).betas(0.5, 0.999);
+fn dcgan(n: usize, side: usize) -> Result<[Graph; 2]> {
+    let networks = Networks { latent: 100, generator: 64, discriminator: 64 };
+    let game = Game::new(networks, Rules::default(), [side, side, 3], [side, side], 0, n)?;
     let [first, second] = [Graph::new(), Graph::new()];
-    for (graph, trained) in [(&first, "d"), (&second, "g")] {
-        graph.count_by(&format!("step.{trained}"));
-        let (generator, critic) =
-            (dcgan::generator(graph, "g", &config), dcgan::discriminator(graph, "d", &config));
-        let mode = if trained == "g" { Mode::Training } else { Mode::Batch };
-        let fake = generator.forward(graph.normal(&format!("z.{trained}"), [n, 1, 1, 100]), mode);
-        let score = |x| critic.forward(x, Mode::Training).reshape([n]);
-        if trained == "g" {
-            optimizer.step("g", Objective::NonSaturating.generator(score(fake)), &generator.params());
-        } else {
-            let real = graph.var("real", Type::f32([n, side, side, 3]), Init::Normal(0.0, 1.0));
-            let loss = Objective::NonSaturating.discriminator(score(real), score(fake.detach()), 0.0);
-            optimizer.step("d", loss, &critic.params());
-        }
-        advance(graph);
-    }
-    [first, second]
+    let real = Type::f32([n, side, side, 3]);
+    game.discriminator_step(&first, |g| (g.var("real", real, Init::Normal(0.5, 0.5)), None));
+    remember(&second, &game.generator_step(&second));
+    advance(&second);
+    Ok([first, second])
 }
 
 /// The training step of pytorch/examples' VAE.
 fn vae(images: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let vae = Vae::new(&g, &Config::default());
-    let loss = vae.loss(batch(&g, images, size, None));
-    Optimizer::adam(1e-3).step("vae", loss.total, &vae.params());
-    remember(&g, &[loss.total, loss.reconstruction, loss.kl]);
+    remember(&g, &vae.training_step(batch(&g, images, size, None), &Optimizer::adam(1e-3)));
     advance(&g);
     g
 }
 
-/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, `depth` (five) 3x3 mask B, two 1x1, 64 channels.
-fn network<'g>(g: &'g Graph, x: Tensor<'g>, depth: usize) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-    let conv = |i: usize, kernel: Kernel, c, o| Conv2d::new(g, &format!("{i}"), kernel, [c, o]);
-    let masked = (1..=depth).map(|i| conv(i, Kernel::same(3).taps(Taps::MaskB), 64, 64));
-    let layers: Vec<_> = std::iter::once(conv(0, Kernel::same(7).taps(Taps::MaskA), 1, 64))
-        .chain(masked)
-        .chain([conv(depth + 1, Kernel::square(1), 64, 64), conv(depth + 2, Kernel::square(1), 64, 1)])
-        .collect();
-    let (last, hidden) = layers.split_last().expect("there are layers");
-    let logits = last.forward(hidden.iter().fold(x, |x, layer| layer.forward(x).relu()));
-    (layers.iter().flat_map(Conv2d::params).collect(), logits)
+/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, so many 3x3 mask B, two 1x1, 64 channels.
+struct Plain {
+    depth: usize,
+}
+
+impl Autoregressive for Plain {
+    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let (depth, mask) = (self.depth, |size: usize, taps| Kernel::same(size).taps(taps));
+        let conv = |i: usize, kernel: Kernel, c, o| Conv2d::new(g, &format!("{i}"), kernel, [c, o]);
+        let masked = (1..=depth).map(|i| conv(i, mask(3, Taps::MaskB), 64, 64));
+        let layers: Vec<_> = std::iter::once(conv(0, mask(7, Taps::MaskA), 1, 64))
+            .chain(masked)
+            .chain([conv(depth + 1, Kernel::square(1), 64, 64), conv(depth + 2, Kernel::square(1), 64, 1)])
+            .collect();
+        let (last, hidden) = layers.split_last().expect("there are layers");
+        let logits = last.forward(hidden.iter().fold(x, |x, layer| layer.forward(x).relu()));
+        (layers.iter().flat_map(Conv2d::params).collect(), logits)
+    }
 }
 
 fn pixelcnn(images: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
-    let (params, logits) = network(&g, x, DEPTH);
-    let loss = logits.bce_with_logits(x).sum_all();
-    Optimizer::adam(1e-3).step("pixelcnn", loss, &params);
-    remember(&g, &[loss]);
+    let given = Given { x, class: None, training: true };
+    remember(&g, &Plain { depth: DEPTH }.training_step(&g, "pixelcnn", given, &Optimizer::adam(1e-3)));
     advance(&g);
     g
 }
 
 /// Measures a model's step; `start` is the start of the process. With `each` every launch is a case too.
 pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each: bool) -> Result<Report> {
-    let this = Step::new(name);
+    let this = Step::new(name)?;
     let plans = this.plans(gpu.caps())?;
     let state = State::new(gpu, &plans.iter().collect::<Vec<_>>(), SEED)?;
     let feed = Feed::new(gpu, &this.images)?;
@@ -226,7 +209,9 @@ fn sampling(
 ) -> Result<Measured> {
     let draws =
         Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
-    let sampler = Sampler::new(gpu.caps(), draws, |g, x| network(g, x, depth).1)?;
+    let sampler = Sampler::new(gpu.caps(), draws, |g, x| {
+        Plain { depth }.network(g, Given { x, class: None, training: false }).1
+    })?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };

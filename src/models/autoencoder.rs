@@ -4,9 +4,11 @@
 //! What the encoder has learnt then starts a supervised model: its features with a linear layer on top, fine-tuned
 //! on few labels.
 
+use super::Metrics;
 use crate::{
     graph::{Graph, Tensor},
     nn::Linear,
+    optim::Optimizer,
 };
 
 /// The architecture.
@@ -102,6 +104,14 @@ impl<'g> Autoencoder<'g> {
             false => x,
         };
         self.restore(seen).bce_with_logits(x).sum_all()
+    }
+
+    /// Records a step that minimises [`Autoencoder::loss`] of a corrupted batch `[N, pixels]` by an optimizer.
+    #[track_caller]
+    pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
+        let loss = self.loss(x, true);
+        optimizer.step("autoencoder", loss, &self.params());
+        vec![("loss", loss)]
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
 
+use super::game::{Players, Setting};
 use crate::{
     graph::{Graph, Tensor, var::Init, window::Kernel},
     nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Sequential, Weight},
@@ -29,6 +30,46 @@ pub struct Config {
     /// Classes that both players are told (Mirza & Osindero 2014): the generator beside its noise, the discriminator as channels of
     /// its picture; 0 tells none.
     pub classes: usize,
+}
+
+/// The networks of a game: [`Config`] but for what the game's rules and data decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Networks {
+    /// Dimensions of the noise.
+    pub latent: usize,
+    /// Channels of the generator's last hidden layer at 64 rows (`ngf`).
+    pub generator: usize,
+    /// Channels of the discriminator's first hidden layer (`ndf`).
+    pub discriminator: usize,
+}
+
+impl Networks {
+    fn config(&self, at: &Setting) -> Config {
+        Config {
+            side: at.canvas[0],
+            channels: at.canvas[2],
+            latent: self.latent,
+            generator: self.generator,
+            discriminator: self.discriminator,
+            weight: at.weight,
+            norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
+            classes: at.classes,
+        }
+    }
+}
+
+impl Players for Networks {
+    fn latent(&self) -> usize {
+        self.latent
+    }
+
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        generator(g, name, &self.config(at))
+    }
+
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        discriminator(g, name, &self.config(at))
+    }
 }
 
 /// How hidden layers are normalised.

@@ -4,6 +4,7 @@
 //! The discriminator gives one number per picture, its score: a logit of "real" where the objective is a likelihood, any number
 //! where it is a distance. Pictures are in [-1, 1].
 
+use super::game::{Players, Setting};
 use crate::{
     graph::{Graph, Tensor, autodiff},
     nn::{Activation, Layer, Linear, Sequential, Weight},
@@ -100,6 +101,46 @@ pub struct Config {
     pub weight: Weight,
     /// Classes that both players are told, one-hot, beside their inputs (Mirza & Osindero 2014); 0 tells none.
     pub classes: usize,
+}
+
+/// The networks of a game: [`Config`] but for what the game's rules and data decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks {
+    /// Dimensions of the noise.
+    pub latent: usize,
+    /// Widths of the generator's hidden layers; the discriminator's come in reverse.
+    pub hidden: Vec<usize>,
+}
+
+impl Networks {
+    fn config(&self, at: &Setting) -> Config {
+        Config {
+            pixels: at.canvas.iter().product(),
+            latent: self.latent,
+            hidden: self.hidden.clone(),
+            weight: at.weight,
+            classes: at.classes,
+        }
+    }
+}
+
+impl Players for Networks {
+    fn latent(&self) -> usize {
+        self.latent
+    }
+
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        generator(g, name, &self.config(at))
+    }
+
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        discriminator(g, name, &self.config(at))
+    }
+
+    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
+        let shape = pictures.shape();
+        pictures.reshape([shape[0], 1, 1, shape[1..].iter().product()])
+    }
 }
 
 #[track_caller]

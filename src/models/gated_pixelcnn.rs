@@ -32,6 +32,8 @@ pub struct Config {
     pub head: usize,
     /// Classes that the model is conditioned on, if any.
     pub classes: Option<usize>,
+    /// Share of each layer's gated features that training drops, in [0, 1).
+    pub dropout: f32,
     /// Distribution of a pixel.
     pub likelihood: Likelihood,
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub dilations: Vec<usize>,
     /// Channels of the head's hidden layer.
     pub head: usize,
+    /// Share of each block's inner features that training drops (Srivastava et al. 2014), in [0, 1).
+    pub dropout: f32,
     /// Distribution of a pixel.
     pub likelihood: Likelihood,
 }
@@ -41,6 +43,7 @@ impl Config {
             blocks: 15,
             dilations: vec![],
             head: 32,
+            dropout: 0.0,
             likelihood: Likelihood::Bernoulli,
         }
     }

@@ -5,11 +5,15 @@
 //! so that the gradient passes through the draw. The objective is written once, over either network: the multilayer perceptron
 //! of this file, whose layer names are those of pytorch/examples' VAE, or [`super::conv_vae`]'s convolutions.
 
-use super::conv_vae::{self, Conv};
+use super::{
+    Metrics,
+    conv_vae::{self, Conv},
+};
 use crate::{
     graph::{Graph, Tensor},
     nn::{Activation, Linear, Mode},
     ops::reparameterize::reparameterize,
+    optim::Optimizer,
 };
 
 /// The multilayer perceptron and the objective.
@@ -63,6 +67,13 @@ pub struct Loss<'g> {
     pub reconstruction: Tensor<'g>,
     /// KL(q(z|x) || N(0, I)).
     pub kl: Tensor<'g>,
+}
+
+impl<'g> Loss<'g> {
+    /// The terms by their names.
+    pub fn metrics(&self) -> Metrics<'g> {
+        vec![("loss", self.total), ("reconstruction", self.reconstruction), ("kl", self.kl)]
+    }
 }
 
 /// `fc1`, `fc1.1`, `fc1.2` …: PyTorch's names where there is one hidden layer.
@@ -172,6 +183,14 @@ impl<'g> Vae<'g> {
         // Appendix B: -KL = ½ Σ (1 + log σ² - μ² - σ²).
         let kl = (mu.square() + logvar.exp() - logvar - 1.0).sum_all() * 0.5;
         Loss { total: reconstruction + kl * self.beta, reconstruction, kl }
+    }
+
+    /// Records a step that minimises [`Vae::loss`] of a batch `[N, pixels]` by an optimizer.
+    #[track_caller]
+    pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
+        let loss = self.loss(x);
+        optimizer.step("vae", loss.total, &self.params());
+        loss.metrics()
     }
 
     /// The analytic divergence KL(q(z|x) || p(z)) per image and latent dimension, `[N, latent]` (Appendix B).

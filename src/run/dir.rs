@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Checkpoints;
+use super::{Checkpoints, options::Lasting};
 use crate::{
     disk,
     error::{Error, Result},
@@ -50,8 +50,11 @@ pub struct Saved<T> {
     pub classes: usize,
     /// What its images were: how many, and their SHA-256.
     pub images: String,
-    /// The options that it was trained with.
+    /// The options that made it.
     pub options: T,
+    /// What its sittings go on with.
+    #[serde(default)]
+    pub sitting: Lasting,
 }
 
 /// A configuration as TOML.
@@ -269,6 +272,7 @@ mod tests {
             classes: 10,
             images: "1 + 1".into(),
             options: vec![1, 2],
+            sitting: Lasting::default(),
         }
     }
 

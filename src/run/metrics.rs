@@ -56,11 +56,11 @@ impl MetricsLog {
     }
 
     /// Writes the values measured at `step`.
-    pub fn write(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+    pub fn write(&mut self, step: u64, values: &[(impl AsRef<str>, f64)]) -> Result<()> {
         // Composed by hand, so that the order is the caller's and `step` stands first.
         let mut line = format!("{{\"{STEP}\":{step}");
         for (name, value) in values {
-            line.push_str(&format!(",{}:{}", Value::from(*name), Value::from(*value)));
+            line.push_str(&format!(",{}:{}", Value::from(name.as_ref()), Value::from(*value)));
         }
         line.push_str("}\n");
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush());

@@ -21,16 +21,20 @@ mod progress;
 mod range;
 mod session;
 mod summary;
+mod trained;
 mod training;
 
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::{Curve, plot};
 pub use dir::{RunDir, Saved};
 pub use metrics::{MetricsLog, read};
-pub use options::{AdapterOption, TrainOptions, decay, parse, positive};
+pub use options::{
+    AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, decay, parse, positive,
+};
 pub use picture::{animate, grid, save};
 pub use progress::{Progress, listener};
-pub use session::{Options, Session, trained};
+pub use session::Session;
+pub use trained::Trained;
 pub use training::{Each, Measured, Report, Trainer};
 
 #[cfg(test)]

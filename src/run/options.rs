@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::{ArgMatches, Args, Parser, parser::ValueSource};
 use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::PathBuf;
 
 /// Which adapter to run on.
@@ -32,12 +32,15 @@ impl AdapterOption {
     }
 }
 
-/// Which data, how long, how. What makes the run is written into its configuration; where it is and how long
-/// this sitting lasts is not.
+/// The help's heading of options that one sitting may change; beside `--resume` no others may be typed.
+pub const SITTING: &str = "This sitting";
+
+/// What makes a run's result, whatever the model: it is saved, and a resumed run keeps it.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct TrainOptions {
-    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded once), or a folder: with IDX files,
-    /// raw or gz, with CIFAR-10's .bin files, or with pictures in train/CLASS and test/CLASS, or in CLASS (every tenth is a test image)
+pub struct Recipe {
+    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded once), or a folder: with IDX
+    /// files, raw or gz, with CIFAR-10's .bin files, or with pictures in train/CLASS and test/CLASS, or in CLASS (every tenth is a
+    /// test image)
     #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
     pub data: String,
     /// Scale the pictures of an image folder, their largest middle square, to N x N pixels [default: all have the first one's size]
@@ -47,78 +50,127 @@ pub struct TrainOptions {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grey: bool,
-    /// Keep no more than about MIB of training images on the GPU and stream them; the result is the same [default: where they do not fit]
-    #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "256", value_parser = positive)]
-    pub stream: Option<f64>,
-    /// Passes over the training images [default: 10]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub epochs: Option<u64>,
-    /// Stop after this many steps in all
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub steps: Option<u64>,
-    /// Stop training after this many seconds; what is measured and drawn at the end comes on top
-    #[arg(long, value_parser = positive)]
-    #[serde(skip)]
-    pub seconds: Option<f64>,
     /// Images per step
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// Seed of initialisation, shuffling and noise
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Run directory for configuration, metrics, pictures, checkpoints [default: runs/MODEL, or the next free number]
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
-    pub out: Option<PathBuf>,
-    /// Replace the run that --out holds
-    #[arg(long)]
-    #[serde(skip)]
-    pub overwrite: bool,
-    /// Go on with the run in this directory, bit for bit as if it had not stopped
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
-    pub resume: Option<PathBuf>,
     /// Start from these weights (safetensors, PyTorch's names) instead of random ones
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+}
+
+/// What one sitting at a run may change.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = SITTING)]
+pub struct Sitting {
+    /// What later sittings go on with.
+    #[command(flatten)]
+    pub lasting: Lasting,
+    /// Stop training after this many seconds; what is measured and drawn at the end comes on top
+    #[arg(long, value_parser = positive)]
+    pub seconds: Option<f64>,
+    /// Run directory for configuration, metrics, pictures, checkpoints [default: runs/MODEL, or the next free number]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that --out holds
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
+    /// Go on with the run in this directory, bit for bit as if it had not stopped
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
-    #[serde(skip)]
     pub checkpoint_every: Option<u64>,
-    /// How many of the newest checkpoints to keep, besides the best [default: 3]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub keep: Option<u32>,
     /// Print the plan of a training step, its memory and launches, and stop
     #[arg(long)]
-    #[serde(skip)]
     pub plan: bool,
     /// Which adapter.
     #[command(flatten)]
-    #[serde(skip)]
     pub adapter: AdapterOption,
 }
 
-/// Options that a resumed run may change.
-const CHANGEABLE: [&str; 11] = [
-    "resume",
-    "epochs",
-    "steps",
-    "seconds",
-    "checkpoint_every",
-    "keep",
-    "plan",
-    "adapter",
-    "stream",
-    "picture_every",
-    "fid",
-];
+/// The part of a [`Sitting`] that the run remembers until another sitting changes it.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lasting {
+    /// Passes over the training images [default: 10]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub epochs: Option<u64>,
+    /// Stop after this many steps in all
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: Option<u64>,
+    /// How many of the newest checkpoints to keep, besides the best [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Keep no more than about MIB of training images on the GPU and stream them; the result is the same [default: where they do
+    /// not fit]
+    #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "256", value_parser = positive)]
+    pub stream: Option<f64>,
+}
 
-impl TrainOptions {
+impl Lasting {
     /// Passes over the training images.
     pub fn epochs(&self) -> u64 {
         self.epochs.unwrap_or(10)
     }
 
+    /// What was typed, and where nothing was what the run remembers. A new length replaces the old one, however either was given.
+    pub(super) fn or(self, saved: Self) -> Self {
+        let length = if self.epochs.or(self.steps).is_some() { &self } else { &saved };
+        let (epochs, steps) = (length.epochs, length.steps);
+        Self { epochs, steps, keep: self.keep.or(saved.keep), stream: self.stream.or(saved.stream) }
+    }
+}
+
+/// A model's options for training: its own, and within them the [`Recipe`].
+pub trait Options: Args + Serialize + DeserializeOwned + Clone {
+    /// Name of the model and its runs.
+    const MODEL: &'static str;
+
+    /// The options that all models share.
+    fn recipe(&mut self) -> &mut Recipe;
+
+    /// Minibatches that a training step takes.
+    fn batches(&self) -> u64 {
+        1
+    }
+
+    /// Why these options cannot be had together, if they cannot.
+    fn refuse(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Options of `train`: what makes the result, and what this sitting does.
+#[derive(Args, Clone, Debug)]
+pub struct Train<T: Options> {
+    /// What makes the result.
+    #[command(flatten)]
+    pub options: T,
+    /// What this sitting does.
+    #[command(flatten)]
+    pub sitting: Sitting,
+}
+
+/// Options of every command that looks at a trained run.
+#[derive(Args, Clone, Debug)]
+pub struct Look {
+    /// Run directory of an earlier `train` [default: the newest under runs]
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Weights of your own (safetensors, PyTorch's names) instead of the run's
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Seed of the draws: the same seed draws the same pictures
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterOption,
+}
+
+impl Recipe {
     /// Finds the data set and checks it against the batch size; a folder's path becomes absolute, so that the run finds it
     /// from anywhere. Warns where its pixels are not those that others measured on.
     pub fn open(&mut self) -> Result<DataSet<Source>> {
@@ -153,25 +205,6 @@ impl TrainOptions {
     pub(super) fn read(&self, images: Source) -> Result<Images> {
         shown(&self.data, |progress| images.read(progress))
     }
-
-    /// These options as the saved run's, with what this sitting may change taken from the command line.
-    pub(super) fn over(&self, saved: Self) -> Self {
-        Self {
-            epochs: self.epochs.or(saved.epochs),
-            // A new length replaces the old one, whichever way it was given.
-            steps: self.steps.or(saved.steps.filter(|_| self.epochs.is_none())),
-            keep: self.keep.or(saved.keep),
-            out: self.resume.clone(),
-            data: saved.data,
-            image_size: saved.image_size,
-            grey: saved.grey,
-            stream: self.stream.or(saved.stream),
-            weights: saved.weights,
-            batch: saved.batch,
-            seed: saved.seed,
-            ..self.clone()
-        }
-    }
 }
 
 /// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
@@ -186,24 +219,21 @@ pub fn parse<C: Parser>() -> C {
         command = command.find_subcommand(name).cloned().unwrap_or(command);
         deepest = sub;
     }
-    let parsed =
-        check_resume(deepest).and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
+    let parsed = check_resume(&command, deepest)
+        .and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
-fn check_resume(matches: &ArgMatches) -> std::result::Result<(), String> {
+/// Beside `--resume` only options of this sitting may be typed.
+fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
     let typed = |id: &str| {
         matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
     };
-    if !typed("resume") {
-        return Ok(());
-    }
-    // Groups of flattened structs are ids too, with capital letters.
-    let ids = matches.ids().map(clap::Id::as_str).filter(|id| id.starts_with(char::is_lowercase));
-    match ids.filter(|id| typed(id)).find(|id| !CHANGEABLE.contains(id)) {
-        Some(id) => Err(format!(
+    let own = |arg: &&clap::Arg| arg.get_help_heading() != Some(SITTING) && typed(arg.get_id().as_str());
+    match command.get_arguments().find(own).filter(|_| typed("resume")) {
+        Some(arg) => Err(format!(
             "--{} belongs to the run and cannot change when it is resumed; leave it out",
-            id.replace('_', "-")
+            arg.get_long().unwrap_or_default()
         )),
         None => Ok(()),
     }
@@ -288,14 +318,16 @@ mod tests {
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
-        common: TrainOptions,
+        recipe: Recipe,
+        #[command(flatten)]
+        sitting: Sitting,
         #[arg(long, default_value_t = 1.0)]
         lr: f64,
     }
 
     fn check(line: &str) -> std::result::Result<(), String> {
         let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
-        check_resume(&matches)
+        check_resume(&Cli::command(), &matches)
     }
 
     #[test]
@@ -304,23 +336,18 @@ mod tests {
         assert!(check("x --lr 0.1 --batch 3").is_ok());
         assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
         assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
-        let cli =
-            Cli::from_arg_matches(&Cli::command().get_matches_from(["x", "--resume", "r", "--epochs", "7"]));
-        let saved = Cli::from_arg_matches(&Cli::command().get_matches_from([
-            "x",
-            "--batch",
-            "9",
-            "--epochs",
-            "2",
-            "--keep",
-            "5",
-            "--weights",
-            "w",
-        ]));
-        let (cli, saved) = (cli.unwrap(), saved.unwrap());
-        let both = cli.common.over(saved.common);
-        assert_eq!((both.epochs(), both.batch, both.keep, both.out), (7, 9, Some(5), Some("r".into())));
-        assert_eq!(both.weights, Some("w".into()));
-        assert_eq!(cli.lr, 1.0);
+    }
+
+    #[test]
+    fn a_sitting_takes_over_what_it_does_not_say() {
+        let lasting = |line: &str| {
+            Cli::from_arg_matches(&Cli::command().get_matches_from(line.split(' '))).unwrap().sitting.lasting
+        };
+        let saved = lasting("x --epochs 2 --keep 5");
+        let both = lasting("x --resume r --epochs 7").or(saved.clone());
+        assert_eq!((both.epochs(), both.keep), (7, Some(5)));
+        let both = lasting("x --resume r --steps 9").or(saved.clone());
+        assert_eq!((both.epochs, both.steps), (None, Some(9)));
+        assert_eq!(lasting("x --resume r").or(saved.clone()), saved);
     }
 }

@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`; and what was measured.
-    pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, metrics: &[(&str, f64)]) {
+    pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, metrics: &[(impl AsRef<str>, f64)]) {
         self.pace.push(self.started.elapsed().as_secs_f64(), images_done);
         self.text = self.pace.text(epoch, epochs, metrics);
         match &self.bar {
@@ -158,9 +158,11 @@ impl Pace {
         [by_images, by_time].into_iter().flatten().reduce(f64::min)
     }
 
-    fn text(&self, epoch: u64, epochs: u64, metrics: &[(&str, f64)]) -> String {
+    fn text(&self, epoch: u64, epochs: u64, metrics: &[(impl AsRef<str>, f64)]) -> String {
         let mut text = format!("epoch {epoch}/{epochs}");
-        metrics.iter().for_each(|(name, value)| text.push_str(&format!("  {name} {}", short(*value))));
+        metrics
+            .iter()
+            .for_each(|(name, value)| text.push_str(&format!("  {} {}", name.as_ref(), short(*value))));
         if let Some(speed) = self.images_per_second() {
             text.push_str(&format!("  {} images/s", short(speed)));
         }

@@ -1,10 +1,11 @@
 //! One sitting of training: its options, data, adapter and folder, whether the run is new or goes on.
 
 use super::{
-    RunDir, TrainOptions,
+    RunDir,
     checkpoint::{Checkpoint, Checkpoints},
     dir::{Saved, config_text},
     metrics::last_step,
+    options::{Options, Recipe, Sitting, Train},
 };
 use crate::{
     data::{DataSet, Images, Source, idx},
@@ -12,27 +13,15 @@ use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
-    train::{Feed, Stream, Streaming, limit},
+    train::{Feed, Order, Round, Stream, Streaming, limit},
     weights,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
-
-/// An example's options: its own, and within them those that all examples share.
-pub trait Options: Serialize + DeserializeOwned {
-    /// The shared ones.
-    fn common(&mut self) -> &mut TrainOptions;
-
-    /// Minibatches that a training step takes.
-    fn batches(&self) -> u64 {
-        1
-    }
-}
 
 /// What training needs before there is a graph.
 pub struct Session {
@@ -41,13 +30,15 @@ pub struct Session {
     /// The data; of a streamed run's training images, the window that lies on the GPU.
     pub set: DataSet,
     pub(super) stream: Option<Stream>,
-    /// The shared options, a resumed run's own among them.
-    pub options: TrainOptions,
-    /// Which example this is.
-    pub model: String,
+    /// What makes the result, a resumed run's own.
+    pub recipe: Recipe,
+    /// What this sitting does.
+    pub sitting: Sitting,
+    /// Which model this is.
+    pub model: &'static str,
     pub(super) config: String,
     /// Minibatches of a training step.
-    pub(super) batches: u64,
+    batches: u64,
 }
 
 /// Where a sitting begins.
@@ -60,37 +51,64 @@ pub(super) struct Begun {
 
 impl Session {
     /// Opens adapter and data; `--resume` replaces the options by the run's own.
-    pub fn open<T: Options>(model: &str, options: T) -> Result<(Self, T)> {
-        let mut options = options;
-        let mut began = None;
-        if let Some(dir) = options.common().resume.clone() {
-            let mut saved: Saved<T> = RunDir::open(&dir)?.read_config(model)?;
-            let common = options.common().over(saved.options.common().clone());
-            options = saved.options;
-            *options.common() = common;
-            began = Some(saved.images);
+    pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
+        let Train { mut options, mut sitting } = train;
+        let began = match &sitting.resume {
+            Some(dir) => {
+                let saved: Saved<T> = RunDir::open(dir)?.read_config(T::MODEL)?;
+                (options, sitting.lasting) = (saved.options, sitting.lasting.or(saved.sitting));
+                Some(saved.images)
+            }
+            None => None,
+        };
+        if let Some(why) = options.refuse() {
+            return Err(Error::new(why));
         }
-        let set = options.common().open()?;
+        let set = options.recipe().open()?;
         let images = fingerprint(&set);
         if let Some(began) = began.filter(|began| *began != images) {
-            return Err(changed(&options.common().data, &began, &images));
+            return Err(changed(&options.recipe().data, &began, &images));
         }
-        let gpu = options.common().adapter.open()?;
-        let common = options.common();
-        common.stream = common.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
-        let (common, batches) = (options.common().clone(), options.batches());
-        let (count, of_step) = (set.train.about().count, u64::from(common.batch).saturating_mul(batches));
+        let gpu = sitting.adapter.open()?;
+        let lasting = &mut sitting.lasting;
+        lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
+        let (recipe, batches) = (options.recipe().clone(), options.batches());
+        let (count, of_step) = (set.train.about().count, u64::from(recipe.batch).saturating_mul(batches));
         if (count as u64) < of_step {
             return Err(Error::new(format!(
                 "a step takes {of_step} images, and {} has {count} to train on; take a smaller --batch",
                 set.name
             )));
         }
-        let (set, stream) = read(&common, batches, set, &gpu)?;
+        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu)?;
         let image = [set.train.height, set.train.width, set.train.channels];
-        let saved = Saved { model: model.into(), image, classes: set.train.classes, images, options };
+        let (model, classes, sitting_text) = (T::MODEL, set.train.classes, lasting.clone());
+        let saved = Saved { model: model.into(), image, classes, images, options, sitting: sitting_text };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, options: common, model: model.into(), config, batches }, saved.options))
+        Ok((Self { gpu, set, stream, recipe, sitting, model, config, batches }, saved.options))
+    }
+
+    /// How minibatches are taken.
+    pub fn order(&self) -> Order {
+        let (seed, batch) = (self.recipe.seed, self.recipe.batch as usize);
+        Order { seed, batch, batches: self.batches, count: self.count() }
+    }
+
+    /// A State for a round and for plans that share it, with the weights of `--weights` unless a checkpoint will bring others.
+    ///
+    /// # Errors
+    /// Memory that does not suffice, with what is needed; a weights file that does not fit.
+    pub fn state(&self, round: &Round, others: &[&Plan]) -> Result<State> {
+        let plans: Vec<&Plan> = round.plans().chain(others.iter().copied()).collect();
+        let state = State::new(&self.gpu, &plans, self.recipe.seed).map_err(|e| self.memory(e, &plans))?;
+        let resumes = |dir: &PathBuf| {
+            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+        };
+        let begins = !self.sitting.resume.as_ref().is_some_and(resumes);
+        if let Some(path) = self.recipe.weights.as_ref().filter(|_| begins) {
+            weights::apply(&self.gpu, &state, &round.weights(), &weights::load(path)?, path)?;
+        }
+        Ok(state)
     }
 
     /// Number of training images.
@@ -104,29 +122,28 @@ impl Session {
     }
 
     /// `--plan`: prints the training step's plans and what all plans need together; tells whether it was asked for.
-    pub fn print_plan(&self, round: &[&Plan], others: &[&Plan]) -> bool {
-        if self.options.plan {
-            let parts = planned(&round.iter().chain(others).copied().collect::<Vec<_>>());
+    pub fn print_plan(&self, round: &Round, others: &[&Plan]) -> bool {
+        if self.sitting.plan {
+            let parts = planned(&round.plans().chain(others.iter().copied()).collect::<Vec<_>>());
             let [slots, inputs, state] = parts.map(table::bytes);
-            round.iter().for_each(|plan| println!("{plan}"));
-            println!(
-                "planned peak memory with sampling and evaluation: {}",
-                table::bytes(parts.iter().sum())
-            );
+            round.plans().for_each(|plan| println!("{plan}"));
+            let all = table::bytes(parts.iter().sum());
+            println!("planned peak memory with sampling and evaluation: {all}");
             println!("(slots {slots}, inputs {inputs}, state {state})");
         }
-        self.options.plan
+        self.sitting.plan
     }
 
     /// The run's folder, made or found again.
     pub(super) fn begin(&self) -> Result<Begun> {
-        let run = match (&self.options.resume, &self.options.out) {
+        let run = match (&self.sitting.resume, &self.sitting.out) {
             (Some(dir), _) => RunDir::create(dir)?,
             (None, Some(dir)) => RunDir::create(dir)?,
-            (None, None) => RunDir::fresh(&self.model)?,
+            (None, None) => RunDir::fresh(self.model)?,
         };
-        let mut checkpoints = Checkpoints::new(run.checkpoints(), self.options.keep.unwrap_or(3) as usize);
-        if self.options.resume.is_some() {
+        let mut checkpoints =
+            Checkpoints::new(run.checkpoints(), self.sitting.lasting.keep.unwrap_or(3) as usize);
+        if self.sitting.resume.is_some() {
             run.sweep();
             // Stopped before its first checkpoint, a run begins again: the first State is a function of the seed.
             let from = checkpoints.newest()?;
@@ -140,12 +157,7 @@ impl Session {
                     advice,
                 ));
             }
-            // The length of a run may change, and a newer version may add options; what made it may not.
-            let own = without_length(&self.config);
-            if let Some((_, path)) = from
-                .as_ref()
-                .filter(|(from, _)| !without_length(&from.config).iter().all(|l| own.contains(l)))
-            {
+            if let Some((_, path)) = from.as_ref().filter(|(from, _)| !same_run(&from.config, &self.config)) {
                 let what = format!(
                     "{} belongs to another run than {}; restore the right one",
                     path.display(),
@@ -157,12 +169,12 @@ impl Session {
             return Ok(Begun { run, checkpoints, from });
         }
         let dir = run.root().display();
-        if run.has_run() && !self.options.overwrite {
+        if run.has_run() && !self.sitting.overwrite {
             return Err(Error::new(format!(
                 "{dir} holds a run; go on with it by --resume {dir}, replace it by --overwrite, or choose another --out"
             )));
         }
-        if let Some(path) = run.in_the_way().filter(|_| !self.options.overwrite) {
+        if let Some(path) = run.in_the_way().filter(|_| !self.sitting.overwrite) {
             let what = format!(
                 "{} lies where the run would write; move it away, replace it by --overwrite, or choose another --out",
                 path.display()
@@ -174,22 +186,11 @@ impl Session {
         Ok(Begun { run, checkpoints, from: None })
     }
 
-    /// `--weights`: overwrites the named variables with a file's tensors, unless a checkpoint will.
-    pub(super) fn apply_weights(&self, state: &State, names: &[String]) -> Result<()> {
-        let resumes = |dir: &PathBuf| {
-            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
-        };
-        match self.options.weights.as_ref().filter(|_| !self.options.resume.as_ref().is_some_and(resumes)) {
-            Some(path) => Ok(weights::apply(&self.gpu, state, names, &weights::load(path)?, path)?),
-            None => Ok(()),
-        }
-    }
-
     /// An error of making plans ready, with what they need where memory is short.
-    pub(super) fn memory(&self, error: crate::error::Error, plans: &[&Plan]) -> Error {
+    pub(super) fn memory(&self, error: Error, plans: &[&Plan]) -> Error {
         let text = error.to_string();
         if !text.to_lowercase().contains("memory") {
-            return error.into();
+            return error;
         }
         let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
         let (need, largest) = (table::bytes(planned(plans).iter().sum()), table::bytes(largest));
@@ -206,7 +207,7 @@ impl Session {
         if self.stream.is_none() {
             return Ok(Cow::Borrowed(&self.set));
         }
-        let train = self.options.find()?.train;
+        let train = self.recipe.find()?.train;
         if train.bytes() > idx::MAX_BYTES {
             return Err(Error::new(format!(
                 "{}: the training images are more than can be read at once; leave out what needs them all (--fid), or take a smaller set",
@@ -214,18 +215,19 @@ impl Session {
             )));
         }
         let (name, test) = (self.set.name.clone(), self.set.test.clone());
-        Ok(Cow::Owned(DataSet { name, train: self.options.read(train)?, test, lossy: self.set.lossy }))
+        Ok(Cow::Owned(DataSet { name, train: self.recipe.read(train)?, test, lossy: self.set.lossy }))
     }
 
     /// The training images on the GPU, or the window of them.
-    pub fn feed(&self) -> Result<Feed> {
+    pub(super) fn feed(&self) -> Result<Feed> {
         Feed::new(&self.gpu, &self.set.train)
     }
 }
 
 /// Reads the data set, but for training images that are streamed.
 fn read(
-    options: &TrainOptions,
+    recipe: &Recipe,
+    stream: Option<f64>,
     batches: u64,
     set: DataSet<Source>,
     gpu: &Gpu,
@@ -235,20 +237,20 @@ fn read(
     if bytes > most {
         let (count, need, most) = (test.about().count, table::bytes(bytes), table::bytes(most));
         return Err(Error::new(format!(
-            "{}: the {count} test images need {need}, the adapter's largest buffer is {most}, and only training images are streamed; \
-             keep fewer test images, or give a smaller --image-size",
-            options.data
+            "{}: the {count} test images need {need}, the adapter's largest buffer is {most}, and only training images are \
+             streamed; keep fewer test images, or give a smaller --image-size",
+            recipe.data
         )));
     }
-    let (train, stream) = match options.stream {
+    let (train, stream) = match stream {
         Some(mib) => {
-            let (seed, batch) = (options.seed, options.batch as usize);
+            let (seed, batch) = (recipe.seed, recipe.batch as usize);
             let stream = Stream::new(set.train, Streaming { seed, batch, batches, mib }, caps)?;
             (stream.window(), Some(stream))
         }
-        None => (options.read(set.train)?, None),
+        None => (recipe.read(set.train)?, None),
     };
-    Ok((DataSet { name: set.name, train, test: options.read(set.test)?, lossy: set.lossy }, stream))
+    Ok((DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy }, stream))
 }
 
 /// Bytes of slots, inputs and State that plans need together.
@@ -286,51 +288,67 @@ fn changed(data: &str, began: &str, now: &str) -> Error {
     ))
 }
 
-impl<T: Options + Clone> Saved<T> {
-    /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they are
-    /// files and more than [`idx::MAX_BYTES`], are left out.
+impl<T: Options> Saved<T> {
+    /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they
+    /// are files and more than [`idx::MAX_BYTES`], are left out.
     pub fn load(&self) -> Result<DataSet> {
-        let (common, set) = self.open()?;
+        let (recipe, set) = self.open()?;
         let train = match set.train {
-            ref files @ Source::Files(_) if common.stream.is_some() && files.bytes() > idx::MAX_BYTES => {
+            ref files @ Source::Files(_)
+                if self.sitting.stream.is_some() && files.bytes() > idx::MAX_BYTES =>
+            {
                 Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
             }
-            source => common.read(source)?,
+            source => recipe.read(source)?,
         };
-        Ok(DataSet { name: set.name, train, test: common.read(set.test)?, lossy: set.lossy })
+        Ok(DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy })
     }
 
     /// [`Saved::load`] of the test images alone, and [`DataSet::lossy`].
     pub fn test(&self) -> Result<(Images, bool)> {
-        let (common, set) = self.open()?;
-        Ok((common.read(set.test)?, set.lossy))
+        let (recipe, set) = self.open()?;
+        Ok((recipe.read(set.test)?, set.lossy))
     }
 
     /// The run's data, not read yet.
-    fn open(&self) -> Result<(TrainOptions, DataSet<Source>)> {
-        let mut common = self.options.clone().common().clone();
-        let set = common.open()?;
+    fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
+        let mut recipe = self.options.clone().recipe().clone();
+        let set = recipe.open()?;
         let now = fingerprint(&set);
-        if now == self.images { Ok((common, set)) } else { Err(changed(&common.data, &self.images, &now)) }
+        if now == self.images { Ok((recipe, set)) } else { Err(changed(&recipe.data, &self.images, &now)) }
     }
 }
 
-/// A configuration without the lines that say how long to train and how much to keep.
-fn without_length(config: &str) -> Vec<&str> {
-    // The data's path may change, its contents may not; streaming changes no result.
-    config
-        .lines()
-        .filter(|l| {
-            !["data", "epochs", "steps", "keep", "stream"]
-                .iter()
-                .any(|key| l.split(" = ").next() == Some(key))
-        })
-        .collect()
+/// Whether two configurations are of one run: what makes the result is alike. The data's path may change, since its contents are
+/// compared; a newer version may have added options, and what a sitting may change does not count.
+fn same_run(theirs: &str, ours: &str) -> bool {
+    let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap_or_default();
+    let (theirs, ours) = (table(theirs), table(ours));
+    let alike = |a: &toml::Table, b: &toml::Table, but: &[&str]| {
+        let known = a.iter().filter(|(key, _)| !but.contains(&key.as_str()) && b.contains_key(*key));
+        known.into_iter().all(|(key, value)| b.get(key) == Some(value))
+    };
+    let of =
+        |table: &toml::Table| table.get("options").and_then(|o| o.as_table().cloned()).unwrap_or_default();
+    theirs.contains_key("options")
+        && alike(&theirs, &ours, &["options", "sitting"])
+        && alike(&of(&theirs), &of(&ours), &["data"])
 }
 
-/// A trained run that is looked at: the folder that was named, or the newest of its model.
-pub fn trained<T: DeserializeOwned>(model: &str, dir: Option<&PathBuf>) -> Result<(RunDir, Saved<T>)> {
-    let run = dir.map_or_else(|| RunDir::latest(model), RunDir::open)?;
-    let saved = run.read_config(model)?;
-    Ok((run, saved))
+#[cfg(test)]
+mod tests {
+    use super::same_run;
+
+    #[test]
+    fn what_makes_the_result_tells_runs_apart() {
+        let config = |options: &str, sitting: &str| {
+            format!("model = \"vae\"\nimages = \"1\"\n[options]\n{options}\n[sitting]\n{sitting}\n")
+        };
+        let ours = config("lr = 0.1\ndata = \"a\"\nnew = 1", "epochs = 3");
+        assert!(same_run(&config("lr = 0.1\ndata = \"b\"", "epochs = 2"), &ours));
+        assert!(same_run(&config("lr = 0.1\nepochs = 2", ""), &ours));
+        assert!(!same_run(&config("lr = 0.2", "epochs = 3"), &ours));
+        assert!(!same_run("", &ours));
+        assert!(!same_run(&ours.replace("vae", "gan"), &ours));
+    }
 }

@@ -17,9 +17,9 @@ pub(super) fn write(
 ) -> Result<()> {
     let curves = read(run.metrics())?;
     draw(session, run, &curves, metrics, unit)?;
-    let (caps, options) = (session.gpu.caps(), &session.options);
-    let mut text = format!("{} on {}, {} training images\n", session.model, options.data, session.count());
-    text += &format!("steps      {step} of {} images, seed {}\n", options.batch, options.seed);
+    let (caps, recipe) = (session.gpu.caps(), &session.recipe);
+    let mut text = format!("{} on {}, {} training images\n", session.model, recipe.data, session.count());
+    text += &format!("steps      {step} of {} images, seed {}\n", recipe.batch, recipe.seed);
     let lossy = if session.set.lossy {
         "; changed pixels: likelihoods compare with no published figures"
     } else {
@@ -50,7 +50,7 @@ pub(super) fn write(
 
 /// The loss over epochs where there are at least two, else over the steps; several metrics over the steps.
 fn draw(session: &Session, run: &RunDir, curves: &[Curve], metrics: &[&str], unit: &str) -> Result<()> {
-    let per_epoch = (session.count() as f64 / f64::from(session.options.batch)).floor().max(1.0);
+    let per_epoch = (session.count() as f64 / f64::from(session.recipe.batch)).floor().max(1.0);
     let of = |name: &str, label: &str, scale: f64| {
         let curve = curves.iter().find(|c| c.label == name)?;
         Some(Curve::new(label, curve.points.iter().map(|&(x, y)| (x / scale, y)).collect()))

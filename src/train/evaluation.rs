@@ -7,6 +7,7 @@ use crate::{
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,
+    models::Metrics,
     ops::views::concat,
     optim::advance,
     plan::Plan,
@@ -20,20 +21,20 @@ const STEP: &str = "eval.step";
 /// The plans of an evaluation: made without a device, so that they can share the training run's State.
 pub struct Evaluation {
     plans: Vec<(Plan, usize)>,
-    terms: usize,
+    names: Vec<&'static str>,
     images: usize,
     /// Images of a whole batch.
     whole: usize,
 }
 
 impl Evaluation {
-    /// Plans sums of `terms` (scalars, sums over a batch of images) over the images.
+    /// Plans sums of metrics (scalars, sums over a batch of images `[N, pixels]`) over the images, 500 at a time.
     pub fn new(
         caps: &Caps,
         images: &Images,
-        terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
+        metrics: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Metrics<'g>,
     ) -> Result<Self> {
-        Self::in_batches(BATCH, caps, images, terms)
+        Self::in_batches(BATCH, caps, images, metrics)
     }
 
     /// [`Evaluation::new`] with so many images at a time: for models whose activations are large.
@@ -41,20 +42,21 @@ impl Evaluation {
         most: usize,
         caps: &Caps,
         images: &Images,
-        terms: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Vec<Tensor<'g>>,
+        metrics: impl for<'g> Fn(&'g Graph, Tensor<'g>) -> Metrics<'g>,
     ) -> Result<Self> {
         let n = images.count;
         let whole = most.min(n);
-        let mut this = Self { plans: vec![], terms: 0, images: n, whole };
+        let mut this = Self { plans: vec![], names: vec![], images: n, whole };
         for (size, times) in
             [(whole, n / whole.max(1)), (n % whole.max(1), 1)].into_iter().filter(|(size, _)| *size > 0)
         {
             let g = Graph::new();
             g.count_by(STEP);
-            let terms: Vec<_> =
-                terms(&g, batch(&g, images, size, None)).into_iter().map(|t| t.reshape([1])).collect();
-            this.terms = terms.len();
-            let total = g.var(TOTAL, Type::f32([this.terms]), Init::Zeros);
+            let (names, terms): (Vec<_>, Vec<_>) =
+                metrics(&g, batch(&g, images, size, None)).into_iter().unzip();
+            let terms: Vec<_> = terms.into_iter().map(|t| t.reshape([1])).collect();
+            this.names = names;
+            let total = g.var(TOTAL, Type::f32([terms.len()]), Init::Zeros);
             g.assign(total, total + concat(&terms, 0));
             advance(&g);
             this.plans.push((Plan::new(&g, caps)?, times));
@@ -67,39 +69,38 @@ impl Evaluation {
         self.plans.iter().map(|(plan, _)| plan)
     }
 
-    /// Makes the evaluation ready on a device.
-    pub fn ready<'a>(&self, gpu: &'a Gpu, state: &'a State, images: &Images) -> Result<Ready<'a>> {
-        let n = self.images;
-        let mut executors = vec![];
-        for (plan, times) in &self.plans {
-            let feed = Feed::new(gpu, images)?;
-            // The rest comes first in its own order, where the step counter starts.
-            let first = if executors.is_empty() { 0 } else { n - n % self.whole };
-            let order: Vec<u32> = (0..n).map(|i| ((i + first) % n) as u32).collect();
-            feed.reorder(gpu, &order);
-            executors.push((Executor::new(gpu, plan, state, &feed.bindings(plan))?, *times));
-        }
-        Ok(Ready { gpu, state, executors, terms: self.terms, images: n })
+    /// Makes the evaluation ready on a device; the images are uploaded once.
+    pub fn ready<'a>(&'a self, gpu: &'a Gpu, state: &'a State, images: &Images) -> Result<Ready<'a>> {
+        let feed = Feed::new(gpu, images)?;
+        let ready = |(plan, _): &(Plan, usize)| Executor::new(gpu, plan, state, &feed.bindings(plan));
+        let executors = self.plans.iter().map(ready).collect::<Result<_>>()?;
+        Ok(Ready { plans: self, gpu, state, feed, executors })
     }
 }
 
 /// An evaluation on a device.
 pub struct Ready<'a> {
+    plans: &'a Evaluation,
     gpu: &'a Gpu,
     state: &'a State,
-    executors: Vec<(Executor, usize)>,
-    terms: usize,
-    images: usize,
+    feed: Feed,
+    executors: Vec<Executor>,
 }
 
 impl Ready<'_> {
-    /// The terms' means per image.
-    pub fn run(&self) -> Result<Vec<f64>> {
-        self.state.write(self.gpu, TOTAL, &vec![0.0; self.terms])?;
-        for (executor, times) in &self.executors {
+    /// The metrics' means per image, by name.
+    pub fn run(&self) -> Result<Vec<(&'static str, f64)>> {
+        let Evaluation { plans, names, images: n, whole } = self.plans;
+        self.state.write(self.gpu, TOTAL, &vec![0.0; names.len()])?;
+        for (i, (executor, (_, times))) in self.executors.iter().zip(plans).enumerate() {
+            // The rest comes first in its own order, where the step counter starts.
+            let first = if i == 0 { 0 } else { n - n % whole };
+            let order: Vec<u32> = (0..*n).map(|i| ((i + first) % n) as u32).collect();
+            self.feed.reorder(self.gpu, &order);
             self.state.write_words(self.gpu, STEP, &[0])?;
             bursts(self.gpu, executor, *times, *times, |_| Ok(()))?;
         }
-        Ok(self.state.read(self.gpu, TOTAL)?.iter().map(|&sum| f64::from(sum) / self.images as f64).collect())
+        let sums = self.state.read(self.gpu, TOTAL)?;
+        Ok(names.iter().zip(sums).map(|(name, sum)| (*name, f64::from(sum) / *n as f64)).collect())
     }
 }

@@ -7,6 +7,7 @@ mod evaluation;
 mod feed;
 mod latent;
 pub mod pace;
+mod round;
 mod sampler;
 mod stream;
 
@@ -14,6 +15,7 @@ pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use latent::{normals, quantile};
 pub use pace::{bursts, remember};
+pub use round::{Order, Round, Steps};
 pub use sampler::{Draws, Method, Sampler};
 pub use stream::{Stream, Streaming, limit};
 

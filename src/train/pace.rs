@@ -3,7 +3,9 @@
 use crate::{
     error::Result,
     gpu::{Executor, Gpu},
-    graph::{Graph, Tensor, shape::Type, var::Init},
+    graph::{Graph, shape::Type, var::Init},
+    models::Metrics,
+    ops::views::concat,
 };
 use std::time::{Duration, Instant};
 
@@ -11,16 +13,15 @@ use std::time::{Duration, Instant};
 pub(crate) const HISTORY: usize = 256;
 /// Aim of one submission: long enough to hide its cost, short enough to stay interactive.
 const SUBMISSION: Duration = Duration::from_millis(100);
-/// Remembers this step's metrics (scalars, sums over the batch) in the State, where [`Trainer`] finds them.
+/// Remembers what this step measured in the State's variable `history`, a row a step, where [`super::Steps::read`] finds it.
 #[track_caller]
-pub fn remember(g: &Graph, metrics: &[Tensor<'_>]) {
+pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
     let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
-    let row: Vec<_> = metrics.iter().map(|m| g.tensor(m.id()).reshape([1])).collect();
-    let row = crate::ops::views::concat(&row, 0);
-    g.assign(history, history.record(row));
+    let row: Vec<_> = metrics.iter().map(|(_, m)| g.tensor(m.id()).reshape([1])).collect();
+    g.assign(history, history.record(concat(&row, 0)));
 }
 
-/// Runs a plan so many times, at most `most` of them and about [`SUBMISSION`] in one submission; `done` hears how many are finished.
+/// Runs a plan so many times, at most `most` of them and for about 100 ms in one submission; `done` hears how many are finished.
 pub fn bursts(
     gpu: &Gpu,
     executor: &Executor,

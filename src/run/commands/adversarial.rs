@@ -1,83 +1,66 @@
-//! What the examples of generative adversarial nets share: training two players against each other, samples, walks through the
-//! latent space.
+//! The commands of generative adversarial nets: training two players against each other, samples, walks through the latent space,
+//! measures.
 //!
-//! A model is its options with [`Adversarial`]: two chains of layers. Pictures smaller than the networks' are framed in black, which
-//! is cut off again wherever they are shown.
+//! A model is its options with [`Adversarial`]: a kind of networks that can play. Pictures smaller than the networks' are framed
+//! in black, which is cut off again wherever they are shown.
 
 mod draw;
 mod evaluate;
-mod game;
+mod watch;
 
 pub use draw::{Arithmetic, Draw, Nearest};
 pub use evaluate::Evaluate;
-pub use game::Setting;
 
 use crate::{
     error::{Error, Result},
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor},
-    measure::{
-        features::{self, Extractor},
-        report::{self, Reference},
-        watch::Watch,
+    graph::{Graph, shape::Type},
+    kernel::caps::Caps,
+    models::{
+        game::{Game, Players, Rules},
+        gan::Objective,
     },
-    models::{classifier, gan::Objective},
-    nn::Sequential,
     plan::Plan,
     run::{
-        Each, Measured, Options, Report, RunDir, Session, TrainOptions, Trainer, animate, grid, listener,
-        options::number, plot, positive, read, save,
+        Each, Options, Recipe, Report, RunDir, SITTING, Session, Train, Trainer, options::number, positive,
     },
+    train::{Round, batch, labels},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use draw::Model;
-use game::Game;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::path::Path;
+use watch::Watcher;
 
-/// Names of the two players, and of the generator whose weights are averages over training.
-const GENERATOR: &str = "generator";
-const DISCRIMINATOR: &str = "discriminator";
-const AVERAGE: &str = "ema/generator";
-/// Pictures of the grid that training shows, drawn from the same noise each time.
-const SHOWN: usize = 64;
-/// Pictures of the film of training at most.
-const FRAMES: usize = 60;
-/// What a round measures.
-const METRICS: [&str; 4] = ["loss_D", "loss_G", "D(x)", "D(G(z))"];
+/// Inputs and output of a plan of pictures.
+const NOISE: &str = "z";
+const CLASS: &str = "class";
+const PICTURES: &str = "pictures";
 
-/// A model's options.
+/// A model's own options.
 pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
     /// Name of the model and its runs.
     const MODEL: &'static str;
+    /// The networks.
+    type Networks: Players;
 
-    /// Dimensions of the noise.
-    fn latent(&self) -> usize;
+    /// The networks of these options.
+    fn networks(&self) -> Self::Networks;
 
     /// Whether both players are told classes.
     fn conditional(&self) -> bool;
 
-    /// Rows and columns that the networks work with, for pictures of these; an error if they cannot.
+    /// Rows and columns that the networks work with, for pictures of these.
+    ///
+    /// # Errors
+    /// Pictures that are too large for the networks.
     fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]>;
-
-    /// Noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
-    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
-
-    /// Pictures, as [`Adversarial::seen`] gives them, with a channel per class, to one score each.
-    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
-
-    /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
-    #[track_caller]
-    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
-        pictures
-    }
 }
 
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command<M: Adversarial> {
     /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
-    Train(Train<M>),
+    Train(Watched<M>),
     /// Draw noise and turn it into pictures
     Sample(Draw),
     /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
@@ -120,13 +103,13 @@ impl Loss {
     }
 }
 
-/// Options of `train`.
+/// What makes a run: a model's own options, and what its players play for.
 #[derive(Args, Serialize, Deserialize, Clone)]
 #[serde(bound = "")]
-pub struct Train<M: Adversarial> {
+pub struct Contest<M: Adversarial> {
     #[command(flatten)]
     #[serde(flatten)]
-    common: TrainOptions,
+    recipe: Recipe,
     /// What the players play for
     #[arg(long, value_enum, default_value = "non-saturating")]
     loss: Loss,
@@ -160,52 +143,101 @@ pub struct Train<M: Adversarial> {
     /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
     #[arg(long, value_parser = positive)]
     penalty: Option<f64>,
-    /// Draw the sample grid each so many steps, too, for the film of training; asked for again when a run is resumed [default: at the
-    /// end of epochs]
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
-    #[serde(skip)]
-    picture_every: Option<u64>,
-    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once; asked for
-    /// again when a run is resumed
-    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
-    #[serde(skip)]
-    fid: Option<u32>,
     #[command(flatten)]
     #[serde(flatten)]
     model: M,
 }
 
-impl<M: Adversarial> Train<M> {
-    /// Whose weights samples are drawn by.
-    fn drawn(&self) -> &'static str {
-        if self.ema.is_some() { AVERAGE } else { GENERATOR }
+impl<M: Adversarial> Contest<M> {
+    fn rules(&self) -> Rules {
+        Rules {
+            objective: self.loss.objective(),
+            discriminator_steps: self.discriminator_steps,
+            lr: self.lr as f32,
+            lr_discriminator: self.lr_discriminator.unwrap_or(self.lr) as f32,
+            beta1: self.beta1,
+            smooth: self.smooth as f32,
+            instance_noise: self.instance_noise as f32,
+            spectral: self.spectral,
+            ema: self.ema,
+            clip: (self.loss == Loss::Wasserstein).then(|| self.clip.unwrap_or(0.01) as f32),
+            penalty: (self.loss == Loss::WassersteinGp).then(|| self.penalty.unwrap_or(10.0) as f32),
+        }
+    }
+
+    /// The game over images of this size, of which so many classes are told.
+    fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
+        let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
+        let classes = if self.model.conditional() { classes } else { 0 };
+        Game::new(self.model.networks(), self.rules(), image, canvas, classes, batch)
     }
 }
 
-impl<M: Adversarial> Options for Train<M> {
-    fn common(&mut self) -> &mut TrainOptions {
-        &mut self.common
+impl<M: Adversarial> Options for Contest<M> {
+    const MODEL: &'static str = M::MODEL;
+
+    fn recipe(&mut self) -> &mut Recipe {
+        &mut self.recipe
     }
 
     fn batches(&self) -> u64 {
         self.discriminator_steps.into()
     }
+
+    fn refuse(&self) -> Option<&'static str> {
+        match self.loss {
+            _ if self.smooth > 0.0 && !self.loss.objective().has_labels() => Some(
+                "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
+            ),
+            _ if self.clip.is_some() && self.loss != Loss::Wasserstein => {
+                Some("--clip: only --loss wasserstein clips; leave it out")
+            }
+            _ if self.penalty.is_some() && self.loss != Loss::WassersteinGp => {
+                Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
+            }
+            Loss::WassersteinGp if self.spectral => {
+                Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Options of `train`.
+#[derive(Args)]
+pub struct Watched<M: Adversarial> {
+    #[command(flatten)]
+    train: Train<Contest<M>>,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// What one sitting looks at while the players play.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = SITTING)]
+pub struct Watching {
+    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    picture_every: Option<u64>,
+    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
+    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    fid: Option<u32>,
 }
 
 /// A number from 0 to below 1, for clap.
-fn below_one(text: &str) -> std::result::Result<f64, String> {
+fn below_one(text: &str) -> Result<f64, String> {
     number(text, 0.0..1.0, "wants a number from 0 to below 1")
 }
 
 /// A finite number from 0 on, for clap.
-fn zero_or_more(text: &str) -> std::result::Result<f64, String> {
+fn zero_or_more(text: &str) -> Result<f64, String> {
     number(text, 0.0..1e30, "wants a number from 0 on")
 }
 
 /// Runs a subcommand.
 pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
     match command {
-        Command::Train(options) => train(options),
+        Command::Train(options) => train(options.train, &options.watching),
         Command::Sample(options) => Model::<M>::open(&options)?.sample(),
         Command::Interpolate(options) => Model::<M>::open(&options)?.interpolate(),
         Command::Arithmetic(options) => Model::<M>::open(&options.draw)?.arithmetic(&options),
@@ -214,31 +246,8 @@ pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
     }
 }
 
-/// Why these options cannot be had together, if they cannot.
-fn refuse<M: Adversarial>(options: &Train<M>) -> Option<&'static str> {
-    match options.loss {
-        _ if options.smooth > 0.0 && !options.loss.objective().has_labels() => Some(
-            "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
-        ),
-        _ if options.clip.is_some() && options.loss != Loss::Wasserstein => {
-            Some("--clip: only --loss wasserstein clips; leave it out")
-        }
-        _ if options.penalty.is_some() && options.loss != Loss::WassersteinGp => {
-            Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
-        }
-        Loss::WassersteinGp if options.spectral => {
-            Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
-        }
-        _ => None,
-    }
-}
-
-fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
-    if let Some(why) = refuse(&options) {
-        return Err(Error::new(why));
-    }
-    let (every, fid) = (options.picture_every, options.fid);
-    let (session, options) = Session::open(M::MODEL, options)?;
+fn train<M: Adversarial>(options: Train<Contest<M>>, watching: &Watching) -> Result<()> {
+    let (session, options) = Session::open(options)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
     if options.model.conditional() && set.labels.is_none() {
         return Err(Error::new(format!(
@@ -246,67 +255,54 @@ fn train<M: Adversarial>(options: Train<M>) -> Result<()> {
             session.set.name
         )));
     }
-    let game = Game::new(&options, session.image(), set.classes)?;
-    let (discriminate, generate) = (game.discriminator_step(set, caps)?, game.generator_step(caps)?);
-    let draw = game.pictures(caps, SHOWN)?;
-    if session.print_plan(&[&discriminate, &generate], &[&draw]) {
+    let game = options.game(session.image(), set.classes)?;
+    let round = round(&game, &session)?;
+    let draw = pictures(&game, caps, watch::SHOWN)?;
+    if session.print_plan(&round, &[&draw]) {
         return Ok(());
     }
-    let round = [(&discriminate, options.batches()), (&generate, 1)];
-    let trainer = Trainer::of_round(&session, &round, &[&draw], &METRICS)?.showing(METRICS.len());
-    let draw = Pictures::new(&session.gpu, &draw, &trainer.state)?;
-    let [h, w, c] = session.image();
-    let measured = |count: u32| -> Result<_> {
-        let set = session.whole()?;
-        let extractor = Extractor::of_data(&session.gpu, &set, Path::new(features::FOLDER), &mut listener())?;
-        Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
+    let state = session.state(&round, &[&draw])?;
+    let draw = Pictures::new(&session.gpu, &draw, &state)?;
+    let mut watcher = Watcher::new(&session, &game, &draw, watching.fid)?;
+    let (unit, shown) = ("loss, judgement", round.metrics.len());
+    let run = {
+        let watcher = std::cell::RefCell::new(&mut watcher);
+        let mut between = |run: &RunDir, step| watcher.borrow_mut().look(run, step);
+        let each = watching.picture_every.map(|steps| -> Each<'_> { (steps, &mut between) });
+        let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
+        trainer.run(|at: &Report<'_>| watcher.borrow_mut().report(at))?
     };
-    let reference = fid.map(measured).transpose()?;
-    let noise = |count| (game.noise(session.options.seed, count), game.in_turn(count));
-    let shown = noise(SHOWN);
-    let picture = |run: &RunDir, step: u64| -> Result<Vec<f32>> {
-        let pictures = draw.draw(&shown.0, &shown.1)?;
-        save(&run.samples(step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
-        Ok(pictures)
-    };
-    let distance = || -> Measured {
-        let Some((count, reference)) = &reference else { return Ok(vec![]) };
-        let ((z, classes), k, mut drawn) =
-            (noise(count.next_multiple_of(SHOWN)), game.classes() * SHOWN, vec![]);
-        for (i, z) in z.chunks(shown.0.len()).enumerate() {
-            drawn.extend(draw.draw(z, &classes[i * k..(i + 1) * k])?);
-        }
-        Ok(vec![("fid", reference.fid(&drawn[..count * h * w * c])?)])
-    };
-    // Test images are at hand even where training images are streamed.
-    let real = if session.stream.is_some() { &session.set.test } else { set };
-    let (watch, mut told) = (Watch::new(options.loss.objective(), options.smooth, real), false);
-    let mut between = |run: &RunDir, step| {
-        let diversity = watch.diversity(&picture(run, step)?);
-        let collapse = watch.collapse(step, diversity);
-        collapse.iter().filter(|_| !told).for_each(|line| eprintln!("warning: {line}"));
-        told = collapse.is_some();
-        Ok([vec![("diversity", diversity)], distance()?].concat())
-    };
-    let each = every.map(|steps| -> Each<'_> { (steps, &mut between) });
-    let run = trainer.run_looking("loss, judgement", each, |at: &Report<'_>| {
-        let diversity = watch.diversity(&picture(at.run, at.step)?);
-        watch.warning(at.step, at.means, diversity).into_iter().for_each(|line| eprintln!("warning: {line}"));
-        Ok([vec![("diversity", diversity)], distance()?].concat())
-    })?;
-    let curves = read(run.metrics())?;
-    if let Some(curve) = curves.into_iter().find(|c| c.label == "fid") {
-        let title = format!("FID of {} on {}, features of {}", M::MODEL, session.set.name, classifier::NAME);
-        plot(&run.path("fid.png"), &title, "step", "FID", &[curve])?;
-        println!("FID: {}", run.path("fid.png").display());
-    }
-    let frames = run.frames(FRAMES)?;
-    if frames.len() > 1 {
-        let path = run.path("training.gif");
-        animate(&path, &frames, 120)?;
-        println!("film of training: {}", path.display());
-    }
-    Ok(())
+    watcher.finish(M::MODEL, &run)
+}
+
+/// Both players' steps over the session's training images.
+fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
+    let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.recipe.batch as usize);
+    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    game.discriminator_step(&discriminator, |g| {
+        (batch(g, set, size, None), (game.classes() > 0).then(|| labels(g, set, size)))
+    });
+    let metrics = game.generator_step(&generator);
+    let times = game.rules().discriminator_steps.into();
+    Ok(Round::new(&generator, &metrics, caps)?.after(Plan::new(&discriminator, caps)?, times))
+}
+
+/// A plan of pictures from noise `z` and classes `class`.
+fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Plan> {
+    let g = Graph::new();
+    let z = g.input(NOISE, Type::f32([count, game.latent()]));
+    let class = (game.classes() > 0).then(|| g.input(CLASS, Type::f32([count, game.classes()])));
+    g.output(PICTURES, game.pictures(z, class));
+    Plan::new(&g, caps)
+}
+
+/// All classes in turn, one-hot of so many; nothing where there are none.
+fn in_turn(classes: usize, count: usize) -> Vec<f32> {
+    one_hot(classes, (0..count).map(|i| i % classes.max(1)))
+}
+
+fn one_hot(classes: usize, of: impl Iterator<Item = usize>) -> Vec<f32> {
+    of.flat_map(|class| (0..classes).map(move |k| f32::from(u8::from(k == class)))).collect()
 }
 
 /// A generator on a device: noise in, pictures out.
@@ -324,12 +320,12 @@ impl<'a> Pictures<'a> {
 
     /// Pictures in [0, 1] from as many noise vectors as the plan takes, and their classes, one-hot.
     fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
-        for (name, values) in [(game::NOISE, z), (game::CLASS, classes)] {
+        for (name, values) in [(NOISE, z), (CLASS, classes)] {
             if self.inputs.iter().any(|input| input == name) {
                 self.executor.write(self.gpu, name, values)?;
             }
         }
         self.gpu.submit(|encoder| self.executor.record(encoder));
-        Ok(self.executor.read(self.gpu, game::PICTURES)?)
+        self.executor.read(self.gpu, PICTURES)
     }
 }

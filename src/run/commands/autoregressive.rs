@@ -12,21 +12,19 @@ pub use evaluate::Evaluate;
 use crate::{
     data::Images,
     error::{Error, Result},
-    gpu::{Gpu, State},
+    gpu::State,
     graph::{Graph, Source, Tensor, shape::Type, var::Init},
-    models::likelihood::Likelihood,
-    optim::{Optimizer, Schedule, advance},
+    models::autoregressive::{Autoregressive, Given},
+    optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        AdapterOption, Options, RunDir, Saved, Session, TrainOptions, Trainer, decay, grid, interrupt,
-        listener, positive, save, trained,
+        Look, Options, Recipe, Session, Train, Trained, Trainer, decay, grid, interrupt, listener, positive,
+        save,
     },
-    train::{Draws, Evaluation, Method, Sampler, Work, batch, labels, remember},
-    weights,
+    train::{Draws, Evaluation, Method, Round, Sampler, Work, batch, labels},
 };
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The stream that binarises training images anew in every step.
 const BINARISE: &str = "binarise";
@@ -34,29 +32,15 @@ const BINARISE: &str = "binarise";
 const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
 /// Variable of the classes that are drawn or scored, one-hot.
 const CLASS: &str = "class";
+/// Pictures that training draws between epochs.
+const SHOWN: usize = 16;
 
-/// What a network is given.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'g> {
-    /// Pictures in [0, 1], `[N, H, W, C]`.
-    pub x: Tensor<'g>,
-    /// Their classes, one-hot `[N, classes]`, of a conditional model.
-    pub class: Option<Tensor<'g>>,
-    /// Whether it is trained: dropout takes part.
-    pub training: bool,
-}
-
-/// A model's options.
-pub trait Autoregressive: Args + Serialize + serde::de::DeserializeOwned + Clone {
+/// A model's own options.
+pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone {
     /// Name of the model and its runs.
     const MODEL: &'static str;
     /// How it is sampled.
     const METHOD: Method;
-
-    /// Distribution of a pixel.
-    fn likelihood(&self) -> Likelihood {
-        Likelihood::Bernoulli
-    }
 
     /// Whether it is conditioned on classes.
     fn conditional(&self) -> bool {
@@ -67,16 +51,13 @@ pub trait Autoregressive: Args + Serialize + serde::de::DeserializeOwned + Clone
     fn refuse(&self) -> Option<&'static str> {
         None
     }
-
-    /// The parameters that are trained, and those of every pixel's distribution, `[N, H, W, outputs]` of the likelihood.
-    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
 }
 
 /// The subcommands.
 #[derive(Subcommand)]
-pub enum Command<M: Autoregressive> {
+pub enum Command<M: Density> {
     /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
-    Train(Train<M>),
+    Train(Train<Fit<M>>),
     /// Draw pictures, pixel by pixel on the GPU
     Sample(Draw),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
@@ -85,13 +66,13 @@ pub enum Command<M: Autoregressive> {
     Evaluate(Evaluate),
 }
 
-/// Options of `train`.
+/// What makes a run: a model's own options, and how its likelihood is maximised.
 #[derive(Args, Serialize, Deserialize, Clone)]
 #[serde(bound = "")]
-pub struct Train<M: Autoregressive> {
+pub struct Fit<M: Density> {
     #[command(flatten)]
     #[serde(flatten)]
-    common: TrainOptions,
+    recipe: Recipe,
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
@@ -104,9 +85,15 @@ pub struct Train<M: Autoregressive> {
     model: M,
 }
 
-impl<M: Autoregressive> Options for Train<M> {
-    fn common(&mut self) -> &mut TrainOptions {
-        &mut self.common
+impl<M: Density> Options for Fit<M> {
+    const MODEL: &'static str = M::MODEL;
+
+    fn recipe(&mut self) -> &mut Recipe {
+        &mut self.recipe
+    }
+
+    fn refuse(&self) -> Option<&'static str> {
+        self.model.refuse()
     }
 }
 
@@ -115,60 +102,34 @@ fn constant() -> f64 {
 }
 
 /// Runs a subcommand.
-pub fn run<M: Autoregressive>(command: Command<M>) -> Result<()> {
+pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Sample(options) => {
-            Model::<M>::open(options.run.as_ref(), &options.adapter)?.sample(&options)
-        }
-        Command::Complete(options) => {
-            Model::<M>::open(options.draw.run.as_ref(), &options.draw.adapter)?.complete(&options)
-        }
-        Command::Evaluate(options) => {
-            Model::<M>::open(options.run.as_ref(), &options.adapter)?.evaluate(&options)
-        }
+        Command::Sample(options) => Model::<M>::open(&options.look)?.sample(&options),
+        Command::Complete(options) => Model::<M>::open(&options.draw.look)?.complete(&options),
+        Command::Evaluate(options) => Model::<M>::open(&options.look)?.evaluate(&options),
     }
 }
 
 /// Classes of pictures that are drawn or scored, which the host writes.
-fn chosen<'g>(g: &'g Graph, model: &impl Autoregressive, count: usize, classes: usize) -> Option<Tensor<'g>> {
+fn chosen<'g>(g: &'g Graph, model: &impl Density, count: usize, classes: usize) -> Option<Tensor<'g>> {
     model.conditional().then(|| g.var(CLASS, Type::f32([count, classes]), Init::Zeros))
 }
 
-/// Parameters, and -log p(x) in nats, `[N, H, W, C]` or of a mixture `[N, H, W, 1]`, of pictures in any shape.
-fn nats<'g, M: Autoregressive>(
-    g: &'g Graph,
-    model: &M,
-    given: Given<'g>,
-    image: [usize; 3],
-) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-    let x = given.x.reshape([given.x.shape()[0], image[0], image[1], image[2]]);
-    let (params, outputs) = model.network(g, Given { x, ..given });
-    (params, model.likelihood().nats(outputs, x))
+/// A batch `[N, pixels]` of a data set, with the classes of a conditional model.
+fn given<'g>(model: &impl Density, images: &Images, x: Tensor<'g>, training: bool) -> Given<'g> {
+    let size = x.shape()[0];
+    let class = model.conditional().then(|| labels(x.graph(), images, size));
+    Given { x: x.reshape([size, images.height, images.width, images.channels]), class, training }
 }
 
-/// A batch of a data set, with the classes of a conditional model.
-fn given<'g>(
-    g: &'g Graph,
-    model: &impl Autoregressive,
-    images: &Images,
-    x: Tensor<'g>,
-    training: bool,
-) -> Given<'g> {
-    let class = model.conditional().then(|| labels(g, images, x.shape()[0]));
-    Given { x, class, training }
-}
-
-fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
-    // A resumed run's own options were checked when it began.
-    if let Some(why) = options.model.refuse() {
-        return Err(Error::new(why));
-    }
-    let (mut session, options) = Session::open(M::MODEL, options)?;
-    if !options.model.likelihood().has_levels() {
+fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
+    let (mut session, options) = Session::open(options)?;
+    let model = &options.model;
+    if !model.likelihood().has_levels() {
         session.set.test.binarise();
     }
-    let (caps, image, model) = (session.gpu.caps(), session.image(), &options.model);
+    let (caps, image) = (session.gpu.caps(), session.image());
     let (train, test) = (&session.set.train, &session.set.test);
     if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
         return Err(Error::new(format!(
@@ -178,49 +139,48 @@ fn train<M: Autoregressive>(options: Train<M>) -> Result<()> {
     }
     let g = Graph::new();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
-    let x = batch(&g, train, session.options.batch as usize, stream);
-    let (params, loss) = nats(&g, model, given(&g, model, train, x, true), image);
-    let loss = loss.sum_all();
+    let x = batch(&g, train, session.recipe.batch as usize, stream);
     let schedule = Schedule::Exponential { per_step: options.decay };
-    Optimizer::adam(options.lr as f32).schedule(schedule).step(M::MODEL, loss, &params);
-    remember(&g, &[loss]);
-    advance(&g);
-    let step = Plan::new(&g, caps)?;
+    let optimizer = Optimizer::adam(options.lr as f32).schedule(schedule);
+    let metrics = model.training_step(&g, M::MODEL, given(model, train, x, true), &optimizer);
+    let round = Round::new(&g, &metrics, caps)?;
     let score = fitting(|size| {
         Evaluation::in_batches(size, caps, test, |g, x| {
-            vec![nats(g, model, given(g, model, test, x, false), image).1.sum_all()]
+            vec![("nll", model.nats(g, given(model, test, x, false)).1.sum_all())]
         })
     })?;
-    let (count, classes) = (16, train.classes);
+    let classes = train.classes;
     let draws = Draws {
-        shape: [count, image[0], image[1], image[2]],
+        shape: [SHOWN, image[0], image[1], image[2]],
         likelihood: model.likelihood(),
         temperature: 1.0,
         method: M::METHOD,
     };
     let draw = Sampler::new(caps, draws, |g, x| {
-        model.network(g, Given { x, class: chosen(g, model, count, classes), training: false }).1
+        model.network(g, Given { x, class: chosen(g, model, SHOWN, classes), training: false }).1
     })?;
     let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
-    if session.print_plan(&[&step], &others) {
+    if session.print_plan(&round, &others) {
         return Ok(());
     }
-    let trainer = Trainer::new(&session, &step, &others, &["nll"])?;
-    let score = score.ready(&session.gpu, &trainer.state, test)?;
+    let state = session.state(&round, &others)?;
+    let score = score.ready(&session.gpu, &state, test)?;
     if model.conditional() {
-        trainer.state.write(&session.gpu, CLASS, &one_hot((0..count).map(|i| i % classes), classes))?;
+        state.write(&session.gpu, CLASS, &one_hot((0..SHOWN).map(|i| i % classes), classes))?;
     }
-    trainer.run("nats per image", |at| {
+    let unit = "nats per image";
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
+    trainer.run(|at| {
         let (mut told, total) = (listener(), draw.steps() as u64);
-        let drawn = draw.run(&session.gpu, &trainer.state, None, 1, |done, _| {
+        let drawn = draw.run(&session.gpu, &state, None, 1, |done, _| {
             told(Work { what: "steps of drawing samples", done: done as u64, total })
         });
         match drawn {
             // They may take minutes where the whole network runs for every pixel; the run itself ends well.
             Err(_) if interrupt::asked() => {}
-            drawn => save(&at.run.samples(at.step), &grid(&drawn?, count, image[0], image[1], image[2], 4))?,
+            drawn => save(&at.run.samples(at.step), &grid(&drawn?, SHOWN, image[0], image[1], image[2], 4))?,
         }
-        Ok(vec![("test_nll", score.run()?[0])])
+        Ok(score.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
     })?;
     Ok(())
 }
@@ -237,21 +197,18 @@ fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
 }
 
 /// A trained model.
-struct Model<M: Autoregressive> {
-    run: RunDir,
-    saved: Saved<Train<M>>,
-    gpu: Gpu,
+struct Model<M: Density> {
+    trained: Trained<Fit<M>>,
 }
 
-impl<M: Autoregressive> Model<M> {
-    fn open(run: Option<&PathBuf>, adapter: &AdapterOption) -> Result<Self> {
-        let (run, saved) = trained::<Train<M>>(M::MODEL, run)?;
-        Ok(Self { run, saved, gpu: adapter.open()? })
+impl<M: Density> Model<M> {
+    fn open(look: &Look) -> Result<Self> {
+        Ok(Self { trained: Trained::open(look)? })
     }
 
     /// Test images as the model knows pixels, and [`crate::data::DataSet::lossy`].
     fn test(&self) -> Result<(Images, bool)> {
-        let (mut test, lossy) = self.saved.test()?;
+        let (mut test, lossy) = self.trained.saved.test()?;
         if !self.model().likelihood().has_levels() {
             test.binarise();
         }
@@ -259,35 +216,28 @@ impl<M: Autoregressive> Model<M> {
     }
 
     fn model(&self) -> &M {
-        &self.saved.options.model
+        &self.trained.options().model
     }
 
-    /// The network over pictures, whose classes, if any, the host writes.
-    fn network<'g>(&self, g: &'g Graph, x: Tensor<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-        let class = chosen(g, self.model(), x.shape()[0], self.saved.classes);
-        self.model().network(g, Given { x, class, training: false })
+    fn classes(&self) -> usize {
+        self.trained.saved.classes
+    }
+
+    /// What the network is given over pictures `[N, H, W, C]`, whose classes, if any, the host writes.
+    fn given<'g>(&self, x: Tensor<'g>) -> Given<'g> {
+        let class = chosen(x.graph(), self.model(), x.shape()[0], self.classes());
+        Given { x, class, training: false }
     }
 
     /// A State with the trained weights for these plans; all that is not the plans' own is the model's.
-    fn state(&self, plans: &[&Plan], seed: u64) -> Result<State> {
-        let state = State::new(&self.gpu, plans, seed)?;
-        let (path, g) = (self.run.weights(), Graph::new());
-        let [h, w, c] = self.saved.image;
-        let (params, _) = self.network(&g, g.input("x", Type::f32([1, h, w, c])));
+    fn state(&self, plans: &[&Plan]) -> Result<State> {
+        let (g, [h, w, c]) = (Graph::new(), self.trained.saved.image);
+        let (params, _) = self.model().network(&g, self.given(g.input("x", Type::f32([1, h, w, c]))));
         let recording = g.recording();
         let name = |t: &Tensor<'_>| match recording.nodes[t.id()].source {
             Source::Var(v) => Some(recording.vars[v].name.clone()),
             _ => None,
         };
-        let names: Vec<String> = params.iter().filter_map(name).collect();
-        weights::apply(&self.gpu, &state, &names, &weights::load(&path)?, &path)?;
-        Ok(state)
-    }
-
-    fn write(&self, name: &str, pictures: &[f32], channels: usize, columns: usize) -> Result<()> {
-        let ([h, w, _], path) = (self.saved.image, self.run.path(name));
-        save(&path, &grid(pictures, pictures.len() / (h * w * channels), h, w, channels, columns))?;
-        println!("{}", path.display());
-        Ok(())
+        self.trained.state(plans, &params.iter().filter_map(name).collect::<Vec<_>>())
     }
 }

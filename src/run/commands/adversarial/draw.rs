@@ -1,18 +1,18 @@
 //! `sample`, `interpolate`, `arithmetic`, `nearest`: pictures of a trained generator from noise that is drawn, walked through, or
 //! computed with.
 
-use super::{Adversarial, Pictures, Train, game::Game};
+use super::{Adversarial, Contest, Pictures, in_turn, one_hot, pictures};
 use crate::{
     error::{Error, Result},
-    gpu::{Gpu, State},
+    gpu::State,
     measure::nearest::nearest,
+    models::game::{AVERAGE, DISCRIMINATOR, GENERATOR, Game},
     plan::Plan,
     rng,
-    run::{AdapterOption, RunDir, Saved, animate, grid, save, trained},
-    weights,
+    run::{Look, Trained, animate, grid},
+    train::normals,
 };
 use clap::Args;
-use std::path::PathBuf;
 
 /// Pictures of a walk from one noise vector to the next, in the strip and in the GIF.
 const STRIP: usize = 12;
@@ -23,23 +23,14 @@ const AROUND: f32 = 0.25;
 /// Options of `sample`, and of all that draws.
 #[derive(Args, Clone)]
 pub struct Draw {
-    /// Run directory of an earlier `train` [default: the newest under runs]
-    #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
     #[command(flatten)]
-    adapter: AdapterOption,
+    pub(super) look: Look,
     /// Pictures (sample 64, nearest 8, evaluate 5000), or rows of walks (interpolate 6)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
-    /// Seed of the noise: the same seed draws the same pictures
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Class to draw, of a conditional model [default: all in turn]
     #[arg(long)]
     class: Option<u8>,
-    /// Weights of your own (safetensors; PyTorch's names, of the generator alone or of both players) instead of the run's
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
 }
 
 /// Options of `arithmetic`, which computes with noise and, of a conditional model, classes: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
@@ -71,70 +62,67 @@ pub struct Nearest {
 /// A trained generator.
 pub(super) struct Model<'a, M: Adversarial> {
     pub(super) options: &'a Draw,
-    pub(super) run: RunDir,
-    pub(super) saved: Saved<Train<M>>,
-    pub(super) gpu: Gpu,
+    pub(super) trained: Trained<Contest<M>>,
+    pub(super) game: Game<M::Networks>,
 }
 
 impl<'a, M: Adversarial> Model<'a, M> {
     pub(super) fn open(options: &'a Draw) -> Result<Self> {
-        let (run, saved) = trained::<Train<M>>(M::MODEL, options.run.as_ref())?;
-        Ok(Self { options, run, saved, gpu: options.adapter.open()? })
+        let mut trained = Trained::<Contest<M>>::open(&options.look)?;
+        let game = trained.options().game(trained.saved.image, trained.saved.classes)?;
+        let drawn = if game.rules().ema.is_some() { AVERAGE } else { GENERATOR };
+        // A generator alone names its layers without saying whose they are.
+        let whose = |name: String| if name.starts_with("main.") { format!("{drawn}.{name}") } else { name };
+        let weights = std::mem::take(&mut trained.weights);
+        trained.weights = weights.into_iter().map(|(name, tensor)| (whose(name), tensor)).collect();
+        Ok(Self { options, trained, game })
     }
 
     pub(super) fn count(&self, default: u16) -> usize {
         self.options.count.unwrap_or(default).into()
     }
 
-    pub(super) fn game(&self) -> Result<Game<'_, M>> {
-        Game::new(&self.saved.options, self.saved.image, self.saved.classes)
-    }
-
     /// A State with the trained weights for these plans.
     pub(super) fn state(&self, plans: &[&Plan]) -> Result<State> {
-        let state = State::new(&self.gpu, plans, self.options.seed)?;
-        let path = self.options.weights.clone().unwrap_or_else(|| self.run.weights());
-        let weights = weights::load(&path)?;
-        // A generator alone names its layers without saying whose they are.
-        let whose = |name: &str| match name.starts_with("main.") {
-            true => format!("{}.{name}", self.saved.options.drawn()),
-            false => name.to_string(),
-        };
-        let weights = weights.into_iter().map(|(name, tensor)| (whose(&name), tensor)).collect();
-        let players = [super::GENERATOR, super::DISCRIMINATOR, super::AVERAGE];
-        let owned = |name: &&str| {
+        let players = [GENERATOR, DISCRIMINATOR, AVERAGE];
+        let owned = |name: &&String| {
             players
                 .iter()
                 .any(|player| name.strip_prefix(player).is_some_and(|rest| rest.starts_with(".main.")))
         };
-        let names: Vec<String> =
-            state.names().map(|(name, _)| name).filter(owned).map(String::from).collect();
-        weights::apply(&self.gpu, &state, &names, &weights, &path)?;
-        Ok(state)
+        let names = plans.iter().flat_map(|plan| &plan.vars).map(|v| v.name.clone());
+        self.trained.state(plans, &names.filter(|name| owned(&name)).collect::<Vec<_>>())
+    }
+
+    /// So many noise vectors.
+    fn noise(&self, count: usize) -> Vec<f32> {
+        normals(self.trained.seed, count * self.game.latent())
     }
 
     /// The classes of so many pictures, one-hot: the one that was asked for, or all in turn.
-    pub(super) fn classes(&self, game: &Game<'_, M>, count: usize) -> Result<Vec<f32>> {
-        let Some(class) = self.options.class.map(usize::from) else { return Ok(game.in_turn(count)) };
-        match game.classes() {
+    fn classes(&self, count: usize) -> Result<Vec<f32>> {
+        let classes = self.game.classes();
+        let Some(class) = self.options.class.map(usize::from) else { return Ok(in_turn(classes, count)) };
+        match classes {
             0 => Err(Error::new("--class: the model is not told classes; train one with --conditional")),
-            classes if class >= classes => {
-                Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {}", classes - 1)))
+            _ if class >= classes => {
+                let last = classes - 1;
+                Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {last}")))
             }
-            _ => Ok(game.one_hot(std::iter::repeat_n(class, count))),
+            _ => Ok(one_hot(classes, std::iter::repeat_n(class, count))),
         }
     }
 
     /// Pictures in [0, 1] of noise vectors.
-    pub(super) fn draw(&self, game: &Game<'_, M>, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
+    fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
         /// At a time.
         const BATCH: usize = 100;
-        let (latent, k) = (self.latent(), game.classes());
+        let (latent, k, gpu) = (self.game.latent(), self.game.classes(), &self.trained.gpu);
         let count = z.len() / latent;
         let size = BATCH.min(count);
-        let plan = game.pictures(self.gpu.caps(), size)?;
+        let plan = pictures(&self.game, gpu.caps(), size)?;
         let state = self.state(&[&plan])?;
-        let pictures = Pictures::new(&self.gpu, &plan, &state)?;
+        let pictures = Pictures::new(gpu, &plan, &state)?;
         let mut all = vec![];
         for first in (0..count).step_by(size) {
             // The last batch is filled up with the last picture.
@@ -150,21 +138,13 @@ impl<'a, M: Adversarial> Model<'a, M> {
         Ok(all)
     }
 
-    fn latent(&self) -> usize {
-        self.saved.options.model.latent()
-    }
-
-    pub(super) fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
-        let ([h, w, c], path) = (self.saved.image, self.run.path(name));
-        save(&path, &grid(pictures, pictures.len() / (h * w * c), h, w, c, columns))?;
-        println!("{}", path.display());
-        Ok(())
+    fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
+        self.trained.write(name, pictures, self.trained.saved.image[2], columns)
     }
 
     /// So many samples.
     pub(super) fn samples(&self, count: usize) -> Result<Vec<f32>> {
-        let game = self.game()?;
-        self.draw(&game, &game.noise(self.options.seed, count), &self.classes(&game, count)?)
+        self.draw(&self.noise(count), &self.classes(count)?)
     }
 
     pub(super) fn sample(&self) -> Result<()> {
@@ -173,9 +153,9 @@ impl<'a, M: Adversarial> Model<'a, M> {
     }
 
     pub(super) fn interpolate(&self) -> Result<()> {
-        let (game, rows, latent) = (self.game()?, self.count(6), self.latent());
-        let z = game.noise(self.options.seed, 2 * rows);
-        let [h, w, c] = self.saved.image;
+        let (rows, latent) = (self.count(6), self.game.latent());
+        let z = self.noise(2 * rows);
+        let [h, w, c] = self.trained.saved.image;
         let walk = |steps: usize, closed: bool| -> Result<Vec<f32>> {
             let at = |s: usize| s as f32 / (steps - 1) as f32;
             // There and back again, so that a film has no jump.
@@ -184,12 +164,12 @@ impl<'a, M: Adversarial> Model<'a, M> {
                 .chunks(2 * latent)
                 .flat_map(|ends| (0..steps).flat_map(move |s| slerp(ends, t(s))))
                 .collect();
-            let classes = self.classes(&game, rows)?;
-            let classes: Vec<f32> = match game.classes() {
+            let classes = self.classes(rows)?;
+            let classes: Vec<f32> = match self.game.classes() {
                 0 => vec![],
                 k => classes.chunks(k).flat_map(|class| class.repeat(steps)).collect(),
             };
-            self.draw(&game, &points, &classes)
+            self.draw(&points, &classes)
         };
         self.write("interpolation.png", &walk(STRIP, false)?, STRIP)?;
         let (film, row) = (walk(2 * FILM - 1, true)?, h * w * c);
@@ -197,7 +177,7 @@ impl<'a, M: Adversarial> Model<'a, M> {
             |s: usize| film.chunks(row).skip(s).step_by(2 * FILM - 1).flatten().copied().collect::<Vec<_>>();
         let frames: Vec<_> =
             (0..2 * FILM - 2).map(|s| grid(&frame(s), rows, h, w, c, rows.isqrt().max(1))).collect();
-        let path = self.run.path("interpolation.gif");
+        let path = self.trained.run.path("interpolation.gif");
         animate(&path, &frames, 60)?;
         println!("{}", path.display());
         Ok(())
@@ -213,10 +193,9 @@ impl<'a, M: Adversarial> Model<'a, M> {
             let what = format!("{name} names {} pictures and --from {width}", places.len());
             return Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")));
         }
-        let (game, latent) = (self.game()?, self.latent());
-        let k = game.classes();
+        let (latent, k) = (self.game.latent(), self.game.classes());
         let most = terms.iter().flat_map(|(_, places)| places.iter()).max().map_or(0, |&p| usize::from(p));
-        let (z, classes) = (game.noise(self.options.seed, most + 1), self.classes(&game, most + 1)?);
+        let (z, classes) = (self.noise(most + 1), self.classes(most + 1)?);
         // A conditional model is computed with as a whole: its classes, too, are added and taken away.
         let of = |place: u16| {
             [&z[usize::from(place) * latent..][..latent], &classes[usize::from(place) * k..][..k]].concat()
@@ -228,7 +207,7 @@ impl<'a, M: Adversarial> Model<'a, M> {
         let [from, minus, plus] = terms.map(|(_, places)| mean(places));
         let result: Vec<f32> = (0..latent + k).map(|d| from[d] - minus[d] + plus[d]).collect();
         let key =
-            rng::Stream::new("arithmetic").key([self.options.seed as u32, (self.options.seed >> 32) as u32]);
+            rng::Stream::new("arithmetic").key([self.trained.seed as u32, (self.trained.seed >> 32) as u32]);
         let neighbour = |i: usize| -> Vec<f32> {
             let away = |d: usize| {
                 if i == 4 || d >= latent {
@@ -251,11 +230,7 @@ impl<'a, M: Adversarial> Model<'a, M> {
         let part = |of: std::ops::Range<usize>| {
             rows.iter().flat_map(|row| row[of.clone()].to_vec()).collect::<Vec<f32>>()
         };
-        self.write(
-            "arithmetic.png",
-            &self.draw(&game, &part(0..latent), &part(latent..latent + k))?,
-            width + 4,
-        )?;
+        self.write("arithmetic.png", &self.draw(&part(0..latent), &part(latent..latent + k))?, width + 4)?;
         println!(
             "rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours"
         );
@@ -264,15 +239,15 @@ impl<'a, M: Adversarial> Model<'a, M> {
 
     pub(super) fn nearest(&self, options: &Nearest) -> Result<()> {
         let (count, below) = (self.count(8), usize::from(options.images));
-        let (samples, set) = (self.samples(count)?, self.saved.load()?.train);
+        let (samples, set) = (self.samples(count)?, self.trained.saved.load()?.train);
         if set.count < below {
             return Err(Error::new(format!(
                 "--images {below}: there are {} training images at hand",
                 set.count
             )));
         }
-        let [h, w, c] = self.saved.image;
-        let found = nearest(&self.gpu, &samples, &set, below)?;
+        let [h, w, c] = self.trained.saved.image;
+        let found = nearest(&self.trained.gpu, &samples, &set, below)?;
         let picture = |i: usize| {
             set.pixels[i * h * w * c..][..h * w * c].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>()
         };

@@ -1,20 +1,18 @@
 //! `evaluate`: what a generator's pictures are worth, and what the discriminator has learnt to see.
 
-use super::{
-    Adversarial, Draw,
-    draw::Model,
-    game::{HIDDEN, IMAGES},
-};
+use super::{Adversarial, Draw, draw::Model};
 use crate::{
     data::{Images, permutation},
     disk::write_atomic,
     error::{Error, Result},
     gpu::Executor,
+    graph::{Graph, shape::Type},
     measure::{
         features::{Extractor, FOLDER},
         probe::{Labelled, Probe},
         report::{self, Reference},
     },
+    plan::Plan,
     run::listener,
     train::Work,
 };
@@ -22,6 +20,9 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// Input and output of the plan of features.
+const IMAGES: &str = "images";
+const HIDDEN: &str = "hidden";
 /// Images whose features are taken at a time.
 const BATCH: usize = 50;
 
@@ -45,7 +46,7 @@ pub struct Evaluate {
 
 impl<M: Adversarial> Model<'_, M> {
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
-        let (set, pictures) = (self.saved.load()?, self.samples(self.count(5000))?);
+        let (set, pictures) = (self.trained.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {
             return Err(Error::new(format!(
                 "{}: the training images are more than can be read at once; take a smaller set",
@@ -53,8 +54,8 @@ impl<M: Adversarial> Model<'_, M> {
             )));
         }
         let extractor = match &options.features {
-            Some(path) => Extractor::from_file(&self.gpu, path, self.saved.image)?,
-            None => Extractor::of_data(&self.gpu, &set, Path::new(FOLDER), &mut listener())?,
+            Some(path) => Extractor::from_file(&self.trained.gpu, path, self.trained.saved.image)?,
+            None => Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?,
         };
         let report = Reference::new(extractor, &set, report::IMAGES)?.report(&pictures)?;
         print!("{}", report.table());
@@ -94,7 +95,7 @@ impl<M: Adversarial> Model<'_, M> {
         let labels = |all: &[u8], rows: &[u32]| rows.iter().map(|&r| all[r as usize]).collect::<Vec<_>>();
         let (own, others) = (labels(train_labels, &of_train), labels(test_labels, &of_test));
         Probe::default().accuracy(
-            &self.gpu,
+            &self.trained.gpu,
             Labelled { features: &a, labels: &own },
             Labelled { features: &b, labels: &others },
             &mut listener,
@@ -108,17 +109,23 @@ impl<M: Adversarial> Model<'_, M> {
         rows: &[u32],
         told: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Vec<f32>> {
-        let plan = self.game()?.hidden(self.gpu.caps(), BATCH)?;
+        let (g, [h, w, c]) = (Graph::new(), self.trained.saved.image);
+        g.output(HIDDEN, self.game.hidden(g.input(IMAGES, Type::f32([BATCH, h, w, c]))));
+        let plan = Plan::new(&g, self.trained.gpu.caps())?;
         let state = self.state(&[&plan])?;
-        let executor = Executor::new(&self.gpu, &plan, &state, &[])?;
+        let executor = Executor::new(&self.trained.gpu, &plan, &state, &[])?;
         let (row, mut all) = (images.height * images.width * images.channels, vec![]);
         for (i, some) in rows.chunks(BATCH).enumerate() {
             // The last batch is filled up with the first image.
             let filled = some.iter().copied().chain(std::iter::repeat(rows[0])).take(BATCH);
             let bytes = filled.flat_map(|r| &images.pixels[r as usize * row..][..row]);
-            executor.write(&self.gpu, IMAGES, &bytes.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>())?;
-            self.gpu.submit(|encoder| executor.record(encoder));
-            let found = executor.read(&self.gpu, HIDDEN)?;
+            executor.write(
+                &self.trained.gpu,
+                IMAGES,
+                &bytes.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>(),
+            )?;
+            self.trained.gpu.submit(|encoder| executor.record(encoder));
+            let found = executor.read(&self.trained.gpu, HIDDEN)?;
             all.extend_from_slice(&found[..found.len() / BATCH * some.len()]);
             told((i * BATCH + some.len()) as u64)?;
         }

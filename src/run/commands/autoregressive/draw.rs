@@ -1,9 +1,9 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
-use super::{Autoregressive, CLASS, Model, one_hot};
+use super::{CLASS, Density, Model, one_hot};
 use crate::{
     error::{Error, Result},
-    run::{AdapterOption, animate, grid, listener, options::number},
+    run::{Look, animate, grid, listener, options::number},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
@@ -19,17 +19,11 @@ const STRIP: usize = 8;
 /// Options of `sample`.
 #[derive(Args, Clone)]
 pub struct Draw {
-    /// Run directory of an earlier `train` [default: the newest under runs]
-    #[arg(long, value_name = "DIR")]
-    pub(super) run: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) adapter: AdapterOption,
+    pub(super) look: Look,
     /// Pictures
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// Seed of the draws
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Below 1 draws what is likelier than the model thinks, above 1 less likely; from 0.001 to 1000
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
@@ -54,7 +48,7 @@ pub struct Complete {
     mask: Option<PathBuf>,
 }
 
-impl<M: Autoregressive> Model<M> {
+impl<M: Density> Model<M> {
     /// Draws pictures while a bar shows how far; writes them, a strip of the first as it appears, and a GIF if asked.
     fn draw(
         &self,
@@ -63,25 +57,22 @@ impl<M: Autoregressive> Model<M> {
         given: Option<(&[f32], &[f32])>,
         name: &str,
     ) -> Result<()> {
-        let ([h, w, c], count) = (self.saved.image, usize::from(options.count));
+        let (trained, count) = (&self.trained, usize::from(options.count));
+        let ([h, w, c], gpu) = (trained.saved.image, &trained.gpu);
         let (likelihood, temperature) = (self.model().likelihood(), options.temperature as f32);
         let method = if options.naive { Method::Naive } else { M::METHOD };
         let draws = Draws { shape: [count, h, w, c], likelihood, temperature, method };
-        let sampler = Sampler::new(self.gpu.caps(), draws, |g, x| self.network(g, x).1)?;
-        let state = self.state(&sampler.plans(), options.seed)?;
+        let sampler = Sampler::new(gpu.caps(), draws, |g, x| self.model().network(g, self.given(x)).1)?;
+        let state = self.state(&sampler.plans())?;
         if self.model().conditional() {
-            state.write(&self.gpu, CLASS, &one_hot(classes.iter().copied(), self.saved.classes))?;
+            state.write(gpu, CLASS, &one_hot(classes.iter().copied(), self.classes()))?;
         }
         let columns = (count as f64).sqrt().ceil() as usize;
         let (steps, mut told) = (sampler.steps(), listener());
         let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
         let (mut strip, mut frames, began) = (vec![], vec![], Instant::now());
-        let pictures = sampler.run(
-            &self.gpu,
-            &state,
-            given,
-            if options.gif { FRAMES } else { STRIP },
-            |done, picture| {
+        let pictures =
+            sampler.run(gpu, &state, given, if options.gif { FRAMES } else { STRIP }, |done, picture| {
                 told(Work { what: "steps", done: done as u64, total: steps as u64 })?;
                 let (next, frame) = (
                     due(done, STRIP, strip.len() / (h * w * c)),
@@ -97,15 +88,14 @@ impl<M: Autoregressive> Model<M> {
                     }
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
-        self.write(&format!("{name}.png"), &pictures, c, columns)?;
+        self.trained.write(&format!("{name}.png"), &pictures, c, columns)?;
         let parts = strip.len() / (h * w * c);
-        self.write(&format!("{name}-strip.png"), &strip, c, parts)?;
+        self.trained.write(&format!("{name}-strip.png"), &strip, c, parts)?;
         if options.gif {
             frames.push(grid(&pictures, count, h, w, c, columns));
-            let path = self.run.path(&format!("{name}.gif"));
+            let path = trained.run.path(&format!("{name}.gif"));
             animate(&path, &frames, 80)?;
             println!("{}", path.display());
         }
@@ -115,7 +105,7 @@ impl<M: Autoregressive> Model<M> {
     /// The class that was asked for, so many times.
     fn class(&self, options: &Draw) -> Result<Option<Vec<usize>>> {
         let Some(class) = options.class.map(usize::from) else { return Ok(None) };
-        let classes = self.saved.classes;
+        let classes = self.classes();
         match (self.model().conditional(), class < classes) {
             (false, _) => Err(Error::new(
                 "--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`",
@@ -129,13 +119,14 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn sample(&self, options: &Draw) -> Result<()> {
-        let in_turn = || (0..options.count.into()).map(|i| i % self.saved.classes.max(1)).collect();
+        let in_turn = || (0..options.count.into()).map(|i| i % self.classes().max(1)).collect();
         let classes = self.class(options)?.unwrap_or_else(in_turn);
         self.draw(options, &classes, None, "samples")
     }
 
     pub(super) fn complete(&self, options: &Complete) -> Result<()> {
-        let ([h, w, c], (test, _), count) = (self.saved.image, self.test()?, usize::from(options.draw.count));
+        let ([h, w, c], (test, _), count) =
+            (self.trained.saved.image, self.test()?, usize::from(options.draw.count));
         if test.count < count {
             return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
         }
@@ -149,7 +140,7 @@ impl<M: Autoregressive> Model<M> {
         let pictures: Vec<f32> = (0..n).map(|i| f32::from(test.pixels[i]) / 255.0 * kept(i)).collect();
         let own = || test.labels.iter().flatten().take(count).map(|&l| l.into()).collect();
         let classes = self.class(&options.draw)?.unwrap_or_else(own);
-        self.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
+        self.trained.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
         self.draw(&options.draw, &classes, Some((&pictures, &given)), "completed")
     }
 }

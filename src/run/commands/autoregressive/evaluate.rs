@@ -1,6 +1,6 @@
 //! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
 
-use super::{Autoregressive, CLASS, Given, Model, chosen, fitting, nats, one_hot};
+use super::{CLASS, Density, Model, fitting, one_hot};
 use crate::{
     data::Images,
     disk::write_atomic,
@@ -9,7 +9,7 @@ use crate::{
     graph::Graph,
     measure::bound::Mean,
     plan::Plan,
-    run::{AdapterOption, listener},
+    run::{Look, listener},
     train::{Feed, Work, batch},
 };
 use clap::Args;
@@ -21,11 +21,8 @@ const SHOWN: usize = 25;
 /// Options of `evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
-    /// Run directory of an earlier `train` [default: the newest under runs]
-    #[arg(long, value_name = "DIR")]
-    pub(super) run: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) adapter: AdapterOption,
+    pub(super) look: Look,
     /// Only the first so many test images [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
@@ -49,25 +46,25 @@ impl Scores {
     }
 }
 
-impl<M: Autoregressive> Model<M> {
+impl<M: Density> Model<M> {
     /// Scores the first images under every class that the model knows.
     fn scores(&self, test: &Images, count: usize) -> Result<Scores> {
-        let (image, model) = (self.saved.image, self.model());
+        let (image, model, gpu) = (self.trained.saved.image, self.model(), &self.trained.gpu);
         let pixels = image.iter().product::<usize>();
-        let classes = if model.conditional() { self.saved.classes } else { 1 };
+        let classes = if model.conditional() { self.classes() } else { 1 };
         let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
         let (size, plan) = fitting(|size| {
             let g = Graph::new();
             let x = batch(&g, &few(size), size, None);
-            let class = chosen(&g, model, size, self.saved.classes);
-            let (_, nll) = nats(&g, model, Given { x, class, training: false }, image);
+            let given = self.given(x.reshape([size, image[0], image[1], image[2]]));
+            let (_, nll) = model.nats(&g, given);
             let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
             g.output("nats", nll);
-            Ok((size, Plan::new(&g, self.gpu.caps())?))
+            Ok((size, Plan::new(&g, gpu.caps())?))
         })?;
-        let state = self.state(&[&plan], self.saved.options.common.seed)?;
-        let feed = Feed::new(&self.gpu, &few(size))?;
-        let executor = Executor::new(&self.gpu, &plan, &state, &feed.bindings(&plan))?;
+        let state = self.state(&[&plan])?;
+        let feed = Feed::new(gpu, &few(size))?;
+        let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
         let (mut told, total) = (listener(), (count * classes) as u64);
         let place = image[0] * image[1];
         let mut scores = Scores { under: vec![vec![]; count], map: vec![0.0; count.min(SHOWN) * place] };
@@ -75,13 +72,13 @@ impl<M: Autoregressive> Model<M> {
             let here = size.min(count - start);
             let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
             bytes.resize(size * pixels, 0);
-            self.gpu.queue.write_buffer(&feed.data, 0, &bytes);
+            gpu.queue.write_buffer(&feed.data, 0, &bytes);
             for class in 0..classes {
                 if model.conditional() {
-                    state.write(&self.gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
+                    state.write(gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
                 }
-                self.gpu.submit(|encoder| executor.record(encoder));
-                let values = executor.read(&self.gpu, "nats")?;
+                gpu.submit(|encoder| executor.record(encoder));
+                let values = executor.read(gpu, "nats")?;
                 for (i, one) in values.chunks(place).take(here).enumerate() {
                     scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());
                     let own =
@@ -97,12 +94,17 @@ impl<M: Autoregressive> Model<M> {
     }
 
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
-        let (image, (test, lossy), model) = (self.saved.image, self.test()?, self.model());
+        let (image, (test, lossy), model) = (self.trained.saved.image, self.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
         // White is what a uniform distribution would find, or 3 nats of a black-and-white pixel, far beyond its ln 2.
         let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
-        self.write("surprise.png", &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
+        self.trained.write(
+            "surprise.png",
+            &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(),
+            1,
+            5,
+        )?;
         println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
         println!(
             "{count} test images{}",
@@ -124,7 +126,7 @@ impl<M: Autoregressive> Model<M> {
             "lossy_data": lossy,
         });
         if labels.is_some() {
-            self.classes(&scores, of, &mut json);
+            self.tell_classes(&scores, of, &mut json);
         }
         if let Some(path) = &options.json {
             write_atomic(path, format!("{json:#}\n").as_bytes())?;
@@ -133,8 +135,8 @@ impl<M: Autoregressive> Model<M> {
     }
 
     /// Prints the score of each class, that of images whose class is not known, and how often the likeliest class is the right one.
-    fn classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
-        let classes = self.saved.classes;
+    fn tell_classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
+        let classes = self.classes();
         let each = |class: usize| {
             let own: Vec<f64> = scores
                 .under

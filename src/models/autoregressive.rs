@@ -1,0 +1,88 @@
+//! Explicit density models: p(x) = ∏ p(x_i | x_<i) over the pixels in raster order (van den Oord et al. 2016a, eq. 1).
+//!
+//! A network gives the parameters of every pixel's distribution from the pixels before it; a [`Likelihood`] says what they mean.
+//! Training maximises the likelihood, whatever the network is.
+
+use super::{
+    Metrics, fvbn, gated_pixelcnn,
+    likelihood::Likelihood,
+    pixelcnn::{self, PixelCnn},
+};
+use crate::{
+    graph::{Graph, Tensor},
+    optim::Optimizer,
+};
+
+/// What a network is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'g> {
+    /// Pictures in [0, 1], `[N, H, W, C]`.
+    pub x: Tensor<'g>,
+    /// Their classes, one-hot `[N, classes]`, of a conditional model.
+    pub class: Option<Tensor<'g>>,
+    /// Whether it is trained: dropout takes part.
+    pub training: bool,
+}
+
+/// A network with the distribution that its outputs parametrise.
+pub trait Autoregressive {
+    /// Distribution of a pixel.
+    fn likelihood(&self) -> Likelihood {
+        Likelihood::Bernoulli
+    }
+
+    /// The parameters that are trained, and those of every pixel's distribution, `[N, H, W, outputs]` of the likelihood.
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
+
+    /// The parameters that are trained, and -log p(x) in nats, `[N, H, W, C]` or of a mixture `[N, H, W, 1]`.
+    fn nats<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let (params, outputs) = self.network(g, given);
+        (params, self.likelihood().nats(outputs, given.x))
+    }
+
+    /// Records a step that minimises -log p(x), summed over the batch, by an optimizer; `group` names the parameters' group.
+    fn training_step<'g>(
+        &self,
+        g: &'g Graph,
+        group: &str,
+        given: Given<'g>,
+        optimizer: &Optimizer,
+    ) -> Metrics<'g> {
+        let (params, nats) = self.nats(g, given);
+        let loss = nats.sum_all();
+        optimizer.step(group, loss, &params);
+        vec![("nll", loss)]
+    }
+}
+
+impl Autoregressive for fvbn::Config {
+    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let (shape, model) = (x.shape(), fvbn::Fvbn::new(g, self));
+        let logits = model.logits(x.reshape([shape[0], self.pixels]));
+        (model.params(), logits.reshape(shape))
+    }
+}
+
+impl Autoregressive for pixelcnn::Config {
+    fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let model = PixelCnn::new(g, self);
+        let dropout = if given.training { self.dropout } else { 0.0 };
+        (model.params(), model.logits_dropping(given.x, dropout))
+    }
+}
+
+impl Autoregressive for gated_pixelcnn::Config {
+    fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let model = gated_pixelcnn::GatedPixelCnn::new(g, self);
+        let dropout = if given.training { self.dropout } else { 0.0 };
+        (model.params(), model.logits_dropping(given.x, given.class, dropout))
+    }
+}

@@ -1,0 +1,319 @@
+//! The game of two players (Goodfellow et al. 2014, algorithm 1): k steps of the discriminator, then one of the generator, each a
+//! graph of its own on one State.
+//!
+//! Each player draws noise of its own. The generator's running statistics follow its own step, the discriminator's follow every
+//! batch that it sees: as in pytorch/examples, whose round is one step of each.
+
+use super::{
+    Metrics,
+    dcgan::beside,
+    gan::{Objective, gradient_penalty},
+};
+use crate::{
+    error::{Error, Result},
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        var::{Init, VarSpec},
+        window::Kernel,
+    },
+    nn::{Mode, Sequential, Weight},
+    ops::views::concat,
+    optim::{Optimizer, advance},
+};
+
+/// Names the generator's variables.
+pub const GENERATOR: &str = "generator";
+/// Names the discriminator's variables.
+pub const DISCRIMINATOR: &str = "discriminator";
+/// Names the variables of the generator whose weights are averages over training.
+pub const AVERAGE: &str = "ema/generator";
+/// The discriminator's step counter.
+const COUNTER: &str = "discriminator.step";
+/// What the discriminator's last step measured, which the generator's step passes on.
+const MEASURED: &str = "discriminator.measured";
+/// The classes of the discriminator's last step, which the generator's step takes too.
+const CLASSES: &str = "discriminator.classes";
+
+/// What the players play for, and how they are trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// The objective.
+    pub objective: Objective,
+    /// k: discriminator steps before each generator step.
+    pub discriminator_steps: u16,
+    /// Adam's step size of the generator.
+    pub lr: f32,
+    /// Adam's step size of the discriminator.
+    pub lr_discriminator: f32,
+    /// Adam's decay of first moments.
+    pub beta1: f64,
+    /// One-sided label smoothing: real pictures are labelled 1 minus this (Salimans et al. 2016, §3.4).
+    pub smooth: f32,
+    /// Standard deviation of normal noise on all pictures that the discriminator sees.
+    pub instance_noise: f32,
+    /// Whether the discriminator's weights are divided by their spectral norms (Miyato et al. 2018).
+    pub spectral: bool,
+    /// The decay of the generator's averaged weights, if they are kept.
+    pub ema: Option<f64>,
+    /// The largest weight of the critic, if weights are clipped (Arjovsky et al. 2017, algorithm 1).
+    pub clip: Option<f32>,
+    /// The weight of the gradient penalty, if there is one (Gulrajani et al. 2017, algorithm 1).
+    pub penalty: Option<f32>,
+}
+
+impl Default for Rules {
+    /// The rules of pytorch/examples' DCGAN: non-saturating, one step of each player, Adam with 2e-4 and β₁ = 0.5.
+    fn default() -> Self {
+        Self {
+            objective: Objective::NonSaturating,
+            discriminator_steps: 1,
+            lr: 2e-4,
+            lr_discriminator: 2e-4,
+            beta1: 0.5,
+            smooth: 0.0,
+            instance_noise: 0.0,
+            spectral: false,
+            ema: None,
+            clip: None,
+            penalty: None,
+        }
+    }
+}
+
+/// What a player's layers depend on besides the kind of network.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Rows, columns and channels that the networks work with.
+    pub canvas: [usize; 3],
+    /// Classes that the players are told; 0 tells none.
+    pub classes: usize,
+    /// What the discriminator's weights are.
+    pub weight: Weight,
+    /// Whether the discriminator's gradient is penalised: it must treat pictures one by one.
+    pub penalty: bool,
+}
+
+/// A kind of networks that can play.
+pub trait Players {
+    /// Dimensions of the noise.
+    fn latent(&self) -> usize;
+
+    /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
+
+    /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel per class, to one score each.
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
+
+    /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
+    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
+        pictures
+    }
+}
+
+/// A game between two players over images of one size.
+pub struct Game<P: Players> {
+    players: P,
+    rules: Rules,
+    /// Rows, columns and channels of the images.
+    image: [usize; 3],
+    canvas: [usize; 3],
+    classes: usize,
+    batch: usize,
+}
+
+impl<P: Players> Game<P> {
+    /// A game over images `[rows, columns, channels]`, of which `batch` are seen in a step. The networks work on a canvas of so
+    /// many rows and columns; smaller images are framed in black. `classes` are told to both players; 0 tells none.
+    ///
+    /// # Errors
+    /// Images that are larger than the canvas.
+    pub fn new(
+        players: P,
+        rules: Rules,
+        image: [usize; 3],
+        [rows, columns]: [usize; 2],
+        classes: usize,
+        batch: usize,
+    ) -> Result<Self> {
+        if image[0] > rows || image[1] > columns {
+            let what =
+                format!("the images are {}x{}, the networks' pictures {rows}x{columns}", image[0], image[1]);
+            let side = rows.min(columns);
+            return Err(Error::new(format!("{what}; scale the images by --image-size {side}")));
+        }
+        Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
+    }
+
+    /// Classes that the players are told; 0 tells none.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Dimensions of the noise.
+    pub fn latent(&self) -> usize {
+        self.players.latent()
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Records a step of the discriminator, which sees real pictures and the generator's; the generator stays as it is.
+    ///
+    /// `data` records the minibatch, `[N, …]` in [0, 1], and its classes, one-hot `[N, classes]`; the graph counts steps by a
+    /// counter of the discriminator's own. Random streams: `discriminator.z`, and as the rules ask `noise.real`, `noise.fake`
+    /// and `penalty`.
+    #[track_caller]
+    pub fn discriminator_step<'g>(
+        &self,
+        g: &'g Graph,
+        data: impl FnOnce(&'g Graph) -> (Tensor<'g>, Option<Tensor<'g>>),
+    ) {
+        g.count_by(COUNTER);
+        let (rules, at, n) = (&self.rules, self.setting(Mode::Training), self.batch);
+        let (real, class) = data(g);
+        let generator = self.players.generator(g, GENERATOR, &at);
+        let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
+        let real = self.framed(real);
+        let z = g.normal("discriminator.z", [n, self.latent()]);
+        let fake = self.generate(&generator, z, class, Mode::Batch).detach();
+        let scores =
+            [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
+        let mut loss = rules.objective.discriminator(scores[0], scores[1], rules.smooth);
+        if let Some(weight) = rules.penalty {
+            let judge = |x| critic.forward(beside(self.players.seen(x), class), Mode::Batch);
+            loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
+        }
+        let mut optimizer = Optimizer::adam(rules.lr_discriminator).betas(rules.beta1, 0.999);
+        if let Some(largest) = rules.clip {
+            optimizer = optimizer.clip_weights(largest);
+        }
+        optimizer.step(DISCRIMINATOR, loss, &critic.params());
+        let [on_real, on_fake] = scores.map(|score| rules.objective.judgement(score).sum_all().reshape([1]));
+        let measured = concat(&[(loss * n as f32).reshape([1]), on_real, on_fake], 0);
+        g.assign(g.var(MEASURED, Type::f32([3]), Init::Zeros), measured);
+        if let Some(class) = class {
+            g.assign(self.last_classes(g), class);
+        }
+        advance(g);
+    }
+
+    /// Records a step of the generator, which plays against the discriminator as it is now; `loss_D`, D(x) and D(G(z)) are
+    /// those of the discriminator's last step. Random streams: `generator.z`, and as the rules ask `noise`.
+    ///
+    /// The caller advances the step counter, which counts rounds.
+    #[track_caller]
+    pub fn generator_step<'g>(&self, g: &'g Graph) -> Metrics<'g> {
+        let (rules, at, n) = (&self.rules, self.setting(Mode::Batch), self.batch);
+        let class = (self.classes > 0).then(|| self.last_classes(g));
+        let generator = self.players.generator(g, GENERATOR, &at);
+        let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
+        let z = g.normal("generator.z", [n, self.latent()]);
+        let fake = self.generate(&generator, z, class, Mode::Training);
+        let loss = rules.objective.generator(self.score(&critic, fake, class, "noise"));
+        let mut optimizer = Optimizer::adam(rules.lr).betas(rules.beta1, 0.999);
+        if let Some(decay) = rules.ema {
+            optimizer = optimizer.ema(decay);
+            follow(g);
+        }
+        optimizer.step(GENERATOR, loss, &generator.params());
+        let measured = g.var(MEASURED, Type::f32([3]), Init::Zeros);
+        let of = |i: usize| measured.slice(0, i..i + 1);
+        vec![("loss_D", of(0)), ("loss_G", loss * n as f32), ("D(x)", of(1)), ("D(G(z))", of(2))]
+    }
+
+    /// Pictures in [0, 1], `[N, rows, columns, channels]` without the frame, of noise `[N, latent]` and its classes `[N, classes]`,
+    /// by the generator that samples are drawn from.
+    #[track_caller]
+    pub fn pictures<'g>(&self, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+        let ([h, w, _], [top, left]) = (self.image, self.frame());
+        let name = if self.rules.ema.is_some() { AVERAGE } else { GENERATOR };
+        let generator = self.players.generator(z.graph(), name, &self.setting(Mode::Evaluation));
+        let x = self.generate(&generator, z, class, Mode::Evaluation);
+        (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5
+    }
+
+    /// The discriminator's features of images `[N, …]` in [0, 1]: all hidden activations, pooled to at most 4x4, side by side
+    /// (Radford et al. 2015, §5.1). A conditional discriminator is told no class.
+    #[track_caller]
+    pub fn hidden<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let (g, at) = (x.graph(), self.setting(Mode::Evaluation));
+        let class = (self.classes > 0).then(|| g.full([x.shape()[0], self.classes], 0.0));
+        let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
+        let seen = beside(self.players.seen(self.framed(x)), class);
+        let hidden = critic.activations(seen, Mode::Evaluation);
+        concat(&hidden.into_iter().map(pooled).collect::<Vec<_>>(), 1)
+    }
+
+    fn setting(&self, mode: Mode) -> Setting {
+        let weight = if self.rules.spectral { Weight::Spectral(mode) } else { Weight::Plain };
+        Setting { canvas: self.canvas, classes: self.classes, weight, penalty: self.rules.penalty.is_some() }
+    }
+
+    #[track_caller]
+    fn generate<'g>(
+        &self,
+        chain: &Sequential<'g>,
+        z: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        mode: Mode,
+    ) -> Tensor<'g> {
+        let ([n, latent], [h, w, c]) = ([z.shape()[0], z.shape()[1]], self.canvas);
+        chain.forward(beside(z.reshape([n, 1, 1, latent]), class), mode).reshape([n, h, w, c])
+    }
+
+    /// Scores `[N]` of pictures, with fresh noise on them if the rules ask for it.
+    #[track_caller]
+    fn score<'g>(
+        &self,
+        chain: &Sequential<'g>,
+        x: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        stream: &str,
+    ) -> Tensor<'g> {
+        let sigma = self.rules.instance_noise;
+        let x = if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x };
+        chain.forward(beside(self.players.seen(x), class), Mode::Training).reshape([x.shape()[0]])
+    }
+
+    /// Rows above and columns left of an image on its canvas.
+    fn frame(&self) -> [usize; 2] {
+        [(self.canvas[0] - self.image[0]) / 2, (self.canvas[1] - self.image[1]) / 2]
+    }
+
+    /// Images in [0, 1] in any shape as pictures in [-1, 1], framed in black.
+    #[track_caller]
+    fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let ([h, w, c], [rows, columns, _], [top, left]) = (self.image, self.canvas, self.frame());
+        let x = x.reshape([x.shape()[0], h, w, c]);
+        let x = if rows > h { x.pad(1, top, rows - h - top) } else { x };
+        let x = if columns > w { x.pad(2, left, columns - w - left) } else { x };
+        x * 2.0 - 1.0
+    }
+
+    fn last_classes<'g>(&self, g: &'g Graph) -> Tensor<'g> {
+        g.var(CLASSES, Type::f32([self.batch, self.classes]), Init::Zeros)
+    }
+}
+
+/// Activations as rows, those of pictures by their maxima over a 4x4 grid.
+fn pooled(y: Tensor<'_>) -> Tensor<'_> {
+    let shape = y.shape();
+    let side = if shape.len() == 4 { shape[1] / 4 } else { 1 };
+    let y = if side > 1 { y.max_pool(&Kernel::square(side).stride(side)) } else { y };
+    y.reshape([shape[0], y.shape().numel() / shape[0]])
+}
+
+/// The averaged generator's running statistics are those of the generator itself.
+fn follow(g: &Graph) {
+    let kept = |v: &&VarSpec| v.kept && v.name.starts_with(GENERATOR);
+    let kept: Vec<VarSpec> = g.recording().vars.iter().filter(kept).cloned().collect();
+    for VarSpec { name, ty, init, .. } in kept {
+        let now = g.buffer(&name, ty.clone(), init.clone());
+        let given =
+            g.recording().assigns.iter().find(|&&(leaf, _)| leaf == now.id()).map(|&(_, value)| value);
+        g.assign(g.buffer(&format!("ema/{name}"), ty, init), g.tensor(given.unwrap_or(now.id())));
+    }
+}

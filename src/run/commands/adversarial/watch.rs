@@ -1,0 +1,118 @@
+//! What a person sees while the players play: the same noise's pictures again and again, how diverse they are, their FID, and an
+//! alarm in words when one player has won.
+
+use super::{Pictures, in_turn};
+use crate::{
+    error::Result,
+    measure::{
+        features::{self, Extractor},
+        report::{self, Reference},
+        watch::Watch,
+    },
+    models::{
+        classifier,
+        game::{Game, Players},
+    },
+    run::{Measured, Report, RunDir, Session, animate, grid, listener, plot, read, save},
+    train::normals,
+};
+use std::path::Path;
+
+/// Pictures of the grid that training shows, drawn from the same noise each time.
+pub(super) const SHOWN: usize = 64;
+/// Pictures of the film of training at most.
+const FRAMES: usize = 60;
+
+/// Draws, measures and warns.
+pub(super) struct Watcher<'a> {
+    session: &'a Session,
+    draw: &'a Pictures<'a>,
+    latent: usize,
+    classes: usize,
+    watch: Watch,
+    /// Pictures that FID takes, and the real ones that it compares them with.
+    fid: Option<(usize, Reference<'a>)>,
+    /// Whether the last look between epochs told of a collapse.
+    told: bool,
+}
+
+impl<'a> Watcher<'a> {
+    pub(super) fn new<P: Players>(
+        session: &'a Session,
+        game: &Game<P>,
+        draw: &'a Pictures<'a>,
+        fid: Option<u32>,
+    ) -> Result<Self> {
+        let measured = |count: u32| -> Result<_> {
+            let (set, folder) = (session.whole()?, Path::new(features::FOLDER));
+            let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
+            Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
+        };
+        let fid = fid.map(measured).transpose()?;
+        // Test images are at hand even where training images are streamed.
+        let real = if session.stream.is_some() { &session.set.test } else { &session.set.train };
+        let rules = game.rules();
+        let watch = Watch::new(rules.objective, rules.smooth.into(), real);
+        Ok(Self { session, draw, latent: game.latent(), classes: game.classes(), watch, fid, told: false })
+    }
+
+    /// Between epochs: pictures and measures; a collapse is told once until it is over.
+    pub(super) fn look(&mut self, run: &RunDir, step: u64) -> Measured {
+        let diversity = self.picture(run, step)?;
+        let collapse = self.watch.collapse(step, diversity);
+        collapse.iter().filter(|_| !self.told).for_each(|line| eprintln!("warning: {line}"));
+        self.told = collapse.is_some();
+        self.measured(diversity)
+    }
+
+    /// At the end of an epoch: the same, and whether a player has won.
+    pub(super) fn report(&mut self, at: &Report<'_>) -> Measured {
+        let diversity = self.picture(at.run, at.step)?;
+        let warning = self.watch.warning(at.step, at.means, diversity);
+        warning.into_iter().for_each(|line| eprintln!("warning: {line}"));
+        self.measured(diversity)
+    }
+
+    /// The FID curve, and the film of the pictures.
+    pub(super) fn finish(&self, model: &str, run: &RunDir) -> Result<()> {
+        if let Some(curve) = read(run.metrics())?.into_iter().find(|c| c.label == "fid") {
+            let title =
+                format!("FID of {model} on {}, features of {}", self.session.set.name, classifier::NAME);
+            plot(&run.path("fid.png"), &title, "step", "FID", &[curve])?;
+            println!("FID: {}", run.path("fid.png").display());
+        }
+        let frames = run.frames(FRAMES)?;
+        if frames.len() > 1 {
+            let path = run.path("training.gif");
+            animate(&path, &frames, 120)?;
+            println!("film of training: {}", path.display());
+        }
+        Ok(())
+    }
+
+    fn noise(&self, count: usize) -> (Vec<f32>, Vec<f32>) {
+        (normals(self.session.recipe.seed, count * self.latent), in_turn(self.classes, count))
+    }
+
+    /// Draws the grid; returns its pictures' diversity.
+    fn picture(&self, run: &RunDir, step: u64) -> Result<f64> {
+        let ((z, classes), [h, w, c]) = (self.noise(SHOWN), self.session.image());
+        let pictures = self.draw.draw(&z, &classes)?;
+        save(&run.samples(step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
+        Ok(self.watch.diversity(&pictures))
+    }
+
+    fn measured(&self, diversity: f64) -> Measured {
+        let mut all = vec![("diversity".to_string(), diversity)];
+        if let Some((count, reference)) = &self.fid {
+            let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
+            let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
+            for (i, z) in z.chunks(latents).enumerate() {
+                drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
+            }
+            let pixels = self.session.image().iter().product::<usize>();
+            all.push(("fid".to_string(), reference.fid(&drawn[..count * pixels])?));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,220 @@
+//! The autoencoder's commands: train it, look at its restorations, and start a classifier from what it learnt.
+
+use crate::{
+    data::{DataSet, Images, permutation},
+    error::{Error, Result},
+    gpu::{Executor, Gpu, State},
+    graph::{Graph, shape::Type},
+    models::autoencoder::{Autoencoder, Classifier, Config, correct},
+    optim::{Optimizer, advance},
+    plan::Plan,
+    run::{Look, Options, Session, Train, Trained, Trainer, grid, positive, save},
+    train::{Evaluation, Feed, Round, batch, labels},
+    weights,
+};
+use clap::{Args, Subcommand};
+
+/// Images of a fine-tuning step.
+const FEW: usize = 50;
+
+/// An autoencoder's options.
+pub trait Restoring: Options {
+    /// The network over images of this height, width and number of channels.
+    fn config(&self, image: [usize; 3]) -> Config;
+
+    /// Adam's step size.
+    fn lr(&self) -> f64;
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command<T: Restoring> {
+    /// Train on images without their labels, or go on with a run
+    Train(Train<T>),
+    /// Test images above their restorations
+    Reconstruct(Reconstruct),
+    /// Fine-tune a classifier on few labels, from the trained encoder and from scratch
+    Probe(Probe),
+}
+
+/// Options of `reconstruct`.
+#[derive(Args)]
+pub struct Reconstruct {
+    #[command(flatten)]
+    look: Look,
+    /// Pictures
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    count: u16,
+}
+
+/// Options of `probe`.
+#[derive(Args)]
+pub struct Probe {
+    #[command(flatten)]
+    look: Look,
+    /// How many labelled images, shared evenly among the classes
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..))]
+    labels: Vec<u32>,
+    /// Fine-tuning steps of 50 images
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Runs per line, each with its own labelled images and first values
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
+    /// Adam's step size
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    lr: f64,
+}
+
+/// Runs a subcommand.
+pub fn run<T: Restoring>(command: Command<T>) -> Result<()> {
+    match command {
+        Command::Train(options) => train(options),
+        Command::Reconstruct(options) => reconstruct::<T>(&options),
+        Command::Probe(options) => probe::<T>(&options),
+    }
+}
+
+fn train<T: Restoring>(options: Train<T>) -> Result<()> {
+    let (session, options) = Session::open(options)?;
+    let (config, caps, test_set) = (options.config(session.image()), session.gpu.caps(), &session.set.test);
+    let g = Graph::new();
+    let x = batch(&g, &session.set.train, session.recipe.batch as usize, None);
+    let metrics = Autoencoder::new(&g, &config).training_step(x, &Optimizer::adam(options.lr() as f32));
+    let round = Round::new(&g, &metrics, caps)?;
+    let test =
+        Evaluation::new(caps, test_set, |g, x| vec![("loss", Autoencoder::new(g, &config).loss(x, false))])?;
+    let count = test_set.count.min(10);
+    let restore = restorer(&config, count, &session.gpu)?;
+    let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
+    if session.print_plan(&round, &others) {
+        return Ok(());
+    }
+    let state = session.state(&round, &others)?;
+    let test = test.ready(&session.gpu, &state, test_set)?;
+    let restore = Executor::new(&session.gpu, &restore, &state, &[])?;
+    let bytes = &test_set.pixels[..count * config.pixels];
+    let x: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 255.0).collect();
+    let unit = "nats per image";
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
+    trainer.run(|at| {
+        let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
+        save(&at.run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
+        Ok(test.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
+    })?;
+    Ok(())
+}
+
+fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
+    let g = Graph::new();
+    let x = g.input("x", Type::f32([count, config.pixels]));
+    g.output("pictures", Autoencoder::new(&g, config).restore(x).sigmoid());
+    Plan::new(&g, gpu.caps())
+}
+
+/// Images and then their restorations.
+fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
+    restore.write(gpu, "x", x)?;
+    gpu.submit(|encoder| restore.record(encoder));
+    Ok([x, &restore.read(gpu, "pictures")?].concat())
+}
+
+fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
+    let trained = Trained::<T>::open(&options.look)?;
+    let (count, gpu) = (usize::from(options.count), &trained.gpu);
+    let x = trained.test_images(count)?;
+    let plan = restorer(&trained.options().config(trained.saved.image), count, gpu)?;
+    let names: Vec<String> = plan.vars.iter().map(|v| v.name.clone()).collect();
+    let state = trained.state(&[&plan], &names)?;
+    let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
+    trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)
+}
+
+/// `n` images, evenly from all classes, in an order drawn from the seed.
+fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
+    let all =
+        images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
+    let (mut left, mut rows) = (vec![n.div_ceil(images.classes); images.classes], vec![]);
+    for i in permutation(seed, 0, images.count) {
+        let class = all[i as usize] as usize;
+        if left[class] > 0 && rows.len() < n {
+            left[class] -= 1;
+            rows.push(i as usize);
+        }
+    }
+    if rows.len() < n {
+        let found = format!("only {} could be found evenly", rows.len());
+        return Err(Error::new(format!("--labels {n} is more than the classes hold; {found}")));
+    }
+    let size = images.height * images.width * images.channels;
+    let pixels = rows.iter().flat_map(|&i| images.pixels[i * size..][..size].iter().copied()).collect();
+    Ok(Images { count: n, pixels, labels: Some(rows.iter().map(|&i| all[i]).collect()), ..*images })
+}
+
+fn probe<T: Restoring>(options: &Probe) -> Result<()> {
+    let trained = Trained::<T>::open(&options.look)?;
+    let DataSet { train, test, .. } = trained.saved.load()?;
+    // Before anything is trained.
+    options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
+    println!(
+        "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
+        options.steps, options.repeats
+    );
+    println!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
+    for &n in &options.labels {
+        let mut scores = [vec![], vec![]];
+        for repeat in 0..options.repeats.into() {
+            let few = few(&train, n as usize, repeat)?;
+            for (warm, scores) in [true, false].into_iter().zip(&mut scores) {
+                scores.push(fine_tune(&trained, options, &few, &test, repeat, warm)?);
+            }
+        }
+        let [ours, scratch] = scores.map(|s| {
+            let mean = s.iter().sum::<f64>() / s.len() as f64;
+            let squares = s.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+            let spread = (squares / (s.len() - 1).max(1) as f64).sqrt();
+            format!("{:.2} % ± {:.2}", 100.0 * mean, 100.0 * spread)
+        });
+        println!("{n:>8}  {ours:>20}  {scratch:>20}");
+    }
+    Ok(())
+}
+
+/// Test accuracy after training on few labelled images, from the trained encoder (`warm`) or from scratch.
+fn fine_tune<T: Restoring>(
+    trained: &Trained<T>,
+    options: &Probe,
+    few: &Images,
+    test: &Images,
+    seed: u64,
+    warm: bool,
+) -> Result<f64> {
+    let (gpu, config) = (&trained.gpu, trained.options().config(trained.saved.image));
+    let (size, g) = (few.count.min(FEW), Graph::new());
+    let model = Classifier::new(&g, &config, few.classes);
+    let loss = model.forward(batch(&g, few, size, None)).cross_entropy(labels(&g, few, size)).mean_all();
+    Optimizer::adam(options.lr as f32).step("probe", loss, &model.params());
+    advance(&g);
+    let step = Plan::new(&g, gpu.caps())?;
+    let accuracy = Evaluation::new(gpu.caps(), test, |g, x| {
+        let (rows, model) = (x.shape()[0], Classifier::new(g, &config, test.classes));
+        vec![("accuracy", correct(model.forward(x), labels(g, test, rows)))]
+    })?;
+    let plans: Vec<&Plan> = accuracy.plans().chain([&step]).collect();
+    let state = State::new(gpu, &plans, seed)?;
+    if warm {
+        let encoder: Vec<String> =
+            state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("encoder.")).collect();
+        weights::apply(gpu, &state, &encoder, &trained.weights, &trained.path)?;
+    }
+    let feed = Feed::new(gpu, few)?;
+    let executor = Executor::new(gpu, &step, &state, &feed.bindings(&step))?;
+    let (per_epoch, steps) = (few.count / size, options.steps as usize);
+    for (epoch, first) in (0..steps).step_by(per_epoch).enumerate() {
+        feed.reorder(gpu, &permutation(seed, epoch as u64, few.count));
+        let last = (first + per_epoch).min(steps);
+        gpu.submit(|encoder| (first..last).for_each(|_| executor.record(encoder)));
+        gpu.wait()?;
+    }
+    Ok(accuracy.ready(gpu, &state, test)?.run()?[0].1)
+}

@@ -1,0 +1,278 @@
+//! The variational autoencoder's commands: train it, draw from it, look at what its latent space holds, measure the bound.
+
+use crate::{
+    disk::write_atomic,
+    error::{Error, Result},
+    gpu::{Executor, Gpu},
+    graph::{Graph, shape::Type},
+    kernel::caps::Caps,
+    measure::bound::Bound,
+    models::vae::Vae,
+    nn::Mode,
+    optim::{Optimizer, Schedule},
+    plan::Plan,
+    run::{Look, Options, Session, Train, Trained, Trainer, decay, grid, listener, positive, save},
+    train::{Evaluation, Round, batch, normals, quantile},
+};
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Pictures that training draws between epochs.
+const SHOWN: usize = 100;
+/// Pictures from one end of an interpolation to the other.
+const STEPS: usize = 12;
+
+/// A VAE's options.
+pub trait Variational: Options {
+    /// The network over images of this height, width and number of channels.
+    fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g>;
+
+    /// How the objective is optimised.
+    fn learning(&self) -> &Learning;
+
+    /// Test images at a time: convolutions keep more of each.
+    fn at_once(&self) -> usize {
+        500
+    }
+}
+
+/// How the objective is optimised.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Learning {
+    /// Adam's step size
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    lr: f64,
+    /// Factor of the step size from one step to the next, up to 1: 0.9996 leaves a twentieth after 7,500 steps
+    #[arg(long, default_value_t = 1.0, value_parser = decay)]
+    #[serde(default = "constant")]
+    decay: f64,
+    /// Draw black-and-white pixels from the grey ones at every step
+    #[arg(long)]
+    binarise: bool,
+}
+
+fn constant() -> f64 {
+    1.0
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command<T: Variational> {
+    /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
+    Train(Train<T>),
+    /// Draw z from the prior and decode it
+    Sample(Draw),
+    /// Test images above their reconstructions
+    Reconstruct(Draw),
+    /// The decoder over a grid of the latent plane (the paper's figure 4)
+    Manifold(Draw),
+    /// Straight lines in latent space between pairs of test images
+    Interpolate(Draw),
+    /// ELBO, KL per dimension and the importance-weighted bound on log p(x), over test images
+    Evaluate(Evaluate),
+}
+
+/// Options of what draws.
+#[derive(Args)]
+pub struct Draw {
+    #[command(flatten)]
+    look: Look,
+    /// Pictures (sample 100, reconstruct 10), rows (interpolate 8) or grid side (manifold 20)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    count: Option<u16>,
+    /// The two latent axes of the manifold
+    #[arg(long, value_delimiter = ',', default_value = "0,1")]
+    axes: Vec<usize>,
+}
+
+impl Draw {
+    fn count(&self, default: u16) -> usize {
+        self.count.unwrap_or(default).into()
+    }
+}
+
+/// Options of `evaluate`.
+#[derive(Args)]
+pub struct Evaluate {
+    #[command(flatten)]
+    look: Look,
+    /// Importance samples per image
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    k: u32,
+    /// Only the first so many test images [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Write the result as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs a subcommand.
+pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
+    match command {
+        Command::Train(options) => train(options),
+        Command::Sample(options) => Model::<T>::open(&options.look)?.sample(&options),
+        Command::Reconstruct(options) => Model::<T>::open(&options.look)?.reconstruct(&options),
+        Command::Manifold(options) => Model::<T>::open(&options.look)?.manifold(&options),
+        Command::Interpolate(options) => Model::<T>::open(&options.look)?.interpolate(&options),
+        Command::Evaluate(options) => Model::<T>::open(&options.look)?.evaluate(&options),
+    }
+}
+
+fn train<T: Variational>(options: Train<T>) -> Result<()> {
+    let (mut session, options) = Session::open(options)?;
+    let learning = options.learning();
+    if learning.binarise {
+        session.set.test.binarise();
+    }
+    let (image, caps, recipe) = (session.image(), session.gpu.caps(), &session.recipe);
+    let g = Graph::new();
+    let vae = options.vae(&g, image, Mode::Training);
+    let stream = learning.binarise.then_some("binarise");
+    let x = batch(&g, &session.set.train, recipe.batch as usize, stream);
+    let schedule = Schedule::Exponential { per_step: learning.decay };
+    let metrics = vae.training_step(x, &Optimizer::adam(learning.lr as f32).schedule(schedule));
+    let round = Round::new(&g, &metrics, caps)?;
+    let test = Evaluation::in_batches(options.at_once(), caps, &session.set.test, |g, x| {
+        options.vae(g, image, Mode::Evaluation).loss(x).metrics()
+    })?;
+    let draw = decoder(&options, image, SHOWN, caps)?;
+    let others: Vec<&Plan> = test.plans().chain([&draw]).collect();
+    if session.print_plan(&round, &others) {
+        return Ok(());
+    }
+    let state = session.state(&round, &others)?;
+    let test = test.ready(&session.gpu, &state, &session.set.test)?;
+    let draw = Executor::new(&session.gpu, &draw, &state, &[])?;
+    let z = normals(recipe.seed, SHOWN * vae.latent());
+    let unit = "nats per image";
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
+    trainer.run(|at| {
+        let [h, w, c] = image;
+        let pictures = decode(&session.gpu, &draw, &z)?;
+        save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
+        Ok(test.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
+    })?;
+    Ok(())
+}
+
+fn decoder<T: Variational>(options: &T, image: [usize; 3], count: usize, caps: &Caps) -> Result<Plan> {
+    let g = Graph::new();
+    let vae = options.vae(&g, image, Mode::Evaluation);
+    let z = g.input("z", Type::f32([count, vae.latent()]));
+    g.output("pictures", vae.decode(z).sigmoid());
+    Plan::new(&g, caps)
+}
+
+fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
+    executor.write(gpu, "z", z)?;
+    gpu.submit(|encoder| executor.record(encoder));
+    executor.read(gpu, "pictures")
+}
+
+/// A trained VAE.
+struct Model<T: Variational> {
+    trained: Trained<T>,
+    latent: usize,
+    /// Names of its weights.
+    names: Vec<String>,
+}
+
+impl<T: Variational> Model<T> {
+    fn open(look: &Look) -> Result<Self> {
+        let trained = Trained::<T>::open(look)?;
+        let g = Graph::new();
+        let latent = trained.options().vae(&g, trained.saved.image, Mode::Evaluation).latent();
+        let names = g.recording().vars.iter().map(|v| v.name.clone()).collect();
+        Ok(Self { trained, latent, names })
+    }
+
+    fn vae<'g>(&self, g: &'g Graph) -> Vae<'g> {
+        self.trained.options().vae(g, self.trained.saved.image, Mode::Evaluation)
+    }
+
+    fn decode(&self, z: &[f32]) -> Result<Vec<f32>> {
+        let (gpu, image) = (&self.trained.gpu, self.trained.saved.image);
+        let plan = decoder(self.trained.options(), image, z.len() / self.latent, gpu.caps())?;
+        let state = self.trained.state(&[&plan], &self.names)?;
+        decode(gpu, &Executor::new(gpu, &plan, &state, &[])?, z)
+    }
+
+    /// The means of q(z|x) of images.
+    fn encode(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (gpu, pixels, g) = (&self.trained.gpu, self.trained.pixels(), Graph::new());
+        g.output("mu", self.vae(&g).encode(g.input("x", Type::f32([x.len() / pixels, pixels]))).0);
+        let plan = Plan::new(&g, gpu.caps())?;
+        let state = self.trained.state(&[&plan], &self.names)?;
+        let executor = Executor::new(gpu, &plan, &state, &[])?;
+        executor.write(gpu, "x", x)?;
+        gpu.submit(|encoder| executor.record(encoder));
+        executor.read(gpu, "mu")
+    }
+
+    fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
+        self.trained.write(name, pictures, self.trained.saved.image[2], columns)
+    }
+
+    fn sample(&self, options: &Draw) -> Result<()> {
+        let count = options.count(100);
+        let z = normals(self.trained.seed, count * self.latent);
+        self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize)
+    }
+
+    fn reconstruct(&self, options: &Draw) -> Result<()> {
+        let count = options.count(10);
+        let x = self.trained.test_images(count)?;
+        let pictures = self.decode(&self.encode(&x)?)?;
+        self.write("reconstructions.png", &[x, pictures].concat(), count)
+    }
+
+    /// Quantiles of the prior along two axes, the other coordinates 0.
+    fn manifold(&self, options: &Draw) -> Result<()> {
+        let latent = self.latent;
+        let (&[a, b], side) = (options.axes.as_slice(), options.count(20)) else {
+            return Err(Error::new("--axes wants two numbers, such as 0,1"));
+        };
+        if a == b || a >= latent || b >= latent {
+            let what = format!("--axes {a},{b}: the model's latent axes are 0 to {}", latent - 1);
+            return Err(Error::new(format!("{what}, and two different ones are needed")));
+        }
+        let mut z = vec![0.0; side * side * latent];
+        for i in 0..side * side {
+            z[i * latent + a] = quantile(i % side, side);
+            z[i * latent + b] = quantile(i / side, side);
+        }
+        self.write("manifold.png", &self.decode(&z)?, side)
+    }
+
+    fn interpolate(&self, options: &Draw) -> Result<()> {
+        let (rows, latent) = (options.count(8), self.latent);
+        let mu = self.encode(&self.trained.test_images(2 * rows)?)?;
+        let mut z = Vec::with_capacity(rows * STEPS * latent);
+        for ends in mu.chunks(2 * latent) {
+            for s in 0..STEPS {
+                let t = s as f32 / (STEPS - 1) as f32;
+                z.extend((0..latent).map(|d| ends[d] * (1.0 - t) + ends[latent + d] * t));
+            }
+        }
+        self.write("interpolation.png", &self.decode(&z)?, STEPS)
+    }
+
+    fn evaluate(&self, options: &Evaluate) -> Result<()> {
+        let (trained, gpu) = (&self.trained, &self.trained.gpu);
+        let mut test = trained.saved.load()?.test;
+        if trained.options().learning().binarise {
+            test.binarise();
+        }
+        let bound = Bound::new(gpu.caps(), trained.pixels(), |g| self.vae(g))?;
+        let state = trained.state(&bound.plans(), &self.names)?;
+        let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
+        let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
+        print!("{}", report.table());
+        if let Some(path) = &options.json {
+            write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
+        }
+        Ok(())
+    }
+}
