@@ -4,50 +4,14 @@
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
 
-#[cfg(feature = "run")]
-mod adversarial;
-mod batch_norm;
-#[cfg(feature = "run")]
-mod bound;
-mod categorical;
-mod conv2d;
-mod conv_vae;
-mod cursor;
-mod custom_op;
-mod dag;
-mod data;
-mod dropout;
-mod elementwise;
-#[cfg(feature = "run")]
-mod embed;
-#[cfg(feature = "run")]
-mod folders;
-mod gpu;
+mod engine;
 mod harness;
-mod hazards;
-mod layers;
-mod likelihood;
-mod matmul;
-#[cfg(feature = "run")]
-mod measures;
 mod models;
-mod optimizer;
-mod pixelcnn;
-mod plans;
-mod pool;
-mod random;
-mod reduce;
-mod reparameterize;
-mod resample;
+mod ops;
 mod runs;
-#[cfg(feature = "run")]
-mod sampling;
 mod sentinel;
 mod subjects;
 mod tidy;
-mod views;
-mod weight_norm;
-mod wgsl;
 
 use harness::{Case, Report};
 
@@ -60,24 +24,24 @@ fn all_op_cases() {
     let mut report = Report::default();
     type Cases = fn() -> Vec<Case>;
     let families: [(&str, Cases); 18] = [
-        ("elementwise", elementwise::cases),
-        ("matmul", matmul::cases),
-        ("conv2d", conv2d::cases),
-        ("cursor", cursor::cases),
-        ("reduce", reduce::cases),
-        ("views", views::cases),
-        ("random", random::cases),
-        ("reparameterize", reparameterize::cases),
-        ("categorical", categorical::cases),
-        ("likelihood", likelihood::cases),
-        ("dropout", dropout::cases),
-        ("weight_norm", weight_norm::cases),
-        ("batch_norm", batch_norm::cases),
-        ("layers", layers::cases),
-        ("pool", pool::cases),
-        ("resample", resample::cases),
-        ("data", data::cases),
-        ("optimizer", optimizer::cases),
+        ("elementwise", ops::elementwise::cases),
+        ("matmul", ops::matmul::cases),
+        ("conv2d", ops::conv2d::cases),
+        ("cursor", ops::cursor::cases),
+        ("reduce", ops::reduce::cases),
+        ("views", ops::views::cases),
+        ("random", ops::random::cases),
+        ("reparameterize", ops::reparameterize::cases),
+        ("categorical", ops::categorical::cases),
+        ("likelihood", models::likelihood::cases),
+        ("dropout", ops::dropout::cases),
+        ("weight_norm", models::weight_norm::cases),
+        ("batch_norm", ops::batch_norm::cases),
+        ("layers", models::layers::cases),
+        ("pool", ops::pool::cases),
+        ("resample", ops::resample::cases),
+        ("data", ops::data::cases),
+        ("optimizer", ops::optimizer::cases),
     ];
     let only = std::env::var("ONEIRO_OPS").ok();
     for (name, cases) in
@@ -96,20 +60,20 @@ fn all_op_cases() {
 #[test]
 fn derivatives_match_central_differences() {
     let families = [
-        elementwise::smooth(),
-        matmul::smooth(),
-        conv2d::smooth(),
-        reduce::smooth(),
-        views::smooth(),
-        reparameterize::smooth(),
-        categorical::smooth(),
-        likelihood::smooth(),
-        dropout::smooth(),
-        weight_norm::smooth(),
-        batch_norm::smooth(),
-        layers::smooth(),
-        pool::smooth(),
-        resample::smooth(),
+        ops::elementwise::smooth(),
+        ops::matmul::smooth(),
+        ops::conv2d::smooth(),
+        ops::reduce::smooth(),
+        ops::views::smooth(),
+        ops::reparameterize::smooth(),
+        ops::categorical::smooth(),
+        models::likelihood::smooth(),
+        ops::dropout::smooth(),
+        models::weight_norm::smooth(),
+        ops::batch_norm::smooth(),
+        models::layers::smooth(),
+        ops::pool::smooth(),
+        ops::resample::smooth(),
     ];
     let cases: Vec<Case> = families.into_iter().flatten().collect();
     let derivatives: usize = cases.iter().map(harness::check_derivatives).sum();

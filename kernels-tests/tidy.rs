@@ -141,8 +141,8 @@ fn every_op_file_has_tests_of_its_name() {
     let ops = rust_files("src/ops").into_iter().filter(|f| f.matches('/').count() == 2);
     for op in ops.map(|f| stem(&f)).filter(|s| s != "mod") {
         assert!(
-            root().join(format!("kernels-tests/{op}.rs")).exists(),
-            "src/ops/{op}.rs has no kernels-tests/{op}.rs"
+            root().join(format!("kernels-tests/ops/{op}.rs")).exists(),
+            "src/ops/{op}.rs has no kernels-tests/ops/{op}.rs"
         );
     }
 }

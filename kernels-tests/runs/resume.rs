@@ -1,6 +1,6 @@
 //! Whole runs of examples, mostly `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
 
-use crate::{harness::say, models::golden_file, subjects::adapter};
+use crate::{harness::say, models::vae::golden_file, subjects::adapter};
 use clap::Parser;
 use oneiro::{
     graph::Graph,

@@ -2,8 +2,8 @@
 //! and the weights travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py` makes the files.
 
 use crate::{
-    models::{bits, close, golden_file},
-    runs::{empty, example, finish, labelled},
+    models::vae::{bits, close, golden_file},
+    runs::resume::{empty, example, finish, labelled},
     subjects::adapter,
 };
 use oneiro::{

@@ -1,7 +1,7 @@
 //! Whole runs of the example `vae` on a folder of pictures: streamed or not, stopped or not, they are the same bit for bit.
 
 use crate::{
-    runs::{Folder, empty, finish, newest, reach, start, train},
+    runs::resume::{Folder, empty, finish, newest, reach, start, train},
     subjects::adapter,
 };
 use image::{Rgb, RgbImage};

@@ -10,7 +10,7 @@ use oneiro::{
 };
 
 #[allow(dead_code)]
-#[path = "../examples/embed.rs"]
+#[path = "../../examples/embed.rs"]
 mod example;
 use example::{App, BACKGROUND, CORNER, FRAME, SCALE};
 

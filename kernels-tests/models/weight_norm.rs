@@ -3,7 +3,7 @@
 
 use crate::{
     harness::{Case, Fill},
-    models::golden_file,
+    models::vae::golden_file,
     subjects::adapter,
 };
 use oneiro::{

@@ -2,8 +2,8 @@
 //! then in evaluation, and the weights travel back unchanged; and a whole run of it. `golden/conv_vae_trajectory.py` makes the files.
 
 use crate::{
-    models::{close, differences, golden_file, noise, unit},
-    runs::{empty, example, finish, train},
+    models::vae::{close, differences, golden_file, noise, unit},
+    runs::resume::{empty, example, finish, train},
     subjects::adapter,
 };
 use oneiro::{

@@ -11,7 +11,7 @@ use oneiro::{
 };
 
 #[allow(dead_code)]
-#[path = "../examples/custom_op.rs"]
+#[path = "../../examples/custom_op.rs"]
 mod example;
 use example::moving_average;
 
@@ -96,7 +96,7 @@ fn the_custom_op_names_mistakes() {
 
 #[test]
 fn the_custom_shader_is_portable() {
-    let text = include_str!("../examples/custom_op.wgsl");
+    let text = include_str!("../../examples/custom_op.wgsl");
     for entry in ["causal", "anticausal"] {
         let found =
             kernel::reflect(text, kernel::powers("custom_op"), entry, &[("WORKGROUP", 64.0)]).unwrap();

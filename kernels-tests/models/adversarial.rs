@@ -3,8 +3,8 @@
 //! And whole runs of the examples.
 
 use crate::{
-    models::{bits, differences, golden_file},
-    runs::{empty, example, finish, labelled, newest},
+    models::vae::{bits, differences, golden_file},
+    runs::resume::{empty, example, finish, labelled, newest},
     subjects::adapter,
 };
 use oneiro::{

@@ -512,7 +512,7 @@ fn what_cannot_be_cached_is_refused_with_the_users_line() {
             .err()
             .map(|e| e.to_string())
             .unwrap_or_default();
-        assert!(error.contains(what) && error.contains("kernels-tests/sampling.rs"), "{error}");
+        assert!(error.contains(what) && error.contains(file!()), "{error}");
     };
     let nothing =
         sampler(&caps, [1, 4, 4, 1], Method::Cached, Bernoulli, |_, x| x).err().map(|e| e.to_string());

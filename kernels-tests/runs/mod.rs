@@ -1,0 +1,7 @@
+//! Examples run as processes, as a user starts them.
+
+#[cfg(feature = "run")]
+pub(crate) mod embed;
+#[cfg(feature = "run")]
+pub(crate) mod folders;
+pub(crate) mod resume;
