@@ -42,6 +42,7 @@ fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             blocks: 2,
             dilations: vec![],
             head: 5,
+            dropout: 0.0,
             likelihood: Bernoulli,
         },
     )
@@ -58,6 +59,7 @@ fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             blocks: 2,
             dilations: vec![1, 3],
             head: 16,
+            dropout: 0.0,
             likelihood: Softmax,
         },
     )
@@ -74,6 +76,7 @@ fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             blocks: 1,
             dilations: vec![],
             head: 8,
+            dropout: 0.0,
             likelihood: Mixture(3),
         },
     )
@@ -108,6 +111,7 @@ fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         kernel: 3,
         head: 6,
         classes: None,
+        dropout: 0.0,
         likelihood,
     };
     GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
@@ -139,6 +143,7 @@ fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         kernel: 5,
         head: 16,
         classes: Some(3),
+        dropout: 0.0,
         likelihood: Bernoulli,
     };
     let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
@@ -481,6 +486,7 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
             kernel: 3,
             head: 16,
             classes: None,
+            dropout: 0.0,
             likelihood: Bernoulli,
         };
         GatedPixelCnn::new(g, &config).logits(x, None)

@@ -18,11 +18,13 @@ use oneiro::{
     kernel::caps::{AdapterClass, Caps},
     models::{
         dcgan::{self, Config, Norm},
-        gan::{self, Objective, gradient_penalty},
+        game::{Game, Rules},
+        gan::{self, gradient_penalty},
     },
     nn::{Mode, Sequential, Weight},
-    optim::{Optimizer, advance},
+    optim::advance,
     plan::Plan,
+    train::remember,
     weights::{self, Weights},
 };
 use std::{collections::BTreeMap, path::Path};
@@ -45,29 +47,18 @@ fn config() -> Config {
     }
 }
 
-/// A step of the discriminator, and one of the generator.
+/// The shipped round: a step of the discriminator, and one of the generator, on recorded noise.
 fn round() -> [Graph; 2] {
-    let [first, second] = [Graph::new(), Graph::new()];
-    for (g, trained) in [(&first, "discriminator"), (&second, "generator")] {
-        g.count_by(&format!("step.{trained}"));
-        let (generator, critic) = (
-            dcgan::generator(g, "generator", &config()),
-            dcgan::discriminator(g, "discriminator", &config()),
-        );
-        let mode = if trained == "generator" { Mode::Training } else { Mode::Batch };
-        let fake = generator.forward(g.input("z", Type::f32(NOISE)), mode);
-        let score = |x| critic.forward(x, Mode::Training).reshape([N]);
-        let (loss, params) = if trained == "generator" {
-            (Objective::NonSaturating.generator(score(fake)), generator.params())
-        } else {
-            let real = g.input("x", Type::f32(PICTURES));
-            (Objective::NonSaturating.discriminator(score(real), score(fake.detach()), 0.0), critic.params())
-        };
-        Optimizer::adam(2e-4).betas(0.5, 0.999).step(trained, loss, &params);
-        g.output("loss", loss);
-        advance(g);
-    }
-    [first, second]
+    let networks = dcgan::Networks { latent: 6, generator: 4, discriminator: 4 };
+    let game = Game::new(networks, Rules::default(), [32, 32, 3], [32, 32], 0, N).unwrap();
+    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    discriminator.bind_stream("discriminator.z");
+    generator.bind_stream("generator.z");
+    game.discriminator_step(&discriminator, |g| (g.input("x", Type::f32(PICTURES)), None));
+    let metrics = game.generator_step(&generator);
+    remember(&generator, &metrics);
+    advance(&generator);
+    [discriminator, generator]
 }
 
 /// In [-1, 1).
@@ -75,11 +66,15 @@ fn unit(salt: u32, n: usize) -> Vec<f32> {
     (0..n as u32).map(|i| bits(salt, i) as f32 / 8_388_608.0 - 1.0).collect()
 }
 
-fn inputs(round: u32) -> [(&'static str, Array); 2] {
+fn inputs(round: u32) -> [(&'static str, Array); 3] {
     let of = |salt, shape: [usize; 4]| {
         Array::new(shape, unit(salt, shape.iter().product()).into_iter().map(f64::from).collect())
     };
-    [("x", of(1000 + round, PICTURES)), ("z", of(2000 + round, NOISE))]
+    // The game takes images in [0, 1]; half of a sum is exact.
+    let mut x = of(1000 + round, PICTURES);
+    x.data.iter_mut().for_each(|v| *v = (*v + 1.0) / 2.0);
+    let z = Array::new([N, NOISE[3]], of(2000 + round, NOISE).data);
+    [("x", x), ("discriminator.z", z.clone()), ("generator.z", z)]
 }
 
 fn golden() -> Weights {
@@ -119,8 +114,11 @@ fn the_references_players_follow_pytorch() {
     }
     for r in 0..ROUNDS {
         let inputs: Values = inputs(r).into_iter().map(|(name, x)| (name.to_string(), x)).collect();
-        for (i, graph) in graphs.iter().enumerate() {
-            let loss = reference::eval(graph, &inputs, &mut state).unwrap()["loss"].data[0];
+        for graph in &graphs {
+            reference::eval(graph, &inputs, &mut state).unwrap();
+        }
+        for i in 0..2 {
+            let loss = state["history"].data[4 * r as usize + i] / N as f64;
             let want = f64::from(golden["after.losses"].1[2 * r as usize + i]);
             assert!((loss - want).abs() < 1e-6, "round {r}, player {i}: loss {loss}, PyTorch's {want}");
         }
@@ -150,7 +148,8 @@ fn play(gpu: &Gpu, caps: &Caps, golden: &Weights) {
             wanted.for_each(|(name, x)| executor.write(gpu, name, &x.to_f32()).unwrap());
         }
         gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
-        losses.extend(executors.iter().map(|executor| executor.read(gpu, "loss").unwrap()[0]));
+        let history = state.read(gpu, "history").unwrap();
+        losses.extend(history[4 * r as usize..][..2].iter().map(|sum| sum / N as f32));
     }
     let within = |name: &str, miss: f64| {
         let theirs = f64::from(golden[&format!("miss.{name}")].1[0]);

@@ -2,7 +2,7 @@
 //! then in evaluation, and the weights travel back unchanged; and a whole run of it. `golden/conv_vae_trajectory.py` makes the files.
 
 use crate::{
-    models::vae::{close, differences, golden_file, noise, unit},
+    models::vae::{close, differences, ends, golden_file, noise, unit},
     runs::resume::{empty, example, finish, train},
     subjects::adapter,
 };
@@ -17,7 +17,7 @@ use oneiro::{
     kernel::caps::{AdapterClass, Caps},
     models::{conv_vae::Config, vae::Vae},
     nn::Mode,
-    optim::{Optimizer, advance},
+    optim::Optimizer,
     plan::Plan,
     weights,
 };
@@ -31,23 +31,21 @@ fn config() -> Config {
     Config { image: [16, 8, 3], widths: vec![4, 6, 8], latent: LATENT, ..Config::default() }
 }
 
-/// The objective with x and the noise as inputs, what it is trained by, and the network's variables.
-fn objective(g: &Graph, mode: Mode) -> (Tensor<'_>, Vec<Tensor<'_>>, Vec<VarSpec>) {
+/// The network with x and the noise as inputs, and its variables.
+fn network(g: &Graph, mode: Mode) -> (Vae<'_>, Tensor<'_>, Vec<VarSpec>) {
     g.bind_stream("vae/eps");
     let vae = Vae::convolutional(g, &config(), mode);
     let weights = g.recording().vars.clone();
-    let loss = vae.loss(g.input("x", Type::f32([BATCH, PIXELS]))).total;
-    g.output("loss", loss);
-    (loss, vae.params(), weights)
+    (vae, g.input("x", Type::f32([BATCH, PIXELS])), weights)
 }
 
 /// A training step, an evaluation, and their weights.
 fn graphs() -> ([Graph; 2], Vec<VarSpec>) {
     let (g, evaluation) = (Graph::new(), Graph::new());
-    let (loss, params, weights) = objective(&g, Mode::Training);
-    Optimizer::adam(1e-2).step("vae", loss, &params);
-    advance(&g);
-    objective(&evaluation, Mode::Evaluation);
+    let (vae, x, weights) = network(&g, Mode::Training);
+    ends(&g, &vae.training_step(x, &Optimizer::adam(1e-2)));
+    let (vae, x, _) = network(&evaluation, Mode::Evaluation);
+    evaluation.output("loss", vae.loss(x).total);
     ([g, evaluation], weights)
 }
 
@@ -126,8 +124,8 @@ fn the_adapters_convolutional_vae_follows_pytorch() {
 #[test]
 fn the_objectives_gradient_matches_central_differences() {
     let g = Graph::new();
-    let (loss, params, weights) = objective(&g, Mode::Training);
-    differences(loss, &params, &values(0), &theirs(&g, &weights));
+    let (vae, x, weights) = network(&g, Mode::Training);
+    differences(vae.loss(x).total, &vae.params(), &values(0), &theirs(&g, &weights));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! and the weights travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py` makes the files.
 
 use crate::{
-    models::vae::{bits, close, golden_file},
+    models::vae::{bits, close, ends, golden_file},
     runs::resume::{empty, example, finish, labelled},
     subjects::adapter,
 };
@@ -16,11 +16,12 @@ use oneiro::{
     },
     kernel::caps::{AdapterClass, Caps},
     models::{
-        gated_pixelcnn::{self, GatedPixelCnn},
+        autoregressive::{Autoregressive, Given},
+        gated_pixelcnn,
         likelihood::Likelihood,
-        pixelcnn::{self, PixelCnn},
+        pixelcnn,
     },
-    optim::{Optimizer, advance},
+    optim::Optimizer,
     plan::Plan,
     weights,
 };
@@ -36,38 +37,35 @@ const IMAGE: [usize; 3] = [7, 9, 1];
 fn step(model: &str) -> (Graph, Vec<VarSpec>) {
     let g = Graph::new();
     let (x, likelihood) = (g.input("x", Type::f32(SHAPE)), Likelihood::Bernoulli);
-    let (params, loss) = if model == "gated" {
+    let x = x.reshape([SHAPE[0], IMAGE[0], IMAGE[1], IMAGE[2]]);
+    let (image, dropout, optimizer) = (IMAGE, 0.0, Optimizer::adam(1e-3));
+    let metrics = if model == "gated" {
+        // The images' classes are 0, 1, 0.
+        let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
         let config = gated_pixelcnn::Config {
-            image: IMAGE,
+            image,
             features: 5,
             layers: 3,
             kernel: 5,
             head: 6,
             classes: Some(2),
+            dropout,
             likelihood,
         };
-        let model = GatedPixelCnn::new(&g, &config);
-        // The images' classes are 0, 1, 0.
-        let class = g.var("class", Type::f32([3, 2]), Init::Values([1.0, 0.0, 0.0, 1.0, 1.0, 0.0].into()));
-        (model.params(), model.loss(x, Some(class)))
+        config.training_step(&g, model, Given { x, class: Some(class), training: true }, &optimizer)
     } else {
-        let model = PixelCnn::new(
-            &g,
-            &pixelcnn::Config {
-                image: IMAGE,
-                features: 6,
-                blocks: 2,
-                dilations: vec![],
-                head: 8,
-                likelihood,
-            },
-        );
-        (model.params(), model.loss(x))
+        let (blocks, dilations) = (2, vec![]);
+        let config = pixelcnn::Config { image, features: 6, blocks, dilations, head: 8, dropout, likelihood };
+        config.training_step(&g, model, Given { x, class: None, training: true }, &optimizer)
     };
-    let weights = g.recording().vars.iter().filter(|v| v.name.contains('.')).cloned().collect();
-    Optimizer::adam(1e-3).step(model, loss, &params);
-    g.output("loss", loss);
-    advance(&g);
+    ends(&g, &metrics);
+    let weights = g
+        .recording()
+        .vars
+        .iter()
+        .filter(|v| v.name.contains('.') && !v.name.contains('/'))
+        .cloned()
+        .collect();
     (g, weights)
 }
 

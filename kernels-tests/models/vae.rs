@@ -10,9 +10,10 @@ use oneiro::{
         shape::{Array, Type},
     },
     kernel::caps::Caps,
-    models::vae::Vae,
+    models::{Metrics, vae::Vae},
     optim::{Optimizer, advance},
     plan::Plan,
+    train::remember,
     weights,
 };
 use std::path::{Path, PathBuf};
@@ -88,15 +89,20 @@ pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Valu
     }
 }
 
+/// Ends a training step as runs do, with the loss as an output, too.
+pub(crate) fn ends(g: &Graph, metrics: &Metrics<'_>) {
+    remember(g, metrics);
+    advance(g);
+    g.output("loss", metrics[0].1);
+}
+
 /// A training step with x and the noise as inputs, and all parameters' first values.
 fn step([pixels, hidden, latent, batch]: [usize; 4]) -> (Graph, Vec<(String, Vec<f32>)>) {
     let g = Graph::new();
     g.bind_stream("vae/eps");
     let vae = Vae::new(&g, &config(pixels, hidden, latent));
-    let loss = vae.loss(g.input("x", Type::f32([batch, pixels]))).total;
-    Optimizer::adam(1e-3).step("vae", loss, &vae.params());
-    g.output("loss", loss);
-    advance(&g);
+    let x = g.input("x", Type::f32([batch, pixels]));
+    ends(&g, &vae.training_step(x, &Optimizer::adam(1e-3)));
     let vars = g.recording().vars.clone();
     let fan_in = |name: &str| vars.iter().find(|v| v.name == name).unwrap().ty.shape[1];
     let params = vars.iter().filter(|v| v.name.starts_with("fc")).map(|v| {

@@ -1,14 +1,13 @@
 //! Whole runs of examples, mostly `vae`, as a user starts them: stopped, killed, spoilt, and continued bit for bit.
 
 use crate::{harness::say, models::vae::golden_file, subjects::adapter};
-use clap::Parser;
+use clap::{Args, Parser};
 use oneiro::{
     graph::Graph,
     nn::Linear,
-    optim::{Optimizer, advance},
-    plan::Plan,
-    run::{Checkpoint, Checkpoints, Options, Session, TrainOptions, Trainer},
-    train::{batch, remember},
+    optim::Optimizer,
+    run::{Checkpoint, Checkpoints, Options, Recipe, Session, Train, Trainer},
+    train::{Round, batch},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -250,17 +249,25 @@ fn what_is_no_run_is_not_replaced() {
     assert_eq!(std::fs::read_to_string(dir.join("mine/checkpoints/lightning.ckpt")).unwrap(), "theirs");
 }
 
-#[derive(Parser, Serialize, Deserialize)]
+#[derive(Args, Clone, Serialize, Deserialize)]
 struct Tiny {
     #[command(flatten)]
     #[serde(flatten)]
-    common: TrainOptions,
+    recipe: Recipe,
 }
 
 impl Options for Tiny {
-    fn common(&mut self) -> &mut TrainOptions {
-        &mut self.common
+    const MODEL: &'static str = "tiny";
+
+    fn recipe(&mut self) -> &mut Recipe {
+        &mut self.recipe
     }
+}
+
+#[derive(Parser)]
+struct TinyCommand {
+    #[command(flatten)]
+    train: Train<Tiny>,
 }
 
 #[test]
@@ -276,18 +283,18 @@ fn a_lost_device_leaves_the_run_and_says_how_to_go_on() {
         format!("--out={}", dir.join("run").display()),
     ];
     args.extend(std::env::var("ONEIRO_ADAPTER").map(|a| format!("--adapter={a}")));
-    let (session, options) = Session::open("tiny", Tiny::parse_from(args)).unwrap();
+    let (session, options) = Session::open(TinyCommand::parse_from(args).train).unwrap();
     let g = Graph::new();
     let layer = Linear::new(&g, "layer", 784, 1);
-    let x = batch(&g, &session.set.train, options.common.batch as usize, None);
+    let x = batch(&g, &session.set.train, options.recipe.batch as usize, None);
     let loss = layer.forward(x).square().sum(&[0, 1]);
     Optimizer::sgd(1e-6, 0.0).step("tiny", loss, &layer.params());
-    remember(&g, &[loss]);
-    advance(&g);
-    let step = Plan::new(&g, session.gpu.caps()).unwrap();
-    let trainer = Trainer::new(&session, &step, &[], &["loss"]).unwrap();
+    let round = Round::new(&g, &vec![("loss", loss)], session.gpu.caps()).unwrap();
+    let state = session.state(&round, &[]).unwrap();
+    let (unit, shown, each) = ("", 1, None);
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
     let mut epochs = 0;
-    let lost = trainer.run("", |_| {
+    let lost = trainer.run(|_| {
         epochs += 1;
         if epochs == 2 {
             session.gpu.device.destroy();
