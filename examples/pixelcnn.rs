@@ -1,6 +1,6 @@
 //! PixelCNN: train it, draw from it pixel by pixel, complete pictures, score test images exactly.
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use oneiro::{
     error::Result,
     graph::{Graph, Tensor},
@@ -11,7 +11,8 @@ use oneiro::{
         pixelcnn,
     },
     run::{
-        commands::autoregressive::{Command, Density, run},
+        below_one,
+        commands::autoregressive::{Command, Density, Pixels, run},
         parse,
     },
     train::Method,
@@ -55,33 +56,16 @@ struct Model {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     head: u16,
     /// Share of features that training drops, in [0, 1)
-    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     #[serde(default)]
-    dropout: f32,
-    /// What a pixel's distribution is; all but `bernoulli` keep the images' 256 levels
-    #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
-    #[serde(default)]
-    output: Output,
-    /// Logistics of `--output mixture`
-    #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
-    #[serde(default = "ten")]
-    components: u8,
+    dropout: f64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pixels: Pixels,
     /// Condition on the images' classes; with --gated
     #[arg(long)]
     #[serde(default)]
     conditional: bool,
-}
-
-#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
-#[serde(rename_all = "lowercase")]
-enum Output {
-    /// Black or white
-    #[default]
-    Bernoulli,
-    /// One of 256 levels, channel after channel
-    Softmax,
-    /// A mixture of discretised logistics, all channels at once
-    Mixture,
 }
 
 impl Density for Model {
@@ -95,9 +79,7 @@ impl Density for Model {
     fn refuse(&self) -> Option<&'static str> {
         match (self.conditional, self.gated, self.dilations.is_empty()) {
             (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
-            (_, true, false) => Some(
-                "--dilations: the gated PixelCNN's windows have none; leave out one of --dilations and --gated",
-            ),
+            (_, true, false) => Some("--dilations: not with --gated; leave out one of them"),
             _ => None,
         }
     }
@@ -105,16 +87,13 @@ impl Density for Model {
 
 impl Autoregressive for Model {
     fn likelihood(&self) -> Likelihood {
-        match self.output {
-            Output::Bernoulli => Likelihood::Bernoulli,
-            Output::Softmax => Likelihood::Softmax,
-            Output::Mixture => Likelihood::Mixture(self.components.into()),
-        }
+        self.pixels.likelihood()
     }
 
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let shape = given.x.shape();
-        let (image, likelihood, dropout) = ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout);
+        let (image, likelihood, dropout) =
+            ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout as f32);
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
         if self.gated {
             let (layers, classes) = (blocks + 1, given.class.map(|class| class.shape()[1]));
@@ -133,17 +112,6 @@ impl Autoregressive for Model {
         let dilations = self.dilations.iter().map(|&d| d.into()).collect();
         let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood };
         config.network(g, given)
-    }
-}
-
-fn ten() -> u8 {
-    10
-}
-
-fn share(text: &str) -> std::result::Result<f32, String> {
-    match text.parse() {
-        Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
-        _ => Err(format!("`{text}` is no share; give a number from 0 to below 1")),
     }
 }
 

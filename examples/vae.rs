@@ -83,12 +83,8 @@ impl Options for Model {
 
     fn refuse(&self) -> Option<&'static str> {
         match self.model {
-            Networks::Mlp if !self.widths.is_empty() => {
-                Some("--widths are channels of convolutions; add --model conv, or give --hidden")
-            }
-            Networks::Conv if !self.hidden.is_empty() => {
-                Some("--hidden are units of the perceptron; give --widths, or leave out --model conv")
-            }
+            Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),
+            Networks::Conv if !self.hidden.is_empty() => Some("--hidden: give --widths, or no --model conv"),
             _ => None,
         }
     }
@@ -100,15 +96,12 @@ impl Variational for Model {
             [] => default.to_vec(),
             given => given.iter().map(|&w| w.into()).collect(),
         };
-        let (latent, beta) = (self.latent.into(), self.beta as f32);
         let activation = if self.activation == "tanh" { Activation::Tanh } else { Activation::Relu };
+        let (latent, beta, pixels) = (self.latent.into(), self.beta as f32, image.iter().product());
+        let (hidden, widths) = (or(&self.hidden, &[400]), or(&self.widths, &[32, 64]));
         match self.model {
-            Networks::Mlp => {
-                let (pixels, hidden) = (image.iter().product(), or(&self.hidden, &[400]));
-                Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation })
-            }
+            Networks::Mlp => Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation }),
             Networks::Conv => {
-                let widths = or(&self.widths, &[32, 64]);
                 Vae::convolutional(g, &conv_vae::Config { image, widths, latent, beta, activation }, mode)
             }
         }

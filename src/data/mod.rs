@@ -10,6 +10,7 @@
 //! Nothing here keeps random state: a picture depends only on (seed, index) and an epoch's order
 //! only on (seed, epoch), so a run resumed at epoch 7 sees what an uninterrupted one would have.
 
+mod chunks;
 pub mod cifar;
 #[cfg(feature = "download")]
 pub mod download;
@@ -18,17 +19,18 @@ mod error;
 pub mod folder;
 pub mod glyphs;
 pub mod idx;
+mod order;
 mod source;
 mod strokes;
 
+pub use chunks::{Chunk, Chunks};
 pub use error::DataError;
+pub use order::{GENERATOR, Order, PERMUTATION_VERSION, permutation};
 pub use source::Source;
 
 use crate::rng::{self, Stream};
+use order::{below, shuffle, stream};
 use std::path::{Path, PathBuf};
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The name under which [`load`] gives the embedded, drawn data set.
 pub const GLYPHS: &str = "glyphs";
@@ -45,11 +47,6 @@ const CIFAR10: &str = "cifar10";
 pub fn is_name(data: &str) -> bool {
     data == GLYPHS || PUBLISHED.contains(&data)
 }
-
-/// The generator behind [`permutation`] and the glyphs, for a run's records.
-pub const GENERATOR: &str = "ChaCha8 (rand_chacha 0.10)";
-/// The version of [`permutation`]'s algorithm; it goes up when any order changes.
-pub const PERMUTATION_VERSION: u32 = 1;
 
 /// Images of one size, with or without labels.
 #[derive(Debug, Clone)]
@@ -203,49 +200,6 @@ fn published_cifar(progress: &mut dyn FnMut(&Progress)) -> Result<DataSet<Source
     return cifar::load_archive(&folder.join(cifar::ARCHIVE));
     #[cfg(not(feature = "download"))]
     return cifar::load_folder(&folder);
-}
-
-/// The order of `n` items in `epoch`, `[n]`: a pure function of its arguments.
-///
-/// It is version [`PERMUTATION_VERSION`], Fisher–Yates fed by [`GENERATOR`], written out here so
-/// that no release of a random-number crate changes the order that a recorded run saw.
-///
-/// # Panics
-/// If `n` is above `u32::MAX`.
-pub fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
-    let n = u32::try_from(n).expect("a permutation has at most u32::MAX items");
-    let mut random = stream(b"shuffle1", seed, epoch, 0);
-    let mut order: Vec<u32> = (0..n).collect();
-    shuffle(&mut random, &mut order);
-    order
-}
-
-/// A generator whose 32-byte key spells out what it is for, so no two uses share numbers.
-fn stream(purpose: &[u8; 8], a: u64, b: u64, c: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(purpose);
-    key[8..16].copy_from_slice(&a.to_le_bytes());
-    key[16..24].copy_from_slice(&b.to_le_bytes());
-    key[24..].copy_from_slice(&c.to_le_bytes());
-    ChaCha8Rng::from_seed(key)
-}
-
-/// Fisher–Yates, from the end; at most `u32::MAX` items.
-fn shuffle<T>(random: &mut ChaCha8Rng, items: &mut [T]) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, below(random, last as u32 + 1) as usize);
-    }
-}
-
-/// A number below `bound` (> 0), unbiased: Lemire's multiplication with rejection.
-fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
-    let reject_below = bound.wrapping_neg() % bound;
-    loop {
-        let wide = u64::from(random.next_u32()) * u64::from(bound);
-        if wide as u32 >= reject_below {
-            return (wide >> 32) as u32;
-        }
-    }
 }
 
 #[cfg(test)]

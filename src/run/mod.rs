@@ -29,12 +29,13 @@ pub use curve::{Curve, plot};
 pub use dir::{RunDir, Saved};
 pub use metrics::{MetricsLog, read};
 pub use options::{
-    AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, decay, parse, positive,
+    AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,
 };
 pub use picture::{animate, grid, save};
 pub use progress::{Progress, listener};
 pub use session::Session;
 pub use trained::Trained;
+use training::of_test;
 pub use training::{Each, Measured, Report, Trainer};
 
 #[cfg(test)]

@@ -257,6 +257,11 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
         .ok_or_else(|| "wants a number above 0".into())
 }
 
+/// A number from 0 to below 1, for clap.
+pub fn below_one(text: &str) -> std::result::Result<f64, String> {
+    number(text, 0.0..1.0, "wants a number from 0 to below 1")
+}
+
 /// A factor in (0, 1], for clap.
 pub fn decay(text: &str) -> std::result::Result<f64, String> {
     let value = positive(text)?;

@@ -8,12 +8,12 @@ use super::{
     options::{Options, Recipe, Sitting, Train},
 };
 use crate::{
-    data::{DataSet, Images, Source, idx},
+    data::{DataSet, Images, Order, Source, idx},
     disk::{hex, write_atomic},
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
-    train::{Feed, Order, Round, Stream, Streaming, limit},
+    train::{Feed, Round, Stream, limit},
     weights,
 };
 use sha2::{Digest, Sha256};
@@ -244,8 +244,8 @@ fn read(
     }
     let (train, stream) = match stream {
         Some(mib) => {
-            let (seed, batch) = (recipe.seed, recipe.batch as usize);
-            let stream = Stream::new(set.train, Streaming { seed, batch, batches, mib }, caps)?;
+            let (seed, batch, count) = (recipe.seed, recipe.batch as usize, set.train.about().count);
+            let stream = Stream::new(set.train, Order { seed, batch, batches, count }, mib, caps)?;
             (stream.window(), Some(stream))
         }
         None => (recipe.read(set.train)?, None),

@@ -40,6 +40,11 @@ pub struct Report<'a> {
 /// What was measured at a [`Report`], by name.
 pub type Measured = Result<Vec<(String, f64)>>;
 
+/// An evaluation's metrics as those of the test images.
+pub(super) fn of_test(metrics: Vec<(&str, f64)>) -> Vec<(String, f64)> {
+    metrics.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect()
+}
+
 /// What is done and measured whenever so many steps are done, and before the first one.
 pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Measured);
 

@@ -15,9 +15,9 @@ pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use latent::{normals, quantile};
 pub use pace::{bursts, remember};
-pub use round::{Order, Round, Steps};
+pub use round::{Round, Steps};
 pub use sampler::{Draws, Method, Sampler};
-pub use stream::{Stream, Streaming, limit};
+pub use stream::{Stream, limit};
 
 use crate::error::Result;
 

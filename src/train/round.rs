@@ -6,7 +6,7 @@ use super::{
     pace::{HISTORY, next_burst, remember},
 };
 use crate::{
-    data::permutation,
+    data::Order,
     error::Result,
     gpu::{Executor, Gpu, State, wgpu},
     graph::{Graph, var::VarSpec},
@@ -52,40 +52,6 @@ impl Round {
         let weight =
             |v: &&VarSpec| v.kept || v.home.is_some_and(|(_, row, _)| row == 0) || v.name.starts_with("ema/");
         self.plans().flat_map(|plan| &plan.vars).filter(weight).map(|v| v.name.clone()).collect()
-    }
-}
-
-/// How minibatches are taken from a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// The seed of the epochs' permutations.
-    pub seed: u64,
-    /// Images of a minibatch.
-    pub batch: usize,
-    /// Minibatches of a training step.
-    pub batches: u64,
-    /// Training images.
-    pub count: usize,
-}
-
-impl Order {
-    /// Images of a training step.
-    pub fn images(&self) -> u64 {
-        self.batch as u64 * self.batches
-    }
-
-    /// Steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
-    pub fn per_epoch(&self) -> u64 {
-        self.count as u64 / self.images()
-    }
-
-    /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its counter looks.
-    fn of(&self, epoch: u64) -> Vec<u32> {
-        let mut order = permutation(self.seed, epoch, self.count);
-        let batches = self.count / self.batch;
-        let first = epoch * self.per_epoch() * self.batches % batches as u64;
-        order[..batches * self.batch].rotate_right(first as usize * self.batch);
-        order
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Feed;
 use crate::{
-    data::{DataError, Images, Source, permutation},
+    data::{Chunk, Chunks, Images, Order, Source},
     error::{Error, Result},
     gpu::Gpu,
     kernel::caps::Caps,
@@ -14,47 +14,18 @@ use crate::{
 };
 use std::{
     cell::RefCell,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, mpsc::Receiver},
 };
 
 /// MiB of the window where no option says otherwise.
 const WINDOW: f64 = 256.0;
 const MIB: f64 = 1_048_576.0;
 
-/// How training images are streamed.
-#[derive(Clone, Copy, Debug)]
-pub struct Streaming {
-    /// The seed of the epochs' orders.
-    pub seed: u64,
-    /// Images of a minibatch.
-    pub batch: usize,
-    /// Minibatches of a training step; no chunk divides them.
-    pub batches: u64,
-    /// The window's size in MiB.
-    pub mib: f64,
-}
-
 /// Training images that come to the GPU as the steps need them.
 pub struct Stream {
     plan: Arc<Chunks>,
     ahead: RefCell<Ahead>,
 }
-
-/// Which images make a chunk.
-struct Chunks {
-    source: Source,
-    seed: u64,
-    batch: usize,
-    per_epoch: u64,
-    /// Steps of a chunk.
-    steps: u64,
-}
-
-/// A chunk's images, `[steps·batch, ...]`, and their labels.
-type Chunk = std::result::Result<(Vec<u8>, Option<Vec<u8>>), DataError>;
 
 /// The thread that reads, and what the GPU has of it.
 #[derive(Default)]
@@ -76,10 +47,10 @@ impl Stream {
     ///
     /// # Errors
     /// Two chunks of one step are more than the adapter's largest buffer.
-    pub fn new(source: Source, how: Streaming, caps: &Caps) -> Result<Self> {
-        let Streaming { seed, batch, batches, mib } = how;
+    pub fn new(source: Source, order: Order, mib: f64, caps: &Caps) -> Result<Self> {
+        let Order { batch, batches, .. } = order;
         let bytes = (batch * source.row()) as u64;
-        let per_epoch = (source.about().count / batch) as u64 / batches * batches;
+        let per_epoch = order.per_epoch() * batches;
         // Chunks begin at whole words, labels too.
         let whole =
             [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
@@ -93,13 +64,13 @@ impl Stream {
             );
             return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
         }
-        let plan = Chunks { source, seed, batch, per_epoch, steps };
+        let plan = Chunks { source, order, steps };
         Ok(Self { plan: Arc::new(plan), ahead: RefCell::default() })
     }
 
     /// What the graph takes for the data set: the window, still black.
     pub fn window(&self) -> Images {
-        let (about, count) = (self.plan.source.about(), 2 * self.plan.steps as usize * self.plan.batch);
+        let (about, count) = (self.plan.source.about(), 2 * self.plan.steps as usize * self.plan.order.batch);
         let labels = about.labels.as_ref().map(|_| vec![0; count]);
         Images { count, pixels: vec![0; count * self.plan.source.row()], labels, ..*about }
     }
@@ -150,32 +121,8 @@ impl Stream {
         Ok(())
     }
 
-    /// A thread that reads this chunk and those after it; it ends when nobody listens.
     fn start(&self, first: u64) -> Ahead {
-        let (plan, (send, chunks)) = (self.plan.clone(), sync_channel(0));
-        std::thread::spawn(move || plan.read(first, &send));
-        Ahead { chunks: Some(chunks), first, next: first }
-    }
-}
-
-impl Chunks {
-    fn read(&self, first: u64, send: &SyncSender<Chunk>) {
-        let (about, mut order) = (self.source.about(), (u64::MAX, vec![]));
-        for chunk in first.. {
-            let mut rows = Vec::with_capacity(self.steps as usize * self.batch);
-            for step in chunk * self.steps..(chunk + 1) * self.steps {
-                let (epoch, at) = (step / self.per_epoch, (step % self.per_epoch) as usize * self.batch);
-                if order.0 != epoch {
-                    order = (epoch, permutation(self.seed, epoch, about.count));
-                }
-                rows.extend_from_slice(&order.1[at..at + self.batch]);
-            }
-            let labels =
-                about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
-            if send.send(self.source.pixels(&rows).map(|pixels| (pixels, labels))).is_err() {
-                return;
-            }
-        }
+        Ahead { chunks: Some(self.plan.clone().read_from(first)), first, next: first }
     }
 }
 
@@ -183,33 +130,4 @@ impl Chunks {
 pub fn limit(caps: &Caps) -> u64 {
     // Uploads are padded to whole vec4s.
     (caps.max_binding.min(caps.max_buffer) / 16 * 16).min(u64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(count: usize) -> Source {
-        let labels = Some((0..count).map(|i| i as u8).collect());
-        let pixels = (0..count * 3).map(|i| (i / 3) as u8).collect();
-        Source::Held(Images { count, height: 1, width: 3, channels: 1, classes: 256, pixels, labels })
-    }
-
-    #[test]
-    fn chunks_are_the_epochs_batches_one_after_the_other() {
-        let plan = Chunks { source: source(11), seed: 3, batch: 2, per_epoch: 5, steps: 4 };
-        let (send, chunks) = sync_channel(0);
-        let order = |step: usize| permutation(3, step as u64 / 5, 11)[step % 5 * 2..][..2].to_vec();
-        std::thread::scope(|scope| {
-            scope.spawn(move || plan.read(1, &send));
-            // Chunks 1 to 3 hold steps 4 to 15: the end of one epoch to the beginning of the fourth.
-            for chunk in 1..4 {
-                let (pixels, labels) = chunks.recv().unwrap().unwrap();
-                let rows: Vec<u8> = (4 * chunk..4 * chunk + 4).flat_map(order).map(|i| i as u8).collect();
-                assert_eq!(pixels, rows.iter().flat_map(|&i| [i; 3]).collect::<Vec<u8>>());
-                assert_eq!(labels, Some(rows));
-            }
-            drop(chunks);
-        });
-    }
 }

@@ -22,7 +22,9 @@ use crate::{
     },
     plan::Plan,
     run::{
-        Each, Options, Recipe, Report, RunDir, SITTING, Session, Train, Trainer, options::number, positive,
+        Each, Options, Recipe, Report, RunDir, SITTING, Session, Train, Trainer,
+        options::{below_one, number},
+        positive,
     },
     train::{Round, batch, labels},
 };
@@ -222,11 +224,6 @@ pub struct Watching {
     /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
     fid: Option<u32>,
-}
-
-/// A number from 0 to below 1, for clap.
-fn below_one(text: &str) -> Result<f64, String> {
-    number(text, 0.0..1.0, "wants a number from 0 to below 1")
 }
 
 /// A finite number from 0 on, for clap.

@@ -8,7 +8,7 @@ use crate::{
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{Look, Options, Session, Train, Trained, Trainer, grid, positive, save},
+    run::{Look, Options, Session, Train, Trained, Trainer, grid, of_test, positive, save},
     train::{Evaluation, Feed, Round, batch, labels},
     weights,
 };
@@ -100,7 +100,7 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
     trainer.run(|at| {
         let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
         save(&at.run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
-        Ok(test.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
+        Ok(of_test(test.run()?))
     })?;
     Ok(())
 }

@@ -14,16 +14,19 @@ use crate::{
     error::{Error, Result},
     gpu::State,
     graph::{Graph, Source, Tensor, shape::Type, var::Init},
-    models::autoregressive::{Autoregressive, Given},
+    models::{
+        autoregressive::{Autoregressive, Given},
+        likelihood::Likelihood,
+    },
     optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        Look, Options, Recipe, Session, Train, Trained, Trainer, decay, grid, interrupt, listener, positive,
-        save,
+        Look, Options, Recipe, Session, Train, Trained, Trainer, decay, grid, interrupt, listener, of_test,
+        positive, save,
     },
     train::{Draws, Evaluation, Method, Round, Sampler, Work, batch, labels},
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The stream that binarises training images anew in every step.
@@ -83,6 +86,47 @@ pub struct Fit<M: Density> {
     #[command(flatten)]
     #[serde(flatten)]
     model: M,
+}
+
+/// Options of what a pixel is.
+#[derive(Args, Serialize, Deserialize, Clone)]
+pub struct Pixels {
+    /// What a pixel's distribution is; all but `bernoulli` keep the images' 256 levels
+    #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
+    #[serde(default)]
+    output: Output,
+    /// Logistics of `--output mixture`
+    #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
+    #[serde(default = "ten")]
+    components: u8,
+}
+
+/// What a pixel's distribution is.
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum Output {
+    /// Black or white
+    #[default]
+    Bernoulli,
+    /// One of 256 levels, channel after channel
+    Softmax,
+    /// A mixture of discretised logistics, all channels at once
+    Mixture,
+}
+
+impl Pixels {
+    /// The distribution.
+    pub fn likelihood(&self) -> Likelihood {
+        match self.output {
+            Output::Bernoulli => Likelihood::Bernoulli,
+            Output::Softmax => Likelihood::Softmax,
+            Output::Mixture => Likelihood::Mixture(self.components.into()),
+        }
+    }
+}
+
+fn ten() -> u8 {
+    10
 }
 
 impl<M: Density> Options for Fit<M> {
@@ -180,7 +224,7 @@ fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
             Err(_) if interrupt::asked() => {}
             drawn => save(&at.run.samples(at.step), &grid(&drawn?, SHOWN, image[0], image[1], image[2], 4))?,
         }
-        Ok(score.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
+        Ok(of_test(score.run()?))
     })?;
     Ok(())
 }

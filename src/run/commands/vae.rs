@@ -11,7 +11,7 @@ use crate::{
     nn::Mode,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{Look, Options, Session, Train, Trained, Trainer, decay, grid, listener, positive, save},
+    run::{Look, Options, Session, Train, Trained, Trainer, decay, grid, listener, of_test, positive, save},
     train::{Evaluation, Round, batch, normals, quantile},
 };
 use clap::{Args, Subcommand};
@@ -152,7 +152,7 @@ fn train<T: Variational>(options: Train<T>) -> Result<()> {
         let [h, w, c] = image;
         let pictures = decode(&session.gpu, &draw, &z)?;
         save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
-        Ok(test.run()?.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect())
+        Ok(of_test(test.run()?))
     })?;
     Ok(())
 }

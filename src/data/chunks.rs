@@ -1,0 +1,82 @@
+//! A data set read in chunks, ahead of those who train on it: a chunk is a number of steps' batches, in the order in which an epoch
+//! visits them.
+
+use super::{DataError, Order, Source, permutation};
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+/// Which images make a chunk.
+pub struct Chunks {
+    /// The data set.
+    pub source: Source,
+    /// Which images each minibatch takes.
+    pub order: Order,
+    /// Minibatches of a chunk.
+    pub steps: u64,
+}
+
+/// A chunk's images, `[steps·batch, ...]`, and their labels.
+pub type Chunk = std::result::Result<(Vec<u8>, Option<Vec<u8>>), DataError>;
+
+impl Chunks {
+    /// Starts a thread that reads this chunk and those after it; it ends when nobody listens.
+    pub fn read_from(self: Arc<Self>, first: u64) -> Receiver<Chunk> {
+        let (send, chunks) = sync_channel(0);
+        std::thread::spawn(move || self.read(first, &send));
+        chunks
+    }
+
+    fn read(&self, first: u64, send: &SyncSender<Chunk>) {
+        let (about, mut order) = (self.source.about(), (u64::MAX, vec![]));
+        let Order { seed, batch, batches, .. } = self.order;
+        let per_epoch = self.order.per_epoch() * batches;
+        for chunk in first.. {
+            let mut rows = Vec::with_capacity(self.steps as usize * batch);
+            for step in chunk * self.steps..(chunk + 1) * self.steps {
+                let (epoch, at) = (step / per_epoch, (step % per_epoch) as usize * batch);
+                if order.0 != epoch {
+                    order = (epoch, permutation(seed, epoch, about.count));
+                }
+                rows.extend_from_slice(&order.1[at..at + batch]);
+            }
+            let labels =
+                about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
+            if send.send(self.source.pixels(&rows).map(|pixels| (pixels, labels))).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Images;
+
+    fn source(count: usize) -> Source {
+        let labels = Some((0..count).map(|i| i as u8).collect());
+        let pixels = (0..count * 3).map(|i| (i / 3) as u8).collect();
+        Source::Held(Images { count, height: 1, width: 3, channels: 1, classes: 256, pixels, labels })
+    }
+
+    #[test]
+    fn chunks_are_the_epochs_batches_one_after_the_other() {
+        let order = Order { seed: 3, batch: 2, batches: 1, count: 11 };
+        let plan = Chunks { source: source(11), order, steps: 4 };
+        let (send, chunks) = sync_channel(0);
+        let rows = |step: usize| permutation(3, step as u64 / 5, 11)[step % 5 * 2..][..2].to_vec();
+        std::thread::scope(|scope| {
+            scope.spawn(move || plan.read(1, &send));
+            // Chunks 1 to 3 hold steps 4 to 15: the end of one epoch to the beginning of the fourth.
+            for chunk in 1..4 {
+                let (pixels, labels) = chunks.recv().unwrap().unwrap();
+                let rows: Vec<u8> = (4 * chunk..4 * chunk + 4).flat_map(rows).map(|i| i as u8).collect();
+                assert_eq!(pixels, rows.iter().flat_map(|&i| [i; 3]).collect::<Vec<u8>>());
+                assert_eq!(labels, Some(rows));
+            }
+            drop(chunks);
+        });
+    }
+}

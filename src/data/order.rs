@@ -1,0 +1,88 @@
+//! In which order the epochs of a run visit the images.
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+/// The generator behind [`permutation`] and the glyphs, for a run's records.
+pub const GENERATOR: &str = "ChaCha8 (rand_chacha 0.10)";
+/// The version of [`permutation`]'s algorithm; it goes up when any order changes.
+pub const PERMUTATION_VERSION: u32 = 1;
+
+/// The order of `n` items in `epoch`, `[n]`: a pure function of its arguments.
+///
+/// It is version [`PERMUTATION_VERSION`], Fisher–Yates fed by [`GENERATOR`], written out here so
+/// that no release of a random-number crate changes the order that a recorded run saw.
+///
+/// # Panics
+/// If `n` is above `u32::MAX`.
+pub fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
+    let n = u32::try_from(n).expect("a permutation has at most u32::MAX items");
+    let mut random = stream(b"shuffle1", seed, epoch, 0);
+    let mut order: Vec<u32> = (0..n).collect();
+    shuffle(&mut random, &mut order);
+    order
+}
+
+/// How minibatches are taken from a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The seed of the epochs' permutations.
+    pub seed: u64,
+    /// Images of a minibatch.
+    pub batch: usize,
+    /// Minibatches of a training step.
+    pub batches: u64,
+    /// Training images.
+    pub count: usize,
+}
+
+impl Order {
+    /// Images of a training step.
+    pub fn images(&self) -> u64 {
+        self.batch as u64 * self.batches
+    }
+
+    /// Steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
+    pub fn per_epoch(&self) -> u64 {
+        self.count as u64 / self.images()
+    }
+
+    /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its counter looks.
+    pub(crate) fn of(&self, epoch: u64) -> Vec<u32> {
+        let mut order = permutation(self.seed, epoch, self.count);
+        let batches = self.count / self.batch;
+        let first = epoch * self.per_epoch() * self.batches % batches as u64;
+        order[..batches * self.batch].rotate_right(first as usize * self.batch);
+        order
+    }
+}
+
+/// A generator whose 32-byte key spells out what it is for, so no two uses share numbers.
+pub(super) fn stream(purpose: &[u8; 8], a: u64, b: u64, c: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(purpose);
+    key[8..16].copy_from_slice(&a.to_le_bytes());
+    key[16..24].copy_from_slice(&b.to_le_bytes());
+    key[24..].copy_from_slice(&c.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// Fisher–Yates, from the end; at most `u32::MAX` items.
+pub(super) fn shuffle<T>(random: &mut ChaCha8Rng, items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, below(random, last as u32 + 1) as usize);
+    }
+}
+
+/// A number below `bound` (> 0), unbiased: Lemire's multiplication with rejection.
+pub(super) fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
+    let reject_below = bound.wrapping_neg() % bound;
+    loop {
+        let wide = u64::from(random.next_u32()) * u64::from(bound);
+        if wide as u32 >= reject_below {
+            return (wide >> 32) as u32;
+        }
+    }
+}
