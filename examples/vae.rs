@@ -27,7 +27,6 @@ use serde::{Deserialize, Serialize};
   vae train --model conv --data mnist --out runs/conv   the convolutional one
   vae sample --run runs/mnist                           without --run: the newest run under runs
   vae manifold --run runs/flat
-  vae interpolate --count 6
   vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json")]
 struct Cli {
     #[command(subcommand)]
