@@ -100,7 +100,7 @@ fn a_streamed_run_that_goes_bad_is_replayed() {
         start(&dir, "run", &["--data", "photos", "--steps", "300", "--lr", "1e20", "--stream", "0.001"]),
         false,
     );
-    assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
+    assert!(text.contains("first bad tensor: launch") && text.contains("commands/vae.rs"), "{text}");
 }
 
 #[test]

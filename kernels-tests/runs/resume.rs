@@ -178,7 +178,7 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     }
     let dir = empty("nan");
     let text = finish(start(&dir, "run", &["--steps", "300", "--lr", "1e20"]), false);
-    assert!(text.contains("first bad tensor: launch") && text.contains("examples/vae.rs"), "{text}");
+    assert!(text.contains("first bad tensor: launch") && text.contains("commands/vae.rs"), "{text}");
     assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
     // Weights that went bad after a finite loss are not saved over the last good ones.
     let text = finish(

@@ -33,7 +33,7 @@ pub struct Draw {
     class: Option<u8>,
 }
 
-/// Options of `arithmetic`, which computes with noise and, of a conditional model, classes: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
+/// Options of `arithmetic`: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
 #[derive(Args)]
 pub struct Arithmetic {
     #[command(flatten)]
@@ -47,6 +47,27 @@ pub struct Arithmetic {
     /// Pictures whose average is added: what is to get the quality (a neutral man)
     #[arg(long, value_delimiter = ',', default_value = "6,7,8", value_name = "PLACES")]
     plus: Vec<u16>,
+}
+
+impl Arithmetic {
+    /// The three terms' places, as many in each.
+    fn terms(&self) -> Result<[&[u16]; 3]> {
+        let width = self.from.len();
+        let terms = [("--from", &self.from), ("--minus", &self.minus), ("--plus", &self.plus)];
+        match terms.iter().find(|(_, places)| places.len() != width || places.is_empty()) {
+            Some((name, places)) => {
+                let what = format!("{name} names {} pictures and --from {width}", places.len());
+                Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")))
+            }
+            None => Ok(terms.map(|(_, places)| places.as_slice())),
+        }
+    }
+}
+
+/// The mean of vectors of one length.
+fn mean(vectors: &[Vec<f32>]) -> Vec<f32> {
+    let n = vectors.len() as f32;
+    (0..vectors[0].len()).map(|d| vectors.iter().map(|v| v[d]).sum::<f32>() / n).collect()
 }
 
 /// Options of `nearest`.
@@ -183,58 +204,42 @@ impl<'a, M: Adversarial> Model<'a, M> {
         Ok(())
     }
 
-    /// Each term's pictures and that of their mean, a row for each; beside them the result in the middle of its neighbours.
+    /// A row for each term: its pictures, that of their mean, and three of the nine around the result, which is in their middle.
     pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
-        let terms = [("--from", &options.from), ("--minus", &options.minus), ("--plus", &options.plus)];
-        let width = options.from.len();
-        if let Some((name, places)) =
-            terms.iter().find(|(_, places)| places.len() != width || places.is_empty())
-        {
-            let what = format!("{name} names {} pictures and --from {width}", places.len());
-            return Err(Error::new(format!("{what}; give every term as many, from the grid of `sample`")));
+        let (terms, latent) = (options.terms()?, self.game.latent());
+        let inputs = self.inputs(terms.into_iter().flatten().max().map_or(0, |&place| usize::from(place) + 1))?;
+        let of =
+            |term: &[u16]| term.iter().map(|&place| inputs[usize::from(place)].clone()).collect::<Vec<_>>();
+        let means = terms.map(|term| mean(&of(term)));
+        let [from, minus, plus] = &means;
+        let result: Vec<f32> = (0..from.len()).map(|d| from[d] - minus[d] + plus[d]).collect();
+        let around: Vec<_> = (0..9).map(|i| self.neighbour(&result, i)).collect();
+        let mut all = vec![];
+        for ((term, mean), around) in terms.into_iter().zip(&means).zip(around.chunks(3)) {
+            all.extend(of(term).into_iter().chain([mean.clone()]).chain(around.iter().cloned()));
         }
-        let (latent, k) = (self.game.latent(), self.game.classes());
-        let most = terms.iter().flat_map(|(_, places)| places.iter()).max().map_or(0, |&p| usize::from(p));
-        let (z, classes) = (self.noise(most + 1), self.classes(most + 1)?);
-        // A conditional model is computed with as a whole: its classes, too, are added and taken away.
-        let of = |place: u16| {
-            [&z[usize::from(place) * latent..][..latent], &classes[usize::from(place) * k..][..k]].concat()
-        };
-        let mean = |places: &[u16]| -> Vec<f32> {
-            let all: Vec<_> = places.iter().map(|&p| of(p)).collect();
-            (0..latent + k).map(|d| all.iter().map(|input| input[d]).sum::<f32>() / width as f32).collect()
-        };
-        let [from, minus, plus] = terms.map(|(_, places)| mean(places));
-        let result: Vec<f32> = (0..latent + k).map(|d| from[d] - minus[d] + plus[d]).collect();
-        let key =
-            rng::Stream::new("arithmetic").key([self.trained.seed as u32, (self.trained.seed >> 32) as u32]);
-        let neighbour = |i: usize| -> Vec<f32> {
-            let away = |d: usize| {
-                if i == 4 || d >= latent {
-                    0.0
-                } else {
-                    (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND
-                }
-            };
-            (0..latent + k).map(|d| result[d] + away(d)).collect()
-        };
-        let rows: Vec<Vec<f32>> = terms
-            .iter()
-            .zip([&from, &minus, &plus])
-            .enumerate()
-            .flat_map(|(r, ((_, places), mean))| {
-                let own = places.iter().map(|&p| of(p));
-                own.chain([mean.clone()]).chain((3 * r..3 * r + 3).map(neighbour)).collect::<Vec<_>>()
-            })
-            .collect();
-        let part = |of: std::ops::Range<usize>| {
-            rows.iter().flat_map(|row| row[of.clone()].to_vec()).collect::<Vec<f32>>()
-        };
-        self.write("arithmetic.png", &self.draw(&part(0..latent), &part(latent..latent + k))?, width + 4)?;
-        println!(
-            "rows: --from, --minus, --plus, and their means; the last three columns: from - minus + plus among its neighbours"
-        );
+        let (z, classes): (Vec<_>, Vec<_>) = all.iter().map(|input| input.split_at(latent)).unzip();
+        self.write("arithmetic.png", &self.draw(&z.concat(), &classes.concat())?, options.from.len() + 4)?;
+        println!("rows: --from, --minus, --plus, and their means");
+        println!("last three columns: from - minus + plus among its neighbours");
         Ok(())
+    }
+
+    /// The generator's inputs of the first `count` pictures that `sample` draws: noise and, of a conditional model, the class,
+    /// since both are computed with.
+    fn inputs(&self, count: usize) -> Result<Vec<Vec<f32>>> {
+        let (latent, k) = (self.game.latent(), self.game.classes());
+        let (z, classes) = (self.noise(count), self.classes(count)?);
+        Ok((0..count).map(|i| [&z[i * latent..][..latent], &classes[i * k..][..k]].concat()).collect())
+    }
+
+    /// The input number `i` of nine around another one, whose noise moves by at most [`AROUND`]; the fifth is the input itself.
+    fn neighbour(&self, input: &[f32], i: usize) -> Vec<f32> {
+        let (seed, latent) = (self.trained.seed, self.game.latent());
+        let key = rng::Stream::new("arithmetic").key([seed as u32, (seed >> 32) as u32]);
+        let away = |d: usize| (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND;
+        let moved = |(d, &x): (usize, &f32)| if i == 4 || d >= latent { x } else { x + away(d) };
+        input.iter().enumerate().map(moved).collect()
     }
 
     pub(super) fn nearest(&self, options: &Nearest) -> Result<()> {
