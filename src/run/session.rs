@@ -30,6 +30,8 @@ pub struct Session {
     /// The data; of a streamed run's training images, the window that lies on the GPU.
     pub set: DataSet,
     pub(super) stream: Option<Stream>,
+    /// The training images on the GPU, or the window of them.
+    pub(super) feed: Feed,
     /// What makes the result, a resumed run's own.
     pub recipe: Recipe,
     /// What this sitting does.
@@ -81,11 +83,12 @@ impl Session {
             )));
         }
         let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu)?;
+        let feed = Feed::new(&gpu, &set.train)?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let (model, classes, sitting_text) = (T::MODEL, set.train.classes, lasting.clone());
         let saved = Saved { model: model.into(), image, classes, images, options, sitting: sitting_text };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, recipe, sitting, model, config, batches }, saved.options))
+        Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches }, saved.options))
     }
 
     /// How minibatches are taken.
@@ -216,11 +219,6 @@ impl Session {
         }
         let (name, test) = (self.set.name.clone(), self.set.test.clone());
         Ok(Cow::Owned(DataSet { name, train: self.recipe.read(train)?, test, lossy: self.set.lossy }))
-    }
-
-    /// The training images on the GPU, or the window of them.
-    pub(super) fn feed(&self) -> Result<Feed> {
-        Feed::new(&self.gpu, &self.set.train)
     }
 }
 

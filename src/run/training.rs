@@ -71,8 +71,8 @@ impl Trainer<'_> {
     pub fn run(self, report: impl FnMut(&Report<'_>) -> Measured) -> Result<RunDir> {
         let Self { session, state, round, unit, shown, each } = self;
         let plans: Vec<_> = round.plans().collect();
-        let (feed, stream) = (session.feed()?, session.stream.as_ref());
-        let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
+        let stream = session.stream.as_ref();
+        let steps = Steps::new(&session.gpu, state, round, &session.feed, stream, session.order())
             .map_err(|e| session.memory(e, &plans))?;
         let mut this = Loop::begin(session, state, round, steps, shown, each)?;
         interrupt::watch()?;

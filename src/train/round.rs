@@ -60,7 +60,7 @@ pub struct Steps<'a> {
     gpu: &'a Gpu,
     state: &'a State,
     round: Vec<(Executor, u64)>,
-    feed: Feed,
+    feed: &'a Feed,
     stream: Option<&'a Stream>,
     order: Order,
     metrics: usize,
@@ -79,7 +79,7 @@ impl<'a> Steps<'a> {
         gpu: &'a Gpu,
         state: &'a State,
         round: &Round,
-        feed: Feed,
+        feed: &'a Feed,
         stream: Option<&'a Stream>,
         order: Order,
     ) -> Result<Self> {
@@ -123,7 +123,7 @@ impl<'a> Steps<'a> {
         let begun = Instant::now();
         self.gpu.submit(|encoder| (0..count).for_each(|_| self.record(encoder)));
         if let Some(stream) = self.stream {
-            stream.ahead(self.gpu, &self.feed, self.at * self.order.batches)?;
+            stream.ahead(self.gpu, self.feed, self.at * self.order.batches)?;
         }
         self.gpu.wait()?;
         self.burst = next_burst(begun.elapsed(), count);
@@ -163,7 +163,7 @@ impl<'a> Steps<'a> {
     fn ready(&mut self) -> Result<u64> {
         if let Some(stream) = self.stream {
             let batches = self.order.batches;
-            return Ok(stream.ready(self.gpu, &self.feed, self.at * batches)? / batches);
+            return Ok(stream.ready(self.gpu, self.feed, self.at * batches)? / batches);
         }
         let epoch = self.at / self.order.per_epoch();
         if self.ordered != Some(epoch) {

@@ -207,7 +207,8 @@ impl<'a, M: Adversarial> Model<'a, M> {
     /// A row for each term: its pictures, that of their mean, and three of the nine around the result, which is in their middle.
     pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
         let (terms, latent) = (options.terms()?, self.game.latent());
-        let inputs = self.inputs(terms.into_iter().flatten().max().map_or(0, |&place| usize::from(place) + 1))?;
+        let inputs =
+            self.inputs(terms.into_iter().flatten().max().map_or(0, |&place| usize::from(place) + 1))?;
         let of =
             |term: &[u16]| term.iter().map(|&place| inputs[usize::from(place)].clone()).collect::<Vec<_>>();
         let means = terms.map(|term| mean(&of(term)));
