@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
   autoencoder probe --labels 50 --repeats 5")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<AutoencoderOptions>,
 }
 
 #[derive(Args, Clone, Serialize, Deserialize)]
-struct Model {
+struct AutoencoderOptions {
     #[command(flatten)]
     #[serde(flatten)]
     recipe: Recipe,
@@ -47,7 +47,7 @@ fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x| (0.0..=0.9).contains(x)).ok_or_else(|| "wants a number from 0 to 0.9".into())
 }
 
-impl Options for Model {
+impl Options for AutoencoderOptions {
     const MODEL: &'static str = "autoencoder";
 
     fn recipe(&mut self) -> &mut Recipe {
@@ -55,7 +55,7 @@ impl Options for Model {
     }
 }
 
-impl Restoring for Model {
+impl Restoring for AutoencoderOptions {
     fn config(&self, image: [usize; 3]) -> Config {
         let hidden = self.hidden.iter().map(|&w| w.into()).collect();
         Config { pixels: image.iter().product(), hidden, code: self.code.into(), noise: self.noise as f32 }

@@ -25,11 +25,11 @@ use serde::{Deserialize, Serialize};
   dcgan nearest")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<DcganOptions>,
 }
 
 #[derive(Args, Serialize, Deserialize, Clone)]
-struct Model {
+struct DcganOptions {
     /// Dimensions of the noise
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
@@ -44,7 +44,7 @@ struct Model {
     conditional: bool,
 }
 
-impl Adversarial for Model {
+impl Adversarial for DcganOptions {
     const MODEL: &'static str = "dcgan";
 
     type Networks = Networks;

@@ -27,11 +27,11 @@ use serde::{Deserialize, Serialize};
   fvbn evaluate --json nll.json")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<FvbnOptions>,
 }
 
 #[derive(Args, Serialize, Deserialize, Clone)]
-struct Model {
+struct FvbnOptions {
     /// Widths of hidden layers (MADE); none for the sigmoid belief net
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
@@ -41,12 +41,12 @@ struct Model {
     direct: bool,
 }
 
-impl Density for Model {
+impl Density for FvbnOptions {
     const MODEL: &'static str = "fvbn";
     const METHOD: Method = Method::Naive;
 }
 
-impl Autoregressive for Model {
+impl Autoregressive for FvbnOptions {
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let pixels = given.x.shape()[1..].iter().product();
         let hidden = self.hidden.iter().map(|&w| w.into()).collect();

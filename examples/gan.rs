@@ -24,11 +24,11 @@ use serde::{Deserialize, Serialize};
   gan nearest")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<GanOptions>,
 }
 
 #[derive(Args, Serialize, Deserialize, Clone)]
-struct Model {
+struct GanOptions {
     /// Dimensions of the noise
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
@@ -40,7 +40,7 @@ struct Model {
     conditional: bool,
 }
 
-impl Adversarial for Model {
+impl Adversarial for GanOptions {
     const MODEL: &'static str = "gan";
 
     type Networks = Networks;

@@ -34,11 +34,11 @@ use serde::{Deserialize, Serialize};
   pixelcnn evaluate --run runs/large --json nll.json")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<PixelCnnOptions>,
 }
 
 #[derive(Args, Serialize, Deserialize, Clone)]
-struct Model {
+struct PixelCnnOptions {
     /// The gated PixelCNN (van den Oord et al. 2016b): two stacks of 5x5 windows without a blind spot
     #[arg(long)]
     gated: bool,
@@ -68,7 +68,7 @@ struct Model {
     conditional: bool,
 }
 
-impl Density for Model {
+impl Density for PixelCnnOptions {
     const MODEL: &'static str = "pixelcnn";
     const METHOD: Method = Method::Cached;
 
@@ -85,7 +85,7 @@ impl Density for Model {
     }
 }
 
-impl Autoregressive for Model {
+impl Autoregressive for PixelCnnOptions {
     fn likelihood(&self) -> Likelihood {
         self.pixels.likelihood()
     }

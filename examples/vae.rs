@@ -30,11 +30,11 @@ use serde::{Deserialize, Serialize};
   vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json")]
 struct Cli {
     #[command(subcommand)]
-    command: Command<Model>,
+    command: Command<VaeOptions>,
 }
 
 #[derive(Args, Clone, Serialize, Deserialize)]
-struct Model {
+struct VaeOptions {
     #[command(flatten)]
     #[serde(flatten)]
     recipe: Recipe,
@@ -73,7 +73,7 @@ enum Networks {
     Conv,
 }
 
-impl Options for Model {
+impl Options for VaeOptions {
     const MODEL: &'static str = "vae";
 
     fn recipe(&mut self) -> &mut Recipe {
@@ -89,7 +89,7 @@ impl Options for Model {
     }
 }
 
-impl Variational for Model {
+impl Variational for VaeOptions {
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
         let or = |given: &[u16], default: &[usize]| match given {
             [] => default.to_vec(),

@@ -4,7 +4,7 @@ use crate::subjects::adapter;
 use oneiro::{
     data::Images,
     gpu::{Gpu, State},
-    measure::bound::{Bound, Report},
+    measure::bound::{Bound, Bounds},
     models::vae::{Config, Vae},
 };
 
@@ -22,7 +22,7 @@ fn images(count: usize) -> Images {
 }
 
 /// A report under weights that `set` decides by name and index; others keep their first values.
-fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Report {
+fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Bounds {
     let bound = Bound::new(gpu.caps(), PIXELS, |g| Vae::new(g, &small())).unwrap();
     let state = State::new(gpu, &bound.plans(), seed).unwrap();
     let names: Vec<_> = state

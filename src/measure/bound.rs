@@ -44,7 +44,7 @@ impl Mean {
 
 /// What an evaluation found, in nats per image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct Bounds {
     /// Images evaluated.
     pub images: usize,
     /// Evidence lower bound: reconstruction - kl.
@@ -59,7 +59,7 @@ pub struct Report {
     pub bounds: Vec<(usize, Mean)>,
 }
 
-impl Report {
+impl Bounds {
     /// Latent dimensions whose mean KL exceeds 0.01 nats.
     pub fn active(&self) -> usize {
         self.kl_per_dimension.iter().filter(|kl| **kl > 0.01).count()
@@ -158,7 +158,7 @@ impl Bound {
         count: usize,
         k: usize,
         told: &mut Listener<'_>,
-    ) -> Result<Report> {
+    ) -> Result<Bounds> {
         let (count, k) = (count.min(images.count).max(1), k.max(1));
         let first = Images { count: IMAGES, pixels: vec![0; IMAGES * self.pixels], labels: None, ..*images };
         let feed = Feed::new(gpu, &first)?;
@@ -210,7 +210,7 @@ impl Bound {
         }
         let kls: Vec<f64> = kl.iter().map(|dimensions| dimensions.iter().sum()).collect();
         let elbo: Vec<f64> = reconstruction.iter().zip(&kls).map(|(r, kl)| r - kl).collect();
-        Ok(Report {
+        Ok(Bounds {
             images: count,
             elbo: Mean::of(&elbo),
             reconstruction: Mean::of(&reconstruction),

@@ -36,7 +36,7 @@ pub use progress::{Progress, listener};
 pub use session::Session;
 pub use trained::Trained;
 use training::of_test;
-pub use training::{Each, Measured, Report, Trainer};
+pub use training::{Each, EpochEnd, Measured, Trainer};
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,7 @@ const SHOWN: Duration = Duration::from_millis(500);
 const SAVED: Duration = Duration::from_secs(300);
 
 /// What the loop tells at the end of an epoch, or at the very end.
-pub struct Report<'a> {
+pub struct EpochEnd<'a> {
     /// Steps done.
     pub step: u64,
     /// Epochs done, counting a begun one.
@@ -37,7 +37,7 @@ pub struct Report<'a> {
     pub run: &'a RunDir,
 }
 
-/// What was measured at a [`Report`], by name.
+/// What was measured at a [`EpochEnd`], by name.
 pub type Measured = Result<Vec<(String, f64)>>;
 
 /// An evaluation's metrics as those of the test images.
@@ -68,7 +68,7 @@ pub struct Trainer<'a> {
 impl Trainer<'_> {
     /// Trains as the sitting says. `report` is called after every epoch and at the end, and returns what it measured.
     /// Returns the run's folder.
-    pub fn run(self, report: impl FnMut(&Report<'_>) -> Measured) -> Result<RunDir> {
+    pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<RunDir> {
         let Self { session, state, round, unit, shown, each } = self;
         let plans: Vec<_> = round.plans().collect();
         let stream = session.stream.as_ref();
@@ -167,7 +167,7 @@ impl<'a> Loop<'a> {
         Ok(this)
     }
 
-    fn epochs(&mut self, mut report: impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
+    fn epochs(&mut self, mut report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
         while self.at.step < self.total && !self.stop {
             let whole = self.epoch()?;
             // In the middle of an epoch Ctrl-C waits for no measuring.
@@ -244,12 +244,12 @@ impl<'a> Loop<'a> {
     }
 
     /// The end of an epoch, or of the run: measures, prints, logs, saves.
-    fn report(&mut self, report: &mut impl FnMut(&Report<'_>) -> Measured) -> Result<()> {
+    fn report(&mut self, report: &mut impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
         let (per_epoch, step) = (self.steps.order().per_epoch(), self.at.step);
         let steps = (step - self.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = self.at.sums.iter().map(|s| s / steps).collect();
         let epoch = step.div_ceil(per_epoch);
-        let measured = report(&Report { step, epoch, means: &means, run: &self.run })?;
+        let measured = report(&EpochEnd { step, epoch, means: &means, run: &self.run })?;
         if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {
             return Err(self.diagnose(step - 1, &format!("{name} became {value}")));
         }

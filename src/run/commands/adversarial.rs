@@ -8,7 +8,7 @@ mod draw;
 mod evaluate;
 mod watch;
 
-pub use draw::{Arithmetic, Draw, Nearest};
+pub use draw::{Arithmetic, Nearest, NoiseDraw};
 pub use evaluate::Evaluate;
 
 use crate::{
@@ -22,14 +22,14 @@ use crate::{
     },
     plan::Plan,
     run::{
-        Each, Options, Recipe, Report, RunDir, SITTING, Session, Train, Trainer,
+        Each, EpochEnd, Options, Recipe, RunDir, SITTING, Session, Train, Trainer,
         options::{below_one, number},
         positive,
     },
     train::{Round, batch, labels},
 };
 use clap::{Args, Subcommand, ValueEnum};
-use draw::Model;
+use draw::TrainedPlayers;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use watch::Watcher;
 
@@ -63,10 +63,10 @@ pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
 pub enum Command<M: Adversarial> {
     /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
     Train(Watched<M>),
-    /// Draw noise and turn it into pictures
-    Sample(Draw),
+    /// NoiseDraw noise and turn it into pictures
+    Sample(NoiseDraw),
     /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
-    Interpolate(Draw),
+    Interpolate(NoiseDraw),
     /// Add and subtract averaged noise vectors, and of a conditional model classes: smiling woman - neutral woman + neutral man
     Arithmetic(Arithmetic),
     /// Samples above the training images that are nearest to them
@@ -136,7 +136,7 @@ pub struct Contest<M: Adversarial> {
     /// Normalise the discriminator's weights by their spectral norms, instead of its activations
     #[arg(long)]
     spectral: bool,
-    /// Draw samples by weights averaged over training with this decay, such as 0.999
+    /// NoiseDraw samples by weights averaged over training with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = below_one)]
     ema: Option<f64>,
     /// Largest weight of the critic, with --loss wasserstein [default: 0.01]
@@ -218,7 +218,7 @@ pub struct Watched<M: Adversarial> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = SITTING)]
 pub struct Watching {
-    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    /// NoiseDraw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     picture_every: Option<u64>,
     /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
@@ -235,11 +235,11 @@ fn zero_or_more(text: &str) -> Result<f64, String> {
 pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options.train, &options.watching),
-        Command::Sample(options) => Model::<M>::open(&options)?.sample(),
-        Command::Interpolate(options) => Model::<M>::open(&options)?.interpolate(),
-        Command::Arithmetic(options) => Model::<M>::open(&options.draw)?.arithmetic(&options),
-        Command::Nearest(options) => Model::<M>::open(&options.draw)?.nearest(&options),
-        Command::Evaluate(options) => Model::<M>::open(&options.draw)?.evaluate(&options),
+        Command::Sample(options) => TrainedPlayers::<M>::open(&options)?.sample(),
+        Command::Interpolate(options) => TrainedPlayers::<M>::open(&options)?.interpolate(),
+        Command::Arithmetic(options) => TrainedPlayers::<M>::open(&options.draw)?.arithmetic(&options),
+        Command::Nearest(options) => TrainedPlayers::<M>::open(&options.draw)?.nearest(&options),
+        Command::Evaluate(options) => TrainedPlayers::<M>::open(&options.draw)?.evaluate(&options),
     }
 }
 
@@ -267,7 +267,7 @@ fn train<M: Adversarial>(options: Train<Contest<M>>, watching: &Watching) -> Res
         let mut between = |run: &RunDir, step| watcher.borrow_mut().look(run, step);
         let each = watching.picture_every.map(|steps| -> Each<'_> { (steps, &mut between) });
         let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
-        trainer.run(|at: &Report<'_>| watcher.borrow_mut().report(at))?
+        trainer.run(|at: &EpochEnd<'_>| watcher.borrow_mut().report(at))?
     };
     watcher.finish(M::MODEL, &run)
 }

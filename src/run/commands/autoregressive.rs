@@ -6,7 +6,7 @@
 mod draw;
 mod evaluate;
 
-pub use draw::{Complete, Draw};
+pub use draw::{Complete, PixelDraw};
 pub use evaluate::Evaluate;
 
 use crate::{
@@ -61,8 +61,8 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
 pub enum Command<M: Density> {
     /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<Fit<M>>),
-    /// Draw pictures, pixel by pixel on the GPU
-    Sample(Draw),
+    /// PixelDraw pictures, pixel by pixel on the GPU
+    Sample(PixelDraw),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
     Complete(Complete),
     /// Exact negative log-likelihood of test images, and where it comes from
@@ -149,9 +149,9 @@ fn constant() -> f64 {
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Sample(options) => Model::<M>::open(&options.look)?.sample(&options),
-        Command::Complete(options) => Model::<M>::open(&options.draw.look)?.complete(&options),
-        Command::Evaluate(options) => Model::<M>::open(&options.look)?.evaluate(&options),
+        Command::Sample(options) => TrainedDensity::<M>::open(&options.look)?.sample(&options),
+        Command::Complete(options) => TrainedDensity::<M>::open(&options.draw.look)?.complete(&options),
+        Command::Evaluate(options) => TrainedDensity::<M>::open(&options.look)?.evaluate(&options),
     }
 }
 
@@ -241,11 +241,11 @@ fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
 }
 
 /// A trained model.
-struct Model<M: Density> {
+struct TrainedDensity<M: Density> {
     trained: Trained<Fit<M>>,
 }
 
-impl<M: Density> Model<M> {
+impl<M: Density> TrainedDensity<M> {
     fn open(look: &Look) -> Result<Self> {
         Ok(Self { trained: Trained::open(look)? })
     }

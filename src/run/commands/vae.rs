@@ -47,7 +47,7 @@ pub struct Learning {
     #[arg(long, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     decay: f64,
-    /// Draw black-and-white pixels from the grey ones at every step
+    /// LatentDraw black-and-white pixels from the grey ones at every step
     #[arg(long)]
     binarise: bool,
 }
@@ -61,21 +61,21 @@ fn constant() -> f64 {
 pub enum Command<T: Variational> {
     /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<T>),
-    /// Draw z from the prior and decode it
-    Sample(Draw),
+    /// LatentDraw z from the prior and decode it
+    Sample(LatentDraw),
     /// Test images above their reconstructions
-    Reconstruct(Draw),
+    Reconstruct(LatentDraw),
     /// The decoder over a grid of the latent plane (the paper's figure 4)
-    Manifold(Draw),
+    Manifold(LatentDraw),
     /// Straight lines in latent space between pairs of test images
-    Interpolate(Draw),
+    Interpolate(LatentDraw),
     /// ELBO, KL per dimension and the importance-weighted bound on log p(x), over test images
     Evaluate(Evaluate),
 }
 
 /// Options of what draws.
 #[derive(Args)]
-pub struct Draw {
+pub struct LatentDraw {
     #[command(flatten)]
     look: Look,
     /// Pictures (sample 100, reconstruct 10), rows (interpolate 8) or grid side (manifold 20)
@@ -86,7 +86,7 @@ pub struct Draw {
     axes: Vec<usize>,
 }
 
-impl Draw {
+impl LatentDraw {
     fn count(&self, default: u16) -> usize {
         self.count.unwrap_or(default).into()
     }
@@ -112,11 +112,11 @@ pub struct Evaluate {
 pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Sample(options) => Model::<T>::open(&options.look)?.sample(&options),
-        Command::Reconstruct(options) => Model::<T>::open(&options.look)?.reconstruct(&options),
-        Command::Manifold(options) => Model::<T>::open(&options.look)?.manifold(&options),
-        Command::Interpolate(options) => Model::<T>::open(&options.look)?.interpolate(&options),
-        Command::Evaluate(options) => Model::<T>::open(&options.look)?.evaluate(&options),
+        Command::Sample(options) => TrainedVae::<T>::open(&options.look)?.sample(&options),
+        Command::Reconstruct(options) => TrainedVae::<T>::open(&options.look)?.reconstruct(&options),
+        Command::Manifold(options) => TrainedVae::<T>::open(&options.look)?.manifold(&options),
+        Command::Interpolate(options) => TrainedVae::<T>::open(&options.look)?.interpolate(&options),
+        Command::Evaluate(options) => TrainedVae::<T>::open(&options.look)?.evaluate(&options),
     }
 }
 
@@ -172,14 +172,14 @@ fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
 }
 
 /// A trained VAE.
-struct Model<T: Variational> {
+struct TrainedVae<T: Variational> {
     trained: Trained<T>,
     latent: usize,
     /// Names of its weights.
     names: Vec<String>,
 }
 
-impl<T: Variational> Model<T> {
+impl<T: Variational> TrainedVae<T> {
     fn open(look: &Look) -> Result<Self> {
         let trained = Trained::<T>::open(look)?;
         let g = Graph::new();
@@ -215,13 +215,13 @@ impl<T: Variational> Model<T> {
         self.trained.write(name, pictures, self.trained.saved.image[2], columns)
     }
 
-    fn sample(&self, options: &Draw) -> Result<()> {
+    fn sample(&self, options: &LatentDraw) -> Result<()> {
         let count = options.count(100);
         let z = normals(self.trained.seed, count * self.latent);
         self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize)
     }
 
-    fn reconstruct(&self, options: &Draw) -> Result<()> {
+    fn reconstruct(&self, options: &LatentDraw) -> Result<()> {
         let count = options.count(10);
         let x = self.trained.test_images(count)?;
         let pictures = self.decode(&self.encode(&x)?)?;
@@ -229,7 +229,7 @@ impl<T: Variational> Model<T> {
     }
 
     /// Quantiles of the prior along two axes, the other coordinates 0.
-    fn manifold(&self, options: &Draw) -> Result<()> {
+    fn manifold(&self, options: &LatentDraw) -> Result<()> {
         let latent = self.latent;
         let (&[a, b], side) = (options.axes.as_slice(), options.count(20)) else {
             return Err(Error::new("--axes wants two numbers, such as 0,1"));
@@ -246,7 +246,7 @@ impl<T: Variational> Model<T> {
         self.write("manifold.png", &self.decode(&z)?, side)
     }
 
-    fn interpolate(&self, options: &Draw) -> Result<()> {
+    fn interpolate(&self, options: &LatentDraw) -> Result<()> {
         let (rows, latent) = (options.count(8), self.latent);
         let mu = self.encode(&self.trained.test_images(2 * rows)?)?;
         let mut z = Vec::with_capacity(rows * STEPS * latent);

@@ -22,7 +22,7 @@ const AROUND: f32 = 0.25;
 
 /// Options of `sample`, and of all that draws.
 #[derive(Args, Clone)]
-pub struct Draw {
+pub struct NoiseDraw {
     #[command(flatten)]
     pub(super) look: Look,
     /// Pictures (sample 64, nearest 8, evaluate 5000), or rows of walks (interpolate 6)
@@ -37,7 +37,7 @@ pub struct Draw {
 #[derive(Args)]
 pub struct Arithmetic {
     #[command(flatten)]
-    pub(super) draw: Draw,
+    pub(super) draw: NoiseDraw,
     /// Pictures whose noise is averaged: what has the quality (a smiling woman)
     #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES")]
     from: Vec<u16>,
@@ -74,21 +74,21 @@ fn mean(vectors: &[Vec<f32>]) -> Vec<f32> {
 #[derive(Args)]
 pub struct Nearest {
     #[command(flatten)]
-    pub(super) draw: Draw,
+    pub(super) draw: NoiseDraw,
     /// Training images below each sample
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=20))]
     images: u8,
 }
 
 /// A trained generator.
-pub(super) struct Model<'a, M: Adversarial> {
-    pub(super) options: &'a Draw,
+pub(super) struct TrainedPlayers<'a, M: Adversarial> {
+    pub(super) options: &'a NoiseDraw,
     pub(super) trained: Trained<Contest<M>>,
     pub(super) game: Game<M::Networks>,
 }
 
-impl<'a, M: Adversarial> Model<'a, M> {
-    pub(super) fn open(options: &'a Draw) -> Result<Self> {
+impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
+    pub(super) fn open(options: &'a NoiseDraw) -> Result<Self> {
         let mut trained = Trained::<Contest<M>>::open(&options.look)?;
         let game = trained.options().game(trained.saved.image, trained.saved.classes)?;
         let drawn = if game.rules().ema.is_some() { AVERAGE } else { GENERATOR };

@@ -1,6 +1,6 @@
 //! `evaluate`: what a generator's pictures are worth, and what the discriminator has learnt to see.
 
-use super::{Adversarial, Draw, draw::Model};
+use super::{Adversarial, NoiseDraw, draw::TrainedPlayers};
 use crate::{
     data::{Images, permutation},
     disk::write_atomic,
@@ -30,7 +30,7 @@ const BATCH: usize = 50;
 #[derive(Args)]
 pub struct Evaluate {
     #[command(flatten)]
-    pub(super) draw: Draw,
+    pub(super) draw: NoiseDraw,
     /// Features of a network of your own (safetensors; a chain of 3x3 convolutions of stride 2, then linear layers) instead of those of
     /// the classifier that is trained on the run's data, once
     #[arg(long, value_name = "FILE")]
@@ -44,7 +44,7 @@ pub struct Evaluate {
     json: Option<PathBuf>,
 }
 
-impl<M: Adversarial> Model<'_, M> {
+impl<M: Adversarial> TrainedPlayers<'_, M> {
     pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
         let (set, pictures) = (self.trained.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {

@@ -13,7 +13,7 @@ use crate::{
         classifier,
         game::{Game, Players},
     },
-    run::{Measured, Report, RunDir, Session, animate, grid, listener, plot, read, save},
+    run::{EpochEnd, Measured, RunDir, Session, animate, grid, listener, plot, read, save},
     train::normals,
 };
 use std::path::Path;
@@ -66,7 +66,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// At the end of an epoch: the same, and whether a player has won.
-    pub(super) fn report(&mut self, at: &Report<'_>) -> Measured {
+    pub(super) fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
         let diversity = self.picture(at.run, at.step)?;
         let warning = self.watch.warning(at.step, at.means, diversity);
         warning.into_iter().for_each(|line| eprintln!("warning: {line}"));

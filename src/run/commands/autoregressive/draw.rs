@@ -1,6 +1,6 @@
 //! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
 
-use super::{CLASS, Density, Model, one_hot};
+use super::{CLASS, Density, TrainedDensity, one_hot};
 use crate::{
     error::{Error, Result},
     run::{Look, animate, grid, listener, options::number},
@@ -18,7 +18,7 @@ const STRIP: usize = 8;
 
 /// Options of `sample`.
 #[derive(Args, Clone)]
-pub struct Draw {
+pub struct PixelDraw {
     #[command(flatten)]
     pub(super) look: Look,
     /// Pictures
@@ -42,17 +42,17 @@ pub struct Draw {
 #[derive(Args)]
 pub struct Complete {
     #[command(flatten)]
-    pub(super) draw: Draw,
+    pub(super) draw: PixelDraw,
     /// Picture of the images' size whose bright pixels are kept [default: the upper half]
     #[arg(long, value_name = "PNG")]
     mask: Option<PathBuf>,
 }
 
-impl<M: Density> Model<M> {
+impl<M: Density> TrainedDensity<M> {
     /// Draws pictures while a bar shows how far; writes them, a strip of the first as it appears, and a GIF if asked.
     fn draw(
         &self,
-        options: &Draw,
+        options: &PixelDraw,
         classes: &[usize],
         given: Option<(&[f32], &[f32])>,
         name: &str,
@@ -103,7 +103,7 @@ impl<M: Density> Model<M> {
     }
 
     /// The class that was asked for, so many times.
-    fn class(&self, options: &Draw) -> Result<Option<Vec<usize>>> {
+    fn class(&self, options: &PixelDraw) -> Result<Option<Vec<usize>>> {
         let Some(class) = options.class.map(usize::from) else { return Ok(None) };
         let classes = self.classes();
         match (self.model().conditional(), class < classes) {
@@ -118,7 +118,7 @@ impl<M: Density> Model<M> {
         }
     }
 
-    pub(super) fn sample(&self, options: &Draw) -> Result<()> {
+    pub(super) fn sample(&self, options: &PixelDraw) -> Result<()> {
         let in_turn = || (0..options.count.into()).map(|i| i % self.classes().max(1)).collect();
         let classes = self.class(options)?.unwrap_or_else(in_turn);
         self.draw(options, &classes, None, "samples")

@@ -1,6 +1,6 @@
 //! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
 
-use super::{CLASS, Density, Model, fitting, one_hot};
+use super::{CLASS, Density, TrainedDensity, fitting, one_hot};
 use crate::{
     data::Images,
     disk::write_atomic,
@@ -46,7 +46,7 @@ impl Scores {
     }
 }
 
-impl<M: Density> Model<M> {
+impl<M: Density> TrainedDensity<M> {
     /// Scores the first images under every class that the model knows.
     fn scores(&self, test: &Images, count: usize) -> Result<Scores> {
         let (image, model, gpu) = (self.trained.saved.image, self.model(), &self.trained.gpu);
