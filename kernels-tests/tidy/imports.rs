@@ -7,8 +7,10 @@ pub(super) struct Import {
     pub(super) line: usize,
     /// Its parts, from the crate's root.
     pub(super) path: Vec<String>,
-    /// Whether the file only passes the name on (`pub use`).
+    /// Whether the file passes the name on (`pub use`).
     pub(super) passed_on: bool,
+    /// Whether the file uses the name itself.
+    pub(super) used: bool,
 }
 
 /// Identifiers, `::` and single signs with their lines; comments and the insides of literals are left out.
@@ -121,7 +123,7 @@ pub(super) fn imports(text: &str, module: &[String]) -> Vec<Import> {
             at += 1;
             continue;
         }
-        let mut paths = vec![];
+        let (start, mut paths) = (at, vec![]);
         at = tree(&tokens, at, vec![], &mut paths);
         if sign(at) == "!" {
             // A macro stands at the crate's root, whatever file makes it.
@@ -129,9 +131,14 @@ pub(super) fn imports(text: &str, module: &[String]) -> Vec<Import> {
         }
         let inner = inner.iter().map(|(name, _)| name.to_string());
         let here: Vec<String> = module.iter().cloned().chain(inner).collect();
-        let import =
-            |(line, path): (usize, Vec<String>)| Import { line, path: absolute(&here, &path), passed_on };
-        found.extend(paths.into_iter().map(import));
+        let elsewhere = |name: &String| {
+            let use_of = |&i: &usize| sign(i) == name && !["mod", "::"].contains(&sign(i - 1));
+            (1..start).chain(at..tokens.len()).filter(use_of).any(|i| sign(i + 1) != "::")
+        };
+        for (line, path) in paths {
+            let used = !passed_on || path.last().is_some_and(elsewhere);
+            found.push(Import { line, path: absolute(&here, &path), passed_on, used });
+        }
     }
     found
 }
@@ -152,10 +159,10 @@ fn paths_are_found_wherever_they_stand() {
         //! crate::comment
         mod child;
         pub use child::p;
-        pub(crate) use crate::{a::{b, c as d}, e};
+        pub(crate) use crate::{a::{bee, c as d}, e};
         use super::{self, f::*};
         fn g<'a>(x: &'a str) -> char {
-            let _ = (crate::no!("x"), "crate::no \" crate::no", '"', b'\'', r#"crate::no"#, x.child);
+            let _: c = (crate::no!("x"), "crate::no \" crate::no", '"', b'\'', r#"crate::no"#, x.child);
             child::h(crate::i::<u8>(), self::j::K);
             'l'
         }
@@ -165,12 +172,11 @@ fn paths_are_found_wherever_they_stand() {
         use crate::last;
     "##;
     let found = imports(text, &["room".into(), "file".into()]);
-    let show =
-        |i: &Import| format!("{} {}{}", i.line, i.path.join("/"), if i.passed_on { " on" } else { "" });
+    let show = |i: &Import| format!("{} {}{}", i.line, i.path.join("/"), if i.used { "" } else { " on" });
     let wanted = [
         "4 room/file/child/p on",
-        "5 a/b on",
-        "5 a/c on",
+        "5 a/bee on",
+        "5 a/c",
         "5 e on",
         "6 room",
         "6 room/f/*",
