@@ -129,7 +129,7 @@ pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool)
         gpu.submit(|encoder| {
             (1..repeats).for_each(|_| executor.record(encoder));
             match &profile {
-                Some(profile) => executor.record_profiled(encoder, profile),
+                Some(profile) => profile.record(encoder, executor),
                 None => executor.record(encoder),
             }
         });

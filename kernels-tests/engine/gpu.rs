@@ -247,7 +247,7 @@ fn profiles_measure_every_launch() {
     }
     let profile = Profile::new(gpu, &run.executor).unwrap();
     for _ in 0..2 {
-        gpu.submit(|encoder| run.executor.record_profiled(encoder, &profile));
+        gpu.submit(|encoder| profile.record(encoder, &run.executor));
     }
     let times = profile.read(gpu).unwrap();
     assert_eq!(times.len(), run.plan.launches.len());

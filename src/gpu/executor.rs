@@ -1,7 +1,7 @@
 //! A plan made ready on a device: pipelines, buffers and bind groups exist once, and `record` is a
 //! for-loop that neither allocates, submits, waits nor touches the queue.
 
-use super::{Gpu, Pipeline, Profile, State};
+use super::{Gpu, Pipeline, State};
 use crate::{
     error::{Error, Result},
     graph::shape::{DType, Type},
@@ -124,16 +124,9 @@ impl Executor {
         self.launches.iter().for_each(|launch| launch.record(&mut pass));
     }
 
-    /// Records one step with a timestamp around every launch.
-    pub fn record_profiled(&self, encoder: &mut wgpu::CommandEncoder, profile: &Profile) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for (i, launch) in self.launches.iter().enumerate() {
-            pass.write_timestamp(profile.queries(), 2 * i as u32);
-            launch.record(&mut pass);
-            pass.write_timestamp(profile.queries(), 2 * i as u32 + 1);
-        }
-        drop(pass);
-        profile.resolve(encoder);
+    /// The launches in the order in which a step runs them.
+    pub(super) fn launches(&self) -> &[Bound] {
+        &self.launches
     }
 
     /// Runs one step launch by launch, and names the first f32 value that holds a NaN or an infinity, by its bits:

@@ -16,7 +16,7 @@ impl Profile {
         if !gpu.caps().timestamps {
             return Err(Error::Device(format!("{} cannot write timestamps inside a pass", gpu.caps().name)));
         }
-        let count = 2 * executor.labels().len() as u32;
+        let count = 2 * executor.launches().len() as u32;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let (queries, resolved) = gpu.guarded(|d| {
             let queries = d.create_query_set(&wgpu::QuerySetDescriptor {
@@ -35,11 +35,15 @@ impl Profile {
         Ok(Self { queries, resolved, count })
     }
 
-    pub(super) fn queries(&self) -> &wgpu::QuerySet {
-        &self.queries
-    }
-
-    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+    /// Records one step of the executor with a timestamp around every launch.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, executor: &Executor) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for (i, launch) in executor.launches().iter().enumerate() {
+            pass.write_timestamp(&self.queries, 2 * i as u32);
+            launch.record(&mut pass);
+            pass.write_timestamp(&self.queries, 2 * i as u32 + 1);
+        }
+        drop(pass);
         encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved, 0);
     }
 

@@ -4,9 +4,9 @@
 //!
 //! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
 
-use super::game::{Players, Setting};
+use super::players::{Players, Setting};
 use crate::{
-    graph::{Graph, Tensor, var::Init, window::Kernel},
+    graph::{Graph, var::Init, window::Kernel},
     nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Sequential, Weight},
 };
 
@@ -150,14 +150,4 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
         chain = chain.then(Activation::LeakyRelu);
     }
     chain.with(down(Kernel::square(4), [c, 1]))
-}
-
-/// A picture, or noise as one `[N, 1, 1, latent]`, with its classes, one-hot `[N, classes]`, as further channels.
-#[track_caller]
-pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
-    let Some(class) = class else { return x };
-    let (shape, classes) = (x.shape(), class.shape()[1]);
-    let planes =
-        class.reshape([shape[0], 1, 1, classes]).broadcast_to([shape[0], shape[1], shape[2], classes]);
-    crate::ops::views::concat(&[x, planes], 3)
 }

@@ -6,8 +6,8 @@
 
 use super::{
     Metrics,
-    dcgan::beside,
     gan::{Objective, gradient_penalty},
+    players::{Players, Setting, beside},
 };
 use crate::{
     error::{Error, Result},
@@ -78,36 +78,6 @@ impl Default for Rules {
             clip: None,
             penalty: None,
         }
-    }
-}
-
-/// What a player's layers depend on besides the kind of network.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Rows, columns and channels that the networks work with.
-    pub canvas: [usize; 3],
-    /// Classes that the players are told; 0 tells none.
-    pub classes: usize,
-    /// What the discriminator's weights are.
-    pub weight: Weight,
-    /// Whether the discriminator's gradient is penalised: it must treat pictures one by one.
-    pub penalty: bool,
-}
-
-/// A kind of networks that can play.
-pub trait Players {
-    /// Dimensions of the noise.
-    fn latent(&self) -> usize;
-
-    /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
-    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
-
-    /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel per class, to one score each.
-    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
-
-    /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
-    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
-        pictures
     }
 }
 

@@ -4,7 +4,7 @@
 //! The discriminator gives one number per picture, its score: a logit of "real" where the objective is a likelihood, any number
 //! where it is a distance. Pictures are in [-1, 1].
 
-use super::game::{Players, Setting};
+use super::players::{Players, Setting};
 use crate::{
     graph::{Graph, Tensor, autodiff},
     nn::{Activation, Layer, Linear, Sequential, Weight},

@@ -1,6 +1,7 @@
 //! Layers: names and layouts as in PyTorch's state dicts, so that weights travel both ways unchanged.
 
 mod conv;
+mod mode;
 mod norm;
 mod sequential;
 mod spectral_norm;
@@ -8,10 +9,11 @@ mod weight;
 mod weight_norm;
 
 pub use conv::{Channels, Conv2d, ConvTranspose2d};
+pub use mode::Mode;
 pub use norm::{BatchNorm, InstanceNorm, LayerNorm};
 pub use sequential::{Layer, Sequential};
 pub use spectral_norm::spectral_norm;
-pub use weight::{Mode, Weight};
+pub use weight::Weight;
 pub use weight_norm::weight_norm;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
 
-use super::Mode;
+use super::mode::Mode;
 use crate::graph::{
     Graph, Tensor,
     shape::Type,

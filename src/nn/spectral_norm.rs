@@ -2,7 +2,7 @@
 //! approaches one step a training step, since the weight changes little in between (algorithm 1). The singular vectors count as
 //! constants of the derivative (eq. 12).
 
-use super::Mode;
+use super::mode::Mode;
 use crate::graph::{
     Graph, Tensor,
     shape::Type,

@@ -1,22 +1,11 @@
 //! What a layer's weight is: a variable, or computed from variables that an optimizer trains in its place.
 
-use super::{spectral_norm, weight_norm};
+use super::{mode::Mode, spectral_norm, weight_norm};
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
     var::{Init, Layout},
 };
-
-/// What a layer is in: some keep statistics while they train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Statistics of the batch, which the kept ones follow.
-    Training,
-    /// Statistics of the batch; the kept ones stay as they are.
-    Batch,
-    /// The kept statistics.
-    Evaluation,
-}
 
 /// What a layer's weight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -10,10 +10,9 @@ use crate::{
         shape::{Array, DType, Shape, Type},
     },
     kernel::{Shader, caps},
-    shader,
 };
 
-static SHADER: Shader = shader!("reduce");
+static SHADER: Shader = crate::shader!("reduce");
 /// Invocations per workgroup of `rows` and `columns`, and of `tree`.
 const WORKGROUP: usize = 64;
 const TREE: usize = 256;

@@ -15,11 +15,10 @@ use crate::{
         shape::{Array, DType, Shape, Type},
     },
     kernel::Shader,
-    shader,
 };
 use std::ops::Range;
 
-static SHADER: Shader = shader!("views");
+static SHADER: Shader = crate::shader!("views");
 const WORKGROUP: usize = 256;
 
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;

@@ -17,6 +17,7 @@ mod interrupt;
 mod metrics;
 mod options;
 mod picture;
+mod plot;
 mod progress;
 mod range;
 mod session;
@@ -25,13 +26,14 @@ mod trained;
 mod training;
 
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
-pub use curve::{Curve, plot};
+pub use curve::Curve;
 pub use dir::{RunDir, Saved};
 pub use metrics::{MetricsLog, read};
 pub use options::{
     AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,
 };
 pub use picture::{animate, grid, save};
+pub use plot::plot;
 pub use progress::{Progress, listener};
 pub use session::Session;
 pub use trained::Trained;

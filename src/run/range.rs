@@ -4,7 +4,7 @@
 //! had room for them would show a flat line; so the range follows the bulk of the points,
 //! and what lies far outside is cut off at the frame.
 
-use super::Curve;
+use super::curve::Curve;
 
 /// This share of a curve's points may lie above the range, and as many below it.
 const OUTSIDE: f64 = 0.02;

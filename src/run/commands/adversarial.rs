@@ -17,8 +17,9 @@ use crate::{
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
     models::{
-        game::{Game, Players, Rules},
+        game::{Game, Rules},
         gan::Objective,
+        players::Players,
     },
     plan::Plan,
     run::{

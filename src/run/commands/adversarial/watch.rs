@@ -9,10 +9,7 @@ use crate::{
         report::{self, Reference},
         watch::Watch,
     },
-    models::{
-        classifier,
-        game::{Game, Players},
-    },
+    models::{classifier, game::Game, players::Players},
     run::{EpochEnd, Measured, RunDir, Session, animate, grid, listener, plot, read, save},
     train::normals,
 };

@@ -1,0 +1,12 @@
+//! What a layer is used for: some layers keep statistics while they train.
+
+/// What a layer is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Training: the layer uses the batch's statistics, which the kept ones follow.
+    Training,
+    /// Taking part in another model's training: the layer uses the batch's statistics, the kept ones stay as they are.
+    Batch,
+    /// Evaluation: the layer uses the kept statistics.
+    Evaluation,
+}
