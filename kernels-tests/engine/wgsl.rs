@@ -44,6 +44,9 @@ struct Variant {
     text: String,
     entry: String,
     constants: Vec<(&'static str, f64)>,
+    /// Names that the launch binds and sets; none where the file itself is looked at.
+    bindings: Vec<&'static str>,
+    dims: Vec<String>,
 }
 
 impl Variant {
@@ -56,6 +59,7 @@ impl Variant {
             };
         let storage = found.bindings.iter().filter(|b| !b.uniform).count() as u32;
         let [x, y, z] = found.workgroup;
+        let bound = |name: &str| found.bindings.iter().any(|b| b.name == name);
         let same_index = found.bindings.windows(2).any(|b| b[0].index == b[1].index);
         let rules = [
             (storage <= 8, format!("{storage} storage buffers, at most 8")),
@@ -66,6 +70,15 @@ impl Variant {
             (x * y * z <= 256 && z <= 64, format!("a workgroup of {x}x{y}x{z}, at most 256 invocations")),
             (!same_index, "two bindings in use have one index".into()),
             (!found.bindings.is_empty(), "nothing is bound".into()),
+            (
+                self.bindings.iter().all(|name| bound(name)),
+                format!("not all of {:?} are bindings", self.bindings),
+            ),
+            (
+                // What a specialised entry point does not read is absent with the whole struct.
+                found.dims_size == 0 || self.dims.iter().all(|name| found.dims.contains_key(name)),
+                format!("not all of {:?} are dims", self.dims),
+            ),
         ];
         rules
             .into_iter()
@@ -158,6 +171,8 @@ fn every_entry_point_is_portable_and_translates() {
                 text: text.clone(),
                 entry: entry.name.clone(),
                 constants: vec![],
+                bindings: vec![],
+                dims: vec![],
             });
         }
     }
@@ -192,6 +207,8 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
                     text,
                     entry: launch.entry.into(),
                     constants: launch.constants,
+                    bindings: launch.bindings.iter().map(|(name, _)| *name).collect(),
+                    dims: launch.dims.into_iter().map(|(name, _)| name).collect(),
                 });
             }
         }
