@@ -200,7 +200,7 @@ fn executors_share_a_state() {
     let decode = |state: &State| {
         let executor = Executor::new(gpu, &plan, state, &[]).unwrap();
         executor.write(gpu, "z", &z).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         executor.read_words(gpu, "pictures").unwrap()
     };
     let before = decode(&run.state);

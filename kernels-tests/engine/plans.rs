@@ -174,7 +174,7 @@ fn assigns_take_effect_after_the_step() {
     let values = State::new(gpu, &[&plan], 0).unwrap();
     let executor = Executor::new(gpu, &plan, &values, &[]).unwrap();
     for (step, expected) in expected.into_iter().enumerate() {
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         assert_eq!(executor.read(gpu, "seen").unwrap(), [expected as f32; 8], "step {step}");
     }
     for (name, expected) in &state {

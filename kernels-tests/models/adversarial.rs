@@ -199,7 +199,7 @@ fn a_generator_of_pytorch_loads_unchanged() {
     apply(gpu, &state, &names, &golden);
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "z", &unit(3000, NOISE.iter().product())).unwrap();
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     let (got, want) = (executor.read(gpu, "pictures").unwrap(), &golden["pictures"].1);
     let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(got.len() == want.len() && worst < 1e-4, "pictures are {worst:e} from PyTorch's");

@@ -106,7 +106,7 @@ fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
     let run = |s| {
         let executor = if s < 10 { &step } else { &evaluation };
         inputs(s).iter().for_each(|(name, values)| executor.write(gpu, name, values).unwrap());
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..11).map(run).collect()

@@ -107,7 +107,7 @@ fn losses(gpu: &Gpu, caps: &Caps, model: &str) -> Vec<f64> {
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     let run = |s| {
         executor.write(gpu, "x", &picture(s)).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..10).map(run).collect()

@@ -158,7 +158,7 @@ fn losses(gpu: &Gpu, sizes: [usize; 4], caps: &Caps) -> Vec<f64> {
         for (name, values) in inputs(sizes, s) {
             executor.write(gpu, name, &values).unwrap();
         }
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..10).map(run).collect()
@@ -198,7 +198,7 @@ fn weights_of_pytorch_give_pytorchs_codes() {
     weights::apply(gpu, &state, &names, &weights::load(&path).unwrap(), &path).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "x", &unit(1000, SMALL[0] * SMALL[3])).unwrap();
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     let mu = executor.read(gpu, "mu").unwrap();
     for (i, (got, expected)) in mu.iter().zip(golden(SMALL)).enumerate() {
         assert!((f64::from(*got) - expected).abs() < 1e-5, "mu {i}: {got} instead of {expected}");

@@ -75,7 +75,7 @@ fn layers_are_pytorchs() {
     weights::apply(gpu, &state, &names, &golden, &path).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     ["linear.x", "conv.x"].iter().for_each(|x| executor.write(gpu, x, &golden[*x].1).unwrap());
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     for output in &plan.outputs {
         let (got, want) = (executor.read(gpu, &output.name).unwrap(), &golden[&output.name].1);
         // Gradients come in our layout.

@@ -124,6 +124,11 @@ impl Executor {
         self.launches.iter().for_each(|launch| launch.record(&mut pass));
     }
 
+    /// Records one step and submits it, without waiting: for hosts that run a step by itself.
+    pub fn step(&self, gpu: &Gpu) {
+        gpu.submit(|encoder| self.record(encoder));
+    }
+
     /// Records one step with a timestamp around every launch.
     pub fn record_profiled(&self, encoder: &mut wgpu::CommandEncoder, profile: &Profile) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -228,7 +228,7 @@ impl<'a> Extractor<'a> {
         let count = pictures.len() / self.row();
         pictures.resize(BATCH * self.row(), 0.0);
         self.executor.write(self.gpu, "pictures", &pictures)?;
-        self.gpu.submit(|encoder| self.executor.record(encoder));
+        self.executor.step(self.gpu);
         let (features, logits) =
             (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
         out.values.extend(features[..count * out.width].iter().map(|&v| f64::from(v)));

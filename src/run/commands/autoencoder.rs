@@ -115,7 +115,7 @@ fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
 /// Images and then their restorations.
 fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
     restore.write(gpu, "x", x)?;
-    gpu.submit(|encoder| restore.record(encoder));
+    restore.step(gpu);
     Ok([x, &restore.read(gpu, "pictures")?].concat())
 }
 

@@ -167,7 +167,7 @@ fn decoder<T: Variational>(options: &T, image: [usize; 3], count: usize, caps: &
 
 fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
     executor.write(gpu, "z", z)?;
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     executor.read(gpu, "pictures")
 }
 
@@ -207,7 +207,7 @@ impl<T: Variational> Model<T> {
         let state = self.trained.state(&[&plan], &self.names)?;
         let executor = Executor::new(gpu, &plan, &state, &[])?;
         executor.write(gpu, "x", x)?;
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         executor.read(gpu, "mu")
     }
 
