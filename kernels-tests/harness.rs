@@ -11,7 +11,10 @@ use oneiro::{
         reference::{self, Values},
         shape::{Array, DType, Type},
     },
-    kernel::caps::{AdapterClass, Caps},
+    kernel::{
+        caps::{AdapterClass, Caps},
+        power::POWERS,
+    },
     plan::{Launch, Plan},
     rng::{self, Stream},
 };
@@ -226,12 +229,9 @@ fn value(word: u32, dtype: DType) -> f64 {
 /// The adapter as it is, and as planners of other kernel classes would see it.
 fn classes(caps: &Caps) -> Vec<Caps> {
     let class = |class| Caps { class, ..caps.clone() };
-    vec![
-        caps.clone(),
-        class(AdapterClass::Cpu),
-        class(AdapterClass::Gpu),
-        Caps { subgroup: None, ..class(AdapterClass::Cpu) },
-    ]
+    let mut all = vec![caps.clone(), class(AdapterClass::Cpu), class(AdapterClass::Gpu)];
+    all.extend(caps.powers.iter().map(|power| class(AdapterClass::Cpu).without(power)));
+    all
 }
 
 /// What tells one plan's kernels from another's.
@@ -320,8 +320,11 @@ impl Report {
         };
         let missed: Vec<_> = self.texts.iter().flat_map(all).filter(|e| !self.ran.contains(e)).collect();
         assert!(missed.is_empty(), "no case ran {missed:?}");
-        if gpu.caps().subgroup != Some(8) {
-            say("not run: the kernels for subgroups of 8, which this adapter does not have");
+        for power in POWERS.iter().filter(|power| !gpu.caps().powers.contains(&power.name)) {
+            say(&format!(
+                "not run: the kernels that need `{}`, which this adapter does not have",
+                power.name
+            ));
         }
     }
 }
@@ -342,10 +345,10 @@ fn check(
             || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
         assert!(
             fine,
-            "{} (class {:?}, subgroup {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
+            "{} (class {:?}, powers {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
             case.name(),
             caps.class,
-            caps.subgroup
+            caps.powers
         );
         worst = if case.judge.is_some() { worst } else { worst.max(error / (1.0 + b.abs())) };
     }

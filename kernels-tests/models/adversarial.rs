@@ -181,7 +181,7 @@ fn the_adapters_players_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_players_follow_pytorch") else { return };
     let golden = golden();
     play(gpu, gpu.caps(), &golden);
-    play(gpu, &Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() }, &golden);
+    play(gpu, &Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() }, &golden);
 }
 
 /// A generator that was trained elsewhere gives its pictures.

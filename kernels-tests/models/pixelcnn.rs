@@ -118,7 +118,7 @@ fn the_adapters_models_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_models_follow_pytorch") else { return };
     for model in MODELS {
         close(&format!("{model}: loss of step"), &losses(gpu, gpu.caps(), model), &golden(model), 1e-4);
-        let other = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+        let other = Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
         close(
             &format!("{model}: loss of step with GPU kernels"),
             &losses(gpu, &other, model),

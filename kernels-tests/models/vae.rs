@@ -171,7 +171,7 @@ fn the_adapter_follows_pytorch() {
         close("loss of step", &losses(gpu, sizes, gpu.caps()), &golden(sizes), 1e-4);
         // The kernels for GPUs on whatever adapter there is.
         let other =
-            Caps { class: oneiro::kernel::caps::AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+            Caps { class: oneiro::kernel::caps::AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
         close("loss of step with GPU kernels", &losses(gpu, sizes, &other), &golden(sizes), 1e-4);
     }
 }

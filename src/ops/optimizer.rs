@@ -152,7 +152,7 @@ impl Op for Update {
         let (rows, total) = (at.output.shape[0], at.output.shape[1]);
         let adam = matches!(self.rule, Rule::Adam { .. });
         let shader =
-            if adam && at.caps.class == AdapterClass::Cpu && at.caps.int64 { &INT64 } else { &SHADER };
+            if adam && at.caps.class == AdapterClass::Cpu && at.caps.runs(&INT64) { &INT64 } else { &SHADER };
         let launch = LaunchSpec::new(shader, self.name(), grid_1d((total / 4).div_ceil(LANES)))
             .constant("WORKGROUP", LANES as f64)
             .bind("state", Operand::Output)
