@@ -18,13 +18,9 @@ use crate::{
         var::Init,
         window::Window,
     },
-    ops::{
-        cursor::Wave,
-        matmul::product,
-        views::{Reading, View},
-    },
+    ops::{cursor::Wave, matmul::product},
 };
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The model's input within its graph.
 pub const INPUT: &str = "x";
@@ -291,11 +287,10 @@ impl<'g> Deriving<'_, 'g> {
     /// The source of a broadcast over pixels: (1 or N, 1 or C), node.
     fn repeated(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
         let Source::Op(op, inputs) = &self.from.nodes[id].source else { return None };
-        let View { from, reading: Reading::Broadcast(to) } = (op.as_ref() as &dyn Any).downcast_ref()? else {
-            return None;
-        };
+        let Some(Footprint::Repeat) = op.footprint() else { return None };
+        let [from, to] = [inputs[0], id].map(|id| &self.from.nodes[id].ty.shape);
         let padded: Vec<usize> =
-            std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
+            std::iter::repeat_n(1, to.len().checked_sub(from.len())?).chain(from.iter().copied()).collect();
         let (width, pixels) = padded.split_last()?;
         match *pixels {
             [n, 1, 1] if to.len() == 4 => Some(([n, *width], inputs[0])),
@@ -327,12 +322,11 @@ impl<'g> Deriving<'_, 'g> {
                 Ok(self.g.apply_shared(op.clone(), &rows))
             }
             (Class::Alias, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
-            (Class::Strided(_), _) => match (op.as_ref() as &dyn Any).downcast_ref() {
-                Some(View { from, reading: Reading::Slice { axis, range } }) if *axis + 1 == from.len() => {
-                    Ok(self.rows_of(inputs[0], from[*axis], id)?.slice(1, range.clone()))
-                }
-                _ => Err(refuse("it moves pixels")),
-            },
+            (_, Some(Footprint::Channels(range))) => {
+                let all = first.ok_or_else(|| refuse("it moves pixels"))?;
+                Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+            }
+            (Class::Strided(_), _) => Err(refuse("it moves pixels")),
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.depends[i]) => {
                 let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default(), id)?];
                 for &i in &inputs[1..] {

@@ -11,7 +11,7 @@ pub use detach::Detach;
 use crate::{
     graph::{
         Tensor,
-        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
+        op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
         shape::{Array, DType, Shape, Type},
     },
     kernel::Shader,
@@ -239,6 +239,16 @@ impl Op for View {
 
     fn class(&self) -> Class {
         Class::Strided(self.strided())
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        match &self.reading {
+            Reading::Slice { axis, range } if axis + 1 == self.from.len() => {
+                Some(Footprint::Channels(range.clone()))
+            }
+            Reading::Broadcast(_) => Some(Footprint::Repeat),
+            _ => None,
+        }
     }
 }
 
