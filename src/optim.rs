@@ -165,9 +165,7 @@ impl Optimizer {
             (Some(max), Some(norm)) => ((norm + 1e-6).recip() * max).min(1.0),
             _ => graph.constant(1.0),
         };
-        let mut moments = self.rule.moments().to_vec();
-        moments.extend(self.ema.map(|_| "ema"));
-        let state = graph.arena(name, params, &moments);
+        let state = graph.arena(name, params, self.rule.moments(), self.ema.is_some());
         let update = Update { rule: self.rule, ema: self.ema };
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
         if let Some(largest) = self.largest {

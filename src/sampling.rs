@@ -15,7 +15,7 @@ use crate::{
         Graph, NodeId, Recording, Source, Tensor,
         op::{Class, Footprint, Op},
         shape::{Shape, Type},
-        var::Init,
+        var::{Init, VarSpec},
         window::Window,
     },
     ops::{cursor::Wave, matmul::product},
@@ -230,8 +230,7 @@ impl<'g> Deriving<'_, 'g> {
             }
             Source::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
             Source::Var(v) => {
-                let var = &self.from.vars[*v];
-                Part::Whole(self.g.var_in(&var.name, var.ty.clone(), var.init.clone(), var.layout.clone()))
+                Part::Whole(self.g.declare(VarSpec { home: None, ..self.from.vars[*v].clone() }))
             }
             Source::Op(op, inputs) if self.depends[id] => Part::Rows(self.op(id, op, inputs)?),
             Source::Op(op, inputs) => {

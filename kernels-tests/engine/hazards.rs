@@ -58,7 +58,7 @@ fn cases() -> Vec<Case> {
         }),
         case("one member of an arena assigned from another", |g| {
             let (a, b, w) = (var(g, "a", &[64]), var(g, "b", &[64]), var(g, "w", &[64]));
-            g.arena("group", &[a, b], &[]);
+            g.arena("group", &[a, b], &[], false);
             g.assign(a, b * 0.5);
             g.output("y", w + a);
         }),

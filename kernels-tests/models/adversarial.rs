@@ -83,14 +83,8 @@ fn golden() -> Weights {
 
 /// Both players' weights and statistics.
 fn players(graphs: &[Graph]) -> BTreeMap<String, VarSpec> {
-    let of = |g: &Graph| {
-        g.recording()
-            .vars
-            .iter()
-            .filter(|v| v.name.contains(".main.") && !v.name.contains('/'))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let of =
+        |g: &Graph| g.recording().vars.iter().filter(|v| v.role.is_weight()).cloned().collect::<Vec<_>>();
     graphs.iter().flat_map(of).map(|v| (v.name.clone(), v)).collect()
 }
 
@@ -194,9 +188,7 @@ fn a_generator_of_pytorch_loads_unchanged() {
     g.output("pictures", pictures);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
-    let names: Vec<String> =
-        state.names().map(|(name, _)| name.to_string()).filter(|n| n.starts_with("generator.")).collect();
-    apply(gpu, &state, &names, &golden);
+    apply(gpu, &state, &plan.weights(), &golden);
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "z", &unit(3000, NOISE.iter().product())).unwrap();
     executor.step(gpu);

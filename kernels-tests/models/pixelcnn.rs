@@ -59,13 +59,7 @@ fn step(model: &str) -> (Graph, Vec<VarSpec>) {
         config.training_step(&g, model, Given { x, class: None, training: true }, &optimizer)
     };
     ends(&g, &metrics);
-    let weights = g
-        .recording()
-        .vars
-        .iter()
-        .filter(|v| v.name.contains('.') && !v.name.contains('/'))
-        .cloned()
-        .collect();
+    let weights = g.recording().vars.iter().filter(|v| v.role.is_weight()).cloned().collect();
     (g, weights)
 }
 

@@ -183,7 +183,7 @@ fn encoder(gpu: &Gpu, [pixels, hidden, latent, batch]: [usize; 4]) -> (Plan, Sta
     g.output("mu", vae.encode(g.input("x", Type::f32([batch, pixels]))).0);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 3).unwrap();
-    let names = state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("fc")).collect();
+    let names = plan.weights();
     (plan, state, names)
 }
 

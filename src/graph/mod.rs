@@ -14,7 +14,7 @@ use crate::{
     graph::{
         op::{Class, Op},
         shape::{Shape, Type},
-        var::{Arena, Init, Layout, VarSpec},
+        var::{Arena, Home, Init, Role, VarSpec, average},
     },
 };
 use std::{
@@ -100,7 +100,7 @@ impl Recording {
     /// The arena that a leaf lies in.
     fn arena_of(&self, leaf: NodeId) -> Option<usize> {
         match self.nodes[leaf].source {
-            Source::Var(v) => self.vars[v].home.map(|home| home.0),
+            Source::Var(v) => self.vars[v].home.map(|home| home.arena),
             Source::Arena(a) => Some(a),
             _ => None,
         }
@@ -202,22 +202,22 @@ impl Graph {
         }
     }
 
-    /// A persistent value that no optimizer touches unless told to: counters, statistics.
+    /// A persistent value that is no part of the model ([`Role::Working`]) unless an optimizer trains it.
     #[track_caller]
     pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
-        self.var_in(name, ty, init, Layout::Same)
+        self.declare(VarSpec::new(name, ty, init, Role::Working))
     }
 
-    /// [`Graph::var`] of a value that weights files hold in another layout.
+    /// A parameter of the model ([`Role::Trained`]), whether this graph trains it or not.
     #[track_caller]
-    pub fn var_in(&self, name: &str, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
-        self.declare(VarSpec { name: name.into(), ty, init, layout, kept: false, home: None })
+    pub fn param(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        self.declare(VarSpec::new(name, ty, init, Role::Trained))
     }
 
-    /// [`Graph::var`] that belongs to the model's weights though no optimizer trains it (PyTorch's buffers): running statistics.
+    /// A part of the model that no optimizer trains ([`Role::Buffer`]): running statistics.
     #[track_caller]
     pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
-        self.declare(VarSpec { name: name.into(), ty, init, layout: Layout::Same, kept: true, home: None })
+        self.declare(VarSpec::new(name, ty, init, Role::Buffer))
     }
 
     /// Gives a variable other first contents than its layer declared; norms of it follow.
@@ -240,8 +240,9 @@ impl Graph {
         vars[v].init = init;
     }
 
+    /// A persistent value by its whole declaration; an equal name and type declare one variable.
     #[track_caller]
-    fn declare(&self, spec: VarSpec) -> Tensor<'_> {
+    pub fn declare(&self, spec: VarSpec) -> Tensor<'_> {
         let (name, ty) = (spec.name.clone(), spec.ty.clone());
         let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
         if let Some(index) = found {
@@ -268,7 +269,8 @@ impl Graph {
     #[track_caller]
     pub fn step(&self) -> Tensor<'_> {
         let name = self.recording.borrow().counter.clone();
-        self.var(name.as_deref().unwrap_or("step"), Type::u32([1]), Init::Zeros)
+        let name = name.as_deref().unwrap_or("step");
+        self.declare(VarSpec::new(name, Type::u32([1]), Init::Zeros, Role::Counter))
     }
 
     /// Makes this graph count its steps by a variable of its own: an evaluation beside a training run.
@@ -279,7 +281,7 @@ impl Graph {
     /// The run's RNG key: a u32 pair set from the seed when the State is made.
     #[track_caller]
     pub fn seed(&self) -> Tensor<'_> {
-        self.var("seed", Type::u32([2]), Init::Seed)
+        self.declare(VarSpec::new("seed", Type::u32([2]), Init::Seed, Role::Counter))
     }
 
     /// Reserves a random stream's name; a second use poisons the graph, since draws would repeat.
@@ -346,11 +348,11 @@ impl Graph {
         self.assign(variable, next(given.map_or(variable, |id| self.tensor(id))));
     }
 
-    /// Puts variables of one optimizer group side by side into an arena of `rows` copies (parameters
-    /// first, then one row per moment), and returns the whole as one `[rows, total]` tensor.
-    /// Row r of variable `v` is the variable `moments[r-1]/v`.
+    /// Puts the parameters of one optimizer group side by side into an arena and returns the whole as one `[rows, total]`
+    /// tensor: row 0 holds the parameters, each further one a moment, the variables `MOMENT/NAME`, and the last one, if
+    /// asked for, the moving [`average`]s.
     #[track_caller]
-    pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str]) -> Tensor<'_> {
+    pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str], averaged: bool) -> Tensor<'_> {
         if self.recording.borrow().arenas.iter().any(|a| a.name == name) {
             return self.poison(format!(
                 "optimizer group `{name}` is declared twice; give each group a name of its own"
@@ -363,7 +365,8 @@ impl Graph {
         for t in vars {
             match recording.nodes[t.id].source {
                 Source::Var(v) if recording.vars[v].home.is_none() => {
-                    recording.vars[v].home = Some((index, 0, offset));
+                    recording.vars[v].home = Some(Home { arena: index, row: 0, offset });
+                    recording.vars[v].role = Role::Trained;
                     offset += recording.vars[v].ty.shape.numel().next_multiple_of(ALIGN);
                     members.push(v);
                 }
@@ -375,20 +378,26 @@ impl Graph {
                 }
             }
         }
-        for (row, moment) in moments.iter().enumerate() {
+        let rows = 1 + moments.len() + usize::from(averaged);
+        for row in 1..rows {
             for &v in &members {
                 let param = recording.vars[v].clone();
-                let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
-                let name = format!("{moment}/{}", param.name);
-                // An average begins where its parameter does, and lies in files as it does.
-                let (init, layout) = match *moment {
-                    "ema" => (Init::Copy { of: param.name, init: param.init.into() }, param.layout),
-                    _ => (Init::Zeros, Layout::Same),
+                let home = param.home.map(|home| Home { row, ..home });
+                let spec = match moments.get(row - 1) {
+                    Some(moment) => {
+                        let name = format!("{moment}/{}", param.name);
+                        VarSpec { home, ..VarSpec::new(name, param.ty, Init::Zeros, Role::Working) }
+                    }
+                    // An average begins where its parameter does, and lies in files as it does.
+                    None => {
+                        let (name, of) = (average(&param.name), param.name.clone());
+                        let init = Init::Copy { of, init: param.init.into() };
+                        VarSpec { name, init, role: Role::Average, home, ..param }
+                    }
                 };
-                recording.vars.push(VarSpec { name, ty: param.ty, init, layout, kept: false, home });
+                recording.vars.push(spec);
             }
         }
-        let rows = moments.len() + 1;
         recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
         drop(recording);
         self.push(Source::Arena(index), Type::f32([rows, offset]), Location::caller())

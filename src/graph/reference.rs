@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Recording, Source, shape::Array},
+    graph::{Graph, Recording, Source, shape::Array, var::Home},
 };
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<A
     let spec = &recording.arenas[arena];
     let mut out = Array::from_fn([spec.rows, spec.row_len], |_| 0.0);
     for var in recording.vars.iter() {
-        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let Some(Home { row, offset, .. }) = var.home.filter(|home| home.arena == arena) else { continue };
         let value = state.get(&var.name).ok_or_else(|| missing("variable", &var.name))?;
         let at = row * spec.row_len + offset;
         out.data[at..at + value.data.len()].copy_from_slice(&value.data);
@@ -64,7 +64,7 @@ fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<A
 fn scatter_arena(recording: &Recording, arena: usize, value: &Array, state: &mut Values) {
     let row_len = recording.arenas[arena].row_len;
     for var in recording.vars.iter() {
-        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let Some(Home { row, offset, .. }) = var.home.filter(|home| home.arena == arena) else { continue };
         let at = row * row_len + offset;
         let data = value.data[at..at + var.ty.shape.numel()].to_vec();
         state.insert(var.name.clone(), Array::new(var.ty.shape.clone(), data));

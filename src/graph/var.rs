@@ -119,6 +119,44 @@ impl Layout {
     }
 }
 
+/// What a persistent value is to the model and to its training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A parameter: an optimizer trains it, in this graph or in another one of the same model.
+    Trained,
+    /// The moving average of a parameter.
+    Average,
+    /// A part of the model that follows the data without an optimizer: running statistics (PyTorch's buffers).
+    Buffer,
+    /// A step counter or the seed: all random numbers are a function of these.
+    Counter,
+    /// Everything else that outlives a step: an optimizer's moments, metrics, caches, pictures being drawn.
+    Working,
+}
+
+impl Role {
+    /// Whether the value belongs to the model's weights, which a weights file holds.
+    pub fn is_weight(self) -> bool {
+        matches!(self, Role::Trained | Role::Average | Role::Buffer)
+    }
+}
+
+/// The name of the variable that holds the moving average of another one.
+pub fn average(name: &str) -> String {
+    format!("ema/{name}")
+}
+
+/// Where an optimizer group keeps one of its variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The group's arena, by index into [`Recording::arenas`](super::Recording::arenas).
+    pub arena: usize,
+    /// The arena's row: 0 holds the parameters themselves.
+    pub row: usize,
+    /// First element within the row.
+    pub offset: usize,
+}
+
 /// Declaration of a persistent value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VarSpec {
@@ -130,10 +168,17 @@ pub struct VarSpec {
     pub init: Init,
     /// How a weights file holds it.
     pub layout: Layout,
-    /// Whether it belongs to the model's weights though no optimizer trains it: running statistics.
-    pub kept: bool,
-    /// (arena, row, offset in the row in elements), when an optimizer group owns it.
-    pub home: Option<(usize, usize, usize)>,
+    /// What it is to the model and to its training.
+    pub role: Role,
+    /// Where it lies, if an optimizer group of this graph owns it.
+    pub home: Option<Home>,
+}
+
+impl VarSpec {
+    /// A value that weights files hold as it is, and that no optimizer group owns yet.
+    pub fn new(name: impl Into<String>, ty: Type, init: Init, role: Role) -> Self {
+        Self { name: name.into(), ty, init, layout: Layout::Same, role, home: None }
+    }
 }
 
 /// An optimizer group: parameters and their moments in one buffer of `rows` x `row_len` f32.

@@ -14,7 +14,7 @@ use crate::{
     graph::{
         Graph, Tensor,
         shape::Type,
-        var::{Init, VarSpec},
+        var::{Init, Role, VarSpec, average},
         window::Kernel,
     },
     nn::{Mode, Sequential, Weight},
@@ -308,12 +308,12 @@ fn pooled(y: Tensor<'_>) -> Tensor<'_> {
 
 /// The averaged generator's running statistics are those of the generator itself.
 fn follow(g: &Graph) {
-    let kept = |v: &&VarSpec| v.kept && v.name.starts_with(GENERATOR);
+    let kept = |v: &&VarSpec| v.role == Role::Buffer && v.name.starts_with(GENERATOR);
     let kept: Vec<VarSpec> = g.recording().vars.iter().filter(kept).cloned().collect();
     for VarSpec { name, ty, init, .. } in kept {
         let now = g.buffer(&name, ty.clone(), init.clone());
         let given =
             g.recording().assigns.iter().find(|&&(leaf, _)| leaf == now.id()).map(|&(_, value)| value);
-        g.assign(g.buffer(&format!("ema/{name}"), ty, init), g.tensor(given.unwrap_or(now.id())));
+        g.assign(g.buffer(&average(&name), ty, init), g.tensor(given.unwrap_or(now.id())));
     }
 }

@@ -4,7 +4,7 @@ use super::{spectral_norm, weight_norm};
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{Init, Layout},
+    var::{Init, Layout, Role, VarSpec},
 };
 
 /// What a layer is in: some keep statistics while they train.
@@ -70,6 +70,12 @@ pub(super) struct Declared<'g> {
     trained: [Option<Tensor<'g>>; 3],
 }
 
+/// A parameter in its layout in files.
+#[track_caller]
+pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
+    g.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
+}
+
 /// A weight's variable: type, first values (the bias's too), layout in files, and the axes that norms are taken for (of
 /// [`Weight::Normed`] and of [`Weight::Spectral`]).
 pub(super) struct Spec {
@@ -87,7 +93,7 @@ impl<'g> Declared<'g> {
         let of_bias = init.clone();
         let (weight, [first, second]) = match weight {
             Weight::Plain => {
-                let weight = g.var_in(&format!("{name}.weight"), ty, init, layout);
+                let weight = parameter(g, format!("{name}.weight"), ty, init, layout);
                 (weight, [Some(weight), None])
             }
             Weight::Normed => {
@@ -99,7 +105,7 @@ impl<'g> Declared<'g> {
                 (weight, [Some(trained), None])
             }
         };
-        let bias = bias.map(|n| g.var(&format!("{name}.bias"), Type::f32([n]), of_bias));
+        let bias = bias.map(|n| g.param(&format!("{name}.bias"), Type::f32([n]), of_bias));
         Self { weight, bias, trained: [first, second, bias] }
     }
 

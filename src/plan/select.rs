@@ -66,9 +66,9 @@ impl Selector<'_> {
         for (id, node) in self.graph.recording.nodes.iter().enumerate() {
             let (buffer, offset) = match &node.source {
                 Source::Var(v) => match self.graph.recording.vars[*v].home {
-                    Some((arena, row, offset)) => (
-                        Buffer::Arena(arena),
-                        4 * (row * self.graph.recording.arenas[arena].row_len + offset),
+                    Some(home) => (
+                        Buffer::Arena(home.arena),
+                        4 * (home.row * self.graph.recording.arenas[home.arena].row_len + home.offset),
                     ),
                     None => (Buffer::Var(*v), 0),
                 },

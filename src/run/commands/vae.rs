@@ -175,8 +175,6 @@ fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
 struct Model<T: Variational> {
     trained: Trained<T>,
     latent: usize,
-    /// Names of its weights.
-    names: Vec<String>,
 }
 
 impl<T: Variational> Model<T> {
@@ -184,8 +182,7 @@ impl<T: Variational> Model<T> {
         let trained = Trained::<T>::open(look)?;
         let g = Graph::new();
         let latent = trained.options().vae(&g, trained.saved.image, Mode::Evaluation).latent();
-        let names = g.recording().vars.iter().map(|v| v.name.clone()).collect();
-        Ok(Self { trained, latent, names })
+        Ok(Self { trained, latent })
     }
 
     fn vae<'g>(&self, g: &'g Graph) -> Vae<'g> {
@@ -195,7 +192,7 @@ impl<T: Variational> Model<T> {
     fn decode(&self, z: &[f32]) -> Result<Vec<f32>> {
         let (gpu, image) = (&self.trained.gpu, self.trained.saved.image);
         let plan = decoder(self.trained.options(), image, z.len() / self.latent, gpu.caps())?;
-        let state = self.trained.state(&[&plan], &self.names)?;
+        let state = self.trained.state(&[&plan])?;
         decode(gpu, &Executor::new(gpu, &plan, &state, &[])?, z)
     }
 
@@ -204,7 +201,7 @@ impl<T: Variational> Model<T> {
         let (gpu, pixels, g) = (&self.trained.gpu, self.trained.pixels(), Graph::new());
         g.output("mu", self.vae(&g).encode(g.input("x", Type::f32([x.len() / pixels, pixels]))).0);
         let plan = Plan::new(&g, gpu.caps())?;
-        let state = self.trained.state(&[&plan], &self.names)?;
+        let state = self.trained.state(&[&plan])?;
         let executor = Executor::new(gpu, &plan, &state, &[])?;
         executor.write(gpu, "x", x)?;
         executor.step(gpu);
@@ -266,7 +263,7 @@ impl<T: Variational> Model<T> {
             test.binarise();
         }
         let bound = Bound::new(gpu.caps(), trained.pixels(), |g| self.vae(g))?;
-        let state = trained.state(&bound.plans(), &self.names)?;
+        let state = trained.state(&bound.plans())?;
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
         print!("{}", report.table());

@@ -112,7 +112,7 @@ impl<M: Adversarial> Model<'_, M> {
         let (g, [h, w, c]) = (Graph::new(), self.trained.saved.image);
         g.output(HIDDEN, self.game.hidden(g.input(IMAGES, Type::f32([BATCH, h, w, c]))));
         let plan = Plan::new(&g, self.trained.gpu.caps())?;
-        let state = self.state(&[&plan])?;
+        let state = self.trained.state(&[&plan])?;
         let executor = Executor::new(&self.trained.gpu, &plan, &state, &[])?;
         let (row, mut all) = (images.height * images.width * images.channels, vec![]);
         for (i, some) in rows.chunks(BATCH).enumerate() {

@@ -62,7 +62,7 @@ impl<M: Density> Model<M> {
             g.output("nats", nll);
             Ok((size, Plan::new(&g, gpu.caps())?))
         })?;
-        let state = self.state(&[&plan])?;
+        let state = self.trained.state(&[&plan])?;
         let feed = Feed::new(gpu, &few(size))?;
         let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
         let (mut told, total) = (listener(), (count * classes) as u64);
