@@ -7,7 +7,7 @@ use crate::sentinel::{self, Guarded};
 use oneiro::{
     gpu::{Choice, Executor, Gpu, State},
     graph::{
-        Graph, Source, Tensor, autodiff,
+        Graph, Origin, Tensor, autodiff,
         reference::{self, Values},
         shape::{Array, DType, Type},
     },
@@ -179,7 +179,7 @@ impl Case {
     fn inputs(&self, graph: &Graph) -> Values {
         let nodes = graph.recording().nodes.clone();
         let input = |n: oneiro::graph::Node| {
-            if let Source::Input(name) = n.source {
+            if let Origin::Input(name) = n.origin {
                 Some((name.clone(), self.input(&name, &n.ty)))
             } else {
                 None
@@ -407,8 +407,8 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
         .nodes
         .iter()
         .enumerate()
-        .filter_map(|(id, n)| match &n.source {
-            Source::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
+        .filter_map(|(id, n)| match &n.origin {
+            Origin::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
                 Some((name.clone(), id))
             }
             _ => None,

@@ -5,7 +5,7 @@ use crate::subjects::{adapter, config};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
-        Graph, Source, Tensor, autodiff,
+        Graph, Origin, Tensor, autodiff,
         reference::{self, Values},
         shape::{Array, Type},
     },
@@ -59,8 +59,8 @@ fn parameter(name: &str, shape: &[usize], fan_in: usize) -> Vec<f32> {
 /// A loss's gradient by some elements of these variables against central differences in f64.
 pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Values, start: &Values) {
     let g = loss.graph();
-    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].source {
-        Source::Var(v) => g.recording().vars[v].name.clone(),
+    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].origin {
+        Origin::Var(v) => g.recording().vars[v].name.clone(),
         _ => panic!("{t:?} is no variable"),
     };
     let names: Vec<String> = params.iter().map(name).collect();

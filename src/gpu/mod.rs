@@ -11,7 +11,7 @@ mod transfer;
 pub use executor::Executor;
 pub use profile::Profile;
 pub use state::State;
-pub use texture::{Blit, Layout};
+pub use texture::{Blit, Shown};
 pub use wgpu;
 
 use crate::{

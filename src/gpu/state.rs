@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{
         shape::Type,
-        var::{self, Arena, VarSpec},
+        var::{Arena, FileLayout, VarSpec},
     },
     plan::{Buffer, Plan},
 };
@@ -31,14 +31,14 @@ impl Held {
 pub struct State {
     buffers: Vec<wgpu::Buffer>,
     vars: BTreeMap<String, Held>,
-    /// Arena name to its buffer and layout.
-    arenas: BTreeMap<String, (usize, Layout)>,
+    /// Each arena's buffer and members, by its name.
+    arenas: BTreeMap<String, (usize, Members)>,
 }
 
-/// Rows of an arena and its members in order: equal layouts put every variable at the same place.
-type Layout = (usize, Vec<(String, Type)>);
+/// The rows of an arena and its members in order: where these are equal, every variable lies at the same place.
+type Members = (usize, Vec<(String, Type)>);
 
-fn layout(plan: &Plan, arena: &Arena) -> Layout {
+fn members(plan: &Plan, arena: &Arena) -> Members {
     let member = |&v: &usize| (plan.vars[v].name.clone(), plan.vars[v].ty.clone());
     (arena.rows, arena.members.iter().map(member).collect())
 }
@@ -51,9 +51,9 @@ impl State {
         // Arenas first: a variable in an optimizer group lives there for every plan.
         for plan in plans {
             for arena in &plan.arenas {
-                let layout = layout(plan, arena);
+                let members = members(plan, arena);
                 match this.arenas.get(&arena.name) {
-                    Some((_, known)) if *known == layout => {}
+                    Some((_, known)) if *known == members => {}
                     Some(_) => {
                         return Err(Error::State(format!(
                             "two plans give the optimizer group `{}` different variables",
@@ -61,7 +61,7 @@ impl State {
                         )));
                     }
                     None => {
-                        this.arenas.insert(arena.name.clone(), (sizes.len(), layout));
+                        this.arenas.insert(arena.name.clone(), (sizes.len(), members));
                         sizes.push((arena.name.clone(), (arena.rows * arena.row_len * 4) as u64));
                     }
                 }
@@ -115,7 +115,7 @@ impl State {
     }
 
     /// How weights files hold a value.
-    pub fn file_layout(&self, name: &str) -> Result<&var::Layout> {
+    pub fn file_layout(&self, name: &str) -> Result<&FileLayout> {
         Ok(&self.held(name)?.spec.layout)
     }
 
@@ -165,7 +165,7 @@ impl State {
             }
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
-                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == layout(plan, arena));
+                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == members(plan, arena));
                 let (buffer, _) = known.ok_or_else(|| {
                     Error::State(format!("the State was not made for the optimizer group `{}`", arena.name))
                 })?;

@@ -30,7 +30,7 @@ pub type NodeId = usize;
 
 /// Where a node's value comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum Origin {
     /// An op applied to earlier nodes.
     Op(Arc<dyn Op>, Vec<NodeId>),
     /// A persistent value of the State, by index into [`Recording::vars`].
@@ -47,7 +47,7 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Node {
     /// How it is computed.
-    pub source: Source,
+    pub origin: Origin,
     /// Its shape and element type.
     pub ty: Type,
     /// The user's line.
@@ -76,7 +76,7 @@ pub struct Recording {
 impl Recording {
     /// The node in whose memory this one lies: reshapes alias their input.
     pub fn storage(&self, mut id: NodeId) -> NodeId {
-        while let Source::Op(op, inputs) = &self.nodes[id].source
+        while let Origin::Op(op, inputs) = &self.nodes[id].origin
             && matches!(op.class(), Class::Alias)
         {
             id = inputs[0];
@@ -90,7 +90,7 @@ impl Recording {
         let ends = self.outputs.iter().map(|&(_, id)| id).chain(self.assigns.iter().map(|&(_, id)| id));
         ends.for_each(|id| need[id] = true);
         for id in (0..need.len()).rev() {
-            if let (true, Source::Op(_, inputs)) = (need[id], &self.nodes[id].source) {
+            if let (true, Origin::Op(_, inputs)) = (need[id], &self.nodes[id].origin) {
                 inputs.iter().for_each(|&i| need[i] = true);
             }
         }
@@ -99,22 +99,22 @@ impl Recording {
 
     /// The arena that a leaf lies in.
     fn arena_of(&self, leaf: NodeId) -> Option<usize> {
-        match self.nodes[leaf].source {
-            Source::Var(v) => self.vars[v].home.map(|home| home.arena),
-            Source::Arena(a) => Some(a),
+        match self.nodes[leaf].origin {
+            Origin::Var(v) => self.vars[v].home.map(|home| home.arena),
+            Origin::Arena(a) => Some(a),
             _ => None,
         }
     }
 
     /// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
     pub fn same_buffer(&self, a: NodeId, b: NodeId) -> bool {
-        let same_var = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v == w);
+        let same_var = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v == w);
         same_var || self.arena_of(a).is_some_and(|arena| self.arena_of(b) == Some(arena))
     }
 
     /// Whether two leaves share elements: one variable, or a member and its whole arena.
     pub fn overlap(&self, a: NodeId, b: NodeId) -> bool {
-        let distinct = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v != w);
+        let distinct = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v != w);
         !distinct && self.same_buffer(a, b)
     }
 }
@@ -148,9 +148,9 @@ impl Graph {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    fn push(&self, source: Source, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
+    fn push(&self, origin: Origin, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
         let mut recording = self.recording.borrow_mut();
-        recording.nodes.push(Node { source, ty, at });
+        recording.nodes.push(Node { origin, ty, at });
         Tensor { graph: self, id: recording.nodes.len() - 1 }
     }
 
@@ -160,7 +160,7 @@ impl Graph {
         let at = Location::caller();
         let error = Error::Model { at: at.to_string(), what: what.into() };
         self.recording.borrow_mut().error.get_or_insert(error);
-        self.push(Source::Poison, Type::f32([]), at)
+        self.push(Origin::Poison, Type::f32([]), at)
     }
 
     /// Applies an op to tensors of this graph.
@@ -176,12 +176,12 @@ impl Graph {
         if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
             return self.poison(format!("{}: an input belongs to another graph", op.name()));
         }
-        if inputs.iter().any(|t| matches!(self.recording.borrow().nodes[t.id].source, Source::Poison)) {
-            return self.push(Source::Poison, Type::f32([]), at);
+        if inputs.iter().any(|t| matches!(self.recording.borrow().nodes[t.id].origin, Origin::Poison)) {
+            return self.push(Origin::Poison, Type::f32([]), at);
         }
         let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
         match op.infer(&types) {
-            Ok(ty) => self.push(Source::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
+            Ok(ty) => self.push(Origin::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
             Err(what) => self.poison(format!("{}: {what}", op.name())),
         }
     }
@@ -194,11 +194,11 @@ impl Graph {
             .borrow()
             .nodes
             .iter()
-            .position(|n| matches!(&n.source, Source::Input(i) if i == name));
+            .position(|n| matches!(&n.origin, Origin::Input(i) if i == name));
         match found {
             Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
             Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
-            None => self.push(Source::Input(name.into()), ty, Location::caller()),
+            None => self.push(Origin::Input(name.into()), ty, Location::caller()),
         }
     }
 
@@ -223,8 +223,8 @@ impl Graph {
     /// Gives a variable other first contents than its layer declared; norms of it follow.
     #[track_caller]
     pub fn initialise(&self, variable: Tensor<'_>, init: Init) {
-        let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].source.clone());
-        let Some(Source::Var(v)) = source else {
+        let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].origin.clone());
+        let Some(Origin::Var(v)) = source else {
             self.poison("initialise: the tensor is not a variable of this graph");
             return;
         };
@@ -251,7 +251,7 @@ impl Graph {
                 drop(recording);
                 return self.poison(format!("variable `{name}` is declared twice with different types"));
             }
-            let id = recording.nodes.iter().position(|n| matches!(n.source, Source::Var(i) if i == index));
+            let id = recording.nodes.iter().position(|n| matches!(n.origin, Origin::Var(i) if i == index));
             if let Some(id) = id {
                 return Tensor { graph: self, id };
             }
@@ -261,7 +261,7 @@ impl Graph {
             recording.vars.push(spec);
             recording.vars.len() - 1
         });
-        self.push(Source::Var(index), ty, Location::caller())
+        self.push(Origin::Var(index), ty, Location::caller())
     }
 
     /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
@@ -323,7 +323,7 @@ impl Graph {
             return;
         }
         let recording = self.recording.borrow();
-        let leaf = matches!(recording.nodes[variable.id].source, Source::Var(_) | Source::Arena(_));
+        let leaf = matches!(recording.nodes[variable.id].origin, Origin::Var(_) | Origin::Arena(_));
         let twice = recording.assigns.iter().any(|&(v, _)| recording.overlap(v, variable.id));
         drop(recording);
         if !leaf {
@@ -363,8 +363,8 @@ impl Graph {
         let mut members = Vec::new();
         let mut offset = 0;
         for t in vars {
-            match recording.nodes[t.id].source {
-                Source::Var(v) if recording.vars[v].home.is_none() => {
+            match recording.nodes[t.id].origin {
+                Origin::Var(v) if recording.vars[v].home.is_none() => {
                     recording.vars[v].home = Some(Home { arena: index, row: 0, offset });
                     recording.vars[v].role = Role::Trained;
                     offset += recording.vars[v].ty.shape.numel().next_multiple_of(ALIGN);
@@ -400,7 +400,7 @@ impl Graph {
         }
         recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
         drop(recording);
-        self.push(Source::Arena(index), Type::f32([rows, offset]), Location::caller())
+        self.push(Origin::Arena(index), Type::f32([rows, offset]), Location::caller())
     }
 
     fn owns(&self, tensor: Tensor<'_>) -> bool {

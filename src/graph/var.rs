@@ -71,7 +71,7 @@ impl Init {
 
 /// How a weights file holds a value.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub enum Layout {
+pub enum FileLayout {
     /// As it is.
     #[default]
     Same,
@@ -86,13 +86,13 @@ pub enum Layout {
     Channels,
 }
 
-impl Layout {
+impl FileLayout {
     /// The shape in the file.
     pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
         match self {
-            Layout::Same => shape.to_vec(),
-            Layout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
-            Layout::Channels => {
+            FileLayout::Same => shape.to_vec(),
+            FileLayout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
+            FileLayout::Channels => {
                 shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect()
             }
         }
@@ -102,8 +102,8 @@ impl Layout {
     pub fn places(&self, shape: &[usize]) -> Vec<usize> {
         let n: usize = shape.iter().product();
         match self {
-            Layout::Same => (0..n).collect(),
-            Layout::Kernel { size, kept } => {
+            FileLayout::Same => (0..n).collect(),
+            FileLayout::Kernel { size, kept } => {
                 let (c, o) = (shape[1], shape[2]);
                 let place = |i: usize| {
                     let [y, x] = kept[i / (c * o)];
@@ -111,7 +111,7 @@ impl Layout {
                 };
                 (0..n).map(place).collect()
             }
-            Layout::Channels => {
+            FileLayout::Channels => {
                 let c = shape[shape.len() - 1];
                 (0..n).map(|i| i % c * (n / c) + i / c).collect()
             }
@@ -167,7 +167,7 @@ pub struct VarSpec {
     /// First contents.
     pub init: Init,
     /// How a weights file holds it.
-    pub layout: Layout,
+    pub layout: FileLayout,
     /// What it is to the model and to its training.
     pub role: Role,
     /// Where it lies, if an optimizer group of this graph owns it.
@@ -177,7 +177,7 @@ pub struct VarSpec {
 impl VarSpec {
     /// A value that weights files hold as it is, and that no optimizer group owns yet.
     pub fn new(name: impl Into<String>, ty: Type, init: Init, role: Role) -> Self {
-        Self { name: name.into(), ty, init, layout: Layout::Same, role, home: None }
+        Self { name: name.into(), ty, init, layout: FileLayout::Same, role, home: None }
     }
 }
 

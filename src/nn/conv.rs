@@ -7,7 +7,7 @@ use super::{
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
     window::Kernel,
 };
 
@@ -52,7 +52,7 @@ pub struct Conv2d<'g> {
 fn spec(kernel: &Kernel, [c, o]: [usize; 2], fan_in: usize, axes: [usize; 2]) -> Spec {
     let (size, kept) = (kernel.size, kernel.kept());
     let (ty, init) = (Type::f32([kept.len(), c, o]), Init::fan_in(fan_in * size[0] * size[1]));
-    Spec { ty, init, layout: Layout::Kernel { size, kept }, axes }
+    Spec { ty, init, layout: FileLayout::Kernel { size, kept }, axes }
 }
 
 impl<'g> Conv2d<'g> {

@@ -4,7 +4,7 @@ use super::{Mode, weight::parameter};
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Added to variances, as PyTorch does by default.
@@ -12,7 +12,7 @@ const EPS: f32 = 1e-5;
 
 /// The variables `NAME.weight`, at first ones, and `NAME.bias`, zeros.
 #[track_caller]
-fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: Layout) -> [Tensor<'g>; 2] {
+fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> [Tensor<'g>; 2] {
     let var = |part: &str, value, layout| {
         parameter(g, format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
     };
@@ -49,7 +49,7 @@ impl<'g> BatchNorm<'g> {
     /// Declares the layer's variables; the momentum is PyTorch's, 0.1.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
-        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         let var =
             |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
         Self {
@@ -103,7 +103,7 @@ impl<'g> LayerNorm<'g> {
     /// Declares the layer's variables for the extents of the axes that are normalised: `[C]`, or an image's `[H, W, C]`.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, shape: &[usize]) -> Self {
-        let layout = if shape.len() == 3 { Layout::Channels } else { Layout::Same };
+        let layout = if shape.len() == 3 { FileLayout::Channels } else { FileLayout::Same };
         let [weight, bias] = affine(g, name, shape, layout);
         Self { weight, bias }
     }
@@ -139,7 +139,7 @@ impl<'g> InstanceNorm<'g> {
     /// Declares the layer's variables.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
-        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         Self { weight, bias }
     }
 

@@ -6,7 +6,7 @@ use super::{Mode, weight::parameter};
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Least norm that is divided by.
@@ -46,7 +46,7 @@ pub fn spectral_norm<'g>(weight: Tensor<'g>, u: Tensor<'g>, outputs: usize, mode
 pub(super) fn declare<'g>(
     g: &'g Graph,
     name: &str,
-    (ty, init, layout): (Type, Init, Layout),
+    (ty, init, layout): (Type, Init, FileLayout),
     outputs: usize,
     mode: Mode,
 ) -> (Tensor<'g>, Tensor<'g>) {

@@ -4,7 +4,7 @@ use super::{spectral_norm, weight_norm};
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{Init, Layout, Role, VarSpec},
+    var::{FileLayout, Init, Role, VarSpec},
 };
 
 /// What a layer is in: some keep statistics while they train.
@@ -72,7 +72,7 @@ pub(super) struct Declared<'g> {
 
 /// A parameter in its layout in files.
 #[track_caller]
-pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
+pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {
     g.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
 }
 
@@ -81,7 +81,7 @@ pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: L
 pub(super) struct Spec {
     pub(super) ty: Type,
     pub(super) init: Init,
-    pub(super) layout: Layout,
+    pub(super) layout: FileLayout,
     pub(super) axes: [usize; 2],
 }
 

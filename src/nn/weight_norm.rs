@@ -6,7 +6,7 @@ use super::weight::parameter;
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Added to ‖v‖², so that a vector of zeros stays one instead of becoming NaN. Far below the square of any weight's
@@ -39,7 +39,7 @@ pub fn weight_norm<'g>(v: Tensor<'g>, g: Tensor<'g>, axes: &[usize]) -> Tensor<'
 pub(super) fn declare<'g>(
     graph: &'g Graph,
     name: &str,
-    (ty, init, layout): (Type, Init, Layout),
+    (ty, init, layout): (Type, Init, FileLayout),
     outputs: usize,
 ) -> (Tensor<'g>, [Tensor<'g>; 2]) {
     let (g, v) = (format!("{name}.weight_g"), format!("{name}.weight_v"));
