@@ -169,7 +169,7 @@ impl Optimizer {
         let update = Update { rule: self.rule, ema: self.ema };
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
         if let Some(largest) = self.largest {
-            let rows = next.shape()[0];
+            let rows = next.extent(0);
             next = concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
         }
         graph.assign(state, next);

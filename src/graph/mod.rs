@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use std::{
-    cell::{Ref, RefCell},
+    cell::{Cell, Ref, RefCell},
     collections::BTreeSet,
     fmt,
     panic::Location,
@@ -123,6 +123,8 @@ impl Recording {
 #[derive(Default)]
 pub struct Graph {
     recording: RefCell<Recording>,
+    /// The line that all nodes and mistakes name, within [`Graph::traced`].
+    caller: Cell<Option<&'static Location<'static>>>,
 }
 
 /// A handle of a node: `Copy`, so that `a * b + c` needs neither clones nor `?`.
@@ -148,6 +150,22 @@ impl Graph {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
     }
 
+    /// Runs `record`, whose nodes and mistakes all name the line that calls this. `#[track_caller]` ends at a closure; a
+    /// layer or model that records within closures or folds names the user's line by this.
+    #[track_caller]
+    pub fn traced<T>(&self, record: impl FnOnce() -> T) -> T {
+        let outer = self.caller.replace(Some(self.here()));
+        let recorded = record();
+        self.caller.set(outer);
+        recorded
+    }
+
+    /// The user's line.
+    #[track_caller]
+    fn here(&self) -> &'static Location<'static> {
+        self.caller.get().unwrap_or(Location::caller())
+    }
+
     fn push(&self, origin: Origin, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
         let mut recording = self.recording.borrow_mut();
         recording.nodes.push(Node { origin, ty, at });
@@ -157,7 +175,7 @@ impl Graph {
     /// Poisons the graph with an error at the caller's line; later errors are its consequences and dropped.
     #[track_caller]
     pub fn poison(&self, what: impl Into<String>) -> Tensor<'_> {
-        let at = Location::caller();
+        let at = self.here();
         let error = Error::Model { at: at.to_string(), what: what.into() };
         self.recording.borrow_mut().error.get_or_insert(error);
         self.push(Origin::Poison, Type::f32([]), at)
@@ -172,7 +190,7 @@ impl Graph {
     /// [`Graph::apply`] of an op that another graph holds too.
     #[track_caller]
     pub fn apply_shared<'g>(&'g self, op: Arc<dyn Op>, inputs: &[Tensor<'g>]) -> Tensor<'g> {
-        let at = Location::caller();
+        let at = self.here();
         if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
             return self.poison(format!("{}: an input belongs to another graph", op.name()));
         }
@@ -181,6 +199,9 @@ impl Graph {
         }
         let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
         match op.infer(&types) {
+            Ok(ty) if ty.shape.contains(&0) => {
+                self.poison(format!("{}: the result {ty:?} has no elements", op.name()))
+            }
             Ok(ty) => self.push(Origin::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
             Err(what) => self.poison(format!("{}: {what}", op.name())),
         }
@@ -198,7 +219,8 @@ impl Graph {
         match found {
             Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
             Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
-            None => self.push(Origin::Input(name.into()), ty, Location::caller()),
+            None if ty.shape.contains(&0) => self.poison(format!("input `{name}` {ty:?} has no elements")),
+            None => self.push(Origin::Input(name.into()), ty, self.here()),
         }
     }
 
@@ -263,9 +285,14 @@ impl<'g> Tensor<'g> {
         self.graph.recording.borrow().nodes[self.id].ty.clone()
     }
 
-    /// Extents.
+    /// Extents; none where a mistake left no value.
     pub fn shape(self) -> Shape {
         self.ty().shape
+    }
+
+    /// The extent of one axis, 1 where the tensor has no such axis: a model that asks so goes on recording after a mistake.
+    pub fn extent(self, axis: usize) -> usize {
+        self.shape().get(axis).copied().unwrap_or(1)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{ALIGN, Graph, Origin, Tensor, shape::Type};
 use crate::rng;
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 /// A persistent value's first contents.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,12 +250,15 @@ impl Graph {
                 return Tensor { graph: self, id };
             }
         }
+        if ty.shape.contains(&0) {
+            return self.poison(format!("variable `{name}` {ty:?} has no elements"));
+        }
         let index = found.unwrap_or_else(|| {
             let mut recording = self.recording.borrow_mut();
             recording.vars.push(spec);
             recording.vars.len() - 1
         });
-        self.push(Origin::Var(index), ty, Location::caller())
+        self.push(Origin::Var(index), ty, self.here())
     }
 
     /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
@@ -363,6 +366,6 @@ impl Graph {
         }
         recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
         drop(recording);
-        self.push(Origin::Arena(index), Type::f32([rows, offset]), Location::caller())
+        self.push(Origin::Arena(index), Type::f32([rows, offset]), self.here())
     }
 }

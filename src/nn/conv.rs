@@ -85,7 +85,12 @@ impl<'g> Conv2d<'g> {
     /// are never used, in files too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
+        let copies = sees.copies;
         if sees.groups < 2 {
+            return Self::new(g, name, kernel, channels);
+        }
+        if channels.contains(&0) || copies == 0 || channels[1] % copies > 0 {
+            g.poison(format!("conv2d: {channels:?} channels are not {copies} equal copies of any groups"));
             return Self::new(g, name, kernel, channels);
         }
         let ([c, o], centre) = (channels, kernel.size.map(|n| n / 2));

@@ -16,7 +16,7 @@ fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> 
     let var = |part: &str, value, layout| {
         parameter(g, format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
     };
-    [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)]
+    g.traced(|| [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)])
 }
 
 /// (x - mean)/√(variance + eps) over axes.
@@ -52,14 +52,14 @@ impl<'g> BatchNorm<'g> {
         let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         let var =
             |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
-        Self {
+        g.traced(|| Self {
             weight,
             bias,
             running_mean: var("running_mean", &[channels], Init::Zeros),
             running_var: var("running_var", &[channels], Init::Constant(1.0)),
             num_batches_tracked: var("num_batches_tracked", &[], Init::Zeros),
             momentum: 0.1,
-        }
+        })
     }
 
     /// Applies it: by the batch's statistics, which in training the running ones follow from the next step on, once per call; or by
@@ -78,9 +78,11 @@ impl<'g> BatchNorm<'g> {
         let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| {
             old * (1.0 - self.momentum) + new * (factor * self.momentum)
         };
-        g.update(self.running_mean, |old| follow(old, mean, 1.0));
-        g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
-        g.update(self.num_batches_tracked, |old| old + 1.0);
+        g.traced(|| {
+            g.update(self.running_mean, |old| follow(old, mean, 1.0));
+            g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
+            g.update(self.num_batches_tracked, |old| old + 1.0);
+        });
         y
     }
 

@@ -13,6 +13,7 @@ use crate::graph::{
 const TINY: f32 = 1e-12;
 
 /// x/‖x‖.
+#[track_caller]
 fn unit(x: Tensor<'_>) -> Tensor<'_> {
     x / x.square().sum_all().sqrt().max(TINY)
 }

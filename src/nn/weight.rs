@@ -52,7 +52,7 @@ impl<'g> Degrees<'g> {
             let values = degrees.iter().map(|&d| d as f32).collect();
             g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))
         };
-        Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) }
+        g.traced(|| Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) })
     }
 
     /// The weight with zeros where it takes no part, which then get no gradient.
@@ -105,7 +105,7 @@ impl<'g> Declared<'g> {
                 (weight, [Some(trained), None])
             }
         };
-        let bias = bias.map(|n| g.param(&format!("{name}.bias"), Type::f32([n]), of_bias));
+        let bias = g.traced(|| bias.map(|n| g.param(&format!("{name}.bias"), Type::f32([n]), of_bias)));
         Self { weight, bias, trained: [first, second, bias] }
     }
 
