@@ -136,14 +136,14 @@ fn main() -> oneiro::error::Result<()> {
         return Ok(());
     }
     let state = State::new(&gpu, &[&plan], 0)?;
-    let step = Executor::new(&gpu, &plan, &state, &[])?;
+    let executor = Executor::new(&gpu, &plan, &state, &[])?;
     let truth = signals();
     let averages = MovingAverage { window, transposed: false }.reference(&[&truth]);
-    step.write(&gpu, "observed", &averages.to_f32())?;
+    executor.write(&gpu, "observed", &averages.to_f32())?;
     for at in 0..cli.steps {
-        gpu.submit(|encoder| step.record(encoder));
+        executor.step(&gpu);
         if (at + 1).is_power_of_two() || at + 1 == cli.steps {
-            println!("step {:>5}: loss {:.3e}", at + 1, step.read(&gpu, "loss")?[0]);
+            println!("step {:>5}: loss {:.3e}", at + 1, executor.read(&gpu, "loss")?[0]);
         }
     }
     let learnt = state.read(&gpu, "signal")?;

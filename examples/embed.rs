@@ -7,7 +7,7 @@ use oneiro::{
     data::glyphs::glyphs,
     error::{Error, Result},
     gpu::{
-        self, Blit, Executor, Gpu, Layout, State,
+        self, Blit, Executor, Gpu, Shown, State,
         wgpu::{self, util::DeviceExt},
     },
     graph::{
@@ -255,7 +255,7 @@ impl App {
         let state = State::new(&gpu, &[&training, &decoding], 0)?;
         let trainer = Executor::new(&gpu, &training, &state, &[("data", &data), ("order", &order)])?;
         let decoder = Executor::new(&gpu, &decoding, &state, &[("z", &z)])?;
-        let blit = Blit::new(&gpu, &decoder, "pictures", Layout::Grid { columns: COLUMNS }, FORMAT)?;
+        let blit = Blit::new(&gpu, &decoder, "pictures", Shown::Grid { columns: COLUMNS }, FORMAT)?;
         Ok(Self { host, gpu, trainer, decoder, blit })
     }
 

@@ -7,11 +7,14 @@ use crate::sentinel::{self, Guarded};
 use oneiro::{
     gpu::{Choice, Executor, Gpu, State},
     graph::{
-        Graph, Source, Tensor, autodiff,
+        Graph, Origin, Tensor, autodiff,
         reference::{self, Values},
         shape::{Array, DType, Type},
     },
-    kernel::caps::{AdapterClass, Caps},
+    kernel::{
+        caps::{AdapterClass, Caps},
+        power::POWERS,
+    },
     plan::{Launch, Plan},
     rng::{self, Stream},
 };
@@ -176,7 +179,7 @@ impl Case {
     fn inputs(&self, graph: &Graph) -> Values {
         let nodes = graph.recording().nodes.clone();
         let input = |n: oneiro::graph::Node| {
-            if let Source::Input(name) = n.source {
+            if let Origin::Input(name) = n.origin {
                 Some((name.clone(), self.input(&name, &n.ty)))
             } else {
                 None
@@ -226,12 +229,9 @@ fn value(word: u32, dtype: DType) -> f64 {
 /// The adapter as it is, and as planners of other kernel classes would see it.
 fn classes(caps: &Caps) -> Vec<Caps> {
     let class = |class| Caps { class, ..caps.clone() };
-    vec![
-        caps.clone(),
-        class(AdapterClass::Cpu),
-        class(AdapterClass::Gpu),
-        Caps { subgroup: None, ..class(AdapterClass::Cpu) },
-    ]
+    let mut all = vec![caps.clone(), class(AdapterClass::Cpu), class(AdapterClass::Gpu)];
+    all.extend(caps.powers.iter().map(|power| class(AdapterClass::Cpu).without(power)));
+    all
 }
 
 /// What tells one plan's kernels from another's.
@@ -320,8 +320,11 @@ impl Report {
         };
         let missed: Vec<_> = self.texts.iter().flat_map(all).filter(|e| !self.ran.contains(e)).collect();
         assert!(missed.is_empty(), "no case ran {missed:?}");
-        if gpu.caps().subgroup != Some(8) {
-            say("not run: the kernels for subgroups of 8, which this adapter does not have");
+        for power in POWERS.iter().filter(|power| !gpu.caps().powers.contains(&power.name)) {
+            say(&format!(
+                "not run: the kernels that need `{}`, which this adapter does not have",
+                power.name
+            ));
         }
     }
 }
@@ -342,10 +345,10 @@ fn check(
             || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
         assert!(
             fine,
-            "{} (class {:?}, subgroup {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
+            "{} (class {:?}, powers {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
             case.name(),
             caps.class,
-            caps.subgroup
+            caps.powers
         );
         worst = if case.judge.is_some() { worst } else { worst.max(error / (1.0 + b.abs())) };
     }
@@ -404,8 +407,8 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
         .nodes
         .iter()
         .enumerate()
-        .filter_map(|(id, n)| match &n.source {
-            Source::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
+        .filter_map(|(id, n)| match &n.origin {
+            Origin::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
                 Some((name.clone(), id))
             }
             _ => None,

@@ -4,7 +4,7 @@
 use oneiro::{
     gpu::{Executor, Gpu, wgpu},
     graph::{
-        Graph, Source,
+        Graph, Origin,
         op::{Class, grid_1d},
         shape::Type,
     },
@@ -54,8 +54,8 @@ pub(crate) struct Guarded {
 impl Guarded {
     /// Lengthens slots and bindings; also checks that no launch reads and writes one buffer.
     pub(crate) fn new(graph: &Graph, mut plan: Plan, name: &str) -> Self {
-        let packs = |s: &Source| matches!(s, Source::Op(op, _) if matches!(op.class(), Class::Pack(_)));
-        let dirty = !graph.recording().nodes.iter().any(|n| packs(&n.source));
+        let packs = |s: &Origin| matches!(s, Origin::Op(op, _) if matches!(op.class(), Class::Pack(_)));
+        let dirty = !graph.recording().nodes.iter().any(|n| packs(&n.origin));
         let end = (0..plan.slots.len()).map(|i| Self::end(&plan, i, dirty)).collect();
         for launch in &mut plan.launches {
             for (i, (binding, place)) in launch.bindings.iter().enumerate() {

@@ -1,24 +1,18 @@
-// Draws from counter-based streams: uniform, normal, Bernoulli, categorical.
+// Draws from counter-based streams: uniform, normal, Bernoulli.
 // Element e of a draw is a function of (seed, stream, step, e) alone: neither workgroup size nor fusion
 // changes it. One invocation makes elements 4i..4i+3 (bound by integer arithmetic); the entry points
 // *_tail store them one by one, for element counts that are not a multiple of 4.
-// Categorical: one invocation per row of logits, inverse CDF in three loops over C <= 4096 classes:
-// y[r] = the first c with Σ_{k<=c} exp(l[r,k] - max) > u·Σ_k exp(l[r,k] - max) (bandwidth bound).
 // Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
 
 struct Dims {
-  n: u32, // elements, or rows of the categorical
-  classes: u32,
+  n: u32, // elements
   stream: vec2<u32>, // hash of the stream's name
 }
 
 @group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(0) var<storage, read_write> y_scalar: array<f32>;
-@group(0) @binding(0) var<storage, read_write> class_index: array<u32>;
 @group(0) @binding(1) var<storage, read> p: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> seed: vec2<u32>;
-@group(0) @binding(2) var<storage, read> u: array<f32>;
 @group(0) @binding(3) var<storage, read> time: u32;
 @group(0) @binding(4) var<uniform> dims: Dims;
 
@@ -167,43 +161,4 @@ fn draw_bernoulli_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_wor
   let at = time;
   let i = index(group, groups, lane);
   if (4u * i < dims.n) { put(i, bernoullis(run, at, i)); }
-}
-
-// exp(logit - max), 0 where it would underflow.
-fn weight(k: u32, top: f32) -> f32 {
-  let x = logits[k] - top;
-  return select(0.0, exp(max(x, -80.0)), x > -80.0);
-}
-
-// The class in which the cumulative softmax of a row passes `level`; the last one if rounding keeps it below.
-fn invert(row: u32, level: f32) -> u32 {
-  let first = row * dims.classes;
-  let end = first + dims.classes;
-  var top = logits[first];
-  for (var k = first + 1u; k < end; k++) { top = max(top, logits[k]); }
-  var total = 0.0;
-  for (var k = first; k < end; k++) { total += weight(k, top); }
-  var sum = 0.0;
-  for (var k = first; k < end; k++) {
-    sum += weight(k, top);
-    if (sum > level * total) { return k - first; }
-  }
-  return dims.classes - 1u;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn categorical(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let run = seed;
-  let at = time;
-  let row = index(group, groups, lane);
-  if (row < dims.n) {
-    class_index[row] = invert(row, unit(draw(run, dims.stream, at, vec4<u32>(row)).a).x);
-  }
-}
-
-// The same with the host's uniforms in place of a draw.
-@compute @workgroup_size(WORKGROUP)
-fn categorical_given(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = index(group, groups, lane);
-  if (row < dims.n) { class_index[row] = invert(row, u[row]); }
 }

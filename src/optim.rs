@@ -75,7 +75,7 @@ pub struct Optimizer {
 
 /// What a training step did, each one f32.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'g> {
+pub struct StepMetrics<'g> {
     /// The learning rate.
     pub lr: Tensor<'g>,
     /// The norm of all gradients together before clipping; `None` without clipping.
@@ -144,19 +144,19 @@ impl Optimizer {
     /// variables `adam.m/NAME`, `adam.v/NAME` or `sgd.momentum/NAME`. The bias corrections count by the
     /// graph's step counter, which [`advance`] moves.
     #[track_caller]
-    pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> Step<'g> {
+    pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> StepMetrics<'g> {
         let graph = loss.graph();
         let lr = self.schedule.rate(graph, self.lr);
         if params.is_empty() {
             graph.poison(format!("optimizer `{name}`: there are no parameters"));
-            return Step { lr, grad_norm: None };
+            return StepMetrics { lr, grad_norm: None };
         }
         if loss.shape().numel() != 1 {
             graph.poison(format!(
                 "optimizer `{name}`: the loss is {:?}, one number is wanted; take its sum or mean",
                 loss.shape()
             ));
-            return Step { lr, grad_norm: None };
+            return StepMetrics { lr, grad_norm: None };
         }
         let grads = pack(&autodiff::grad(loss, params));
         let grad_norm = self.clip.map(|_| grads.square().sum_all().sqrt());
@@ -165,17 +165,15 @@ impl Optimizer {
             (Some(max), Some(norm)) => ((norm + 1e-6).recip() * max).min(1.0),
             _ => graph.constant(1.0),
         };
-        let mut moments = self.rule.moments().to_vec();
-        moments.extend(self.ema.map(|_| "ema"));
-        let state = graph.arena(name, params, &moments);
+        let state = graph.arena(name, params, self.rule.moments(), self.ema.is_some());
         let update = Update { rule: self.rule, ema: self.ema };
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
         if let Some(largest) = self.largest {
-            let rows = next.shape()[0];
+            let rows = next.extent(0);
             next = concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
         }
         graph.assign(state, next);
-        Step { lr, grad_norm }
+        StepMetrics { lr, grad_norm }
     }
 }
 

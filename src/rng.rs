@@ -1,7 +1,7 @@
 //! Counter-based randomness (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"):
 //! a draw is a pure function of (seed, stream name, step, element), so it depends neither on workgroup
 //! sizes nor on fusion, backward can recompute it, and a resumed run draws what an uninterrupted one would.
-//! `shaders/rng.wgsl` computes the same bits.
+//! `shaders/random.wgsl` computes the same bits.
 
 /// Threefry2x32 with 20 rounds.
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {

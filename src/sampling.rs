@@ -12,19 +12,15 @@
 use crate::{
     error::{Error, Result},
     graph::{
-        Graph, NodeId, Recording, Source, Tensor,
+        Graph, NodeId, Origin, Recording, Tensor,
         op::{Class, Footprint, Op},
         shape::{Shape, Type},
-        var::Init,
+        var::{Init, VarSpec},
         window::Window,
     },
-    ops::{
-        cursor::Wave,
-        matmul::product,
-        views::{Reading, View},
-    },
+    ops::{cursor::Wave, matmul::product},
 };
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The model's input within its graph.
 pub const INPUT: &str = "x";
@@ -74,13 +70,13 @@ pub fn cached<'g>(
     let find = |what: &str| Error::State(format!("the model's graph has no {what}"));
     let output =
         from.outputs.iter().find(|(name, _)| name == OUTPUT).ok_or_else(|| find("output `logits`"))?.1;
-    let input = from.nodes.iter().position(|n| matches!(&n.source, Source::Input(name) if name == INPUT));
+    let input = from.nodes.iter().position(|n| matches!(&n.origin, Origin::Input(name) if name == INPUT));
     let input = input.filter(|&i| from.nodes[i].ty == picture.ty() && picture.shape().len() == 4);
     let input = input.ok_or_else(|| find(&format!("input `x` of the picture's type {:?}", picture.ty())))?;
     let mut depends = vec![false; from.nodes.len()];
     depends[input] = true;
     for id in input + 1..from.nodes.len() {
-        if let Source::Op(_, inputs) = &from.nodes[id].source {
+        if let Origin::Op(_, inputs) = &from.nodes[id].origin {
             depends[id] = inputs.iter().any(|&i| depends[i]);
         }
     }
@@ -103,7 +99,7 @@ pub fn cached<'g>(
 }
 
 fn refused(from: &Recording, id: NodeId, what: &str) -> Error {
-    let Source::Op(op, _) = &from.nodes[id].source else { unreachable!("only ops are refused") };
+    let Origin::Op(op, _) = &from.nodes[id].origin else { unreachable!("only ops are refused") };
     Error::Model {
         at: from.nodes[id].at.to_string(),
         what: format!("{}: {what}; cached sampling cannot be derived", op.name()),
@@ -112,8 +108,8 @@ fn refused(from: &Recording, id: NodeId, what: &str) -> Error {
 
 /// The window through which a node sees, if it does.
 fn window(from: &Recording, id: NodeId) -> Option<&Window> {
-    match &from.nodes[id].source {
-        Source::Op(op, _) => match op.footprint() {
+    match &from.nodes[id].origin {
+        Origin::Op(op, _) => match op.footprint() {
             Some(Footprint::Window(window)) => Some(window),
             _ => None,
         },
@@ -126,7 +122,7 @@ fn settles(from: &Recording, depends: &[bool], input: NodeId) -> bool {
     let mut pointwise = vec![false; from.nodes.len()];
     pointwise[input] = true;
     for (id, node) in from.nodes.iter().enumerate().filter(|(id, _)| depends[*id] && *id != input) {
-        let Source::Op(_, inputs) = &node.source else { continue };
+        let Origin::Op(_, inputs) = &node.origin else { continue };
         if window(from, id).is_none() {
             pointwise[id] = inputs.iter().any(|&i| pointwise[i]);
         } else if inputs[0] != input && pointwise[inputs[0]] {
@@ -158,8 +154,8 @@ fn timing(
 ) -> Result<Timing> {
     const UNUSED: i32 = i32::MIN;
     let nodes: Vec<NodeId> = (input..=output).filter(|&id| depends[id]).collect();
-    let inputs = |id: NodeId| match &from.nodes[id].source {
-        Source::Op(_, inputs) => inputs.iter().copied().filter(|&i| depends[i]).collect(),
+    let inputs = |id: NodeId| match &from.nodes[id].origin {
+        Origin::Op(_, inputs) => inputs.iter().copied().filter(|&i| depends[i]).collect(),
         _ => vec![],
     };
     // The rightmost pixel of its own row that a node sees, if it sees any.
@@ -228,21 +224,20 @@ impl<'g> Deriving<'_, 'g> {
             return Ok(part);
         }
         let node = &self.from.nodes[id];
-        let part = match &node.source {
-            Source::Input(_) if self.depends[id] => {
+        let part = match &node.origin {
+            Origin::Input(_) if self.depends[id] => {
                 Part::Rows(self.picture.look(self.wave(id), &[[0, 0]], self.step))
             }
-            Source::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
-            Source::Var(v) => {
-                let var = &self.from.vars[*v];
-                Part::Whole(self.g.var_in(&var.name, var.ty.clone(), var.init.clone(), var.layout.clone()))
+            Origin::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
+            Origin::Var(v) => {
+                Part::Whole(self.g.declare(VarSpec { home: None, ..self.from.vars[*v].clone() }))
             }
-            Source::Op(op, inputs) if self.depends[id] => Part::Rows(self.op(id, op, inputs)?),
-            Source::Op(op, inputs) => {
+            Origin::Op(op, inputs) if self.depends[id] => Part::Rows(self.op(id, op, inputs)?),
+            Origin::Op(op, inputs) => {
                 let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
                 Part::Whole(self.g.apply_shared(op.clone(), &inputs))
             }
-            Source::Arena(_) | Source::Poison => {
+            Origin::Arena(_) | Origin::Poison => {
                 return Err(Error::State("a model's graph has no optimizer".into()));
             }
         };
@@ -290,12 +285,11 @@ impl<'g> Deriving<'_, 'g> {
 
     /// The source of a broadcast over pixels: (1 or N, 1 or C), node.
     fn repeated(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
-        let Source::Op(op, inputs) = &self.from.nodes[id].source else { return None };
-        let View { from, reading: Reading::Broadcast(to) } = (op.as_ref() as &dyn Any).downcast_ref()? else {
-            return None;
-        };
+        let Origin::Op(op, inputs) = &self.from.nodes[id].origin else { return None };
+        let Some(Footprint::Repeat) = op.footprint() else { return None };
+        let [from, to] = [inputs[0], id].map(|id| &self.from.nodes[id].ty.shape);
         let padded: Vec<usize> =
-            std::iter::repeat_n(1, to.len() - from.len()).chain(from.iter().copied()).collect();
+            std::iter::repeat_n(1, to.len().checked_sub(from.len())?).chain(from.iter().copied()).collect();
         let (width, pixels) = padded.split_last()?;
         match *pixels {
             [n, 1, 1] if to.len() == 4 => Some(([n, *width], inputs[0])),
@@ -327,12 +321,11 @@ impl<'g> Deriving<'_, 'g> {
                 Ok(self.g.apply_shared(op.clone(), &rows))
             }
             (Class::Alias, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
-            (Class::Strided(_), _) => match (op.as_ref() as &dyn Any).downcast_ref() {
-                Some(View { from, reading: Reading::Slice { axis, range } }) if *axis + 1 == from.len() => {
-                    Ok(self.rows_of(inputs[0], from[*axis], id)?.slice(1, range.clone()))
-                }
-                _ => Err(refuse("it moves pixels")),
-            },
+            (_, Some(Footprint::Channels(range))) => {
+                let all = first.ok_or_else(|| refuse("it moves pixels"))?;
+                Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+            }
+            (Class::Strided(_), _) => Err(refuse("it moves pixels")),
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.depends[i]) => {
                 let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default(), id)?];
                 for &i in &inputs[1..] {

@@ -285,7 +285,7 @@ fn optimizers() -> Vec<Case> {
     let update = |(name, rule): (&str, Rule)| {
         case(name, |g| {
             let w = g.var("w", Type::f32([M]), Init::Uniform(0.1));
-            let state = g.arena("group", &[w], rule.moments());
+            let state = g.arena("group", &[w], rule.moments(), false);
             // The step counter stays at 0, so that every timed step is the checked one.
             let inputs = [state, input(g, "gradient", [M]), g.full([1], 1e-3), g.constant(1.0), g.step()];
             g.assign(state, g.apply(Update { rule, ema: None }, &inputs));

@@ -2,7 +2,7 @@
 
 use oneiro::{
     error::Result,
-    graph::{Graph, Source, op::LaunchSpec},
+    graph::{Graph, Origin, op::LaunchSpec},
     kernel::caps::Caps,
     ops::matmul::{Extents, MatMul},
     plan::{Launch, Plan},
@@ -39,14 +39,14 @@ pub(crate) fn explain(graph: &Graph, caps: &Caps) -> Result<String> {
 /// The graph's matrix products.
 fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
     let recording = graph.recording();
-    let product = |source: &Source| {
-        let Source::Op(op, inputs) = source else { return None };
+    let product = |origin: &Origin| {
+        let Origin::Op(op, inputs) = origin else { return None };
         let op: &dyn Any = &**op;
         let op = op.downcast_ref::<MatMul>()?;
         let [a, b] = [inputs[0], inputs[1]].map(|i| recording.nodes[i].ty.shape.clone());
         Some((*op, op.extents(&a, &b)?))
     };
-    recording.nodes.iter().filter_map(|node| product(&node.source)).collect()
+    recording.nodes.iter().filter_map(|node| product(&node.origin)).collect()
 }
 
 /// What the launch's op could have run instead: matmul is the op that has a choice.

@@ -177,7 +177,7 @@ impl<'a> Subject<'a> {
             }
             values.insert(name.clone(), array);
         }
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         gpu.wait()?;
         let this = Self { gpu, plan, executor };
         match case.check {

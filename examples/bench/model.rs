@@ -259,7 +259,7 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
             .map(|(name, ty)| Ok((name.into(), value(name, ty)?)))
             .collect::<Result<Values>>()?;
         reference::eval(graph, &inputs, &mut after)?;
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         let kinked = this.graphs.len() > 1;
         for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/"))
         {

@@ -4,7 +4,10 @@ use crate::subjects::{adapter, all_caps, config, decoder, evaluation, noop, trai
 use oneiro::{
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
     graph::{Graph, shape::Type},
-    kernel::caps::{AdapterClass, Caps},
+    kernel::{
+        caps::{AdapterClass, Caps},
+        power::POWERS,
+    },
     models::vae::Config,
     plan::Plan,
 };
@@ -67,7 +70,7 @@ fn the_adapter_passes_its_self_test() {
     assert!(!caps.name.is_empty() && !caps.driver.trim().is_empty(), "{caps:?}");
     assert!(["Vulkan", "Metal", "Dx12"].contains(&caps.backend.as_str()), "{caps:?}");
     assert!(caps.max_binding >= portable.max_binding && caps.max_buffer >= portable.max_buffer, "{caps:?}");
-    assert!(caps.subgroup.is_none_or(|n| n.is_power_of_two() && n <= 128), "{caps:?}");
+    assert!(caps.powers.iter().all(|name| POWERS.iter().any(|power| power.name == *name)), "{caps:?}");
     assert!(gpu.pipelines() > 0, "the self-test compiled nothing");
     gpu.check().unwrap();
 }
@@ -101,8 +104,8 @@ fn a_hosts_device_serves() {
     let (device, queue) = pollster::block_on(adapter.request_device(&desc)).unwrap();
     let host = Gpu::from_existing(device, queue).unwrap();
     assert_eq!(
-        (host.caps().subgroup, host.caps().timestamps),
-        (None, false),
+        (&host.caps().powers[..], host.caps().timestamps),
+        (&[][..], false),
         "features that the host did not enable"
     );
     let run = Training::new(&host, host.caps(), &[], 1);
@@ -200,7 +203,7 @@ fn executors_share_a_state() {
     let decode = |state: &State| {
         let executor = Executor::new(gpu, &plan, state, &[]).unwrap();
         executor.write(gpu, "z", &z).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         executor.read_words(gpu, "pictures").unwrap()
     };
     let before = decode(&run.state);
@@ -220,7 +223,7 @@ fn executors_share_a_state() {
 #[test]
 fn runs_repeat_bit_for_bit() {
     let Some(gpu) = adapter("runs_repeat_bit_for_bit") else { return };
-    let gpu_kernels = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+    let gpu_kernels = Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
     for caps in [gpu.caps(), &gpu_kernels] {
         let words = |submissions, steps, seed| {
             let run = Training::new(gpu, caps, &[], seed);

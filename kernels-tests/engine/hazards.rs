@@ -58,7 +58,7 @@ fn cases() -> Vec<Case> {
         }),
         case("one member of an arena assigned from another", |g| {
             let (a, b, w) = (var(g, "a", &[64]), var(g, "b", &[64]), var(g, "w", &[64]));
-            g.arena("group", &[a, b], &[]);
+            g.arena("group", &[a, b], &[], false);
             g.assign(a, b * 0.5);
             g.output("y", w + a);
         }),
@@ -177,7 +177,7 @@ fn tails_of_k_keep_infinities() {
         executor.write(gpu, "a", &[1.0f32; 40]).unwrap();
         let b: Vec<f32> = (0..40).map(|i| if i < 32 { 1.0 } else { f32::INFINITY }).collect();
         executor.write(gpu, "b", &b).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         let y = executor.read(gpu, "y").unwrap();
         assert!(
             y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits()),

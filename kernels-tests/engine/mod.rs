@@ -4,6 +4,7 @@ pub(crate) mod custom_op;
 pub(crate) mod dag;
 pub(crate) mod gpu;
 pub(crate) mod hazards;
+pub(crate) mod mistakes;
 pub(crate) mod plans;
 #[cfg(feature = "run")]
 pub(crate) mod sampling;

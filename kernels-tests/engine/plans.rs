@@ -8,12 +8,13 @@ use oneiro::{
         Graph, Tensor,
         reference::{self, Values},
         shape::Type,
-        var::Init,
+        var::{Home, Init, Role},
     },
     kernel::caps::{AdapterClass, Caps},
     models::vae::Config,
+    nn::{BatchNorm, Linear, MaskedLinear, Mode},
     ops::reparameterize::reparameterize,
-    optim::advance,
+    optim::{Optimizer, advance},
     plan::{Buffer, Plan},
 };
 use std::path::Path;
@@ -174,7 +175,7 @@ fn assigns_take_effect_after_the_step() {
     let values = State::new(gpu, &[&plan], 0).unwrap();
     let executor = Executor::new(gpu, &plan, &values, &[]).unwrap();
     for (step, expected) in expected.into_iter().enumerate() {
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         assert_eq!(executor.read(gpu, "seen").unwrap(), [expected as f32; 8], "step {step}");
     }
     for (name, expected) in &state {
@@ -255,4 +256,48 @@ fn limits_name_what_is_allowed_and_needed() {
         ["tiny", "allows 4096", &format!("{arena} bytes")].iter().all(|part| error.contains(part)),
         "{error}"
     );
+}
+
+/// A step that trains layers and keeps their averages, beside layers that it only uses.
+#[test]
+fn a_plan_knows_its_weights() {
+    let g = Graph::new();
+    let (x, other) = (g.input("x", Type::f32([4, 3])), Linear::new(&g, "other", 2, 1));
+    let (layer, norm) = (Linear::weight_normed(&g, "layer", 3, 2), BatchNorm::new(&g, "norm", 2));
+    let y = other.forward(norm.forward(layer.forward(x), Mode::Training));
+    let masked = MaskedLinear::new(&g, "masked", &[1, 2, 3], &[2]);
+    let by_hand = g.var("by hand", Type::f32([4, 1]), Init::Zeros);
+    let loss = (y * masked.forward(x) + by_hand).square().sum_all();
+    let params = [layer.params(), norm.params(), vec![by_hand]].concat();
+    Optimizer::adam(1e-3).ema(0.9).step("fit", loss, &params);
+    g.assign(g.var("metrics", Type::f32([]), Init::Zeros), loss + g.normal("noise", []));
+    advance(&g);
+    let plan = Plan::new(&g, &Caps::portable(AdapterClass::Gpu)).unwrap();
+
+    let names = |keep: &dyn Fn(Role) -> bool| -> Vec<&str> {
+        let mut names: Vec<_> = plan.vars.iter().filter(|v| keep(v.role)).map(|v| v.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    };
+    let trained = ["by hand", "layer.bias", "layer.weight_g", "layer.weight_v", "norm.bias", "norm.weight"];
+    let apart = ["masked.bias", "masked.weight", "other.bias", "other.weight"];
+    let mut all = [&trained[..], &apart].concat();
+    all.sort_unstable();
+    assert_eq!(names(&|role| role == Role::Trained), all);
+    assert_eq!(names(&|role| role == Role::Average), trained.map(|name| format!("ema/{name}")));
+    let statistics = ["norm.num_batches_tracked", "norm.running_mean", "norm.running_var"];
+    assert_eq!(names(&|role| role == Role::Buffer), statistics);
+    assert_eq!(names(&|role| role == Role::Counter), ["seed", "step"]);
+    let moments = ["adam.m/", "adam.v/"].map(|moment| trained.map(|name| format!("{moment}{name}"))).concat();
+    assert_eq!(
+        names(&|role| role == Role::Working),
+        [moments, ["masked.of", "masked.sees", "metrics"].map(String::from).to_vec()].concat()
+    );
+    let mut weights = plan.weights();
+    weights.sort_unstable();
+    assert_eq!(weights, names(&Role::is_weight));
+    let home = |name: &str| plan.vars.iter().find(|v| v.name == name).unwrap().home;
+    let (first, average) = (home("layer.weight_v").unwrap(), home("ema/layer.weight_v").unwrap());
+    assert_eq!((first.row, average), (0, Home { row: 3, ..first }));
+    assert_eq!(home("other.weight"), None);
 }

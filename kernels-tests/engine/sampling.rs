@@ -304,7 +304,7 @@ fn drawn_pictures_are_as_likely_as_their_entropy_says() {
         let state = State::new(gpu, &[&plan], 3).unwrap();
         let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
         executor.write(gpu, INPUT, &pictures).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         let (nats, outputs) = (executor.read(gpu, "nats").unwrap(), executor.read(gpu, OUTPUT).unwrap());
         let pixels = outputs.chunks(likelihood.outputs(c)).zip(pictures.chunks(c));
         let entropies: Vec<f64> = pixels.map(|(row, pixel)| entropy(*likelihood, row, pixel)).collect();
@@ -433,7 +433,7 @@ fn logits(gpu: &Gpu, shape: [usize; 4], seed: u64, model: Model) -> impl Fn(&[f3
     let executor = Executor::new(gpu, &plan, &State::new(gpu, &[&plan], seed).unwrap(), &[]).unwrap();
     move |x| {
         executor.write(gpu, "x", x).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         executor.read(gpu, "logits").unwrap()
     }
 }

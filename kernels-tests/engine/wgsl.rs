@@ -5,11 +5,16 @@ use crate::{
     harness,
     subjects::{all_caps, decoder, evaluation, training},
 };
-use naga::{
-    back::{hlsl, msl, spv},
-    valid::Capabilities,
+use naga::back::{hlsl, msl, spv};
+use oneiro::{
+    kernel::{
+        self,
+        power::{POWERS, words},
+    },
+    models::vae::Config,
+    ops::elementwise::TABLE,
+    plan::Plan,
 };
-use oneiro::{kernel, models::vae::Config, ops::elementwise::TABLE, plan::Plan};
 use std::{
     collections::BTreeMap,
     io::Write,
@@ -44,6 +49,9 @@ struct Variant {
     text: String,
     entry: String,
     constants: Vec<(&'static str, f64)>,
+    /// Names that the launch binds and sets; none where the file itself is looked at.
+    bindings: Vec<&'static str>,
+    dims: Vec<String>,
 }
 
 impl Variant {
@@ -56,6 +64,7 @@ impl Variant {
             };
         let storage = found.bindings.iter().filter(|b| !b.uniform).count() as u32;
         let [x, y, z] = found.workgroup;
+        let bound = |name: &str| found.bindings.iter().any(|b| b.name == name);
         let same_index = found.bindings.windows(2).any(|b| b[0].index == b[1].index);
         let rules = [
             (storage <= 8, format!("{storage} storage buffers, at most 8")),
@@ -66,6 +75,15 @@ impl Variant {
             (x * y * z <= 256 && z <= 64, format!("a workgroup of {x}x{y}x{z}, at most 256 invocations")),
             (!same_index, "two bindings in use have one index".into()),
             (!found.bindings.is_empty(), "nothing is bound".into()),
+            (
+                self.bindings.iter().all(|name| bound(name)),
+                format!("not all of {:?} are bindings", self.bindings),
+            ),
+            (
+                // What a specialised entry point does not read is absent with the whole struct.
+                found.dims_size == 0 || self.dims.iter().all(|name| found.dims.contains_key(name)),
+                format!("not all of {:?} are dims", self.dims),
+            ),
         ];
         rules
             .into_iter()
@@ -158,6 +176,8 @@ fn every_entry_point_is_portable_and_translates() {
                 text: text.clone(),
                 entry: entry.name.clone(),
                 constants: vec![],
+                bindings: vec![],
+                dims: vec![],
             });
         }
     }
@@ -173,14 +193,7 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
         {
             for launch in Plan::new(&graph, &caps).unwrap().launches {
                 let shader = launch.shader;
-                let mut has = Capabilities::empty();
-                has.set(Capabilities::SUBGROUP, caps.subgroup.is_some());
-                has.set(Capabilities::SHADER_INT64, caps.int64);
-                assert!(
-                    has.contains(kernel::powers(shader.stem)),
-                    "{adapter}: {} needs more than it has",
-                    shader.stem
-                );
+                assert!(caps.runs(shader), "{adapter}: {} needs more than it has", shader.stem);
                 let text = launch
                     .function
                     .as_ref()
@@ -192,6 +205,8 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
                     text,
                     entry: launch.entry.into(),
                     constants: launch.constants,
+                    bindings: launch.bindings.iter().map(|(name, _)| *name).collect(),
+                    dims: launch.dims.into_iter().map(|(name, _)| name).collect(),
                 });
             }
         }
@@ -204,6 +219,8 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
 fn files_are_short_and_say_what_they_do() {
     for (stem, text) in files() {
         assert!(text.starts_with("// "), "{stem}.wgsl does not open with a comment");
+        let known = |word: &str| POWERS.iter().any(|power| power.name == word);
+        assert!(words(&stem).all(known), "{stem}.wgsl asks for a power that no row of POWERS describes");
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{stem}.wgsl has {lines} lines, at most {MAX_LINES}");
     }

@@ -83,14 +83,8 @@ fn golden() -> Weights {
 
 /// Both players' weights and statistics.
 fn players(graphs: &[Graph]) -> BTreeMap<String, VarSpec> {
-    let of = |g: &Graph| {
-        g.recording()
-            .vars
-            .iter()
-            .filter(|v| v.name.contains(".main.") && !v.name.contains('/'))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let of =
+        |g: &Graph| g.recording().vars.iter().filter(|v| v.role.is_weight()).cloned().collect::<Vec<_>>();
     graphs.iter().flat_map(of).map(|v| (v.name.clone(), v)).collect()
 }
 
@@ -181,7 +175,7 @@ fn the_adapters_players_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_players_follow_pytorch") else { return };
     let golden = golden();
     play(gpu, gpu.caps(), &golden);
-    play(gpu, &Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() }, &golden);
+    play(gpu, &Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() }, &golden);
 }
 
 /// A generator that was trained elsewhere gives its pictures.
@@ -194,12 +188,10 @@ fn a_generator_of_pytorch_loads_unchanged() {
     g.output("pictures", pictures);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
-    let names: Vec<String> =
-        state.names().map(|(name, _)| name.to_string()).filter(|n| n.starts_with("generator.")).collect();
-    apply(gpu, &state, &names, &golden);
+    apply(gpu, &state, &plan.weights(), &golden);
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "z", &unit(3000, NOISE.iter().product())).unwrap();
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     let (got, want) = (executor.read(gpu, "pictures").unwrap(), &golden["pictures"].1);
     let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(got.len() == want.len() && worst < 1e-4, "pictures are {worst:e} from PyTorch's");

@@ -7,6 +7,7 @@ use oneiro::{
     measure::bound::{Bound, Bounds},
     models::vae::{Config, Vae},
 };
+use std::collections::BTreeSet;
 
 const PIXELS: usize = 12;
 const LATENT: usize = 3;
@@ -25,12 +26,8 @@ fn images(count: usize) -> Images {
 fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Bounds {
     let bound = Bound::new(gpu.caps(), PIXELS, |g| Vae::new(g, &small())).unwrap();
     let state = State::new(gpu, &bound.plans(), seed).unwrap();
-    let names: Vec<_> = state
-        .names()
-        .filter(|(n, _)| n.starts_with("fc"))
-        .map(|(n, ty)| (n.to_string(), ty.shape.numel()))
-        .collect();
-    for (name, n) in names {
+    let names: BTreeSet<String> = bound.plans().iter().flat_map(|plan| plan.weights()).collect();
+    for name in names {
         let values: Vec<f32> = state
             .read(gpu, &name)
             .unwrap()
@@ -38,7 +35,6 @@ fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize
             .enumerate()
             .map(|(i, v)| set(&name, i).unwrap_or(*v))
             .collect();
-        assert_eq!(values.len(), n);
         state.write(gpu, &name, &values).unwrap();
     }
     bound.run(gpu, &state, &images(count), count, k, &mut |_| Ok(())).unwrap()

@@ -106,7 +106,7 @@ fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
     let run = |s| {
         let executor = if s < 10 { &step } else { &evaluation };
         inputs(s).iter().for_each(|(name, values)| executor.write(gpu, name, values).unwrap());
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..11).map(run).collect()
@@ -116,7 +116,7 @@ fn losses(gpu: &Gpu, caps: &Caps) -> Vec<f64> {
 fn the_adapters_convolutional_vae_follows_pytorch() {
     let Some(gpu) = adapter("the_adapters_convolutional_vae_follows_pytorch") else { return };
     close("loss of step", &losses(gpu, gpu.caps()), &golden(), 1e-4);
-    let other = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+    let other = Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
     close("loss of step with GPU kernels", &losses(gpu, &other), &golden(), 1e-4);
 }
 

@@ -13,7 +13,7 @@ use oneiro::{
     plan::Plan,
     weights::{self, Weights},
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// W/σ with u of length 1: a function of both that central differences know where the vectors are constants.
 fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
@@ -183,7 +183,8 @@ fn layers_are_pytorchs() {
     let plan = |names: &[&str], mode| Plan::new(&graph(&golden, names, mode), gpu.caps()).unwrap();
     let (training, evaluation) = (plan(&layers, Mode::Training), plan(&evaluated, Mode::Evaluation));
     let state = State::new(gpu, &[&training, &evaluation], 3).unwrap();
-    let names: Vec<String> = state.names().map(|(name, _)| name.into()).collect();
+    let names: BTreeSet<String> = [&training, &evaluation].iter().flat_map(|plan| plan.weights()).collect();
+    let names: Vec<String> = names.into_iter().collect();
     weights::apply(gpu, &state, &names, &golden, &path).unwrap();
     let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layers.safetensors");
     std::fs::write(&written, weights::to_bytes(gpu, &state, &names).unwrap()).unwrap();

@@ -9,6 +9,7 @@ pub(crate) mod layers;
 pub(crate) mod likelihood;
 #[cfg(feature = "run")]
 pub(crate) mod measures;
+pub(crate) mod mistakes;
 pub(crate) mod pixelcnn;
 pub(crate) mod vae;
 pub(crate) mod weight_norm;

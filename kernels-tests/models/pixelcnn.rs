@@ -59,13 +59,7 @@ fn step(model: &str) -> (Graph, Vec<VarSpec>) {
         config.training_step(&g, model, Given { x, class: None, training: true }, &optimizer)
     };
     ends(&g, &metrics);
-    let weights = g
-        .recording()
-        .vars
-        .iter()
-        .filter(|v| v.name.contains('.') && !v.name.contains('/'))
-        .cloned()
-        .collect();
+    let weights = g.recording().vars.iter().filter(|v| v.role.is_weight()).cloned().collect();
     (g, weights)
 }
 
@@ -107,7 +101,7 @@ fn losses(gpu: &Gpu, caps: &Caps, model: &str) -> Vec<f64> {
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     let run = |s| {
         executor.write(gpu, "x", &picture(s)).unwrap();
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..10).map(run).collect()
@@ -118,7 +112,7 @@ fn the_adapters_models_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_models_follow_pytorch") else { return };
     for model in MODELS {
         close(&format!("{model}: loss of step"), &losses(gpu, gpu.caps(), model), &golden(model), 1e-4);
-        let other = Caps { class: AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+        let other = Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
         close(
             &format!("{model}: loss of step with GPU kernels"),
             &losses(gpu, &other, model),

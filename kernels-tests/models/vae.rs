@@ -5,7 +5,7 @@ use crate::subjects::{adapter, config};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
-        Graph, Source, Tensor, autodiff,
+        Graph, Origin, Tensor, autodiff,
         reference::{self, Values},
         shape::{Array, Type},
     },
@@ -59,8 +59,8 @@ fn parameter(name: &str, shape: &[usize], fan_in: usize) -> Vec<f32> {
 /// A loss's gradient by some elements of these variables against central differences in f64.
 pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Values, start: &Values) {
     let g = loss.graph();
-    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].source {
-        Source::Var(v) => g.recording().vars[v].name.clone(),
+    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].origin {
+        Origin::Var(v) => g.recording().vars[v].name.clone(),
         _ => panic!("{t:?} is no variable"),
     };
     let names: Vec<String> = params.iter().map(name).collect();
@@ -158,7 +158,7 @@ fn losses(gpu: &Gpu, sizes: [usize; 4], caps: &Caps) -> Vec<f64> {
         for (name, values) in inputs(sizes, s) {
             executor.write(gpu, name, &values).unwrap();
         }
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         f64::from(executor.read(gpu, "loss").unwrap()[0])
     };
     (0..10).map(run).collect()
@@ -171,7 +171,7 @@ fn the_adapter_follows_pytorch() {
         close("loss of step", &losses(gpu, sizes, gpu.caps()), &golden(sizes), 1e-4);
         // The kernels for GPUs on whatever adapter there is.
         let other =
-            Caps { class: oneiro::kernel::caps::AdapterClass::Gpu, subgroup: None, ..gpu.caps().clone() };
+            Caps { class: oneiro::kernel::caps::AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
         close("loss of step with GPU kernels", &losses(gpu, sizes, &other), &golden(sizes), 1e-4);
     }
 }
@@ -183,7 +183,7 @@ fn encoder(gpu: &Gpu, [pixels, hidden, latent, batch]: [usize; 4]) -> (Plan, Sta
     g.output("mu", vae.encode(g.input("x", Type::f32([batch, pixels]))).0);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 3).unwrap();
-    let names = state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("fc")).collect();
+    let names = plan.weights();
     (plan, state, names)
 }
 
@@ -198,7 +198,7 @@ fn weights_of_pytorch_give_pytorchs_codes() {
     weights::apply(gpu, &state, &names, &weights::load(&path).unwrap(), &path).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "x", &unit(1000, SMALL[0] * SMALL[3])).unwrap();
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     let mu = executor.read(gpu, "mu").unwrap();
     for (i, (got, expected)) in mu.iter().zip(golden(SMALL)).enumerate() {
         assert!((f64::from(*got) - expected).abs() < 1e-5, "mu {i}: {got} instead of {expected}");

@@ -68,14 +68,14 @@ fn layers_are_pytorchs() {
     output(&g, "conv", conv.forward(g.input("conv.x", Type::f32([2, 4, 5, 2]))), &conv.params());
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 3).unwrap();
-    let names: Vec<String> = state.names().map(|(name, _)| name.into()).collect();
+    let names = plan.weights();
     assert_eq!(names.len(), 6, "{names:?}");
     let path = golden_file("weight_norm.safetensors");
     let golden = weights::load(&path).unwrap();
     weights::apply(gpu, &state, &names, &golden, &path).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     ["linear.x", "conv.x"].iter().for_each(|x| executor.write(gpu, x, &golden[*x].1).unwrap());
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     for output in &plan.outputs {
         let (got, want) = (executor.read(gpu, &output.name).unwrap(), &golden[&output.name].1);
         // Gradients come in our layout.

@@ -2,7 +2,10 @@
 //! wherever the uniform is not within rounding of a threshold, and at the ends without exception.
 
 use crate::harness::{Case, Fill};
-use oneiro::graph::{Graph, Tensor, shape::Type};
+use oneiro::{
+    graph::{Graph, Tensor, shape::Type},
+    rng::{self, Stream},
+};
 
 /// Rows and classes: around a workgroup of rows, around vec4s, primes, up to the most classes that the draw takes.
 const SIZES: [[usize; 2]; 18] = [
@@ -26,6 +29,10 @@ const SIZES: [[usize; 2]; 18] = [
     [5, 4_096],
 ];
 const MANY: [[usize; 2]; 2] = [[65_601, 3], [65_601, 4]];
+/// Rows and classes of draws from a stream.
+const STREAMED: [[usize; 2]; 8] =
+    [[1, 1], [1, 10], [63, 10], [64, 10], [65, 3], [257, 256], [7, 4_096], [1_009, 2]];
+const SEED: [u32; 2] = [0x1234_5678, 0x9abc_def0];
 /// The largest uniform.
 const BELOW_ONE: f32 = 1.0 - 1.0 / 16_777_216.0;
 
@@ -71,6 +78,20 @@ fn draw(size: [usize; 2], far: f64) -> Case {
     let row = move |r: usize| r * size[1]..(r + 1) * size[1];
     case.fill("u", Fill::Uniform(0.0, 1.0))
         .judge(move |inputs, r, class| nearly(&inputs["x"].data[row(r)], inputs["u"].data[r], class))
+}
+
+/// A draw whose uniforms are a stream's at a step.
+fn streamed(size: [usize; 2], step: u32) -> Case {
+    let build = move |g: &Graph| {
+        g.output("y", g.input("x", Type::f32(size)).draw_categorical(g.uniform("c", [size[0]])));
+    };
+    Case::new("draw from a stream", format!("{} at {step}", label(size)), build)
+        .state("seed", SEED.map(f64::from))
+        .state("step", [f64::from(step)])
+        .judge(move |inputs, r, class| {
+            let u = rng::uniform(Stream::new("c").key(SEED), step, r as u32);
+            nearly(&inputs["x"].data[r * size[1]..(r + 1) * size[1]], f64::from(u), class)
+        })
 }
 
 /// Logits of -1e30, 0 and 1e30 with uniforms of 0 and just below 1: the first and the last of the largest.
@@ -121,6 +142,10 @@ pub(crate) fn cases() -> Vec<Case> {
             .flat_map(|size| entries(size).into_iter().chain([draw(size, 2.0)]))
             .map(|c| c.many_workgroups(1)),
     );
+    for step in [5, u32::MAX] {
+        out.extend(STREAMED.map(|size| streamed(size, step)));
+        out.push(streamed([65_601, 2], step).many_workgroups(1));
+    }
     out.extend([[1, 1], [33, 10], [65, 256]].map(composed));
     out
 }

@@ -65,7 +65,7 @@ fn masks(gpu: &Gpu, seed: u64, step: u32, steps: usize) -> Vec<[Vec<f32>; 2]> {
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "x", &vec![1f32; N]).unwrap();
     let one = |_| {
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         ["y", "dx"].map(|name| executor.read(gpu, name).unwrap())
     };
     (0..steps).map(one).collect()

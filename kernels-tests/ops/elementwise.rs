@@ -148,7 +148,7 @@ fn a_nan_is_not_hidden() {
     let state = State::new(gpu, &[&plan], 0).unwrap();
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     executor.write(gpu, "x", &[f32::NAN, 2.0, f32::NAN, -2.0]).unwrap();
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     let bad: Vec<bool> =
         executor.read_words(gpu, "y").unwrap().iter().map(|w| w & 0x7f80_0000 == 0x7f80_0000).collect();
     assert_eq!(bad, [true, false, true, false].repeat(y.len()));

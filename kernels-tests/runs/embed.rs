@@ -4,7 +4,7 @@
 use crate::subjects::{adapter, noop};
 use futures::FutureExt;
 use oneiro::{
-    gpu::{Blit, Choice, Executor, Gpu, Layout, State, wgpu},
+    gpu::{Blit, Choice, Executor, Gpu, Shown, State, wgpu},
     graph::{Graph, shape::Type},
     plan::Plan,
 };
@@ -143,13 +143,13 @@ fn decode(format: wgpu::TextureFormat, texel: &[u8]) -> (Vec<f32>, f32) {
 }
 
 /// Blits at (1, 2) of layer 1 and compares every texel, those around the picture included.
-fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: Layout) {
+fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: Shown) {
     let pictures = Pictures::new(gpu, &shape);
     let blit = Blit::new(gpu, &pictures.executor, "pictures", layout, format).unwrap();
     let [count, h, w, c] = shape;
     let (columns, rows, first, shown) = match layout {
-        Layout::Image(n) => (1, 1, n, 1),
-        Layout::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
+        Shown::Image(n) => (1, 1, n, 1),
+        Shown::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
     };
     assert_eq!([blit.size().width as usize, blit.size().height as usize], [columns * w, rows * h]);
     let size = [(columns * w) as u32 + 3, (rows * h) as u32 + 3, 2];
@@ -202,8 +202,8 @@ fn pictures_arrive_in_every_format() {
     use wgpu::TextureFormat as F;
     let Some(gpu) = adapter("pictures_arrive_in_every_format") else { return };
     for format in [F::R8Unorm, F::R16Float, F::R32Float] {
-        compare(gpu, format, [3, 5, 7, 1], Layout::Image(2));
-        compare(gpu, format, [5, 3, 67, 1], Layout::Grid { columns: 2 });
+        compare(gpu, format, [3, 5, 7, 1], Shown::Image(2));
+        compare(gpu, format, [5, 3, 67, 1], Shown::Grid { columns: 2 });
     }
     let colour = [
         F::Rgba8Unorm,
@@ -216,11 +216,11 @@ fn pictures_arrive_in_every_format() {
     ];
     for format in colour {
         for channels in [1, 3, 4] {
-            compare(gpu, format, [3, 5, 7, channels], Layout::Image(1));
-            compare(gpu, format, [4, 3, 33, channels], Layout::Grid { columns: 3 });
+            compare(gpu, format, [3, 5, 7, channels], Shown::Image(1));
+            compare(gpu, format, [4, 3, 33, channels], Shown::Grid { columns: 3 });
         }
     }
-    compare(gpu, F::Rgba8Unorm, [1, 1, 1, 1], Layout::Grid { columns: 1 });
+    compare(gpu, F::Rgba8Unorm, [1, 1, 1, 1], Shown::Grid { columns: 1 });
 }
 
 #[test]
@@ -230,25 +230,25 @@ fn pictures_that_do_not_fit_are_errors() {
     let pictures = Pictures::new(gpu, &[2, 4, 6, 3]);
     let blit = |layout, format| Blit::new(gpu, &pictures.executor, "pictures", layout, format);
     let failed = |result: oneiro::error::Result<Blit>| result.err().expect("an error").to_string();
-    assert!(failed(blit(Layout::Image(2), F::Rgba8Unorm)).contains("no image 2"));
-    assert!(failed(blit(Layout::Grid { columns: 0 }, F::Rgba8Unorm)).contains("column"));
-    assert!(failed(blit(Layout::Grid { columns: usize::MAX }, F::Rgba8Unorm)).contains("columns"));
-    assert!(failed(blit(Layout::Image(0), F::R8Unorm)).contains("R8Unorm texture of one channel"));
-    assert!(failed(blit(Layout::Image(0), F::Rgba8Uint)).contains("Rgba8Uint"));
-    assert!(failed(blit(Layout::Image(0), F::Depth32Float)).contains("Depth32Float"));
+    assert!(failed(blit(Shown::Image(2), F::Rgba8Unorm)).contains("no image 2"));
+    assert!(failed(blit(Shown::Grid { columns: 0 }, F::Rgba8Unorm)).contains("column"));
+    assert!(failed(blit(Shown::Grid { columns: usize::MAX }, F::Rgba8Unorm)).contains("columns"));
+    assert!(failed(blit(Shown::Image(0), F::R8Unorm)).contains("R8Unorm texture of one channel"));
+    assert!(failed(blit(Shown::Image(0), F::Rgba8Uint)).contains("Rgba8Uint"));
+    assert!(failed(blit(Shown::Image(0), F::Depth32Float)).contains("Depth32Float"));
     assert!(
-        failed(Blit::new(gpu, &pictures.executor, "faces", Layout::Image(0), F::Rgba8Unorm))
+        failed(Blit::new(gpu, &pictures.executor, "faces", Shown::Image(0), F::Rgba8Unorm))
             .contains("no output `faces`")
     );
     let flat = Pictures::new(gpu, &[2, 72]);
     assert!(
-        failed(Blit::new(gpu, &flat.executor, "pictures", Layout::Image(0), F::Rgba8Unorm))
+        failed(Blit::new(gpu, &flat.executor, "pictures", Shown::Image(0), F::Rgba8Unorm))
             .contains("[N, H, W, C]")
     );
-    let wide = Layout::Grid { columns: 3_000_000 };
+    let wide = Shown::Grid { columns: 3_000_000 };
     assert!(failed(blit(wide, F::Rgba32Float)).contains("binds at most"));
 
-    let blit = blit(Layout::Grid { columns: 2 }, F::Rgba8Unorm).unwrap();
+    let blit = blit(Shown::Grid { columns: 2 }, F::Rgba8Unorm).unwrap();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     let mut failed = |t: &wgpu::Texture, [x, y, z]: [u32; 3]| {
         blit.record(&mut encoder, t, Origin3d { x, y, z }).unwrap_err().to_string()
@@ -274,7 +274,7 @@ fn a_blit_allocates_nothing() {
     let gpu = &Gpu::headless_blocking(&Choice::Named(shared.caps().name.clone())).unwrap();
     let pictures = Pictures::new(gpu, &[4, 28, 28, 1]);
     let format = wgpu::TextureFormat::Rgba8Unorm;
-    let blit = Blit::new(gpu, &pictures.executor, "pictures", Layout::Grid { columns: 2 }, format).unwrap();
+    let blit = Blit::new(gpu, &pictures.executor, "pictures", Shown::Grid { columns: 2 }, format).unwrap();
     let target = texture(gpu, format, [56, 56, 1], wgpu::TextureUsages::COPY_DST);
     let counts = || {
         let hal = gpu.device.get_internal_counters().hal;

@@ -129,6 +129,11 @@ impl Executor {
         &self.launches
     }
 
+    /// Records one step and submits it, without waiting: for hosts that run a step by itself.
+    pub fn step(&self, gpu: &Gpu) {
+        gpu.submit(|encoder| self.record(encoder));
+    }
+
     /// Runs one step launch by launch, and names the first f32 value that holds a NaN or an infinity, by its bits:
     /// a variable before the step, or what a launch wrote.
     pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {

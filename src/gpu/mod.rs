@@ -11,7 +11,7 @@ mod transfer;
 pub use executor::Executor;
 pub use profile::Profile;
 pub use state::State;
-pub use texture::{Blit, Layout};
+pub use texture::{Blit, Shown};
 pub use wgpu;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     kernel::{
         self, Reflection,
         caps::{AdapterClass, Caps},
+        power::{POWERS, Power},
     },
     plan::Launch,
 };
@@ -75,6 +76,11 @@ fn line(index: usize, info: &wgpu::AdapterInfo) -> String {
 pub async fn adapters() -> Vec<String> {
     let found = instance().enumerate_adapters(backends()).await;
     found.iter().enumerate().map(|(i, a)| line(i, &a.get_info())).collect()
+}
+
+/// The device's feature that a power needs.
+fn feature(power: &Power) -> wgpu::Features {
+    wgpu::Features::from_name(power.feature).expect("rows of the table name features")
 }
 
 fn rank(kind: wgpu::DeviceType) -> usize {
@@ -174,17 +180,18 @@ impl Gpu {
 
     /// Features that make kernels faster (subgroups, 64-bit integers) or measurable (timestamps); none is required.
     pub fn useful_features() -> wgpu::Features {
-        wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_INT64
-            | wgpu::Features::TIMESTAMP_QUERY
+        let timestamps = wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
-            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        POWERS.iter().map(feature).fold(timestamps, |all, feature| all | feature)
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
         let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
-        let fixed =
-            info.subgroup_min_size == info.subgroup_max_size && features.contains(wgpu::Features::SUBGROUP);
+        let lanes = [info.subgroup_min_size, info.subgroup_max_size];
+        let has = |power: &&Power| {
+            features.contains(feature(power)) && power.lanes.is_none_or(|fixed| lanes == [fixed; 2])
+        };
         let caps = Caps {
             name: info.name.clone(),
             driver: format!("{} {}", info.driver, info.driver_info),
@@ -194,8 +201,7 @@ impl Gpu {
             } else {
                 AdapterClass::Gpu
             },
-            subgroup: fixed.then_some(info.subgroup_min_size),
-            int64: features.contains(wgpu::Features::SHADER_INT64),
+            powers: POWERS.iter().filter(has).map(|power| power.name).collect(),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             timestamps: features

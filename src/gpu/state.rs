@@ -6,34 +6,39 @@ use crate::{
     error::{Error, Result},
     graph::{
         shape::Type,
-        var::{self, Arena, Init},
+        var::{Arena, FileLayout, VarSpec},
     },
     plan::{Buffer, Plan},
 };
 use std::collections::BTreeMap;
 
-/// A persistent value's buffer and range.
-#[derive(Clone, Debug)]
-struct Home {
-    ty: Type,
-    init: Init,
-    file: var::Layout,
+/// A persistent value: its declaration by the first plan that has it, and where it lies.
+struct Held {
+    spec: VarSpec,
+    /// Index into the State's buffers.
     buffer: usize,
+    /// First byte.
     offset: u64,
+}
+
+impl Held {
+    fn new(spec: &VarSpec, buffer: usize, offset: u64) -> Self {
+        Self { spec: spec.clone(), buffer, offset }
+    }
 }
 
 /// Persistent values on the GPU.
 pub struct State {
     buffers: Vec<wgpu::Buffer>,
-    vars: BTreeMap<String, Home>,
-    /// Arena name to its buffer and layout.
-    arenas: BTreeMap<String, (usize, Layout)>,
+    vars: BTreeMap<String, Held>,
+    /// Each arena's buffer and members, by its name.
+    arenas: BTreeMap<String, (usize, Members)>,
 }
 
-/// Rows of an arena and its members in order: equal layouts put every variable at the same place.
-type Layout = (usize, Vec<(String, Type)>);
+/// The rows of an arena and its members in order: where these are equal, every variable lies at the same place.
+type Members = (usize, Vec<(String, Type)>);
 
-fn layout(plan: &Plan, arena: &Arena) -> Layout {
+fn members(plan: &Plan, arena: &Arena) -> Members {
     let member = |&v: &usize| (plan.vars[v].name.clone(), plan.vars[v].ty.clone());
     (arena.rows, arena.members.iter().map(member).collect())
 }
@@ -46,9 +51,9 @@ impl State {
         // Arenas first: a variable in an optimizer group lives there for every plan.
         for plan in plans {
             for arena in &plan.arenas {
-                let layout = layout(plan, arena);
+                let members = members(plan, arena);
                 match this.arenas.get(&arena.name) {
-                    Some((_, known)) if *known == layout => {}
+                    Some((_, known)) if *known == members => {}
                     Some(_) => {
                         return Err(Error::State(format!(
                             "two plans give the optimizer group `{}` different variables",
@@ -56,23 +61,18 @@ impl State {
                         )));
                     }
                     None => {
-                        this.arenas.insert(arena.name.clone(), (sizes.len(), layout));
+                        this.arenas.insert(arena.name.clone(), (sizes.len(), members));
                         sizes.push((arena.name.clone(), (arena.rows * arena.row_len * 4) as u64));
                     }
                 }
             }
             for var in &plan.vars {
-                let Some((arena, row, offset)) = var.home else { continue };
-                let arena = &plan.arenas[arena];
+                let Some(home) = var.home else { continue };
+                let arena = &plan.arenas[home.arena];
                 let buffer = this.arenas[&arena.name].0;
-                let home = Home {
-                    ty: var.ty.clone(),
-                    init: var.init.clone(),
-                    file: var.layout.clone(),
-                    buffer,
-                    offset: 4 * (row * arena.row_len + offset) as u64,
-                };
-                if this.vars.insert(var.name.clone(), home).is_some_and(|known| known.buffer != buffer) {
+                let offset = 4 * (home.row * arena.row_len + home.offset) as u64;
+                let held = Held::new(var, buffer, offset);
+                if this.vars.insert(var.name.clone(), held).is_some_and(|known| known.buffer != buffer) {
                     let what = format!(
                         "variable `{}` is in two optimizer groups, `{}` and another; give both plans' groups one name",
                         var.name, arena.name
@@ -83,23 +83,16 @@ impl State {
         }
         for var in plans.iter().flat_map(|p| &p.vars) {
             match this.vars.get(&var.name) {
-                Some(home) if home.ty != var.ty => {
+                Some(held) if held.spec.ty != var.ty => {
                     return Err(Error::State(format!(
                         "variable `{}` is {:?} in one plan and {:?} in another",
-                        var.name, home.ty, var.ty
+                        var.name, held.spec.ty, var.ty
                     )));
                 }
                 Some(_) => {}
                 None => {
-                    let home = Home {
-                        ty: var.ty.clone(),
-                        init: var.init.clone(),
-                        file: var.layout.clone(),
-                        buffer: sizes.len(),
-                        offset: 0,
-                    };
+                    this.vars.insert(var.name.clone(), Held::new(var, sizes.len(), 0));
                     sizes.push((var.name.clone(), var.ty.bytes()));
-                    this.vars.insert(var.name.clone(), home);
                 }
             }
         }
@@ -109,31 +102,31 @@ impl State {
                 wgpu::BufferDescriptor { label: Some(label), size: *size, usage, mapped_at_creation: false };
             this.buffers.push(gpu.guarded(|d| d.create_buffer(&desc))?);
         }
-        for (name, home) in &this.vars {
-            let words = home.init.words(seed, name, home.ty.shape.numel());
-            gpu.queue.write_buffer(&this.buffers[home.buffer], home.offset, bytemuck::cast_slice(&words));
+        for (name, Held { spec, buffer, offset }) in &this.vars {
+            let words = spec.init.words(seed, name, spec.ty.shape.numel());
+            gpu.queue.write_buffer(&this.buffers[*buffer], *offset, bytemuck::cast_slice(&words));
         }
         Ok(this)
     }
 
     /// Names and types of all values, in the order of their names.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Type)> {
-        self.vars.iter().map(|(name, home)| (name.as_str(), &home.ty))
+        self.vars.iter().map(|(name, held)| (name.as_str(), &held.spec.ty))
     }
 
     /// How weights files hold a value.
-    pub fn file_layout(&self, name: &str) -> Result<&var::Layout> {
-        Ok(&self.home(name)?.file)
+    pub fn file_layout(&self, name: &str) -> Result<&FileLayout> {
+        Ok(&self.held(name)?.spec.layout)
     }
 
-    fn home(&self, name: &str) -> Result<&Home> {
+    fn held(&self, name: &str) -> Result<&Held> {
         self.vars.get(name).ok_or_else(|| Error::State(format!("there is no variable `{name}`")))
     }
 
     /// A value's 32-bit words.
     pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
-        let home = self.home(name)?;
-        gpu.read_words(&self.buffers[home.buffer], home.offset, 4 * home.ty.shape.numel() as u64)
+        let held = self.held(name)?;
+        gpu.read_words(&self.buffers[held.buffer], held.offset, 4 * held.spec.ty.shape.numel() as u64)
     }
 
     /// A value as f32.
@@ -143,15 +136,12 @@ impl State {
 
     /// Overwrites a value's words; takes effect before the next submission.
     pub fn write_words(&self, gpu: &Gpu, name: &str, words: &[u32]) -> Result<()> {
-        let home = self.home(name)?;
-        if words.len() != home.ty.shape.numel() {
-            return Err(Error::State(format!(
-                "variable `{name}` has {} elements, got {}",
-                home.ty.shape.numel(),
-                words.len()
-            )));
+        let held = self.held(name)?;
+        let (elements, got) = (held.spec.ty.shape.numel(), words.len());
+        if got != elements {
+            return Err(Error::State(format!("variable `{name}` has {elements} elements, got {got}")));
         }
-        gpu.queue.write_buffer(&self.buffers[home.buffer], home.offset, bytemuck::cast_slice(words));
+        gpu.queue.write_buffer(&self.buffers[held.buffer], held.offset, bytemuck::cast_slice(words));
         Ok(())
     }
 
@@ -164,18 +154,18 @@ impl State {
     pub(super) fn locate(&self, plan: &Plan, buffer: Buffer) -> Result<(&wgpu::Buffer, u64)> {
         match buffer {
             Buffer::Var(i) => {
-                let home = self.home(&plan.vars[i].name)?;
-                if home.ty != plan.vars[i].ty {
+                let held = self.held(&plan.vars[i].name)?;
+                if held.spec.ty != plan.vars[i].ty {
                     return Err(Error::State(format!(
                         "variable `{}` is {:?} in the plan and {:?} in the State",
-                        plan.vars[i].name, plan.vars[i].ty, home.ty
+                        plan.vars[i].name, plan.vars[i].ty, held.spec.ty
                     )));
                 }
-                Ok((&self.buffers[home.buffer], home.offset))
+                Ok((&self.buffers[held.buffer], held.offset))
             }
             Buffer::Arena(i) => {
                 let arena = &plan.arenas[i];
-                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == layout(plan, arena));
+                let known = self.arenas.get(&arena.name).filter(|(_, known)| *known == members(plan, arena));
                 let (buffer, _) = known.ok_or_else(|| {
                     Error::State(format!("the State was not made for the optimizer group `{}`", arena.name))
                 })?;

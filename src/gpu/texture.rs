@@ -23,7 +23,7 @@ const MAX_COLUMNS: usize = 1 << 24;
 
 /// Which of an output's images a texture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum Shown {
     /// The image of this index.
     Image(usize),
     /// All images row by row, without gaps; places without an image are black.
@@ -39,9 +39,9 @@ pub enum Layout {
 /// as in a PNG: a unorm texture gets them clamped and rounded whether it is `-srgb` or not, a float texture as they are.
 ///
 /// ```no_run
-/// # use oneiro::{error::Result, gpu::{Blit, Executor, Gpu, Layout, wgpu}};
+/// # use oneiro::{error::Result, gpu::{Blit, Executor, Gpu, Shown, wgpu}};
 /// # fn f(gpu: &Gpu, executor: &Executor, texture: &wgpu::Texture, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-/// let blit = Blit::new(gpu, executor, "pictures", Layout::Grid { columns: 8 }, texture.format())?; // once
+/// let blit = Blit::new(gpu, executor, "pictures", Shown::Grid { columns: 8 }, texture.format())?; // once
 /// executor.record(encoder); // every frame
 /// blit.record(encoder, texture, wgpu::Origin3d::ZERO)?;
 /// # Ok(())
@@ -93,18 +93,18 @@ struct Arrangement {
 }
 
 impl Arrangement {
-    fn new(output: &str, ty: &Type, layout: Layout) -> Result<Self> {
+    fn new(output: &str, ty: &Type, shown: Shown) -> Result<Self> {
         let wrong = |what: &str| Err(Error::State(format!("output `{output}` is {ty:?}; {what}")));
         let (DType::F32, &[count, height, width, channels @ (1 | 3 | 4)]) = (ty.dtype, &ty.shape[..]) else {
             return wrong("a texture takes f32 pictures [N, H, W, C] with 1, 3 or 4 channels");
         };
-        let (columns, rows, first, end) = match layout {
-            Layout::Image(n) if n < count => (1, 1, n, n + 1),
-            Layout::Image(n) => return wrong(&format!("it has no image {n}")),
-            Layout::Grid { columns } if columns == 0 || columns > MAX_COLUMNS => {
+        let (columns, rows, first, end) = match shown {
+            Shown::Image(n) if n < count => (1, 1, n, n + 1),
+            Shown::Image(n) => return wrong(&format!("it has no image {n}")),
+            Shown::Grid { columns } if columns == 0 || columns > MAX_COLUMNS => {
                 return wrong(&format!("a grid has 1 to {MAX_COLUMNS} columns"));
             }
-            Layout::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
+            Shown::Grid { columns } => (columns, count.div_ceil(columns), 0, count),
         };
         Ok(Self { image: [width, height], channels, columns, rows, first, end })
     }
@@ -123,11 +123,11 @@ impl Blit {
         gpu: &Gpu,
         executor: &Executor,
         output: &str,
-        layout: Layout,
+        shown: Shown,
         format: wgpu::TextureFormat,
     ) -> Result<Self> {
         let ty = executor.output_type(output)?;
-        let arrangement = Arrangement::new(output, ty, layout)?;
+        let arrangement = Arrangement::new(output, ty, shown)?;
         let packing = Packing::of(format).ok_or_else(|| {
             Error::State(format!("no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a float one"))
         })?;

@@ -1,7 +1,7 @@
 //! Reverse-mode differentiation as a graph transform: a backward walk that calls each op's `vjp`, which
 //! appends ordinary nodes. The op set is closed under it, so second derivatives are the same walk again.
 
-use crate::graph::{NodeId, Source, Tensor};
+use crate::graph::{NodeId, Origin, Tensor};
 use std::collections::HashMap;
 
 /// Gradients of the sum of `output`'s elements with respect to each of `wrt`; zeros where it does not depend on one.
@@ -23,7 +23,7 @@ pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) ->
     for id in (0..=output.id()).rev().filter(|&id| on_path[id]) {
         let Some(&cotangent) = cotangents.get(&id) else { continue };
         let node = graph.recording().nodes[id].clone();
-        let Source::Op(op, inputs) = node.source else { continue };
+        let Origin::Op(op, inputs) = node.origin else { continue };
         let handles: Vec<_> = inputs.iter().map(|&i| graph.tensor(i)).collect();
         let parts = op.vjp(&handles, graph.tensor(id), cotangent);
         for (input, part) in inputs.into_iter().zip(parts) {
@@ -41,7 +41,7 @@ fn reachable(output: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<bool> {
     let mut on_path = vec![false; output.id() + 1];
     for id in 0..=output.id() {
         on_path[id] = wrt.iter().any(|t| t.id() == id)
-            || matches!(&recording.nodes[id].source, Source::Op(_, inputs) if inputs.iter().any(|&i| on_path[i]));
+            || matches!(&recording.nodes[id].origin, Origin::Op(_, inputs) if inputs.iter().any(|&i| on_path[i]));
     }
     on_path
 }

@@ -14,11 +14,11 @@ use crate::{
     graph::{
         op::{Class, Op},
         shape::{Shape, Type},
-        var::{Arena, Init, Layout, VarSpec},
+        var::{Arena, VarSpec},
     },
 };
 use std::{
-    cell::{Ref, RefCell},
+    cell::{Cell, Ref, RefCell},
     collections::BTreeSet,
     fmt,
     panic::Location,
@@ -30,7 +30,7 @@ pub type NodeId = usize;
 
 /// Where a node's value comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum Origin {
     /// An op applied to earlier nodes.
     Op(Arc<dyn Op>, Vec<NodeId>),
     /// A persistent value of the State, by index into [`Recording::vars`].
@@ -47,7 +47,7 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Node {
     /// How it is computed.
-    pub source: Source,
+    pub origin: Origin,
     /// Its shape and element type.
     pub ty: Type,
     /// The user's line.
@@ -76,7 +76,7 @@ pub struct Recording {
 impl Recording {
     /// The node in whose memory this one lies: reshapes alias their input.
     pub fn storage(&self, mut id: NodeId) -> NodeId {
-        while let Source::Op(op, inputs) = &self.nodes[id].source
+        while let Origin::Op(op, inputs) = &self.nodes[id].origin
             && matches!(op.class(), Class::Alias)
         {
             id = inputs[0];
@@ -90,7 +90,7 @@ impl Recording {
         let ends = self.outputs.iter().map(|&(_, id)| id).chain(self.assigns.iter().map(|&(_, id)| id));
         ends.for_each(|id| need[id] = true);
         for id in (0..need.len()).rev() {
-            if let (true, Source::Op(_, inputs)) = (need[id], &self.nodes[id].source) {
+            if let (true, Origin::Op(_, inputs)) = (need[id], &self.nodes[id].origin) {
                 inputs.iter().for_each(|&i| need[i] = true);
             }
         }
@@ -99,22 +99,22 @@ impl Recording {
 
     /// The arena that a leaf lies in.
     fn arena_of(&self, leaf: NodeId) -> Option<usize> {
-        match self.nodes[leaf].source {
-            Source::Var(v) => self.vars[v].home.map(|home| home.0),
-            Source::Arena(a) => Some(a),
+        match self.nodes[leaf].origin {
+            Origin::Var(v) => self.vars[v].home.map(|home| home.arena),
+            Origin::Arena(a) => Some(a),
             _ => None,
         }
     }
 
     /// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
     pub fn same_buffer(&self, a: NodeId, b: NodeId) -> bool {
-        let same_var = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v == w);
+        let same_var = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v == w);
         same_var || self.arena_of(a).is_some_and(|arena| self.arena_of(b) == Some(arena))
     }
 
     /// Whether two leaves share elements: one variable, or a member and its whole arena.
     pub fn overlap(&self, a: NodeId, b: NodeId) -> bool {
-        let distinct = matches!((&self.nodes[a].source, &self.nodes[b].source), (Source::Var(v), Source::Var(w)) if v != w);
+        let distinct = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v != w);
         !distinct && self.same_buffer(a, b)
     }
 }
@@ -123,6 +123,8 @@ impl Recording {
 #[derive(Default)]
 pub struct Graph {
     recording: RefCell<Recording>,
+    /// The line that all nodes and mistakes name, within [`Graph::traced`].
+    caller: Cell<Option<&'static Location<'static>>>,
 }
 
 /// A handle of a node: `Copy`, so that `a * b + c` needs neither clones nor `?`.
@@ -148,19 +150,35 @@ impl Graph {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    fn push(&self, source: Source, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
+    /// Runs `record`, whose nodes and mistakes all name the line that calls this. `#[track_caller]` ends at a closure; a
+    /// layer or model that records within closures or folds names the user's line by this.
+    #[track_caller]
+    pub fn traced<T>(&self, record: impl FnOnce() -> T) -> T {
+        let outer = self.caller.replace(Some(self.here()));
+        let recorded = record();
+        self.caller.set(outer);
+        recorded
+    }
+
+    /// The user's line.
+    #[track_caller]
+    fn here(&self) -> &'static Location<'static> {
+        self.caller.get().unwrap_or(Location::caller())
+    }
+
+    fn push(&self, origin: Origin, ty: Type, at: &'static Location<'static>) -> Tensor<'_> {
         let mut recording = self.recording.borrow_mut();
-        recording.nodes.push(Node { source, ty, at });
+        recording.nodes.push(Node { origin, ty, at });
         Tensor { graph: self, id: recording.nodes.len() - 1 }
     }
 
     /// Poisons the graph with an error at the caller's line; later errors are its consequences and dropped.
     #[track_caller]
     pub fn poison(&self, what: impl Into<String>) -> Tensor<'_> {
-        let at = Location::caller();
+        let at = self.here();
         let error = Error::Model { at: at.to_string(), what: what.into() };
         self.recording.borrow_mut().error.get_or_insert(error);
-        self.push(Source::Poison, Type::f32([]), at)
+        self.push(Origin::Poison, Type::f32([]), at)
     }
 
     /// Applies an op to tensors of this graph.
@@ -172,16 +190,19 @@ impl Graph {
     /// [`Graph::apply`] of an op that another graph holds too.
     #[track_caller]
     pub fn apply_shared<'g>(&'g self, op: Arc<dyn Op>, inputs: &[Tensor<'g>]) -> Tensor<'g> {
-        let at = Location::caller();
+        let at = self.here();
         if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
             return self.poison(format!("{}: an input belongs to another graph", op.name()));
         }
-        if inputs.iter().any(|t| matches!(self.recording.borrow().nodes[t.id].source, Source::Poison)) {
-            return self.push(Source::Poison, Type::f32([]), at);
+        if inputs.iter().any(|t| matches!(self.recording.borrow().nodes[t.id].origin, Origin::Poison)) {
+            return self.push(Origin::Poison, Type::f32([]), at);
         }
         let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
         match op.infer(&types) {
-            Ok(ty) => self.push(Source::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
+            Ok(ty) if ty.shape.contains(&0) => {
+                self.poison(format!("{}: the result {ty:?} has no elements", op.name()))
+            }
+            Ok(ty) => self.push(Origin::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
             Err(what) => self.poison(format!("{}: {what}", op.name())),
         }
     }
@@ -194,92 +215,13 @@ impl Graph {
             .borrow()
             .nodes
             .iter()
-            .position(|n| matches!(&n.source, Source::Input(i) if i == name));
+            .position(|n| matches!(&n.origin, Origin::Input(i) if i == name));
         match found {
             Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
             Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
-            None => self.push(Source::Input(name.into()), ty, Location::caller()),
+            None if ty.shape.contains(&0) => self.poison(format!("input `{name}` {ty:?} has no elements")),
+            None => self.push(Origin::Input(name.into()), ty, self.here()),
         }
-    }
-
-    /// A persistent value that no optimizer touches unless told to: counters, statistics.
-    #[track_caller]
-    pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
-        self.var_in(name, ty, init, Layout::Same)
-    }
-
-    /// [`Graph::var`] of a value that weights files hold in another layout.
-    #[track_caller]
-    pub fn var_in(&self, name: &str, ty: Type, init: Init, layout: Layout) -> Tensor<'_> {
-        self.declare(VarSpec { name: name.into(), ty, init, layout, kept: false, home: None })
-    }
-
-    /// [`Graph::var`] that belongs to the model's weights though no optimizer trains it (PyTorch's buffers): running statistics.
-    #[track_caller]
-    pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
-        self.declare(VarSpec { name: name.into(), ty, init, layout: Layout::Same, kept: true, home: None })
-    }
-
-    /// Gives a variable other first contents than its layer declared; norms of it follow.
-    #[track_caller]
-    pub fn initialise(&self, variable: Tensor<'_>, init: Init) {
-        let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].source.clone());
-        let Some(Source::Var(v)) = source else {
-            self.poison("initialise: the tensor is not a variable of this graph");
-            return;
-        };
-        let vars = &mut self.recording.borrow_mut().vars;
-        let name = vars[v].name.clone();
-        for var in vars.iter_mut() {
-            if let Init::Norms { of, init: inner, .. } = &mut var.init
-                && *of == name
-            {
-                **inner = init.clone();
-            }
-        }
-        vars[v].init = init;
-    }
-
-    #[track_caller]
-    fn declare(&self, spec: VarSpec) -> Tensor<'_> {
-        let (name, ty) = (spec.name.clone(), spec.ty.clone());
-        let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
-        if let Some(index) = found {
-            let recording = self.recording.borrow();
-            if recording.vars[index].ty != ty {
-                drop(recording);
-                return self.poison(format!("variable `{name}` is declared twice with different types"));
-            }
-            let id = recording.nodes.iter().position(|n| matches!(n.source, Source::Var(i) if i == index));
-            if let Some(id) = id {
-                return Tensor { graph: self, id };
-            }
-        }
-        let index = found.unwrap_or_else(|| {
-            let mut recording = self.recording.borrow_mut();
-            recording.vars.push(spec);
-            recording.vars.len() - 1
-        });
-        self.push(Source::Var(index), ty, Location::caller())
-    }
-
-    /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
-    /// advanced by the graph that calls `optim::advance`; [`Graph::count_by`] names another one.
-    #[track_caller]
-    pub fn step(&self) -> Tensor<'_> {
-        let name = self.recording.borrow().counter.clone();
-        self.var(name.as_deref().unwrap_or("step"), Type::u32([1]), Init::Zeros)
-    }
-
-    /// Makes this graph count its steps by a variable of its own: an evaluation beside a training run.
-    pub fn count_by(&self, variable: &str) {
-        self.recording.borrow_mut().counter = Some(variable.into());
-    }
-
-    /// The run's RNG key: a u32 pair set from the seed when the State is made.
-    #[track_caller]
-    pub fn seed(&self) -> Tensor<'_> {
-        self.var("seed", Type::u32([2]), Init::Seed)
     }
 
     /// Reserves a random stream's name; a second use poisons the graph, since draws would repeat.
@@ -313,87 +255,6 @@ impl Graph {
         self.recording.borrow_mut().outputs.push((name.into(), tensor.id));
     }
 
-    /// Gives a variable its value of the next step; readers within this step see the old one.
-    #[track_caller]
-    pub fn assign(&self, variable: Tensor<'_>, value: Tensor<'_>) {
-        if !self.owns(variable) || !self.owns(value) {
-            self.poison("assign: a tensor belongs to another graph");
-            return;
-        }
-        let recording = self.recording.borrow();
-        let leaf = matches!(recording.nodes[variable.id].source, Source::Var(_) | Source::Arena(_));
-        let twice = recording.assigns.iter().any(|&(v, _)| recording.overlap(v, variable.id));
-        drop(recording);
-        if !leaf {
-            self.poison("assign: the target is not a variable");
-        } else if twice {
-            self.poison("assign: the variable is assigned twice in one step, perhaps by its optimizer");
-        } else if variable.ty() != value.ty() {
-            self.poison(format!("assign: the variable is {:?}, the value {:?}", variable.ty(), value.ty()));
-        } else {
-            self.recording.borrow_mut().assigns.push((variable.id, value.id));
-        }
-    }
-
-    /// [`Graph::assign`] of what `next` makes of the value so far, the variable's own or what this step gave it already: several
-    /// updates in one step follow each other.
-    #[track_caller]
-    pub fn update<'g>(&'g self, variable: Tensor<'g>, next: impl FnOnce(Tensor<'g>) -> Tensor<'g>) {
-        let mut recording = self.recording.borrow_mut();
-        let given = recording.assigns.iter().position(|&(leaf, _)| leaf == variable.id);
-        let given = given.map(|i| recording.assigns.remove(i).1);
-        drop(recording);
-        self.assign(variable, next(given.map_or(variable, |id| self.tensor(id))));
-    }
-
-    /// Puts variables of one optimizer group side by side into an arena of `rows` copies (parameters
-    /// first, then one row per moment), and returns the whole as one `[rows, total]` tensor.
-    /// Row r of variable `v` is the variable `moments[r-1]/v`.
-    #[track_caller]
-    pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str]) -> Tensor<'_> {
-        if self.recording.borrow().arenas.iter().any(|a| a.name == name) {
-            return self.poison(format!(
-                "optimizer group `{name}` is declared twice; give each group a name of its own"
-            ));
-        }
-        let mut recording = self.recording.borrow_mut();
-        let index = recording.arenas.len();
-        let mut members = Vec::new();
-        let mut offset = 0;
-        for t in vars {
-            match recording.nodes[t.id].source {
-                Source::Var(v) if recording.vars[v].home.is_none() => {
-                    recording.vars[v].home = Some((index, 0, offset));
-                    offset += recording.vars[v].ty.shape.numel().next_multiple_of(ALIGN);
-                    members.push(v);
-                }
-                _ => {
-                    drop(recording);
-                    return self.poison(format!(
-                        "arena `{name}`: a member is not a variable, or in an arena already"
-                    ));
-                }
-            }
-        }
-        for (row, moment) in moments.iter().enumerate() {
-            for &v in &members {
-                let param = recording.vars[v].clone();
-                let home = param.home.map(|(arena, _, offset)| (arena, row + 1, offset));
-                let name = format!("{moment}/{}", param.name);
-                // An average begins where its parameter does, and lies in files as it does.
-                let (init, layout) = match *moment {
-                    "ema" => (Init::Copy { of: param.name, init: param.init.into() }, param.layout),
-                    _ => (Init::Zeros, Layout::Same),
-                };
-                recording.vars.push(VarSpec { name, ty: param.ty, init, layout, kept: false, home });
-            }
-        }
-        let rows = moments.len() + 1;
-        recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
-        drop(recording);
-        self.push(Source::Arena(index), Type::f32([rows, offset]), Location::caller())
-    }
-
     fn owns(&self, tensor: Tensor<'_>) -> bool {
         std::ptr::eq(tensor.graph, self)
     }
@@ -424,9 +285,14 @@ impl<'g> Tensor<'g> {
         self.graph.recording.borrow().nodes[self.id].ty.clone()
     }
 
-    /// Extents.
+    /// Extents; none where a mistake left no value.
     pub fn shape(self) -> Shape {
         self.ty().shape
+    }
+
+    /// The extent of one axis, 1 where the tensor has no such axis: a model that asks so goes on recording after a mistake.
+    pub fn extent(self, axis: usize) -> usize {
+        self.shape().get(axis).copied().unwrap_or(1)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     kernel::{Shader, caps::Caps},
 };
-use std::{any::Any, fmt};
+use std::{any::Any, fmt, ops::Range};
 
 /// An operation with one output. `Debug` is its identity: two ops that print alike and have the same
 /// inputs are the same value (common-subexpression elimination relies on it).
@@ -48,7 +48,7 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     }
 
     /// Which input pixels an output pixel reads: cached sampling is derived from it, and refuses an op that does not tell.
-    /// Elementwise ops, reshapes and slices of channels need not.
+    /// Elementwise ops and reshapes need not tell.
     fn footprint(&self) -> Option<Footprint<'_>> {
         None
     }
@@ -61,12 +61,17 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
 }
 
 /// Which pixels of its first input an output pixel reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Footprint<'a> {
-    /// The pixel itself, all channels; the op takes any number of rows, one a pixel.
+    /// The output reads the pixel itself, all channels; the op takes any number of rows, one a pixel.
     Row,
-    /// Those of a window; the output is their channels, tap by tap, as a row times the second input as a matrix.
+    /// The output reads the pixels of a window: their channels, tap by tap, are a row that the second input multiplies
+    /// as a matrix.
     Window(&'a Window),
+    /// The output is a range of the pixel's own channels.
+    Channels(Range<usize>),
+    /// The output repeats its input along the axes that the input lacks or has with an extent of 1.
+    Repeat,
 }
 
 /// How the planner may combine an op with its neighbours.

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Recording, Source, shape::Array},
+    graph::{Graph, Origin, Recording, shape::Array, var::Home},
 };
 use std::collections::BTreeMap;
 
@@ -17,28 +17,28 @@ pub fn eval(graph: &Graph, inputs: &Values, state: &mut Values) -> Result<Values
     let mut values: Vec<Option<Array>> = vec![None; recording.nodes.len()];
     for id in recording.needed() {
         let node = &recording.nodes[id];
-        let value = match &node.source {
-            Source::Op(op, ids) => {
+        let value = match &node.origin {
+            Origin::Op(op, ids) => {
                 let args: Vec<&Array> = ids.iter().filter_map(|&i| values[i].as_ref()).collect();
                 op.reference(&args)
             }
-            Source::Input(name) => inputs.get(name).cloned().ok_or_else(|| missing("input", name))?,
-            Source::Var(v) => {
+            Origin::Input(name) => inputs.get(name).cloned().ok_or_else(|| missing("input", name))?,
+            Origin::Var(v) => {
                 let name = &recording.vars[*v].name;
                 state.get(name).cloned().ok_or_else(|| missing("variable", name))?
             }
-            Source::Arena(a) => gather_arena(&recording, *a, state)?,
-            Source::Poison => unreachable!("a checked graph has no poisoned node"),
+            Origin::Arena(a) => gather_arena(&recording, *a, state)?,
+            Origin::Poison => unreachable!("a checked graph has no poisoned node"),
         };
-        assert_eq!(value.shape, node.ty.shape, "shape of node {id} ({:?})", node.source);
+        assert_eq!(value.shape, node.ty.shape, "shape of node {id} ({:?})", node.origin);
         values[id] = Some(value);
     }
     let value = |id: usize| values[id].clone().expect("needed nodes are evaluated");
     let outputs = recording.outputs.iter().map(|(name, id)| (name.clone(), value(*id))).collect();
     for &(leaf, new) in &recording.assigns {
-        match recording.nodes[leaf].source {
-            Source::Var(v) => drop(state.insert(recording.vars[v].name.clone(), value(new))),
-            Source::Arena(a) => scatter_arena(&recording, a, &value(new), state),
+        match recording.nodes[leaf].origin {
+            Origin::Var(v) => drop(state.insert(recording.vars[v].name.clone(), value(new))),
+            Origin::Arena(a) => scatter_arena(&recording, a, &value(new), state),
             _ => unreachable!("assign checks its target"),
         }
     }
@@ -53,7 +53,7 @@ fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<A
     let spec = &recording.arenas[arena];
     let mut out = Array::from_fn([spec.rows, spec.row_len], |_| 0.0);
     for var in recording.vars.iter() {
-        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let Some(Home { row, offset, .. }) = var.home.filter(|home| home.arena == arena) else { continue };
         let value = state.get(&var.name).ok_or_else(|| missing("variable", &var.name))?;
         let at = row * spec.row_len + offset;
         out.data[at..at + value.data.len()].copy_from_slice(&value.data);
@@ -64,7 +64,7 @@ fn gather_arena(recording: &Recording, arena: usize, state: &Values) -> Result<A
 fn scatter_arena(recording: &Recording, arena: usize, value: &Array, state: &mut Values) {
     let row_len = recording.arenas[arena].row_len;
     for var in recording.vars.iter() {
-        let Some((_, row, offset)) = var.home.filter(|h| h.0 == arena) else { continue };
+        let Some(Home { row, offset, .. }) = var.home.filter(|home| home.arena == arena) else { continue };
         let at = row * row_len + offset;
         let data = value.data[at..at + var.ty.shape.numel()].to_vec();
         state.insert(var.name.clone(), Array::new(var.ty.shape.clone(), data));

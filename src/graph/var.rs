@@ -1,7 +1,8 @@
-//! Persistent values: their names, types and first values. A model declares them one by one; where
-//! they live (an arena of an optimizer group, or a buffer of their own) is the State's business.
+//! Persistent values: what a model declares of them, and how a graph gives them their next values. Where they live (an
+//! arena of an optimizer group, or a buffer of their own) is the State's business.
 
-use crate::{graph::shape::Type, rng};
+use super::{ALIGN, Graph, Origin, Tensor, shape::Type};
+use crate::rng;
 use std::sync::Arc;
 
 /// A persistent value's first contents.
@@ -71,7 +72,7 @@ impl Init {
 
 /// How a weights file holds a value.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub enum Layout {
+pub enum FileLayout {
     /// As it is.
     #[default]
     Same,
@@ -86,13 +87,13 @@ pub enum Layout {
     Channels,
 }
 
-impl Layout {
+impl FileLayout {
     /// The shape in the file.
     pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
         match self {
-            Layout::Same => shape.to_vec(),
-            Layout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
-            Layout::Channels => {
+            FileLayout::Same => shape.to_vec(),
+            FileLayout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
+            FileLayout::Channels => {
                 shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect()
             }
         }
@@ -102,8 +103,8 @@ impl Layout {
     pub fn places(&self, shape: &[usize]) -> Vec<usize> {
         let n: usize = shape.iter().product();
         match self {
-            Layout::Same => (0..n).collect(),
-            Layout::Kernel { size, kept } => {
+            FileLayout::Same => (0..n).collect(),
+            FileLayout::Kernel { size, kept } => {
                 let (c, o) = (shape[1], shape[2]);
                 let place = |i: usize| {
                     let [y, x] = kept[i / (c * o)];
@@ -111,12 +112,50 @@ impl Layout {
                 };
                 (0..n).map(place).collect()
             }
-            Layout::Channels => {
+            FileLayout::Channels => {
                 let c = shape[shape.len() - 1];
                 (0..n).map(|i| i % c * (n / c) + i / c).collect()
             }
         }
     }
+}
+
+/// What a persistent value is to the model and to its training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A parameter: an optimizer trains it, in this graph or in another one of the same model.
+    Trained,
+    /// The moving average of a parameter.
+    Average,
+    /// A part of the model that follows the data without an optimizer: running statistics (PyTorch's buffers).
+    Buffer,
+    /// A step counter or the seed: all random numbers are a function of these.
+    Counter,
+    /// Everything else that outlives a step: an optimizer's moments, metrics, caches, pictures being drawn.
+    Working,
+}
+
+impl Role {
+    /// Whether the value belongs to the model's weights, which a weights file holds.
+    pub fn is_weight(self) -> bool {
+        matches!(self, Role::Trained | Role::Average | Role::Buffer)
+    }
+}
+
+/// The name of the variable that holds the moving average of another one.
+pub fn average(name: &str) -> String {
+    format!("ema/{name}")
+}
+
+/// Where an optimizer group keeps one of its variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The group's arena, by index into [`Recording::arenas`](super::Recording::arenas).
+    pub arena: usize,
+    /// The arena's row: 0 holds the parameters themselves.
+    pub row: usize,
+    /// First element within the row.
+    pub offset: usize,
 }
 
 /// Declaration of a persistent value.
@@ -129,11 +168,18 @@ pub struct VarSpec {
     /// First contents.
     pub init: Init,
     /// How a weights file holds it.
-    pub layout: Layout,
-    /// Whether it belongs to the model's weights though no optimizer trains it: running statistics.
-    pub kept: bool,
-    /// (arena, row, offset in the row in elements), when an optimizer group owns it.
-    pub home: Option<(usize, usize, usize)>,
+    pub layout: FileLayout,
+    /// What it is to the model and to its training.
+    pub role: Role,
+    /// Where it lies, if an optimizer group of this graph owns it.
+    pub home: Option<Home>,
+}
+
+impl VarSpec {
+    /// A value that weights files hold as it is, and that no optimizer group owns yet.
+    pub fn new(name: impl Into<String>, ty: Type, init: Init, role: Role) -> Self {
+        Self { name: name.into(), ty, init, layout: FileLayout::Same, role, home: None }
+    }
 }
 
 /// An optimizer group: parameters and their moments in one buffer of `rows` x `row_len` f32.
@@ -147,4 +193,179 @@ pub struct Arena {
     pub row_len: usize,
     /// Indices of the member variables, in order.
     pub members: Vec<usize>,
+}
+
+impl Graph {
+    /// A persistent value that is no part of the model ([`Role::Working`]) unless an optimizer trains it.
+    #[track_caller]
+    pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        self.declare(VarSpec::new(name, ty, init, Role::Working))
+    }
+
+    /// A parameter of the model ([`Role::Trained`]), whether this graph trains it or not.
+    #[track_caller]
+    pub fn param(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        self.declare(VarSpec::new(name, ty, init, Role::Trained))
+    }
+
+    /// A part of the model that no optimizer trains ([`Role::Buffer`]): running statistics.
+    #[track_caller]
+    pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
+        self.declare(VarSpec::new(name, ty, init, Role::Buffer))
+    }
+
+    /// Gives a variable other first contents than its layer declared; norms of it follow.
+    #[track_caller]
+    pub fn initialise(&self, variable: Tensor<'_>, init: Init) {
+        let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].origin.clone());
+        let Some(Origin::Var(v)) = source else {
+            self.poison("initialise: the tensor is not a variable of this graph");
+            return;
+        };
+        let vars = &mut self.recording.borrow_mut().vars;
+        let name = vars[v].name.clone();
+        for var in vars.iter_mut() {
+            if let Init::Norms { of, init: inner, .. } = &mut var.init
+                && *of == name
+            {
+                **inner = init.clone();
+            }
+        }
+        vars[v].init = init;
+    }
+
+    /// A persistent value by its whole declaration; an equal name and type declare one variable.
+    #[track_caller]
+    pub fn declare(&self, spec: VarSpec) -> Tensor<'_> {
+        let (name, ty) = (spec.name.clone(), spec.ty.clone());
+        let found = self.recording.borrow().vars.iter().position(|v| v.name == name);
+        if let Some(index) = found {
+            let recording = self.recording.borrow();
+            if recording.vars[index].ty != ty {
+                drop(recording);
+                return self.poison(format!("variable `{name}` is declared twice with different types"));
+            }
+            let id = recording.nodes.iter().position(|n| matches!(n.origin, Origin::Var(i) if i == index));
+            if let Some(id) = id {
+                return Tensor { graph: self, id };
+            }
+        }
+        if ty.shape.contains(&0) {
+            return self.poison(format!("variable `{name}` {ty:?} has no elements"));
+        }
+        let index = found.unwrap_or_else(|| {
+            let mut recording = self.recording.borrow_mut();
+            recording.vars.push(spec);
+            recording.vars.len() - 1
+        });
+        self.push(Origin::Var(index), ty, self.here())
+    }
+
+    /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
+    /// advanced by the graph that calls `optim::advance`; [`Graph::count_by`] names another one.
+    #[track_caller]
+    pub fn step(&self) -> Tensor<'_> {
+        let name = self.recording.borrow().counter.clone();
+        let name = name.as_deref().unwrap_or("step");
+        self.declare(VarSpec::new(name, Type::u32([1]), Init::Zeros, Role::Counter))
+    }
+
+    /// Makes this graph count its steps by a variable of its own: an evaluation beside a training run.
+    pub fn count_by(&self, variable: &str) {
+        self.recording.borrow_mut().counter = Some(variable.into());
+    }
+
+    /// The run's RNG key: a u32 pair set from the seed when the State is made.
+    #[track_caller]
+    pub fn seed(&self) -> Tensor<'_> {
+        self.declare(VarSpec::new("seed", Type::u32([2]), Init::Seed, Role::Counter))
+    }
+
+    /// Gives a variable its value of the next step; readers within this step see the old one.
+    #[track_caller]
+    pub fn assign(&self, variable: Tensor<'_>, value: Tensor<'_>) {
+        if !self.owns(variable) || !self.owns(value) {
+            self.poison("assign: a tensor belongs to another graph");
+            return;
+        }
+        let recording = self.recording.borrow();
+        let leaf = matches!(recording.nodes[variable.id].origin, Origin::Var(_) | Origin::Arena(_));
+        let twice = recording.assigns.iter().any(|&(v, _)| recording.overlap(v, variable.id));
+        drop(recording);
+        if !leaf {
+            self.poison("assign: the target is not a variable");
+        } else if twice {
+            self.poison("assign: the variable is assigned twice in one step, perhaps by its optimizer");
+        } else if variable.ty() != value.ty() {
+            self.poison(format!("assign: the variable is {:?}, the value {:?}", variable.ty(), value.ty()));
+        } else {
+            self.recording.borrow_mut().assigns.push((variable.id, value.id));
+        }
+    }
+
+    /// [`Graph::assign`] of what `next` makes of the value so far, the variable's own or what this step gave it already: several
+    /// updates in one step follow each other.
+    #[track_caller]
+    pub fn update<'g>(&'g self, variable: Tensor<'g>, next: impl FnOnce(Tensor<'g>) -> Tensor<'g>) {
+        let mut recording = self.recording.borrow_mut();
+        let given = recording.assigns.iter().position(|&(leaf, _)| leaf == variable.id);
+        let given = given.map(|i| recording.assigns.remove(i).1);
+        drop(recording);
+        self.assign(variable, next(given.map_or(variable, |id| self.tensor(id))));
+    }
+
+    /// Puts the parameters of one optimizer group side by side into an arena and returns the whole as one `[rows, total]`
+    /// tensor: row 0 holds the parameters, each further one a moment, the variables `MOMENT/NAME`, and the last one, if
+    /// asked for, the moving [`average`]s.
+    #[track_caller]
+    pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str], averaged: bool) -> Tensor<'_> {
+        if self.recording.borrow().arenas.iter().any(|a| a.name == name) {
+            return self.poison(format!(
+                "optimizer group `{name}` is declared twice; give each group a name of its own"
+            ));
+        }
+        let mut recording = self.recording.borrow_mut();
+        let index = recording.arenas.len();
+        let mut members = Vec::new();
+        let mut offset = 0;
+        for t in vars {
+            match recording.nodes[t.id].origin {
+                Origin::Var(v) if recording.vars[v].home.is_none() => {
+                    recording.vars[v].home = Some(Home { arena: index, row: 0, offset });
+                    recording.vars[v].role = Role::Trained;
+                    offset += recording.vars[v].ty.shape.numel().next_multiple_of(ALIGN);
+                    members.push(v);
+                }
+                _ => {
+                    drop(recording);
+                    return self.poison(format!(
+                        "arena `{name}`: a member is not a variable, or in an arena already"
+                    ));
+                }
+            }
+        }
+        let rows = 1 + moments.len() + usize::from(averaged);
+        for row in 1..rows {
+            for &v in &members {
+                let param = recording.vars[v].clone();
+                let home = param.home.map(|home| Home { row, ..home });
+                let spec = match moments.get(row - 1) {
+                    Some(moment) => {
+                        let name = format!("{moment}/{}", param.name);
+                        VarSpec { home, ..VarSpec::new(name, param.ty, Init::Zeros, Role::Working) }
+                    }
+                    // An average begins where its parameter does, and lies in files as it does.
+                    None => {
+                        let (name, of) = (average(&param.name), param.name.clone());
+                        let init = Init::Copy { of, init: param.init.into() };
+                        VarSpec { name, init, role: Role::Average, home, ..param }
+                    }
+                };
+                recording.vars.push(spec);
+            }
+        }
+        recording.arenas.push(Arena { name: name.into(), rows, row_len: offset, members });
+        drop(recording);
+        self.push(Origin::Arena(index), Type::f32([rows, offset]), self.here())
+    }
 }

@@ -82,11 +82,10 @@ impl Kernel {
 
     /// The window over an image of these extents.
     pub fn window(&self, image: [usize; 2]) -> Result<Window, String> {
+        self.check()?;
         let made = |d: usize| {
             let reach = self.dilation[d] * self.size[d].saturating_sub(1) + 1;
-            let room = (image[d] + 2 * self.padding[d])
-                .checked_sub(reach)
-                .filter(|_| self.stride[d] > 0 && self.size[d] > 0);
+            let room = (image[d] + 2 * self.padding[d]).checked_sub(reach);
             room.map(|room| room / self.stride[d] + 1)
         };
         let (Some(rows), Some(columns)) = (made(0), made(1)) else {
@@ -101,6 +100,7 @@ impl Kernel {
     /// The window whose input gradient makes `image x stride` pixels of an image: transposed convolution, with as
     /// many rows and columns more as `extra` says (PyTorch's `output_padding`, below the stride).
     pub fn transposed(&self, image: [usize; 2], extra: usize) -> Result<Window, String> {
+        self.check()?;
         let made = |d: usize| {
             let all = image[d].checked_sub(1)? * self.stride[d]
                 + self.dilation[d] * self.size[d].checked_sub(1)?
@@ -115,6 +115,16 @@ impl Kernel {
                 "a transposed kernel of {:?} with padding {:?} makes nothing of {image:?}",
                 self.size, self.padding
             )),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { size, stride, dilation, .. } = self;
+        match [size, stride, dilation].iter().any(|n| n.contains(&0)) {
+            true => {
+                Err(format!("a kernel of {size:?} with stride {stride:?} and dilation {dilation:?} has a 0"))
+            }
+            false => Ok(()),
         }
     }
 

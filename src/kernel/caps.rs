@@ -1,11 +1,16 @@
 //! What the planner knows of an adapter, as plain data: plans are made, printed and tested without one.
 
+use super::{
+    Shader,
+    power::{POWERS, words},
+};
+
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum AdapterClass {
     /// A driver that runs subgroups as vector lanes of a CPU: register tiles, no workgroup memory.
     Cpu,
-    /// Real GPUs: workgroup-memory tiles, coalesced loads.
+    /// A real GPU: workgroup-memory tiles, coalesced loads.
     Gpu,
 }
 
@@ -18,12 +23,10 @@ pub struct Caps {
     pub driver: String,
     /// Vulkan, Metal or DX12.
     pub backend: String,
-    /// Kernel class.
+    /// How the adapter wants its kernels written.
     pub class: AdapterClass,
-    /// Subgroup size where it is fixed and subgroup operations passed the self-test.
-    pub subgroup: Option<u32>,
-    /// Whether shaders may use 64-bit integers, and that passed the self-test.
-    pub int64: bool,
+    /// Names of the [`POWERS`] that the adapter has and whose self-tests it passed.
+    pub powers: Vec<&'static str>,
     /// Largest binding in bytes.
     pub max_binding: u64,
     /// Largest buffer in bytes.
@@ -40,16 +43,28 @@ impl Caps {
             driver: "none".into(),
             backend: "none".into(),
             class,
-            subgroup: None,
-            int64: false,
+            powers: vec![],
             max_binding: 128 << 20,
             max_buffer: 256 << 20,
             timestamps: false,
         }
     }
 
-    /// A software driver with 8-lane subgroups and 64-bit integers, as Mesa's lavapipe presents itself.
+    /// A software driver with all powers, as Mesa's lavapipe presents itself.
     pub fn software() -> Self {
-        Self { name: "software".into(), subgroup: Some(8), int64: true, ..Self::portable(AdapterClass::Cpu) }
+        let powers = POWERS.iter().map(|power| power.name).collect();
+        Self { name: "software".into(), powers, ..Self::portable(AdapterClass::Cpu) }
+    }
+
+    /// Whether the adapter has every power that the shader asks for.
+    pub fn runs(&self, shader: &Shader) -> bool {
+        words(shader.stem).all(|word| self.powers.contains(&word))
+    }
+
+    /// The adapter without one of its powers: its plans take other kernel variants.
+    #[must_use]
+    pub fn without(mut self, power: &str) -> Self {
+        self.powers.retain(|name| *name != power);
+        self
     }
 }

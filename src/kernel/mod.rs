@@ -2,7 +2,9 @@
 //! so that Rust never restates them. No device is needed.
 
 pub mod caps;
+pub mod power;
 
+use self::power::{POWERS, Power};
 use naga::{AddressSpace, Module, TypeInner, valid};
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -64,14 +66,10 @@ pub struct Reflection {
     pub workgroup_memory: u32,
 }
 
-/// What a shader needs beyond the portable baseline, read from its stem.
+/// What the validator must allow a shader beyond the portable baseline, read from its stem.
 pub fn powers(stem: &str) -> valid::Capabilities {
-    let power = |name| match name {
-        "subgroup" => valid::Capabilities::SUBGROUP,
-        "int64" => valid::Capabilities::SHADER_INT64,
-        _ => valid::Capabilities::empty(),
-    };
-    stem.split('.').skip(1).map(power).collect()
+    let asked = |power: &&Power| power::words(stem).any(|word| word == power.name);
+    POWERS.iter().filter(asked).map(|power| power.allows).collect()
 }
 
 /// Parses and validates a module; the error is naga's, with source line and caret.

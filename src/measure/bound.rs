@@ -179,7 +179,7 @@ impl Bound {
             ["bound.sum", "bound.reconstruction"]
                 .iter()
                 .try_for_each(|name| state.write(gpu, name, &[0.0; IMAGES]))?;
-            gpu.submit(|encoder| begin.record(encoder));
+            begin.step(gpu);
             kl.extend(
                 begin
                     .read(gpu, "kl")?
@@ -191,7 +191,7 @@ impl Bound {
             for (mark, bounds) in marks.iter().zip(&mut bounds) {
                 while done < *mark {
                     let (chunk, draw) = if mark - done < many.0 { &one } else { &many };
-                    gpu.submit(|encoder| draw.record(encoder));
+                    draw.step(gpu);
                     gpu.wait()?;
                     done += chunk;
                 }

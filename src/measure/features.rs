@@ -139,8 +139,7 @@ impl<'a> Extractor<'a> {
         g.output("logits", network.logits(features));
         let plan = Plan::new(&g, gpu.caps())?;
         let state = State::new(gpu, &[&plan], SEED)?;
-        let names: Vec<String> = state.names().map(|(name, _)| name.into()).collect();
-        weights::apply(gpu, &state, &names, &weights, path).map_err(refused)?;
+        weights::apply(gpu, &state, &plan.weights(), &weights, path).map_err(refused)?;
         let executor = Executor::new(gpu, &plan, &state, &[])?;
         Ok(Self { gpu, config, executor, identity: identity(short(Sha256::new_with_prefix(bytes))) })
     }
@@ -228,7 +227,7 @@ impl<'a> Extractor<'a> {
         let count = pictures.len() / self.row();
         pictures.resize(BATCH * self.row(), 0.0);
         self.executor.write(self.gpu, "pictures", &pictures)?;
-        self.gpu.submit(|encoder| self.executor.record(encoder));
+        self.executor.step(self.gpu);
         let (features, logits) =
             (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
         out.values.extend(features[..count * out.width].iter().map(|&v| f64::from(v)));
@@ -294,9 +293,7 @@ fn train(gpu: &Gpu, set: &DataSet, config: &Config, told: &mut Listener<'_>) -> 
             told(Work { what: &what, done: (epoch * per_epoch + done as u64) * size as u64, total })
         })?;
     }
-    let params: Vec<String> =
-        plan.arenas.iter().flat_map(|a| &a.members).map(|&v| plan.vars[v].name.clone()).collect();
-    Ok(weights::to_bytes(gpu, &state, &params)?)
+    weights::to_bytes(gpu, &state, &plan.weights())
 }
 
 #[cfg(test)]

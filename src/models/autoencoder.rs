@@ -50,7 +50,7 @@ impl<'g> Encoder<'g> {
     /// `[N, pixels]` to `[N, code]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
-        self.layers.iter().fold(x, |h, layer| layer.forward(h).relu())
+        x.graph().traced(|| self.layers.iter().fold(x, |h, layer| layer.forward(h).relu()))
     }
 
     /// The variables that are trained.
@@ -70,6 +70,9 @@ impl<'g> Autoencoder<'g> {
     /// Declares the layers; the decoder's are `decoder.0`, `decoder.1`, ...
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
+        if !(0.0..=1.0).contains(&config.noise) {
+            g.poison(format!("autoencoder: a share of {} of the pixels cannot be dropped", config.noise));
+        }
         let widths: Vec<usize> = [config.code]
             .into_iter()
             .chain(config.hidden.iter().rev().copied())
@@ -92,7 +95,7 @@ impl<'g> Autoencoder<'g> {
     pub fn restore(&self, x: Tensor<'g>) -> Tensor<'g> {
         let code = self.encoder.forward(x);
         let (last, hidden) = self.decoder.split_last().expect("the decoder ends in the pixels");
-        last.forward(hidden.iter().fold(code, |h, layer| layer.forward(h).relu()))
+        x.graph().traced(|| last.forward(hidden.iter().fold(code, |h, layer| layer.forward(h).relu())))
     }
 
     /// Cross-entropy in nats between a batch `[N, pixels]` in [0, 1] and its restoration, summed over the batch;
@@ -143,12 +146,13 @@ impl<'g> Classifier<'g> {
 /// Layers `NAME.0`, `NAME.1`, ... between these widths.
 #[track_caller]
 fn chain<'g>(g: &'g Graph, name: &str, widths: &[usize]) -> Vec<Linear<'g>> {
-    widths.windows(2).enumerate().map(|(i, w)| Linear::new(g, &format!("{name}.{i}"), w[0], w[1])).collect()
+    let layer = |(i, w): (usize, &[usize])| Linear::new(g, &format!("{name}.{i}"), w[0], w[1]);
+    g.traced(|| widths.windows(2).enumerate().map(layer).collect())
 }
 
 /// How many rows of logits `[N, classes]` are highest where the one-hot target says so; ties count.
 #[track_caller]
 pub fn correct<'g>(logits: Tensor<'g>, one_hot: Tensor<'g>) -> Tensor<'g> {
-    let best = logits.max_over(&[1]).reshape([logits.shape()[0], 1]);
+    let best = logits.max_over(&[1]).reshape([logits.extent(0), 1]);
     (logits.eq(best) * one_hot).sum_all()
 }

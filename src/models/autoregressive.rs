@@ -32,15 +32,18 @@ pub trait Autoregressive {
     }
 
     /// The parameters that are trained, and those of every pixel's distribution, `[N, H, W, outputs]` of the likelihood.
+    #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
 
     /// The parameters that are trained, and -log p(x) in nats, `[N, H, W, C]` or of a mixture `[N, H, W, 1]`.
+    #[track_caller]
     fn nats<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (params, outputs) = self.network(g, given);
         (params, self.likelihood().nats(outputs, given.x))
     }
 
     /// Records a step that minimises -log p(x), summed over the batch, by an optimizer; `group` names the parameters' group.
+    #[track_caller]
     fn training_step<'g>(
         &self,
         g: &'g Graph,
@@ -58,7 +61,7 @@ pub trait Autoregressive {
 impl Autoregressive for fvbn::Config {
     fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (shape, model) = (x.shape(), fvbn::Fvbn::new(g, self));
-        let logits = model.logits(x.reshape([shape[0], self.pixels]));
+        let logits = model.logits(x.reshape([x.extent(0), self.pixels]));
         (model.params(), logits.reshape(shape))
     }
 }

@@ -145,14 +145,14 @@ impl<'g> Classifier<'g> {
         let mut convolution = |(name, o): &(String, usize)| {
             Conv2d::new(g, name, kernel(), [std::mem::replace(&mut channels, *o), *o])
         };
-        let convolutions = config.convolutions.iter().map(&mut convolution).collect();
+        let convolutions = g.traced(|| config.convolutions.iter().map(&mut convolution).collect());
         let mut linear =
             |(name, o): &(String, usize)| Linear::new(g, name, std::mem::replace(&mut width, *o), *o);
-        Self {
+        g.traced(|| Self {
             convolutions,
             hidden: config.hidden.iter().map(&mut linear).collect(),
             head: linear(&config.head),
-        }
+        })
     }
 
     /// The variables that are trained.
@@ -164,10 +164,11 @@ impl<'g> Classifier<'g> {
     /// Images `[N, H, W, C]` in [0, 1] to features `[N, F]`.
     #[track_caller]
     pub fn features(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let h = self.convolutions.iter().fold(x, |h, layer| convolve(layer, h).relu());
-        let shape = h.shape();
-        let flat = h.permute(&[0, 3, 1, 2]).reshape([shape[0], shape[1..].iter().product()]);
-        self.hidden.iter().fold(flat, |h, layer| layer.forward(h).relu())
+        x.graph().traced(|| {
+            let h = self.convolutions.iter().fold(x, |h, layer| convolve(layer, h).relu());
+            let flat = h.permute(&[0, 3, 1, 2]).reshape([h.extent(0), h.shape().iter().skip(1).product()]);
+            self.hidden.iter().fold(flat, |h, layer| layer.forward(h).relu())
+        })
     }
 
     /// Features `[N, F]` to logits `[N, classes]`.
@@ -184,7 +185,7 @@ fn kernel() -> Kernel {
 /// Kernels read channels by fours; zeros fill up the one or three of an image, which makes the first layer several times faster.
 #[track_caller]
 fn convolve<'g>(layer: &Conv2d<'g>, x: Tensor<'g>) -> Tensor<'g> {
-    match (x.shape()[3].next_multiple_of(4) - x.shape()[3], layer.bias()) {
+    match (x.extent(3).next_multiple_of(4) - x.extent(3), layer.bias()) {
         (more @ 1.., Some(bias)) => {
             x.pad(3, 0, more).conv2d(layer.weight().pad(1, 0, more), &kernel()) + bias
         }

@@ -59,7 +59,7 @@ impl<'g> Conv<'g> {
         let map = [h / scale, w / scale, widths.last().copied().unwrap_or(1)];
         let units = map.iter().product();
         let linear = |name: &str, inputs, outputs| Linear::new(g, name, inputs, outputs);
-        Self {
+        g.traced(|| Self {
             mode,
             image: config.image,
             map,
@@ -68,7 +68,7 @@ impl<'g> Conv<'g> {
             logvar: linear("logvar", units, config.latent),
             project: linear("project", config.latent, units),
             decoder: decoder(g, config),
-        }
+        })
     }
 
     /// What is trained.
@@ -80,7 +80,7 @@ impl<'g> Conv<'g> {
     /// `[N, pixels]` to mu and logvar, each `[N, latent]`.
     #[track_caller]
     pub(super) fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
-        let (n, [h, w, c]) = (rows(x), self.image);
+        let (n, [h, w, c]) = (x.extent(0), self.image);
         let map = self.encoder.forward(x.reshape([n, h, w, c]), self.mode);
         let units = map.permute(&[0, 3, 1, 2]).reshape([n, self.map.iter().product()]);
         (self.mu.forward(units), self.logvar.forward(units))
@@ -89,15 +89,10 @@ impl<'g> Conv<'g> {
     /// `[N, latent]` to logits `[N, pixels]`.
     #[track_caller]
     pub(super) fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
-        let (n, [h, w, c]) = (rows(z), self.map);
+        let (n, [h, w, c]) = (z.extent(0), self.map);
         let map = self.project.forward(z).reshape([n, c, h, w]).permute(&[0, 2, 3, 1]);
         self.decoder.forward(map, self.mode).reshape([n, self.image.iter().product()])
     }
-}
-
-/// N of `[N, ..]`; 0 of what an error left.
-fn rows(x: Tensor<'_>) -> usize {
-    x.shape().first().copied().unwrap_or(0)
 }
 
 /// 4x4, of stride 2: half or twice the rows.

@@ -111,6 +111,14 @@ fn normal<'g>(g: &'g Graph, layer: Layer<'g>) -> Layer<'g> {
     layer
 }
 
+/// The networks double and halve pictures between 4x4 and their side.
+#[track_caller]
+fn check(g: &Graph, config: &Config) {
+    if config.side < 8 || !config.side.is_power_of_two() {
+        g.poison(format!("dcgan: the side is a power of two from 8 on, not {}", config.side));
+    }
+}
+
 /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures `[N, side, side, channels]` in [-1, 1].
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
@@ -120,14 +128,18 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
         }
     };
     let norm = |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)));
+    check(g, config);
     let (mut c, mut side) = (8 * config.generator, 4);
     let first = up(Kernel::square(4), [config.latent + config.classes, c]);
-    let mut chain = Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
-    while 2 * side < config.side {
-        chain = chain.with(up(doubling(), [c, c / 2])).with(norm(c / 2)).then(Activation::Relu);
-        (c, side) = (c / 2, 2 * side);
-    }
-    chain.with(up(doubling(), [c, config.channels])).then(Activation::Tanh)
+    g.traced(|| {
+        let mut chain =
+            Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
+        while 2 * side < config.side {
+            chain = chain.with(up(doubling(), [c, c / 2])).with(norm(c / 2)).then(Activation::Relu);
+            (c, side) = (c / 2, 2 * side);
+        }
+        chain.with(up(doubling(), [c, config.channels])).then(Activation::Tanh)
+    })
 }
 
 /// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to scores `[N, 1, 1, 1]`.
@@ -136,18 +148,21 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
     let down = |kernel: Kernel, c: [usize; 2]| {
         move |name: &str| normal(g, Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, false)))
     };
+    check(g, config);
     let (mut c, mut side) = (config.discriminator, config.side / 2);
     let first = down(doubling(), [config.channels + config.classes, c]);
-    let mut chain = Sequential::new(&format!("{name}.main")).with(first).then(Activation::LeakyRelu);
-    while side > 4 {
-        (c, side) = (2 * c, side / 2);
-        chain = chain.with(down(doubling(), [c / 2, c]));
-        chain = match config.norm {
-            Norm::Batch => chain.with(|name| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)))),
-            Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
-            Norm::None => chain,
-        };
-        chain = chain.then(Activation::LeakyRelu);
-    }
-    chain.with(down(Kernel::square(4), [c, 1]))
+    g.traced(|| {
+        let mut chain = Sequential::new(&format!("{name}.main")).with(first).then(Activation::LeakyRelu);
+        while side > 4 {
+            (c, side) = (2 * c, side / 2);
+            chain = chain.with(down(doubling(), [c / 2, c]));
+            chain = match config.norm {
+                Norm::Batch => chain.with(|name| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)))),
+                Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
+                Norm::None => chain,
+            };
+            chain = chain.then(Activation::LeakyRelu);
+        }
+        chain.with(down(Kernel::square(4), [c, 1]))
+    })
 }

@@ -44,7 +44,7 @@ impl<'g> Fvbn<'g> {
         layers.push(MaskedLinear::new(g, &format!("layers.{}", config.hidden.len()), &of, &before));
         // Without hidden layers the one layer is direct already.
         let direct = (config.direct && !config.hidden.is_empty())
-            .then(|| MaskedLinear::of(g, "direct", &pixels, &before, false));
+            .then(|| g.traced(|| MaskedLinear::of(g, "direct", &pixels, &before, false)));
         Self { layers, direct }
     }
 
@@ -57,8 +57,10 @@ impl<'g> Fvbn<'g> {
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (last, hidden) = self.layers.split_last().expect("there is an output layer");
-        let logits = last.forward(hidden.iter().fold(x, |h, layer| layer.forward(h).relu()));
-        self.direct.iter().fold(logits, |logits, direct| logits + direct.forward(x))
+        x.graph().traced(|| {
+            let logits = last.forward(hidden.iter().fold(x, |h, layer| layer.forward(h).relu()));
+            self.direct.iter().fold(logits, |logits, direct| logits + direct.forward(x))
+        })
     }
 
     /// -log p(x) of a batch `[N, pixels]` of black-and-white images, summed, in nats.

@@ -14,7 +14,7 @@ use crate::{
     graph::{
         Graph, Tensor,
         shape::Type,
-        var::{Init, VarSpec},
+        var::{Init, Role, VarSpec, average},
         window::Kernel,
     },
     nn::{Mode, Sequential, Weight},
@@ -210,7 +210,7 @@ impl<P: Players> Game<P> {
     #[track_caller]
     pub fn hidden<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (g, at) = (x.graph(), self.setting(Mode::Evaluation));
-        let class = (self.classes > 0).then(|| g.full([x.shape()[0], self.classes], 0.0));
+        let class = (self.classes > 0).then(|| g.full([x.extent(0), self.classes], 0.0));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
         let seen = beside(self.players.seen(self.framed(x)), class);
         let hidden = critic.activations(seen, Mode::Evaluation);
@@ -230,7 +230,7 @@ impl<P: Players> Game<P> {
         class: Option<Tensor<'g>>,
         mode: Mode,
     ) -> Tensor<'g> {
-        let ([n, latent], [h, w, c]) = ([z.shape()[0], z.shape()[1]], self.canvas);
+        let ([n, latent], [h, w, c]) = ([z.extent(0), z.extent(1)], self.canvas);
         chain.forward(beside(z.reshape([n, 1, 1, latent]), class), mode).reshape([n, h, w, c])
     }
 
@@ -245,7 +245,7 @@ impl<P: Players> Game<P> {
     ) -> Tensor<'g> {
         let sigma = self.rules.instance_noise;
         let x = if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x };
-        chain.forward(beside(self.players.seen(x), class), Mode::Training).reshape([x.shape()[0]])
+        chain.forward(beside(self.players.seen(x), class), Mode::Training).reshape([x.extent(0)])
     }
 
     /// Rows above and columns left of an image on its canvas.
@@ -257,7 +257,7 @@ impl<P: Players> Game<P> {
     #[track_caller]
     fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let ([h, w, c], [rows, columns, _], [top, left]) = (self.image, self.canvas, self.frame());
-        let x = x.reshape([x.shape()[0], h, w, c]);
+        let x = x.reshape([x.extent(0), h, w, c]);
         let x = if rows > h { x.pad(1, top, rows - h - top) } else { x };
         let x = if columns > w { x.pad(2, left, columns - w - left) } else { x };
         x * 2.0 - 1.0
@@ -273,17 +273,17 @@ fn pooled(y: Tensor<'_>) -> Tensor<'_> {
     let shape = y.shape();
     let side = if shape.len() == 4 { shape[1] / 4 } else { 1 };
     let y = if side > 1 { y.max_pool(&Kernel::square(side).stride(side)) } else { y };
-    y.reshape([shape[0], y.shape().numel() / shape[0]])
+    y.reshape([y.extent(0), y.shape().iter().skip(1).product()])
 }
 
 /// The averaged generator's running statistics are those of the generator itself.
 fn follow(g: &Graph) {
-    let kept = |v: &&VarSpec| v.kept && v.name.starts_with(GENERATOR);
+    let kept = |v: &&VarSpec| v.role == Role::Buffer && v.name.starts_with(GENERATOR);
     let kept: Vec<VarSpec> = g.recording().vars.iter().filter(kept).cloned().collect();
     for VarSpec { name, ty, init, .. } in kept {
         let now = g.buffer(&name, ty.clone(), init.clone());
         let given =
             g.recording().assigns.iter().find(|&&(leaf, _)| leaf == now.id()).map(|&(_, value)| value);
-        g.assign(g.buffer(&format!("ema/{name}"), ty, init), g.tensor(given.unwrap_or(now.id())));
+        g.assign(g.buffer(&average(&name), ty, init), g.tensor(given.unwrap_or(now.id())));
     }
 }

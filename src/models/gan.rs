@@ -79,8 +79,7 @@ pub fn gradient_penalty<'g>(
     stream: &str,
 ) -> Tensor<'g> {
     let (g, shape) = (real.graph(), real.shape());
-    let mut one = vec![1; shape.len()];
-    one[0] = shape[0];
+    let one: Vec<usize> = shape.iter().enumerate().map(|(d, &n)| if d == 0 { n } else { 1 }).collect();
     let x = fake + (real - fake) * g.uniform(stream, one);
     let slope = autodiff::grad(critic(x).sum_all(), &[x])[0];
     let axes: Vec<usize> = (1..shape.len()).collect();
@@ -156,7 +155,8 @@ fn perceptron<'g>(
         if i > 0 {
             chain = chain.then(hidden);
         }
-        chain = chain.with(|name| Layer::Linear(Linear::of(g, name, [pair[0], pair[1]], weight, true)));
+        let layer = |name: &str| Layer::Linear(Linear::of(g, name, [pair[0], pair[1]], weight, true));
+        chain = g.traced(|| chain.with(layer));
     }
     chain
 }

@@ -103,7 +103,7 @@ impl<'g> Layer<'g> {
         let shift = |x: Tensor<'g>, stack: usize| match (class, &self.class) {
             (Some(class), Some(layers)) => {
                 let by = layers[stack].forward(class);
-                x + by.reshape([by.shape()[0], 1, 1, by.shape()[1]])
+                x + by.reshape([by.extent(0), 1, 1, by.extent(1)])
             }
             _ => x,
         };
@@ -116,7 +116,7 @@ impl<'g> Layer<'g> {
 
 /// tanh of the first half of the channels times σ of the second (eq. 2).
 fn gate(x: Tensor<'_>) -> Tensor<'_> {
-    let p = x.shape()[3] / 2;
+    let p = x.extent(3) / 2;
     x.slice(3, 0..p).gate(x.slice(3, p..2 * p))
 }
 
@@ -130,7 +130,13 @@ impl<'g> GatedPixelCnn<'g> {
             Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
         };
         let outputs = config.likelihood.outputs(config.image[2]);
-        Self {
+        if config.layers == 0 || config.kernel % 2 == 0 {
+            let (layers, kernel) = (config.layers, config.kernel);
+            g.poison(format!(
+                "gated_pixelcnn: wants at least one layer and windows of odd size, got {layers} of {kernel}x{kernel}"
+            ));
+        }
+        g.traced(|| Self {
             image: config.image,
             likelihood: config.likelihood,
             layers: (0..config.layers).map(|i| Layer::new(g, i, config)).collect(),
@@ -138,7 +144,7 @@ impl<'g> GatedPixelCnn<'g> {
                 pointwise("head.0", [config.features, config.head]),
                 pointwise("head.1", [config.head, outputs]),
             ],
-        }
+        })
     }
 
     /// All variables that are trained.
@@ -159,15 +165,17 @@ impl<'g> GatedPixelCnn<'g> {
         let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
             layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
         };
-        let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
-        self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
+        x.graph().traced(|| {
+            let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
+            self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))
+        })
     }
 
     /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let [h, w, c] = self.image;
-        let x = x.reshape([x.shape()[0], h, w, c]);
+        let x = x.reshape([x.extent(0), h, w, c]);
         self.likelihood.nats(self.logits(x, class), x).sum_all()
     }
 }

@@ -85,7 +85,7 @@ impl Likelihood {
                     log_probability(channel(i), mean, log_scale)
                 };
                 let weights = outputs.slice(1, 0..k).log_softmax(1);
-                let joint = (0..c).fold(weights, |sum, i| sum + logistic(i));
+                let joint = x.graph().traced(|| (0..c).fold(weights, |sum, i| sum + logistic(i)));
                 (-joint.logsumexp(&[1])).reshape([each[0], each[1], each[2], 1])
             }
         }
@@ -95,7 +95,7 @@ impl Likelihood {
     /// what is likely: logits and, of logistics, scales are divided or multiplied by it.
     #[track_caller]
     pub fn draw<'g>(self, outputs: Tensor<'g>, temperature: f32, uniform: Tensor<'g>) -> Tensor<'g> {
-        let (rows, n) = (outputs.shape()[0], uniform.shape()[1]);
+        let (rows, n) = (outputs.extent(0), uniform.extent(1));
         match self {
             Likelihood::Bernoulli => uniform.lt((outputs * (1.0 / temperature)).sigmoid()),
             Likelihood::Softmax => {

@@ -76,7 +76,7 @@ impl<'g> PixelCnn<'g> {
         };
         // With channels in groups the centre takes part, of which a group sees the earlier ones.
         let before = if groups > 1 { Taps::MaskB } else { Taps::MaskA };
-        Self {
+        g.traced(|| Self {
             image: config.image,
             likelihood: config.likelihood,
             first: Conv2d::masked(
@@ -91,7 +91,7 @@ impl<'g> PixelCnn<'g> {
                 pointwise("head.0", [2 * h, config.head]),
                 pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
             ],
-        }
+        })
     }
 
     /// All variables that are trained.
@@ -116,15 +116,17 @@ impl<'g> PixelCnn<'g> {
             let inner = middle.forward(to.forward(x.relu()).relu()).relu();
             x + back.forward(inner.dropout(&format!("blocks.{i}.dropout"), rate))
         };
-        let features = self.blocks.iter().enumerate().fold(self.first.forward(x), block);
-        self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
+        x.graph().traced(|| {
+            let features = self.blocks.iter().enumerate().fold(self.first.forward(x), block);
+            self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
+        })
     }
 
     /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
         let [h, w, c] = self.image;
-        let x = x.reshape([x.shape()[0], h, w, c]);
+        let x = x.reshape([x.extent(0), h, w, c]);
         self.likelihood.nats(self.logits(x), x).sum_all()
     }
 }

@@ -25,12 +25,15 @@ pub trait Players {
     fn latent(&self) -> usize;
 
     /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
+    #[track_caller]
     fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 
     /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel per class, to one score each.
+    #[track_caller]
     fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 
     /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
+    #[track_caller]
     fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
         pictures
     }
@@ -40,8 +43,7 @@ pub trait Players {
 #[track_caller]
 pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
     let Some(class) = class else { return x };
-    let (shape, classes) = (x.shape(), class.shape()[1]);
-    let planes =
-        class.reshape([shape[0], 1, 1, classes]).broadcast_to([shape[0], shape[1], shape[2], classes]);
+    let ([n, h, w], classes) = ([0, 1, 2].map(|axis| x.extent(axis)), class.extent(1));
+    let planes = class.reshape([n, 1, 1, classes]).broadcast_to([n, h, w, classes]);
     concat(&[x, planes], 3)
 }

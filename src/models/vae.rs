@@ -84,7 +84,11 @@ fn name(base: &str, layer: usize) -> String {
 impl<'g> Mlp<'g> {
     #[track_caller]
     fn new(g: &'g Graph, config: &Config) -> Self {
-        let Some(&last) = config.hidden.last() else { panic!("a VAE needs at least one hidden layer") };
+        let [Some(&first), Some(&last)] = [config.hidden.first(), config.hidden.last()] else {
+            g.poison("vae: the network needs at least one hidden layer");
+            // What is recorded after a mistake is never run.
+            return Self::new(g, &Config { hidden: vec![1], ..config.clone() });
+        };
         let chain = |base: &str, widths: &[usize]| -> Vec<Linear<'g>> {
             widths.windows(2).enumerate().map(|(i, w)| Linear::new(g, &name(base, i), w[0], w[1])).collect()
         };
@@ -92,14 +96,14 @@ impl<'g> Mlp<'g> {
             std::iter::once(config.pixels).chain(config.hidden.iter().copied()).collect();
         let outward: Vec<usize> =
             std::iter::once(config.latent).chain(config.hidden.iter().rev().copied()).collect();
-        Self {
+        g.traced(|| Self {
             activation: config.activation,
             encoder: chain("fc1", &inward),
             mu: Linear::new(g, "fc21", last, config.latent),
             logvar: Linear::new(g, "fc22", last, config.latent),
             decoder: chain("fc3", &outward),
-            logits: Linear::new(g, "fc4", config.hidden[0], config.pixels),
-        }
+            logits: Linear::new(g, "fc4", first, config.pixels),
+        })
     }
 
     fn params(&self) -> Vec<Tensor<'g>> {
@@ -115,7 +119,8 @@ impl<'g> Mlp<'g> {
 
     #[track_caller]
     fn through(&self, layers: &[Linear<'g>], x: Tensor<'g>) -> Tensor<'g> {
-        layers.iter().fold(x, |h, layer| self.activation.apply(layer.forward(h)))
+        let through = |h, layer: &Linear<'g>| self.activation.apply(layer.forward(h));
+        x.graph().traced(|| layers.iter().fold(x, through))
     }
 
     #[track_caller]
@@ -209,7 +214,7 @@ impl<'g> Vae<'g> {
         logvar: Tensor<'g>,
         samples: usize,
     ) -> [Tensor<'g>; 2] {
-        let ([n, pixels], latent) = ([x.shape()[0], x.shape()[1]], self.latent);
+        let ([n, pixels], latent) = ([x.extent(0), x.extent(1)], self.latent);
         let eps = x.graph().normal("vae/importance", [samples, n, latent]);
         let z = mu + (logvar * 0.5).exp() * eps;
         let logits = self.decode(z.reshape([samples * n, latent])).reshape([samples, n, pixels]);

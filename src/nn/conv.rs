@@ -7,7 +7,7 @@ use super::{
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
     window::Kernel,
 };
 
@@ -52,7 +52,7 @@ pub struct Conv2d<'g> {
 fn spec(kernel: &Kernel, [c, o]: [usize; 2], fan_in: usize, axes: [usize; 2]) -> Spec {
     let (size, kept) = (kernel.size, kernel.kept());
     let (ty, init) = (Type::f32([kept.len(), c, o]), Init::fan_in(fan_in * size[0] * size[1]));
-    Spec { ty, init, layout: Layout::Kernel { size, kept }, axes }
+    Spec { ty, init, layout: FileLayout::Kernel { size, kept }, axes }
 }
 
 impl<'g> Conv2d<'g> {
@@ -85,7 +85,12 @@ impl<'g> Conv2d<'g> {
     /// are never used, in files too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
+        let copies = sees.copies;
         if sees.groups < 2 {
+            return Self::new(g, name, kernel, channels);
+        }
+        if channels.contains(&0) || copies == 0 || channels[1] % copies > 0 {
+            g.poison(format!("conv2d: {channels:?} channels are not {copies} equal copies of any groups"));
             return Self::new(g, name, kernel, channels);
         }
         let ([c, o], centre) = (channels, kernel.size.map(|n| n / 2));

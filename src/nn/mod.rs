@@ -20,7 +20,7 @@ use crate::{
     graph::{
         Graph, Tensor,
         shape::Type,
-        var::{Init, Layout},
+        var::{FileLayout, Init},
     },
     ops::matmul::product,
 };
@@ -48,7 +48,7 @@ impl<'g> Linear<'g> {
     #[track_caller]
     pub fn of(g: &'g Graph, name: &str, [inputs, outputs]: [usize; 2], weight: Weight, bias: bool) -> Self {
         let (ty, init) = (Type::f32([outputs, inputs]), Init::fan_in(inputs));
-        let spec = Spec { ty, init, layout: Layout::Same, axes: [0, 0] };
+        let spec = Spec { ty, init, layout: FileLayout::Same, axes: [0, 0] };
         Self(Declared::new(g, name, weight, spec, bias.then_some(outputs)))
     }
 

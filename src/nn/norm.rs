@@ -1,10 +1,10 @@
 //! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
 
-use super::mode::Mode;
+use super::{mode::Mode, weight::parameter};
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Added to variances, as PyTorch does by default.
@@ -12,11 +12,11 @@ const EPS: f32 = 1e-5;
 
 /// The variables `NAME.weight`, at first ones, and `NAME.bias`, zeros.
 #[track_caller]
-fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: Layout) -> [Tensor<'g>; 2] {
+fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> [Tensor<'g>; 2] {
     let var = |part: &str, value, layout| {
-        g.var_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
+        parameter(g, format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
     };
-    [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)]
+    g.traced(|| [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)])
 }
 
 /// (x - mean)/√(variance + eps) over axes.
@@ -49,17 +49,17 @@ impl<'g> BatchNorm<'g> {
     /// Declares the layer's variables; the momentum is PyTorch's, 0.1.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
-        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         let var =
             |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
-        Self {
+        g.traced(|| Self {
             weight,
             bias,
             running_mean: var("running_mean", &[channels], Init::Zeros),
             running_var: var("running_var", &[channels], Init::Constant(1.0)),
             num_batches_tracked: var("num_batches_tracked", &[], Init::Zeros),
             momentum: 0.1,
-        }
+        })
     }
 
     /// Applies it: by the batch's statistics, which in training the running ones follow from the next step on, once per call; or by
@@ -78,9 +78,11 @@ impl<'g> BatchNorm<'g> {
         let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| {
             old * (1.0 - self.momentum) + new * (factor * self.momentum)
         };
-        g.update(self.running_mean, |old| follow(old, mean, 1.0));
-        g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
-        g.update(self.num_batches_tracked, |old| old + 1.0);
+        g.traced(|| {
+            g.update(self.running_mean, |old| follow(old, mean, 1.0));
+            g.update(self.running_var, |old| follow(old, variance, rows / (rows - 1.0)));
+            g.update(self.num_batches_tracked, |old| old + 1.0);
+        });
         y
     }
 
@@ -103,7 +105,7 @@ impl<'g> LayerNorm<'g> {
     /// Declares the layer's variables for the extents of the axes that are normalised: `[C]`, or an image's `[H, W, C]`.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, shape: &[usize]) -> Self {
-        let layout = if shape.len() == 3 { Layout::Channels } else { Layout::Same };
+        let layout = if shape.len() == 3 { FileLayout::Channels } else { FileLayout::Same };
         let [weight, bias] = affine(g, name, shape, layout);
         Self { weight, bias }
     }
@@ -139,7 +141,7 @@ impl<'g> InstanceNorm<'g> {
     /// Declares the layer's variables.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
-        let [weight, bias] = affine(g, name, &[channels], Layout::Same);
+        let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         Self { weight, bias }
     }
 

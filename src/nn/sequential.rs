@@ -25,8 +25,7 @@ impl<'g> Layer<'g> {
     fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
         match self {
             Layer::Linear(layer) => {
-                let shape = x.shape();
-                layer.forward(x.reshape([shape[0], shape[1..].iter().product()]))
+                layer.forward(x.reshape([x.extent(0), x.shape().iter().skip(1).product()]))
             }
             Layer::Conv2d(layer) => layer.forward(x),
             Layer::ConvTranspose2d(layer) => layer.forward(x),

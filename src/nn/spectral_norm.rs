@@ -2,17 +2,18 @@
 //! approaches one step a training step, since the weight changes little in between (algorithm 1). The singular vectors count as
 //! constants of the derivative (eq. 12).
 
-use super::mode::Mode;
+use super::{mode::Mode, weight::parameter};
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Least norm that is divided by.
 const TINY: f32 = 1e-12;
 
 /// x/‖x‖.
+#[track_caller]
 fn unit(x: Tensor<'_>) -> Tensor<'_> {
     x / x.square().sum_all().sqrt().max(TINY)
 }
@@ -46,12 +47,12 @@ pub fn spectral_norm<'g>(weight: Tensor<'g>, u: Tensor<'g>, outputs: usize, mode
 pub(super) fn declare<'g>(
     g: &'g Graph,
     name: &str,
-    (ty, init, layout): (Type, Init, Layout),
+    (ty, init, layout): (Type, Init, FileLayout),
     outputs: usize,
     mode: Mode,
 ) -> (Tensor<'g>, Tensor<'g>) {
     let u = g.buffer(&format!("{name}.weight_u"), Type::f32([ty.shape[outputs]]), Init::Normal(0.0, 1.0));
-    let original = g.var_in(&format!("{name}.weight_orig"), ty, init, layout);
+    let original = parameter(g, format!("{name}.weight_orig"), ty, init, layout);
     let [weight, next] = spectral_norm(original, u, outputs, mode);
     if mode == Mode::Training {
         g.assign(u, next);

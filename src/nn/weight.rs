@@ -4,7 +4,7 @@ use super::{mode::Mode, spectral_norm, weight_norm};
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{Init, Layout},
+    var::{FileLayout, Init, Role, VarSpec},
 };
 
 /// What a layer's weight is.
@@ -41,7 +41,7 @@ impl<'g> Degrees<'g> {
             let values = degrees.iter().map(|&d| d as f32).collect();
             g.var(&format!("{name}.{part}"), Type::f32(shape), Init::Values(values))
         };
-        Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) }
+        g.traced(|| Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) })
     }
 
     /// The weight with zeros where it takes no part, which then get no gradient.
@@ -59,12 +59,18 @@ pub(super) struct Declared<'g> {
     trained: [Option<Tensor<'g>>; 3],
 }
 
+/// A parameter in its layout in files.
+#[track_caller]
+pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {
+    g.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
+}
+
 /// A weight's variable: type, first values (the bias's too), layout in files, and the axes that norms are taken for (of
 /// [`Weight::Normed`] and of [`Weight::Spectral`]).
 pub(super) struct Spec {
     pub(super) ty: Type,
     pub(super) init: Init,
-    pub(super) layout: Layout,
+    pub(super) layout: FileLayout,
     pub(super) axes: [usize; 2],
 }
 
@@ -76,7 +82,7 @@ impl<'g> Declared<'g> {
         let of_bias = init.clone();
         let (weight, [first, second]) = match weight {
             Weight::Plain => {
-                let weight = g.var_in(&format!("{name}.weight"), ty, init, layout);
+                let weight = parameter(g, format!("{name}.weight"), ty, init, layout);
                 (weight, [Some(weight), None])
             }
             Weight::Normed => {
@@ -88,7 +94,7 @@ impl<'g> Declared<'g> {
                 (weight, [Some(trained), None])
             }
         };
-        let bias = bias.map(|n| g.var(&format!("{name}.bias"), Type::f32([n]), of_bias));
+        let bias = g.traced(|| bias.map(|n| g.param(&format!("{name}.bias"), Type::f32([n]), of_bias)));
         Self { weight, bias, trained: [first, second, bias] }
     }
 

@@ -2,10 +2,11 @@
 //! w = g/‖v‖·v (eq. 2). A composition of ops, so that its derivatives of every order follow; that by v is orthogonal to v
 //! (eq. 3).
 
+use super::weight::parameter;
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{Init, Layout},
+    var::{FileLayout, Init},
 };
 
 /// Added to ‖v‖², so that a vector of zeros stays one instead of becoming NaN. Far below the square of any weight's
@@ -38,7 +39,7 @@ pub fn weight_norm<'g>(v: Tensor<'g>, g: Tensor<'g>, axes: &[usize]) -> Tensor<'
 pub(super) fn declare<'g>(
     graph: &'g Graph,
     name: &str,
-    (ty, init, layout): (Type, Init, Layout),
+    (ty, init, layout): (Type, Init, FileLayout),
     outputs: usize,
 ) -> (Tensor<'g>, [Tensor<'g>; 2]) {
     let (g, v) = (format!("{name}.weight_g"), format!("{name}.weight_v"));
@@ -47,7 +48,7 @@ pub(super) fn declare<'g>(
     let inner = ty.shape[outputs + 1..].iter().product();
     let first = Init::Norms { of: v.clone(), init: Box::new(init.clone()), len: ty.shape.numel(), inner };
     let axes: Vec<usize> = (0..ty.shape.len()).filter(|&d| d != outputs).collect();
-    let (g, v) = (graph.var(&g, Type::f32(norms), first), graph.var_in(&v, ty, init, layout));
+    let (g, v) = (graph.param(&g, Type::f32(norms), first), parameter(graph, v, ty, init, layout));
     (weight_norm(v, g, &axes), [g, v])
 }
 

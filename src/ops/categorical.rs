@@ -1,10 +1,9 @@
 //! Rows of a categorical distribution: the entry that an index picks, its derivative, and the index itself by the inverse
 //! CDF of a given uniform. Indices are whole numbers held as f32, so that a drawn level is a pixel's value at once.
 //!
-//! [`Pick`] and [`Spread`] are each other's derivative: the pair is closed under differentiation. Rows are `[R, K]`;
-//! `random::Categorical` draws u32 classes of any leading shape from a stream instead.
+//! [`Pick`] and [`Spread`] are each other's derivative: the pair is closed under differentiation. Rows are `[R, K]`.
 
-use super::random::{MAX_CLASSES, inputs};
+use super::random::inputs;
 use crate::{
     graph::{
         Tensor,
@@ -20,6 +19,8 @@ type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 const WORKGROUP: usize = 64;
 /// Most classes of [`Pick`] and [`Spread`]: indices are exact in f32 up to here.
 const MAX_INDEX: usize = 1 << 24;
+/// Most classes of [`DrawCategorical`]: its three loops must stay under 65,535 iterations together.
+const MAX_CLASSES: usize = 4096;
 /// log of the smallest weight, relative to the largest, that [`DrawCategorical`] does not take for 0.
 const FAINTEST: f64 = -80.0;
 
@@ -215,21 +216,7 @@ impl<'g> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        graph::Graph,
-        kernel::{self, reflect},
-    };
-
-    #[test]
-    fn every_entry_point_reflects() {
-        for entry in ["pick", "spread", "spread4", "draw_categorical", "draw_categorical4"] {
-            let kernel =
-                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
-            assert_eq!(kernel.workgroup, [32, 1, 1]);
-            assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1);
-            assert!(["n", "k"].iter().all(|d| kernel.dims.contains_key(*d)));
-        }
-    }
+    use crate::graph::Graph;
 
     #[test]
     fn references() {

@@ -131,11 +131,7 @@ impl Conv2d {
 
     /// Whether the CPU drivers' tile can load these channels as whole vec4s.
     fn lanes(&self, e: Extents, caps: &Caps) -> bool {
-        caps.class == AdapterClass::Cpu
-            && caps.subgroup == Some(8)
-            && caps.int64
-            && e.c.is_multiple_of(4)
-            && e.o.is_multiple_of(4)
+        caps.class == AdapterClass::Cpu && caps.runs(&LANES) && e.c.is_multiple_of(4) && e.o.is_multiple_of(4)
     }
 
     fn sweep_launches(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {

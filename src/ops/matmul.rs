@@ -83,7 +83,7 @@ impl MatMul {
         if caps.class == AdapterClass::Gpu {
             out.push((Variant::Tile, "GPU: panels in workgroup memory"));
         }
-        if caps.subgroup == Some(8) && caps.int64 && self.aligned(e) {
+        if caps.runs(&LANES) && self.aligned(e) {
             out.push(if e.n <= 32 {
                 (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 64x32 broadcast tile")
             } else {

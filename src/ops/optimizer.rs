@@ -152,7 +152,7 @@ impl Op for Update {
         let (rows, total) = (at.output.shape[0], at.output.shape[1]);
         let adam = matches!(self.rule, Rule::Adam { .. });
         let shader =
-            if adam && at.caps.class == AdapterClass::Cpu && at.caps.int64 { &INT64 } else { &SHADER };
+            if adam && at.caps.class == AdapterClass::Cpu && at.caps.runs(&INT64) { &INT64 } else { &SHADER };
         let launch = LaunchSpec::new(shader, self.name(), grid_1d((total / 4).div_ceil(LANES)))
             .constant("WORKGROUP", LANES as f64)
             .bind("state", Operand::Output)
@@ -295,15 +295,6 @@ impl<'g> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{self, reflect};
-
-    #[test]
-    fn every_entry_point_reflects() {
-        for entry in ["sgd", "adam", "record", "increment"] {
-            let kernel = reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[]).unwrap();
-            assert_eq!(kernel.bindings.iter().filter(|b| b.writes).count(), 1, "{entry}");
-        }
-    }
 
     /// Runs three steps on one parameter (in a row of 64) with gradients 0.5, -1, 2 and lr 0.1.
     fn three_steps(op: &Update) -> Vec<f64> {

@@ -240,10 +240,7 @@ impl<'g> Tensor<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        graph::Graph,
-        kernel::{self, reflect},
-    };
+    use crate::graph::Graph;
 
     fn pool(role: Role, kernel: Kernel, inputs: &[&Array]) -> Array {
         Pool { role, kernel, image: [3, 3] }.reference(inputs)
@@ -262,34 +259,6 @@ mod tests {
         let padded =
             pool(Role::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
         assert_eq!(padded.data, [4., 3., 1., 0.], "padding is never the largest");
-    }
-
-    #[test]
-    fn launches_name_what_the_kernels_have() {
-        for (role, c) in [Role::Mean, Role::Unmean, Role::ArgMax, Role::Take, Role::Put]
-            .into_iter()
-            .flat_map(|r| [(r, 3), (r, 8)])
-        {
-            let op = Pool { role, kernel: Kernel::same(3).stride(2), image: [5, 6] };
-            let (image, made) = (Type::f32([2, 5, 6, c]), Type::f32([2, 3, 3, c]));
-            let inputs = [if op.to_image() { made.clone() } else { image }, made];
-            let inputs = &inputs[..if matches!(role, Role::Take | Role::Put) { 2 } else { 1 }];
-            let at = Lowering {
-                caps: &crate::kernel::caps::Caps::software(),
-                inputs,
-                output: &op.infer(inputs).unwrap(),
-                epilogue: false,
-            };
-            let launch = op.lower(&at).unwrap().launches.remove(0);
-            let found =
-                reflect(SHADER.text, kernel::powers(SHADER.stem), launch.entry, &launch.constants).unwrap();
-            assert_eq!(found.bindings.len(), launch.bindings.len() + 1, "{launch:?}");
-            assert!(launch.dims.iter().all(|(name, _)| found.dims.contains_key(name)), "{launch:?}");
-            assert!(
-                launch.bindings.iter().all(|(name, _)| found.bindings.iter().any(|b| b.name == *name)),
-                "{launch:?}"
-            );
-        }
     }
 
     #[test]

@@ -14,9 +14,6 @@ use crate::{
 static SHADER: Shader = crate::shader!("random");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
-/// Most classes of a categorical: its three loops must stay under 65,535 iterations together.
-pub const MAX_CLASSES: usize = 4096;
-
 /// Lanes of a workgroup in the kernels that make four elements per invocation.
 pub(crate) const LANES: usize = 256;
 
@@ -93,14 +90,6 @@ pub struct Normal {
 pub struct Bernoulli {
     /// The stream that is drawn from.
     pub stream: Stream,
-}
-
-/// A class per row of logits `[..., C]`, as u32 `[...]`, by the inverse CDF of one uniform u: the first
-/// class whose cumulative softmax exceeds u. Inputs logits, seed, step; without a stream logits, u.
-#[derive(Debug)]
-pub struct Categorical {
-    /// The stream that u is drawn from; `None` when u is an input.
-    pub stream: Option<Stream>,
 }
 
 impl Op for Uniform {
@@ -185,78 +174,6 @@ impl Op for Bernoulli {
     }
 }
 
-impl Op for Categorical {
-    fn name(&self) -> &'static str {
-        "categorical"
-    }
-
-    fn infer(&self, types: &[Type]) -> Result<Type, String> {
-        let logits = types.first().ok_or("takes logits")?;
-        let (classes, rows) = logits.shape.split_last().ok_or("takes logits [..., classes], got a scalar")?;
-        if logits.dtype != DType::F32 {
-            return Err(format!("takes f32 logits, not {:?}", logits.dtype));
-        }
-        if !(1..=MAX_CLASSES).contains(classes) {
-            return Err(format!("takes 1 to {MAX_CLASSES} classes, got {classes}"));
-        }
-        if self.stream.is_some() {
-            let [_, seed, step] = inputs(types)?;
-            check_counter(seed, step)?;
-        } else {
-            let [_, u] = inputs(types)?;
-            if u != &Type::f32(rows) {
-                return Err(format!("takes one uniform per row of {:?}, got {u:?}", logits.shape));
-            }
-        }
-        Ok(Type::u32(rows))
-    }
-
-    fn reference(&self, x: &[&Array]) -> Array {
-        let (classes, rows) = x[0].shape.split_last().expect("infer checked the rank");
-        let draw = self.stream.as_ref().map(|stream| counter(stream, x[1], x[2]));
-        Array::from_fn(rows, |r| {
-            let u =
-                draw.map_or_else(|| x[1].data[r], |(key, step)| f64::from(rng::uniform(key, step, r as u32)));
-            invert(&x[0].data[r * classes..][..*classes], u) as f64
-        })
-    }
-
-    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
-        vec![None; inputs.len()]
-    }
-
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        const ROWS: usize = 64;
-        let (n, numel) = (at.output.shape.numel(), at.inputs[0].shape.numel());
-        let entry = if self.stream.is_some() { "categorical" } else { "categorical_given" };
-        let launch = LaunchSpec::new(&SHADER, entry, grid_1d(n.div_ceil(ROWS)))
-            .constant("WORKGROUP", ROWS as f64)
-            .bind("class_index", Operand::Output)
-            .bind("logits", Operand::Input(0))
-            .dim("n", n)
-            .dim("classes", numel / n.max(1))
-            .cost(20 * numel, 4 * (numel + n) as u64)
-            .why("one invocation per row");
-        Ok(match &self.stream {
-            Some(stream) => with_stream(launch, stream, 1),
-            None => launch.bind("u", Operand::Input(1)),
-        }
-        .into())
-    }
-}
-
-/// First class whose cumulative softmax exceeds u; the last one if none does.
-fn invert(logits: &[f64], u: f64) -> usize {
-    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = logits.iter().map(|l| (l - top).exp()).sum();
-    let mut sum = 0.0;
-    let passed = logits.iter().position(|l| {
-        sum += (l - top).exp();
-        sum > u * total
-    });
-    passed.unwrap_or(logits.len() - 1)
-}
-
 impl Graph {
     /// Uniform in [0, 1) from a stream of its own name, anew in every step.
     #[track_caller]
@@ -291,45 +208,11 @@ impl<'g> Tensor<'g> {
         }
         graph.apply(Bernoulli { stream: Stream::new(stream) }, &[self, graph.seed(), graph.step()])
     }
-
-    /// A class (u32) per row of logits `[..., classes]`. A bound stream is one uniform per row.
-    #[track_caller]
-    #[must_use]
-    pub fn categorical(self, stream: &str) -> Tensor<'g> {
-        let graph = self.graph();
-        graph.claim_stream(stream);
-        if graph.is_bound(stream) {
-            let shape = self.shape();
-            let u = graph.input(stream, Type::f32(&shape[..shape.len().saturating_sub(1)]));
-            return graph.apply(Categorical { stream: None }, &[self, u]);
-        }
-        graph.apply(Categorical { stream: Some(Stream::new(stream)) }, &[self, graph.seed(), graph.step()])
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{self, reflect};
-
-    #[test]
-    fn every_entry_point_reflects() {
-        let draws = ["draw_uniform", "draw_normal", "draw_bernoulli"];
-        let tails = ["draw_uniform_tail", "draw_normal_tail", "draw_bernoulli_tail"];
-        for entry in [&draws[..], &tails, &["categorical", "categorical_given"]].concat() {
-            let kernel =
-                reflect(SHADER.text, kernel::powers(SHADER.stem), entry, &[("WORKGROUP", 32.0)]).unwrap();
-            assert_eq!(kernel.workgroup, [32, 1, 1]);
-            assert!(kernel.dims.contains_key("stream[1]"));
-        }
-    }
-
-    #[test]
-    fn categorical_is_the_inverse_cdf() {
-        let logits = Array::new([1, 3], [0.2f64, 0.3, 0.5].map(f64::ln).to_vec());
-        let class = |u| Categorical { stream: None }.reference(&[&logits, &Array::new([1], vec![u])]).data[0];
-        assert_eq!([0.0, 0.19, 0.21, 0.49, 0.51, 1.0].map(class), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-    }
 
     #[test]
     fn draws_follow_the_counter() {
@@ -345,10 +228,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let (seed, step) = (Type::u32([2]), Type::u32([1]));
-        let op = Categorical { stream: Some(Stream::new("c")) };
-        assert_eq!(op.infer(&[Type::f32([2, 3, 5]), seed.clone(), step.clone()]), Ok(Type::u32([2, 3])));
-        let error = op.infer(&[Type::f32([2, 5000]), seed.clone(), step.clone()]).unwrap_err();
-        assert!(error.contains("4096 classes"), "{error}");
+        let uniform = Uniform { stream: Stream::new("u"), shape: [5].into() };
+        assert!(uniform.infer(&[step.clone(), seed.clone()]).unwrap_err().contains("the seed as U32[2]"));
         assert!(Bernoulli { stream: Stream::new("b") }.infer(&[Type::u32([2]), seed, step]).is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! cluster of the stored node (the root) that they serve.
 
 use super::expr::{Access, Expr};
-use crate::graph::{NodeId, Recording, Source, op::Class};
+use crate::graph::{NodeId, Origin, Recording, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Storage bindings of one launch are at most 8 (WebGPU's default): 7 loads and the output.
@@ -52,7 +52,7 @@ impl<'a> Fused<'a> {
         let n = recording.nodes.len();
         let mut users = vec![vec![]; n];
         for (id, node) in recording.nodes.iter().enumerate() {
-            if let Source::Op(_, inputs) = &node.source {
+            if let Origin::Op(_, inputs) = &node.origin {
                 inputs.iter().for_each(|&i| users[i].push(id));
             }
         }
@@ -63,16 +63,16 @@ impl<'a> Fused<'a> {
 
     /// Inputs of a node.
     pub fn inputs(&self, id: NodeId) -> &'a [NodeId] {
-        match &self.recording.nodes[id].source {
-            Source::Op(_, inputs) => inputs,
+        match &self.recording.nodes[id].origin {
+            Origin::Op(_, inputs) => inputs,
             _ => &[],
         }
     }
 
     /// Class of a node's op; leaves count as opaque.
     pub fn class(&self, id: NodeId) -> Class {
-        match &self.recording.nodes[id].source {
-            Source::Op(op, _) => op.class(),
+        match &self.recording.nodes[id].origin {
+            Origin::Op(op, _) => op.class(),
             _ => Class::Opaque,
         }
     }
@@ -87,7 +87,7 @@ impl<'a> Fused<'a> {
     }
 
     fn is_leaf(&self, id: NodeId) -> bool {
-        !matches!(self.recording.nodes[id].source, Source::Op(..))
+        !matches!(self.recording.nodes[id].origin, Origin::Op(..))
     }
 
     /// A constant, or a view of one: costs nothing wherever it is used.
@@ -223,7 +223,7 @@ impl<'a> Fused<'a> {
     fn epilogue_host(&self, step: &Step) -> Option<NodeId> {
         let expr = step.expr.as_ref().filter(|_| step.host.is_none())?;
         let fits = |&node: &NodeId| {
-            let Source::Op(op, inputs) = &self.recording.nodes[node].source else { return false };
+            let Origin::Op(op, inputs) = &self.recording.nodes[node].origin else { return false };
             let types: Vec<_> = inputs.iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
             let alone = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same);
             let others = expr.loads.iter().filter(|l| l.node != node).count();

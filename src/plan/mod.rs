@@ -135,6 +135,12 @@ impl Plan {
         arenas as u64 + own
     }
 
+    /// Names of the model's weights among the variables, which a weights file holds: what an optimizer trains, here or
+    /// elsewhere, moving averages, and running statistics.
+    pub fn weights(&self) -> Vec<String> {
+        self.vars.iter().filter(|v| v.role.is_weight()).map(|v| v.name.clone()).collect()
+    }
+
     /// Floating-point operations of one step.
     pub fn flops(&self) -> u64 {
         self.launches.iter().map(|l| l.flops).sum()

@@ -6,7 +6,7 @@ use super::{
     expr::Access,
     fuse::{Fused, Step},
 };
-use crate::graph::{NodeId, Source, op::Class};
+use crate::graph::{NodeId, Origin, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps in execution order, and what happens to variables.
@@ -56,7 +56,7 @@ fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads: &[NodeI
     let shares = |node: NodeId| graph.recording.same_buffer(node, leaf);
     match (step.host, &step.expr) {
         (Some(host), None) => {
-            let Source::Op(op, inputs) = &graph.recording.nodes[host].source else { return false };
+            let Origin::Op(op, inputs) = &graph.recording.nodes[host].origin else { return false };
             let Some(updated) = op.in_place() else {
                 return !matches!(op.class(), Class::Pack(_)) && !reads.iter().any(|&n| shares(n));
             };

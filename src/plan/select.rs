@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     graph::{
-        NodeId, Source,
+        NodeId, Origin,
         op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::Type,
     },
@@ -64,16 +64,16 @@ impl Selector<'_> {
 
     fn place_leaves(&mut self) {
         for (id, node) in self.graph.recording.nodes.iter().enumerate() {
-            let (buffer, offset) = match &node.source {
-                Source::Var(v) => match self.graph.recording.vars[*v].home {
-                    Some((arena, row, offset)) => (
-                        Buffer::Arena(arena),
-                        4 * (row * self.graph.recording.arenas[arena].row_len + offset),
+            let (buffer, offset) = match &node.origin {
+                Origin::Var(v) => match self.graph.recording.vars[*v].home {
+                    Some(home) => (
+                        Buffer::Arena(home.arena),
+                        4 * (home.row * self.graph.recording.arenas[home.arena].row_len + home.offset),
                     ),
                     None => (Buffer::Var(*v), 0),
                 },
-                Source::Arena(a) => (Buffer::Arena(*a), 0),
-                Source::Input(name) => {
+                Origin::Arena(a) => (Buffer::Arena(*a), 0),
+                Origin::Input(name) => {
                     self.inputs.push((name.clone(), node.ty.clone()));
                     (Buffer::Input(self.inputs.len() - 1), 0)
                 }
@@ -163,7 +163,7 @@ impl Selector<'_> {
             let expr = expr.expect("a step without host has an expression");
             return self.cluster(step, expr, output, now);
         };
-        let Source::Op(op, ids) = &self.graph.recording.nodes[host].source else {
+        let Origin::Op(op, ids) = &self.graph.recording.nodes[host].origin else {
             unreachable!("hosts are ops")
         };
         let inputs: Vec<Home> = ids.iter().map(|&i| self.homes[&self.graph.storage(i)]).collect();

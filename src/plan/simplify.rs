@@ -1,7 +1,7 @@
 //! First pass: keep what outputs and assigns need, merge equal nodes, see through no-op views.
 
 use crate::{
-    graph::{Node, NodeId, Recording, Source, op::Class, shape::DType},
+    graph::{Node, NodeId, Origin, Recording, op::Class, shape::DType},
     ops::views::{Reading, View},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -14,8 +14,8 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
     let mut seen: HashMap<(String, Vec<NodeId>), NodeId> = HashMap::new();
     for id in needed_with_leaves(recording) {
         let node = &recording.nodes[id];
-        let target = match &node.source {
-            Source::Op(op, inputs) => {
+        let target = match &node.origin {
+            Origin::Op(op, inputs) => {
                 let inputs: Vec<NodeId> = inputs.iter().map(|i| new_id[i]).collect();
                 let same_shape = inputs.first().is_some_and(|&i| out.nodes[i].ty == node.ty);
                 if matches!(op.class(), Class::Alias) && same_shape {
@@ -23,7 +23,7 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
                 } else {
                     *seen.entry((format!("{op:?}"), inputs.clone())).or_insert_with(|| {
                         out.nodes.push(Node {
-                            source: Source::Op(op.clone(), inputs),
+                            origin: Origin::Op(op.clone(), inputs),
                             ty: node.ty.clone(),
                             at: node.at,
                         });
@@ -32,7 +32,7 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
                 }
             }
             leaf => {
-                out.nodes.push(Node { source: leaf.clone(), ty: node.ty.clone(), at: node.at });
+                out.nodes.push(Node { origin: leaf.clone(), ty: node.ty.clone(), at: node.at });
                 out.nodes.len() - 1
             }
         };
@@ -55,7 +55,7 @@ fn keep_old_values(out: &mut Recording) {
             return id;
         }
         let copy = View { from: ty.shape.clone(), reading: Reading::Broadcast(ty.shape.clone()) };
-        out.nodes.push(Node { source: Source::Op(Arc::new(copy), vec![id]), ty, at });
+        out.nodes.push(Node { origin: Origin::Op(Arc::new(copy), vec![id]), ty, at });
         out.nodes.len() - 1
     };
     for i in 0..out.outputs.len() {

@@ -54,13 +54,14 @@ impl<T: Options> Trained<T> {
         self.saved.image.iter().product()
     }
 
-    /// A State for these plans, whose variables of these names are the trained weights.
+    /// A State for these plans with the trained weights.
     ///
     /// # Errors
     /// Weights that do not fit the model.
-    pub fn state(&self, plans: &[&Plan], names: &[String]) -> Result<State> {
+    pub fn state(&self, plans: &[&Plan]) -> Result<State> {
         let state = State::new(&self.gpu, plans, self.seed)?;
-        weights::apply(&self.gpu, &state, names, &self.weights, &self.path)?;
+        let names: Vec<String> = plans.iter().flat_map(|plan| plan.weights()).collect();
+        weights::apply(&self.gpu, &state, &names, &self.weights, &self.path)?;
         Ok(state)
     }
 

@@ -9,7 +9,7 @@ use crate::{
     data::Order,
     error::Result,
     gpu::{Executor, Gpu, State, wgpu},
-    graph::{Graph, var::VarSpec},
+    graph::Graph,
     kernel::caps::Caps,
     models::Metrics,
     optim::advance,
@@ -47,11 +47,9 @@ impl Round {
         self.plans.iter().map(|(plan, _)| plan)
     }
 
-    /// The names of the model's weights: what optimizers train, their averages, and the model's buffers.
+    /// The names of the model's weights, see [`Plan::weights`].
     pub fn weights(&self) -> Vec<String> {
-        let weight =
-            |v: &&VarSpec| v.kept || v.home.is_some_and(|(_, row, _)| row == 0) || v.name.starts_with("ema/");
-        self.plans().flat_map(|plan| &plan.vars).filter(weight).map(|v| v.name.clone()).collect()
+        self.plans().flat_map(Plan::weights).collect()
     }
 }
 

@@ -90,7 +90,7 @@ impl Sampler {
                 let now =
                     g.var("sampling/when", Type::f32([1, h, w, c]), Init::Values(when)).eq(g.step().to_f32());
                 let [outputs, uniform] =
-                    [model(&g, picture), uniform].map(|t| t.reshape([pixels, t.shape()[3]]));
+                    [model(&g, picture), uniform].map(|t| t.reshape([pixels, t.extent(3)]));
                 let drawn = likelihood.draw(outputs, temperature, uniform).reshape(shape);
                 (h * w * counts, (now * (1.0 - given)).select(drawn, picture))
             }
@@ -128,7 +128,7 @@ impl Sampler {
         state.write(gpu, PICTURE, pictures)?;
         state.write(gpu, GIVEN, mask)?;
         state.write_words(gpu, STEP, &[0])?;
-        gpu.submit(|encoder| begin.record(encoder));
+        begin.step(gpu);
         let read = || Ok(state.read(gpu, PICTURE)?);
         bursts(gpu, &step, self.steps, self.steps.div_ceil(looks.max(1)), |done| shown(done, &read))?;
         read()

@@ -323,7 +323,7 @@ impl<'a> Pictures<'a> {
                 self.executor.write(self.gpu, name, values)?;
             }
         }
-        self.gpu.submit(|encoder| self.executor.record(encoder));
+        self.executor.step(self.gpu);
         self.executor.read(self.gpu, PICTURES)
     }
 }

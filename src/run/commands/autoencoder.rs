@@ -115,7 +115,7 @@ fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
 /// Images and then their restorations.
 fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
     restore.write(gpu, "x", x)?;
-    gpu.submit(|encoder| restore.record(encoder));
+    restore.step(gpu);
     Ok([x, &restore.read(gpu, "pictures")?].concat())
 }
 
@@ -124,8 +124,7 @@ fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
     let (count, gpu) = (usize::from(options.count), &trained.gpu);
     let x = trained.test_images(count)?;
     let plan = restorer(&trained.options().config(trained.saved.image), count, gpu)?;
-    let names: Vec<String> = plan.vars.iter().map(|v| v.name.clone()).collect();
-    let state = trained.state(&[&plan], &names)?;
+    let state = trained.state(&[&plan])?;
     let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
     trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)
 }
@@ -203,8 +202,8 @@ fn fine_tune<T: Restoring>(
     let plans: Vec<&Plan> = accuracy.plans().chain([&step]).collect();
     let state = State::new(gpu, &plans, seed)?;
     if warm {
-        let encoder: Vec<String> =
-            state.names().map(|(n, _)| n.to_string()).filter(|n| n.starts_with("encoder.")).collect();
+        let mut encoder = step.weights();
+        encoder.retain(|name| name.starts_with("encoder."));
         weights::apply(gpu, &state, &encoder, &trained.weights, &trained.path)?;
     }
     let feed = Feed::new(gpu, few)?;

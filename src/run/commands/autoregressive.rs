@@ -12,8 +12,7 @@ pub use evaluate::Evaluate;
 use crate::{
     data::Images,
     error::{Error, Result},
-    gpu::State,
-    graph::{Graph, Source, Tensor, shape::Type, var::Init},
+    graph::{Graph, Tensor, shape::Type, var::Init},
     models::{
         autoregressive::{Autoregressive, Given},
         likelihood::Likelihood,
@@ -271,17 +270,5 @@ impl<M: Density> TrainedDensity<M> {
     fn given<'g>(&self, x: Tensor<'g>) -> Given<'g> {
         let class = chosen(x.graph(), self.model(), x.shape()[0], self.classes());
         Given { x, class, training: false }
-    }
-
-    /// A State with the trained weights for these plans; all that is not the plans' own is the model's.
-    fn state(&self, plans: &[&Plan]) -> Result<State> {
-        let (g, [h, w, c]) = (Graph::new(), self.trained.saved.image);
-        let (params, _) = self.model().network(&g, self.given(g.input("x", Type::f32([1, h, w, c]))));
-        let recording = g.recording();
-        let name = |t: &Tensor<'_>| match recording.nodes[t.id()].source {
-            Source::Var(v) => Some(recording.vars[v].name.clone()),
-            _ => None,
-        };
-        self.trained.state(plans, &params.iter().filter_map(name).collect::<Vec<_>>())
     }
 }

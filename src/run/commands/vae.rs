@@ -167,7 +167,7 @@ fn decoder<T: Variational>(options: &T, image: [usize; 3], count: usize, caps: &
 
 fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
     executor.write(gpu, "z", z)?;
-    gpu.submit(|encoder| executor.record(encoder));
+    executor.step(gpu);
     executor.read(gpu, "pictures")
 }
 
@@ -175,8 +175,6 @@ fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
 struct TrainedVae<T: Variational> {
     trained: Trained<T>,
     latent: usize,
-    /// Names of its weights.
-    names: Vec<String>,
 }
 
 impl<T: Variational> TrainedVae<T> {
@@ -184,8 +182,7 @@ impl<T: Variational> TrainedVae<T> {
         let trained = Trained::<T>::open(look)?;
         let g = Graph::new();
         let latent = trained.options().vae(&g, trained.saved.image, Mode::Evaluation).latent();
-        let names = g.recording().vars.iter().map(|v| v.name.clone()).collect();
-        Ok(Self { trained, latent, names })
+        Ok(Self { trained, latent })
     }
 
     fn vae<'g>(&self, g: &'g Graph) -> Vae<'g> {
@@ -195,7 +192,7 @@ impl<T: Variational> TrainedVae<T> {
     fn decode(&self, z: &[f32]) -> Result<Vec<f32>> {
         let (gpu, image) = (&self.trained.gpu, self.trained.saved.image);
         let plan = decoder(self.trained.options(), image, z.len() / self.latent, gpu.caps())?;
-        let state = self.trained.state(&[&plan], &self.names)?;
+        let state = self.trained.state(&[&plan])?;
         decode(gpu, &Executor::new(gpu, &plan, &state, &[])?, z)
     }
 
@@ -204,10 +201,10 @@ impl<T: Variational> TrainedVae<T> {
         let (gpu, pixels, g) = (&self.trained.gpu, self.trained.pixels(), Graph::new());
         g.output("mu", self.vae(&g).encode(g.input("x", Type::f32([x.len() / pixels, pixels]))).0);
         let plan = Plan::new(&g, gpu.caps())?;
-        let state = self.trained.state(&[&plan], &self.names)?;
+        let state = self.trained.state(&[&plan])?;
         let executor = Executor::new(gpu, &plan, &state, &[])?;
         executor.write(gpu, "x", x)?;
-        gpu.submit(|encoder| executor.record(encoder));
+        executor.step(gpu);
         executor.read(gpu, "mu")
     }
 
@@ -266,7 +263,7 @@ impl<T: Variational> TrainedVae<T> {
             test.binarise();
         }
         let bound = Bound::new(gpu.caps(), trained.pixels(), |g| self.vae(g))?;
-        let state = trained.state(&bound.plans(), &self.names)?;
+        let state = trained.state(&bound.plans())?;
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
         print!("{}", report.table());

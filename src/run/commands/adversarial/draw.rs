@@ -4,10 +4,8 @@
 use super::{Adversarial, Contest, Pictures, in_turn, one_hot, pictures};
 use crate::{
     error::{Error, Result},
-    gpu::State,
     measure::nearest::nearest,
-    models::game::{AVERAGE, DISCRIMINATOR, GENERATOR, Game},
-    plan::Plan,
+    models::game::{AVERAGE, GENERATOR, Game},
     rng,
     run::{Look, Trained, animate, grid},
     train::normals,
@@ -103,18 +101,6 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         self.options.count.unwrap_or(default).into()
     }
 
-    /// A State with the trained weights for these plans.
-    pub(super) fn state(&self, plans: &[&Plan]) -> Result<State> {
-        let players = [GENERATOR, DISCRIMINATOR, AVERAGE];
-        let owned = |name: &&String| {
-            players
-                .iter()
-                .any(|player| name.strip_prefix(player).is_some_and(|rest| rest.starts_with(".main.")))
-        };
-        let names = plans.iter().flat_map(|plan| &plan.vars).map(|v| v.name.clone());
-        self.trained.state(plans, &names.filter(|name| owned(&name)).collect::<Vec<_>>())
-    }
-
     /// So many noise vectors.
     fn noise(&self, count: usize) -> Vec<f32> {
         normals(self.trained.seed, count * self.game.latent())
@@ -142,7 +128,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         let count = z.len() / latent;
         let size = BATCH.min(count);
         let plan = pictures(&self.game, gpu.caps(), size)?;
-        let state = self.state(&[&plan])?;
+        let state = self.trained.state(&[&plan])?;
         let pictures = Pictures::new(gpu, &plan, &state)?;
         let mut all = vec![];
         for first in (0..count).step_by(size) {

@@ -112,7 +112,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         let (g, [h, w, c]) = (Graph::new(), self.trained.saved.image);
         g.output(HIDDEN, self.game.hidden(g.input(IMAGES, Type::f32([BATCH, h, w, c]))));
         let plan = Plan::new(&g, self.trained.gpu.caps())?;
-        let state = self.state(&[&plan])?;
+        let state = self.trained.state(&[&plan])?;
         let executor = Executor::new(&self.trained.gpu, &plan, &state, &[])?;
         let (row, mut all) = (images.height * images.width * images.channels, vec![]);
         for (i, some) in rows.chunks(BATCH).enumerate() {
@@ -124,7 +124,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
                 IMAGES,
                 &bytes.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>(),
             )?;
-            self.trained.gpu.submit(|encoder| executor.record(encoder));
+            executor.step(&self.trained.gpu);
             let found = executor.read(&self.trained.gpu, HIDDEN)?;
             all.extend_from_slice(&found[..found.len() / BATCH * some.len()]);
             told((i * BATCH + some.len()) as u64)?;

@@ -63,7 +63,7 @@ impl<M: Density> TrainedDensity<M> {
         let method = if options.naive { Method::Naive } else { M::METHOD };
         let draws = Draws { shape: [count, h, w, c], likelihood, temperature, method };
         let sampler = Sampler::new(gpu.caps(), draws, |g, x| self.model().network(g, self.given(x)).1)?;
-        let state = self.state(&sampler.plans())?;
+        let state = self.trained.state(&sampler.plans())?;
         if self.model().conditional() {
             state.write(gpu, CLASS, &one_hot(classes.iter().copied(), self.classes()))?;
         }

@@ -62,7 +62,7 @@ impl<M: Density> TrainedDensity<M> {
             g.output("nats", nll);
             Ok((size, Plan::new(&g, gpu.caps())?))
         })?;
-        let state = self.state(&[&plan])?;
+        let state = self.trained.state(&[&plan])?;
         let feed = Feed::new(gpu, &few(size))?;
         let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
         let (mut told, total) = (listener(), (count * classes) as u64);
@@ -77,7 +77,7 @@ impl<M: Density> TrainedDensity<M> {
                 if model.conditional() {
                     state.write(gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
                 }
-                gpu.submit(|encoder| executor.record(encoder));
+                executor.step(gpu);
                 let values = executor.read(gpu, "nats")?;
                 for (i, one) in values.chunks(place).take(here).enumerate() {
                     scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());

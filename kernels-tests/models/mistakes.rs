@@ -1,0 +1,309 @@
+//! What a user can get wrong in models: as in `engine/mistakes.rs`.
+
+use crate::engine::mistakes::{check, x};
+use oneiro::{
+    models::{
+        autoencoder::{self, Autoencoder},
+        autoregressive::{Autoregressive, Given},
+        classifier::{self, Classifier},
+        conv_vae, dcgan,
+        fvbn::{self, Fvbn},
+        game::{Game, Rules},
+        gan,
+        gated_pixelcnn::{self, GatedPixelCnn},
+        likelihood::Likelihood,
+        pixelcnn::{self, PixelCnn},
+        players,
+        vae::{self, Vae},
+    },
+    nn::{Mode, Weight},
+};
+
+fn conv_vae() -> conv_vae::Config {
+    conv_vae::Config { image: [8, 8, 1], widths: vec![2, 4], latent: 2, ..conv_vae::Config::default() }
+}
+
+fn small_vae() -> vae::Config {
+    vae::Config { pixels: 12, hidden: vec![5], latent: 2, ..vae::Config::default() }
+}
+
+#[test]
+fn autoencoders_defer_mistakes() {
+    use autoencoder::Config as Code;
+    check(
+        file!(),
+        &[
+            (
+                line!(),
+                |g| {
+                    let vae = Vae::new(g, &vae::Config { hidden: vec![], ..small_vae() });
+                    let _ = (
+                        vae.loss(x(g, &[3, 12])),
+                        vae.log_weights(x(g, &[3, 12]), x(g, &[3, 2]), x(g, &[3, 2]), 4),
+                    );
+                },
+                "vae: the network needs at least one hidden layer",
+            ),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &vae::Config { hidden: vec![], ..small_vae() }),
+                "vae: the network needs at least one",
+            ),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &vae::Config { hidden: vec![5, 0], ..small_vae() }),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &vae::Config { latent: 0, ..small_vae() }).loss(x(g, &[3, 12])),
+                "has no elements",
+            ),
+            (line!(), |g| _ = Vae::new(g, &small_vae()).loss(x(g, &[3, 11])), "matmul"),
+            (line!(), |g| _ = Vae::new(g, &small_vae()).loss(x(g, &[12])), "matmul"),
+            (line!(), |g| _ = Vae::new(g, &small_vae()).decode(x(g, &[3, 4])), "matmul"),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &small_vae()).log_weights(x(g, &[12]), x(g, &[3, 2]), x(g, &[3, 2]), 4),
+                "",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = Vae::convolutional(
+                        g,
+                        &conv_vae::Config { widths: vec![], ..conv_vae() },
+                        Mode::Training,
+                    )
+                    .loss(x(g, &[3, 64]))
+                },
+                "conv_vae: 0 layers",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = Vae::convolutional(
+                        g,
+                        &conv_vae::Config { image: [6, 8, 1], ..conv_vae() },
+                        Mode::Training,
+                    )
+                    .loss(x(g, &[3, 48]))
+                },
+                "multiples of 4",
+            ),
+            (
+                line!(),
+                |g| _ = Vae::convolutional(g, &conv_vae(), Mode::Training).loss(x(g, &[3, 63])),
+                "reshape",
+            ),
+            (
+                line!(),
+                |g| _ = Vae::convolutional(g, &conv_vae(), Mode::Training).decode(x(g, &[3, 4])),
+                "matmul",
+            ),
+            (line!(), |g| _ = Autoencoder::new(g, &Code { noise: 1.5, ..Code::default() }), "a share of 1.5"),
+            (line!(), |g| _ = Autoencoder::new(g, &Code { code: 0, ..Code::default() }), "has no elements"),
+            (line!(), |g| _ = Autoencoder::new(g, &Code::default()).loss(x(g, &[3, 12]), true), "matmul"),
+            (line!(), |g| _ = autoencoder::Classifier::new(g, &Code::default(), 0), "has no elements"),
+            (
+                line!(),
+                |g| _ = autoencoder::Classifier::new(g, &Code::default(), 3).forward(x(g, &[784])),
+                "matmul",
+            ),
+            (line!(), |g| _ = autoencoder::correct(x(g, &[3]), x(g, &[3, 2])), ""),
+        ],
+    );
+}
+
+fn pixels() -> pixelcnn::Config {
+    pixelcnn::Config { image: [6, 6, 1], features: 4, blocks: 2, head: 4, ..pixelcnn::Config::mnist() }
+}
+
+fn gated() -> gated_pixelcnn::Config {
+    let likelihood = Likelihood::Bernoulli;
+    let (image, features, layers, kernel, head) = ([6, 6, 1], 4, 2, 3, 4);
+    gated_pixelcnn::Config {
+        image,
+        features,
+        layers,
+        kernel,
+        head,
+        classes: Some(3),
+        dropout: 0.0,
+        likelihood,
+    }
+}
+
+fn belief() -> fvbn::Config {
+    fvbn::Config { pixels: 12, hidden: vec![8], direct: true }
+}
+
+#[test]
+fn density_models_defer_mistakes() {
+    check(
+        file!(),
+        &[
+            (
+                line!(),
+                |g| _ = Fvbn::new(g, &fvbn::Config { pixels: 0, ..belief() }).loss(x(g, &[2, 1])),
+                "has no elements",
+            ),
+            (line!(), |g| _ = Fvbn::new(g, &fvbn::Config { hidden: vec![0], ..belief() }), "has no elements"),
+            (line!(), |g| _ = Fvbn::new(g, &belief()).loss(x(g, &[2, 11])), "matmul"),
+            (line!(), |g| _ = Fvbn::new(g, &belief()).loss(x(g, &[12])), "matmul"),
+            (
+                line!(),
+                |g| {
+                    _ = PixelCnn::new(g, &pixelcnn::Config { dilations: vec![0], ..pixels() })
+                        .loss(x(g, &[2, 36]))
+                },
+                "has a 0",
+            ),
+            (
+                line!(),
+                |g| _ = PixelCnn::new(g, &pixelcnn::Config { features: 0, ..pixels() }),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = PixelCnn::new(g, &pixelcnn::Config { likelihood: Likelihood::Mixture(0), ..pixels() })
+                },
+                "has no elements",
+            ),
+            (line!(), |g| _ = PixelCnn::new(g, &pixels()).loss(x(g, &[2, 35])), "reshape"),
+            (line!(), |g| _ = PixelCnn::new(g, &pixels()).logits(x(g, &[2, 6, 6, 3])), "conv2d"),
+            (
+                line!(),
+                |g| _ = PixelCnn::new(g, &pixels()).logits_dropping(x(g, &[2, 6, 6, 1]), 1.0),
+                "dropout",
+            ),
+            (line!(), |g| _ = pixels().nats(g, Given { x: x(g, &[36]), class: None, training: true }), ""),
+            (line!(), |g| _ = belief().network(g, Given { x: x(g, &[5]), class: None, training: true }), ""),
+            (
+                line!(),
+                |g| {
+                    _ = GatedPixelCnn::new(g, &gated_pixelcnn::Config { kernel: 4, ..gated() })
+                        .loss(x(g, &[2, 36]), None)
+                },
+                "windows of odd size, got 2 of 4x4",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = GatedPixelCnn::new(g, &gated_pixelcnn::Config { layers: 0, ..gated() })
+                        .loss(x(g, &[2, 36]), None)
+                },
+                "at least one layer",
+            ),
+            (line!(), |g| _ = GatedPixelCnn::new(g, &gated()).loss(x(g, &[2, 35]), None), "reshape"),
+            (
+                line!(),
+                |g| _ = GatedPixelCnn::new(g, &gated()).loss(x(g, &[2, 36]), Some(x(g, &[2, 4]))),
+                "matmul",
+            ),
+            (
+                line!(),
+                |g| _ = Likelihood::Softmax.nats(x(g, &[2, 6, 6, 7]), x(g, &[2, 6, 6, 1])),
+                "wants outputs",
+            ),
+            (line!(), |g| _ = Likelihood::Bernoulli.nats(x(g, &[2, 6]), x(g, &[2, 6])), "wants pixels"),
+            (line!(), |g| _ = Likelihood::Mixture(2).draw(x(g, &[4, 9]), 1.0, x(g, &[4])), ""),
+            (line!(), |g| _ = Likelihood::Softmax.draw(x(g, &[4, 9]), 1.0, x(g, &[4, 1])), "reshape"),
+        ],
+    );
+}
+
+fn adversary() -> dcgan::Config {
+    let (weight, norm) = (Weight::Plain, dcgan::Norm::Batch);
+    dcgan::Config {
+        side: 16,
+        channels: 1,
+        latent: 3,
+        generator: 2,
+        discriminator: 2,
+        weight,
+        norm,
+        classes: 0,
+    }
+}
+
+fn perceptrons() -> gan::Config {
+    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight: Weight::Plain, classes: 0 }
+}
+
+fn game() -> Game<dcgan::Networks> {
+    let networks = dcgan::Networks { latent: 3, generator: 2, discriminator: 2 };
+    Game::new(networks, Rules { ema: Some(0.9), ..Rules::default() }, [15, 16, 1], [16, 16], 2, 4).unwrap()
+}
+
+fn judge() -> classifier::Config {
+    classifier::Config::standard([9, 9, 1], 3)
+}
+
+#[test]
+fn adversaries_and_classifiers_defer_mistakes() {
+    check(
+        file!(),
+        &[
+            (
+                line!(),
+                |g| _ = dcgan::generator(g, "g", &dcgan::Config { side: 48, ..adversary() }),
+                "a power of two from 8 on, not 48",
+            ),
+            (
+                line!(),
+                |g| _ = dcgan::discriminator(g, "d", &dcgan::Config { side: 0, ..adversary() }),
+                "not 0",
+            ),
+            (
+                line!(),
+                |g| _ = dcgan::generator(g, "g", &dcgan::Config { generator: 0, ..adversary() }),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| _ = dcgan::generator(g, "g", &adversary()).forward(x(g, &[4, 1, 1, 5]), Mode::Training),
+                "conv2d",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = dcgan::discriminator(g, "d", &adversary())
+                        .activations(x(g, &[4, 8, 8, 1]), Mode::Training)
+                },
+                "conv2d",
+            ),
+            (line!(), |g| _ = players::beside(x(g, &[4]), Some(x(g, &[3]))), ""),
+            (
+                line!(),
+                |g| _ = gan::generator(g, "g", &gan::Config { latent: 0, ..perceptrons() }),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| _ = gan::discriminator(g, "d", &perceptrons()).forward(x(g, &[4, 11]), Mode::Training),
+                "matmul",
+            ),
+            (
+                line!(),
+                |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[4, 3]), x(g, &[4, 2]), "p"),
+                "do not broadcast",
+            ),
+            (line!(), |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[]), x(g, &[]), "p"), ""),
+            (line!(), |g| game().discriminator_step(g, |g| (x(g, &[4, 7]), None)), "reshape"),
+            (line!(), |g| game().discriminator_step(g, |g| (x(g, &[3, 240]), Some(x(g, &[4, 2])))), ""),
+            (line!(), |g| _ = game().pictures(x(g, &[4]), None), ""),
+            (line!(), |g| _ = game().pictures(x(g, &[4, 2]), Some(x(g, &[4, 2]))), "conv2d"),
+            (line!(), |g| _ = game().hidden(x(g, &[4, 7])), "reshape"),
+            (
+                line!(),
+                |g| _ = Classifier::new(g, &classifier::Config::standard([9, 9, 1], 0)),
+                "has no elements",
+            ),
+            (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[2, 9, 9, 3])), "conv2d"),
+            (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[9])), ""),
+            (line!(), |g| _ = Classifier::new(g, &judge()).logits(x(g, &[2, 5])), "matmul"),
+        ],
+    );
+}

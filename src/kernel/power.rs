@@ -1,0 +1,81 @@
+//! Powers beyond WebGPU's baseline: an adapter may have them, a shader asks for them by the words of its stem.
+//!
+//! A new power costs a row of [`POWERS`], the self-test that the row names, and the shaders that use it.
+
+use super::Shader;
+use naga::valid::Capabilities;
+
+/// One power.
+pub struct Power {
+    /// The word by which stems ask for it: `matmul.subgroup.int64`.
+    pub name: &'static str,
+    /// What the validator must allow.
+    pub allows: Capabilities,
+    /// The device's feature, by the name of its flag.
+    pub feature: &'static str,
+    /// Lanes that the adapter's subgroups must always have, where the kernels count on a number.
+    pub lanes: Option<u32>,
+    /// The self-test: its one workgroup may read [`QUESTION`] as binding 0 and writes 16 words as binding 1, at first 0.
+    pub test: Shader,
+    /// The self-test's entry point.
+    pub entry: &'static str,
+    /// Whether the 16 words are the known answer.
+    pub passes: fn(&[u32]) -> bool,
+}
+
+/// What self-tests are asked: the bits of 1, of 2^-24, of a NaN and of an infinity.
+pub const QUESTION: [u32; 4] = [0x3f80_0000, 0x3380_0000, 0x7fc0_0000, 0x7f80_0000];
+
+/// All powers.
+pub static POWERS: [Power; 2] = [
+    Power {
+        name: "subgroup",
+        allows: Capabilities::SUBGROUP,
+        feature: "SUBGROUP",
+        lanes: Some(8),
+        test: crate::shader!("selftest.subgroup"),
+        entry: "shuffle",
+        passes: |answer| {
+            let sum: u32 = (0..8).map(|i| i * (i + 1) + 4).sum();
+            (0..8).all(|lane| answer[8 + lane] == sum + 1000 * lane as u32)
+        },
+    },
+    Power {
+        name: "int64",
+        allows: Capabilities::SHADER_INT64,
+        feature: "SHADER_INT64",
+        lanes: None,
+        test: crate::shader!("selftest.int64"),
+        entry: "split",
+        passes: |answer| answer[4..8] == QUESTION,
+    },
+];
+
+/// The words of a stem that ask for powers.
+pub fn words(stem: &str) -> impl Iterator<Item = &str> {
+    stem.split('.').skip(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::caps::{AdapterClass, Caps};
+
+    /// A kernel that did not run leaves zeros.
+    #[test]
+    fn silence_passes_no_self_test() {
+        assert!(POWERS.iter().all(|power| !(power.passes)(&[0; 16])));
+    }
+
+    #[test]
+    fn a_shader_runs_where_all_its_powers_are() {
+        let shader = |stem| Shader { stem, text: "" };
+        let (all, none) = (Caps::software(), Caps::portable(AdapterClass::Gpu));
+        assert!(all.runs(&shader("matmul")) && none.runs(&shader("matmul")));
+        for power in &POWERS {
+            assert!(all.runs(&power.test) && !none.runs(&power.test));
+            assert!(!all.clone().without(power.name).runs(&power.test));
+        }
+        assert!(!all.runs(&shader("matmul.unheard-of")));
+    }
+}
