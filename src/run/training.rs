@@ -37,7 +37,7 @@ pub struct EpochEnd<'a> {
     pub run: &'a RunDir,
 }
 
-/// What was measured at a [`EpochEnd`], by name.
+/// What was measured at an [`EpochEnd`], by name.
 pub type Measured = Result<Vec<(String, f64)>>;
 
 /// An evaluation's metrics as those of the test images.

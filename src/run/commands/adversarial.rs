@@ -64,7 +64,7 @@ pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
 pub enum Command<M: Adversarial> {
     /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
     Train(Watched<M>),
-    /// NoiseDraw noise and turn it into pictures
+    /// Draw noise and turn it into pictures
     Sample(NoiseDraw),
     /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
     Interpolate(NoiseDraw),
@@ -137,7 +137,7 @@ pub struct Contest<M: Adversarial> {
     /// Normalise the discriminator's weights by their spectral norms, instead of its activations
     #[arg(long)]
     spectral: bool,
-    /// NoiseDraw samples by weights averaged over training with this decay, such as 0.999
+    /// Draw samples by weights averaged over training with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = below_one)]
     ema: Option<f64>,
     /// Largest weight of the critic, with --loss wasserstein [default: 0.01]
@@ -219,7 +219,7 @@ pub struct Watched<M: Adversarial> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = SITTING)]
 pub struct Watching {
-    /// NoiseDraw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     picture_every: Option<u64>,
     /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once

@@ -60,7 +60,7 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
 pub enum Command<M: Density> {
     /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<Fit<M>>),
-    /// PixelDraw pictures, pixel by pixel on the GPU
+    /// Draw pictures, pixel by pixel on the GPU
     Sample(PixelDraw),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
     Complete(Complete),

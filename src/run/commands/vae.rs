@@ -47,7 +47,7 @@ pub struct Learning {
     #[arg(long, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     decay: f64,
-    /// LatentDraw black-and-white pixels from the grey ones at every step
+    /// Draw black-and-white pixels from the grey ones at every step
     #[arg(long)]
     binarise: bool,
 }
@@ -61,7 +61,7 @@ fn constant() -> f64 {
 pub enum Command<T: Variational> {
     /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<T>),
-    /// LatentDraw z from the prior and decode it
+    /// Draw z from the prior and decode it
     Sample(LatentDraw),
     /// Test images above their reconstructions
     Reconstruct(LatentDraw),
