@@ -69,7 +69,7 @@ impl Step {
     }
 
     pub(crate) fn plans(&self, caps: &Caps) -> Result<Vec<Plan>> {
-        Ok(self.graphs.iter().map(|graph| Plan::new(graph, caps)).collect::<std::result::Result<_, _>>()?)
+        self.graphs.iter().map(|graph| Plan::new(graph, caps)).collect::<std::result::Result<_, _>>()
     }
 
     pub(crate) fn title(&self, name: &str) -> String {
@@ -136,7 +136,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     let feed = Feed::new(gpu, &this.images)?;
     let executors = plans
         .iter()
-        .map(|plan| Ok(Executor::new(gpu, plan, &state, &feed.bindings(plan))?))
+        .map(|plan| Executor::new(gpu, plan, &state, &feed.bindings(plan)))
         .collect::<Result<Vec<_>>>()?;
     gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
     gpu.wait()?;

@@ -208,6 +208,12 @@ impl Graph {
         self.declare(VarSpec::new(name, ty, init, Role::Trained))
     }
 
+    /// [`Graph::param`] that weights files hold in another layout.
+    #[track_caller]
+    pub fn param_in(&self, name: &str, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {
+        self.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
+    }
+
     /// A part of the model that no optimizer trains ([`Role::Buffer`]): running statistics.
     #[track_caller]
     pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {

@@ -248,5 +248,5 @@ fn draws(
     g.assign(top, new_top);
     g.assign(reconstruction, reconstruction + log_px.sum(&[0]));
     advance(&g);
-    Ok(Plan::new(&g, caps)?)
+    Plan::new(&g, caps)
 }

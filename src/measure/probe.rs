@@ -101,7 +101,7 @@ impl Probe {
         optimizer.step(LAYER, loss, &layer.params());
         g.output("loss", loss);
         advance(&g);
-        Ok(Plan::new(&g, gpu.caps())?)
+        Plan::new(&g, gpu.caps())
     }
 
     fn train(
@@ -147,7 +147,7 @@ fn layer(g: &Graph, batch: usize, width: usize, classes: usize) -> (Linear<'_>, 
 fn score(gpu: &Gpu, width: usize, classes: usize) -> Result<Plan> {
     let g = Graph::new();
     g.output("logits", layer(&g, BATCH, width, classes).1);
-    Ok(Plan::new(&g, gpu.caps())?)
+    Plan::new(&g, gpu.caps())
 }
 
 /// The place of a row's largest element.

@@ -130,7 +130,7 @@ impl<'g> GatedPixelCnn<'g> {
             Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
         };
         let outputs = config.likelihood.outputs(config.image[2]);
-        if config.layers == 0 || config.kernel % 2 == 0 {
+        if config.layers == 0 || config.kernel.is_multiple_of(2) {
             let (layers, kernel) = (config.layers, config.kernel);
             g.poison(format!(
                 "gated_pixelcnn: wants at least one layer and windows of odd size, got {layers} of {kernel}x{kernel}"

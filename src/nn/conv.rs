@@ -89,7 +89,7 @@ impl<'g> Conv2d<'g> {
         if sees.groups < 2 {
             return Self::new(g, name, kernel, channels);
         }
-        if channels.contains(&0) || copies == 0 || channels[1] % copies > 0 {
+        if channels.contains(&0) || copies == 0 || !channels[1].is_multiple_of(copies) {
             g.poison(format!("conv2d: {channels:?} channels are not {copies} equal copies of any groups"));
             return Self::new(g, name, kernel, channels);
         }

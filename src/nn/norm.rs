@@ -1,6 +1,6 @@
 //! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
 
-use super::{mode::Mode, weight::parameter};
+use super::mode::Mode;
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
@@ -14,7 +14,7 @@ const EPS: f32 = 1e-5;
 #[track_caller]
 fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> [Tensor<'g>; 2] {
     let var = |part: &str, value, layout| {
-        parameter(g, format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
+        g.param_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
     };
     g.traced(|| [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)])
 }

@@ -2,7 +2,7 @@
 //! approaches one step a training step, since the weight changes little in between (algorithm 1). The singular vectors count as
 //! constants of the derivative (eq. 12).
 
-use super::{mode::Mode, weight::parameter};
+use super::mode::Mode;
 use crate::graph::{
     Graph, Tensor,
     shape::Type,
@@ -52,7 +52,7 @@ pub(super) fn declare<'g>(
     mode: Mode,
 ) -> (Tensor<'g>, Tensor<'g>) {
     let u = g.buffer(&format!("{name}.weight_u"), Type::f32([ty.shape[outputs]]), Init::Normal(0.0, 1.0));
-    let original = parameter(g, format!("{name}.weight_orig"), ty, init, layout);
+    let original = g.param_in(&format!("{name}.weight_orig"), ty, init, layout);
     let [weight, next] = spectral_norm(original, u, outputs, mode);
     if mode == Mode::Training {
         g.assign(u, next);

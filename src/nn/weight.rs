@@ -4,7 +4,7 @@ use super::{mode::Mode, spectral_norm, weight_norm};
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
-    var::{FileLayout, Init, Role, VarSpec},
+    var::{FileLayout, Init},
 };
 
 /// What a layer's weight is.
@@ -59,12 +59,6 @@ pub(super) struct Declared<'g> {
     trained: [Option<Tensor<'g>>; 3],
 }
 
-/// A parameter in its layout in files.
-#[track_caller]
-pub(super) fn parameter(g: &Graph, name: String, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {
-    g.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
-}
-
 /// A weight's variable: type, first values (the bias's too), layout in files, and the axes that norms are taken for (of
 /// [`Weight::Normed`] and of [`Weight::Spectral`]).
 pub(super) struct Spec {
@@ -82,7 +76,7 @@ impl<'g> Declared<'g> {
         let of_bias = init.clone();
         let (weight, [first, second]) = match weight {
             Weight::Plain => {
-                let weight = parameter(g, format!("{name}.weight"), ty, init, layout);
+                let weight = g.param_in(&format!("{name}.weight"), ty, init, layout);
                 (weight, [Some(weight), None])
             }
             Weight::Normed => {

@@ -2,7 +2,6 @@
 //! w = g/‖v‖·v (eq. 2). A composition of ops, so that its derivatives of every order follow; that by v is orthogonal to v
 //! (eq. 3).
 
-use super::weight::parameter;
 use crate::graph::{
     Graph, Tensor,
     shape::{Shape, Type},
@@ -48,7 +47,7 @@ pub(super) fn declare<'g>(
     let inner = ty.shape[outputs + 1..].iter().product();
     let first = Init::Norms { of: v.clone(), init: Box::new(init.clone()), len: ty.shape.numel(), inner };
     let axes: Vec<usize> = (0..ty.shape.len()).filter(|&d| d != outputs).collect();
-    let (g, v) = (graph.param(&g, Type::f32(norms), first), parameter(graph, v, ty, init, layout));
+    let (g, v) = (graph.param(&g, Type::f32(norms), first), graph.param_in(&v, ty, init, layout));
     (weight_norm(v, g, &axes), [g, v])
 }
 

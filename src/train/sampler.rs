@@ -129,7 +129,7 @@ impl Sampler {
         state.write(gpu, GIVEN, mask)?;
         state.write_words(gpu, STEP, &[0])?;
         begin.step(gpu);
-        let read = || Ok(state.read(gpu, PICTURE)?);
+        let read = || state.read(gpu, PICTURE);
         bursts(gpu, &step, self.steps, self.steps.div_ceil(looks.max(1)), |done| shown(done, &read))?;
         read()
     }
