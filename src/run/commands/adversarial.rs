@@ -63,7 +63,7 @@ pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
 #[derive(Subcommand)]
 pub enum Command<M: Adversarial> {
     /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
-    Train(Watched<M>),
+    Train(Box<Watched<M>>),
     /// Draw noise and turn it into pictures
     Sample(NoiseDraw),
     /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
