@@ -1,16 +1,13 @@
 //! The program to read first: a variational autoencoder learns digits, and `hello.png` shows how. Each row holds what
 //! twelve points of its latent space look like, after 0, 1, 2, 4, 8 and 16 epochs; below them are digits that it saw.
 
-use oneiro::{
-    data::{glyphs::glyphs, permutation},
-    gpu::{Choice, Executor, Gpu, State},
-    graph::{Graph, Tensor, shape::Type},
-    nn::Linear,
-    ops::reparameterize::reparameterize,
-    optim::{Optimizer, advance},
-    plan::Plan,
-    run::{Feed, Result, batch, grid, normals, save},
-};
+use oneiro::data::{glyphs::glyphs, permutation};
+use oneiro::gpu::{Choice, Executor, Gpu, State};
+use oneiro::graph::{Graph, Tensor, shape::Type};
+use oneiro::optim::{Optimizer, advance};
+use oneiro::run::{grid, save};
+use oneiro::train::{Feed, batch, normals};
+use oneiro::{error::Result, nn::Linear, ops::reparameterize::reparameterize, plan::Plan};
 
 /// p(x|z): points of the latent space, `[N, 8]`, to the logits of pixels, `[N, 784]`; and the weights.
 fn decode<'g>(g: &'g Graph, z: Tensor<'g>) -> (Tensor<'g>, Vec<Tensor<'g>>) {
@@ -37,6 +34,7 @@ fn main() -> Result<()> {
     // Drawing is a second graph. Variables of one name are one, since both graphs share a State.
     let d = Graph::new();
     d.output("pictures", decode(&d, d.input("z", Type::f32([12, 8]))).0.sigmoid());
+
     // A plan is how this adapter computes a graph, a State what outlives a step, an executor a plan made ready.
     let gpu = Gpu::headless_blocking(&Choice::Best)?;
     let (training, drawing) = (Plan::new(&g, gpu.caps())?, Plan::new(&d, gpu.caps())?);
