@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 /// The most lines of the README.
 const README_LINES: usize = 110;
 /// A path in a document begins with one of these; other paths are those of a user's data and runs.
-const FOLDERS: [&str; 8] =
-    ["src", "shaders", "kernels-tests", "examples", "xtask", "docs", ".ci", ".github"];
+const FOLDERS: [&str; 8] = ["src", "shaders", "kernels-tests", "examples", "xtask", "docs", ".ci", ".github"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -65,7 +64,8 @@ fn links(document: &str) -> Vec<String> {
 
 /// Whether the path leads somewhere; what follows a placeholder (`NAME`) is not looked at.
 fn exists(path: &str) -> bool {
-    let known = path.split('/').take_while(|part| !part.starts_with(char::is_uppercase) || part.contains(".md"));
+    let known =
+        path.split('/').take_while(|part| !part.starts_with(char::is_uppercase) || part.contains(".md"));
     root().join(known.collect::<Vec<_>>().join("/")).exists()
 }
 
@@ -84,13 +84,18 @@ fn documents_name_what_exists() {
         for quote in quoted(&document) {
             let in_project = quote.split('/').next().is_some_and(|first| FOLDERS.contains(&first));
             let source = (quote.ends_with(".rs") || quote.ends_with(".wgsl")) && !quote.starts_with('.');
-            let found = if quote.contains('/') { !in_project || exists(&quote) } else { !source || names.contains(&quote) };
+            let found = if quote.contains('/') {
+                !in_project || exists(&quote)
+            } else {
+                !source || names.contains(&quote)
+            };
             paths += usize::from(in_project);
             if !found {
                 wrong.push(format!("{file}: `{quote}`"));
             }
         }
-        for example in document.split("--example ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+        for example in document.split("--example ").skip(1).filter_map(|rest| rest.split_whitespace().next())
+        {
             let name = example.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
             if !manifest.contains(&format!("[[example]]\nname = \"{name}\"")) {
                 wrong.push(format!("{file}: --example {name}"));
@@ -133,7 +138,10 @@ fn every_invariant_has_its_test() {
         let tests = quoted(row.rsplit('|').nth(1).unwrap());
         assert!(!tests.is_empty(), "no test holds:\n{row}");
         for test in tests {
-            assert!(sources.contains(&format!("#[test]\nfn {test}()")), "there is no test `{test}`, named in:\n{row}");
+            assert!(
+                sources.contains(&format!("#[test]\nfn {test}()")),
+                "there is no test `{test}`, named in:\n{row}"
+            );
         }
     }
 }
@@ -148,7 +156,8 @@ fn counts_of_files_are_true() {
     });
     let mut counted = 0;
     for (heading, promised, body) in sections {
-        let files: BTreeSet<_> = body.lines().filter_map(|l| l.strip_prefix("* `")?.split('`').next()).collect();
+        let files: BTreeSet<_> =
+            body.lines().filter_map(|l| l.strip_prefix("* `")?.split('`').next()).collect();
         assert_eq!(files.len(), promised, "{heading}: {files:?}");
         counted += 1;
     }
