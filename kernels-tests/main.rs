@@ -4,6 +4,7 @@
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
 
+mod docs;
 mod engine;
 mod harness;
 mod models;

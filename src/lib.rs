@@ -1,7 +1,7 @@
-//! Oneiro: a compute-shader engine for deep generative models. Hand-written WGSL kernels, orchestrated
+//! Oneiro is a compute-shader engine for deep generative models. Hand-written WGSL kernels, orchestrated
 //! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU.
 //!
-//! One direction, one function an arrow; no stage knows a later one:
+//! Work goes in one direction. Each arrow is one function, and no stage knows a later one:
 //!
 //! ```text
 //! model fn ─record→ Graph ─grad, optimizer→ Graph ─Plan::new→ Plan ─Executor::new→ Executor ─record→ wgpu::CommandEncoder
@@ -10,7 +10,8 @@
 //! A graph is recorded, differentiated and planned without a device:
 //!
 //! ```
-//! use oneiro::{autodiff::grad, caps::{AdapterClass, Caps}, graph::Graph, plan::Plan, shape::Type, var::Init};
+//! use oneiro::graph::{Graph, autodiff::grad, shape::Type, var::Init};
+//! use oneiro::{kernel::caps::{AdapterClass, Caps}, plan::Plan};
 //!
 //! let g = Graph::new();
 //! let x = g.input("x", Type::f32([32, 784]));
@@ -60,6 +61,15 @@ pub mod sampling;
 pub mod train;
 pub mod weights;
 
+/// The code of the documents is compiled with the doctests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/embedding.md")]
+    struct Embedding;
+
+    #[doc = include_str!("../docs/adding.md")]
+    struct Adding;
+}
