@@ -74,8 +74,8 @@ pub enum Command<M: Adversarial> {
     Arithmetic(Arithmetic),
     /// Show samples above the training images that are nearest to them
     Nearest(Nearest),
-    /// Measure FID and KID against the data, the classes covered, the diversity, and the discriminator's
-    /// features
+    /// Measure FID and KID against the data, the classes covered and the diversity, and with --probe
+    /// the discriminator's features
     Evaluate(Evaluate),
 }
 
