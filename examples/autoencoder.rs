@@ -1,4 +1,5 @@
-//! The autoencoder: train it, look at its restorations, and start a classifier from what it learnt.
+//! The autoencoder: train it, look at its reconstructions, and train a classifier that starts from its
+//! encoder.
 
 use clap::{Args, Parser};
 use oneiro::{
@@ -29,13 +30,13 @@ struct AutoencoderOptions {
     #[command(flatten)]
     #[serde(flatten)]
     recipe: Recipe,
-    /// Widths of the encoder's hidden layers; the decoder mirrors them
+    /// Widths of the encoder's hidden layers; the decoder has the same in reverse order
     #[arg(long, value_delimiter = ',', default_value = "500", value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
     /// Width of the code
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     code: u16,
-    /// Share of the pixels dropped before encoding, 0 to 0.9
+    /// Share of the pixels that are set to 0 before encoding, from 0 to 0.9
     #[arg(long, default_value_t = 0.25, value_parser = share)]
     noise: f64,
     /// Adam's step size

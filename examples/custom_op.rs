@@ -1,5 +1,6 @@
-//! An op of your own: one struct that implements [`Op`], one WGSL file, and it is planned, differentiated and
-//! tested like the engine's. The op is a moving average; the program learns the signal behind averages.
+//! An op of your own. It is one struct that implements [`Op`] and one WGSL file, and it is planned,
+//! differentiated and tested like the engine's ops. Here, the op is a moving average, and the program learns
+//! a signal from its averages.
 
 use clap::Parser;
 use oneiro::{
@@ -18,18 +19,19 @@ use oneiro::{
 
 static SHADER: Shader = Shader { stem: "custom_op", text: include_str!("custom_op.wgsl") };
 const WORKGROUP: usize = 64;
-/// A kernel must stay below 65,535 loop iterations; long windows want a running sum instead.
+/// A kernel must have fewer than 65,535 loop iterations. For longer windows, a running sum would be better.
 const LONGEST: usize = 4096;
 
-/// The mean of the last `window` elements along the innermost axis, where elements before the first count as 0.
+/// The mean of the last `window` elements along the innermost axis, where elements before the first count as
+/// 0.
 ///
-/// A linear map: its derivative is its transpose, the mean of the *next* `window` elements. That is this struct again,
-/// so the op is closed under differentiation and has derivatives of every order.
+/// This is a linear map, so its derivative is its transpose: the mean of the *next* `window` elements. The
+/// same struct computes both, so the op has derivatives of every order.
 #[derive(Debug)]
 struct MovingAverage {
-    /// Number of elements averaged, from 1 to 4,096.
+    /// The number of elements that are averaged, from 1 to 4,096.
     window: usize,
-    /// The transpose: averages over the elements that follow.
+    /// Whether this is the transpose, which averages over the elements that follow.
     transposed: bool,
 }
 
@@ -82,7 +84,8 @@ impl Op for MovingAverage {
     }
 }
 
-/// The mean of the last `window` elements along the innermost axis of an f32 tensor `[..., T]`, zeros before the first.
+/// The mean of the last `window` elements along the innermost axis of an f32 tensor `[..., T]`, where
+/// elements before the first count as 0.
 #[track_caller]
 pub(crate) fn moving_average(x: Tensor<'_>, window: usize) -> Tensor<'_> {
     x.graph().apply(MovingAverage { window, transposed: false }, &[x])
@@ -97,7 +100,7 @@ pub(crate) fn moving_average(x: Tensor<'_>, window: usize) -> Tensor<'_> {
 struct Cli {
     #[command(flatten)]
     adapter: AdapterOption,
-    /// Samples that each observed value averages
+    /// Number of samples that each observed value averages
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=LONGEST as i64))]
     window: u16,
     /// Training steps
@@ -108,10 +111,10 @@ struct Cli {
     plan: bool,
 }
 
-/// Signals and samples of each.
+/// The number of signals, and the number of samples in each.
 const SIZE: [usize; 2] = [8, 512];
 
-/// Square waves of several periods: the edges are what averaging hides.
+/// Square waves of several periods. Averaging hides their edges.
 fn signals() -> Array {
     Array::from_fn(SIZE, |e| {
         let (row, t) = (e / SIZE[1], e % SIZE[1]);

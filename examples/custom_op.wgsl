@@ -5,8 +5,8 @@
 // Bound: bandwidth for small windows (the terms come from the cache).
 
 struct Dims {
-  n: u32, // elements
-  length: u32, // of the innermost axis
+  n: u32, // the number of elements
+  length: u32, // the length of the innermost axis
   window: u32,
 }
 
@@ -20,7 +20,7 @@ fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * WORKGROUP + lane;
 }
 
-// The mean of elements first..=last, of which the window's missing ones are 0.
+// The sum of the elements first..=last, divided by the window: elements outside the row count as 0.
 fn mean(first: u32, last: u32) -> f32 {
   var sum = 0.0;
   for (var i = first; i <= last; i++) {

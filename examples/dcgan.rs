@@ -1,4 +1,5 @@
-//! Deep convolutional GANs: train, watch, sample, walk and compute with noise, look for copies of training images.
+//! Deep convolutional GANs: train them, draw samples, walk and calculate with noise, and look for copies of
+//! training images.
 
 use clap::{Args, Parser};
 use oneiro::{
@@ -11,7 +12,7 @@ use oneiro::{
 };
 use serde::{Deserialize, Serialize};
 
-/// DCGAN (Radford et al. 2015), with the lecture's objectives and tricks
+/// DCGAN (Radford et al. 2015), with other objectives and improvements from later papers
 #[derive(Parser)]
 #[command(after_help = "Examples:
   dcgan train                                                    digits drawn by the program, into runs/dcgan
@@ -33,10 +34,12 @@ struct DcganOptions {
     /// Dimensions of the noise
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
-    /// Channels of the generator's last hidden layer and the discriminator's first one; pytorch/examples takes 64
+    /// Channels of the generator's last hidden layer and of the discriminator's first one; pytorch/examples
+    /// takes 64
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     features: u16,
-    /// Rows and columns of the networks' pictures, 32 or 64; smaller images get a black frame [default: the smaller that fits]
+    /// Rows and columns of the networks' pictures, 32 or 64; smaller images get a black frame [default: the
+    /// smaller that fits]
     #[arg(long, value_parser = ["32", "64"])]
     size: Option<String>,
     /// Tell both players the images' classes

@@ -1,6 +1,7 @@
-//! A host application with the engine inside. The host owns device, queue, encoder and textures and draws its own
-//! render pass; into the same encoder the engine records a decoder, whose pictures the host shows, and the training
-//! steps that make these pictures better from frame to frame: both share one State.
+//! A host application with the engine inside. The host owns the device, the queue, the encoder and the
+//! textures, and draws its own render pass. Into the same encoder, the engine records a decoder, whose
+//! pictures the host shows, and training steps, which improve these pictures from frame to frame. Decoder and
+//! training share one State.
 
 use clap::Parser;
 use oneiro::{
@@ -29,7 +30,7 @@ use std::path::PathBuf;
   embed --frames 200 --steps 16          more, and more training between them
   embed --adapter llvmpipe --out frames  on the software driver")]
 struct Cli {
-    /// Frames to draw
+    /// Number of frames to draw
     #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..))]
     frames: u16,
     /// Training steps recorded into each frame's encoder
@@ -38,28 +39,28 @@ struct Cli {
     /// Folder of the PNGs
     #[arg(long, value_name = "DIR", default_value = "runs/embed")]
     out: PathBuf,
-    /// Adapter by part of its name; a wrong one lists what was found
+    /// Adapter, by a part of its name; a wrong name lists all adapters
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
 }
 
-/// Width and height of a frame; a row's 2,560 bytes need no padding.
+/// The width and height of a frame. A row has 2,560 bytes, which need no padding.
 pub(crate) const FRAME: [u32; 2] = [640, 360];
-/// Top left of the decoder's pictures, and pixels per texel.
+/// The top left corner of the decoder's pictures in the frame.
 pub(crate) const CORNER: [u32; 2] = [292, 12];
-/// Pixels of the frame per texel of the pictures.
+/// The number of pixels in the frame for each pixel of the pictures, in each direction.
 pub(crate) const SCALE: u32 = 2;
-/// The frame's background.
+/// The colour of the frame's background.
 pub(crate) const BACKGROUND: [u8; 3] = [26, 26, 51];
-/// Width and height of a picture.
+/// The width and height of a picture.
 const SIDE: usize = 28;
-/// The decoder's pictures: a grid of `COLUMNS` in each row and column.
+/// The number of pictures in each row and each column of the grid.
 const COLUMNS: usize = 6;
 const IMAGES: usize = 4096;
 const BATCH: usize = 64;
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
-/// What the application has without the engine.
+/// The part of the application that is not the engine's.
 struct Host {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -167,7 +168,7 @@ impl Host {
         Self { device, queue, target, pixels, pictures, scene, triangle, quad }
     }
 
-    /// The render pass, and a copy of its target to where it can be read.
+    /// Records the render pass, and a copy of its target into a buffer that can be read.
     fn draw(&self, encoder: &mut wgpu::CommandEncoder, angle: f32) {
         let [w, h, x, y, scale] = [FRAME[0], FRAME[1], CORNER[0], CORNER[1], SCALE].map(|n| n as f32);
         self.queue.write_buffer(&self.scene, 0, bytemuck::cast_slice(&[w, h, x, y, scale, angle]));
@@ -196,27 +197,27 @@ impl Host {
     }
 }
 
-/// The host with the engine's executors.
+/// The host, with the engine's executors.
 pub(crate) struct App {
     host: Host,
     /// The engine on the host's device.
     pub(crate) gpu: Gpu,
     trainer: Executor,
-    /// Its output `pictures` is `[N, 28, 28, 1]`.
+    /// The decoder, whose output `pictures` is `[N, 28, 28, 1]`.
     pub(crate) decoder: Executor,
     blit: Blit,
 }
 
-/// What one frame brought back.
+/// The result of one frame.
 pub(crate) struct Frame {
-    /// RGBA, row by row.
+    /// The frame's pixels in RGBA, row by row.
     pub(crate) pixels: Vec<u8>,
-    /// Nats per image at the last training step.
+    /// The loss at the last training step, in nats per image.
     pub(crate) loss: f32,
 }
 
 impl App {
-    /// Opens an adapter by part of its name, else the best.
+    /// Opens the adapter with this part of its name, or the best one.
     pub(crate) fn open(adapter: Option<&str>) -> Result<Self> {
         let host = Host::open(adapter)?;
         let gpu = Gpu::from_existing(host.device.clone(), host.queue.clone())?;
@@ -237,7 +238,7 @@ impl App {
         g.output("pictures", Vae::new(&g, &config).decode(z).sigmoid().reshape([count, SIDE, SIDE, 1]));
         let decoding = Plan::new(&g, gpu.caps())?;
 
-        // The host's own buffers are bound as they are.
+        // The engine binds the host's own buffers without a copy.
         let buffer = |label, contents: &[u8]| {
             let desc = wgpu::util::BufferInitDescriptor {
                 label: Some(label),
@@ -259,7 +260,7 @@ impl App {
         Ok(Self { host, gpu, trainer, decoder, blit })
     }
 
-    /// One frame, one encoder, one submission, all of them the host's.
+    /// Draws one frame: one encoder and one submission, both the host's.
     pub(crate) fn frame(&self, number: u16, steps: u16) -> Result<Frame> {
         let host = &self.host;
         let mut encoder = host.device.create_command_encoder(&Default::default());

@@ -1,10 +1,10 @@
-// The host's own drawing: a spinning triangle, and a quad that shows the pictures' texels, enlarged.
+// What the host draws itself: a triangle that turns, and a quad that shows the pictures enlarged.
 
 struct Scene {
-  size: vec2<f32>, // of the frame, in pixels
-  corner: vec2<f32>, // the quad's top left
-  scale: f32, // pixels per texel
-  angle: f32, // the triangle's, in radians
+  size: vec2<f32>, // the frame's width and height, in pixels
+  corner: vec2<f32>, // the quad's top left corner, in pixels
+  scale: f32, // pixels of the frame per texel of the pictures
+  angle: f32, // the angle of the triangle, in radians
 }
 
 @group(0) @binding(0) var<uniform> scene: Scene;
@@ -15,7 +15,7 @@ struct Corner {
   @location(0) colour: vec3<f32>,
 }
 
-// Pixels from the top left to clip space.
+// Converts a place, in pixels from the top left corner, to clip space.
 fn place(pixel: vec2<f32>) -> vec4<f32> {
   let unit = pixel / scene.size;
   return vec4<f32>(2.0 * unit.x - 1.0, 1.0 - 2.0 * unit.y, 0.0, 1.0);

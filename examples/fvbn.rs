@@ -1,4 +1,5 @@
-//! Fully visible belief nets: the sigmoid belief net, and with hidden layers MADE. Train, draw, complete, score exactly.
+//! Fully visible belief nets: the sigmoid belief net or, with hidden layers, MADE. Train them, draw samples,
+//! complete pictures, score images exactly.
 
 use clap::{Args, Parser};
 use oneiro::{
@@ -32,10 +33,10 @@ struct Cli {
 
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct FvbnOptions {
-    /// Widths of hidden layers (MADE); none for the sigmoid belief net
+    /// Widths of the hidden layers (MADE); none for the sigmoid belief net
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
-    /// Beside the hidden layers, let outputs see the pixels before them directly (MADE)
+    /// Connect outputs to the pixels before them directly too, beside the hidden layers (MADE)
     #[arg(long, requires = "hidden")]
     #[serde(default)]
     direct: bool,

@@ -1,4 +1,5 @@
-//! Generative adversarial nets of multilayer perceptrons: the first GAN, with the lecture's objectives and tricks.
+//! Generative adversarial nets of multilayer perceptrons: the first GAN, with other objectives and
+//! improvements from later papers.
 
 use clap::{Args, Parser};
 use oneiro::{
@@ -32,7 +33,7 @@ struct GanOptions {
     /// Dimensions of the noise
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
-    /// Widths of the generator's hidden layers; the discriminator's come in reverse
+    /// Widths of the generator's hidden layers; the discriminator has the same in reverse order
     #[arg(long, value_delimiter = ',', default_value = "256,512", value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
     /// Tell both players the images' classes

@@ -1,4 +1,4 @@
-//! PixelCNN: train it, draw from it pixel by pixel, complete pictures, score test images exactly.
+//! PixelCNN: train it, draw samples pixel by pixel, complete pictures, score images exactly.
 
 use clap::{Args, Parser};
 use oneiro::{
@@ -19,7 +19,8 @@ use oneiro::{
 };
 use serde::{Deserialize, Serialize};
 
-/// PixelCNN (van den Oord et al. 2016a, 2016b; outputs of PixelCNN++) on black-and-white, grey and colour images
+/// PixelCNN (van den Oord et al. 2016a, 2016b; outputs of PixelCNN++) on black-and-white, grey and colour
+/// images
 #[derive(Parser)]
 #[command(after_help = "Examples:
   pixelcnn train                                       digits drawn by the program, 10 epochs, into runs/pixelcnn
@@ -39,30 +40,31 @@ struct Cli {
 
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct PixelCnnOptions {
-    /// The gated PixelCNN (van den Oord et al. 2016b): two stacks of 5x5 windows without a blind spot
+    /// Use the gated PixelCNN (van den Oord et al. 2016b): two stacks of 5x5 windows without a blind spot
     #[arg(long)]
     gated: bool,
-    /// Channels within a block, which runs on twice as many
+    /// Channels within a block; its input and output have twice as many
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     features: u16,
-    /// Residual blocks, or gated layers after the first
+    /// Number of residual blocks, or of gated layers after the first
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=100))]
     blocks: u16,
-    /// Pixels between the taps of the residual blocks' windows, one block after another: 1,3,6 sees far with three blocks
+    /// Dilation of the window of each residual block, repeated in turn (1,3,6 sees far with three blocks)
+    /// [default: 1]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=64))]
     #[serde(default)]
     dilations: Vec<u16>,
     /// Channels of the head's hidden layer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     head: u16,
-    /// Share of features that training drops, in [0, 1)
+    /// Share of the features that training drops, from 0 to below 1
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     #[serde(default)]
     dropout: f64,
     #[command(flatten)]
     #[serde(flatten)]
     pixels: Pixels,
-    /// Condition on the images' classes; with --gated
+    /// Condition on the images' classes, with --gated
     #[arg(long)]
     #[serde(default)]
     conditional: bool,

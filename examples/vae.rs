@@ -38,21 +38,22 @@ struct VaeOptions {
     #[command(flatten)]
     #[serde(flatten)]
     recipe: Recipe,
-    /// Which networks encode and decode
+    /// Networks that encode and decode
     #[arg(long, value_enum, default_value_t = Networks::Mlp)]
     #[serde(default)]
     model: Networks,
     /// Latent dimensions
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     latent: u16,
-    /// Widths of the perceptron's hidden layers; the decoder mirrors them [default: 400]
+    /// Widths of the perceptron's hidden layers; the decoder has the same in reverse order [default: 400]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
-    /// Channels of the convolutions, each of which halves the image; the decoder mirrors them [default: 32,64]
+    /// Channels of the convolutions, each of which halves the image; the decoder has the same in reverse
+    /// order [default: 32,64]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     #[serde(default)]
     widths: Vec<u16>,
-    /// Hidden units: relu or tanh
+    /// Activation of the hidden units: relu or tanh
     #[arg(long, default_value = "relu", value_parser = ["relu", "tanh"])]
     activation: String,
     /// Weight of the KL term
@@ -66,10 +67,10 @@ struct VaeOptions {
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
 #[serde(rename_all = "lowercase")]
 enum Networks {
-    /// A multilayer perceptron: pytorch/examples' VAE
+    /// A multilayer perceptron, as in pytorch/examples' VAE
     #[default]
     Mlp,
-    /// Convolutions of stride 2, as DCGAN has them
+    /// Convolutions of stride 2, as in DCGAN
     Conv,
 }
 

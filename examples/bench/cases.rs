@@ -1,5 +1,5 @@
-//! What is measured: squares that compare with other programs, the layers of the models as their steps run
-//! them, and one case of every other kind of kernel.
+//! The cases of the benchmark: square matrix products that can be compared with other programs, the layers of
+//! the models as their training steps run them, and one case of every other kind of kernel.
 
 use oneiro::{
     error::{Error, Result},
@@ -20,20 +20,20 @@ use oneiro::{
     },
 };
 
-/// Images per step, as in pytorch/examples.
+/// The number of images per step, as in pytorch/examples.
 pub(crate) const BATCH: usize = 128;
 const M: usize = 1 << 20;
 
-/// How a case's results are compared with the reference.
+/// How the results of a case are compared with the reference.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Check {
-    /// Outputs and variables, every element.
+    /// Every element of all outputs and variables is compared.
     Whole,
-    /// [`ROWS`] rows of the product of `a` and `b`.
+    /// Only [`ROWS`] rows of the product of `a` and `b` are compared.
     Rows(MatMul),
 }
 
-/// Rows of a large product that are checked.
+/// The number of rows that are checked in a large product.
 pub(crate) const ROWS: usize = 8;
 
 /// A named graph that is timed as one step.
@@ -41,18 +41,20 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) graph: Graph,
     pub(crate) check: Check,
-    /// Takes seconds on a software driver: there it runs only by its full name.
+    /// Whether the case takes seconds on a software driver, where it runs only if `--filter` is its full
+    /// name.
     pub(crate) large: bool,
 }
 
-/// A case that is checked whole.
+/// Makes a case whose results are all checked.
 pub(crate) fn case(name: impl Into<String>, build: impl FnOnce(&Graph)) -> Case {
     let graph = Graph::new();
     build(&graph);
     Case { name: name.into(), graph, check: Check::Whole, large: false }
 }
 
-/// The cases that `--filter` leaves; `software` leaves out the large ones. The error lists the names.
+/// The cases that match `--filter`; on a software driver, without the large ones. If none matches, the error
+/// lists the names.
 pub(crate) fn chosen(filter: &str, software: bool) -> Result<Vec<Case>> {
     let keep = |c: &Case| c.name == filter || (c.name.contains(filter) && !(software && c.large));
     let (kept, rest): (Vec<_>, Vec<_>) = all().into_iter().partition(keep);
@@ -67,7 +69,7 @@ pub(crate) fn chosen(filter: &str, software: bool) -> Result<Vec<Case>> {
     Ok(kept)
 }
 
-/// Every case.
+/// All cases.
 pub(crate) fn all() -> Vec<Case> {
     [
         squares(),
@@ -113,7 +115,8 @@ fn squares() -> Vec<Case> {
     out
 }
 
-/// Each of the three convolutions over layers of 16 images of 28x28.
+/// The three roles of a convolution (output, input gradient, weight gradient), in layers of 16 images of
+/// 28x28.
 fn convolutions() -> Vec<Case> {
     let same = |size: usize| Kernel::same(size);
     let layers = [
@@ -190,7 +193,7 @@ fn vae() -> Vec<Case> {
     out
 }
 
-/// Outputs the pullback of a cotangent that is an input.
+/// Outputs the gradients of `y` for a cotangent `dy`, which is an input.
 fn gradient<'g>(y: Tensor<'g>, wrt: &[Tensor<'g>]) {
     let g = y.graph();
     for (i, dx) in vjp(y, g.input("dy", y.ty()), wrt).into_iter().enumerate() {
@@ -225,7 +228,7 @@ fn reductions() -> Vec<Case> {
     ]
 }
 
-/// 256 classes, as a pixel's value has.
+/// Classifications with 256 classes, as a pixel's value has.
 fn classification() -> Vec<Case> {
     let shape = [4096, 256];
     let loss = |g: &Graph| -> () {
@@ -286,7 +289,7 @@ fn optimizers() -> Vec<Case> {
         case(name, |g| {
             let w = g.var("w", Type::f32([M]), Init::Uniform(0.1));
             let state = g.arena("group", &[w], rule.moments(), false);
-            // The step counter stays at 0, so that every timed step is the checked one.
+            // The step counter stays at 0, so that every timed step computes what was checked.
             let inputs = [state, input(g, "gradient", [M]), g.full([1], 1e-3), g.constant(1.0), g.step()];
             g.assign(state, g.apply(Update { rule, ema: None }, &inputs));
         })

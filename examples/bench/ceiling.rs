@@ -1,6 +1,6 @@
-//! The ceilings: what this machine can do at most, measured in the same run as the kernels. On a GPU they are
-//! two kernels of `shaders/ceiling.wgsl`, ops like any other and checked like any other; a software driver is
-//! held against the host's own matrix product and copy on all cores.
+//! The ceilings: the most that this machine can do, measured in the same run as the kernels. On a GPU, two
+//! kernels of `shaders/ceiling.wgsl` measure them, which are ops like any other and are checked like them. A
+//! software driver is compared with the host's own matrix product and copy on all cores.
 
 use crate::{
     cases::{Case, case},
@@ -21,28 +21,28 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 static SHADER: Shader = oneiro::shader!("ceiling");
-/// As in the shader.
+/// The workgroup size, which the shader states too.
 const WORKGROUP: usize = 256;
 const CHAINS: usize = 32;
 const FMAS_PER_ROUND: usize = 4;
-/// A contraction to b / (1 - a), so that the chains neither grow nor vanish.
+/// The chains compute a·x + b, which converges to b / (1 - a), so that the values neither grow nor vanish.
 const A: f32 = 0.5;
 const B: f32 = 1.0;
 
 /// The two peaks of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ceilings {
-    /// Peak FLOP/s.
+    /// The peak of compute, in FLOP/s.
     pub(crate) flops_per_second: f64,
-    /// What measured it.
+    /// The work that measured the peak of compute.
     pub(crate) flops_by: String,
-    /// Peak bytes/s, reads and writes together.
+    /// The peak of bandwidth, in bytes/s, reads and writes together.
     pub(crate) bytes_per_second: f64,
-    /// What measured it.
+    /// The work that measured the peak of bandwidth.
     pub(crate) bytes_by: String,
 }
 
-/// The ceiling that a case runs into first.
+/// The ceiling that limits a case.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Bound {
@@ -51,7 +51,7 @@ pub(crate) enum Bound {
 }
 
 impl Ceilings {
-    /// Measures both for about `seconds` each. Of a ceiling the best run counts, not the median.
+    /// Measures both peaks for about `seconds` each. A peak is the best run, not the median.
     pub(crate) fn measure(gpu: &Gpu, seconds: f64) -> Result<Self> {
         match gpu.caps().class {
             AdapterClass::Gpu => Self::on_gpu(gpu, seconds),
@@ -84,7 +84,8 @@ impl Ceilings {
         })
     }
 
-    /// Seconds that the launches would take at the ceilings, and which of them takes more of it.
+    /// The seconds that the launches would take at the ceilings, and the ceiling that takes more of this
+    /// time.
     pub(crate) fn best<'a>(&self, launches: impl IntoIterator<Item = &'a Launch>) -> (f64, Bound) {
         let mut spent = [0.0; 2];
         for launch in launches {
@@ -96,7 +97,7 @@ impl Ceilings {
     }
 }
 
-/// f32 matrix product of n x n on all cores of the host.
+/// Times a matrix product of f32 matrices `[n, n]` on all cores of the host.
 fn sgemm(n: usize, seconds: f64) -> Result<Stat> {
     let (a, b, mut c) = (vec![1.0f32; n * n], vec![0.5f32; n * n], vec![0.0f32; n * n]);
     let stat = sample(seconds, || {
@@ -123,7 +124,7 @@ fn product(n: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
     }
 }
 
-/// A copy of `bytes` by all cores of the host, a part each.
+/// Times a copy of `bytes` bytes by all cores of the host, each of which copies a part.
 fn host_copy(bytes: usize, seconds: f64) -> Result<Stat> {
     let part = bytes.div_ceil(std::thread::available_parallelism().map_or(1, usize::from));
     let (from, mut to) = (vec![1u8; bytes], vec![0u8; bytes]);
@@ -139,13 +140,13 @@ fn host_copy(bytes: usize, seconds: f64) -> Result<Stat> {
     })
 }
 
-/// Multiply-adds in registers: y[i] = Σ of 32 chains, of 4·rounds steps each.
+/// Multiply-adds in registers: y[i] is the sum of 32 chains of 4·rounds steps each.
 #[derive(Debug)]
 struct Fma {
     rounds: usize,
 }
 
-/// y = x by whole vec4s.
+/// A copy y = x by whole vec4s.
 #[derive(Debug)]
 struct Copy;
 
@@ -165,7 +166,7 @@ impl Op for Fma {
         one_vector(inputs)
     }
 
-    /// In closed form: c after s steps is a^s·c + b·(1 - a^s)/(1 - a).
+    /// The chains in closed form: after s steps, the value c has become a^s·c + b·(1 - a^s)/(1 - a).
     fn reference(&self, inputs: &[&Array]) -> Array {
         let (a, b) = (f64::from(A), f64::from(B));
         let shrunk = a.powi((FMAS_PER_ROUND * self.rounds) as i32);
@@ -243,7 +244,8 @@ mod tests {
         }
         let choice = std::env::var("ONEIRO_ADAPTER").map_or(Choice::Best, Choice::Named);
         let gpu = Gpu::headless_blocking(&choice).unwrap();
-        // 1,004 is no whole number of workgroups; 2 rounds leave the start visible in the sum.
+        // The size 1,004 is not a multiple of the workgroup size; with 2 rounds, the start value is still
+        // visible in the sum.
         for case in [fma(1004, 2), fma(4096, 64), copy(1004)] {
             let subject = Subject::new(&gpu, &case).unwrap_or_else(|e| panic!("{e}"));
             assert!(subject.time(0.01).unwrap().stat().median > 0.0);

@@ -1,4 +1,5 @@
-//! Which kernel each launch of a case runs, why, and what else the op could have run on this adapter.
+//! Explanations of a plan: which kernel each launch runs, why, and which others the op could have run on this
+//! adapter.
 
 use oneiro::{
     error::Result,
@@ -9,7 +10,7 @@ use oneiro::{
 };
 use std::any::Any;
 
-/// The plan of a graph, launch by launch.
+/// Explains the plan of a graph, launch by launch.
 pub(crate) fn explain(graph: &Graph, caps: &Caps) -> Result<String> {
     let products = products(graph);
     let mut out = String::new();
@@ -36,7 +37,7 @@ pub(crate) fn explain(graph: &Graph, caps: &Caps) -> Result<String> {
     Ok(out)
 }
 
-/// The graph's matrix products.
+/// The graph's matrix products, with their extents.
 fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
     let recording = graph.recording();
     let product = |origin: &Origin| {
@@ -49,7 +50,7 @@ fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
     recording.nodes.iter().filter_map(|node| product(&node.origin)).collect()
 }
 
-/// What the launch's op could have run instead: matmul is the op that has a choice.
+/// The launches that the op could have run instead. Only the matrix product has a choice.
 fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<LaunchSpec> {
     for (op, e) in products {
         let variants = op.variants(*e, caps);
@@ -64,7 +65,7 @@ fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<L
     vec![]
 }
 
-/// Whether the launch is this one, whatever was fused into it.
+/// Whether the launch runs this kernel, whatever was fused into it.
 fn runs(launch: &Launch, spec: &LaunchSpec) -> bool {
     let same_dims = spec.dims.iter().all(|dim| dim.0 == "epilogue" || launch.dims.contains(dim));
     launch.entry == spec.entry && launch.grid == spec.grid && launch.constants == spec.constants && same_dims

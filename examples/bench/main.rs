@@ -1,5 +1,5 @@
-//! The kernel benchmark: every case is checked against its f64 reference, warmed up, then timed (medians) and
-//! held against the ceilings that the same run measures.
+//! The kernel benchmark. Every case is checked against its f64 reference, warmed up and then timed; its
+//! median time is compared with the ceilings that the same run measures.
 
 mod cases;
 mod ceiling;
@@ -20,10 +20,11 @@ use std::{path::PathBuf, time::Instant};
 
 /// Times kernels and whole training steps on this machine
 ///
-/// A case is checked against its reference before it is timed. Times are medians by GPU timestamps where the adapter has them, by
-/// the wall clock elsewhere; ±% is half the distance of the quartiles. `ceiling` is the share of what this machine can do at
-/// most: time at the peaks of compute and bandwidth, measured in the same run, by the time taken; `bound` says which peak is
-/// nearer. Data that fits the caches can pass the ceiling of bandwidth.
+/// Each case is checked against its reference before it is timed. Times are medians, by GPU timestamps if the
+/// adapter has them, else by the wall clock; ±% is half the distance between the quartiles. `ceiling`
+/// compares a case with the peaks of compute and bandwidth that the same run measures: it is the time at
+/// these peaks as a share of the time taken. `bound` says which peak limits the case. Data that fits into the
+/// caches can exceed the ceiling of bandwidth.
 #[derive(Parser)]
 #[command(after_help = "Examples:
   bench                                every kernel, with its share of the machine's ceiling
@@ -35,22 +36,23 @@ use std::{path::PathBuf, time::Instant};
 struct Cli {
     #[command(flatten)]
     adapter: AdapterOption,
-    /// Only cases whose name contains this; a full name also runs a case that is too large for software drivers
+    /// Run only cases whose name contains this; a full name also runs a case that is too large for software
+    /// drivers
     #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "model")]
     filter: String,
-    /// A whole training step instead of kernels
+    /// Measure a whole training step instead of kernels
     #[arg(long, value_parser = model::MODELS, value_name = "NAME")]
     model: Option<String>,
-    /// Each launch of the step as a case of its own, by timestamps
+    /// Show each launch of the step as a case of its own, timed by timestamps
     #[arg(long, requires = "model")]
     launches: bool,
-    /// Measure each case for about this long
+    /// Measure each case for about this many seconds
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     seconds: f64,
     /// Write the figures to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Show the change against an earlier file of --json
+    /// Show the change since an earlier file of --json
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     /// Print the names of the cases and models, and measure nothing
@@ -67,7 +69,7 @@ fn main() -> Result<()> {
     if cli.list {
         return list(&cli);
     }
-    // Whatever can be wrong with the options is said before anything is measured.
+    // Errors in the options are reported before anything is measured.
     let earlier = cli.compare.as_deref().map(Report::load).transpose()?;
     cases::chosen(&cli.filter, false)?;
     if let Some(path) = &cli.json {

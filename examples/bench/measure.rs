@@ -1,4 +1,5 @@
-//! A case on the device: filled, checked against its f64 reference, then timed. Nothing is timed unchecked.
+//! A case on the device: its inputs are filled, its results checked against the f64 reference, and only then
+//! it is timed.
 
 use crate::cases::{Case, Check, ROWS};
 use oneiro::{
@@ -18,23 +19,25 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 const SEED: u64 = 1;
-/// Largest error beside 1 + |reference|: f32 sums of thousands of terms stay below it, a wrong index does not.
+/// The largest error, as a share of 1 + |reference|. The rounding of f32 sums of thousands of terms stays
+/// below it; a wrong index does not.
 const TOLERANCE: f64 = 1e-4;
-/// Short kernels are repeated until a submission takes this long, so that its own cost hides and GPUs keep their clock.
+/// Short kernels are repeated until a submission takes this many seconds, which hides its own cost and keeps
+/// a GPU's clock high.
 const SUBMISSION: f64 = 5e-3;
 const MAX_REPEATS: f64 = 64.0;
 const SAMPLES: std::ops::Range<usize> = 3..500;
 
-/// Repeated times of one thing.
+/// The statistics of a repeated measurement of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stat {
-    /// In seconds.
+    /// The median, in seconds.
     pub(crate) median: f64,
-    /// The least, in seconds.
+    /// The shortest time, in seconds.
     pub(crate) best: f64,
-    /// Distance of the quartiles as a share of the median.
+    /// The distance between the quartiles, as a share of the median.
     pub(crate) spread: f64,
-    /// How often it was measured.
+    /// The number of measurements.
     pub(crate) samples: usize,
 }
 
@@ -47,7 +50,7 @@ impl Stat {
 }
 
 impl Stat {
-    /// Of things that are done one after another.
+    /// The statistics of several things that are done one after another.
     pub(crate) fn sum(parts: impl Iterator<Item = Self>) -> Self {
         let add = |a: Self, b: Self| Self {
             median: a.median + b.median,
@@ -59,13 +62,13 @@ impl Stat {
     }
 }
 
-/// Which clock a time was read from.
+/// The clock by which a time was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Clock {
-    /// Timestamps around every launch, added up.
+    /// GPU timestamps around every launch, added up.
     Gpu,
-    /// The host's, around submission and wait.
+    /// The host's clock, around submission and wait.
     Wall,
 }
 
@@ -83,23 +86,25 @@ pub(crate) fn sample(seconds: f64, mut f: impl FnMut() -> Result<f64>) -> Result
     Ok(Stat::of(times))
 }
 
-/// What was measured of one step.
+/// The times of a step.
 pub(crate) struct Timing {
-    /// Submission and wait, per step.
+    /// The time of submission and wait, per step.
     pub(crate) wall: Stat,
-    /// All launches by timestamps, where they work.
+    /// The time of all launches by timestamps, if they work.
     pub(crate) kernels: Option<Stat>,
-    /// Each launch; empty without timestamps.
+    /// The time of each launch. Empty without timestamps.
     pub(crate) launches: Vec<Stat>,
-    /// Median share of `wall` in which a kernel runs, pair by pair: what else the machine does slows both.
+    /// The share of `wall` in which a kernel runs: the median over pairs of both times, since other work on
+    /// the machine slows both.
     pub(crate) busy: Option<f64>,
 }
 
 impl Timing {
-    /// From each submission's wall time and its launches' times, which are absent without timestamps.
+    /// Combines each submission's wall time with the times of its launches, which are missing without
+    /// timestamps.
     fn new(wall: Stat, walls: &[f64], stamps: &[Vec<f64>]) -> Self {
         let sums: Vec<f64> = stamps.iter().map(|launches| launches.iter().sum()).collect();
-        // Some systems answer every timestamp with zero: then the wall clock is all there is.
+        // Some systems return zero for every timestamp. Then only the wall clock is left.
         if sums.is_empty() || sums.iter().any(|&t| t <= 0.0) {
             return Self { wall, kernels: None, launches: vec![], busy: None };
         }
@@ -109,19 +114,19 @@ impl Timing {
         Self { wall, launches: launches.collect(), busy: Some(busy), kernels: Some(Stat::of(sums)) }
     }
 
-    /// The better clock's figures.
+    /// The times by the better clock: timestamps if they work, else the wall clock.
     pub(crate) fn stat(&self) -> Stat {
         self.kernels.unwrap_or(self.wall)
     }
 
-    /// Which clock that is.
+    /// The clock of [`Timing::stat`].
     pub(crate) fn clock(&self) -> Clock {
         if self.kernels.is_some() { Clock::Gpu } else { Clock::Wall }
     }
 }
 
-/// Times an executor's step for about `seconds`; `profiled` also by timestamps around every launch of a
-/// submission's last step.
+/// Times an executor's step for about `seconds`. If `profiled`, timestamps around every launch also time the
+/// last step of each submission.
 pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool) -> Result<Timing> {
     let profile = if profiled && gpu.caps().timestamps { Some(Profile::new(gpu, executor)?) } else { None };
     let submit = |repeats: usize| -> Result<f64> {
@@ -136,7 +141,7 @@ pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool)
         gpu.wait()?;
         Ok(start.elapsed().as_secs_f64() / repeats as f64)
     };
-    // Drivers compile at the first dispatch; the second tells the pace.
+    // Drivers compile at the first dispatch, so the second one shows the speed.
     submit(1)?;
     let repeats = (SUBMISSION / submit(1)?).clamp(1.0, MAX_REPEATS) as usize;
     let (mut stamps, mut walls) = (vec![], vec![]);
@@ -149,16 +154,16 @@ pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool)
     Ok(Timing::new(wall, &walls, &stamps))
 }
 
-/// A case that computes what its reference says.
+/// A case on the device, whose results are those of its reference.
 pub(crate) struct Subject<'a> {
     gpu: &'a Gpu,
-    /// Its launches.
+    /// The plan of the case.
     pub(crate) plan: Plan,
     executor: Executor,
 }
 
 impl<'a> Subject<'a> {
-    /// Makes a case ready and checks it.
+    /// Prepares a case on the device and checks it.
     pub(crate) fn new(gpu: &'a Gpu, case: &Case) -> Result<Self> {
         let plan = Plan::new(&case.graph, gpu.caps())?;
         let state = State::new(gpu, &[&plan], SEED)?;
@@ -187,12 +192,12 @@ impl<'a> Subject<'a> {
         Ok(this)
     }
 
-    /// Its time, checked before.
+    /// Times the case, which was checked before.
     pub(crate) fn time(&self, seconds: f64) -> Result<Timing> {
         time(self.gpu, &self.executor, seconds, true)
     }
 
-    /// Every output and every variable after one step.
+    /// Checks every output and every variable after one step.
     fn check_whole(&self, case: &Case, state: &State, values: &Values) -> Result<()> {
         let mut after = reference::initial(&case.graph, SEED);
         let outputs = reference::eval(&case.graph, values, &mut after)?;
@@ -211,7 +216,8 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// A product's rows, evenly spread, with all their columns: the whole of a large one takes the host too long.
+    /// Checks some rows of a product, at even distances, with all their columns. The whole of a large product
+    /// takes the host too long.
     fn check_rows(&self, case: &Case, op: MatMul, values: &Values) -> Result<()> {
         let (a, b) = (&values["a"], &values["b"]);
         let e = op.extents(&a.shape, &b.shape).expect("a product's inputs");
@@ -226,7 +232,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Uniform in [-½, ½), bytes, or each row once.
+/// Values for an input: uniform numbers in [-½, ½) for f32, bytes for U8, each row number once for U32.
 fn fill(name: &str, ty: &Type) -> Array {
     let n = ty.shape.numel();
     let key = Stream::new(name).key([SEED as u32, 0]);
@@ -238,13 +244,13 @@ fn fill(name: &str, ty: &Type) -> Array {
     })
 }
 
-/// Words as numbers of their type.
+/// Converts 32-bit words to numbers, by their type.
 pub(crate) fn decode(words: &[u32], dtype: DType) -> Vec<f64> {
     let value = |&w: &u32| if dtype == DType::F32 { f64::from(f32::from_bits(w)) } else { f64::from(w) };
     words.iter().map(value).collect()
 }
 
-/// An error that names the first element that is not its reference.
+/// Returns an error that names the first element that differs from its reference, if there is one.
 pub(crate) fn compare(case: &str, what: &str, got: &[f64], want: &[f64]) -> Result<()> {
     // A NaN is never within the tolerance.
     let within = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());

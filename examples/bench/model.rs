@@ -1,5 +1,5 @@
-//! A model's whole training step: time, start-up, memory, and the share in which no kernel runs; and, of an autoregressive
-//! model, how long drawing pictures takes.
+//! The training step of a whole model: its time, the start-up, the memory, and the share of time in which no
+//! kernel runs. For an autoregressive model, also the time to draw pictures.
 
 use crate::{
     ceiling::Ceilings,
@@ -32,20 +32,22 @@ use oneiro::{
 };
 use std::{slice, time::Instant};
 
-/// Names that `--model` takes.
+/// The names that `--model` takes.
 pub(crate) const MODELS: [&str; 4] = ["vae", "pixelcnn", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
-/// Largest distance of a moment from its reference, as a share of its length.
+/// The largest distance of a moment from its reference, as a share of its length.
 const APART: f64 = 5e-3;
-/// 3x3 convolutions of the network that is compared.
+/// The number of 3x3 convolutions in the network that is compared.
 const DEPTH: usize = 5;
-/// What else is drawn: pictures, their side, convolutions. How the cost grows with each.
+/// Other sizes that are drawn, to show how the cost grows: the number of pictures, their side in pixels, and
+/// the number of 3x3 convolutions.
 const DRAWN: [(usize, usize, usize); 7] =
     [(1, 28, 5), (4, 28, 5), (64, 28, 5), (16, 14, 5), (16, 56, 5), (16, 28, 1), (16, 28, 10)];
-/// Pixels that the naive way draws, to be scaled to whole pictures.
+/// The number of pixels that the naive method draws. The time is scaled to whole pictures.
 const NAIVE: usize = 4;
 
-/// A model's training step: plans that run one after another on one State, and images per step.
+/// A model's training step: graphs that run one after another on one State, the images, and the number of
+/// images per step.
 pub(crate) struct Step {
     graphs: Vec<Graph>,
     images: Images,
@@ -77,8 +79,8 @@ impl Step {
     }
 }
 
-/// A round of pytorch/examples' DCGAN, its discriminator without the sigmoid, on pictures of three channels that lie on the GPU:
-/// a step of the discriminator, and one of the generator.
+/// One round of the DCGAN of pytorch/examples, as a step of the discriminator and one of the generator. The
+/// discriminator has no sigmoid, and the real pictures, of three channels, lie on the GPU.
 fn dcgan(n: usize, side: usize) -> Result<[Graph; 2]> {
     let networks = Networks { latent: 100, generator: 64, discriminator: 64 };
     let game = Game::new(networks, Rules::default(), [side, side, 3], [side, side], 0, n)?;
@@ -90,7 +92,7 @@ fn dcgan(n: usize, side: usize) -> Result<[Graph; 2]> {
     Ok([first, second])
 }
 
-/// The training step of pytorch/examples' VAE.
+/// The training step of the VAE of pytorch/examples.
 fn vae(images: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let vae = Vae::new(&g, &Config::default());
@@ -99,7 +101,8 @@ fn vae(images: &Images, size: usize) -> Graph {
     g
 }
 
-/// A PixelCNN without residuals that other programs are compared by: 7x7 mask A, so many 3x3 mask B, two 1x1, 64 channels.
+/// A PixelCNN without residual connections, for comparison with other programs: one 7x7 convolution with mask
+/// A, `depth` 3x3 convolutions with mask B, and two 1x1 convolutions, all of 64 channels.
 struct Plain {
     depth: usize,
 }
@@ -128,7 +131,7 @@ fn pixelcnn(images: &Images, size: usize) -> Graph {
     g
 }
 
-/// Measures a model's step; `start` is the start of the process. With `each` every launch is a case too.
+/// Measures a model's step. `start` is the start of the process; if `each`, every launch becomes a case too.
 pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each: bool) -> Result<Report> {
     let this = Step::new(name)?;
     let plans = this.plans(gpu.caps())?;
@@ -144,7 +147,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     check(gpu, &this, &executors, &state)?;
     let ceilings = Ceilings::measure(gpu, seconds)?;
     let seconds = seconds / plans.len() as f64;
-    // Timestamps keep launches apart, so the step itself is timed without them.
+    // Timestamps separate the launches, so the step as a whole is timed without them.
     let timed =
         |profiled| executors.iter().map(|e| time(gpu, e, seconds, profiled)).collect::<Result<Vec<_>>>();
     let step = Stat::sum(timed(false)?.iter().map(|t| t.wall));
@@ -200,7 +203,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     Ok(report)
 }
 
-/// How long drawing a batch of pictures takes.
+/// Measures how long it takes to draw a batch of pictures.
 fn sampling(
     gpu: &Gpu,
     (count, side, depth): (usize, usize, usize),
@@ -241,9 +244,10 @@ fn sampling(
     ))
 }
 
-/// Another step, plan by plan: its losses and first moments (a share of every gradient) against the reference, which starts each plan
-/// from what lies on the device. The new weights say less: Adam's first steps are signs of gradients, however small. DCGAN's as
-/// vectors, see [`near`].
+/// Runs another step, plan by plan, and compares losses and first moments with the reference, which starts
+/// each plan from the values on the device. A first moment is a share of every gradient; the new weights
+/// would show less, since Adam's first steps are signs of gradients, however small these are. DCGAN's moments
+/// are compared as vectors, see [`near`].
 fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Result<()> {
     let images = &this.images;
     let bytes = images.pixels.iter().map(|&x| f64::from(x)).collect();
@@ -270,8 +274,9 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
     Ok(())
 }
 
-/// Compares as vectors, and not too closely: where a leaky ReLU's input is almost 0, rounding may take its other slope. In f64, too,
-/// DCGAN's gradient moves by a thousandth in half of the seeds when the generator's pictures move by a millionth.
+/// Compares two vectors by their distance, with a wide bound. If the input of a leaky ReLU is almost 0,
+/// rounding may choose its other slope. Even in f64, DCGAN's gradient changes by a thousandth in half of the
+/// seeds when the generator's pictures change by a millionth.
 fn near(name: &str, got: &[f64], want: &[f64]) -> Result<()> {
     let length = |of: &mut dyn Iterator<Item = f64>| of.map(|v| v * v).sum::<f64>().sqrt();
     let (apart, size) =

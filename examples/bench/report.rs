@@ -1,4 +1,4 @@
-//! What a run measured, as text and as JSON, and how it differs from an earlier run.
+//! The results of a run, as text and as JSON, and their comparison with an earlier run.
 
 use crate::{
     ceiling::{Bound, Ceilings},
@@ -13,20 +13,20 @@ use oneiro::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path, time::SystemTime};
 
-/// The layout of the JSON: the number changes with the meaning of a field.
+/// The layout of the JSON. The number changes when the meaning of a field changes.
 const FORMAT: &str = "oneiro-bench 1";
-/// Changes below this share are noise on any machine, however quiet it seemed.
+/// Changes below this share are noise on any machine, however quiet it seems.
 const NOISE: f64 = 0.03;
-/// Ceilings that differ by more than this factor tell of other work on the machine, or of another machine.
+/// If a ceiling changes by more than this factor, other work was running, or it is another machine.
 const RESTLESS: f64 = 1.15;
 
-/// One run of the benchmark.
+/// The results of one run of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     format: String,
-    /// Of the crate.
+    /// The version of the crate.
     version: String,
-    /// Seconds since 1970.
+    /// The seconds since 1970.
     date: u64,
     adapter: String,
     driver: String,
@@ -37,54 +37,55 @@ pub(crate) struct Report {
     pub(crate) model: Option<ModelFigures>,
 }
 
-/// One case's figures.
+/// The figures of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) name: String,
-    /// Median of a step.
+    /// The median time of a step, in seconds.
     pub(crate) seconds: f64,
-    /// Distance of the quartiles as a share of the median.
+    /// The distance between the quartiles, as a share of the median.
     spread: f64,
     samples: usize,
-    /// What `seconds` was read from.
+    /// The clock of `seconds`.
     clock: Clock,
-    /// Median by the host's clock: submission and wait.
+    /// The median time by the host's clock, for submission and wait, in seconds.
     wall_seconds: f64,
     flops: u64,
-    /// That a perfect cache would move.
+    /// The bytes that would be moved with a perfect cache.
     bytes: u64,
-    /// The ceiling that it runs into first.
+    /// The ceiling that limits the case.
     bound: Bound,
-    /// Time at the ceilings as a share of `seconds`.
+    /// The time at the ceilings, as a share of `seconds`.
     share: f64,
-    /// File and entry point of each launch.
+    /// The file and the entry point of each launch.
     kernels: Vec<String>,
 }
 
-/// What only whole models have.
+/// The figures that only whole models have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelFigures {
     pub(crate) name: String,
     pub(crate) batch: usize,
-    /// Process start to first finished step.
+    /// The time from the start of the process to the end of the first step, in seconds.
     pub(crate) start_up_seconds: f64,
     pub(crate) images_per_second: f64,
     pub(crate) launches: usize,
     pub(crate) pipelines: usize,
-    /// Weights, moments, statistics.
+    /// The memory of weights, moments and statistics.
     pub(crate) state_bytes: u64,
-    /// Memory shared by intermediate values.
+    /// The memory that intermediate values share.
     pub(crate) slot_bytes: u64,
-    /// What of them is alive at the worst point: no plan can use less.
+    /// The part of `slot_bytes` that is alive at the worst point. No plan can use less.
     pub(crate) live_minimum_bytes: u64,
-    /// All launches by timestamps, where they work.
+    /// The time of all launches by timestamps, in seconds, if they work.
     pub(crate) kernel_seconds: Option<f64>,
-    /// Share of the step in which no kernel runs.
+    /// The share of the step in which no kernel runs.
     pub(crate) idle_share: Option<f64>,
 }
 
 impl Measured {
-    /// The figures of launches that took `stat` by `clock`.
+    /// The figures of launches that took the time `stat` by `clock`, and the median `wall` by the host's
+    /// clock.
     pub(crate) fn new<'a>(
         name: &str,
         launches: impl IntoIterator<Item = &'a Launch> + Clone,
@@ -108,13 +109,13 @@ impl Measured {
         }
     }
 
-    /// A case by its better clock.
+    /// The figures of a case, by its better clock.
     pub(crate) fn case(name: &str, launches: &[Launch], timing: &Timing, ceilings: &Ceilings) -> Self {
         Self::new(name, launches, (timing.stat(), timing.clock(), timing.wall.median), ceilings)
     }
 }
 
-/// The table's first line.
+/// The first line of the table.
 pub(crate) fn header() -> String {
     format!("{:<52} {:>10} {:>6} {:>9} {:>8} {:>8}  bound", "case", "ms", "±%", "GFLOP/s", "GB/s", "ceiling")
 }
@@ -176,7 +177,7 @@ impl fmt::Display for ModelFigures {
 }
 
 impl Report {
-    /// An empty report of this machine, now.
+    /// Makes an empty report of this machine, dated now.
     pub(crate) fn new(caps: &Caps, ceilings: Ceilings) -> Self {
         Self {
             format: FORMAT.into(),
@@ -191,13 +192,13 @@ impl Report {
         }
     }
 
-    /// Writes the JSON.
+    /// Writes the report as JSON.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(|e| Error::new(e.to_string()))?;
         write_atomic(path, (text + "\n").as_bytes())
     }
 
-    /// Reads an earlier run's JSON.
+    /// Reads the JSON of an earlier run.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let fail =
             |what: String| Error::new(format!("{}: {what}; `bench --json FILE` makes one", path.display()));
@@ -213,7 +214,7 @@ impl Report {
         }
     }
 
-    /// What changed since an earlier run, as text.
+    /// The changes since an earlier run, as text.
     pub(crate) fn compare(&self, earlier: &Self) -> String {
         let mut out = String::new();
         let mut line = |text: String| out.push_str(&(text + "\n"));
@@ -266,15 +267,15 @@ impl Report {
     }
 }
 
-/// How one case differs from its like.
+/// The change of a case between two runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Change {
-    /// Time now by time then.
+    /// The new time divided by the old one.
     ratio: f64,
-    /// Share below which a change means nothing: what either run's quartiles leave open.
+    /// The share below which a change means nothing: the larger spread of the two runs, or more.
     noise: f64,
     verdict: Verdict,
-    /// The two times are of different clocks.
+    /// Whether the two times were measured by different clocks.
     clocks: bool,
 }
 

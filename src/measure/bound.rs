@@ -1,8 +1,9 @@
-//! How good a VAE is on test images: the ELBO and its parts, and the importance-weighted bound of any k.
+//! How good a VAE is on test images: the ELBO with its two parts, and the importance-weighted bound for any
+//! k.
 //!
-//! log p(x) ≥ E log 1/k Σ w_i (Burda, Grosse & Salakhutdinov 2015, eq. 8), tighter the larger k. The k draws of an image
-//! come in chunks; the State keeps the running maximum m of log w and s = Σ exp(log w - m), so that k costs time and no
-//! memory, and nothing over- or underflows.
+//! log p(x) ≥ E log 1/k Σ w_i (Burda, Grosse & Salakhutdinov 2015, eq. 8), and a larger k makes the bound
+//! tighter. The k draws of an image are made in chunks. The State keeps the running maximum m of log w and s
+//! = Σ exp(log w - m), so that a larger k costs time but no memory, and nothing overflows or underflows.
 
 use crate::{
     data::Images,
@@ -16,24 +17,25 @@ use crate::{
     train::{Feed, Listener, Work, batch},
 };
 
-/// Images at a time.
+/// The number of images at a time.
 const IMAGES: usize = 50;
-/// Draws per image in one step: 1,000 rows fill the matmul's tiles and keep a step short. Fewer where activations are large.
+/// The numbers of draws per image in one step, of which the largest that fits is taken. With 20 draws, 1,000
+/// rows fill the tiles of the matrix product and keep a step short; models with large activations need fewer.
 const CHUNKS: [usize; 3] = [20, 4, 1];
-/// Below any log weight, and finite: infinities are no values to compute with.
+/// A finite number below any log weight: an infinity would turn into NaN.
 const LOWEST: f32 = -3.0e38;
 
-/// A mean over images with half the width of its 95 % confidence interval.
+/// A mean over images, with half the width of its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// 1.96 standard errors; infinite for a single value.
+    /// Half the width of the interval: 1.96 standard errors. It is infinite for a single value.
     pub half: f64,
 }
 
 impl Mean {
-    /// Of independent values.
+    /// Computes the mean of independent values and its interval.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -42,30 +44,31 @@ impl Mean {
     }
 }
 
-/// What an evaluation found, in nats per image.
+/// The result of an evaluation, in nats per image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
-    /// Images evaluated.
+    /// The number of images that were evaluated.
     pub images: usize,
-    /// Evidence lower bound: reconstruction - kl.
+    /// The evidence lower bound (ELBO): `reconstruction` - `kl`.
     pub elbo: Mean,
-    /// E_q log p(x|z), by the mean over all draws.
+    /// E_q log p(x|z), estimated by the mean over all draws.
     pub reconstruction: Mean,
-    /// KL(q(z|x) || p(z)), analytic.
+    /// KL(q(z|x) || p(z)), in closed form.
     pub kl: Mean,
-    /// Mean KL of each latent dimension.
+    /// The mean KL of each latent dimension.
     pub kl_per_dimension: Vec<f64>,
-    /// (k, bound on log p(x)): powers of ten up to the k that was asked for, and k.
+    /// Pairs of k and the bound on log p(x): k takes the powers of ten below the k that was asked for, then
+    /// that k.
     pub bounds: Vec<(usize, Mean)>,
 }
 
 impl Bounds {
-    /// Latent dimensions whose mean KL exceeds 0.01 nats.
+    /// The number of latent dimensions whose mean KL exceeds 0.01 nats.
     pub fn active(&self) -> usize {
         self.kl_per_dimension.iter().filter(|kl| **kl > 0.01).count()
     }
 
-    /// For a terminal.
+    /// The result as text for a terminal.
     pub fn table(&self) -> String {
         let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3} ± {:.3}\n", m.mean, m.half);
         let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
@@ -95,7 +98,7 @@ impl Bounds {
         text
     }
 
-    /// For other programs.
+    /// The result as JSON for other programs.
     pub fn json(&self) -> serde_json::Value {
         let mean = |m: &Mean| serde_json::json!({ "mean": m.mean, "half_width_95": m.half });
         let bounds: Vec<_> =
@@ -107,17 +110,22 @@ impl Bounds {
     }
 }
 
-/// The plans of an evaluation: one begins a batch of images, the others add a chunk of draws.
+/// The plans of an evaluation: one begins a batch of images, the others add a chunk of draws to it.
 pub struct Bound {
     begin: Plan,
-    /// Steps of so many draws, as many as the adapter holds, and of one: a chunk of its own for what is left.
+    /// The number of draws in a step, and its plan: first the largest chunk that the adapter holds, then a
+    /// chunk of one draw for what is left.
     draw: [(usize, Plan); 2],
     latent: usize,
     pixels: usize,
 }
 
 impl Bound {
-    /// Plans the evaluation of what `model` declares in a graph for images of so many `pixels`.
+    /// Plans the evaluation of the VAE that `model` declares in a graph. Its images have `pixels` values
+    /// each.
+    ///
+    /// # Errors
+    /// Fails if the graph is wrong, or if it needs more than the adapter allows.
     pub fn new(caps: &Caps, pixels: usize, model: impl for<'g> Fn(&'g Graph) -> Vae<'g>) -> Result<Self> {
         let g = Graph::new();
         g.count_by("bound.batch");
@@ -144,12 +152,17 @@ impl Bound {
         Ok(Self { begin: Plan::new(&g, caps)?, draw, latent: vae.latent(), pixels })
     }
 
-    /// The plans, for the State that holds the weights.
+    /// The plans, for making the State that also holds the weights.
     pub fn plans(&self) -> Vec<&Plan> {
         std::iter::once(&self.begin).chain(self.draw.iter().map(|(_, plan)| plan)).collect()
     }
 
-    /// Evaluates the first `count` images with `k` draws each.
+    /// Evaluates the first `count` images with `k` draws each. `told` hears of the progress after each batch
+    /// of images.
+    ///
+    /// # Errors
+    /// Fails if the device refuses a buffer or a pipeline, if it is lost, or with the error that `told`
+    /// returns.
     pub fn run(
         &self,
         gpu: &Gpu,
@@ -223,13 +236,13 @@ impl Bound {
     }
 }
 
-/// What a batch's first step keeps for its draws: x, mu and logvar.
+/// The variables that a batch's first step writes for its draws: x, mu and logvar.
 fn kept(g: &Graph, pixels: usize, latent: usize) -> [Tensor<'_>; 3] {
     [("bound.x", pixels), ("bound.mu", latent), ("bound.logvar", latent)]
         .map(|(n, width)| g.var(n, Type::f32([IMAGES, width]), Init::Zeros))
 }
 
-/// Adds `count` draws of every image to the running sums.
+/// Plans a step that adds `count` draws of every image to the running sums.
 fn draws(
     caps: &Caps,
     pixels: usize,

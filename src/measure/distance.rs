@@ -1,5 +1,5 @@
-//! Two distances between sets of features: Fréchet's, of the Gaussians fitted to them, and the kernel distance, which assumes
-//! nothing of their shape. All in f64.
+//! Two distances between sets of features. The Fréchet distance compares the Gaussians that are fitted to
+//! them; the kernel distance assumes nothing about the shape of the distributions. Both are computed in f64.
 
 use crate::{
     data::permutation,
@@ -8,12 +8,13 @@ use crate::{
 };
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
-/// Subsets of a report's [`Kid`]: half the paper's, since a report takes them twice.
+/// The number of subsets for the [`Kid`] of a report. The paper takes twice as many, but a report computes
+/// the distance twice.
 pub const SUBSETS: usize = 50;
-/// Most pictures of a subset, as in the paper.
+/// The largest number of pictures in a subset, as in the paper.
 const LARGEST: usize = 1000;
 
-/// The Gaussian with the features' mean and covariance.
+/// The Gaussian that has the mean and the covariance of a set of features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gaussian {
     mean: DVector<f64>,
@@ -21,10 +22,10 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Fits it; the covariance is the unbiased one, over N - 1.
+    /// Fits the Gaussian. The covariance is the unbiased one, which divides by N - 1.
     ///
     /// # Errors
-    /// Fewer than two pictures, or features that are not finite.
+    /// Fails for fewer than two pictures, and for features that are not finite.
     pub fn of(features: &Features) -> Result<Self> {
         let n = features.count();
         if n < 2 || features.values.iter().any(|v| !v.is_finite()) {
@@ -32,7 +33,7 @@ impl Gaussian {
                 "a covariance needs finite features of at least two pictures, got {n}; draw more"
             )));
         }
-        // Row-major [N, D] is column-major [D, N].
+        // Row-major [N, D] is the same memory as column-major [D, N].
         let mut centred = DMatrix::from_column_slice(features.width, n, &features.values);
         let mean = centred.column_mean();
         centred.column_iter_mut().for_each(|mut column| column -= &mean);
@@ -40,11 +41,12 @@ impl Gaussian {
         Ok(Self { mean, covariance })
     }
 
-    /// FID (Heusel et al. 2017, eq. 6): |μ₁ - μ₂|² + tr(C₁ + C₂ - 2·(C₁C₂)^½), where the last trace is that of the symmetric
-    /// (C₁^½·C₂·C₁^½)^½, since both products have the same eigenvalues. At least 0.
+    /// The Fréchet distance, known as FID (Heusel et al. 2017, eq. 6): |μ₁ - μ₂|² + tr(C₁ + C₂ - 2·(C₁C₂)^½).
+    /// The trace of (C₁C₂)^½ is computed from the symmetric (C₁^½·C₂·C₁^½)^½, since both products have the
+    /// same eigenvalues. The result is at least 0.
     ///
     /// # Panics
-    /// If the widths differ.
+    /// Panics if the two sets have features of different widths.
     pub fn frechet(&self, other: &Self) -> f64 {
         let root = root(&self.covariance);
         let shared: f64 = (&root * &other.covariance * &root)
@@ -57,36 +59,40 @@ impl Gaussian {
     }
 }
 
-/// The symmetric square root of a covariance; eigenvalues that rounding made negative count as 0.
+/// The symmetric square root of a covariance. Eigenvalues that rounding made negative count as 0.
 fn root(covariance: &DMatrix<f64>) -> DMatrix<f64> {
     let eigen = SymmetricEigen::new(covariance.clone());
     let roots = DMatrix::from_diagonal(&eigen.eigenvalues.map(|v| v.max(0.0).sqrt()));
     &eigen.eigenvectors * roots * eigen.eigenvectors.transpose()
 }
 
-/// Kernel distance: the squared maximum mean discrepancy under (x·y/D + 1)³ (Bińkowski et al. 2018, §3.1 and 4), over subsets. Features
-/// are scaled so that the real ones have a mean square of 1: of larger ones the cube would show little but outliers.
+/// The kernel distance, known as KID: the squared maximum mean discrepancy under the kernel (x·y/D + 1)³
+/// (Bińkowski et al. 2018, §3.1 and 4), averaged over random subsets. All features are scaled by one factor
+/// that gives the real ones a mean square of 1: with larger features, the cube would show little but
+/// outliers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kid {
-    /// Mean over the subsets: unbiased, so around 0 and also below it where both sets are of one distribution.
+    /// The mean over the subsets. It is unbiased, so for two sets of one distribution it is near 0 and may be
+    /// negative.
     pub mean: f64,
-    /// Standard deviation over the subsets.
+    /// The standard deviation over the subsets.
     pub std: f64,
-    /// Number of subsets.
+    /// The number of subsets.
     pub subsets: usize,
-    /// Pictures of each set in a subset.
+    /// The number of pictures that a subset takes from each set.
     pub size: usize,
 }
 
 impl Kid {
-    /// Of pictures and real images by `subsets` random pairs of subsets, drawn from `seed` without replacement: of 1,000 pictures,
-    /// or of half the smaller set, so that subsets differ.
+    /// Compares pictures with real images by `subsets` pairs of random subsets, which are drawn without
+    /// replacement as a function of `seed`. A subset has 1,000 pictures, or half of the smaller set if that
+    /// is less, so that subsets differ.
     ///
     /// # Errors
-    /// Sets of fewer than four pictures.
+    /// Fails if a set has fewer than four pictures, or if `subsets` is 0.
     ///
     /// # Panics
-    /// If the widths differ.
+    /// Panics if the two sets have features of different widths.
     pub fn of(pictures: &Features, real: &Features, subsets: usize, seed: u64) -> Result<Self> {
         let smaller = pictures.count().min(real.count());
         if smaller < 4 || subsets == 0 {
@@ -104,7 +110,8 @@ impl Kid {
                 .flat_map(|&row| &features.values[row as usize * features.width..][..features.width]);
             DMatrix::from_iterator(features.width, size, values.map(|v| v * scale))
         };
-        // Numbers of their own for each set: sets of one size would be drawn alike.
+        // Each set has random numbers of its own; otherwise, sets of equal size would be drawn in the same
+        // order.
         let found: Vec<f64> =
             (0..subsets).map(|s| discrepancy(&draw(pictures, 2 * s), &draw(real, 2 * s + 1))).collect();
         let mean = found.iter().sum::<f64>() / subsets as f64;
@@ -113,7 +120,8 @@ impl Kid {
     }
 }
 
-/// The unbiased squared discrepancy of two sets of as many columns: no picture meets itself within its set.
+/// The unbiased squared discrepancy between two sets `[D, N]` of equal size. Within a set, no picture is
+/// compared with itself.
 pub(super) fn discrepancy(x: &DMatrix<f64>, y: &DMatrix<f64>) -> f64 {
     let (d, n) = (x.nrows() as f64, x.ncols() as f64);
     let kernels =

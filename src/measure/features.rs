@@ -1,8 +1,9 @@
-//! Features of pictures, for measures of generators: a classifier that the engine trains itself on the data set at hand, once and
-//! offline, or a network of the user's own from a weights file.
+//! Features of pictures, by which generators are measured. They come from a classifier that the engine trains
+//! once, offline, on the data set at hand, or from the user's own network in a weights file.
 //!
-//! A figure made of features means something for one extractor only, so every extractor has an [`Identity`]: its name with the
-//! version, the data that it learnt from, and the SHA-256 of its weights.
+//! A figure that is computed from features has a meaning for one extractor only. Every extractor therefore
+//! has an [`Identity`]: its name with the version, the data that it was trained on, and the SHA-256 of its
+//! weights.
 
 use super::probe::argmax;
 use crate::{
@@ -20,28 +21,31 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{fmt, fs, path::Path};
 
-/// Where trained extractors lie, beside the runs.
+/// The folder of trained extractors, beside the runs.
 pub const FOLDER: &str = "runs/features";
 
-/// Pictures at a time.
+/// The number of pictures at a time.
 const BATCH: usize = 250;
-/// Training, a part of what [`NAME`] names: batches of so many images, so many epochs, Adam's first step size, which falls to 0.
+/// How the classifier is trained, which belongs to the version in [`NAME`]: the images of a batch, the
+/// epochs, and Adam's first step size, which falls to 0.
 const TRAIN_BATCH: usize = 100;
 const EPOCHS: u64 = 3;
 const LR: f32 = 2e-3;
-/// Of weights and of orders, whatever the run's seed: one data set has one extractor.
+/// The seed of the weights and of the epochs' orders. It does not depend on the run, so that one data set has
+/// one extractor.
 const SEED: u64 = 0;
-/// Most bytes of training images, WebGPU's largest binding; of more, evenly spaced ones are taken.
+/// The most bytes of training images: the size of WebGPU's largest binding. Of a larger set, evenly spaced
+/// images are taken.
 const MOST: usize = 128 << 20;
 
-/// Which extractor it was; part of every figure.
+/// The identity of an extractor, which is part of every figure that it gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Name with version, or the file's name.
+    /// The name with the version, or the name of the user's file.
     pub name: String,
-    /// The data that it was trained on, by name and fingerprint; `None` of a user's file.
+    /// The name and the fingerprint of the data that it was trained on; `None` for a user's file.
     pub data: Option<String>,
-    /// First 12 hexadecimal digits of the SHA-256 of its weights file.
+    /// The first 12 hexadecimal digits of the SHA-256 of its weights file.
     pub sha256: String,
 }
 
@@ -52,39 +56,41 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What an extractor found in pictures.
+/// The features and classes that an extractor found in N pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// Features of a picture, D.
+    /// The number of features of a picture, D.
     pub width: usize,
-    /// `[N, D]`, row by row.
+    /// The features, `[N, D]`, row by row.
     pub values: Vec<f64>,
-    /// The likeliest class of each picture, `[N]`.
+    /// The most likely class of each picture, `[N]`.
     pub classes: Vec<usize>,
 }
 
 impl Features {
-    /// Number of pictures, N.
+    /// The number of pictures, N.
     pub fn count(&self) -> usize {
         self.classes.len()
     }
 }
 
-/// A network on a device that gives pictures' features and classes.
+/// A network on a device that computes the features and classes of pictures.
 pub struct Extractor<'a> {
     gpu: &'a Gpu,
     config: Config,
     executor: Executor,
-    /// Which it is.
+    /// The identity, for naming it beside every figure.
     pub identity: Identity,
 }
 
 impl<'a> Extractor<'a> {
-    /// The classifier of this data set, from `folder` ([`FOLDER`]) or trained now, which `told` hears of, and kept there.
-    /// The images must be all of the data set, not a streamed run's window.
+    /// Returns the classifier of this data set. It is read from `folder` (usually [`FOLDER`]) or, if it is
+    /// not there, trained and written there; `told` hears of the training. The images must be the whole data
+    /// set, not the window of a streamed run.
     ///
     /// # Errors
-    /// A data set without labels, a folder that cannot be written, a kept file that is damaged.
+    /// Fails if the data set has no labels, if the folder cannot be written, if the file in it is damaged, or
+    /// with the error that `told` returns.
     pub fn of_data(gpu: &'a Gpu, set: &DataSet, folder: &Path, told: &mut Listener<'_>) -> Result<Self> {
         let print = fingerprint(set);
         let config =
@@ -109,10 +115,11 @@ impl<'a> Extractor<'a> {
         Ok(this)
     }
 
-    /// A network of the user's own for images `[H, W, C]` in [0, 1]: any chain that [`Config::of_weights`] reads.
+    /// Returns the user's own network for images `[H, W, C]` with values in [0, 1]. [`Config::of_weights`]
+    /// says which networks can be read.
     ///
     /// # Errors
-    /// A file that cannot be read, or whose tensors are no such chain for images of this size.
+    /// Fails if the file cannot be read, or if its tensors are no such network for images of this size.
     pub fn from_file(gpu: &'a Gpu, path: &Path, image: [usize; 3]) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let advice = "give a chain of 3x3 convolutions of stride 2 and linear layers for these images";
@@ -144,20 +151,20 @@ impl<'a> Extractor<'a> {
         Ok(Self { gpu, config, executor, identity: identity(short(Sha256::new_with_prefix(bytes))) })
     }
 
-    /// Height, width and channels of the pictures.
+    /// The height, width and number of channels of the pictures.
     pub fn image(&self) -> [usize; 3] {
         self.config.image
     }
 
-    /// Number of classes.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.config.classes()
     }
 
-    /// Of pictures `[N, H, W, C]` in [0, 1].
+    /// Computes the features of pictures `[N, H, W, C]` with values in [0, 1].
     ///
     /// # Errors
-    /// No pictures, or not whole ones; pictures that are not finite.
+    /// Fails if there are no pictures, if the last one is not whole, or if a value is not finite.
     pub fn pictures(&self, pictures: &[f32]) -> Result<Features> {
         let row = self.row();
         if pictures.is_empty() || !pictures.len().is_multiple_of(row) {
@@ -172,10 +179,10 @@ impl<'a> Extractor<'a> {
         Ok(out)
     }
 
-    /// Of these rows of a data set.
+    /// Computes the features of some images of a data set, given by their places in it.
     ///
     /// # Errors
-    /// Images of another size.
+    /// Fails if the images have another size than the network takes.
     pub fn images(&self, images: &Images, rows: &[u32]) -> Result<Features> {
         let (row, size) = (self.row(), [images.height, images.width, images.channels]);
         if size != self.image() {
@@ -193,10 +200,10 @@ impl<'a> Extractor<'a> {
         Ok(out)
     }
 
-    /// The share of labelled images whose class it finds.
+    /// The share of the images, from 0 to 1, whose label the network finds.
     ///
     /// # Errors
-    /// Images without labels or of another size.
+    /// Fails if the images have no labels, or another size than the network takes.
     pub fn accuracy(&self, images: &Images) -> Result<f64> {
         let labels = images
             .labels
@@ -215,9 +222,9 @@ impl<'a> Extractor<'a> {
         Features { width: self.config.features(), values: vec![], classes: vec![] }
     }
 
-    /// Adds the features of up to [`BATCH`] pictures.
+    /// Adds the features of up to [`BATCH`] pictures to `out`.
     fn batch(&self, mut pictures: Vec<f32>, out: &mut Features) -> Result<()> {
-        // Checked here: ReLU hides a NaN.
+        // A NaN must be found in the pictures, since ReLU hides it in the features.
         if let Some(bad) = pictures.iter().position(|v| !v.is_finite()) {
             let (place, value) = (out.count() + bad / self.row(), pictures[bad]);
             return Err(Error::new(format!(
@@ -236,12 +243,12 @@ impl<'a> Extractor<'a> {
     }
 }
 
-/// First digits of a digest.
+/// The first 12 hexadecimal digits of a digest.
 fn short(hasher: Sha256) -> String {
     hex(hasher.finalize())[..12].into()
 }
 
-/// A data set's images and labels, as a few digits.
+/// The fingerprint of a data set's images and labels: the first digits of their SHA-256.
 fn fingerprint(set: &DataSet) -> String {
     let mut hasher = Sha256::new();
     for images in [&set.train, &set.test] {
@@ -251,14 +258,14 @@ fn fingerprint(set: &DataSet) -> String {
     short(hasher)
 }
 
-/// So many of the images, evenly spaced, since image folders are in the order of their classes.
+/// Takes `count` of the images at even distances, since image folders are in the order of their classes.
 fn spaced(images: &Images, labels: &[u8], count: usize) -> Images {
     let (row, at) = (images.height * images.width * images.channels, |i: usize| i * images.count / count);
     let pixels = (0..count).flat_map(|i| &images.pixels[at(i) * row..][..row]).copied().collect();
     Images { count, pixels, labels: Some((0..count).map(|i| labels[at(i)]).collect()), ..*images }
 }
 
-/// Trains the classifier on the training images; its weights as a safetensors file.
+/// Trains the classifier on the training images, and returns its weights as a safetensors file.
 fn train(gpu: &Gpu, set: &DataSet, config: &Config, told: &mut Listener<'_>) -> Result<Vec<u8>> {
     let known = set.train.labels.as_ref().filter(|_| set.train.count > 0 && set.train.classes > 1);
     let known = known.ok_or_else(|| {

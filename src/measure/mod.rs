@@ -1,6 +1,7 @@
-//! What a model is worth, measured on a device: bounds on likelihoods, distances between sets of pictures, what features hold.
+//! How good a model is, measured on a device: bounds on likelihoods, distances between sets of pictures, and
+//! how much a network's features tell of the classes.
 //!
-//! Nothing here prints: progress is told to a callback, which may end the work.
+//! Nothing here prints. Long work reports its progress to a callback, which may end it.
 
 pub mod bound;
 pub mod distance;

@@ -1,7 +1,9 @@
-//! The nearest images of a data set, in pixel space: whether a generator draws anew or remembers.
+//! The nearest images of a data set, in pixel space. They show whether a generator draws new pictures or
+//! repeats training images.
 //!
-//! |a - b|² = |a|² - 2·a·b + |b|² makes all distances of a batch one matrix product on the GPU. What it finds is measured again
-//! on the host in f64, since the difference of large numbers leaves little of small distances.
+//! Because of |a - b|² = |a|² - 2·a·b + |b|², all distances of a batch are one matrix product on the GPU. The
+//! distances of the images that it finds are computed again on the host in f64, since a difference of large
+//! numbers loses the digits of a small distance.
 
 use crate::{
     data::Images,
@@ -15,24 +17,26 @@ use crate::{
     plan::Plan,
 };
 
-/// Most pictures at a time.
+/// The largest number of pictures at a time.
 const PICTURES: usize = 128;
-/// Images at a time.
+/// The number of images at a time.
 const IMAGES: usize = 1000;
 
-/// An image of a data set, and how far it is.
+/// An image of a data set, and its distance from a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
-    /// Its place in the data set.
+    /// The place of the image in the data set.
     pub index: usize,
-    /// Squared Euclidean distance, pixels in [0, 1], summed over pixels and channels.
+    /// The squared Euclidean distance, summed over pixels and channels, with values in [0, 1].
     pub distance: f64,
 }
 
-/// The `k` nearest images of each picture, nearest first; `pictures` are `[N, H, W, C]` in [0, 1].
+/// Finds the `k` nearest images of each picture, and returns them nearest first. `pictures` are
+/// `[N, H, W, C]` with values in [0, 1].
 ///
 /// # Errors
-/// Pictures that are not whole images of the data set's size, or that are not finite; what the device refuses.
+/// Fails if the pictures are not whole images of the data set's size, if a value is not finite, or if the
+/// device refuses the plan.
 pub fn nearest(gpu: &Gpu, pictures: &[f32], images: &Images, k: usize) -> Result<Vec<Vec<Neighbour>>> {
     let pixels = images.height * images.width * images.channels;
     if pixels == 0
@@ -72,7 +76,8 @@ pub fn nearest(gpu: &Gpu, pictures: &[f32], images: &Images, k: usize) -> Result
     Ok(found)
 }
 
-/// Squared distances `[rows, IMAGES]` between pictures and a batch of images as bytes.
+/// Plans the squared distances `[rows, IMAGES]` between pictures and a batch of images, which are given as
+/// bytes.
 fn distances(gpu: &Gpu, rows: usize, pixels: usize) -> Result<Plan> {
     let g = Graph::new();
     let a = g.input("pictures", Type::f32([rows, pixels]));
@@ -82,14 +87,15 @@ fn distances(gpu: &Gpu, rows: usize, pixels: usize) -> Result<Plan> {
     Plan::new(&g, gpu.caps())
 }
 
-/// So many elements, with zeros at the end.
+/// The values, filled up with zeros to `len` elements.
 fn filled<T: Clone + Default>(values: &[T], len: usize) -> Vec<T> {
     let mut values = values.to_vec();
     values.resize(len, T::default());
     values
 }
 
-/// The `k` nearest, nearest first; of equal distances the first in the data set.
+/// Keeps the `k` nearest and sorts them, nearest first. Of images at equal distances, the first in the data
+/// set comes first.
 fn keep(best: &mut Vec<Neighbour>, k: usize) {
     best.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
     best.truncate(k);

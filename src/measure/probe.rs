@@ -1,8 +1,9 @@
-//! A linear probe: how much of the classes a network's frozen features hold, by the test accuracy of a linear classifier on them
-//! (Radford et al. 2015, §5.1, on a discriminator's features).
+//! A linear probe: a linear classifier is trained on the fixed features of a network. Its test accuracy shows
+//! how much the features tell of the classes (Radford et al. 2015, §5.1, with a discriminator's features).
 //!
-//! Multinomial logistic regression with an L2 penalty on standardised features, trained by Adam in minibatches that the host
-//! uploads: features of many images are more than a GPU's largest buffer.
+//! The classifier is a multinomial logistic regression with an L2 penalty on standardised features. Adam
+//! trains it in minibatches that the host uploads, because the features of many images exceed a GPU's largest
+//! buffer.
 
 use crate::{
     data::permutation,
@@ -15,30 +16,30 @@ use crate::{
     train::{Listener, Work},
 };
 
-/// Rows at a time.
+/// The largest number of rows at a time.
 const BATCH: usize = 500;
-/// Name of the layer and of its optimizer group.
+/// The name of the layer and of its optimizer group.
 const LAYER: &str = "probe";
 
-/// Features of images and their classes.
+/// The features of N images, and their classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Labelled<'a> {
-    /// `[N, D]`, row by row.
+    /// The features, `[N, D]`, row by row.
     pub features: &'a [f32],
-    /// `[N]`.
+    /// The classes, `[N]`.
     pub labels: &'a [u8],
 }
 
 /// How the classifier is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probe {
-    /// λ of the penalty λ/2·|W|², beside the mean cross entropy in nats.
+    /// The factor λ of the penalty λ/2·|W|², which is added to the mean cross entropy in nats.
     pub l2: f32,
     /// Adam's first step size, which falls linearly to 0.
     pub lr: f32,
-    /// Steps of up to 500 rows.
+    /// The number of steps. Each takes up to 500 rows.
     pub steps: u32,
-    /// Of the rows' order.
+    /// The seed of the order of the rows.
     pub seed: u64,
 }
 
@@ -49,10 +50,12 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Trains on one set; the share of the other's rows whose class it finds.
+    /// Trains the classifier on one set, and returns the share of the other set's rows, from 0 to 1, whose
+    /// class it finds. `told` hears of each step.
     ///
     /// # Errors
-    /// Features that are no whole rows of one width or not finite, sets without rows; what the device refuses.
+    /// Fails if a set has no rows, if its features are not rows of one width or not finite, if the loss
+    /// becomes infinite or NaN, if the device refuses the plans, or with the error that `told` returns.
     pub fn accuracy(
         &self,
         gpu: &Gpu,
@@ -126,7 +129,7 @@ impl Probe {
             step.write(gpu, "features", &features)?;
             step.write(gpu, "labels", &rows.map(|row| u32::from(train.labels[row])).collect::<Vec<_>>())?;
             step.step(gpu);
-            // The next batch's upload must not run far ahead of the steps.
+            // The upload of the next batch must not run far ahead of the steps.
             gpu.wait()?;
             told(Work { what: "steps of the linear probe", done: s as u64 + 1, total: self.steps.into() })?;
         }
@@ -138,7 +141,7 @@ impl Probe {
     }
 }
 
-/// Logits of a batch of features.
+/// Declares the layer and the logits `[batch, classes]` of the input `features`.
 fn layer(g: &Graph, batch: usize, width: usize, classes: usize) -> (Linear<'_>, Tensor<'_>) {
     let layer = Linear::new(g, LAYER, width, classes);
     (layer, layer.forward(g.input("features", Type::f32([batch, width]))))
@@ -150,12 +153,12 @@ fn score(gpu: &Gpu, width: usize, classes: usize) -> Result<Plan> {
     Plan::new(&g, gpu.caps())
 }
 
-/// The place of a row's largest element.
+/// The place of the largest element of a row.
 pub(super) fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i)
 }
 
-/// Width of the rows.
+/// The number of features in a row.
 fn width(set: Labelled<'_>) -> Result<usize> {
     let (values, rows) = (set.features.len(), set.labels.len());
     if rows == 0 || values == 0 || !values.is_multiple_of(rows) || set.features.iter().any(|v| !v.is_finite())
@@ -167,7 +170,7 @@ fn width(set: Labelled<'_>) -> Result<usize> {
     Ok(values / rows)
 }
 
-/// Mean 0 and deviation 1 in each dimension.
+/// Scales each feature to mean 0 and standard deviation 1.
 struct Standard {
     mean: Vec<f32>,
     inverse: Vec<f32>,
@@ -185,7 +188,7 @@ impl Standard {
         };
         let mean = over(&|_, v| v.into());
         let variance = over(&|d, v| (f64::from(v) - mean[d]).powi(2));
-        // A feature that never changes says nothing, and stays 0.
+        // A feature that is constant tells nothing. It becomes 0.
         let inverse =
             variance.iter().map(|&v| if v > 1e-12 { (1.0 / v.sqrt()) as f32 } else { 0.0 }).collect();
         Self { mean: mean.into_iter().map(|m| m as f32).collect(), inverse }

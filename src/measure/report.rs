@@ -1,8 +1,10 @@
-//! Measures of a generator that has no likelihood: its pictures against real images, through the features of a named extractor.
+//! Measures of a generator that has no likelihood. They compare its pictures with real images through the
+//! features of a named extractor.
 //!
-//! FID and KID compare distributions of features, coverage asks which classes appear, diversity how far pictures are from each
-//! other. Real test images, measured alike, are the floor that a perfect generator would have. A figure holds for its extractor
-//! alone ([`Identity`]) and is never one of Inception's.
+//! FID and KID compare distributions of features; coverage counts the classes that appear; diversity says how
+//! far pictures are from each other. Real test images are measured in the same way: their figures are the
+//! floor that a perfect generator would reach. A figure holds for its extractor alone ([`Identity`]), so it
+//! is never comparable with published figures, which use Inception's features.
 
 #[cfg(test)]
 mod tests;
@@ -17,23 +19,24 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// Most real images of a side: more would change the last digit only.
+/// The largest number of real images from each part of the data set: more would change only the last digit.
 pub const IMAGES: usize = 10_000;
-/// Of the choice of images and of subsets, whatever the run's seed: figures of one extractor compare.
+/// The seed of the choice of images and of subsets. It does not depend on the run, so that figures of one
+/// extractor can be compared.
 const SEED: u64 = 0;
-/// Said with every figure.
+/// The warning that stands beside every figure.
 const CAVEAT: &str =
     "figures of this extractor alone; not to be compared with published (Inception) FID or KID";
 
-/// Which classes pictures fall into, by the extractor's own classifier.
+/// How many pictures fall into each class, by the extractor's own classifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// Pictures of each class.
+    /// The number of pictures in each class.
     pub histogram: Vec<usize>,
 }
 
 impl Coverage {
-    /// Counts the classes of pictures, each below `classes`.
+    /// Counts the classes of the pictures. Each must be below `classes`.
     pub fn of(found: &[usize], classes: usize) -> Self {
         let mut histogram = vec![0; classes];
         found.iter().for_each(|&class| histogram[class] += 1);
@@ -44,12 +47,14 @@ impl Coverage {
         self.histogram.iter().sum()
     }
 
-    /// Classes with at least a tenth of an even share: a few misjudged pictures cover no class.
+    /// The number of classes that appear. A class must have at least a tenth of an even share, so that a few
+    /// pictures that are misjudged do not count.
     pub fn covered(&self) -> usize {
         self.histogram.iter().filter(|&&n| n > 0 && 10 * n * self.histogram.len() >= self.total()).count()
     }
 
-    /// Kullback-Leibler divergence of the classes' shares from even ones, in nats: 0 if all are alike, ln K if there is one.
+    /// The Kullback-Leibler divergence of the classes' shares from even shares, in nats: 0 if all K shares
+    /// are equal, ln K if all pictures are of one class.
     pub fn kl_to_uniform(&self) -> f64 {
         let (total, classes) = (self.total() as f64, self.histogram.len() as f64);
         let shares = self.histogram.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total);
@@ -79,22 +84,23 @@ pub fn spread_of(images: &Images) -> f64 {
     )
 }
 
-/// Figures of one set of pictures.
+/// The figures of one set of pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// How many pictures.
+    /// The number of pictures.
     pub count: usize,
-    /// Fréchet distance to real training images.
+    /// The Fréchet distance to real training images.
     pub fid: f64,
-    /// Kernel distance to them.
+    /// The kernel distance to real training images.
     pub kid: Kid,
-    /// Classes.
+    /// The number of pictures in each class.
     pub coverage: Coverage,
-    /// Mean squared pixel distance between pictures, relative to that between real training images: 1 is as diverse.
+    /// The mean squared pixel distance between pictures, divided by that between real training images. The
+    /// value 1 means equal diversity.
     pub diversity: f64,
 }
 
-/// Real images as an extractor sees them, for pictures to be measured against.
+/// Real images as an extractor sees them, with which pictures are compared.
 pub struct Reference<'a> {
     /// The extractor.
     pub extractor: Extractor<'a>,
@@ -102,17 +108,19 @@ pub struct Reference<'a> {
     train: Features,
     gaussian: Gaussian,
     test: Features,
-    /// Share of the test images whose class the extractor finds, where they have labels of its classes.
+    /// The share of the test images whose class the extractor finds, if they have labels of its classes.
     accuracy: Option<f64>,
-    /// Of the training and the test images.
+    /// The [`spread`] of the training images and of the test images.
     spread: [f64; 2],
 }
 
 impl<'a> Reference<'a> {
-    /// Takes features of at most `most` ([`IMAGES`]) training images and as many test images, chosen at random.
+    /// Takes the features of at most `most` training images and as many test images, chosen at random.
+    /// [`IMAGES`] is the usual number.
     ///
     /// # Errors
-    /// Images of another size than the extractor's, or fewer than four.
+    /// Fails if the images have another size than the extractor takes, or if there are fewer than two
+    /// training or four test images.
     pub fn new(extractor: Extractor<'a>, set: &DataSet, most: usize) -> Result<Self> {
         let rows = |images: &Images, which| {
             permutation(SEED, which, images.count)[..most.min(images.count)].to_vec()
@@ -140,18 +148,20 @@ impl<'a> Reference<'a> {
         Ok(Self { extractor, data: set.name.clone(), train, gaussian, test, accuracy, spread })
     }
 
-    /// FID of pictures `[N, H, W, C]` in [0, 1]: cheap enough for a curve during training.
+    /// The FID of pictures `[N, H, W, C]` with values in [0, 1]. It is fast enough for a curve during
+    /// training.
     ///
     /// # Errors
-    /// Fewer than two pictures, not whole or not finite ones.
+    /// Fails if there are fewer than two pictures, if the last one is not whole, or if a value is not finite.
     pub fn fid(&self, pictures: &[f32]) -> Result<f64> {
         Ok(Gaussian::of(&self.extractor.pictures(pictures)?)?.frechet(&self.gaussian))
     }
 
-    /// All measures of pictures `[N, H, W, C]` in [0, 1], and of as many test images.
+    /// All measures of pictures `[N, H, W, C]` with values in [0, 1], and of as many test images.
     ///
     /// # Errors
-    /// Fewer than four pictures, not whole or not finite ones.
+    /// Fails if there are fewer than four pictures, if the last one is not whole, or if a value is not
+    /// finite.
     pub fn report(&self, pictures: &[f32]) -> Result<Report> {
         let features = self.extractor.pictures(pictures)?;
         let row = self.extractor.image().iter().product();
@@ -182,25 +192,26 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// What was measured, and by what.
+/// The figures of a generator's pictures, and how they were measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The extractor.
     pub extractor: Identity,
-    /// The data set's name.
+    /// The name of the data set.
     pub data: String,
-    /// Real training images measured against.
+    /// The number of real training images that the pictures are compared with.
     pub real: usize,
-    /// Share of real test images whose class the extractor finds: what its classes are worth.
+    /// The share of real test images, from 0 to 1, whose class the extractor finds. It says how far its
+    /// classes can be trusted.
     pub accuracy: Option<f64>,
-    /// The generator's pictures.
+    /// The figures of the generator's pictures.
     pub pictures: Scores,
-    /// Real test images, as many as there are pictures where the data set has so many.
+    /// The figures of real test images: as many as there are pictures, or all if the data set has fewer.
     pub floor: Scores,
 }
 
 impl Report {
-    /// For a terminal.
+    /// The report as text for a terminal.
     pub fn table(&self) -> String {
         let [a, b] = [&self.pictures, &self.floor];
         let row =
@@ -229,7 +240,7 @@ impl Report {
         )
     }
 
-    /// For other programs.
+    /// The report as JSON for other programs.
     pub fn json(&self) -> Value {
         let scores = |s: &Scores| {
             json!({

@@ -1,4 +1,5 @@
-//! What tells that a game has ended: one player wins every time, or the generator draws one picture only.
+//! Signs that the game of two players has failed: one player always wins, or the generator draws only one
+//! picture.
 
 use crate::{
     data::Images,
@@ -6,14 +7,14 @@ use crate::{
     models::gan::Objective,
 };
 
-/// A share of real pictures' diversity below which samples are nearly one picture.
+/// Below this share of the real pictures' diversity, the samples count as nearly one picture.
 const NARROW: f64 = 0.25;
-/// How near scores come to their best before the discriminator counts as always right.
+/// How close the scores must come to their best values before the discriminator counts as always right.
 const NEAR: f64 = 0.05;
-/// A generator that has not learnt for so many steps draws one picture anyway.
+/// The number of steps before warnings begin: at first, a generator draws one picture in any case.
 const BEGUN: u64 = 300;
 
-/// Watches a game.
+/// Judges a game by its scores and its samples.
 pub struct Watch {
     objective: Objective,
     smooth: f64,
@@ -22,18 +23,21 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches a game for this objective, with labels smoothed by so much, against the diversity of these real images.
+    /// Watches a game with this objective. `smooth` is what its label smoothing takes from the label 1; the
+    /// real images `set` give the diversity to compare with.
     pub fn new(objective: Objective, smooth: f64, set: &Images) -> Self {
         let pixels = set.height * set.width * set.channels;
         Self { objective, smooth, pixels, real: spread_of(set) }
     }
 
-    /// The mean squared distance between two of the pictures, as a share of that between real ones; 1 where these are all alike.
+    /// The mean squared distance between two of the pictures (values in [0, 1]), divided by that between two
+    /// real images; 1 if the real images are all equal.
     pub fn diversity(&self, pictures: &[f32]) -> f64 {
         if self.real > 0.0 { spread(pictures.iter().copied(), self.pixels) / self.real } else { 1.0 }
     }
 
-    /// Whether the generator draws one picture only, in words, from the samples' diversity.
+    /// Returns a warning if the generator draws nearly one picture only. `diversity` is that of the samples,
+    /// by [`Watch::diversity`].
     pub fn collapse(&self, step: u64, diversity: f64) -> Option<String> {
         let other = match self.objective {
             Objective::Wasserstein => "more --discriminator-steps",
@@ -48,11 +52,13 @@ impl Watch {
         })
     }
 
-    /// What is wrong, in words, from an epoch's means and the samples' diversity.
+    /// Returns a warning if the game goes wrong. `means` are an epoch's means of the game's four metrics:
+    /// both losses, then the discriminator's judgement of real and of drawn pictures.
     pub fn warning(&self, step: u64, means: &[f64], diversity: f64) -> Option<String> {
         let [loss, _, real, fake] = *means else { return None };
         let probabilities = matches!(self.objective, Objective::Minimax | Objective::NonSaturating);
-        // The best that it can do: labels of real and drawn pictures, or scores beyond both hinges.
+        // The best values that a discriminator can reach: the labels of real and of drawn pictures, or a loss
+        // of 0 with scores beyond both hinges.
         let right = match self.objective {
             Objective::Wasserstein => false,
             Objective::Hinge => loss < NEAR,
@@ -94,7 +100,7 @@ mod tests {
         let watch = watch(Objective::NonSaturating, 0.0);
         assert!((watch.diversity(&[0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0]) - 1.0).abs() < 1e-9);
         assert_eq!(watch.diversity(&[0.3, 0.7, 0.3, 0.7]), 0.0);
-        // Two pictures at squared distance 2; the four real ones' pairs have the mean 8/6.
+        // Two pictures have the squared distance 2; the pairs of the four real ones have the mean 8/6.
         assert!((watch.diversity(&[0.0, 1.0, 1.0, 0.0]) - 1.5).abs() < 1e-9);
     }
 
@@ -113,7 +119,7 @@ mod tests {
         assert!(said(0.9, 0.9, 1.0).contains("does not tell"));
         assert_eq!(said(0.7, 0.3, 1.0), "");
         assert_eq!(said(0.5, 0.5, 1.0), "");
-        // Other objectives are satisfied elsewhere: at smoothed labels, beyond the hinges, never.
+        // Other objectives have other best values: smoothed labels, scores beyond the hinges, or none at all.
         let [smooth, squares, hinge, distance] = [
             (Objective::NonSaturating, 0.1),
             (Objective::LeastSquares, 0.0),

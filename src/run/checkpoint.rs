@@ -1,9 +1,11 @@
-//! A checkpoint is the State and where training stood, in one safetensors file that vouches for itself.
+//! A checkpoint holds the State and the position of training, in one safetensors file that proves its own
+//! integrity.
 //!
 //! All randomness is a function of (seed, step), so weights, moments, averages, step counter and RNG key are
-//! enough to go on bit-identically. The file's SHA-256 stands in its own header: it is taken over the whole
-//! file with those 64 digits zeroed, so that no bit can change unnoticed. Files are written beside their place,
-//! synced and renamed; a crash leaves the old files or the new one, never half of one.
+//! enough to continue bit for bit. The file's header holds the SHA-256 of the whole file with the 64 digits
+//! of that hash replaced by zeros, so that a change of any bit is noticed. A file is written under another
+//! name in the same folder, synced and renamed; after a crash, the folder holds the old files or the new one,
+//! and never a part of a file.
 
 use crate::{
     data::{GENERATOR, PERMUTATION_VERSION},
@@ -19,38 +21,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Version of the format; a reader refuses any other.
+/// The version of the format. A reader refuses any other.
 const FORMAT: &str = "oneiro checkpoint 1";
 const HASH: &str = "\"sha256\":\"";
 const DIGITS: usize = 64;
 const ADVICE: &str = "resume from another checkpoint by deleting this one, or restore it from a copy";
 
-/// Where training stood when the State was read.
+/// The position of training when the State was read.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Position {
-    /// Steps done.
+    /// The number of steps that are done.
     pub step: u64,
-    /// First step of the epoch under way.
+    /// The first step of the current epoch.
     pub epoch_start: u64,
-    /// Sums of the metrics over this epoch's steps so far.
+    /// The sums of the metrics over the steps of this epoch so far, each sum divided by the batch size.
     pub sums: Vec<f64>,
-    /// What `best` is judged by, lower is better; `None` in the middle of an epoch.
+    /// The score by which the best checkpoint is chosen, where lower is better; `None` in the middle of an
+    /// epoch.
     pub score: Option<f64>,
 }
 
-/// One saved State.
+/// A saved State.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Where training stood.
+    /// The position of training.
     pub position: Position,
-    /// The run's configuration as text: another run's checkpoint is refused by it.
+    /// The run's configuration as text, by which the checkpoint of another run is refused.
     pub config: String,
-    /// Every variable of the State: name, type, 32-bit words.
+    /// The saved variables of the State, each with its name, its type and its 32-bit words.
     pub values: Vec<(String, Type, Vec<u32>)>,
 }
 
 impl Checkpoint {
-    /// Reads those values of the State back from the device that `keep` names.
+    /// Reads the variables that `keep` names back from the device.
+    ///
+    /// # Errors
+    /// Fails if the device is lost.
     pub fn take(gpu: &Gpu, state: &State, keep: &[String], config: &str, position: Position) -> Result<Self> {
         let kept = state.names().filter(|(name, _)| keep.iter().any(|k| k == name));
         let names: Vec<_> = kept.map(|(name, ty)| (name.to_string(), ty.clone())).collect();
@@ -65,7 +71,8 @@ impl Checkpoint {
         })
     }
 
-    /// The first f32 value that is infinite or not a number, by its bits.
+    /// The name of the first variable of type f32 that holds an infinity or NaN, judged by the bits of its
+    /// words.
     pub fn first_bad(&self) -> Option<&str> {
         let bad = |w: &u32| w & 0x7f80_0000 == 0x7f80_0000;
         self.values
@@ -74,7 +81,11 @@ impl Checkpoint {
             .map(|v| v.0.as_str())
     }
 
-    /// Writes the values of the State that `keep` names; the checkpoint must hold them and no others.
+    /// Writes the values into the State. The checkpoint must hold exactly the variables that `keep` names;
+    /// `path` is for error messages.
+    ///
+    /// # Errors
+    /// Fails if a variable is missing, unknown or of another type.
     pub fn restore(&self, gpu: &Gpu, state: &State, keep: &[String], path: &Path) -> Result<()> {
         let kept = state.names().filter(|(name, _)| keep.iter().any(|k| k == name));
         let has: Vec<_> = kept.map(|(name, ty)| (name.to_string(), ty.clone())).collect();
@@ -96,7 +107,10 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The file's bytes.
+    /// The bytes of the checkpoint's file.
+    ///
+    /// # Errors
+    /// Fails if the values cannot be written as a safetensors file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let p = &self.position;
         let text = |v: &f64| format!("{:016x}", v.to_bits());
@@ -126,7 +140,11 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// Reads a file and refuses it unless every bit is as it was written and its name tells its step.
+    /// Reads a checkpoint file.
+    ///
+    /// # Errors
+    /// Fails if a bit of the file has changed, if its name tells another step than its content, or if another
+    /// version of the program wrote it.
     pub fn load(path: &Path) -> Result<Self> {
         let bad = |why: String| Error::at("use the checkpoint", path, why, ADVICE);
         let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
@@ -193,12 +211,13 @@ impl Checkpoint {
     }
 }
 
-/// How epochs are ordered: with the step, this is the data cursor.
+/// The name of the generator that orders the epochs. Together with the step it gives the position in the
+/// data.
 fn order() -> String {
     format!("{GENERATOR}, version {PERMUTATION_VERSION}")
 }
 
-/// Where the hash's digits stand in the header.
+/// The place of the hash's digits in the header.
 fn digits(bytes: &[u8]) -> Option<usize> {
     let at = bytes.windows(HASH.len()).position(|w| w == HASH.as_bytes())? + HASH.len();
     (at + DIGITS <= bytes.len()).then_some(at)
@@ -216,7 +235,7 @@ fn step_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 
-/// The checkpoints of one run: the last few and the best.
+/// The checkpoints of one run: the newest ones and the best one.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
@@ -225,12 +244,13 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// The checkpoints in a folder, which is made at the first save; `keep` of the newest stay, and the best.
+    /// The checkpoints in a folder, which is made when the first one is saved. Of these, the `keep` newest
+    /// and the best one are kept.
     pub fn new(folder: PathBuf, keep: usize) -> Self {
         Self { folder, keep: keep.max(1), best: None }
     }
 
-    /// Their files, oldest first.
+    /// The checkpoint files, oldest first.
     pub fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path());
         let mut files: Vec<_> = entries
@@ -240,7 +260,11 @@ impl Checkpoints {
         files
     }
 
-    /// The newest checkpoint with its file, which must be whole; the older ones only tell which is best.
+    /// Reads the newest checkpoint and returns it with its path; `None` if there is no checkpoint. The older
+    /// ones are read only to find the best one.
+    ///
+    /// # Errors
+    /// Fails if the newest file is damaged, or if the folder holds a safetensors file of another name.
     pub fn newest(&mut self) -> Result<Option<(Checkpoint, PathBuf)>> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path());
         let renamed = |p: &PathBuf| p.extension().is_some_and(|e| e == "safetensors") && step_of(p).is_none();
@@ -260,7 +284,7 @@ impl Checkpoints {
         Ok(Some((newest, path)))
     }
 
-    /// Score and step of the best.
+    /// The score and the step of the best checkpoint.
     pub fn best(&self) -> Option<(f64, u64)> {
         self.best
     }
@@ -273,7 +297,11 @@ impl Checkpoints {
         }
     }
 
-    /// Writes one, then deletes what is neither among the newest nor the best.
+    /// Writes a checkpoint, then deletes those that are neither among the newest nor the best. Returns the
+    /// path.
+    ///
+    /// # Errors
+    /// Fails if the folder is not writable or has no room.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         let advice = "check that the run directory is yours to write to and has room";
         std::fs::create_dir_all(&self.folder)
@@ -284,7 +312,7 @@ impl Checkpoints {
         let files = self.files();
         for old in &files[..files.len().saturating_sub(self.keep)] {
             if step_of(old) != self.best.map(|(_, step)| step) {
-                // A file that cannot be deleted costs room, not the run.
+                // A file that cannot be deleted takes room, but the run can go on.
                 let _ = std::fs::remove_file(old);
             }
         }
@@ -313,7 +341,7 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).unwrap(), small(7, Some(0.1)));
     }
 
-    /// A flip in the hash's own digits counts too: the digits are compared as text.
+    /// This includes the digits of the hash itself, since they are compared as text.
     #[test]
     fn every_single_bit_flip_is_refused() {
         let bytes = small(7, None).to_bytes().unwrap();
@@ -370,7 +398,7 @@ mod tests {
         }
         let steps: Vec<_> = kept.files().iter().filter_map(|p| step_of(p)).collect();
         assert_eq!(steps, [2, 5, 6]);
-        // A new process finds the newest, and the best among them.
+        // A new process finds the newest checkpoint and the best one.
         let mut again = Checkpoints::new(kept.folder.clone(), 2);
         assert_eq!(again.newest().unwrap().unwrap().0.position.step, 6);
         assert_eq!(again.best(), Some((1.0, 2)));

@@ -1,24 +1,24 @@
-//! A curve over training steps, such as a loss: its points, smoothed or thinned out for a plot.
+//! A curve over training steps, such as a loss. Its points can be smoothed or thinned out for a plot.
 
-/// One line of a plot.
+/// A line of a plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What the legend says; empty keeps the curve out of the legend.
+    /// The text in the legend. A curve with an empty label is not in the legend.
     pub label: String,
-    /// The points in order of x. One that is not a number makes a gap.
+    /// The points (x, y) in the order of x. A point with a NaN makes a gap.
     pub points: Vec<(f64, f64)>,
 }
 
 impl Curve {
-    /// A curve of these points.
+    /// Makes a curve of these points.
     pub fn new(label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         Self { label: label.into(), points }
     }
 
-    /// Each value replaced by the mean of up to `window` values around it.
+    /// Replaces each value by the mean of up to `window` values around it.
     ///
-    /// At the start the window shrinks on both sides, so that a steep beginning keeps its
-    /// place; at the end it shrinks on one side, so that the last point does not jump.
+    /// At the start the window shrinks on both sides, so that a steep beginning keeps its place; at the end
+    /// it shrinks on one side, so that the last point does not jump.
     pub fn smoothed(&self, window: usize) -> Self {
         let last = self.points.len().saturating_sub(1);
         let mean = |(i, &(x, y)): (usize, &(f64, f64))| {
@@ -26,14 +26,14 @@ impl Curve {
             let near = &self.points[i - reach..=(i + reach).min(last)];
             let finite = near.iter().map(|p| p.1).filter(|v| v.is_finite());
             let (sum, count) = finite.fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
-            // A gap stays a gap, though its neighbours have a mean.
+            // A gap stays a gap, although its neighbours have a mean.
             (x, if y.is_finite() { sum / count } else { y })
         };
         let points = self.points.iter().enumerate().map(mean).collect();
         Self::new(self.label.clone(), points)
     }
 
-    /// At most about `count` points, evenly taken, the last among them.
+    /// Takes about `count` points at even distances, and always the last one.
     pub(super) fn thinned(&self, count: usize) -> Self {
         let every = self.points.len().div_ceil(count).max(1);
         let last = self.points.len().saturating_sub(1);

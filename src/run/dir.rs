@@ -1,8 +1,8 @@
-//! A run directory: one folder holds all that a training run leaves behind.
+//! A run directory: one folder with all the files of a training run.
 //!
-//! The names are fixed here, so that `sample` finds what `train` wrote. Whole files
-//! are written beside their place and renamed into it: whoever reads one, even after
-//! a crash, sees the old file or the new file and never half of one.
+//! The file names are fixed here, so that `sample` finds what `train` wrote. A file is written under another
+//! name and then renamed: a reader sees the old file or the new one and never a part of one, even after a
+//! crash.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
-/// What the examples draw from a trained model.
+/// The pictures that the examples draw from a trained model.
 const PICTURES: [&str; 16] = [
     "samples.png",
     "samples-strip.png",
@@ -38,26 +38,26 @@ const PICTURES: [&str; 16] = [
     "fid.png",
 ];
 
-/// What a run directory remembers: enough to build the model again.
+/// What the configuration file of a run holds. It is enough to build the model again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Saved<T> {
-    /// Which example trained it.
+    /// The name of the model.
     pub model: String,
-    /// Height, width and channels of its images.
+    /// The height, width and number of channels of the images.
     pub image: [usize; 3],
-    /// Classes of its images; 0 without labels.
+    /// The number of classes of the images; 0 without labels.
     #[serde(default)]
     pub classes: usize,
-    /// What its images were: how many, and their SHA-256.
+    /// The number of images and their SHA-256, by which changed data is noticed.
     pub images: String,
-    /// The options that made it.
+    /// The options that made the run.
     pub options: T,
-    /// What its sittings go on with.
+    /// The options that the next sitting takes over, unless it is given others.
     #[serde(default)]
     pub sitting: Lasting,
 }
 
-/// A configuration as TOML.
+/// The configuration as TOML.
 pub(super) fn config_text<T: Serialize>(saved: &Saved<T>) -> Result<String> {
     toml::to_string(saved).map_err(|e| Error::new(format!("the options cannot be written as TOML: {e}")))
 }
@@ -66,16 +66,19 @@ fn model_of(text: &str) -> Option<String> {
     Some(toml::from_str::<toml::Table>(text).ok()?.get("model")?.as_str()?.to_string())
 }
 
-/// The folder of one run and the names of the files in it.
+/// The folder of a run, and the names of the files in it.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     root: PathBuf,
 }
 
 impl RunDir {
-    /// Makes the folder where it is missing, and checks that files can be written in it.
+    /// Makes the folder if it is missing, and checks that files can be written in it.
     ///
-    /// A folder that holds an earlier run is taken as it is; see [`RunDir::has_run`].
+    /// A folder that holds an earlier run is accepted; see [`RunDir::has_run`].
+    ///
+    /// # Errors
+    /// Fails if the path is a file, or if the folder cannot be made or is not writable.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref().to_path_buf();
         if root.exists() && !root.is_dir() {
@@ -84,14 +87,17 @@ impl RunDir {
         }
         let advice = "choose a folder that you may write to";
         fs::create_dir_all(&root).map_err(|e| Error::at("make the folder", &root, e, advice))?;
-        // A failure after an hour of training would lose the weights, so try now.
+        // A failure after an hour of training would lose the weights, so writing is tried now.
         let probe = disk::beside(&root.join("probe"));
         fs::write(&probe, b"").map_err(|e| Error::at("write in", &root, e, advice))?;
         let _ = fs::remove_file(&probe);
         Ok(Self { root })
     }
 
-    /// The folder of a run that was trained earlier.
+    /// Opens the folder of an earlier run.
+    ///
+    /// # Errors
+    /// Fails if the folder does not exist or holds no run.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let run = Self { root: path.as_ref().to_path_buf() };
         if run.has_run() {
@@ -105,14 +111,20 @@ impl RunDir {
         Err(Error::at("use the run", &run.root, why, advice))
     }
 
-    /// `runs/MODEL`, or `runs/MODEL-2` and so on where that holds a run.
+    /// Makes the folder `runs/MODEL`, or `runs/MODEL-2` and so on if that exists already.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be made.
     pub fn fresh(model: &str) -> Result<Self> {
         let name = |n: u32| if n == 1 { model.to_string() } else { format!("{model}-{n}") };
         let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(|p| !p.exists());
         Self::create(free.expect("numbers do not end"))
     }
 
-    /// The run of this model that was written to last, among those under `runs`.
+    /// Finds the run of this model whose weights were written last, among the runs in `runs`.
+    ///
+    /// # Errors
+    /// Fails if there is none.
     pub fn latest(model: &str) -> Result<Self> {
         let folders = fs::read_dir(RUNS).into_iter().flatten().flatten().map(|e| e.path());
         let written = |p: &PathBuf| fs::metadata(p.join(WEIGHTS)).and_then(|m| m.modified()).ok();
@@ -128,6 +140,9 @@ impl RunDir {
     }
 
     /// Reads the configuration of a run of this model.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, or if the run is of another model.
     pub fn read_config<T: DeserializeOwned>(&self, model: &str) -> Result<Saved<T>> {
         let (path, advice) = (self.config(), "train again into another folder");
         let text = fs::read_to_string(&path).map_err(|e| Error::at("read", &path, e, advice))?;
@@ -142,10 +157,14 @@ impl RunDir {
         }
     }
 
-    /// Forgets an earlier run: its checkpoints, metrics and weights, but nothing that this program did not write.
+    /// Deletes an earlier run: its checkpoints, metrics, weights and pictures, but no file that this program
+    /// did not write.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be deleted.
     pub fn clear(&self) -> Result<()> {
         let advice = "delete it by hand, or choose another folder";
-        // The configuration goes first: without it the folder is no run any more.
+        // The configuration goes first: without it, the folder no longer counts as a run.
         let pictures = PICTURES.map(|name| self.path(name));
         let files = self.fixed().into_iter().chain(pictures).chain(self.all_samples());
         for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
@@ -157,12 +176,12 @@ impl RunDir {
             }
         }
         self.sweep();
-        // It stays where something else lies in it.
+        // The folder stays if something else lies in it.
         let _ = fs::remove_dir(self.checkpoints());
         Ok(())
     }
 
-    /// What [`RunDir::samples`] named, in the order of the steps.
+    /// The files that [`RunDir::samples`] names, in the order of their steps.
     fn all_samples(&self) -> Vec<PathBuf> {
         let step = |p: &PathBuf| -> Option<u64> {
             p.file_name()?.to_str()?.strip_prefix("samples-")?.strip_suffix(".png")?.parse().ok()
@@ -173,7 +192,11 @@ impl RunDir {
         found.into_iter().map(|(_, p)| p).collect()
     }
 
-    /// The run's sample pictures over its steps, at most so many, the first and the last among them.
+    /// Reads the run's sample pictures in the order of the steps: at most `most` of them at even distances,
+    /// including the first and the last.
+    ///
+    /// # Errors
+    /// Fails if a picture cannot be read.
     pub fn frames(&self, most: usize) -> Result<Vec<RgbImage>> {
         let all = self.all_samples();
         let count = most.min(all.len());
@@ -190,12 +213,12 @@ impl RunDir {
         [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot()]
     }
 
-    /// A file that is no run's, though a run would write it.
+    /// A file that the run would overwrite, although there is no run in the folder.
     pub(super) fn in_the_way(&self) -> Option<PathBuf> {
         self.fixed().into_iter().chain(Checkpoints::new(self.checkpoints(), 1).files()).find(|p| p.exists())
     }
 
-    /// Deletes what a killed program was writing.
+    /// Deletes the unfinished files of a program that was killed.
     pub(super) fn sweep(&self) {
         for folder in [self.root.clone(), self.checkpoints()] {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
@@ -204,27 +227,27 @@ impl RunDir {
                     .and_then(|n| n.to_str())
                     .is_some_and(|n| n.starts_with('.') && n.ends_with(".part"))
             };
-            // One that cannot be deleted costs room, not the run.
+            // A file that cannot be deleted takes room, but the run can go on.
             entries.filter(half).for_each(|p| drop(fs::remove_file(p)));
         }
     }
 
-    /// The folder itself.
+    /// The path of the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Whether an earlier run is here.
+    /// Whether the folder holds a run.
     pub fn has_run(&self) -> bool {
         self.config().is_file()
     }
 
-    /// A file of any other name in the folder.
+    /// The path of a file with this name in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// `metrics.jsonl`: what training measured, one JSON object a line.
+    /// `metrics.jsonl`: what training measured, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
         self.path("metrics.jsonl")
     }
@@ -239,17 +262,17 @@ impl RunDir {
         self.path(CONFIG)
     }
 
-    /// `checkpoints`: the folder from which training goes on.
+    /// `checkpoints`: the folder from which training continues.
     pub fn checkpoints(&self) -> PathBuf {
         self.path("checkpoints")
     }
 
-    /// `summary.txt`: what the run was and what came of it, for people.
+    /// `summary.txt`: a text for people that says what the run was and what it reached.
     pub fn summary(&self) -> PathBuf {
         self.path("summary.txt")
     }
 
-    /// `samples-000123.png`: samples drawn at that step; zeros keep the names in order.
+    /// `samples-000123.png`: the samples drawn at this step. The zeros keep the names in order.
     pub fn samples(&self, step: u64) -> PathBuf {
         self.path(&format!("samples-{step:06}.png"))
     }
@@ -297,7 +320,7 @@ mod tests {
         assert!(RunDir::create(&root).unwrap().has_run());
         assert_eq!(RunDir::open(&root).unwrap().root(), root);
         assert_eq!(run.samples(123), root.join("samples-000123.png"));
-        // Neither the probe nor a temporary file may stay behind.
+        // Neither the probe nor a temporary file may be left.
         assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
     }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C asks training to stop after the current submission; a second one ends the program at once.
+//! Ctrl-C asks training to stop after the current submission. A second Ctrl-C ends the program at once.
 
 use crate::error::{Error, Result};
 use std::{
@@ -7,10 +7,10 @@ use std::{
 };
 
 static ASKED: OnceLock<Instant> = OnceLock::new();
-/// One key press may arrive twice, from the terminal and from a parent process.
+/// One key press may arrive twice: from the terminal and from a parent process.
 const TWICE: Duration = Duration::from_millis(300);
 
-/// Catches Ctrl-C from here on; called by a training run, so that nothing else changes how a program ends.
+/// Catches Ctrl-C from now on. Only a training run calls this, so other programs end as usual.
 pub(super) fn watch() -> Result<()> {
     let caught = ctrlc::set_handler(|| match ASKED.get() {
         Some(first) if first.elapsed() > TWICE => std::process::exit(130),
@@ -23,7 +23,7 @@ pub(super) fn watch() -> Result<()> {
         }
     });
     match caught {
-        // A program that trains twice has its handler already.
+        // A program that trains twice has the handler already.
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
         Err(e) => Err(Error::new(format!("Ctrl-C cannot be caught: {e}"))),
     }

@@ -1,8 +1,8 @@
-//! What training measures, one JSON object a line: `{"step":100,"loss":104.2}`.
+//! The metrics of a training run as a file, one JSON object per line: `{"step":100,"loss":104.2}`.
 //!
-//! Each line is flushed when it is written, so another program can follow the file and
-//! a crash loses nothing. A value that is not a number is written as `null`, and read
-//! back as one that makes a gap in the curve.
+//! Each line is flushed when it is written, so that another program can follow the file and a crash loses
+//! nothing. A value that is not a number is written as `null`, and is read back as a NaN, which makes a gap
+//! in the curve.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -27,17 +27,23 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Starts a new file, and drops what an earlier run left in it.
+    /// Starts a new file and drops the lines of an earlier run.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let file = File::create(&path).map_err(|e| Error::at("write", &path, e, ADVICE))?;
         Ok(Self { path, file })
     }
 
-    /// Continues the file of a run that goes on after `step`.
+    /// Continues the file of a run that goes on after `step`, or starts it if it is missing.
     ///
-    /// Later lines are dropped, since their steps will be made again, and with them a
-    /// last line that a crash cut short. A file that is missing is started.
+    /// Lines of later steps are dropped, since these steps will run again. So is a last line that a crash cut
+    /// short.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or written.
     pub fn resume(path: impl AsRef<Path>, step: u64) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         if path.exists() {
@@ -56,8 +62,11 @@ impl MetricsLog {
     }
 
     /// Writes the values measured at `step`.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
     pub fn write(&mut self, step: u64, values: &[(impl AsRef<str>, f64)]) -> Result<()> {
-        // Composed by hand, so that the order is the caller's and `step` stands first.
+        // The line is composed by hand, so that `step` comes first and the values keep the caller's order.
         let mut line = format!("{{\"{STEP}\":{step}");
         for (name, value) in values {
             line.push_str(&format!(",{}:{}", Value::from(name.as_ref()), Value::from(*value)));
@@ -68,7 +77,7 @@ impl MetricsLog {
     }
 }
 
-/// The last step that a metrics file tells of, if it is there and tells of any.
+/// The last step in a metrics file; `None` if there is no file, or no step after 0 in it.
 pub(super) fn last_step(path: PathBuf) -> Result<Option<u64>> {
     if !path.exists() {
         return Ok(None);
@@ -81,7 +90,10 @@ pub(super) fn last_step(path: PathBuf) -> Result<Option<u64>> {
         .filter(|&s| s > 0))
 }
 
-/// Reads a metrics file as one curve for each name, over the steps.
+/// Reads a metrics file as one curve over the steps for each name.
+///
+/// # Errors
+/// Fails if the file cannot be read, or if a line is damaged.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Curve>> {
     let mut curves: Vec<Curve> = Vec::new();
     for (_, object) in lines(path.as_ref())? {
@@ -91,7 +103,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Curve>> {
         for (name, value) in object.iter().filter(|(name, _)| *name != STEP) {
             let y = match value {
                 Value::Null => f64::NAN,
-                // Text and lists are notes for people, not points.
+                // Text and lists are notes for people, not points of a curve.
                 _ => match value.as_f64() {
                     Some(y) => y,
                     None => continue,
@@ -106,7 +118,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Curve>> {
     Ok(curves)
 }
 
-/// The lines and what they say; a last line without its line end was cut short and is left out.
+/// The lines, each as text and as an object. A last line without its line end was cut short, so it is left
+/// out.
 fn lines(path: &Path) -> Result<Vec<(String, Map<String, Value>)>> {
     let advice = "train first, or name another run";
     let bytes = fs::read(path).map_err(|e| Error::at("read", path, e, advice))?;
@@ -137,7 +150,7 @@ mod tests {
         let path = empty_dir("metrics").join("metrics.jsonl");
         let mut log = MetricsLog::create(&path).unwrap();
         log.write(1, &[("loss", 2.5), ("kl", 0.125)]).unwrap();
-        // Readable while the log is open: nothing waits in a buffer.
+        // The line can be read while the log is open, since nothing waits in a buffer.
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1,\"loss\":2.5,\"kl\":0.125}\n");
         log.write(2, &[("loss", f64::NAN)]).unwrap();
         log.write(3, &[("loss", 1.0)]).unwrap();

@@ -1,13 +1,11 @@
 //! What the examples share, so that an example is its model and little else.
 //!
-//! A run is a folder. [`RunDir`] names the files in it, [`MetricsLog`] writes what
-//! training measured as JSON lines, [`plot`] turns these into a picture of curves,
-//! [`grid`] turns a batch of images into one picture, and [`Progress`] tells the
-//! person who waits how long it will take. [`Session`] opens what training needs,
-//! new or resumed, and [`Trainer`] is the loop that submits a graph's steps and saves
-//! [`Checkpoint`]s.
+//! A run is a folder. [`RunDir`] names the files in it, [`MetricsLog`] writes the metrics as JSON lines,
+//! [`plot`] draws them as curves, [`grid`] puts a batch of images into one picture, and [`Progress`] shows
+//! how long training will take. [`Session`] opens what training needs, for a new run or a resumed one;
+//! [`Trainer`] is the loop that submits a graph's steps and saves [`Checkpoint`]s.
 //!
-//! Every [`Error`] is one line that says what is wrong and what to do next.
+//! Every [`Error`](crate::error::Error) is one line that says what is wrong and what to do next.
 
 mod checkpoint;
 pub mod commands;
@@ -42,7 +40,7 @@ pub use training::{Each, EpochEnd, Measured, Trainer};
 
 #[cfg(test)]
 mod tests {
-    /// An empty folder of its own for one test.
+    /// Makes an empty folder for one test.
     pub(super) fn empty_dir(name: &str) -> std::path::PathBuf {
         let dir = std::env::temp_dir().join(format!("oneiro-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);

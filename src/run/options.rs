@@ -1,4 +1,5 @@
-//! The options that every example shares, what they open, and how a resumed run finds its own again.
+//! The options that all examples share: what they mean, how they open the adapter and the data, and which of
+//! them a resumed run keeps.
 
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Source, Unit},
@@ -10,16 +11,19 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::PathBuf;
 
-/// Which adapter to run on.
+/// The option that chooses the adapter.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AdapterOption {
-    /// Adapter by part of its name or index; a wrong one lists what was found
+    /// Adapter, by its index or a part of its name; a wrong name lists all adapters
     #[arg(long, value_name = "NAME|INDEX")]
     pub adapter: Option<String>,
 }
 
 impl AdapterOption {
-    /// Opens the adapter and says which it is; a software driver is warned about.
+    /// Opens the adapter and prints its name to stderr, with a warning if it is a software driver.
+    ///
+    /// # Errors
+    /// Fails if there is no such adapter, or if it cannot be opened.
     pub fn open(&self) -> Result<Gpu> {
         let choice = self.adapter.clone().map_or(Choice::Best, Choice::Named);
         let gpu = Gpu::headless_blocking(&choice)?;
@@ -32,28 +36,31 @@ impl AdapterOption {
     }
 }
 
-/// The help's heading of options that one sitting may change; beside `--resume` no others may be typed.
+/// The heading, in the help, of the options that one sitting may change. No other options are allowed with
+/// `--resume`.
 pub const SITTING: &str = "This sitting";
 
-/// What makes a run's result, whatever the model: it is saved, and a resumed run keeps it.
+/// The options that determine a run's result, whatever the model. They are saved, and a resumed run keeps
+/// them.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
-    /// `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded once), or a folder: with IDX
-    /// files, raw or gz, with CIFAR-10's .bin files, or with pictures in train/CLASS and test/CLASS, or in CLASS (every tenth is a
-    /// test image)
+    /// Data set: `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded
+    /// once), or a folder of IDX files (raw or gz), of CIFAR-10's .bin files, or of pictures in train/CLASS
+    /// and test/CLASS, or in CLASS alone (every tenth is a test image)
     #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
     pub data: String,
-    /// Scale the pictures of an image folder, their largest middle square, to N x N pixels [default: all have the first one's size]
+    /// Scale the pictures of an image folder to N x N pixels, cut to their largest central square [default:
+    /// all must have the same size]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(data::idx::MAX_SIDE)))]
     pub image_size: Option<u32>,
-    /// Make colours grey
+    /// Turn colours into grey
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grey: bool,
-    /// Images per step
+    /// Images per minibatch
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// Seed of initialisation, shuffling and noise
+    /// Seed of initial weights, shuffling and noise
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Start from these weights (safetensors, PyTorch's names) instead of random ones
@@ -61,32 +68,33 @@ pub struct Recipe {
     pub weights: Option<PathBuf>,
 }
 
-/// What one sitting at a run may change.
+/// The options that one sitting at a run may change.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = SITTING)]
 pub struct Sitting {
-    /// What later sittings go on with.
+    /// The options that later sittings take over.
     #[command(flatten)]
     pub lasting: Lasting,
-    /// Stop training after this many seconds; what is measured and drawn at the end comes on top
+    /// Stop training after this many seconds; the measures and pictures at the end take extra time
     #[arg(long, value_parser = positive)]
     pub seconds: Option<f64>,
-    /// Run directory for configuration, metrics, pictures, checkpoints [default: runs/MODEL, or the next free number]
+    /// Run directory for configuration, metrics, pictures, checkpoints [default: runs/MODEL, or the next free
+    /// number]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
-    /// Replace the run that --out holds
+    /// Replace the run in the directory --out
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Go on with the run in this directory, bit for bit as if it had not stopped
+    /// Continue the run in this directory, bit for bit as if it had not stopped
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint_every: Option<u64>,
-    /// Print the plan of a training step, its memory and launches, and stop
+    /// Print the plan of a training step, with its memory and launches, and stop
     #[arg(long)]
     pub plan: bool,
-    /// Which adapter.
+    /// The adapter.
     #[command(flatten)]
     pub adapter: AdapterOption,
 }
@@ -100,22 +108,23 @@ pub struct Lasting {
     /// Stop after this many steps in all
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
-    /// How many of the newest checkpoints to keep, besides the best [default: 3]
+    /// Number of newest checkpoints to keep, besides the best one [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
-    /// Keep no more than about MIB of training images on the GPU and stream them; the result is the same [default: where they do
-    /// not fit]
+    /// Stream the training images through a window of at most about MIB on the GPU; the result is the same
+    /// [default: only if they do not fit]
     #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "256", value_parser = positive)]
     pub stream: Option<f64>,
 }
 
 impl Lasting {
-    /// Passes over the training images.
+    /// The number of passes over the training images.
     pub fn epochs(&self) -> u64 {
         self.epochs.unwrap_or(10)
     }
 
-    /// What was typed, and where nothing was what the run remembers. A new length replaces the old one, however either was given.
+    /// The options that were typed, completed by those that the run remembers. A new length, in epochs or in
+    /// steps, replaces the old one.
     pub(super) fn or(self, saved: Self) -> Self {
         let length = if self.epochs.or(self.steps).is_some() { &self } else { &saved };
         let (epochs, steps) = (length.epochs, length.steps);
@@ -123,56 +132,60 @@ impl Lasting {
     }
 }
 
-/// A model's options for training: its own, and within them the [`Recipe`].
+/// A model's options for training. They contain the [`Recipe`].
 pub trait Options: Args + Serialize + DeserializeOwned + Clone {
-    /// Name of the model and its runs.
+    /// The name of the model and of its runs.
     const MODEL: &'static str;
 
     /// The options that all models share.
     fn recipe(&mut self) -> &mut Recipe;
 
-    /// Minibatches that a training step takes.
+    /// The number of minibatches that a training step takes.
     fn batches(&self) -> u64 {
         1
     }
 
-    /// Why these options cannot be had together, if they cannot.
+    /// The reason why these options exclude each other, if they do.
     fn refuse(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Options of `train`: what makes the result, and what this sitting does.
+/// The options of `train`: those that determine the result, and those of this sitting.
 #[derive(Args, Clone, Debug)]
 pub struct Train<T: Options> {
-    /// What makes the result.
+    /// The options that determine the result.
     #[command(flatten)]
     pub options: T,
-    /// What this sitting does.
+    /// The options of this sitting.
     #[command(flatten)]
     pub sitting: Sitting,
 }
 
-/// Options of every command that looks at a trained run.
+/// The options of every command that looks at a trained run.
 #[derive(Args, Clone, Debug)]
 pub struct Look {
-    /// Run directory of an earlier `train` [default: the newest under runs]
+    /// Run directory of an earlier `train` [default: the newest in runs]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Weights of your own (safetensors, PyTorch's names) instead of the run's
+    /// Your own weights (safetensors, PyTorch's names) instead of the run's
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Seed of the draws: the same seed draws the same pictures
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Which adapter.
+    /// The adapter.
     #[command(flatten)]
     pub adapter: AdapterOption,
 }
 
 impl Recipe {
-    /// Finds the data set and checks it against the batch size; a folder's path becomes absolute, so that the run finds it
-    /// from anywhere. Warns where its pixels are not those that others measured on.
+    /// Finds the data set and checks that it has enough images for a batch. A folder's path becomes absolute,
+    /// so that the run finds it from anywhere. Prints a warning if the pixels were changed, because figures
+    /// measured on them cannot be compared with published ones.
+    ///
+    /// # Errors
+    /// Fails if the data set cannot be found or downloaded, or if it has fewer training images than a batch.
     pub fn open(&mut self) -> Result<DataSet<Source>> {
         if let (false, Ok(path)) = (data::is_name(&self.data), std::fs::canonicalize(&self.data)) {
             self.data = path.to_string_lossy().into_owned();
@@ -201,13 +214,14 @@ impl Recipe {
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
-    /// Reads all of these images; a long wait is shown.
+    /// Reads all of these images, and shows the progress if it takes long.
     pub(super) fn read(&self, images: Source) -> Result<Images> {
         shown(&self.data, |progress| images.read(progress))
     }
 }
 
-/// Parses the command line; an option that a resumed run may not change is an error beside `--resume`.
+/// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
+/// ends the program.
 pub fn parse<C: Parser>() -> C {
     let matches = C::command().get_matches();
     let called = std::env::args()
@@ -224,7 +238,7 @@ pub fn parse<C: Parser>() -> C {
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
-/// Beside `--resume` only options of this sitting may be typed.
+/// Checks that only options of this sitting were typed beside `--resume`.
 fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
     let typed = |id: &str| {
         matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
@@ -239,7 +253,7 @@ fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::R
     }
 }
 
-/// A number in a range, for clap.
+/// Parses a number within a range, for clap; `wants` is the error message.
 pub(super) fn number(
     text: &str,
     range: impl std::ops::RangeBounds<f64>,
@@ -248,21 +262,21 @@ pub(super) fn number(
     text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
 }
 
-/// A finite number above 0, for clap.
+/// Parses a finite number above 0, for clap.
 pub fn positive(text: &str) -> std::result::Result<f64, String> {
-    // As f32 too, which is what kernels compute with.
+    // The number must be finite and above 0 as f32 too, since kernels compute in f32.
     text.parse()
         .ok()
         .filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0)
         .ok_or_else(|| "wants a number above 0".into())
 }
 
-/// A number from 0 to below 1, for clap.
+/// Parses a number from 0 to below 1, for clap.
 pub fn below_one(text: &str) -> std::result::Result<f64, String> {
     number(text, 0.0..1.0, "wants a number from 0 to below 1")
 }
 
-/// A factor in (0, 1], for clap.
+/// Parses a factor in (0, 1], for clap.
 pub fn decay(text: &str) -> std::result::Result<f64, String> {
     let value = positive(text)?;
     if value <= 1.0 {
@@ -272,7 +286,7 @@ pub fn decay(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// Does what may take long with a data set, and shows on stderr how far it is.
+/// Does work on a data set that may take long, and shows its progress on stderr.
 fn shown<T>(
     name: &str,
     work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>,
@@ -281,7 +295,8 @@ fn shown<T>(
     work(&mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
 }
 
-/// A bar for each file in a terminal, a line for each elsewhere; removed or ended when dropped.
+/// Shows a bar for each file in a terminal, and prints a line for each elsewhere. Dropping it removes the
+/// bar.
 #[derive(Default)]
 struct Shown {
     file: String,
@@ -304,7 +319,7 @@ impl Shown {
                 "{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"
             ));
             let style = style.expect("the template is a constant").progress_chars("━━╌");
-            // Hidden by itself where stderr is not a terminal.
+            // The bar hides itself if stderr is not a terminal.
             self.bar = Some(
                 ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear),
             );

@@ -1,7 +1,8 @@
-//! A batch of images as one picture: a grid, enlarged so that small images can be seen.
+//! Pictures as files: a batch of images as one grid, and a sequence of pictures as a GIF. Small images are
+//! enlarged so that they can be seen.
 //!
-//! Enlarging repeats pixels and does not smooth them: what the model made is shown, not
-//! what a filter makes of it.
+//! Enlarging repeats pixels and does not smooth them, so that the picture shows what the model made and not
+//! what a filter made of it.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -14,23 +15,22 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Between the images: dark enough for bright images, bright enough for black ones.
+/// The colour between images: dark enough for bright images, bright enough for black ones.
 const GAP: Rgb<u8> = Rgb([58, 60, 66]);
-/// A value that is not a number: no data set has this colour, so a broken model shows.
+/// The colour of a value that is not a number. No data set has this colour, so a broken model is easy to see.
 const BROKEN: Rgb<u8> = Rgb([255, 0, 255]);
-/// The picture is enlarged as long as it stays within this width and height.
+/// The picture is enlarged as far as it stays within this width and height.
 const LARGEST: (u32, u32) = (900, 1600);
-/// A handful of images needs no larger pixels than this.
+/// The largest factor of enlarging: even a few small images need no larger pixels.
 const LARGEST_FACTOR: u32 = 8;
 
-/// Lays out `count` images, `[N, H, W, C]` with values from 0 to 1, row by row.
+/// Lays out `count` images, `[N, H, W, C]` with values in [0, 1], row by row in a grid of `columns` columns.
 ///
-/// One channel is shown as grey, three as red, green and blue. Values beyond 0 and 1 are
-/// clamped, and those that are not numbers are shown in magenta.
+/// One channel is shown as grey, three as red, green and blue. Values outside [0, 1] are clamped, and a NaN
+/// is shown in magenta.
 ///
 /// # Panics
-///
-/// Where `images` does not hold `count` images of that size, or `channels` is not 1 or 3.
+/// Panics if `images` does not hold `count` images of that size, or if `channels` is not 1 or 3.
 pub fn grid(
     images: &[f32],
     count: usize,
@@ -61,7 +61,10 @@ pub fn grid(
     })
 }
 
-/// Writes the picture as a PNG, whole or not at all.
+/// Writes the picture as a PNG. The file is whole, or it is not written at all.
+///
+/// # Errors
+/// Fails if the file cannot be written.
 pub fn save(path: &Path, picture: &RgbImage) -> Result<()> {
     let mut bytes = Cursor::new(Vec::new());
     picture
@@ -70,7 +73,11 @@ pub fn save(path: &Path, picture: &RgbImage) -> Result<()> {
     write_atomic(path, bytes.get_ref())
 }
 
-/// Writes pictures as a GIF that runs for ever, whole or not at all; the last one stays for two seconds.
+/// Writes pictures as a GIF that repeats for ever. Each is shown for this many milliseconds, the last one for
+/// two seconds. The file is whole, or it is not written at all.
+///
+/// # Errors
+/// Fails if the file cannot be written.
 pub fn animate(path: &Path, frames: &[RgbImage], milliseconds: u32) -> Result<()> {
     let mut bytes = vec![];
     let frame = |(i, picture): (usize, &RgbImage)| {
@@ -120,7 +127,7 @@ mod tests {
 
     #[test]
     fn pixels_land_in_their_place_and_colour() {
-        // Three images of 1 x 2 pixels in two columns; each pixel's red tells its index.
+        // Three images of 1 x 2 pixels are laid out in two columns. The red of each pixel is its index.
         let images: Vec<f32> = (0..6).flat_map(|i| [i as f32 / 255.0, 1.0, 2.0]).collect();
         let picture = grid(&images, 3, 1, 2, 3, 2);
         let factor = picture.width() / 7;
@@ -129,7 +136,7 @@ mod tests {
         assert_eq!([at(1, 1), at(2, 1)], [[0, 255, 255], [1, 255, 255]]);
         assert_eq!([at(4, 1), at(5, 1)], [[2, 255, 255], [3, 255, 255]]);
         assert_eq!([at(1, 3), at(2, 3)], [[4, 255, 255], [5, 255, 255]]);
-        // The gap, and the place of the absent fourth image.
+        // These are the gap, and the place of the fourth image, which is missing.
         assert_eq!([at(3, 1), at(4, 3)], [GAP.0, GAP.0]);
     }
 

@@ -1,7 +1,7 @@
-//! Curves over training steps, as a PNG that reads well at a glance.
+//! Curves over training steps, drawn as a PNG that is easy to read.
 //!
-//! The picture is drawn at three times its size and averaged down, which smooths lines and
-//! letters alike. The font is part of the program: no system font is looked for.
+//! The picture is drawn at three times its size and averaged down, which smooths lines and letters. The font
+//! is part of the program, so no system font is needed.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 560;
-/// Drawn at this many times the final size.
+/// The picture is drawn at this many times its final size.
 const FINE: u32 = 3;
 const FONT: &str = "oneiro";
 const INK: RGBColor = RGBColor(40, 44, 52);
 const GRID: RGBColor = RGBColor(228, 230, 234);
-/// Okabe and Ito's colours, which colour-blind readers can tell apart; black is left out.
+/// The colours of Okabe and Ito without black. Colour-blind readers can tell them apart.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -32,21 +32,23 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
 ];
-/// A curve of so few points gets a dot for each.
+/// A curve of at most this many points gets a dot for each point.
 const FEW: usize = 25;
-/// A curve of more points than this is drawn pale, and its running mean over it.
+/// A curve of more points than this is drawn in a pale colour, with its running mean over it.
 const MANY: usize = 400;
 
-/// A length in the final picture as one in the picture that is drawn.
+/// Converts a length in the final picture to a length in the picture that is drawn.
 const fn px(length: u32) -> u32 {
     length * FINE
 }
 
 /// Draws the curves into a PNG.
 ///
-/// The y axis shows the bulk of the points; a few extremes, such as the first steps of a
-/// loss, are cut off at the frame. A curve of many points is drawn pale with its running
-/// mean over it.
+/// The y axis shows most of the points; a few extreme ones, such as the first steps of a loss, are cut off at
+/// the frame. A curve of many points is drawn in a pale colour, with its running mean over it.
+///
+/// # Errors
+/// Fails if the file cannot be written.
 pub fn plot(path: &Path, title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> Result<()> {
     let fine = draw(title, x_label, y_label, curves)
         .map_err(|e| Error::at("draw", path, e, "please report this"))?;
@@ -92,7 +94,7 @@ fn draw(
 
     let coloured = || curves.iter().zip(COLOURS.into_iter().cycle());
     for (curve, colour) in coloured().filter(|(curve, _)| curve.points.len() > MANY) {
-        // Line by line: a stroke along points closer than a pixel would fall apart.
+        // Each line is drawn alone, because a stroke along points that are closer than a pixel has holes.
         let style = pale(colour).stroke_width(FINE);
         for piece in clip(&curve.points, y.0, y.1) {
             let lines = piece.windows(2).map(|ends| PathElement::new(ends, style));
@@ -109,7 +111,7 @@ fn draw(
             let series = chart.draw_series(LineSeries::new(piece, style))?;
             if i == 0 && !curve.label.is_empty() {
                 let key = move |(x, y)| {
-                    // Raised to the middle of the letters.
+                    // The key is raised to the middle of the letters.
                     let (right, y) = (x + px(22) as i32, y - px(3) as i32);
                     PathElement::new([(x, y), (right, y)], style)
                 };
@@ -153,11 +155,11 @@ fn free_corner(curves: &[Curve], middle: f64) -> SeriesLabelPosition {
     }
 }
 
-/// A number on an axis that covers `span`: short, without a tail of zeros.
+/// A number on an axis that covers `span`, as short text without zeros at the end.
 fn tick(value: f64, span: f64) -> String {
     let size = value.abs();
     let text = match size {
-        // Counting up to zero in steps of a tenth ends a little beside it.
+        // Steps of a tenth, added up to zero, end at a tiny number beside it.
         _ if size <= span * 1e-9 => return "0".to_string(),
         _ if !(1e-3..1e6).contains(&size) => format!("{value:.2e}"),
         _ if size >= 100.0 => format!("{value:.1}"),
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_stays_inside_the_frame() {
-        // One curve falls from far above: no pixel of it may reach the title.
+        // One curve falls from far above, but none of its pixels may reach the title.
         let mut points = vec![(0.0, 1e6)];
         points.extend((1..300).map(|i| (i as f64, (i as f64).sin())));
         let picture = draw("", "", "", &[Curve::new("", points)]).unwrap();

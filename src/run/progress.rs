@@ -1,7 +1,7 @@
-//! How far training is: a bar in a terminal, now and then a plain line elsewhere.
+//! The progress of training: a bar in a terminal, or a plain line now and then elsewhere.
 //!
-//! Training ends after so many images or after so many seconds, whichever comes first;
-//! the bar and the time left follow the nearer end.
+//! Training ends after a number of images or of seconds, whichever comes first. The bar and the time left
+//! follow the nearer end.
 
 use super::interrupt;
 use crate::{
@@ -16,12 +16,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A log file gets one line in this time.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// The speed is that of the last few seconds: compiling shaders at the start must not count.
+/// The speed is that of this many last seconds, so that compiling shaders at the start does not count.
 const SPEED_OVER: f64 = 6.0;
-/// The bar moves in these steps.
+/// The number of steps in which the bar moves.
 const STEPS: u64 = 1000;
 
-/// Shows epoch, loss, speed and the time left on stderr.
+/// Shows epoch, metrics, speed and the time left on stderr.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -32,7 +32,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar that is full after so many images.
+    /// Makes a bar that is full after `total_images` images.
     pub fn new(total_images: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {msg}");
@@ -43,13 +43,14 @@ impl Progress {
         Self { bar, started: Instant::now(), last_line: None, pace, text: String::new() }
     }
 
-    /// The same, but full after `seconds` where this comes first.
+    /// Makes the bar full after `seconds` seconds, if that comes before the end of the images.
     pub fn with_seconds(mut self, seconds: f64) -> Self {
         self.pace.seconds = Some(seconds);
         self
     }
 
-    /// Tells what is done: images since the start of the run, and the epoch, from 1 to `epochs`; and what was measured.
+    /// Shows how much is done, and what was measured. `images_done` counts from the start of the run, `epoch`
+    /// from 1 to `epochs`.
     pub fn update(&mut self, images_done: u64, epoch: u64, epochs: u64, metrics: &[(impl AsRef<str>, f64)]) {
         self.pace.push(self.started.elapsed().as_secs_f64(), images_done);
         self.text = self.pace.text(epoch, epochs, metrics);
@@ -63,7 +64,7 @@ impl Progress {
         }
     }
 
-    /// Prints a line of its own, above the bar where there is one.
+    /// Prints a line, above the bar if there is one.
     pub fn println(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
@@ -71,7 +72,7 @@ impl Progress {
         }
     }
 
-    /// Ends the bar and leaves its last state to be read.
+    /// Ends the bar and leaves its last state on the screen.
     pub fn finish(&mut self) {
         match &self.bar {
             Some(bar) => bar.abandon(),
@@ -86,8 +87,8 @@ impl Progress {
     }
 }
 
-/// A listener of long work that shows a bar for each kind of it in a terminal, a line elsewhere, and ends the work when Ctrl-C
-/// is typed.
+/// Makes a listener for long work. It shows a bar for each kind of work in a terminal, and prints a line for
+/// each elsewhere. After Ctrl-C it returns an error, which ends the work.
 pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
     let mut bar: Option<(String, ProgressBar)> = None;
     move |Work { what, done, total }| {
@@ -97,7 +98,7 @@ pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
             *shown = what.into();
             let template = "{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left";
             let style = ProgressStyle::with_template(template).expect("the template is a constant");
-            // Hidden by itself where stderr is not a terminal.
+            // The bar hides itself if stderr is not a terminal.
             *bar = ProgressBar::new(total).with_message(shown.clone());
             bar.set_style(style.progress_chars("━━╌"));
             if !stderr().is_terminal() {
@@ -116,7 +117,7 @@ pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
     }
 }
 
-/// What is done and how fast, from (seconds, images) pairs.
+/// How much is done and how fast, from pairs (seconds, images).
 #[derive(Debug)]
 struct Pace {
     total: u64,
@@ -142,7 +143,7 @@ impl Pace {
         (last.0 > first.0 && images > 0.0).then(|| images / (last.0 - first.0))
     }
 
-    /// How much is done, from 0 to 1.
+    /// The share that is done, from 0 to 1.
     fn share(&self) -> f64 {
         let (now, images) = self.now();
         let by_images = images as f64 / self.total.max(1) as f64;
@@ -173,7 +174,7 @@ impl Pace {
     }
 }
 
-/// About four digits.
+/// The value with about four digits.
 fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => format!("{value:.0}"),

@@ -1,25 +1,26 @@
-//! Which part of the y axis a plot shows.
+//! The part of the y axis that a plot shows.
 //!
-//! The first steps of training are often many times worse than all the rest. A plot that
-//! had room for them would show a flat line; so the range follows the bulk of the points,
-//! and what lies far outside is cut off at the frame.
+//! The first steps of training are often many times worse than all others, and a plot with room for them
+//! would show a flat line. The range therefore follows most of the points, and points far outside are cut off
+//! at the frame.
 
 use super::curve::Curve;
 
 /// This share of a curve's points may lie above the range, and as many below it.
 const OUTSIDE: f64 = 0.02;
-/// A curve of so many points may lose one of them at either end.
+/// A curve of at least this many points may lose one of them at either end.
 const ENOUGH: usize = 8;
-/// An extreme is shown all the same if it is within this share of the bulk's height.
+/// An extreme is shown in any case if its distance from the range is at most this share of the range's
+/// height.
 const NEAR: f64 = 0.35;
 
-/// The smallest and largest finite x; some range of width above zero in any case.
+/// The smallest and the largest finite x. The width of the range is always above zero.
 pub(super) fn x_range(curves: &[Curve]) -> (f64, f64) {
     let (low, high) = extremes(curves.iter().flat_map(Curve::finite).map(|p| p.0));
     widen(low, high, 0.0)
 }
 
-/// The range that shows the bulk of every curve, with a little air.
+/// The range that shows most points of every curve, with a small margin.
 pub(super) fn y_range(curves: &[Curve]) -> (f64, f64) {
     let mut bulk = (f64::INFINITY, f64::NEG_INFINITY);
     for curve in curves {
@@ -39,9 +40,9 @@ pub(super) fn y_range(curves: &[Curve]) -> (f64, f64) {
     widen(low, high, 0.04)
 }
 
-/// Cuts a line at the lower and upper edge; what remains may be several pieces.
+/// Cuts a line at the lower and the upper edge. What remains may be several pieces.
 ///
-/// A point that is not a number ends a piece too.
+/// A point that is not a number also ends a piece.
 pub(super) fn clip(points: &[(f64, f64)], low: f64, high: f64) -> Vec<Vec<(f64, f64)>> {
     let inside = |p: (f64, f64)| p.0.is_finite() && low <= p.1 && p.1 <= high;
     let mut pieces = Vec::new();
@@ -64,7 +65,7 @@ pub(super) fn clip(points: &[(f64, f64)], low: f64, high: f64) -> Vec<Vec<(f64, 
     pieces
 }
 
-/// Where the segment from `a` to `b` passes an edge, in the order it does so.
+/// The points where the segment from `a` to `b` passes an edge, in order.
 fn crossings(a: (f64, f64), b: (f64, f64), low: f64, high: f64) -> Vec<(f64, f64)> {
     if [a.0, a.1, b.0, b.1].iter().any(|v| !v.is_finite()) {
         return Vec::new();

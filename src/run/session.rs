@@ -1,4 +1,4 @@
-//! One sitting of training: its options, data, adapter and folder, whether the run is new or goes on.
+//! One sitting of training: its options, data, adapter and folder, for a new run or a resumed one.
 
 use super::{
     RunDir,
@@ -23,36 +23,41 @@ use std::{
     path::PathBuf,
 };
 
-/// What training needs before there is a graph.
+/// Everything that training needs before there is a graph.
 pub struct Session {
     /// The device.
     pub gpu: Gpu,
-    /// The data; of a streamed run's training images, the window that lies on the GPU.
+    /// The data set. In a streamed run, its training images stand for the window on the GPU, and all are 0.
     pub set: DataSet,
     pub(super) stream: Option<Stream>,
     /// The training images on the GPU, or the window of them.
     pub(super) feed: Feed,
-    /// What makes the result, a resumed run's own.
+    /// The options that determine the result. A resumed run has those of its first sitting.
     pub recipe: Recipe,
-    /// What this sitting does.
+    /// The options of this sitting.
     pub sitting: Sitting,
-    /// Which model this is.
+    /// The name of the model.
     pub model: &'static str,
     pub(super) config: String,
-    /// Minibatches of a training step.
+    /// The number of minibatches in a training step.
     batches: u64,
 }
 
-/// Where a sitting begins.
+/// The folder and the starting point of a sitting.
 pub(super) struct Begun {
     pub(super) run: RunDir,
     pub(super) checkpoints: Checkpoints,
-    /// Where the run goes on, if it is not new.
+    /// The checkpoint from which the run continues, with its path; `None` for a new run.
     pub(super) from: Option<(Checkpoint, PathBuf)>,
 }
 
 impl Session {
-    /// Opens adapter and data; `--resume` replaces the options by the run's own.
+    /// Opens the adapter and the data set. With `--resume`, the options are those of the run. Returns them
+    /// beside the session.
+    ///
+    /// # Errors
+    /// Fails if options exclude each other, if the data set cannot be found or is not the run's any more, if
+    /// it has too few images, if there is no such adapter, or if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { mut options, mut sitting } = train;
         let began = match &sitting.resume {
@@ -91,16 +96,17 @@ impl Session {
         Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches }, saved.options))
     }
 
-    /// How minibatches are taken.
+    /// How minibatches are taken from the training images.
     pub fn order(&self) -> Order {
         let (seed, batch) = (self.recipe.seed, self.recipe.batch as usize);
         Order { seed, batch, batches: self.batches, count: self.count() }
     }
 
-    /// A State for a round and for plans that share it, with the weights of `--weights` unless a checkpoint will bring others.
+    /// Makes a State for a round and for other plans that share it. A new run gets the weights of
+    /// `--weights`; a resumed run gets its own from a checkpoint later.
     ///
     /// # Errors
-    /// Memory that does not suffice, with what is needed; a weights file that does not fit.
+    /// Fails if the device's memory does not suffice, or if the weights file does not fit the model.
     pub fn state(&self, round: &Round, others: &[&Plan]) -> Result<State> {
         let plans: Vec<&Plan> = round.plans().chain(others.iter().copied()).collect();
         let state = State::new(&self.gpu, &plans, self.recipe.seed).map_err(|e| self.memory(e, &plans))?;
@@ -114,17 +120,18 @@ impl Session {
         Ok(state)
     }
 
-    /// Number of training images.
+    /// The number of training images.
     pub fn count(&self) -> usize {
         self.stream.as_ref().map_or(self.set.train.count, Stream::count)
     }
 
-    /// Height, width and channels of the images.
+    /// The height, width and number of channels of the images.
     pub fn image(&self) -> [usize; 3] {
         [self.set.train.height, self.set.train.width, self.set.train.channels]
     }
 
-    /// `--plan`: prints the training step's plans and what all plans need together; tells whether it was asked for.
+    /// Handles `--plan`: prints the plans of the training step, and the memory that all plans need together.
+    /// Returns whether the option was given.
     pub fn print_plan(&self, round: &Round, others: &[&Plan]) -> bool {
         if self.sitting.plan {
             let parts = planned(&round.plans().chain(others.iter().copied()).collect::<Vec<_>>());
@@ -137,7 +144,7 @@ impl Session {
         self.sitting.plan
     }
 
-    /// The run's folder, made or found again.
+    /// Makes the run's folder, or finds it again with its newest checkpoint.
     pub(super) fn begin(&self) -> Result<Begun> {
         let run = match (&self.sitting.resume, &self.sitting.out) {
             (Some(dir), _) => RunDir::create(dir)?,
@@ -148,7 +155,8 @@ impl Session {
             Checkpoints::new(run.checkpoints(), self.sitting.lasting.keep.unwrap_or(3) as usize);
         if self.sitting.resume.is_some() {
             run.sweep();
-            // Stopped before its first checkpoint, a run begins again: the first State is a function of the seed.
+            // A run that stopped before its first checkpoint begins again: its first State is a function of
+            // the seed.
             let from = checkpoints.newest()?;
             let reached = last_step(run.metrics())?;
             if let Some(step) = reached.filter(|_| from.is_none()) {
@@ -189,7 +197,7 @@ impl Session {
         Ok(Begun { run, checkpoints, from: None })
     }
 
-    /// An error of making plans ready, with what they need where memory is short.
+    /// Adds what the plans need to an error, if the error says that memory is short.
     pub(super) fn memory(&self, error: Error, plans: &[&Plan]) -> Error {
         let text = error.to_string();
         if !text.to_lowercase().contains("memory") {
@@ -202,10 +210,10 @@ impl Session {
         ))
     }
 
-    /// All images in memory, of a streamed run too.
+    /// All images in memory, even in a streamed run.
     ///
     /// # Errors
-    /// Training images that memory should not hold.
+    /// Fails if the images are too many for memory, or if they cannot be read.
     pub fn whole(&self) -> Result<Cow<'_, DataSet>> {
         if self.stream.is_none() {
             return Ok(Cow::Borrowed(&self.set));
@@ -222,7 +230,7 @@ impl Session {
     }
 }
 
-/// Reads the data set, but for training images that are streamed.
+/// Reads the data set, except for training images that are streamed.
 fn read(
     recipe: &Recipe,
     stream: Option<f64>,
@@ -251,11 +259,11 @@ fn read(
     Ok((DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy }, stream))
 }
 
-/// Bytes of slots, inputs and State that plans need together.
+/// The bytes of slots, of inputs and of the State that the plans need together.
 fn planned(plans: &[&Plan]) -> [u64; 3] {
     let slots = plans.iter().map(|p| p.slot_bytes()).sum();
     let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-    // Variables that an optimizer owns lie in its arena for every plan.
+    // Variables that an optimizer owns lie in its arena, for every plan.
     let arenas: BTreeMap<&str, u64> = plans
         .iter()
         .flat_map(|p| &p.arenas)
@@ -272,8 +280,8 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
     [slots, inputs, arenas.values().chain(others.values()).sum()]
 }
 
-/// How many images, and the SHA-256 of all their pixels and labels: a run goes on with the data that it began with.
-/// Of image folders the files' contents instead.
+/// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
+/// With it, a resumed run checks that its data has not changed.
 fn fingerprint(set: &DataSet<Source>) -> String {
     let mut hasher = Sha256::new();
     [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
@@ -287,8 +295,11 @@ fn changed(data: &str, began: &str, now: &str) -> Error {
 }
 
 impl<T: Options> Saved<T> {
-    /// The data that the run was trained on; an error if it is not the same any more. A streamed run's training images, if they
-    /// are files and more than [`idx::MAX_BYTES`], are left out.
+    /// Reads the data set on which the run was trained. The training images of a streamed run are left out if
+    /// they are files and need more than [`idx::MAX_BYTES`].
+    ///
+    /// # Errors
+    /// Fails if the data set cannot be read, or if it is not the same any more.
     pub fn load(&self) -> Result<DataSet> {
         let (recipe, set) = self.open()?;
         let train = match set.train {
@@ -302,13 +313,16 @@ impl<T: Options> Saved<T> {
         Ok(DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy })
     }
 
-    /// [`Saved::load`] of the test images alone, and [`DataSet::lossy`].
+    /// Reads the test images alone, and returns them with [`DataSet::lossy`].
+    ///
+    /// # Errors
+    /// Fails if the data set cannot be read, or if it is not the same any more.
     pub fn test(&self) -> Result<(Images, bool)> {
         let (recipe, set) = self.open()?;
         Ok((recipe.read(set.test)?, set.lossy))
     }
 
-    /// The run's data, not read yet.
+    /// Finds the run's data set, without reading it.
     fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
         let mut recipe = self.options.clone().recipe().clone();
         let set = recipe.open()?;
@@ -317,8 +331,9 @@ impl<T: Options> Saved<T> {
     }
 }
 
-/// Whether two configurations are of one run: what makes the result is alike. The data's path may change, since its contents are
-/// compared; a newer version may have added options, and what a sitting may change does not count.
+/// Whether two configurations belong to one run: the options that determine the result must be equal. The
+/// path of the data may differ, since its contents are compared; options that a newer version has added do
+/// not count, nor does what a sitting may change.
 fn same_run(theirs: &str, ours: &str) -> bool {
     let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap_or_default();
     let (theirs, ours) = (table(theirs), table(ours));

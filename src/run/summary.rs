@@ -1,11 +1,11 @@
-//! The end of a run for people: `loss.png` and `summary.txt`, made from the metrics file, so that they show a
-//! resumed run whole.
+//! The files for people at the end of a run, `loss.png` and `summary.txt`. They are made from the metrics
+//! file, so that they cover all sittings of a resumed run.
 
 use super::{Curve, RunDir, Session, plot, read};
 use crate::{disk::write_atomic, error::Result};
 use std::time::Duration;
 
-/// Draws the curves and writes the summary; prints where they are.
+/// Draws the curves, writes the summary, and prints the paths.
 pub(super) fn write(
     session: &Session,
     run: &RunDir,
@@ -48,7 +48,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The loss over epochs where there are at least two, else over the steps; several metrics over the steps.
+/// Draws the curves. Several metrics are drawn over the steps; a single loss is drawn over the epochs if at
+/// least two are done, else over the steps.
 fn draw(session: &Session, run: &RunDir, curves: &[Curve], metrics: &[&str], unit: &str) -> Result<()> {
     let per_epoch = (session.count() as f64 / f64::from(session.recipe.batch)).floor().max(1.0);
     let of = |name: &str, label: &str, scale: f64| {

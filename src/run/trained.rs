@@ -1,4 +1,5 @@
-//! A trained run that is looked at: its configuration, its weights on a device, and where its pictures go.
+//! A trained run that a command looks at: its configuration, its weights on a device, and the place of its
+//! pictures.
 
 use super::{
     RunDir,
@@ -15,27 +16,29 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// A trained run, opened to be looked at.
+/// A trained run, its weights, and the device on which they are used.
 pub struct Trained<T> {
     /// The run's folder.
     pub run: RunDir,
-    /// The options that made it, and its images' size.
+    /// The options that made the run, and the size of its images.
     pub saved: Saved<T>,
     /// The device.
     pub gpu: Gpu,
-    /// The seed of draws.
+    /// The seed of the draws.
     pub seed: u64,
-    /// The weights file.
+    /// The path of the weights file.
     pub path: PathBuf,
     /// The weights.
     pub weights: Weights,
 }
 
 impl<T: Options> Trained<T> {
-    /// Opens the run that was named, or the newest of the model, with its weights or those of `--weights`.
+    /// Opens the run that `--run` names, or the newest run of the model. The weights are the run's, or those
+    /// of `--weights`.
     ///
     /// # Errors
-    /// No such run, or one of another model; weights that cannot be read; no adapter.
+    /// Fails if there is no such run, if it is of another model, if the weights cannot be read, or if there
+    /// is no such adapter.
     pub fn open(look: &Look) -> Result<Self> {
         let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
         let saved = run.read_config(T::MODEL)?;
@@ -49,15 +52,15 @@ impl<T: Options> Trained<T> {
         &self.saved.options
     }
 
-    /// Pixels of an image, channels counted.
+    /// The number of values in an image, H·W·C.
     pub fn pixels(&self) -> usize {
         self.saved.image.iter().product()
     }
 
-    /// A State for these plans with the trained weights.
+    /// Makes a State for these plans, with the trained weights.
     ///
     /// # Errors
-    /// Weights that do not fit the model.
+    /// Fails if memory does not suffice, or if the weights do not fit the model.
     pub fn state(&self, plans: &[&Plan]) -> Result<State> {
         let state = State::new(&self.gpu, plans, self.seed)?;
         let names: Vec<String> = plans.iter().flat_map(|plan| plan.weights()).collect();
@@ -65,10 +68,10 @@ impl<T: Options> Trained<T> {
         Ok(state)
     }
 
-    /// The first `count` test images `[count, H·W·C]` in [0, 1].
+    /// Reads the first `count` test images, `[count, H·W·C]` with values in [0, 1].
     ///
     /// # Errors
-    /// Data that has changed or has fewer test images.
+    /// Fails if the data has changed since the run, or if it has fewer test images.
     pub fn test_images(&self, count: usize) -> Result<Vec<f32>> {
         let set = self.saved.load()?;
         if set.test.count < count {
@@ -78,7 +81,11 @@ impl<T: Options> Trained<T> {
         Ok(set.test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
     }
 
-    /// Writes pictures in [0, 1] of so many channels as one grid into the run's folder, and prints its path.
+    /// Writes pictures `[N, H, W, channels]` with values in [0, 1] as one grid into the run's folder, and
+    /// prints the path.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
     pub fn write(&self, name: &str, pictures: &[f32], channels: usize, columns: usize) -> Result<()> {
         let ([h, w, _], path) = (self.saved.image, self.run.path(name));
         save(&path, &grid(pictures, pictures.len() / (h * w * channels), h, w, channels, columns))?;

@@ -1,5 +1,5 @@
-//! The training loop of a run: it shows losses, draws and measures between epochs, and writes a checkpoint wherever training may
-//! have to go on. The steps themselves are [`crate::train::Steps`].
+//! The training loop of a run. It shows losses, draws and measures at the end of each epoch, and writes the
+//! checkpoints from which training can continue. The steps themselves are [`crate::train::Steps`].
 
 use super::{
     MetricsLog, Progress, RunDir, Session,
@@ -20,54 +20,59 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the host looks at the metrics.
+/// The time between two readings of the metrics by the host.
 const SHOWN: Duration = Duration::from_millis(500);
-/// At most so much work is lost where no option says otherwise.
+/// The time between two checkpoints within an epoch, if no option sets the steps between them.
 const SAVED: Duration = Duration::from_secs(300);
 
-/// What the loop tells at the end of an epoch, or at the very end.
+/// The state of training at the end of an epoch, or at the end of the run.
 pub struct EpochEnd<'a> {
-    /// Steps done.
+    /// The number of steps that are done.
     pub step: u64,
-    /// Epochs done, counting a begun one.
+    /// The number of epochs that are done, where one that has begun counts.
     pub epoch: u64,
-    /// Mean metrics per image over this epoch.
+    /// The means of the metrics per image over this epoch.
     pub means: &'a [f64],
     /// The run's folder.
     pub run: &'a RunDir,
 }
 
-/// What was measured at an [`EpochEnd`], by name.
+/// The names and values of what was measured.
 pub type Measured = Result<Vec<(String, f64)>>;
 
-/// An evaluation's metrics as those of the test images.
+/// Names the metrics of an evaluation as those of the test images.
 pub(super) fn of_test(metrics: Vec<(&str, f64)>) -> Vec<(String, f64)> {
     metrics.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect()
 }
 
-/// What is done and measured whenever so many steps are done, and before the first one.
+/// A number of steps, and a callback that is called whenever so many more steps are done, and before the
+/// first one. It gets the run's folder and the number of steps that are done.
 pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Measured);
 
-/// A run's training: what is trained, and what is shown of it.
+/// The training of a run: what is trained, and what is shown of it.
 pub struct Trainer<'a> {
     /// The sitting.
     pub session: &'a Session,
-    /// Holds the weights; sampling and evaluation share it.
+    /// The State with the weights, which sampling and evaluation share.
     pub state: &'a State,
     /// The training step.
     pub round: &'a Round,
     /// The unit of the curves.
     pub unit: &'a str,
-    /// Metrics that are shown and drawn, of the first ones. With one, the first value that a report measures decides which
-    /// checkpoint is best.
+    /// The number of metrics that are shown and drawn, from the first on. If it is 1, the first value that a
+    /// report measures decides which checkpoint is best.
     pub shown: usize,
-    /// What is done between steps, too.
+    /// A callback between steps, if there is one.
     pub each: Option<Each<'a>>,
 }
 
 impl Trainer<'_> {
-    /// Trains as the sitting says. `report` is called after every epoch and at the end, and returns what it measured.
-    /// Returns the run's folder.
+    /// Trains as the options of the sitting say, and returns the run's folder. `report` is called after every
+    /// epoch and at the end, and returns what it measured.
+    ///
+    /// # Errors
+    /// Fails if memory does not suffice, if a value becomes infinite or NaN, if a file cannot be read or
+    /// written, if the device is lost, or with the error of `report`.
     pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<RunDir> {
         let Self { session, state, round, unit, shown, each } = self;
         let plans: Vec<_> = round.plans().collect();
@@ -89,14 +94,14 @@ impl Trainer<'_> {
     }
 }
 
-/// What changes while the loop runs, and what it reads.
+/// The state of the loop, and what it reads.
 struct Loop<'a> {
     session: &'a Session,
     state: &'a State,
     metrics: &'a [&'static str],
     shown: usize,
     weights: Vec<String>,
-    /// What a checkpoint holds: the training step's variables.
+    /// The names of the training step's variables, which a checkpoint holds.
     kept: Vec<String>,
     steps: Steps<'a>,
     total: u64,
@@ -107,15 +112,15 @@ struct Loop<'a> {
     at: Position,
     saved: (u64, Instant),
     started: Instant,
-    /// Ctrl-C was typed; asked once after every submission.
+    /// Whether Ctrl-C was typed, which is asked once after every submission.
     interrupted: bool,
-    /// That, or the time is over.
+    /// Whether to stop, because Ctrl-C was typed or the time is over.
     stop: bool,
     each: Option<Each<'a>>,
 }
 
 impl<'a> Loop<'a> {
-    /// Begins a run, or goes on with one from its newest checkpoint.
+    /// Begins a run, or continues one from its newest checkpoint.
     fn begin(
         session: &'a Session,
         state: &'a State,
@@ -170,7 +175,7 @@ impl<'a> Loop<'a> {
     fn epochs(&mut self, mut report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
         while self.at.step < self.total && !self.stop {
             let whole = self.epoch()?;
-            // In the middle of an epoch Ctrl-C waits for no measuring.
+            // After Ctrl-C in the middle of an epoch, nothing is measured, so that the program ends soon.
             if whole || !self.interrupted {
                 self.report(&mut report)?;
             }
@@ -178,7 +183,8 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// Runs to the end of the epoch under way or of the run, which it tells, or until it must stop.
+    /// Trains to the end of the current epoch or of the run, or until it must stop. Returns whether it
+    /// reached the end.
     fn epoch(&mut self) -> Result<bool> {
         let per_epoch = self.steps.order().per_epoch();
         let end = (self.at.step / per_epoch + 1).saturating_mul(per_epoch).min(self.total);
@@ -189,7 +195,7 @@ impl<'a> Loop<'a> {
             let seen = self.each.as_ref().map_or(u64::MAX, |(n, _)| n - self.at.step % n);
             let count = self.steps.submit((end - self.at.step).min(due).min(seen))?;
             self.at.step += count;
-            // The end of an epoch is looked at by its report.
+            // The report at the end of an epoch does this itself.
             if self.at.step < end {
                 self.look()?;
             }
@@ -209,7 +215,7 @@ impl<'a> Loop<'a> {
         Ok(self.at.step == end)
     }
 
-    /// What is done between steps, where it is due.
+    /// Calls the callback between steps, if it is due.
     fn look(&mut self) -> Result<()> {
         match &mut self.each {
             Some((steps, look)) if self.at.step.is_multiple_of(*steps) => {
@@ -220,7 +226,8 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Reads the metrics of the steps that the host has not seen: logs and shows their means, and adds them to the epoch's sums.
+    /// Reads the metrics of the steps that the host has not seen: checks them, logs and shows their means,
+    /// and adds them to the sums of the epoch.
     fn read(&mut self) -> Result<()> {
         let rows = self.steps.read()?;
         let mut means = vec![0.0; self.metrics.len()];
@@ -243,7 +250,7 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// The end of an epoch, or of the run: measures, prints, logs, saves.
+    /// Measures at the end of an epoch or of the run, prints and logs the result, and saves a checkpoint.
     fn report(&mut self, report: &mut impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
         let (per_epoch, step) = (self.steps.order().per_epoch(), self.at.step);
         let steps = (step - self.at.epoch_start).max(1) as f64;
@@ -268,7 +275,7 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// Writes a checkpoint and the weights; the host must have read all metrics.
+    /// Writes a checkpoint and the weights. The host must have read all metrics before.
     fn save(&mut self) -> Result<()> {
         let (gpu, step) = (&self.session.gpu, self.at.step);
         let config = &self.session.config;
@@ -287,14 +294,16 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// A lost device shows as many errors; says which it was, and how to go on.
+    /// A lost device causes errors of many kinds. Replaces such an error by one that says so, and how to
+    /// continue.
     fn lost(&self, error: Error) -> Error {
         let Err(lost) = self.session.gpu.wait() else { return error };
         let (step, dir) = (self.saved.0, self.run.root().display());
         Error::new(format!("{lost}; the last checkpoint is at step {step}: go on with --resume {dir}"))
     }
 
-    /// Replays from the last checkpoint to the step that went bad, and names the launch that spoilt it.
+    /// Replays from the last checkpoint to the step that went bad, and names the launch that wrote the first
+    /// bad value.
     fn diagnose(&mut self, bad: u64, what: &str) -> Error {
         let from = self.saved.0;
         let culprit = self.replay(bad).unwrap_or_else(|e| Some(format!("(the replay failed: {e})")));

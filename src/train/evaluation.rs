@@ -1,4 +1,5 @@
-//! Sums over a whole test set, on the GPU: whole batches, then the rest as a batch of its own.
+//! Sums of metrics over a whole test set, on the GPU. The images are taken in batches of one size; those that
+//! are left over make a smaller last batch.
 
 use super::{Feed, batch, pace::bursts};
 use crate::{
@@ -13,22 +14,27 @@ use crate::{
     plan::Plan,
 };
 
-/// Images per launch of a whole batch.
+/// The number of images in a whole batch, unless the caller gives another one.
 const BATCH: usize = 500;
 const TOTAL: &str = "eval.total";
 const STEP: &str = "eval.step";
 
-/// The plans of an evaluation: made without a device, so that they can share the training run's State.
+/// The plans of an evaluation. They are made without a device, so that they can share the training run's
+/// State.
 pub struct Evaluation {
     plans: Vec<(Plan, usize)>,
     names: Vec<&'static str>,
     images: usize,
-    /// Images of a whole batch.
+    /// The number of images in a whole batch.
     whole: usize,
 }
 
 impl Evaluation {
-    /// Plans sums of metrics (scalars, sums over a batch of images `[N, pixels]`) over the images, 500 at a time.
+    /// Plans an evaluation of all the images, 500 at a time. `metrics` gets a batch `[N, pixels]` with values
+    /// in [0, 1] and returns scalars, each summed over the batch.
+    ///
+    /// # Errors
+    /// Fails if the graph is wrong, or if it needs more than the adapter allows.
     pub fn new(
         caps: &Caps,
         images: &Images,
@@ -37,7 +43,8 @@ impl Evaluation {
         Self::in_batches(BATCH, caps, images, metrics)
     }
 
-    /// [`Evaluation::new`] with so many images at a time: for models whose activations are large.
+    /// Does the same as [`Evaluation::new`] with at most `most` images at a time: for models whose
+    /// activations are large.
     pub fn in_batches(
         most: usize,
         caps: &Caps,
@@ -64,12 +71,15 @@ impl Evaluation {
         Ok(this)
     }
 
-    /// The plans, for the State that they share.
+    /// The plans, for making the State that they share.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
         self.plans.iter().map(|(plan, _)| plan)
     }
 
-    /// Makes the evaluation ready on a device; the images are uploaded once.
+    /// Makes the evaluation ready on a device, and uploads the images once.
+    ///
+    /// # Errors
+    /// Fails if the device refuses a buffer or a pipeline.
     pub fn ready<'a>(&'a self, gpu: &'a Gpu, state: &'a State, images: &Images) -> Result<Ready<'a>> {
         let feed = Feed::new(gpu, images)?;
         let ready = |(plan, _): &(Plan, usize)| Executor::new(gpu, plan, state, &feed.bindings(plan));
@@ -78,7 +88,7 @@ impl Evaluation {
     }
 }
 
-/// An evaluation on a device.
+/// An [`Evaluation`] that is ready on a device.
 pub struct Ready<'a> {
     plans: &'a Evaluation,
     gpu: &'a Gpu,
@@ -88,12 +98,16 @@ pub struct Ready<'a> {
 }
 
 impl Ready<'_> {
-    /// The metrics' means per image, by name.
+    /// Returns each metric's name with its mean per image, over all the images.
+    ///
+    /// # Errors
+    /// Fails if the device is lost.
     pub fn run(&self) -> Result<Vec<(&'static str, f64)>> {
         let Evaluation { plans, names, images: n, whole } = self.plans;
         self.state.write(self.gpu, TOTAL, &vec![0.0; names.len()])?;
         for (i, (executor, (_, times))) in self.executors.iter().zip(plans).enumerate() {
-            // The rest comes first in its own order, where the step counter starts.
+            // Each plan counts its steps from 0, so the images that are left over come first in their plan's
+            // order.
             let first = if i == 0 { 0 } else { n - n % whole };
             let order: Vec<u32> = (0..*n).map(|i| ((i + first) % n) as u32).collect();
             self.feed.reorder(self.gpu, &order);

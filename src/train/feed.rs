@@ -1,4 +1,5 @@
-//! A data set on the GPU, as bytes: minibatches are gathered there, in an order that the host writes once an epoch.
+//! A data set on the GPU, as bytes. Minibatches are gathered there, in an order that the host writes once per
+//! epoch.
 
 use crate::{
     data::Images,
@@ -13,17 +14,20 @@ use crate::{
 
 /// A data set's images on the GPU, as bytes, with the order in which an epoch visits them.
 pub struct Feed {
-    /// Input `data`.
+    /// The input `data`: U8 `[N, pixels]`.
     pub data: wgpu::Buffer,
-    /// Input `labels`, where the data set has any.
+    /// The input `labels`: U8 `[N]`, if the data set has labels.
     pub labels: Option<wgpu::Buffer>,
-    /// Input `order`.
+    /// The input `order`: u32 `[N]`, the places of the images in the order of the epoch.
     pub order: wgpu::Buffer,
     count: usize,
 }
 
 impl Feed {
-    /// Uploads the images; the order starts as they are stored.
+    /// Uploads the images. They are visited in their stored order until [`Feed::reorder`] is called.
+    ///
+    /// # Errors
+    /// Fails if the images do not fit into a buffer of the adapter.
     pub fn new(gpu: &Gpu, images: &Images) -> Result<Self> {
         let order: Vec<u32> = (0..images.count as u32).collect();
         let data = gpu.upload("data", &images.pixels)?;
@@ -36,7 +40,7 @@ impl Feed {
         })
     }
 
-    /// Those of the inputs that [`batch`] and [`labels`] declare which the plan has.
+    /// The inputs of the plan that [`batch`] and [`labels`] declare, each with its buffer.
     pub fn bindings(&self, plan: &Plan) -> Vec<(&str, &wgpu::Buffer)> {
         let all =
             [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
@@ -47,18 +51,20 @@ impl Feed {
             .collect()
     }
 
-    /// Makes the images' order this one from the next submission on.
+    /// Sets the order of the images, `[N]`, from the next submission on.
     pub fn reorder(&self, gpu: &Gpu, order: &[u32]) {
         gpu.queue.write_buffer(&self.order, 0, bytemuck::cast_slice(order));
     }
 
-    /// Number of images.
+    /// The number of images, N.
     pub fn count(&self) -> usize {
         self.count
     }
 }
 
-/// A minibatch `[batch, pixels]` of a [`Feed`] as the graph's input; binarised by a fresh draw where a stream is named.
+/// Declares the inputs of a [`Feed`] in the graph and returns this step's minibatch `[size, pixels]`, with
+/// values in [0, 1]. If `binarise` names a random stream, each value becomes 1 with its own value as the
+/// probability, else 0, drawn anew in every step.
 #[track_caller]
 pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&str>) -> Tensor<'g> {
     let pixels = images.height * images.width * images.channels;
@@ -70,7 +76,7 @@ pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&s
     }
 }
 
-/// The labels of the same minibatch, one-hot `[batch, classes]`; the data set must have some.
+/// Returns the labels of the same minibatch, one-hot `[size, classes]`. The data set must have labels.
 #[track_caller]
 pub fn labels<'g>(g: &'g Graph, images: &Images, size: usize) -> Tensor<'g> {
     let labels = g.input("labels", Type { shape: [images.count].into(), dtype: DType::U8 });

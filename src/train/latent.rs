@@ -1,13 +1,15 @@
-//! Points of a latent space whose prior is the standard normal: draws, and quantiles for grids.
+//! Points of a latent space whose prior is the standard normal distribution: random draws, and quantiles for
+//! regular grids.
 
 use crate::graph::var::Init;
 
-/// `n` standard normals from the engine's own generator, a function of the seed.
+/// Draws `n` standard normal numbers by the engine's own generator. They are a function of the seed alone.
 pub fn normals(seed: u64, n: usize) -> Vec<f32> {
     Init::Normal(0.0, 1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
 }
 
-/// The normal quantile at the middle of cell `i` of `n`, by bisection of its distribution function.
+/// Returns the quantile of the standard normal distribution at (i + ½) / n, the middle of cell `i` of `n`. It
+/// is found by bisection and lies within [-6, 6].
 pub fn quantile(i: usize, n: usize) -> f32 {
     let (p, mut low, mut high) = ((i as f64 + 0.5) / n as f64, -6.0, 6.0);
     for _ in 0..50 {
@@ -17,7 +19,7 @@ pub fn quantile(i: usize, n: usize) -> f32 {
     low as f32
 }
 
-/// Φ(x) by Simpson's rule: exact enough for picking grid points.
+/// The distribution function Φ(x) by Simpson's rule, which is exact enough for the points of a grid.
 fn normal_cdf(x: f64) -> f64 {
     let (n, density) = (200, |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt());
     let h = x / f64::from(n);

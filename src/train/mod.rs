@@ -1,7 +1,9 @@
-//! Training and sampling on a device, without files and without a screen: a data set goes to the GPU, whole ([`Feed`]) or streamed;
-//! steps are submitted in bursts, a test set is scored ([`Evaluation`]), an autoregressive model draws pictures ([`Sampler`]).
+//! Training and sampling on a device, without files and without a screen. A data set goes to the GPU whole
+//! ([`Feed`]) or is streamed ([`Stream`]); a training step ([`Round`]) is submitted many times at once
+//! ([`Steps`]); a test set is scored ([`Evaluation`]); an autoregressive model draws pictures ([`Sampler`]).
 //!
-//! What a run on disk adds (options, checkpoints, progress bars, pictures) is the crate's `run`.
+//! What a run on disk needs beyond this (options, checkpoints, progress bars, pictures) is in the crate's
+//! module `run`.
 
 mod evaluation;
 mod feed;
@@ -21,16 +23,17 @@ pub use stream::{Stream, limit};
 
 use crate::error::Result;
 
-/// How far long work is.
+/// The progress of a long piece of work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work<'a> {
-    /// What is under way, and of what things it is counted.
+    /// The name of the work, which also says what is counted, such as "images".
     pub what: &'a str,
-    /// How many things are done.
+    /// The number of things that are done.
     pub done: u64,
-    /// How many there are.
+    /// The number of things to do in all.
     pub total: u64,
 }
 
-/// What long work tells how far it is; an error that it returns ends the work, for example when Ctrl-C was typed.
+/// A callback that long work calls with its progress. If the callback returns an error, the work ends with
+/// that error, for example after Ctrl-C.
 pub type Listener<'a> = dyn FnMut(Work<'_>) -> Result<()> + 'a;

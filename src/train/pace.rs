@@ -1,4 +1,5 @@
-//! How many steps a submission takes, and how a step's metrics wait on the device until the host looks.
+//! The pace of training: how many steps one submission holds, and how the metrics of these steps wait on the
+//! device until the host reads them.
 
 use crate::{
     error::Result,
@@ -9,11 +10,14 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Steps whose metrics the State remembers: the host must look at least this often.
+/// The number of steps whose metrics the State remembers. The host must read them at least this often.
 pub(crate) const HISTORY: usize = 256;
-/// Aim of one submission: long enough to hide its cost, short enough to stay interactive.
+/// The time that one submission should take: long enough to hide its own cost, short enough to stay
+/// interactive.
 const SUBMISSION: Duration = Duration::from_millis(100);
-/// Remembers what this step measured in the State's variable `history`, a row a step, where [`super::Steps::read`] finds it.
+
+/// Writes the metrics of this step into the State's variable `history`, one row per step.
+/// [`super::Steps::read`] reads them there.
 #[track_caller]
 pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
     let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
@@ -21,7 +25,11 @@ pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
     g.assign(history, history.record(concat(&row, 0)));
 }
 
-/// Runs a plan so many times, at most `most` of them and for about 100 ms in one submission; `done` hears how many are finished.
+/// Runs a plan `times` times, in submissions of at most `most` runs that take about 100 ms each. After each
+/// submission `done` is called with the number of runs that are finished.
+///
+/// # Errors
+/// Fails if the device is lost, or with the error that `done` returns.
 pub fn bursts(
     gpu: &Gpu,
     executor: &Executor,
@@ -41,7 +49,7 @@ pub fn bursts(
     Ok(())
 }
 
-/// Steps of the next submission, from the last one's time.
+/// The number of steps of the next submission, given the time that the last one took.
 pub(crate) fn next_burst(took: Duration, steps: u64) -> u64 {
     let per_step = took.as_secs_f64() / steps as f64;
     ((SUBMISSION.as_secs_f64() / per_step.max(1e-6)) as u64).clamp(1, HISTORY as u64)

@@ -1,5 +1,5 @@
-//! A training step as plans, and the loop's heart on a device: it feeds the step, submits steps in bursts, and reads what they
-//! measured. Files and screens are the caller's.
+//! A training step as a list of plans, and the core of the training loop on a device: it feeds images,
+//! submits steps in bursts, and reads what they measured. Files and screens are the caller's.
 
 use super::{
     Feed, Stream,
@@ -17,17 +17,20 @@ use crate::{
 };
 use std::time::Instant;
 
-/// A training step: plans that run one after another on one State, each so many times, the last of which remembers what was
-/// measured. Players who train against each other are a plan each.
+/// A training step: plans that run one after another on one State, each a given number of times. The last
+/// plan remembers what was measured. Players who train against each other have one plan each.
 pub struct Round {
-    /// The plans, and how often each one runs.
+    /// The plans in the order in which they run, each with the number of times that it runs in one step.
     pub plans: Vec<(Plan, u64)>,
-    /// The names of what is measured, the loss first.
+    /// The names of the metrics, the loss first.
     pub metrics: Vec<&'static str>,
 }
 
 impl Round {
-    /// A step of one graph, which remembers these metrics and advances its step counter.
+    /// Makes a step of one graph, which remembers these metrics and then advances its step counter.
+    ///
+    /// # Errors
+    /// Fails if the graph is wrong, or if it needs more than the adapter allows.
     pub fn new(g: &Graph, metrics: &Metrics<'_>, caps: &Caps) -> Result<Self> {
         remember(g, metrics);
         advance(g);
@@ -35,7 +38,8 @@ impl Round {
         Ok(Self { plans: vec![(Plan::new(g, caps)?, 1)], metrics })
     }
 
-    /// The same step after so many runs of another plan, which counts minibatches by a counter of its own.
+    /// Makes a step that first runs another plan `times` times. That plan counts its minibatches by a step
+    /// counter of its own.
     #[must_use]
     pub fn after(mut self, plan: Plan, times: u64) -> Self {
         self.plans.insert(0, (plan, times));
@@ -47,13 +51,13 @@ impl Round {
         self.plans.iter().map(|(plan, _)| plan)
     }
 
-    /// The names of the model's weights, see [`Plan::weights`].
+    /// The names of the model's weights; see [`Plan::weights`].
     pub fn weights(&self) -> Vec<String> {
         self.plans().flat_map(Plan::weights).collect()
     }
 }
 
-/// A [`Round`] on a device.
+/// A [`Round`] that is ready on a device, and where training stands.
 pub struct Steps<'a> {
     gpu: &'a Gpu,
     state: &'a State,
@@ -69,10 +73,12 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Makes a round ready that is fed by `feed`, or streamed through it, on a State that serves these plans.
+    /// Makes a round ready on a State that was made for its plans. The images come from `feed`; if there is a
+    /// stream, `feed` is the window through which it streams them.
     ///
     /// # Errors
-    /// What the device refuses; inputs that the feed does not have.
+    /// Fails if the device refuses a buffer or a pipeline, or if a plan has an input that the feed does not
+    /// have.
     pub fn new(
         gpu: &'a Gpu,
         state: &'a State,
@@ -90,30 +96,31 @@ impl<'a> Steps<'a> {
         Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, burst })
     }
 
-    /// Steps done.
+    /// The number of steps that are done.
     pub fn done(&self) -> u64 {
         self.at
     }
 
-    /// How minibatches are taken.
+    /// How minibatches are taken from the data set.
     pub fn order(&self) -> Order {
         self.order
     }
 
-    /// Whether no further step can be submitted before [`Steps::read`].
+    /// Whether [`Steps::read`] must be called before the next step can be submitted.
     pub fn full(&self) -> bool {
         self.unread == HISTORY as u64
     }
 
-    /// Goes to where so many steps are done; the caller has written the State of that time.
+    /// Continues after `step` steps. The caller has already written the State of that time.
     pub fn seek(&mut self, step: u64) {
         (self.at, self.unread, self.ordered, self.burst) = (step, 0, None, 1);
     }
 
-    /// Submits at most `most` steps, as many of them as one submission should take, within an epoch, and waits for them.
+    /// Submits some steps and waits for them: as many as one submission should hold, at most `most`, and none
+    /// of the next epoch. Returns their number.
     ///
     /// # Errors
-    /// Streamed images that cannot be read; a lost device.
+    /// Fails if streamed images cannot be read, or if the device is lost.
     pub fn submit(&mut self, most: u64) -> Result<u64> {
         let ready = self.ready()?;
         let left = self.order.per_epoch() - self.at % self.order.per_epoch();
@@ -130,7 +137,11 @@ impl<'a> Steps<'a> {
         Ok(count)
     }
 
-    /// The metrics, means per image, of each step since they were last read, in order.
+    /// Reads the metrics of all steps since the last call, in the order of the steps. Each row holds one
+    /// step's metrics, divided by the batch size.
+    ///
+    /// # Errors
+    /// Fails if the device is lost.
     pub fn read(&mut self) -> Result<Vec<Vec<f64>>> {
         let (history, k) = (self.state.read(self.gpu, "history")?, self.metrics);
         let mean = |value: f32| f64::from(value) / self.order.batch as f64;
@@ -140,7 +151,11 @@ impl<'a> Steps<'a> {
         Ok(rows)
     }
 
-    /// Runs up to the step `bad` and names the first launch of it that wrote an infinity or NaN, if one did.
+    /// Runs up to the step `bad` and returns the name of the first launch in it that wrote an infinity or
+    /// NaN, if there is one.
+    ///
+    /// # Errors
+    /// Fails if streamed images cannot be read, or if the device is lost.
     pub fn first_bad(&mut self, bad: u64) -> Result<Option<String>> {
         while self.at < bad {
             self.submit(bad - self.at)?;
@@ -157,7 +172,8 @@ impl<'a> Steps<'a> {
         Ok(None)
     }
 
-    /// Brings the next step's images to the device; returns for how many steps they suffice.
+    /// Brings the images of the next step to the device. Returns the number of steps that can be submitted
+    /// with what is there.
     fn ready(&mut self) -> Result<u64> {
         if let Some(stream) = self.stream {
             let batches = self.order.batches;

@@ -1,5 +1,6 @@
-//! Drawing pictures from an autoregressive model on the GPU: a plan that draws all random numbers, and one that is recorded
-//! once per step of a wavefront, or once per pixel the naive way. Nothing is read back until the pictures are done.
+//! Drawing pictures from an autoregressive model on the GPU. One plan draws all random numbers; another is
+//! recorded once per step of a wavefront or, with the naive method, once per pixel. Nothing is read back
+//! until the pictures are done.
 
 use super::pace::bursts;
 use crate::{
@@ -19,23 +20,23 @@ const UNIFORM: &str = "sampling/uniform";
 const STEP: &str = "sampling/step";
 const ROUND: &str = "sampling/round";
 
-/// How pixels are computed; both draw the same pictures from the same seed.
+/// How pixels are computed. Both methods draw the same pictures from the same seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Each pixel once, from cached activations ([`crate::sampling`]).
+    /// Each pixel is computed once, from cached activations ([`crate::sampling`]).
     Cached,
-    /// The whole network for every pixel: for models without windows, and to compare with.
+    /// The whole network runs for every pixel: for models without windows, and for comparison.
     Naive,
 }
 
 /// What is drawn, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draws {
-    /// Pictures `[N, H, W, C]`.
+    /// The shape of the pictures, `[N, H, W, C]`.
     pub shape: [usize; 4],
-    /// What the model's outputs mean.
+    /// The meaning of the model's outputs.
     pub likelihood: Likelihood,
-    /// 1 draws from the model's distribution, less prefers what is likely.
+    /// The temperature: 1 draws from the model's distribution, a smaller one prefers likely pixels.
     pub temperature: f32,
     /// How pixels are computed.
     pub method: Method,
@@ -50,7 +51,12 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Plans for pictures. `model` gives the likelihood's parameters of every pixel, `[N, H, W, P]`.
+    /// Plans the drawing of pictures. `model` gets pictures `[N, H, W, C]` with values in [0, 1] and returns
+    /// the parameters of each pixel's distribution, `[N, H, W, P]`.
+    ///
+    /// # Errors
+    /// Fails if the graph is wrong, if the cached method does not know how to sample one of its ops, or if it
+    /// needs more than the adapter allows.
     pub fn new(
         caps: &Caps,
         draws: Draws,
@@ -101,18 +107,26 @@ impl Sampler {
         Ok(Self { begin: plan(&begin)?, step: plan(&g)?, steps, elements: shape.iter().product() })
     }
 
-    /// The plans, for the State that holds the weights.
+    /// The plans, for making the State that also holds the weights.
     pub fn plans(&self) -> [&Plan; 2] {
         [&self.begin, &self.step]
     }
 
-    /// Steps that draw the pictures.
+    /// The number of steps that draw the pictures.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// Draws pictures, a new round at each call. `given` are pictures and where they are kept (1 where a pixel is given);
-    /// `shown` is told after every submission, at least `looks` in all, how many steps are done, and may read the pictures so far.
+    /// Draws the pictures and returns them, `[N, H, W, C]` with values in [0, 1]. Each call draws other
+    /// random numbers.
+    ///
+    /// `given` holds pictures and a mask of the same shape, which is 1 where a value is kept and 0 where it
+    /// is drawn. `shown` is called after every submission with the number of steps that are done and a
+    /// function that reads the pictures so far. A submission holds at most `steps / looks` steps, rounded up.
+    ///
+    /// # Errors
+    /// Fails if the device refuses a buffer, a pipeline or the sizes of `given`, if it is lost, or with the
+    /// error that `shown` returns.
     pub fn run(
         &self,
         gpu: &Gpu,

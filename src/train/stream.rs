@@ -1,8 +1,9 @@
-//! Training images that do not fit: a window of two chunks lies on the GPU, and a thread reads the next chunk meanwhile.
+//! Training images that do not fit into GPU memory. A window of two chunks lies on the GPU, and meanwhile a
+//! thread reads the next chunk.
 //!
-//! A chunk is a number of steps' batches, in the order in which an epoch visits them. Step s finds its rows where the kernel
-//! looks for them with the window as its data and nothing permuted: at batch `s mod 2·chunk`. So the steps compute what they
-//! would with all images there, bit for bit.
+//! A chunk holds the minibatches of a number of steps, in the order in which the epoch visits them. To the
+//! kernel, the window is the whole data set in its stored order, so it takes minibatch s from place
+//! `s mod 2·chunk`. The steps therefore compute the same, bit for bit, as with all images on the GPU.
 
 use super::Feed;
 use crate::{
@@ -17,41 +18,44 @@ use std::{
     sync::{Arc, mpsc::Receiver},
 };
 
-/// MiB of the window where no option says otherwise.
+/// The size of the window in MiB, if no option gives another one.
 const WINDOW: f64 = 256.0;
 const MIB: f64 = 1_048_576.0;
 
-/// Training images that come to the GPU as the steps need them.
+/// Training images that are brought to the GPU when the steps need them.
 pub struct Stream {
     plan: Arc<Chunks>,
     ahead: RefCell<Ahead>,
 }
 
-/// The thread that reads, and what the GPU has of it.
+/// The thread that reads chunks, and how much of its work is on the GPU.
 #[derive(Default)]
 struct Ahead {
     chunks: Option<Receiver<Chunk>>,
-    /// The thread's first chunk.
+    /// The number of the first chunk that the thread reads.
     first: u64,
-    /// The chunk that it gives next; the two before are on the GPU.
+    /// The number of the chunk that the thread gives next. The two chunks before it are on the GPU.
     next: u64,
 }
 
 impl Stream {
-    /// MiB of the window where no option says otherwise; nothing where the images fit the adapter.
+    /// The size of the window in MiB, if no option gives another one: `None` if all the images fit the
+    /// adapter, so that no window is needed.
     pub fn window_mib(train: &Source, caps: &Caps) -> Option<f64> {
         (train.bytes() > limit(caps)).then_some(WINDOW)
     }
 
-    /// Streams images through a window of at most so many MiB, but of two chunks of one step at least.
+    /// Streams images through a window of at most `mib` MiB. The window always holds two chunks of at least
+    /// one step each.
     ///
     /// # Errors
-    /// Two chunks of one step are more than the adapter's largest buffer.
+    /// Fails if two chunks of one step need more than the adapter's largest buffer.
     pub fn new(source: Source, order: Order, mib: f64, caps: &Caps) -> Result<Self> {
         let Order { batch, batches, .. } = order;
         let bytes = (batch * source.row()) as u64;
         let per_epoch = order.per_epoch() * batches;
-        // Chunks begin at whole words, labels too.
+        // Each chunk begins at a whole word of 4 bytes, for labels too, so its number of images is a multiple
+        // of 4.
         let whole =
             [1, 2, 4].into_iter().find(|n| (n * batch).is_multiple_of(4)).unwrap_or(4) as u64 * batches;
         let steps = ((mib * MIB) as u64).min(limit(caps)) / (2 * bytes);
@@ -68,19 +72,24 @@ impl Stream {
         Ok(Self { plan: Arc::new(plan), ahead: RefCell::default() })
     }
 
-    /// What the graph takes for the data set: the window, still black.
+    /// The data set that the graph gets: the window, whose pixels are all 0 until the first chunk is
+    /// uploaded.
     pub fn window(&self) -> Images {
         let (about, count) = (self.plan.source.about(), 2 * self.plan.steps as usize * self.plan.order.batch);
         let labels = about.labels.as_ref().map(|_| vec![0; count]);
         Images { count, pixels: vec![0; count * self.plan.source.row()], labels, ..*about }
     }
 
-    /// Number of all images.
+    /// The number of all training images.
     pub fn count(&self) -> usize {
         self.plan.source.about().count
     }
 
-    /// Makes sure that the GPU has the images of a step; returns how many steps from it on can be submitted.
+    /// Makes sure that the images of a minibatch are on the GPU. Minibatches are counted from the start of
+    /// training. Returns how many of them, from this one on, can be used without another call.
+    ///
+    /// # Errors
+    /// Fails if the images cannot be read.
     pub fn ready(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<u64> {
         let (wanted, ahead) = (step / self.plan.steps, &mut *self.ahead.borrow_mut());
         let here = ahead.first.max(ahead.next.saturating_sub(2))..=ahead.next;
@@ -96,7 +105,11 @@ impl Stream {
         Ok(ahead.next * self.plan.steps - step)
     }
 
-    /// While the GPU computes steps from this one on: uploads the next chunk, if it is read and there is room.
+    /// Uploads the next chunk if it has been read and the window has room for it. Called while the GPU
+    /// computes the steps from this minibatch on.
+    ///
+    /// # Errors
+    /// Fails if the images cannot be read.
     pub fn ahead(&self, gpu: &Gpu, feed: &Feed, step: u64) -> Result<()> {
         let ahead = &mut *self.ahead.borrow_mut();
         match ahead
@@ -126,8 +139,8 @@ impl Stream {
     }
 }
 
-/// The most bytes of images that the adapter takes.
+/// The largest number of bytes of images that the adapter takes in one buffer.
 pub fn limit(caps: &Caps) -> u64 {
-    // Uploads are padded to whole vec4s.
+    // Uploads are padded to a multiple of 16 bytes, the size of a vec4.
     (caps.max_binding.min(caps.max_buffer) / 16 * 16).min(u64::from(u32::MAX))
 }

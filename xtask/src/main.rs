@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask demo`, `test`, `figures` and `setup`.
 //!
-//! Each begins with the set-up: a machine without a Vulkan driver gets one from its own
+//! Each begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
 //! package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("--help", [].as_slice()),
     };
-    // Behind a `--` the word is meant for the test binaries.
+    // After a `--`, the word is for the test binaries.
     let asked = rest.iter().take_while(|a| *a != "--").any(|a| a == "--help" || a == "-h");
     let result = match command {
         _ if asked => help(),
@@ -60,7 +60,7 @@ fn help() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What takes minutes to an hour; each prints what it found, and fails where it must not.
+/// Runs what takes from minutes to an hour. Each part prints its result, and fails if the result is wrong.
 fn figures() -> Result<(), Failure> {
     let run = |args: &str, variables: &[(&str, &str)]| {
         let args: Vec<String> = args.split(' ').map(String::from).collect();
@@ -80,10 +80,10 @@ fn test_args(rest: &[String]) -> Vec<String> {
     fixed.into_iter().chain(rest.iter().cloned()).collect()
 }
 
-/// Why a command ended early, and the exit code that says so.
+/// The reason why a command ended early, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Nothing where the program that failed has said it already.
+    /// The message; `None` if the program that failed has printed one.
     text: Option<String>,
     code: u8,
 }
@@ -100,7 +100,7 @@ pub(crate) fn root() -> PathBuf {
     package.and_then(|p| p.parent().map(PathBuf::from)).unwrap_or_default()
 }
 
-/// Runs cargo in the root; its exit code becomes that of this program.
+/// Runs cargo in the root. This program ends with cargo's exit code.
 pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
     cargo_with(args, &[])
 }
@@ -110,7 +110,8 @@ fn cargo_with(args: &[String], variables: &[(&str, &str)]) -> Result<(), Failure
     println!("> {set}cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // What cargo tells this program about itself would make build scripts run anew, and other programs be built twice.
+    // Variables that cargo sets for this program would make build scripts run again, and other programs be
+    // built twice.
     let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);

@@ -1,17 +1,17 @@
-//! What the set-up will do, decided from what was found: a pure function, so each kind of
+//! The decision what the set-up does. It is a pure function of what was found on the machine, so each kind of
 //! machine is a test.
 
-/// What was found on this machine.
+/// The properties of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     pub(crate) os: Os,
-    /// A Vulkan loader, `libvulkan.so.1`.
+    /// Whether there is a Vulkan loader, `libvulkan.so.1`.
     pub(crate) loader: bool,
     /// The drivers whose manifest and library both exist.
     pub(crate) drivers: Vec<Driver>,
-    /// The variable that restricts the loader to the drivers it names, where one is set.
+    /// The environment variable that limits the loader to the drivers it names, if one is set.
     pub(crate) restricted_by: Option<&'static str>,
-    /// A device node of a GPU.
+    /// Whether there is a device node of a GPU.
     pub(crate) gpu: bool,
     pub(crate) packages: Option<Packages>,
     pub(crate) root: bool,
@@ -26,7 +26,8 @@ pub(crate) enum Os {
     Other,
 }
 
-/// A manifest alone says little: distributions install those of every vendor together.
+/// The kind of a Vulkan driver. A manifest alone says little, since distributions install those of all
+/// vendors together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Driver {
     Hardware,
@@ -42,22 +43,22 @@ pub(crate) enum Packages {
     Pacman,
 }
 
-/// What to do.
+/// What the set-up does.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
-    /// All is there; the text says what.
+    /// Nothing is missing. The text says what was found.
     Ready(&'static str),
-    /// Install by these commands, for this reason.
+    /// These commands are run, for this reason.
     Install { why: &'static str, steps: Vec<Step> },
-    /// The person must act.
+    /// The user must act. The text says how.
     ByHand(String),
 }
 
-/// One command.
+/// A command of the set-up.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub(crate) words: Vec<String>,
-    /// Where the next step may succeed all the same.
+    /// Whether the next step may succeed although this one failed.
     pub(crate) may_fail: bool,
 }
 
@@ -66,13 +67,13 @@ impl Step {
         Self { words: words.iter().map(|w| w.to_string()).collect(), may_fail: false }
     }
 
-    /// As it would be typed.
+    /// The command as it would be typed.
     pub(crate) fn line(&self) -> String {
         self.words.join(" ")
     }
 }
 
-/// The whole decision.
+/// Decides what the set-up does on a machine.
 pub(crate) fn decide(system: &System) -> Plan {
     match system.os {
         Os::Mac => return Plan::Ready("macOS brings Metal: nothing to set up"),
@@ -134,7 +135,7 @@ fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step
     install.words.extend(missing.map(|(name, _)| name.to_string()));
     let mut steps = vec![install];
     if packages == Packages::Apt {
-        // One foreign package source that is out of reach must not stop the rest.
+        // If one foreign package source cannot be reached, the installation can still succeed.
         let update = Step { may_fail: true, ..Step::new(&["apt-get", "update"]) };
         steps.insert(0, update);
     }
@@ -159,7 +160,7 @@ fn by_hand(steps: &[Step], before: &str, after: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A bare Debian container: root, apt, nothing else.
+    /// A bare Debian container: the user is root, apt is there, and nothing else.
     fn bare() -> System {
         System {
             os: Os::Linux,

@@ -1,4 +1,4 @@
-//! Looks at this machine, and changes nothing.
+//! The properties of this machine. Finding them out changes nothing on it.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::plan::{Driver, Os, Packages, System};
 
 const LOADER: &str = "libvulkan.so.1";
-/// Each alone decides which drivers the loader sees; the first is the newer name.
+/// The variables that limit the loader to the drivers they name. The first is the newer name.
 const RESTRICTING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
 const LIBRARY_DIRS: [&str; 7] = [
     "/lib",
@@ -20,7 +20,7 @@ const LIBRARY_DIRS: [&str; 7] = [
     "/usr/lib/aarch64-linux-gnu",
 ];
 
-/// Asks the machine everything that the plan depends on.
+/// Finds out everything on which the set-up depends.
 pub(crate) fn system() -> System {
     let os = match env::consts::OS {
         "macos" => Os::Mac,
@@ -55,7 +55,7 @@ fn packages() -> Option<Packages> {
     known.into_iter().find(|(name, _)| program_exists(name)).map(|(_, packages)| packages)
 }
 
-/// The manifests that the loader would read, in folders or as the variable names them.
+/// The manifests that the loader would read: those in its folders, or those that the variable names.
 fn manifests(restricted_by: Option<&str>) -> Vec<PathBuf> {
     let listed = |name: &str| match env::var_os(name) {
         Some(value) => env::split_paths(&value).collect(),
@@ -85,7 +85,7 @@ fn manifests(restricted_by: Option<&str>) -> Vec<PathBuf> {
     found
 }
 
-/// The kind of driver behind a manifest; none where it cannot be loaded by this program.
+/// The kind of the driver behind a manifest; `None` if this program cannot load it.
 fn driver(manifest: &Path, cache: &str) -> Option<Driver> {
     let text = fs::read_to_string(manifest).ok()?;
     let name = manifest.file_name()?.to_string_lossy().into_owned();
@@ -93,7 +93,7 @@ fn driver(manifest: &Path, cache: &str) -> Option<Driver> {
         return None;
     }
     let library = PathBuf::from(library_path(&text)?);
-    // A path with a folder in it is relative to the manifest; a bare name is searched for.
+    // A path that contains a folder is relative to the manifest; a name alone is searched for.
     let library = match library.components().count() {
         1 => library,
         _ => manifest.parent()?.join(library),
@@ -102,12 +102,12 @@ fn driver(manifest: &Path, cache: &str) -> Option<Driver> {
     library_exists(&library, cache).then_some(kind)
 }
 
-/// Whether a manifest's name tells that it is for 32-bit programs.
+/// Whether the name of a manifest says that it is for 32-bit programs.
 fn foreign(name: &str) -> bool {
     cfg!(target_pointer_width = "64") && ["i386", "i586", "i686"].iter().any(|a| name.contains(a))
 }
 
-/// The value of `"library_path"`, the only thing of interest in a manifest.
+/// The value of `"library_path"`, the only entry of a manifest that is needed.
 fn library_path(json: &str) -> Option<&str> {
     let (_, after) = json.split_once("\"library_path\"")?;
     let (_, value) = after.trim_start().strip_prefix(':')?.split_once('"')?;
@@ -123,7 +123,7 @@ fn library_exists(library: &Path, cache: &str) -> bool {
     cache_holds(cache, &library.to_string_lossy()) || dirs.any(|dir| dir.join(library).exists())
 }
 
-/// Whether `ldconfig -p` lists the library, and a file stands behind the entry.
+/// Whether `ldconfig -p` lists the library, and its file exists.
 fn cache_holds(cache: &str, library: &str) -> bool {
     cache.lines().any(|line| {
         let Some((name, path)) = line.split_once(" => ") else {
@@ -136,7 +136,7 @@ fn cache_holds(cache: &str, library: &str) -> bool {
 }
 
 fn linker_cache() -> String {
-    // Debian keeps ldconfig out of the search path of ordinary users.
+    // On Debian, ldconfig is not in the search path of ordinary users.
     let programs = ["ldconfig", "/sbin/ldconfig", "/usr/sbin/ldconfig"];
     programs.into_iter().find_map(|program| output(program, &["-p"])).unwrap_or_default()
 }

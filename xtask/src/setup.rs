@@ -1,4 +1,4 @@
-//! The set-up: looks, says what it is about to do, does it, and looks again.
+//! The set-up: it looks at the machine, says what it will do, does it, and looks again.
 
 use std::process::Command;
 

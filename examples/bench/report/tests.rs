@@ -1,4 +1,4 @@
-//! The JSON round trip, foreign files, and comparisons.
+//! Tests of the JSON round trip, of foreign files, and of comparisons.
 
 use super::*;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ fn model() -> ModelFigures {
     }
 }
 
-/// A file of its own for one test.
+/// Writes a file for one test.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("oneiro-bench-{name}-{}.json", std::process::id()));
     std::fs::write(&path, text).unwrap();
@@ -104,7 +104,7 @@ fn changes_beyond_the_noise_are_marked() {
     assert_eq!(verdict(1.0, 1.02, 0.0), Verdict::Same);
     assert_eq!(verdict(1.0, 1.05, 0.0), Verdict::Slower);
     assert_eq!(verdict(1.05, 1.0, 0.0), Verdict::Faster);
-    // A restless run proves less.
+    // A run with a large spread proves less.
     assert_eq!(verdict(1.0, 1.05, 0.1), Verdict::Same);
     assert_eq!(verdict(1.0, 1.2, 0.1), Verdict::Slower);
 }

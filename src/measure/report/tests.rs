@@ -1,10 +1,11 @@
-//! Distances against closed forms, NumPy and naive loops; coverage and spread by hand.
+//! Tests of the measures: distances against closed forms, NumPy and naive loops, coverage and spread against
+//! values found by hand.
 
 use super::*;
 use crate::measure::distance::discrepancy;
 use nalgebra::DMatrix;
 
-/// Rows of features by a function of row and column.
+/// Features whose values are a function of row and column.
 fn features(count: usize, width: usize, value: impl Fn(usize, usize) -> f64) -> Features {
     let values = (0..count * width).map(|i| value(i / width, i % width)).collect();
     Features { width, values, classes: vec![0; count] }
@@ -14,7 +15,7 @@ fn fid(a: &Features, b: &Features) -> f64 {
     Gaussian::of(a).unwrap().frechet(&Gaussian::of(b).unwrap())
 }
 
-/// 24 bits of a hash of row and column, uniform in [0, 1), other ones for each salt.
+/// 24 bits of a hash of row and column, uniform in [0, 1). Each salt gives other numbers.
 fn noise(salt: u64) -> impl Fn(usize, usize) -> f64 {
     move |row, column| {
         let mut x = (salt << 40) ^ ((row as u64) << 16) ^ column as u64;
@@ -36,7 +37,8 @@ fn frechet_of_known_gaussians() {
     near("shifted means", fid(&base, &shifted), 0.25 + 1.0 + 4.0 + 0.0625, 1e-9);
     let dead = features(200, 5, |i, j| if j < 3 { noise(1)(i, j) } else { 0.0 });
     near("features that never change", fid(&dead, &dead), 0.0, 1e-9);
-    // Every column's signs change at half its neighbour's pace: no two correlate, and covariances are diagonal.
+    // Each column changes its sign half as often as its neighbour, so no two columns correlate and the
+    // covariances are diagonal.
     let diagonal =
         |scale: [f64; 3]| features(8, 3, move |i, j| if i >> j & 1 == 0 { scale[j] } else { -scale[j] });
     let expected = [(1.0, 3.0), (2.0, 0.5), (0.25, 0.25)]
@@ -53,8 +55,9 @@ fn frechet_of_known_gaussians() {
 
 const NUMPY: f64 = 3.323_317_051_394_546_7;
 
-/// The value is NumPy 2.4's of the same rows: means and `np.cov(rowvar=False)`, and the trace of the square root as the sum of the
-/// square roots of `np.linalg.eigvals(C1 @ C2)`, which is not symmetric.
+/// NumPy 2.4 computed the expected value from the same rows: means, `np.cov(rowvar=False)`, and the trace of
+/// the square root as the sum of the square roots of `np.linalg.eigvals(C1 @ C2)`, a matrix that is not
+/// symmetric.
 #[test]
 fn frechet_is_numpys() {
     let x = features(50, 6, |i, j| (0.7 * (i * (j + 1)) as f64 + j as f64).sin());
@@ -85,14 +88,15 @@ fn the_kernel_distance_is_unbiased() {
     let (base, same, other) = (of(4, 0.0), of(5, 0.0), of(6, 0.3));
     let (same, other) = (Kid::of(&base, &same, 50, 0).unwrap(), Kid::of(&base, &other, 50, 0).unwrap());
     assert_eq!((same.subsets, same.size), (50, 300));
-    // A biased estimate would be off by about the mean of the kernel's diagonal over the size, here about 0.06.
+    // A biased estimate would differ by about the mean of the kernel's diagonal divided by the size, here
+    // about 0.06.
     assert!(same.mean.abs() < 0.015 && same.std > 0.0 && same.std < 0.02, "{same:?}");
     assert!(other.mean > 0.5 && other.mean > 10.0 * other.std, "{other:?}");
     let tenfold =
         |f: &Features| Features { values: f.values.iter().map(|v| 10.0 * v).collect(), ..f.clone() };
     let scaled = Kid::of(&tenfold(&base), &tenfold(&of(6, 0.3)), 50, 0).unwrap();
     near("features of another scale", scaled.mean, other.mean, 1e-9);
-    // Negative for some subsets, which a biased estimate never is.
+    // The estimate is negative for some subsets. A biased estimate never is.
     assert!(same.mean - 2.0 * same.std < 0.0, "{same:?}");
 }
 
@@ -123,7 +127,7 @@ fn coverage_by_hand() {
     near("one class", one.kl_to_uniform(), 4f64.ln(), 1e-12);
     let halves = Coverage::of(&[0, 0, 0, 1], 2);
     near("3 to 1", halves.kl_to_uniform(), 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln(), 1e-12);
-    // Two classes of 100 pictures: a tenth of an even share is 5.
+    // There are two classes and 100 pictures, so a tenth of an even share is 5.
     let rare = |n| Coverage::of(&[vec![0; 100 - n], vec![1; n]].concat(), 2).covered();
     assert_eq!([rare(0), rare(4), rare(5)], [1, 1, 2]);
 }

@@ -1,8 +1,8 @@
-//! The commands of generative adversarial nets: training two players against each other, samples, walks through the latent space,
-//! measures.
+//! The commands of generative adversarial nets: they train two players against each other, draw samples, walk
+//! through the latent space, and measure.
 //!
-//! A model is its options with [`Adversarial`]: a kind of networks that can play. Pictures smaller than the networks' are framed
-//! in black, which is cut off again wherever they are shown.
+//! A model is a set of options with [`Adversarial`], which says what networks play. Images that are smaller
+//! than the networks' pictures get a black frame, which is cut off again wherever pictures are shown.
 
 mod draw;
 mod evaluate;
@@ -34,63 +34,66 @@ use draw::TrainedPlayers;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use watch::Watcher;
 
-/// Inputs and output of a plan of pictures.
+/// The names of the inputs and the output of a plan that draws pictures.
 const NOISE: &str = "z";
 const CLASS: &str = "class";
 const PICTURES: &str = "pictures";
 
 /// A model's own options.
 pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
-    /// Name of the model and its runs.
+    /// The name of the model and of its runs.
     const MODEL: &'static str;
-    /// The networks.
+    /// The networks of the two players.
     type Networks: Players;
 
-    /// The networks of these options.
+    /// The networks that these options describe.
     fn networks(&self) -> Self::Networks;
 
-    /// Whether both players are told classes.
+    /// Whether both players are told the classes of the images.
     fn conditional(&self) -> bool;
 
-    /// Rows and columns that the networks work with, for pictures of these.
+    /// The rows and columns of the networks' pictures, for images of these rows and columns.
     ///
     /// # Errors
-    /// Pictures that are too large for the networks.
+    /// Fails if the images are too large for the networks.
     fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]>;
 }
 
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command<M: Adversarial> {
-    /// Train both players, or go on with a run; writes weights, metrics, samples, curves, checkpoints, and a film of the samples
+    /// Train both players, or continue a run; writes weights, metrics, samples, curves, checkpoints, and a
+    /// film of the samples
     Train(Box<Watched<M>>),
     /// Draw noise and turn it into pictures
     Sample(NoiseDraw),
-    /// Walk on the sphere between pairs of noise vectors: a strip and a GIF
+    /// Draw a walk on the sphere between pairs of noise vectors, as a strip and a GIF
     Interpolate(NoiseDraw),
-    /// Add and subtract averaged noise vectors, and of a conditional model classes: smiling woman - neutral woman + neutral man
+    /// Add and subtract means of noise vectors (and of classes, if the model is conditional): smiling woman -
+    /// neutral woman + neutral man
     Arithmetic(Arithmetic),
-    /// Samples above the training images that are nearest to them
+    /// Show samples above the training images that are nearest to them
     Nearest(Nearest),
-    /// FID and KID against the data, classes covered, diversity; what the discriminator's features are worth
+    /// Measure FID and KID against the data, the classes covered and the diversity, and with --probe
+    /// the discriminator's features
     Evaluate(Evaluate),
 }
 
-/// What the players play for.
+/// The objective of the two players.
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// The game's own value, log(1 - D(G(z))) for the generator
+    /// The original game: the generator minimises log(1 - D(G(z)))
     Minimax,
     /// The generator maximises log D(G(z))
     NonSaturating,
-    /// Squared distances to 1 and 0
+    /// Squared distances of the scores to 1 and 0
     LeastSquares,
-    /// Hinges at 1 and -1
+    /// Hinge losses at 1 and -1
     Hinge,
-    /// Difference of scores, the critic's weights clipped
+    /// Difference of mean scores, with clipped weights of the critic
     Wasserstein,
-    /// Difference of scores, the critic's gradient penalised
+    /// Difference of mean scores, with a penalty on the critic's gradient
     WassersteinGp,
 }
 
@@ -106,14 +109,14 @@ impl Loss {
     }
 }
 
-/// What makes a run: a model's own options, and what its players play for.
+/// The options that determine a run: the model's own, and those of the game.
 #[derive(Args, Serialize, Deserialize, Clone)]
 #[serde(bound = "")]
 pub struct Contest<M: Adversarial> {
     #[command(flatten)]
     #[serde(flatten)]
     recipe: Recipe,
-    /// What the players play for
+    /// Objective of the two players
     #[arg(long, value_enum, default_value = "non-saturating")]
     loss: Loss,
     /// Discriminator steps before each generator step
@@ -122,25 +125,25 @@ pub struct Contest<M: Adversarial> {
     /// Adam's step size
     #[arg(long, default_value_t = 2e-4, value_parser = positive)]
     lr: f64,
-    /// The discriminator's, if it is another one
+    /// Adam's step size of the discriminator [default: the value of --lr]
     #[arg(long, value_name = "LR", value_parser = positive)]
     lr_discriminator: Option<f64>,
-    /// Adam's decay of first moments
+    /// Adam's decay rate of the first moment
     #[arg(long, default_value_t = 0.5, value_parser = below_one)]
     beta1: f64,
-    /// One-sided label smoothing: real pictures are labelled 1 minus this
+    /// One-sided label smoothing: real pictures get the label 1 minus this
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     smooth: f64,
     /// Standard deviation of normal noise on all pictures that the discriminator sees; pixels are in [-1, 1]
     #[arg(long, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
     instance_noise: f64,
-    /// Normalise the discriminator's weights by their spectral norms, instead of its activations
+    /// Divide the discriminator's weights by their spectral norms, instead of normalising its activations
     #[arg(long)]
     spectral: bool,
-    /// Draw samples by weights averaged over training with this decay, such as 0.999
+    /// Draw samples with weights averaged over training, with this decay (such as 0.999)
     #[arg(long, value_name = "DECAY", value_parser = below_one)]
     ema: Option<f64>,
-    /// Largest weight of the critic, with --loss wasserstein [default: 0.01]
+    /// Largest absolute weight of the critic, with --loss wasserstein [default: 0.01]
     #[arg(long, value_parser = positive)]
     clip: Option<f64>,
     /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
@@ -168,7 +171,7 @@ impl<M: Adversarial> Contest<M> {
         }
     }
 
-    /// The game over images of this size, of which so many classes are told.
+    /// The game over images `[height, width, channels]` with this number of classes.
     fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
         let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
         let classes = if self.model.conditional() { classes } else { 0 };
@@ -206,7 +209,7 @@ impl<M: Adversarial> Options for Contest<M> {
     }
 }
 
-/// Options of `train`.
+/// The options of `train`.
 #[derive(Args)]
 pub struct Watched<M: Adversarial> {
     #[command(flatten)]
@@ -215,24 +218,29 @@ pub struct Watched<M: Adversarial> {
     watching: Watching,
 }
 
-/// What one sitting looks at while the players play.
+/// The options for watching the game, which one sitting may change.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = SITTING)]
 pub struct Watching {
-    /// Draw the sample grid each so many steps, too, for the film of training [default: at the end of epochs]
+    /// Draw the sample grid every so many steps too, which gives the film of training more pictures [default:
+    /// only at the end of epochs]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     picture_every: Option<u64>,
-    /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
+    /// Measure FID with this many pictures whenever the sample grid is drawn, as a curve; first trains the
+    /// extractor, once per data set
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
     fid: Option<u32>,
 }
 
-/// A finite number from 0 on, for clap.
+/// Parses a finite number of at least 0, for clap.
 fn zero_or_more(text: &str) -> Result<f64, String> {
     number(text, 0.0..1e30, "wants a number from 0 on")
 }
 
 /// Runs a subcommand.
+///
+/// # Errors
+/// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options.train, &options.watching),
@@ -273,7 +281,7 @@ fn train<M: Adversarial>(options: Train<Contest<M>>, watching: &Watching) -> Res
     watcher.finish(M::MODEL, &run)
 }
 
-/// Both players' steps over the session's training images.
+/// The steps of both players over the session's training images.
 fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
     let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.recipe.batch as usize);
     let [discriminator, generator] = [Graph::new(), Graph::new()];
@@ -285,7 +293,7 @@ fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
     Ok(Round::new(&generator, &metrics, caps)?.after(Plan::new(&discriminator, caps)?, times))
 }
 
-/// A plan of pictures from noise `z` and classes `class`.
+/// Plans `count` pictures from noise `z` and, if the model is conditional, classes `class`.
 fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Plan> {
     let g = Graph::new();
     let z = g.input(NOISE, Type::f32([count, game.latent()]));
@@ -294,7 +302,7 @@ fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Pla
     Plan::new(&g, caps)
 }
 
-/// All classes in turn, one-hot of so many; nothing where there are none.
+/// The classes of `count` pictures, one-hot: all classes in turn. Empty if there are no classes.
 fn in_turn(classes: usize, count: usize) -> Vec<f32> {
     one_hot(classes, (0..count).map(|i| i % classes.max(1)))
 }
@@ -303,7 +311,7 @@ fn one_hot(classes: usize, of: impl Iterator<Item = usize>) -> Vec<f32> {
     of.flat_map(|class| (0..classes).map(move |k| f32::from(u8::from(k == class)))).collect()
 }
 
-/// A generator on a device: noise in, pictures out.
+/// A generator on a device, which turns noise into pictures.
 struct Pictures<'a> {
     gpu: &'a Gpu,
     executor: Executor,
@@ -316,7 +324,8 @@ impl<'a> Pictures<'a> {
         Ok(Self { gpu, executor: Executor::new(gpu, plan, state, &[])?, inputs })
     }
 
-    /// Pictures in [0, 1] from as many noise vectors as the plan takes, and their classes, one-hot.
+    /// Draws pictures with values in [0, 1]. Noise vectors and one-hot classes must be as many as the plan
+    /// takes.
     fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
         for (name, values) in [(NOISE, z), (CLASS, classes)] {
             if self.inputs.iter().any(|input| input == name) {

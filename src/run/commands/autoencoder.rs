@@ -1,4 +1,5 @@
-//! The autoencoder's commands: train it, look at its restorations, and start a classifier from what it learnt.
+//! The commands of the autoencoder: they train it, show its reconstructions, and train a classifier that
+//! starts from its encoder.
 
 use crate::{
     data::{DataSet, Images, permutation},
@@ -14,12 +15,12 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 
-/// Images of a fine-tuning step.
+/// The number of images in a fine-tuning step.
 const FEW: usize = 50;
 
-/// An autoencoder's options.
+/// The options of an autoencoder.
 pub trait Restoring: Options {
-    /// The network over images of this height, width and number of channels.
+    /// The network for images of this height, width and number of channels.
     fn config(&self, image: [usize; 3]) -> Config;
 
     /// Adam's step size.
@@ -29,36 +30,36 @@ pub trait Restoring: Options {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command<T: Restoring> {
-    /// Train on images without their labels, or go on with a run
+    /// Train on images without their labels, or continue a run
     Train(Train<T>),
-    /// Test images above their restorations
+    /// Show test images above their reconstructions
     Reconstruct(Reconstruct),
     /// Fine-tune a classifier on few labels, from the trained encoder and from scratch
     Probe(Probe),
 }
 
-/// Options of `reconstruct`.
+/// The options of `reconstruct`.
 #[derive(Args)]
 pub struct Reconstruct {
     #[command(flatten)]
     look: Look,
-    /// Pictures
+    /// Number of test images
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: u16,
 }
 
-/// Options of `probe`.
+/// The options of `probe`.
 #[derive(Args)]
 pub struct Probe {
     #[command(flatten)]
     look: Look,
-    /// How many labelled images, shared evenly among the classes
+    /// Numbers of labelled images to train on, shared evenly among the classes; one line of results each
     #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..))]
     labels: Vec<u32>,
-    /// Fine-tuning steps of 50 images
+    /// Fine-tuning steps, of 50 images each
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Runs per line, each with its own labelled images and first values
+    /// Training runs per line, each with other labelled images and initial weights
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// Adam's step size
@@ -67,6 +68,9 @@ pub struct Probe {
 }
 
 /// Runs a subcommand.
+///
+/// # Errors
+/// Fails with one line that says what is wrong and what to do.
 pub fn run<T: Restoring>(command: Command<T>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
@@ -112,7 +116,7 @@ fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
     Plan::new(&g, gpu.caps())
 }
 
-/// Images and then their restorations.
+/// The images, followed by their reconstructions.
 fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
     restore.write(gpu, "x", x)?;
     restore.step(gpu);
@@ -129,7 +133,7 @@ fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
     trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)
 }
 
-/// `n` images, evenly from all classes, in an order drawn from the seed.
+/// Takes `n` images, an equal number from each class, in an order that the seed determines.
 fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
     let all =
         images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
@@ -153,7 +157,7 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
 fn probe<T: Restoring>(options: &Probe) -> Result<()> {
     let trained = Trained::<T>::open(&options.look)?;
     let DataSet { train, test, .. } = trained.saved.load()?;
-    // Before anything is trained.
+    // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
     println!(
         "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
@@ -179,7 +183,8 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
     Ok(())
 }
 
-/// Test accuracy after training on few labelled images, from the trained encoder (`warm`) or from scratch.
+/// The test accuracy, from 0 to 1, after training on few labelled images: from the trained encoder if `warm`,
+/// else from scratch.
 fn fine_tune<T: Restoring>(
     trained: &Trained<T>,
     options: &Probe,

@@ -1,7 +1,9 @@
-//! What the examples of explicit density models share: training by maximum likelihood, exact scores, samples, completions.
+//! The commands of explicit density models: they train by maximum likelihood, score images exactly, draw
+//! samples, and complete pictures.
 //!
-//! A model is its options with [`Autoregressive`]: the parameters of every pixel's distribution given the pixels before it. Pixels
-//! are black or white, or have 256 levels, as its likelihood says. Black-and-white test images are binarised once for all runs.
+//! A model is a set of options with [`Autoregressive`], which gives the parameters of each pixel's
+//! distribution from the pixels before it. Its likelihood says whether pixels are black or white or have 256
+//! levels. Black-and-white test images are binarised once, in the same way for all runs.
 
 mod draw;
 mod evaluate;
@@ -28,28 +30,28 @@ use crate::{
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The stream that binarises training images anew in every step.
+/// The name of the random stream that binarises training images anew in every step.
 const BINARISE: &str = "binarise";
-/// Test images at a time, as many of them as the adapter's bindings hold.
+/// Numbers of test images at a time, of which the largest that fits the adapter is taken.
 const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
-/// Variable of the classes that are drawn or scored, one-hot.
+/// The name of the variable with the one-hot classes of the pictures that are drawn or scored.
 const CLASS: &str = "class";
-/// Pictures that training draws between epochs.
+/// The number of pictures that training draws at the end of an epoch.
 const SHOWN: usize = 16;
 
 /// A model's own options.
 pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone {
-    /// Name of the model and its runs.
+    /// The name of the model and of its runs.
     const MODEL: &'static str;
-    /// How it is sampled.
+    /// The method that draws its samples.
     const METHOD: Method;
 
-    /// Whether it is conditioned on classes.
+    /// Whether the model is conditioned on classes.
     fn conditional(&self) -> bool {
         false
     }
 
-    /// Why these options cannot be had together, if they cannot.
+    /// The reason why these options exclude each other, if they do.
     fn refuse(&self) -> Option<&'static str> {
         None
     }
@@ -58,17 +60,17 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command<M: Density> {
-    /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
+    /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<Fit<M>>),
     /// Draw pictures, pixel by pixel on the GPU
     Sample(PixelDraw),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
     Complete(Complete),
-    /// Exact negative log-likelihood of test images, and where it comes from
+    /// Compute the exact negative log-likelihood of test images, in all and for each pixel and class
     Evaluate(Evaluate),
 }
 
-/// What makes a run: a model's own options, and how its likelihood is maximised.
+/// The options that determine a run: the model's own, and how its likelihood is maximised.
 #[derive(Args, Serialize, Deserialize, Clone)]
 #[serde(bound = "")]
 pub struct Fit<M: Density> {
@@ -78,7 +80,8 @@ pub struct Fit<M: Density> {
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
-    /// Factor of the step size from one step to the next, up to 1: 0.9996 leaves a twentieth after 7,500 steps
+    /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
+    /// steps)
     #[arg(long, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     decay: f64,
@@ -87,20 +90,20 @@ pub struct Fit<M: Density> {
     model: M,
 }
 
-/// Options of what a pixel is.
+/// The options that say what a pixel is.
 #[derive(Args, Serialize, Deserialize, Clone)]
 pub struct Pixels {
-    /// What a pixel's distribution is; all but `bernoulli` keep the images' 256 levels
+    /// Distribution of a pixel; all but `bernoulli` keep the images' 256 levels
     #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
     #[serde(default)]
     output: Output,
-    /// Logistics of `--output mixture`
+    /// Number of logistics of `--output mixture`
     #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
     #[serde(default = "ten")]
     components: u8,
 }
 
-/// What a pixel's distribution is.
+/// The distribution of a pixel.
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
 #[serde(rename_all = "lowercase")]
 enum Output {
@@ -114,7 +117,7 @@ enum Output {
 }
 
 impl Pixels {
-    /// The distribution.
+    /// The distribution of a pixel.
     pub fn likelihood(&self) -> Likelihood {
         match self.output {
             Output::Bernoulli => Likelihood::Bernoulli,
@@ -145,6 +148,9 @@ fn constant() -> f64 {
 }
 
 /// Runs a subcommand.
+///
+/// # Errors
+/// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
@@ -154,12 +160,14 @@ pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     }
 }
 
-/// Classes of pictures that are drawn or scored, which the host writes.
+/// The variable of the classes of pictures that are drawn or scored, if the model is conditional. The host
+/// writes it.
 fn chosen<'g>(g: &'g Graph, model: &impl Density, count: usize, classes: usize) -> Option<Tensor<'g>> {
     model.conditional().then(|| g.var(CLASS, Type::f32([count, classes]), Init::Zeros))
 }
 
-/// A batch `[N, pixels]` of a data set, with the classes of a conditional model.
+/// The network's inputs for a batch `[N, pixels]` of a data set, with the classes if the model is
+/// conditional.
 fn given<'g>(model: &impl Density, images: &Images, x: Tensor<'g>, training: bool) -> Given<'g> {
     let size = x.shape()[0];
     let class = model.conditional().then(|| labels(x.graph(), images, size));
@@ -219,7 +227,8 @@ fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
             told(Work { what: "steps of drawing samples", done: done as u64, total })
         });
         match drawn {
-            // They may take minutes where the whole network runs for every pixel; the run itself ends well.
+            // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
+            // are left out, and the run ends as usual.
             Err(_) if interrupt::asked() => {}
             drawn => save(&at.run.samples(at.step), &grid(&drawn?, SHOWN, image[0], image[1], image[2], 4))?,
         }
@@ -228,13 +237,13 @@ fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     Ok(())
 }
 
-/// What can be made for the largest of [`BATCHES`].
+/// The result of `make` for the largest of [`BATCHES`] for which it succeeds.
 fn fitting<T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
     let (least, more) = BATCHES.split_last().expect("there are batches");
     more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
 }
 
-/// Rows with a 1 at each class.
+/// Rows of `of` elements, each with a 1 at its class and 0 elsewhere.
 fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
     classes.flat_map(|class| (0..of).map(move |i| f32::from(u8::from(i == class)))).collect()
 }
@@ -249,7 +258,8 @@ impl<M: Density> TrainedDensity<M> {
         Ok(Self { trained: Trained::open(look)? })
     }
 
-    /// Test images as the model knows pixels, and [`crate::data::DataSet::lossy`].
+    /// The test images, binarised if the model's pixels are black or white, and
+    /// [`crate::data::DataSet::lossy`].
     fn test(&self) -> Result<(Images, bool)> {
         let (mut test, lossy) = self.trained.saved.test()?;
         if !self.model().likelihood().has_levels() {
@@ -266,7 +276,8 @@ impl<M: Density> TrainedDensity<M> {
         self.trained.saved.classes
     }
 
-    /// What the network is given over pictures `[N, H, W, C]`, whose classes, if any, the host writes.
+    /// The network's inputs for pictures `[N, H, W, C]`. The host writes their classes, if the model is
+    /// conditional.
     fn given<'g>(&self, x: Tensor<'g>) -> Given<'g> {
         let class = chosen(x.graph(), self.model(), x.shape()[0], self.classes());
         Given { x, class, training: false }

@@ -1,4 +1,5 @@
-//! The examples' commands, a family of models a file: an example is its model, its options and a `main`.
+//! The commands of the examples, one file per family of models, so that an example is its model, its options
+//! and a `main`.
 
 pub mod adversarial;
 pub mod autoencoder;

@@ -1,4 +1,5 @@
-//! The variational autoencoder's commands: train it, draw from it, look at what its latent space holds, measure the bound.
+//! The commands of the variational autoencoder: they train it, draw from it, show what its latent space
+//! holds, and measure the bound.
 
 use crate::{
     disk::write_atomic,
@@ -18,36 +19,38 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Pictures that training draws between epochs.
+/// The number of pictures that training draws at the end of an epoch.
 const SHOWN: usize = 100;
-/// Pictures from one end of an interpolation to the other.
+/// The number of pictures from one end of an interpolation to the other.
 const STEPS: usize = 12;
 
-/// A VAE's options.
+/// The options of a VAE.
 pub trait Variational: Options {
-    /// The network over images of this height, width and number of channels.
+    /// The network for images of this height, width and number of channels.
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g>;
 
     /// How the objective is optimised.
     fn learning(&self) -> &Learning;
 
-    /// Test images at a time: convolutions keep more of each.
+    /// The number of test images at a time. Convolutions need a smaller number, since their activations are
+    /// large.
     fn at_once(&self) -> usize {
         500
     }
 }
 
-/// How the objective is optimised.
+/// The options for optimising the objective.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Learning {
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
-    /// Factor of the step size from one step to the next, up to 1: 0.9996 leaves a twentieth after 7,500 steps
+    /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
+    /// steps)
     #[arg(long, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     decay: f64,
-    /// Draw black-and-white pixels from the grey ones at every step
+    /// Make pixels black or white at random in every step, with the grey value as the probability of white
     #[arg(long)]
     binarise: bool,
 }
@@ -59,26 +62,27 @@ fn constant() -> f64 {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command<T: Variational> {
-    /// Train, or go on with a run; writes weights, metrics, samples, curves and checkpoints
+    /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<T>),
     /// Draw z from the prior and decode it
     Sample(LatentDraw),
-    /// Test images above their reconstructions
+    /// Show test images above their reconstructions
     Reconstruct(LatentDraw),
-    /// The decoder over a grid of the latent plane (the paper's figure 4)
+    /// Decode a grid of points of the latent plane (the paper's figure 4)
     Manifold(LatentDraw),
-    /// Straight lines in latent space between pairs of test images
+    /// Decode straight lines in latent space between pairs of test images
     Interpolate(LatentDraw),
-    /// ELBO, KL per dimension and the importance-weighted bound on log p(x), over test images
+    /// Measure the ELBO, the KL per dimension and the importance-weighted bound on log p(x), over test images
     Evaluate(Evaluate),
 }
 
-/// Options of what draws.
+/// The options of the commands that draw pictures.
 #[derive(Args)]
 pub struct LatentDraw {
     #[command(flatten)]
     look: Look,
-    /// Pictures (sample 100, reconstruct 10), rows (interpolate 8) or grid side (manifold 20)
+    /// Number of pictures (sample 100, reconstruct 10) or rows (interpolate 8), or side of the grid (manifold
+    /// 20)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: Option<u16>,
     /// The two latent axes of the manifold
@@ -92,7 +96,7 @@ impl LatentDraw {
     }
 }
 
-/// Options of `evaluate`.
+/// The options of `evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
     #[command(flatten)]
@@ -100,15 +104,18 @@ pub struct Evaluate {
     /// Importance samples per image
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     k: u32,
-    /// Only the first so many test images [default: all]
+    /// Evaluate only this many test images, from the first on [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Write the result as JSON, too
+    /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 /// Runs a subcommand.
+///
+/// # Errors
+/// Fails with one line that says what is wrong and what to do.
 pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
@@ -196,7 +203,7 @@ impl<T: Variational> TrainedVae<T> {
         decode(gpu, &Executor::new(gpu, &plan, &state, &[])?, z)
     }
 
-    /// The means of q(z|x) of images.
+    /// The means of q(z|x) for images `[N, pixels]`.
     fn encode(&self, x: &[f32]) -> Result<Vec<f32>> {
         let (gpu, pixels, g) = (&self.trained.gpu, self.trained.pixels(), Graph::new());
         g.output("mu", self.vae(&g).encode(g.input("x", Type::f32([x.len() / pixels, pixels]))).0);
@@ -225,7 +232,7 @@ impl<T: Variational> TrainedVae<T> {
         self.write("reconstructions.png", &[x, pictures].concat(), count)
     }
 
-    /// Quantiles of the prior along two axes, the other coordinates 0.
+    /// Decodes quantiles of the prior along two axes. The other coordinates are 0.
     fn manifold(&self, options: &LatentDraw) -> Result<()> {
         let latent = self.latent;
         let (&[a, b], side) = (options.axes.as_slice(), options.count(20)) else {

@@ -1,5 +1,5 @@
-//! `sample`, `interpolate`, `arithmetic`, `nearest`: pictures of a trained generator from noise that is drawn, walked through, or
-//! computed with.
+//! The commands `sample`, `interpolate`, `arithmetic` and `nearest`: pictures that a trained generator makes
+//! from random noise, from walks between noise vectors, and from sums of them.
 
 use super::{Adversarial, Contest, Pictures, in_turn, one_hot, pictures};
 use crate::{
@@ -12,43 +12,44 @@ use crate::{
 };
 use clap::Args;
 
-/// Pictures of a walk from one noise vector to the next, in the strip and in the GIF.
+/// The number of pictures from one noise vector to the next, in the strip and in the GIF.
 const STRIP: usize = 12;
 const FILM: usize = 30;
-/// Largest change of a coordinate from a vector to its neighbours (Radford et al. 2015, §6.3.2).
+/// The largest change of a coordinate between a vector and its neighbours (Radford et al. 2015, §6.3.2).
 const AROUND: f32 = 0.25;
 
-/// Options of `sample`, and of all that draws.
+/// The options of all commands that draw from noise.
 #[derive(Args, Clone)]
 pub struct NoiseDraw {
     #[command(flatten)]
     pub(super) look: Look,
-    /// Pictures (sample 64, nearest 8, evaluate 5000), or rows of walks (interpolate 6)
+    /// Number of pictures (sample 64, nearest 8, evaluate 5000) or of walks (interpolate 6)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
-    /// Class to draw, of a conditional model [default: all in turn]
+    /// Class to draw, if the model is conditional [default: all in turn]
     #[arg(long)]
     class: Option<u8>,
 }
 
-/// Options of `arithmetic`: pictures by their places in the grid that `sample` draws with the same seed, counted from 0 row by row.
+/// The options of `arithmetic`. Pictures are given by their places in the grid that `sample` draws with the
+/// same seed, counted from 0 row by row.
 #[derive(Args)]
 pub struct Arithmetic {
     #[command(flatten)]
     pub(super) draw: NoiseDraw,
-    /// Pictures whose noise is averaged: what has the quality (a smiling woman)
+    /// Pictures that have a quality (smiling women), whose noise is averaged
     #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES")]
     from: Vec<u16>,
-    /// Pictures whose average is taken away: the same without the quality (a neutral woman)
+    /// Pictures without the quality (neutral women), whose mean noise is subtracted
     #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "PLACES")]
     minus: Vec<u16>,
-    /// Pictures whose average is added: what is to get the quality (a neutral man)
+    /// Pictures that are to get the quality (neutral men), whose mean noise is added
     #[arg(long, value_delimiter = ',', default_value = "6,7,8", value_name = "PLACES")]
     plus: Vec<u16>,
 }
 
 impl Arithmetic {
-    /// The three terms' places, as many in each.
+    /// The places of the three terms, an equal number in each.
     fn terms(&self) -> Result<[&[u16]; 3]> {
         let width = self.from.len();
         let terms = [("--from", &self.from), ("--minus", &self.minus), ("--plus", &self.plus)];
@@ -62,23 +63,23 @@ impl Arithmetic {
     }
 }
 
-/// The mean of vectors of one length.
+/// The mean of vectors of equal length.
 fn mean(vectors: &[Vec<f32>]) -> Vec<f32> {
     let n = vectors.len() as f32;
     (0..vectors[0].len()).map(|d| vectors.iter().map(|v| v[d]).sum::<f32>() / n).collect()
 }
 
-/// Options of `nearest`.
+/// The options of `nearest`.
 #[derive(Args)]
 pub struct Nearest {
     #[command(flatten)]
     pub(super) draw: NoiseDraw,
-    /// Training images below each sample
+    /// Number of training images below each sample
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=20))]
     images: u8,
 }
 
-/// A trained generator.
+/// A trained generator and its discriminator.
 pub(super) struct TrainedPlayers<'a, M: Adversarial> {
     pub(super) options: &'a NoiseDraw,
     pub(super) trained: Trained<Contest<M>>,
@@ -90,7 +91,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         let mut trained = Trained::<Contest<M>>::open(&options.look)?;
         let game = trained.options().game(trained.saved.image, trained.saved.classes)?;
         let drawn = if game.rules().ema.is_some() { AVERAGE } else { GENERATOR };
-        // A generator alone names its layers without saying whose they are.
+        // The weights file of a generator alone names its layers without the player.
         let whose = |name: String| if name.starts_with("main.") { format!("{drawn}.{name}") } else { name };
         let weights = std::mem::take(&mut trained.weights);
         trained.weights = weights.into_iter().map(|(name, tensor)| (whose(name), tensor)).collect();
@@ -101,12 +102,13 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         self.options.count.unwrap_or(default).into()
     }
 
-    /// So many noise vectors.
+    /// Draws `count` noise vectors, `[count, latent]`.
     fn noise(&self, count: usize) -> Vec<f32> {
         normals(self.trained.seed, count * self.game.latent())
     }
 
-    /// The classes of so many pictures, one-hot: the one that was asked for, or all in turn.
+    /// The classes of `count` pictures, one-hot: the class of `--class`, or all in turn. Empty if the model
+    /// is told none.
     fn classes(&self, count: usize) -> Result<Vec<f32>> {
         let classes = self.game.classes();
         let Some(class) = self.options.class.map(usize::from) else { return Ok(in_turn(classes, count)) };
@@ -120,9 +122,9 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         }
     }
 
-    /// Pictures in [0, 1] of noise vectors.
+    /// Draws pictures `[N, H, W, C]` with values in [0, 1] from noise vectors `[N, latent]`.
     fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
-        /// At a time.
+        /// The largest number of pictures at a time.
         const BATCH: usize = 100;
         let (latent, k, gpu) = (self.game.latent(), self.game.classes(), &self.trained.gpu);
         let count = z.len() / latent;
@@ -132,7 +134,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         let pictures = Pictures::new(gpu, &plan, &state)?;
         let mut all = vec![];
         for first in (0..count).step_by(size) {
-            // The last batch is filled up with the last picture.
+            // The last batch is filled up by repeating the last picture.
             let rows = |values: &[f32], width: usize| -> Vec<f32> {
                 (first..first + size)
                     .flat_map(|i| values[i.min(count - 1) * width..][..width].to_vec())
@@ -149,7 +151,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         self.trained.write(name, pictures, self.trained.saved.image[2], columns)
     }
 
-    /// So many samples.
+    /// Draws `count` samples.
     pub(super) fn samples(&self, count: usize) -> Result<Vec<f32>> {
         self.draw(&self.noise(count), &self.classes(count)?)
     }
@@ -165,7 +167,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         let [h, w, c] = self.trained.saved.image;
         let walk = |steps: usize, closed: bool| -> Result<Vec<f32>> {
             let at = |s: usize| s as f32 / (steps - 1) as f32;
-            // There and back again, so that a film has no jump.
+            // A closed walk goes back the same way, so that the film does not jump.
             let t = |s: usize| if closed { 1.0 - (2.0 * at(s) - 1.0).abs() } else { at(s) };
             let points: Vec<f32> = z
                 .chunks(2 * latent)
@@ -190,7 +192,8 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         Ok(())
     }
 
-    /// A row for each term: its pictures, that of their mean, and three of the nine around the result, which is in their middle.
+    /// Draws one row for each term: its pictures, the picture of their mean, and three of nine pictures. The
+    /// nine are the result, in the middle, and its neighbours.
     pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
         let (terms, latent) = (options.terms()?, self.game.latent());
         let inputs =
@@ -212,15 +215,16 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         Ok(())
     }
 
-    /// The generator's inputs of the first `count` pictures that `sample` draws: noise and, of a conditional model, the class,
-    /// since both are computed with.
+    /// The generator's inputs for the first `count` pictures that `sample` draws. Each is a noise vector,
+    /// followed by the one-hot class if the model is conditional, since the arithmetic covers both.
     fn inputs(&self, count: usize) -> Result<Vec<Vec<f32>>> {
         let (latent, k) = (self.game.latent(), self.game.classes());
         let (z, classes) = (self.noise(count), self.classes(count)?);
         Ok((0..count).map(|i| [&z[i * latent..][..latent], &classes[i * k..][..k]].concat()).collect())
     }
 
-    /// The input number `i` of nine around another one, whose noise moves by at most [`AROUND`]; the fifth is the input itself.
+    /// The neighbour number `i` of nine around an input: each coordinate of the noise moves by at most
+    /// [`AROUND`]. The fifth neighbour is the input itself.
     fn neighbour(&self, input: &[f32], i: usize) -> Vec<f32> {
         let (seed, latent) = (self.trained.seed, self.game.latent());
         let key = rng::Stream::new("arithmetic").key([seed as u32, (seed >> 32) as u32]);
@@ -250,14 +254,14 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     }
 }
 
-/// The point a share t of the way along the great circle between two vectors, its length between theirs (Shoemake 1985): the ends
-/// lie one after the other.
+/// Spherical interpolation (Shoemake 1985): the point at the share t of the way along the great circle
+/// between two vectors of equal length. `ends` holds the two vectors, one after the other.
 fn slerp(ends: &[f32], t: f32) -> Vec<f32> {
     let (a, b) = ends.split_at(ends.len() / 2);
     let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
     let cosine = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)).clamp(-1.0, 1.0);
     let angle = cosine.acos();
-    // Along one line the circle is not determined, and a straight walk does.
+    // For vectors on one line the circle is not determined, so the walk is straight.
     let shares = match angle.sin() {
         s if s < 1e-4 => [1.0 - t, t],
         s => [((1.0 - t) * angle).sin() / s, (t * angle).sin() / s],

@@ -1,4 +1,5 @@
-//! `evaluate`: what a generator's pictures are worth, and what the discriminator has learnt to see.
+//! The command `evaluate`: how good a generator's pictures are, and how much the discriminator's features
+//! tell of the classes.
 
 use super::{Adversarial, NoiseDraw, draw::TrainedPlayers};
 use crate::{
@@ -20,26 +21,27 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Input and output of the plan of features.
+/// The names of the input and the output of the plan that computes features.
 const IMAGES: &str = "images";
 const HIDDEN: &str = "hidden";
-/// Images whose features are taken at a time.
+/// The number of images at a time.
 const BATCH: usize = 50;
 
-/// Options of `evaluate`.
+/// The options of `evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
     #[command(flatten)]
     pub(super) draw: NoiseDraw,
-    /// Features of a network of your own (safetensors; a chain of 3x3 convolutions of stride 2, then linear layers) instead of those of
-    /// the classifier that is trained on the run's data, once
+    /// Your own network for the features (safetensors; 3x3 convolutions of stride 2, then linear layers)
+    /// [default: a classifier trained on the run's data, once]
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// Train a linear classifier on the discriminator's features of so many training images, too (Radford et al. 2015, §5.1): logistic
-    /// regression on standardised features [if no number is given: of 10,000]; the paper has an SVM on all images
+    /// Also train a linear classifier (logistic regression on standardised features) on the discriminator's
+    /// features of this many training images [default without a number: 10000]; Radford et al. 2015, §5.1,
+    /// use an SVM on all images
     #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(10..))]
     probe: Option<u32>,
-    /// Write the result as JSON, too
+    /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -77,7 +79,8 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         Ok(())
     }
 
-    /// Test accuracy of a linear classifier on the discriminator's features of some training images.
+    /// The test accuracy of a linear classifier on the discriminator's features, trained on at most `most`
+    /// images.
     fn probe(&self, train: &Images, test: &Images, most: usize) -> Result<f64> {
         let (Some(train_labels), Some(test_labels)) = (&train.labels, &test.labels) else {
             return Err(Error::new("--probe: the images have no labels; leave it out"));
@@ -102,7 +105,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         )
     }
 
-    /// The discriminator's features of images, row by row.
+    /// Computes the discriminator's features of the images in these rows of the data set, row by row.
     fn hidden(
         &self,
         images: &Images,
@@ -116,7 +119,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         let executor = Executor::new(&self.trained.gpu, &plan, &state, &[])?;
         let (row, mut all) = (images.height * images.width * images.channels, vec![]);
         for (i, some) in rows.chunks(BATCH).enumerate() {
-            // The last batch is filled up with the first image.
+            // The last batch is filled up by repeating the first image.
             let filled = some.iter().copied().chain(std::iter::repeat(rows[0])).take(BATCH);
             let bytes = filled.flat_map(|r| &images.pixels[r as usize * row..][..row]);
             executor.write(

@@ -1,5 +1,5 @@
-//! What a person sees while the players play: the same noise's pictures again and again, how diverse they are, their FID, and an
-//! alarm in words when one player has won.
+//! What a person sees during training: pictures from the same noise again and again, their diversity, their
+//! FID, and a warning if one player has won.
 
 use super::{Pictures, in_turn};
 use crate::{
@@ -15,21 +15,21 @@ use crate::{
 };
 use std::path::Path;
 
-/// Pictures of the grid that training shows, drawn from the same noise each time.
+/// The number of pictures in the grid that training shows.
 pub(super) const SHOWN: usize = 64;
-/// Pictures of the film of training at most.
+/// The largest number of pictures in the film of training.
 const FRAMES: usize = 60;
 
-/// Draws, measures and warns.
+/// Draws, measures and warns during training.
 pub(super) struct Watcher<'a> {
     session: &'a Session,
     draw: &'a Pictures<'a>,
     latent: usize,
     classes: usize,
     watch: Watch,
-    /// Pictures that FID takes, and the real ones that it compares them with.
+    /// The number of pictures for FID, and the real images with which they are compared.
     fid: Option<(usize, Reference<'a>)>,
-    /// Whether the last look between epochs told of a collapse.
+    /// Whether the last look between epochs reported a collapse.
     told: bool,
 }
 
@@ -46,14 +46,14 @@ impl<'a> Watcher<'a> {
             Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
         };
         let fid = fid.map(measured).transpose()?;
-        // Test images are at hand even where training images are streamed.
+        // Test images are in memory even if the training images are streamed.
         let real = if session.stream.is_some() { &session.set.test } else { &session.set.train };
         let rules = game.rules();
         let watch = Watch::new(rules.objective, rules.smooth.into(), real);
         Ok(Self { session, draw, latent: game.latent(), classes: game.classes(), watch, fid, told: false })
     }
 
-    /// Between epochs: pictures and measures; a collapse is told once until it is over.
+    /// Draws and measures between epochs. A collapse is reported once, and again only after it was over.
     pub(super) fn look(&mut self, run: &RunDir, step: u64) -> Measured {
         let diversity = self.picture(run, step)?;
         let collapse = self.watch.collapse(step, diversity);
@@ -62,7 +62,7 @@ impl<'a> Watcher<'a> {
         self.measured(diversity)
     }
 
-    /// At the end of an epoch: the same, and whether a player has won.
+    /// Draws and measures at the end of an epoch, and warns if a player has won.
     pub(super) fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
         let diversity = self.picture(at.run, at.step)?;
         let warning = self.watch.warning(at.step, at.means, diversity);
@@ -70,7 +70,7 @@ impl<'a> Watcher<'a> {
         self.measured(diversity)
     }
 
-    /// The FID curve, and the film of the pictures.
+    /// Writes the FID curve, and the film of the pictures.
     pub(super) fn finish(&self, model: &str, run: &RunDir) -> Result<()> {
         if let Some(curve) = read(run.metrics())?.into_iter().find(|c| c.label == "fid") {
             let title =
@@ -91,7 +91,7 @@ impl<'a> Watcher<'a> {
         (normals(self.session.recipe.seed, count * self.latent), in_turn(self.classes, count))
     }
 
-    /// Draws the grid; returns its pictures' diversity.
+    /// Draws the grid into the run's folder, and returns the diversity of its pictures.
     fn picture(&self, run: &RunDir, step: u64) -> Result<f64> {
         let ((z, classes), [h, w, c]) = (self.noise(SHOWN), self.session.image());
         let pictures = self.draw.draw(&z, &classes)?;

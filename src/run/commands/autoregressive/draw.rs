@@ -1,4 +1,4 @@
-//! `sample` and `complete`: pictures drawn pixel by pixel, and how they appeared.
+//! The commands `sample` and `complete`: pictures that are drawn pixel by pixel, and how they appeared.
 
 use super::{CLASS, Density, TrainedDensity, one_hot};
 use crate::{
@@ -12,33 +12,33 @@ use std::{
     time::Instant,
 };
 
-/// Pictures of a GIF at most, and of the strip.
+/// The numbers of pictures in a GIF, before the last one, and in the strip, at most.
 const FRAMES: usize = 60;
 const STRIP: usize = 8;
 
-/// Options of `sample`.
+/// The options of `sample`.
 #[derive(Args, Clone)]
 pub struct PixelDraw {
     #[command(flatten)]
     pub(super) look: Look,
-    /// Pictures
+    /// Number of pictures
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// Below 1 draws what is likelier than the model thinks, above 1 less likely; from 0.001 to 1000
+    /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
-    /// Class to draw, of a conditional model [default: all in turn; those of the images that are completed]
+    /// Class to draw, if the model is conditional [default: all in turn, or those of the images to complete]
     #[arg(long)]
     class: Option<u8>,
-    /// Write a GIF of the pictures as they appear, too
+    /// Also write a GIF of the pictures as they appear
     #[arg(long)]
     gif: bool,
-    /// Run the whole network for every pixel, to compare with
+    /// Run the whole network for every pixel, for comparison
     #[arg(long)]
     naive: bool,
 }
 
-/// Options of `complete`.
+/// The options of `complete`.
 #[derive(Args)]
 pub struct Complete {
     #[command(flatten)]
@@ -49,7 +49,8 @@ pub struct Complete {
 }
 
 impl<M: Density> TrainedDensity<M> {
-    /// Draws pictures while a bar shows how far; writes them, a strip of the first as it appears, and a GIF if asked.
+    /// Draws pictures and shows the progress. Writes the pictures, a strip of the first one as it appears,
+    /// and a GIF if asked.
     fn draw(
         &self,
         options: &PixelDraw,
@@ -102,7 +103,7 @@ impl<M: Density> TrainedDensity<M> {
         Ok(())
     }
 
-    /// The class that was asked for, so many times.
+    /// The class of the option `--class` for each picture; `None` without the option.
     fn class(&self, options: &PixelDraw) -> Result<Option<Vec<usize>>> {
         let Some(class) = options.class.map(usize::from) else { return Ok(None) };
         let classes = self.classes();
@@ -145,12 +146,12 @@ impl<M: Density> TrainedDensity<M> {
     }
 }
 
-/// A number that logits can be divided by, for clap.
+/// Parses a temperature, by which logits can be divided, for clap.
 fn temperature(text: &str) -> std::result::Result<f64, String> {
     number(text, 1e-3..=1e3, "wants a number from 0.001 to 1000")
 }
 
-/// 1 where the picture is bright.
+/// Reads a mask `[height, width]` that is 1 where the picture is bright, else 0.
 fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
     let picture = image::open(path)
         .map_err(|e| Error::at("read the mask", path, e, "give a PNG of the images' size"))?

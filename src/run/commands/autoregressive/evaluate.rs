@@ -1,4 +1,5 @@
-//! `evaluate`: exact scores of test images, of each class, and what classifier the likelihoods make.
+//! The command `evaluate`: exact scores of test images, in all and for each class, and how well the
+//! likelihoods classify them.
 
 use super::{CLASS, Density, TrainedDensity, fitting, one_hot};
 use crate::{
@@ -15,39 +16,39 @@ use crate::{
 use clap::Args;
 use std::path::PathBuf;
 
-/// Images of the map of surprises.
+/// The number of images whose scores are shown pixel by pixel.
 const SHOWN: usize = 25;
 
-/// Options of `evaluate`.
+/// The options of `evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
     #[command(flatten)]
     pub(super) look: Look,
-    /// Only the first so many test images [default: all]
+    /// Score only this many test images, from the first on [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Write the result as JSON, too
+    /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// -log p of the test images, in nats.
+/// The scores of the test images: -log p in nats.
 struct Scores {
-    /// Of each image under each class; a model without classes has one for all.
+    /// The score of each image under each class. A model without classes has one score per image.
     under: Vec<Vec<f64>>,
-    /// Of each pixel of the first images, under their own class.
+    /// The score of each pixel of the first images, under the class of the image.
     map: Vec<f32>,
 }
 
 impl Scores {
-    /// Each image's score under a class of its own.
+    /// The score of each image under its own class, which `class` gives.
     fn own(&self, class: impl Fn(usize) -> usize) -> Vec<f64> {
         self.under.iter().enumerate().map(|(i, scores)| scores[class(i)]).collect()
     }
 }
 
 impl<M: Density> TrainedDensity<M> {
-    /// Scores the first images under every class that the model knows.
+    /// Scores the first `count` images under every class that the model knows.
     fn scores(&self, test: &Images, count: usize) -> Result<Scores> {
         let (image, model, gpu) = (self.trained.saved.image, self.model(), &self.trained.gpu);
         let pixels = image.iter().product::<usize>();
@@ -97,7 +98,8 @@ impl<M: Density> TrainedDensity<M> {
         let (image, (test, lossy), model) = (self.trained.saved.image, self.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
-        // White is what a uniform distribution would find, or 3 nats of a black-and-white pixel, far beyond its ln 2.
+        // White is the score of a uniform distribution over 256 levels, or 3 nats for a black-and-white
+        // pixel, far above its ln 2.
         let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
         self.trained.write(
             "surprise.png",
@@ -134,7 +136,8 @@ impl<M: Density> TrainedDensity<M> {
         Ok(())
     }
 
-    /// Prints the score of each class, that of images whose class is not known, and how often the likeliest class is the right one.
+    /// Prints the score of each class, the score of images whose class is not known, and how often the most
+    /// likely class is the right one.
     fn tell_classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
         let classes = self.classes();
         let each = |class: usize| {
@@ -157,7 +160,7 @@ impl<M: Density> TrainedDensity<M> {
         let best = |s: &[f64]| (0..classes).min_by(|&a, &b| s[a].total_cmp(&s[b])).unwrap_or_default();
         let right = scores.under.iter().enumerate().filter(|(i, s)| best(s) == of(*i)).count();
         let accuracy = right as f64 / scores.under.len() as f64;
-        // -log of the mean of p(x|c), all classes alike.
+        // This is -log of the mean of p(x|c), where all classes are equally likely.
         let marginal = |s: &Vec<f64>| {
             let least = s[best(s)];
             least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
