@@ -1,44 +1,44 @@
-//! What can go wrong, in one line each: a wrong model names the user's line, a weak device the limit
-//! and the need, bad input the file, a request that cannot be met what to do instead.
+//! What can go wrong, in one line each. A wrong model's error names the user's line, a weak device's the
+//! limit and the need, bad input's the file, and a request's that cannot be met what to do instead.
 
 use std::{fmt, path::Path};
 
-/// Result of the library's functions.
+/// The result of the library's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the library.
 #[derive(Clone, PartialEq)]
 pub enum Error {
-    /// A model that makes no sense; `at` is `file:line:column` of the user's call.
+    /// The model makes no sense.
     Model {
-        /// Where the user called the op.
+        /// The user's call, as `file:line:column`.
         at: String,
         /// What is wrong.
         what: String,
     },
-    /// The device (or its absence): adapters, limits, self-tests, out of memory, loss.
+    /// The device is missing, too weak, fails a self-test, is out of memory or was lost.
     Device(String),
-    /// State, plans and bindings that do not fit together.
+    /// State, plans and bindings do not fit together.
     State(String),
-    /// A file that cannot be read or holds something else than expected.
+    /// A file cannot be read or holds something else than expected.
     File {
         /// The file.
         path: String,
         /// What is wrong in it.
         what: String,
     },
-    /// A request that cannot be met (data, options, folders), with what to do next.
+    /// A request cannot be met (data, options, folders); the line says what to do next.
     Refused(String),
 }
 
 impl Error {
-    /// A refused request, told in this one line; line breaks in it become spaces.
+    /// Makes the error of a refused request, told in this one line; line breaks in it become spaces.
     pub fn new(line: impl Into<String>) -> Self {
         let line: String = line.into();
         Self::Refused(line.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// "cannot `what` `path`: `why`; `advice`".
+    /// Makes the error "cannot `what` `path`: `why`; `advice`".
     pub(crate) fn at(what: &str, path: &Path, why: impl fmt::Display, advice: &str) -> Self {
         Self::new(format!("cannot {what} {}: {why}; {advice}", path.display()))
     }

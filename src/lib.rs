@@ -15,7 +15,7 @@
 //!
 //! let g = Graph::new();
 //! let x = g.input("x", Type::f32([32, 784]));
-//! let w = g.var("w", Type::f32([784, 10]), Init::fan_in(784));
+//! let w = g.param("w", Type::f32([784, 10]), Init::fan_in(784));
 //! let loss = x.matmul(w).tanh().square().mean_all();
 //! let gradient = grad(loss, &[w])[0];
 //! g.assign(w, w - gradient * 0.1);

@@ -2,10 +2,10 @@
 //! parameters of a group live side by side in one arena, so that the update is one launch.
 //!
 //! ```
-//! use oneiro::{graph::Graph, optim::{Optimizer, advance}, shape::Type, var::Init};
+//! use oneiro::{graph::{Graph, shape::Type, var::Init}, optim::{Optimizer, advance}};
 //!
 //! let graph = Graph::new();
-//! let w = graph.var("w", Type::f32([64]), Init::Normal(0.0, 1.0));
+//! let w = graph.param("w", Type::f32([64]), Init::Normal(0.0, 1.0));
 //! let step = Optimizer::adam(1e-3).clip_norm(1.0).step("fit", w.square().sum_all(), &[w]);
 //! graph.output("grad_norm", step.grad_norm.expect("clipping measures the norm"));
 //! advance(&graph);
@@ -24,30 +24,30 @@ use crate::{
 /// The learning rate's factor as a function of the step counter s = 0, 1, 2, ...
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Schedule {
-    /// 1.
+    /// The factor is always 1.
     #[default]
     Constant,
-    /// Linear growth to 1: min(1, (s + 1)/steps).
+    /// The factor grows linearly to 1: min(1, (s + 1)/steps).
     Warmup {
-        /// Steps until the full rate.
+        /// The number of steps until the full rate.
         steps: u32,
     },
-    /// Linear decay from 1 to `floor` at step `steps`, then `floor`.
+    /// The factor falls linearly from 1 to `floor` at step `steps` and stays there.
     Linear {
-        /// Steps until the floor.
+        /// The number of steps until the floor.
         steps: u32,
-        /// Last factor.
+        /// The last factor.
         floor: f32,
     },
-    /// per_step^s, as PixelCNN++'s 0.999995.
+    /// The factor is per_step^s; PixelCNN++ has 0.999995.
     Exponential {
-        /// Factor of one step, in (0, 1].
+        /// The factor from one step to the next, in (0, 1].
         per_step: f64,
     },
 }
 
 impl Schedule {
-    /// lr times the factor at the graph's step, as one f32.
+    /// The rate lr times the factor at the graph's step, f32 `[1]`.
     #[track_caller]
     pub fn rate(self, graph: &Graph, lr: f32) -> Tensor<'_> {
         // Divisors are at least 1, so that no schedule divides by zero.
@@ -62,7 +62,7 @@ impl Schedule {
     }
 }
 
-/// An optimizer of one group of parameters. Rules follow PyTorch's of the same name.
+/// An optimizer of one group of parameters. Its rules are PyTorch's of the same names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     rule: Rule,
@@ -73,37 +73,37 @@ pub struct Optimizer {
     ema: Option<f64>,
 }
 
-/// What a training step did, each one f32.
+/// What a training step tells of itself, each one f32.
 #[derive(Clone, Copy, Debug)]
 pub struct StepMetrics<'g> {
     /// The learning rate.
     pub lr: Tensor<'g>,
-    /// The norm of all gradients together before clipping; `None` without clipping.
+    /// The norm of all gradients together before clipping, if the optimizer clips.
     pub grad_norm: Option<Tensor<'g>>,
 }
 
 impl Optimizer {
-    /// An optimizer by its rule.
+    /// Makes an optimizer of a rule and a learning rate.
     pub fn new(rule: Rule, lr: f32) -> Self {
         Self { rule, lr, schedule: Schedule::Constant, clip: None, largest: None, ema: None }
     }
 
-    /// Adam (Kingma & Ba 2014) with β = 0.9, 0.999 and eps = 1e-8.
+    /// Makes Adam (Kingma & Ba 2014, algorithm 1) with β = 0.9, 0.999 and eps = 1e-8.
     pub fn adam(lr: f32) -> Self {
         Self::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }, lr)
     }
 
-    /// AdamW (Loshchilov & Hutter 2017): Adam whose weight decay shrinks the weights directly.
+    /// Makes AdamW (Loshchilov & Hutter 2017, algorithm 2), whose weight decay shrinks the weights directly.
     pub fn adamw(lr: f32, weight_decay: f64) -> Self {
         Self::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, decoupled: true }, lr)
     }
 
-    /// Stochastic gradient descent; momentum 0 is the plain one.
+    /// Makes stochastic gradient descent, plain with a momentum of 0.
     pub fn sgd(lr: f32, momentum: f64) -> Self {
         Self::new(Rule::Sgd { momentum, weight_decay: 0.0 }, lr)
     }
 
-    /// Adam's decay of first and second moment, as GANs set them. SGD has none and stays as it is.
+    /// Sets Adam's decay of the first and of the second moment. SGD has none and stays as it is.
     #[must_use]
     pub fn betas(mut self, first: f64, second: f64) -> Self {
         if let Rule::Adam { beta1, beta2, .. } = &mut self.rule {
@@ -112,7 +112,7 @@ impl Optimizer {
         self
     }
 
-    /// How the learning rate changes over the steps.
+    /// Sets how the learning rate changes over the steps.
     #[must_use]
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
@@ -133,16 +133,17 @@ impl Optimizer {
         self
     }
 
-    /// Keeps an exponential moving average of the parameters, the variables `ema/NAME`.
+    /// Keeps an exponential moving average of the parameters in the variables `ema/NAME`; it starts as a copy
+    /// after the first step.
     #[must_use]
     pub fn ema(mut self, decay: f64) -> Self {
         self.ema = Some(decay);
         self
     }
 
-    /// Adds the update of `params` down the gradient of `loss` (a scalar) to the step. The moments live as
-    /// variables `adam.m/NAME`, `adam.v/NAME` or `sgd.momentum/NAME`. The bias corrections count by the
-    /// graph's step counter, which [`advance`] moves.
+    /// Records the update of `params` down the gradient of `loss`, a scalar; `name` names the group. The
+    /// moments are the variables `adam.m/NAME` and `adam.v/NAME`, or `sgd.momentum/NAME`. Adam's bias
+    /// corrections follow the graph's step counter, which [`advance`] moves on.
     #[track_caller]
     pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> StepMetrics<'g> {
         let graph = loss.graph();
@@ -177,7 +178,7 @@ impl Optimizer {
     }
 }
 
-/// Moves the step counter on: once per training step, by one of the graphs that share a State.
+/// Moves the step counter on. One of the graphs that share a State does so, once per training step.
 #[track_caller]
 pub fn advance(graph: &Graph) {
     graph.assign(graph.step(), graph.step().increment());

@@ -1,9 +1,9 @@
-//! Counter-based randomness (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"):
-//! a draw is a pure function of (seed, stream name, step, element), so it depends neither on workgroup
-//! sizes nor on fusion, backward can recompute it, and a resumed run draws what an uninterrupted one would.
+//! Counter-based randomness (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a draw is a
+//! pure function of seed, stream name, step and element. It therefore depends neither on workgroup sizes nor
+//! on fusion, a derivative can compute it again, and a resumed run draws what an uninterrupted one would.
 //! `shaders/random.wgsl` computes the same bits.
 
-/// Threefry2x32 with 20 rounds.
+/// The generator Threefry2x32 with 20 rounds: two random words from a key and a counter.
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
@@ -20,17 +20,17 @@ pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     x
 }
 
-/// A named random stream: the name's 64-bit FNV-1a hash.
+/// A named random stream; the 64-bit FNV-1a hash of the name tells it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Name given by the model.
+    /// The name that the model gives.
     pub name: String,
-    /// Hash of the name, as two words.
+    /// The hash of the name as two words, the lower one first.
     pub hash: [u32; 2],
 }
 
 impl Stream {
-    /// The stream of a name.
+    /// Makes the stream of a name.
     pub fn new(name: &str) -> Self {
         let hash = name
             .bytes()
@@ -44,17 +44,17 @@ impl Stream {
     }
 }
 
-/// Top 24 bits as a number in [0, 1): exact in f32 on every device.
+/// The top 24 bits as a number in [0, 1), exact in f32 on every device.
 pub fn unit(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// Uniform in [0, 1).
+/// A draw that is uniform in [0, 1), in steps of 2^-24.
 pub fn uniform(key: [u32; 2], step: u32, element: u32) -> f32 {
     unit(threefry2x32(key, [step, element])[0])
 }
 
-/// Standard normal by Box and Muller's transform of the draw's two words.
+/// A draw that is standard normal, by Box and Muller's transform of the generator's two words.
 pub fn normal(key: [u32; 2], step: u32, element: u32) -> f64 {
     let [a, b] = threefry2x32(key, [step, element]);
     let radius = (-2.0 * (f64::from((a >> 8) + 1) / 16_777_216.0).ln()).sqrt();

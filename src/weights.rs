@@ -1,4 +1,4 @@
-//! Weights as safetensors files, by PyTorch's names and in PyTorch's layouts.
+//! Weights as safetensors files, with PyTorch's names and layouts.
 
 use crate::{
     error::{Error, Result},
@@ -8,14 +8,18 @@ use crate::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, path::Path};
 
-/// Named f32 tensors of a file.
+/// The tensors of a file by their names: shapes and elements.
 pub type Weights = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
 fn bad(path: &Path, what: impl Into<String>) -> Error {
     Error::File { path: path.display().to_string(), what: what.into() }
 }
 
-/// Reads the f32 and f64 tensors of a safetensors file, these rounded, and i64 ones (PyTorch's counters); others are passed over.
+/// Reads a safetensors file's tensors of f32, f64 and i64 (PyTorch's counters) as f32; tensors of other types
+/// are passed over.
+///
+/// # Errors
+/// A file that cannot be read or is no whole safetensors file.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes)
@@ -37,7 +41,10 @@ pub fn load(path: &Path) -> Result<Weights> {
     Ok(out)
 }
 
-/// The State's variables with these names as the bytes of a safetensors file.
+/// The bytes of a safetensors file that holds the State's variables of these names.
+///
+/// # Errors
+/// What the device refuses.
 pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
     for (name, ty) in state.names().filter(|(n, ty)| ty.dtype == DType::F32 && names.iter().any(|m| m == n)) {
@@ -59,7 +66,10 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
 }
 
-/// Writes a file's tensors into the State; every one of `names` must be there with its shape.
+/// Writes a file's tensors into the State's variables of these names; `path` is named in errors.
+///
+/// # Errors
+/// A file that lacks one of the variables, or holds it in another shape or with a value that is not finite.
 pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
         let (shape, values) = weights.get(name).ok_or_else(|| {

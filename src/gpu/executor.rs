@@ -1,5 +1,5 @@
-//! A plan made ready on a device: pipelines, buffers and bind groups exist once, and `record` is a
-//! for-loop that neither allocates, submits, waits nor touches the queue.
+//! A plan made ready on a device. Pipelines, buffers and bind groups exist once, and `record` is a for-loop
+//! that neither allocates, submits, waits nor touches the queue.
 
 use super::{Gpu, Pipeline, State};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A launch with its bindings.
+/// A launch with its pipeline and bindings.
 pub(super) struct Bound {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
@@ -31,11 +31,11 @@ struct Port {
     offset: u64,
 }
 
-/// A ready plan.
+/// A plan that is ready to run on a device.
 pub struct Executor {
     launches: Vec<Bound>,
     labels: Vec<String>,
-    /// Per launch: the user's line, and the f32 ranges that it writes.
+    /// The user's line of each launch, and the f32 ranges that the launch writes.
     written: Vec<(String, Vec<(wgpu::Buffer, Place)>)>,
     inputs: BTreeMap<String, Port>,
     outputs: BTreeMap<String, Port>,
@@ -43,8 +43,12 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Makes a plan ready. `host` binds inputs to the host's own buffers (`STORAGE` usage, at least
-    /// [`Type::bytes`] long); the rest get buffers that [`Executor::write`] fills.
+    /// Makes a plan ready on the State that holds its variables. `host` binds inputs to the host's own
+    /// buffers, which have the usage `STORAGE` and at least [`Type::bytes`]; the other inputs get buffers
+    /// that [`Executor::write`] fills.
+    ///
+    /// # Errors
+    /// A State that was not made for the plan, inputs that do not fit, what the device refuses.
     pub fn new(gpu: &Gpu, plan: &Plan, state: &State, host: &[(&str, &wgpu::Buffer)]) -> Result<Self> {
         let mut inputs = BTreeMap::new();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
@@ -129,13 +133,15 @@ impl Executor {
         &self.launches
     }
 
-    /// Records one step and submits it, without waiting: for hosts that run a step by itself.
+    /// Records one step, submits it and does not wait. Hosts that submit many steps at once use
+    /// [`Executor::record`].
     pub fn step(&self, gpu: &Gpu) {
         gpu.submit(|encoder| self.record(encoder));
     }
 
-    /// Runs one step launch by launch, and names the first f32 value that holds a NaN or an infinity, by its bits:
-    /// a variable before the step, or what a launch wrote.
+    /// Runs one step launch by launch and names the first f32 value that holds a NaN or an infinity, if there
+    /// is one: a variable before the step, or what a launch wrote. Values are judged by their bits, since
+    /// drivers' comparisons hide a NaN.
     pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {
         let bad = |words: Vec<u32>| words.into_iter().any(|w| w & 0x7f80_0000 == 0x7f80_0000);
         for (name, ty) in state.names() {
@@ -157,7 +163,7 @@ impl Executor {
         Ok(None)
     }
 
-    /// Labels of the launches, in order.
+    /// The labels of the launches, in order.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
@@ -176,7 +182,10 @@ impl Executor {
         self.outputs.get(name).ok_or_else(|| Error::State(format!("the plan has no output `{name}`")))
     }
 
-    /// Writes an input's elements (f32, u32 or packed u8); takes effect before the next submission.
+    /// Writes an input's elements, which are f32, u32 or u8. They take effect before the next submission.
+    ///
+    /// # Errors
+    /// An unknown name, or another number of bytes than the input has.
     pub fn write<T: bytemuck::NoUninit>(&self, gpu: &Gpu, name: &str, values: &[T]) -> Result<()> {
         let port = self.input_port(name)?;
         let bytes: &[u8] = bytemuck::cast_slice(values);
@@ -199,24 +208,25 @@ impl Executor {
         Ok((&port.buffer, port.offset..port.offset + bytes))
     }
 
-    /// Shape and element type of an output.
+    /// The shape and element type of an output.
     pub fn output_type(&self, name: &str) -> Result<&Type> {
         Ok(&self.output_port(name)?.ty)
     }
 
-    /// Waits for an output's f32 elements.
+    /// Waits for an output and returns its f32 elements.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(self.read_words(gpu, name)?.into_iter().map(f32::from_bits).collect())
     }
 
-    /// Waits for an output's 32-bit words.
+    /// Waits for an output and returns its 32-bit words.
     pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
         let (buffer, range) = self.output(name)?;
         gpu.read_words(buffer, range.start, range.end - range.start)
     }
 }
 
-/// Collects every launch's `dims` into one uniform buffer, then makes the bind groups.
+/// The launches being made ready: their `dims` are collected into one uniform buffer, then bind groups are
+/// made.
 pub(super) struct Builder<'a> {
     gpu: &'a Gpu,
     uniforms: Vec<u8>,

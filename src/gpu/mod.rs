@@ -28,11 +28,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A device with what the engine made on it: one pipeline per (text, entry point, constants).
+/// A device and the pipelines that the engine made on it, one for each text, entry point and set of
+/// constants.
 pub struct Gpu {
-    /// The device; an embedder's own, or one made by [`Gpu::headless`].
+    /// The device, an embedder's own or one made by [`Gpu::headless`].
     pub device: wgpu::Device,
-    /// Its queue.
+    /// The device's queue.
     pub queue: wgpu::Queue,
     caps: Caps,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
@@ -48,10 +49,11 @@ pub(crate) struct Pipeline {
 /// Which adapter to take.
 #[derive(Clone, Debug, Default)]
 pub enum Choice {
-    /// Discrete, then integrated, then software.
+    /// The best adapter is taken: a discrete GPU before an integrated one before a software driver.
     #[default]
     Best,
-    /// The first whose name contains this text (any case), or the one with this index in the list.
+    /// The adapter with this index in the list is taken, or the first whose name contains this text in upper
+    /// or lower case.
     Named(String),
 }
 
@@ -72,7 +74,7 @@ fn line(index: usize, info: &wgpu::AdapterInfo) -> String {
     )
 }
 
-/// The adapters found, one line each, in the order of their indices.
+/// One line for each adapter of this machine, in the order of their indices.
 pub async fn adapters() -> Vec<String> {
     let found = instance().enumerate_adapters(backends()).await;
     found.iter().enumerate().map(|(i, a)| line(i, &a.get_info())).collect()
@@ -94,7 +96,11 @@ fn rank(kind: wgpu::DeviceType) -> usize {
 }
 
 impl Gpu {
-    /// Opens an adapter of this machine and runs the start-up self-test. The error lists what was found.
+    /// Opens an adapter of this machine and runs the start-up self-test on it.
+    ///
+    /// # Errors
+    /// No adapter is there or matches, of which the error lists those that were found; one that fails the
+    /// self-test.
     pub async fn headless(choice: &Choice) -> Result<Self> {
         let mut found: Vec<_> =
             instance().enumerate_adapters(backends()).await.into_iter().enumerate().collect();
@@ -121,7 +127,7 @@ impl Gpu {
         selftest::run(gpu)
     }
 
-    /// [`Gpu::headless`] for programs without an async runtime.
+    /// Does what [`Gpu::headless`] does, for programs without an async runtime.
     pub fn headless_blocking(choice: &Choice) -> Result<Self> {
         pollster::block_on(Self::headless(choice))
     }
@@ -152,9 +158,13 @@ impl Gpu {
         Ok(Self::assemble(device, queue, trouble))
     }
 
-    /// Uses a host's device and queue, a software driver's too, and runs the start-up self-test on it (a few submissions).
-    /// No callback is installed on it. It needs the compute limits of [`Gpu::required_limits`], and an error names the one
-    /// that it lacks; [`Gpu::useful_features`] are used where the host enabled them.
+    /// Uses a host's device and queue, a software driver's too, and runs the start-up self-test on it, which
+    /// makes a few submissions. No callback is installed on the device. [`Gpu::useful_features`] are used
+    /// where the host enabled them.
+    ///
+    /// # Errors
+    /// A device that lacks a compute limit of [`Gpu::required_limits`], which the error names, or fails the
+    /// self-test.
     pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let (has, need) = (device.limits(), Self::required_limits());
         if let Some((name, has, need, bound)) = lacking(&has, &need) {
@@ -166,19 +176,21 @@ impl Gpu {
         selftest::run(Self::assemble(device, queue, Arc::default()))
     }
 
-    /// [`Gpu::from_existing`] without limits checked or self-test: for devices that validate but do not compute.
+    /// Uses a device without checking its limits or testing it, for devices that validate but do not compute.
     #[doc(hidden)]
     pub fn untested(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self::assemble(device, queue, Arc::default())
     }
 
-    /// WebGPU's default limits: what the engine asks of a host's device. Models whose buffers and bindings exceed the
-    /// defaults want a larger `max_buffer_size` and `max_storage_buffer_binding_size`: plans adapt to what the device has.
+    /// The limits that the engine asks of a host's device, which are WebGPU's defaults. Models whose buffers
+    /// and bindings exceed them want a larger `max_buffer_size` and `max_storage_buffer_binding_size`; plans
+    /// adapt to what the device has.
     pub fn required_limits() -> wgpu::Limits {
         wgpu::Limits::default()
     }
 
-    /// Features that make kernels faster (subgroups, 64-bit integers) or measurable (timestamps); none is required.
+    /// The features that make kernels faster (subgroups, 64-bit integers) or measurable (timestamps). None is
+    /// required.
     pub fn useful_features() -> wgpu::Features {
         let timestamps = wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
@@ -215,7 +227,8 @@ impl Gpu {
         &self.caps
     }
 
-    /// The device's first uncaptured error or loss, if any: check it every step, since a lost device is silent.
+    /// Returns the device's first uncaptured error or its loss, if there was one. Hosts ask after every step,
+    /// since a lost device is silent.
     pub fn check(&self) -> Result<()> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         trouble.map_or(Ok(()), |what| Err(Error::Device(what)))
@@ -227,19 +240,19 @@ impl Gpu {
         self.check()
     }
 
-    /// Records one submission and submits it.
+    /// Records one submission into an encoder of its own and submits it.
     pub fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         record(&mut encoder);
         self.queue.submit([encoder.finish()]);
     }
 
-    /// Number of compiled pipelines.
+    /// The number of compiled pipelines.
     pub fn pipelines(&self) -> usize {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The launch's pipeline, compiled at its first use.
+    /// The launch's pipeline, which is compiled at its first use.
     pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
         let text = launch
             .function
@@ -279,7 +292,7 @@ impl Gpu {
         Ok(Pipeline { pipeline: pipeline.map_err(|e| broken(e.to_string()))?, reflection })
     }
 
-    /// Runs device calls inside error scopes: validation and memory errors come back as `Err`.
+    /// Runs device calls inside error scopes, so that validation and memory errors come back as `Err`.
     pub(crate) fn guarded<T>(&self, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -298,7 +311,8 @@ impl Gpu {
     }
 }
 
-/// The first limit that kernels rely on and a device lacks: name, what it has and needs, and "at most " for alignments.
+/// The first limit that kernels rely on and a device lacks: its name, what the device has, what is needed,
+/// and "at most " where that is an upper bound.
 fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64, u64, &'static str)> {
     macro_rules! limits {
         ($($name:ident)*) => { [$((stringify!($name), u64::from(has.$name), u64::from(need.$name))),*] };

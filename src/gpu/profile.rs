@@ -1,9 +1,9 @@
-//! GPU time of every launch, by timestamps inside the pass.
+//! The GPU's time for every launch, by timestamps inside the pass.
 
 use super::{Executor, Gpu};
 use crate::error::{Error, Result};
 
-/// Timestamp queries for one executor.
+/// The timestamp queries of one executor.
 pub struct Profile {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -11,7 +11,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Queries for an executor. Errors where the adapter has no timestamps inside passes.
+    /// Makes the queries for an executor.
+    ///
+    /// # Errors
+    /// An adapter without timestamps inside passes.
     pub fn new(gpu: &Gpu, executor: &Executor) -> Result<Self> {
         if !gpu.caps().timestamps {
             return Err(Error::Device(format!("{} cannot write timestamps inside a pass", gpu.caps().name)));
@@ -47,7 +50,7 @@ impl Profile {
         encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved, 0);
     }
 
-    /// Seconds per launch of the last profiled step, in order.
+    /// The seconds that each launch of the last profiled step took, in order.
     pub fn read(&self, gpu: &Gpu) -> Result<Vec<f64>> {
         let bytes = gpu.read(&self.resolved, 0, 8 * u64::from(self.count))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);

@@ -1,5 +1,5 @@
-//! The start-up self-test: small kernels with known answers. A driver that fails the baseline's is refused; a power
-//! whose test fails is not offered to plans.
+//! The start-up self-test by small kernels with known answers. A driver that fails the baseline's is refused;
+//! a power whose test fails is not offered to plans.
 
 use super::Gpu;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 static BASE: Shader = crate::shader!("selftest");
-/// Words of an answer.
+/// The number of words of an answer.
 const WORDS: u64 = 16;
 
 fn launch(shader: &'static Shader, entry: &'static str) -> Launch {

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 /// A persistent value: its declaration by the first plan that has it, and where it lies.
 struct Held {
     spec: VarSpec,
-    /// Index into the State's buffers.
+    /// The index into the State's buffers.
     buffer: usize,
-    /// First byte.
+    /// The first byte.
     offset: u64,
 }
 
@@ -27,7 +27,7 @@ impl Held {
     }
 }
 
-/// Persistent values on the GPU.
+/// The persistent values of one or several plans on the GPU.
 pub struct State {
     buffers: Vec<wgpu::Buffer>,
     vars: BTreeMap<String, Held>,
@@ -35,7 +35,8 @@ pub struct State {
     arenas: BTreeMap<String, (usize, Members)>,
 }
 
-/// The rows of an arena and its members in order: where these are equal, every variable lies at the same place.
+/// The rows of an arena and its members in order: where these are equal, every variable lies at the same
+/// place.
 type Members = (usize, Vec<(String, Type)>);
 
 fn members(plan: &Plan, arena: &Arena) -> Members {
@@ -44,7 +45,10 @@ fn members(plan: &Plan, arena: &Arena) -> Members {
 }
 
 impl State {
-    /// Allocates and initialises the variables of all plans; first values are a function of (seed, name).
+    /// Allocates and initialises the variables of all plans. First values are a function of seed and name.
+    ///
+    /// # Errors
+    /// Plans that disagree about a variable or an optimizer group; what the device refuses.
     pub fn new(gpu: &Gpu, plans: &[&Plan], seed: u64) -> Result<Self> {
         let mut this = Self { buffers: vec![], vars: BTreeMap::new(), arenas: BTreeMap::new() };
         let mut sizes = vec![];
@@ -109,12 +113,15 @@ impl State {
         Ok(this)
     }
 
-    /// Names and types of all values, in the order of their names.
+    /// The names and types of all values, in the order of their names.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Type)> {
         self.vars.iter().map(|(name, held)| (name.as_str(), &held.spec.ty))
     }
 
     /// How weights files hold a value.
+    ///
+    /// # Errors
+    /// An unknown name.
     pub fn file_layout(&self, name: &str) -> Result<&FileLayout> {
         Ok(&self.held(name)?.spec.layout)
     }
@@ -123,18 +130,21 @@ impl State {
         self.vars.get(name).ok_or_else(|| Error::State(format!("there is no variable `{name}`")))
     }
 
-    /// A value's 32-bit words.
+    /// Waits for a value and returns its 32-bit words.
     pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
         let held = self.held(name)?;
         gpu.read_words(&self.buffers[held.buffer], held.offset, 4 * held.spec.ty.shape.numel() as u64)
     }
 
-    /// A value as f32.
+    /// Waits for a value and returns its f32 elements.
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(self.read_words(gpu, name)?.into_iter().map(f32::from_bits).collect())
     }
 
-    /// Overwrites a value's words; takes effect before the next submission.
+    /// Overwrites a value's 32-bit words. They take effect before the next submission.
+    ///
+    /// # Errors
+    /// An unknown name, or another number of words than the value has.
     pub fn write_words(&self, gpu: &Gpu, name: &str, words: &[u32]) -> Result<()> {
         let held = self.held(name)?;
         let (elements, got) = (held.spec.ty.shape.numel(), words.len());
@@ -145,7 +155,7 @@ impl State {
         Ok(())
     }
 
-    /// Overwrites a value.
+    /// Overwrites a value's f32 elements, as [`State::write_words`] does.
     pub fn write(&self, gpu: &Gpu, name: &str, values: &[f32]) -> Result<()> {
         self.write_words(gpu, name, bytemuck::cast_slice(values))
     }

@@ -1,6 +1,6 @@
-//! Pictures into a host's texture: one launch packs an output's values into rows of the texture's format,
-//! and a copy puts them in place. Both are recorded into the host's encoder and allocate nothing, and the
-//! texture needs `COPY_DST` alone.
+//! Pictures into a host's texture. One launch packs an output's values into rows of the texture's format, and
+//! a copy puts them in place. Both are recorded into the host's encoder and allocate nothing, and the texture
+//! needs `COPY_DST` alone.
 
 use super::{
     Executor, Gpu,
@@ -18,25 +18,26 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("texture");
 const WORKGROUP: usize = 64;
-/// Far beyond any texture, and small enough for sizes in bytes to be computed.
+/// The most columns of a grid: far beyond any texture, and small enough for sizes in bytes to be computed.
 const MAX_COLUMNS: usize = 1 << 24;
 
 /// Which of an output's images a texture shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// The image of this index.
+    /// The texture shows the image of this index.
     Image(usize),
-    /// All images row by row, without gaps; places without an image are black.
+    /// The texture shows all images row by row, without gaps; places without an image are black.
     Grid {
-        /// Images side by side.
+        /// The number of images side by side.
         columns: usize,
     },
 }
 
-/// Copies an output's pictures into textures of one format.
+/// A copy of an output's pictures into textures of one format.
 ///
-/// The output is f32 `[N, H, W, C]` with C = 1 (grey), 3 or 4 (straight alpha). Values from 0 to 1 are display values,
-/// as in a PNG: a unorm texture gets them clamped and rounded whether it is `-srgb` or not, a float texture as they are.
+/// The output is f32 `[N, H, W, C]` with C = 1 (grey), 3 or 4 (straight alpha). Values from 0 to 1 are
+/// display values, as in a PNG: a unorm texture gets them clamped and rounded whether it is `-srgb` or not, a
+/// float texture as they are.
 ///
 /// ```no_run
 /// # use oneiro::{error::Result, gpu::{Blit, Executor, Gpu, Shown, wgpu}};
@@ -109,16 +110,18 @@ impl Arrangement {
         Ok(Self { image: [width, height], channels, columns, rows, first, end })
     }
 
-    /// Width and height of the picture.
+    /// The width and height of the picture.
     fn size(&self) -> [usize; 2] {
         [self.columns * self.image[0], self.rows * self.image[1]]
     }
 }
 
 impl Blit {
-    /// Makes the pipeline and the staging rows for textures of `format`: `r8unorm`, `rgba8unorm`, `bgra8unorm` (also
-    /// `-srgb`), `rgb10a2unorm`, `r16float`, `rgba16float`, `r32float` or `rgba32float`. Another format, more channels
-    /// than the format has, and an output that is no picture are errors.
+    /// Makes the pipeline and the staging rows for textures of `format`: `r8unorm`, `rgba8unorm`,
+    /// `bgra8unorm` (also `-srgb`), `rgb10a2unorm`, `r16float`, `rgba16float`, `r32float` or `rgba32float`.
+    ///
+    /// # Errors
+    /// Another format, more channels than the format has, an output that is no picture.
     pub fn new(
         gpu: &Gpu,
         executor: &Executor,
@@ -165,14 +168,17 @@ impl Blit {
         Ok(Self { launch, rows, row_bytes: row_bytes as u32, format, size })
     }
 
-    /// Width and height of the picture in texels, one layer.
+    /// The width and height of the picture in texels, of one layer.
     pub fn size(&self) -> wgpu::Extent3d {
         self.size
     }
 
-    /// Records packing and copy. The picture's top left goes to `origin` of mip level 0, `origin.z` being the array layer.
-    /// An error, with nothing recorded, if the texture has another format, no `COPY_DST`, several samples, is not 2-D,
-    /// or if the picture does not fit there.
+    /// Records packing and copy. The picture's top left goes to `origin` of mip level 0, `origin.z` being the
+    /// array layer.
+    ///
+    /// # Errors
+    /// A texture that has another format, no `COPY_DST` or several samples, is not 2-D, or is too small for
+    /// the picture there; nothing is then recorded.
     pub fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -194,7 +200,7 @@ impl Blit {
         Ok(())
     }
 
-    /// What wgpu would find wrong only when the host finishes its encoder.
+    /// Finds what wgpu would find wrong only when the host finishes its encoder.
     fn check(&self, texture: &wgpu::Texture, origin: wgpu::Origin3d) -> Result<()> {
         let (size, picture) = (texture.size(), self.size);
         let within = |at: u32, need: u32, has: u32| at.checked_add(need).is_some_and(|end| end <= has);

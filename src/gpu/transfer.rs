@@ -1,4 +1,5 @@
-//! Read-backs: a copy into a mappable buffer and a oneshot future, in the host's submission or one of ours.
+//! Transfers between host and device. A read-back is a copy into a mappable buffer and a oneshot future, in
+//! the host's submission or in one of its own.
 
 use super::Gpu;
 use crate::error::{Error, Result};
@@ -6,9 +7,13 @@ use futures::channel::oneshot;
 use std::{fmt::Display, ops::Range};
 
 impl Gpu {
-    /// Records a copy of a byte range to the host into the host's encoder. Whoever submits the encoder and polls the device
-    /// past it completes the future; it is an `Err` when the encoder is dropped unsubmitted or the device is lost.
-    /// The range starts at a multiple of 4 bytes, and the buffer has the usage `COPY_SRC`.
+    /// Records a copy of a byte range to the host into the host's encoder. Whoever submits the encoder and
+    /// polls the device past it completes the future; it is an `Err` when the encoder is dropped unsubmitted
+    /// or the device is lost.
+    ///
+    /// # Errors
+    /// A range that does not start at a multiple of 4 bytes or lies outside the buffer; a buffer without the
+    /// usage `COPY_SRC`.
     pub fn record_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -47,9 +52,9 @@ impl Gpu {
         })
     }
 
-    /// A future that completes when the host has submitted the encoder and its work is done, as seen by the host's next poll
-    /// or submission; an `Err` when the encoder is dropped unsubmitted. wgpu also completes it on a lost device: a host
-    /// learns of that by its own device-lost callback.
+    /// A future that completes when the host has submitted the encoder and its work is done, as the host's
+    /// next poll or submission sees it. It is an `Err` when the encoder is dropped unsubmitted. wgpu also
+    /// completes it on a lost device, of which a host learns by its own device-lost callback.
     pub fn completion(&self, encoder: &wgpu::CommandEncoder) -> impl Future<Output = Result<()>> + use<> {
         let (send, receive) = oneshot::channel();
         encoder.on_submitted_work_done(move || send.send(()).unwrap_or_default());
@@ -58,7 +63,8 @@ impl Gpu {
         }
     }
 
-    /// Copies a range to the host in a submission of its own; the future completes when the device is polled past the copy.
+    /// Copies a byte range to the host in a submission of its own. The future completes when the device is
+    /// polled past the copy.
     pub fn read_async(
         &self,
         buffer: &wgpu::Buffer,
@@ -71,19 +77,23 @@ impl Gpu {
         Ok(future)
     }
 
-    /// Waits for a range of a buffer, as bytes.
+    /// Waits for a byte range of a buffer and returns its bytes.
     pub fn read(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         let future = self.read_async(buffer, offset, bytes)?;
         self.wait()?;
         pollster::block_on(future)
     }
 
-    /// Waits for a range of a buffer, as 32-bit words.
+    /// Waits for a byte range of a buffer and returns its 32-bit words.
     pub fn read_words(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
         Ok(bytemuck::pod_collect_to_vec(&self.read(buffer, offset, bytes.next_multiple_of(4))?))
     }
 
-    /// A storage buffer holding `bytes` (padded to whole vec4s), for executors' inputs: data sets, labels.
+    /// Makes a storage buffer that holds `bytes`, padded to whole vec4s, for executors' inputs such as data
+    /// sets and labels.
+    ///
+    /// # Errors
+    /// More bytes than the adapter binds; what the device refuses.
     pub fn upload(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let size = (bytes.len() as u64).next_multiple_of(16).max(16);
         let limit = self.caps().max_binding;
@@ -105,7 +115,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// `write_buffer` wants multiples of 4 bytes: the tail is padded with zeros.
+    /// Writes bytes into a buffer and pads their tail with zeros, since `write_buffer` wants multiples of 4.
     pub(crate) fn write_padded(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
         let whole = bytes.len() / 4 * 4;
         self.queue.write_buffer(buffer, offset, &bytes[..whole]);

@@ -4,14 +4,16 @@
 use crate::graph::{NodeId, Origin, Tensor};
 use std::collections::HashMap;
 
-/// Gradients of the sum of `output`'s elements with respect to each of `wrt`; zeros where it does not depend on one.
+/// The gradients of the sum of `output`'s elements with respect to each of `wrt`, each of its shape; zeros
+/// where the output does not depend on it.
 #[track_caller]
 pub fn grad<'g>(output: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
     let graph = output.graph();
     vjp(output, graph.full(output.shape(), 1.0), wrt)
 }
 
-/// Vector-Jacobian product: the cotangents of `wrt` for a cotangent of `output`.
+/// The vector-Jacobian product: the cotangents of `wrt`, each of its shape, for a cotangent of `output`, of
+/// the output's.
 #[track_caller]
 pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
     let graph = output.graph();
@@ -35,7 +37,7 @@ pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) ->
     wrt.iter().map(|t| cotangents.get(&t.id()).copied().unwrap_or_else(|| zero(t))).collect()
 }
 
-/// Nodes up to `output` that depend on one of `wrt`.
+/// Tells of each node up to `output` whether it depends on one of `wrt`.
 fn reachable(output: Tensor<'_>, wrt: &[Tensor<'_>]) -> Vec<bool> {
     let recording = output.graph().recording();
     let mut on_path = vec![false; output.id() + 1];

@@ -25,47 +25,47 @@ use std::{
     sync::Arc,
 };
 
-/// Position of a node in its graph.
+/// The position of a node in its graph.
 pub type NodeId = usize;
 
 /// Where a node's value comes from.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// An op applied to earlier nodes.
+    /// The value is an op's result on earlier nodes.
     Op(Arc<dyn Op>, Vec<NodeId>),
-    /// A persistent value of the State, by index into [`Recording::vars`].
+    /// The value persists in the State; the index is into [`Recording::vars`].
     Var(usize),
-    /// All rows of an optimizer group's arena, by index into [`Recording::arenas`].
+    /// The value is all rows of an optimizer group's arena; the index is into [`Recording::arenas`].
     Arena(usize),
-    /// A buffer that the host binds.
+    /// The value lies in a buffer that the host binds by this name.
     Input(String),
-    /// The result of a bad op; never planned.
+    /// There is no value, since the user made a mistake; such a graph is never planned.
     Poison,
 }
 
-/// One node.
+/// One value of a graph.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// How it is computed.
+    /// Where the value comes from.
     pub origin: Origin,
-    /// Its shape and element type.
+    /// The value's shape and element type.
     pub ty: Type,
-    /// The user's line.
+    /// The user's line that recorded the node.
     pub at: &'static Location<'static>,
 }
 
-/// What a graph holds; read by autodiff, the reference evaluator and the planner.
+/// What a graph holds. Autodiff, the reference evaluator and the planner read it.
 #[derive(Default, Debug, Clone)]
 pub struct Recording {
-    /// Nodes in topological order.
+    /// The nodes in topological order.
     pub nodes: Vec<Node>,
-    /// Persistent values.
+    /// The persistent values.
     pub vars: Vec<VarSpec>,
-    /// Optimizer groups.
+    /// The optimizer groups.
     pub arenas: Vec<Arena>,
-    /// Named results.
+    /// The results by their names.
     pub outputs: Vec<(String, NodeId)>,
-    /// (leaf, new value): visible after the step.
+    /// Pairs of a leaf and its new value, which is visible after the step.
     pub assigns: Vec<(NodeId, NodeId)>,
     pub(crate) error: Option<Error>,
     pub(crate) counter: Option<String>,
@@ -74,7 +74,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The node in whose memory this one lies: reshapes alias their input.
+    /// The node in whose memory this one lies: an alias, such as a reshape, lies in its input's.
     pub fn storage(&self, mut id: NodeId) -> NodeId {
         while let Origin::Op(op, inputs) = &self.nodes[id].origin
             && matches!(op.class(), Class::Alias)
@@ -84,7 +84,7 @@ impl Recording {
         id
     }
 
-    /// Nodes that outputs and assigns depend on, in order.
+    /// The nodes that outputs and assigns depend on, in order.
     pub fn needed(&self) -> Vec<NodeId> {
         let mut need = vec![false; self.nodes.len()];
         let ends = self.outputs.iter().map(|&(_, id)| id).chain(self.assigns.iter().map(|&(_, id)| id));
@@ -97,7 +97,7 @@ impl Recording {
         (0..need.len()).filter(|&id| need[id]).collect()
     }
 
-    /// The arena that a leaf lies in.
+    /// The arena that a leaf lies in, if any.
     fn arena_of(&self, leaf: NodeId) -> Option<usize> {
         match self.nodes[leaf].origin {
             Origin::Var(v) => self.vars[v].home.map(|home| home.arena),
@@ -106,20 +106,21 @@ impl Recording {
         }
     }
 
-    /// Whether two leaves lie in one buffer: usage is tracked per buffer, so no launch may read one and write the other.
+    /// Whether two leaves lie in one buffer. Usage is tracked per buffer, so no launch may read one and write
+    /// the other.
     pub fn same_buffer(&self, a: NodeId, b: NodeId) -> bool {
         let same_var = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v == w);
         same_var || self.arena_of(a).is_some_and(|arena| self.arena_of(b) == Some(arena))
     }
 
-    /// Whether two leaves share elements: one variable, or a member and its whole arena.
+    /// Whether two leaves share elements, being one variable, or a member and its whole arena.
     pub fn overlap(&self, a: NodeId, b: NodeId) -> bool {
         let distinct = matches!((&self.nodes[a].origin, &self.nodes[b].origin), (Origin::Var(v), Origin::Var(w)) if v != w);
         !distinct && self.same_buffer(a, b)
     }
 }
 
-/// A graph under construction. Not `Sync`: a model is recorded by one thread.
+/// A graph under construction. It is not `Sync`, since one thread records a model.
 #[derive(Default)]
 pub struct Graph {
     recording: RefCell<Recording>,
@@ -127,7 +128,7 @@ pub struct Graph {
     caller: Cell<Option<&'static Location<'static>>>,
 }
 
-/// A handle of a node: `Copy`, so that `a * b + c` needs neither clones nor `?`.
+/// A handle of a node. It is `Copy`, so that `a * b + c` needs neither clones nor `?`.
 #[derive(Clone, Copy)]
 pub struct Tensor<'g> {
     graph: &'g Graph,
@@ -135,23 +136,23 @@ pub struct Tensor<'g> {
 }
 
 impl Graph {
-    /// An empty graph.
+    /// Makes an empty graph.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was recorded so far.
+    /// The recording so far.
     pub fn recording(&self) -> Ref<'_, Recording> {
         self.recording.borrow()
     }
 
-    /// The first error, if any op was given what it cannot take.
+    /// Returns the user's first mistake, if there was one.
     pub fn check(&self) -> Result<()> {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    /// Runs `record`, whose nodes and mistakes all name the line that calls this. `#[track_caller]` ends at a closure; a
-    /// layer or model that records within closures or folds names the user's line by this.
+    /// Runs `record`; all nodes and mistakes within it name the line that calls this function. Layers and
+    /// models need it where they record within closures, at which `#[track_caller]` ends.
     #[track_caller]
     pub fn traced<T>(&self, record: impl FnOnce() -> T) -> T {
         let outer = self.caller.replace(Some(self.here()));
@@ -160,7 +161,7 @@ impl Graph {
         recorded
     }
 
-    /// The user's line.
+    /// The user's line that nodes and mistakes name now.
     #[track_caller]
     fn here(&self) -> &'static Location<'static> {
         self.caller.get().unwrap_or(Location::caller())
@@ -172,7 +173,8 @@ impl Graph {
         Tensor { graph: self, id: recording.nodes.len() - 1 }
     }
 
-    /// Poisons the graph with an error at the caller's line; later errors are its consequences and dropped.
+    /// Poisons the graph with an error at the caller's line. Later errors are consequences of the first one
+    /// and are dropped.
     #[track_caller]
     pub fn poison(&self, what: impl Into<String>) -> Tensor<'_> {
         let at = self.here();
@@ -187,7 +189,7 @@ impl Graph {
         self.apply_shared(Arc::new(op), inputs)
     }
 
-    /// [`Graph::apply`] of an op that another graph holds too.
+    /// Does what [`Graph::apply`] does with an op that another graph holds too.
     #[track_caller]
     pub fn apply_shared<'g>(&'g self, op: Arc<dyn Op>, inputs: &[Tensor<'g>]) -> Tensor<'g> {
         let at = self.here();
@@ -207,7 +209,8 @@ impl Graph {
         }
     }
 
-    /// A buffer that the host binds before the step runs.
+    /// Declares an input: a buffer that the host binds or writes before the step runs. An equal name and type
+    /// declare one input.
     #[track_caller]
     pub fn input(&self, name: &str, ty: Type) -> Tensor<'_> {
         let found = self
@@ -232,7 +235,7 @@ impl Graph {
         }
     }
 
-    /// Makes the stream an input of the same name instead of a draw: for tests against recorded noise.
+    /// Makes the stream an input of the same name instead of a draw, so that a test can give recorded noise.
     pub fn bind_stream(&self, name: &str) {
         self.recording.borrow_mut().bound.insert(name.into());
     }
@@ -275,22 +278,23 @@ impl<'g> Tensor<'g> {
         self.graph
     }
 
-    /// Its node.
+    /// The position of its node.
     pub fn id(self) -> NodeId {
         self.id
     }
 
-    /// Shape and element type.
+    /// The shape and element type.
     pub fn ty(self) -> Type {
         self.graph.recording.borrow().nodes[self.id].ty.clone()
     }
 
-    /// Extents; none where a mistake left no value.
+    /// The extents; a tensor that a mistake left without a value has none.
     pub fn shape(self) -> Shape {
         self.ty().shape
     }
 
-    /// The extent of one axis, 1 where the tensor has no such axis: a model that asks so goes on recording after a mistake.
+    /// The extent of one axis, or 1 where the tensor has no such axis, so that a model goes on recording
+    /// after a mistake.
     pub fn extent(self, axis: usize) -> usize {
         self.shape().get(axis).copied().unwrap_or(1)
     }

@@ -1,4 +1,4 @@
-//! One op, one file: the rules that an op obeys, and what it tells the planner.
+//! The rules that an op obeys, and what it tells the planner. Each op family is one file of `src/ops/`.
 //!
 //! An op's meaning is its `reference`; its derivative is more graph (`vjp`), and its kernel is
 //! described by `lower`. A user's own op implements the same trait and is fused, planned and tested
@@ -14,19 +14,20 @@ use crate::{
 };
 use std::{any::Any, fmt, ops::Range};
 
-/// An operation with one output. `Debug` is its identity: two ops that print alike and have the same
-/// inputs are the same value (common-subexpression elimination relies on it).
+/// An operation with one output. `Debug` is its identity: two ops that print alike and have the same inputs
+/// are the same value for the planner, which computes it once.
 pub trait Op: Any + fmt::Debug + Send + Sync {
-    /// Lower-case name, as the plan's table shows it.
+    /// The op's name in lower case, as the plan's table shows it.
     fn name(&self) -> &'static str;
 
-    /// The shape rule, and the only place where user mistakes are detected.
+    /// The shape rule: the output's type from the inputs' types. Only here are a user's mistakes detected;
+    /// the error says what is wrong, without the op's name.
     fn infer(&self, inputs: &[Type]) -> Result<Type, String>;
 
-    /// The definition of the op: naive f64 loops.
+    /// The definition of the op, by naive f64 loops.
     fn reference(&self, inputs: &[&Array]) -> Array;
 
-    /// Cotangents of the inputs as graph nodes, `None` where there is no derivative.
+    /// The derivative: the inputs' cotangents as graph nodes, `None` where there is no derivative.
     fn vjp<'g>(
         &self,
         inputs: &[Tensor<'g>],
@@ -34,10 +35,11 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         cotangent: Tensor<'g>,
     ) -> Vec<Option<Tensor<'g>>>;
 
-    /// Launches that compute the output. Fusable ops (see [`Op::class`]) leave it to the planner.
+    /// The launches that compute the output. The planner makes those of fusable ops itself, see
+    /// [`Op::class`].
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String>;
 
-    /// What fusion needs to know.
+    /// How the planner may combine the op with its neighbours.
     fn class(&self) -> Class {
         Class::Opaque
     }
@@ -47,14 +49,15 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         false
     }
 
-    /// Which input pixels an output pixel reads: cached sampling is derived from it, and refuses an op that does not tell.
-    /// Elementwise ops and reshapes need not tell.
+    /// Which input pixels an output pixel reads. Cached sampling is derived from it, and refuses an op that
+    /// returns `None`, except elementwise ops and reshapes.
     fn footprint(&self) -> Option<Footprint<'_>> {
         None
     }
 
-    /// The input that becomes the output: the planner makes both one buffer (copying first where the
-    /// old value is still needed), and the kernel sees only [`Operand::Output`], read-write.
+    /// The input that becomes the output, if there is one. The planner makes both one buffer and copies first
+    /// where the old value is still needed; the kernel binds only [`Operand::Output`], which it reads and
+    /// writes.
     fn in_place(&self) -> Option<usize> {
         None
     }
@@ -65,8 +68,8 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
 pub enum Footprint<'a> {
     /// The output reads the pixel itself, all channels; the op takes any number of rows, one a pixel.
     Row,
-    /// The output reads the pixels of a window: their channels, tap by tap, are a row that the second input multiplies
-    /// as a matrix.
+    /// The output reads the pixels of a window: their channels, tap by tap, are a row that the second input
+    /// multiplies as a matrix.
     Window(&'a Window),
     /// The output is a range of the pixel's own channels.
     Channels(Range<usize>),
@@ -77,33 +80,35 @@ pub enum Footprint<'a> {
 /// How the planner may combine an op with its neighbours.
 #[derive(Clone, Debug)]
 pub enum Class {
-    /// A row of the elementwise table: output and inputs have one shape.
+    /// The op is a row of the elementwise table; output and inputs have one shape.
     Elementwise(&'static Row),
-    /// A constant scalar.
+    /// The op is a constant scalar.
     Constant(f32),
-    /// Same elements in the same order: aliases its first input. Further inputs serve the derivative alone: there may be some where
-    /// the shape stays.
+    /// The output is the first input's elements in the same order and lies in its memory. Where the shape
+    /// stays, there may be further inputs, which serve the derivative alone.
     Alias,
     /// Every output element is one input element at an affine address.
     Strided(Strided),
-    /// Flattens its inputs into one row at these element offsets, the gaps zero; the planner lets
-    /// producers write there directly where it can. `lower` copies the inputs that it is asked for.
+    /// The output is one row of the flattened inputs at these element offsets, with zeros in the gaps. The
+    /// planner lets an input's producer write there directly where it can, and drops the launch that `lower`
+    /// made for that input.
     Pack(Vec<usize>),
-    /// A kernel of its own. It writes exactly the output's elements, never the padding behind them.
+    /// The op has a kernel of its own, which writes exactly the output's elements and never the padding
+    /// behind them.
     Opaque,
 }
 
 /// A scalar function of one to three f32 arguments, applied to every element.
 pub struct Row {
-    /// Name; the WGSL function is `e_NAME`.
+    /// The function's name; in WGSL it is `e_NAME`.
     pub name: &'static str,
-    /// Number of arguments.
+    /// The number of arguments.
     pub arity: usize,
-    /// Cost per element, in rough floating-point operations.
+    /// The rough cost per element in floating-point operations.
     pub flops: usize,
-    /// Definition.
+    /// The definition, from the arguments.
     pub eval: fn(&[f64]) -> f64,
-    /// Derivative: (inputs, output, cotangent) to the inputs' cotangents.
+    /// The derivative: inputs, output and cotangent to the inputs' cotangents.
     pub vjp: for<'g> fn(&[Tensor<'g>], Tensor<'g>, Tensor<'g>) -> Vec<Option<Tensor<'g>>>,
 }
 
@@ -116,9 +121,9 @@ impl fmt::Debug for Row {
 /// An affine view: output coordinate `c` reads input element `offset + Σ c[d]·stride[d]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Strided {
-    /// Stride in input elements per output dimension.
+    /// The stride of each output dimension, in input elements.
     pub stride: Vec<usize>,
-    /// First input element.
+    /// The first input element.
     pub offset: usize,
 }
 
@@ -126,20 +131,20 @@ pub struct Strided {
 pub struct Lowering<'a> {
     /// The adapter that the plan is made for.
     pub caps: &'a Caps,
-    /// Input types.
+    /// The inputs' types.
     pub inputs: &'a [Type],
-    /// Output type.
+    /// The output's type.
     pub output: &'a Type,
-    /// Whether an epilogue is attached: then exactly one launch must be marked [`LaunchSpec::fused`].
+    /// Whether an epilogue is attached; exactly one launch must then be marked by [`LaunchSpec::fused`].
     pub epilogue: bool,
 }
 
-/// The launches of one op, in order, and their scratch buffers in bytes.
+/// The launches of one op and their scratch buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Lowered {
-    /// Launches in order.
+    /// The launches in order.
     pub launches: Vec<LaunchSpec>,
-    /// Scratch buffers, in bytes.
+    /// The sizes of the scratch buffers in bytes.
     pub scratch: Vec<u64>,
 }
 
@@ -160,24 +165,24 @@ pub enum Operand {
     Scratch(usize),
 }
 
-/// One dispatch: entry point, specialisation, bindings by name, extents by name.
+/// One dispatch of an op: an entry point, its specialisation, and what it binds and sets, by names.
 #[derive(Clone, Debug)]
 pub struct LaunchSpec {
     /// The WGSL module.
     pub shader: &'static Shader,
-    /// Entry point.
+    /// The entry point.
     pub entry: &'static str,
-    /// Values of `override`s.
+    /// The values of its `override`s.
     pub constants: Vec<(&'static str, f64)>,
     /// What each named binding is bound to.
     pub bindings: Vec<(&'static str, Operand)>,
-    /// Members of the `dims` uniform; f32 members as bits.
+    /// The members of the `dims` uniform; an f32 is given by its bits.
     pub dims: Vec<(String, u32)>,
-    /// Workgroups in x, y, z.
+    /// The numbers of workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// Floating-point operations.
+    /// The floating-point operations.
     pub flops: u64,
-    /// Bytes read and written by a perfect cache.
+    /// The bytes that would be read and written with a perfect cache.
     pub bytes: u64,
     /// Whether an epilogue or expression goes into this launch.
     pub fused: bool,
@@ -186,7 +191,7 @@ pub struct LaunchSpec {
 }
 
 impl LaunchSpec {
-    /// A launch of `entry` with a grid; the rest is added by the builder methods.
+    /// Makes a launch of `entry` with a grid; the other methods add the rest.
     pub fn new(shader: &'static Shader, entry: &'static str, grid: [u32; 3]) -> Self {
         Self {
             shader,
@@ -226,13 +231,13 @@ impl LaunchSpec {
         self
     }
 
-    /// States the cost.
+    /// States the floating-point operations and bytes.
     pub fn cost(mut self, flops: usize, bytes: u64) -> Self {
         (self.flops, self.bytes) = (flops as u64, bytes);
         self
     }
 
-    /// Marks the launch as the one that takes the epilogue.
+    /// Says whether the launch takes the epilogue.
     pub fn fused(mut self, yes: bool) -> Self {
         self.fused = yes;
         self
@@ -245,8 +250,9 @@ impl LaunchSpec {
     }
 }
 
-/// Folds a 1-D number of workgroups into (x, y): a direct dispatch over 65,535 voids the encoder.
-/// Kernels recover the index as `workgroup_id.y * num_workgroups.x + workgroup_id.x` and check the end.
+/// The grid of a 1-D number of workgroups, folded into x and y, since a direct dispatch over 65,535 in one
+/// dimension voids the encoder. Kernels recover the index as `workgroup_id.y * num_workgroups.x +
+/// workgroup_id.x` and check the end.
 pub fn grid_1d(workgroups: usize) -> [u32; 3] {
     let y = workgroups.div_ceil(65_535).max(1);
     [workgroups.div_ceil(y).max(1) as u32, y as u32, 1]

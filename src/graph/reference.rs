@@ -1,5 +1,5 @@
-//! What a graph means: evaluation by the ops' f64 references on the CPU. Slow, simple, and the judge of
-//! every kernel, plan and derivative.
+//! What a graph means: its evaluation by the ops' f64 references on the CPU. It is slow and simple, and every
+//! kernel, plan and derivative is judged against it.
 
 use crate::{
     error::{Error, Result},
@@ -7,10 +7,14 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Named arrays: inputs, variables, outputs.
+/// Arrays by the names of inputs, variables or outputs.
 pub type Values = BTreeMap<String, Array>;
 
-/// Runs one step: outputs by name, and the variables' values after the step written back into `state`.
+/// Runs one step. It returns the outputs by name and writes the variables' values after the step back into
+/// `state`.
+///
+/// # Errors
+/// The graph's first mistake; an input or a variable without a value.
 pub fn eval(graph: &Graph, inputs: &Values, state: &mut Values) -> Result<Values> {
     graph.check()?;
     let recording = graph.recording();
@@ -71,7 +75,7 @@ fn scatter_arena(recording: &Recording, arena: usize, value: &Array, state: &mut
     }
 }
 
-/// The variables' first values, as `gpu::State` makes them.
+/// The variables' first values, as `gpu::State` makes them from the seed.
 pub fn initial(graph: &Graph, seed: u64) -> Values {
     let word = |ty: crate::graph::shape::DType, w: u32| match ty {
         crate::graph::shape::DType::F32 => f64::from(f32::from_bits(w)),

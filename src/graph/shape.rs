@@ -2,22 +2,22 @@
 
 use std::{fmt, ops::Deref};
 
-/// Extents of a row-major tensor, outermost first; `[]` is a scalar.
+/// The extents of a row-major tensor, outermost first; `[]` is a scalar's.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// A shape from its extents.
+    /// Makes a shape from its extents.
     pub fn new(dims: &[usize]) -> Self {
         Self(dims.to_vec())
     }
 
-    /// Number of elements.
+    /// The number of elements.
     pub fn numel(&self) -> usize {
         self.0.iter().product()
     }
 
-    /// Row-major strides in elements.
+    /// The row-major strides in elements.
     pub fn strides(&self) -> Vec<usize> {
         let mut strides = vec![1; self.0.len()];
         for d in (1..self.0.len()).rev() {
@@ -26,7 +26,7 @@ impl Shape {
         strides
     }
 
-    /// Coordinates of the element at row-major position `index`.
+    /// The coordinates of the element at row-major position `index`.
     pub fn coords(&self, mut index: usize) -> Vec<usize> {
         let mut coords = vec![0; self.0.len()];
         for d in (0..self.0.len()).rev() {
@@ -83,19 +83,19 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// Element type of a tensor.
+/// The element type of a tensor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DType {
-    /// 32-bit float: the type of everything that is differentiated.
+    /// A 32-bit float, the type of everything that is differentiated.
     F32,
-    /// 32-bit unsigned integer: counters, labels, permutations.
+    /// A 32-bit unsigned integer, for counters, labels and permutations.
     U32,
-    /// Bytes packed four to a word: data sets that stay on the GPU.
+    /// A byte, packed four to a word, for data sets that stay on the GPU.
     U8,
 }
 
 impl DType {
-    /// Bytes per element.
+    /// The number of bytes per element.
     pub fn size(self) -> usize {
         match self {
             DType::F32 | DType::U32 => 4,
@@ -104,27 +104,27 @@ impl DType {
     }
 }
 
-/// Shape and element type.
+/// The shape and element type of a tensor.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Type {
-    /// Extents.
+    /// The extents.
     pub shape: Shape,
-    /// Element type.
+    /// The element type.
     pub dtype: DType,
 }
 
 impl Type {
-    /// An f32 type.
+    /// Makes the type of f32 elements in a shape.
     pub fn f32(shape: impl Into<Shape>) -> Self {
         Self { shape: shape.into(), dtype: DType::F32 }
     }
 
-    /// A u32 type.
+    /// Makes the type of u32 elements in a shape.
     pub fn u32(shape: impl Into<Shape>) -> Self {
         Self { shape: shape.into(), dtype: DType::U32 }
     }
 
-    /// Bytes in memory, rounded up to whole `vec4<f32>`s since kernels load and store those.
+    /// The number of bytes in memory, rounded up to whole `vec4<f32>`s, which kernels load and store.
     pub fn bytes(&self) -> u64 {
         ((self.shape.numel() * self.dtype.size()) as u64).next_multiple_of(16).max(16)
     }
@@ -139,31 +139,31 @@ impl fmt::Debug for Type {
     }
 }
 
-/// A tensor on the CPU in f64: what `Op::reference` computes with. Integers are held exactly.
+/// A tensor on the CPU in f64, with which `Op::reference` computes. Integers are held exactly.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Array {
-    /// Extents.
+    /// The extents.
     pub shape: Shape,
-    /// Row-major elements.
+    /// The elements in row-major order.
     pub data: Vec<f64>,
 }
 
 impl Array {
-    /// An array from its elements; their number must be the shape's.
+    /// Makes an array of its elements, as many as the shape has.
     pub fn new(shape: impl Into<Shape>, data: Vec<f64>) -> Self {
         let shape = shape.into();
         assert_eq!(shape.numel(), data.len(), "elements against shape {shape:?}");
         Self { shape, data }
     }
 
-    /// An array whose element at coordinates `c` is `f(c)`.
+    /// Makes an array whose element at row-major position `i` is `f(i)`.
     pub fn from_fn(shape: impl Into<Shape>, f: impl FnMut(usize) -> f64) -> Self {
         let shape = shape.into();
         let data = (0..shape.numel()).map(f).collect();
         Self { shape, data }
     }
 
-    /// A one-element array of rank 0.
+    /// Makes a one-element array of rank 0.
     pub fn scalar(value: f64) -> Self {
         Self::new([], vec![value])
     }

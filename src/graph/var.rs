@@ -1,52 +1,54 @@
-//! Persistent values: what a model declares of them, and how a graph gives them their next values. Where they live (an
-//! arena of an optimizer group, or a buffer of their own) is the State's business.
+//! Persistent values: what a model declares of them, and how a graph gives them their next values. The State
+//! decides where they lie: in the arena of an optimizer group or in a buffer of their own.
 
 use super::{ALIGN, Graph, Origin, Tensor, shape::Type};
 use crate::rng;
 use std::sync::Arc;
 
-/// A persistent value's first contents.
+/// The first contents of a persistent value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Init {
-    /// All zero.
+    /// All elements are zero.
     Zeros,
-    /// All the same.
+    /// All elements have this value.
     Constant(f32),
-    /// Uniform in [-bound, bound), drawn by the stream of the variable's name.
+    /// The elements are uniform in [-bound, bound), drawn by the stream of the variable's name.
     Uniform(f32),
-    /// Normal with this mean and standard deviation, drawn by the stream of the variable's name.
+    /// The elements are normal with this mean and standard deviation, drawn by the stream of the variable's
+    /// name.
     Normal(f32, f32),
-    /// These.
+    /// The elements are these.
     Values(Arc<[f32]>),
-    /// Another variable's first values.
+    /// The elements are another variable's first values.
     Copy {
-        /// Its name.
+        /// The other variable's name.
         of: String,
-        /// Its first contents.
+        /// The other variable's first contents.
         init: Box<Init>,
     },
-    /// Euclidean norms of another variable's first values, element i of it counted to norm i / inner mod n.
+    /// The n elements are Euclidean norms of another variable's first values, whose element i counts to norm
+    /// i / inner mod n.
     Norms {
         /// The other variable's name.
         of: String,
-        /// Its first contents.
+        /// The other variable's first contents.
         init: Box<Init>,
-        /// Number of its elements.
+        /// The number of the other variable's elements.
         len: usize,
-        /// Elements between one norm's and the next one's.
+        /// The number of elements from one norm's to the next one's.
         inner: usize,
     },
-    /// The run's seed as two u32 words.
+    /// The elements are the run's seed, as two u32 words.
     Seed,
 }
 
 impl Init {
-    /// PyTorch's default for linear and convolution layers: uniform within 1/√fan_in.
+    /// PyTorch's default for linear and convolution layers, uniform within 1/√fan_in.
     pub fn fan_in(fan_in: usize) -> Self {
         Init::Uniform(1.0 / (fan_in as f32).sqrt())
     }
 
-    /// The first `n` values as 32-bit words, a function of (seed, name) alone.
+    /// The first `n` values as 32-bit words. They are a function of seed and name alone.
     pub fn words(&self, seed: u64, name: &str, n: usize) -> Vec<u32> {
         let draw = |f: &dyn Fn(u32) -> f32| (0..n as u32).map(|i| f(i).to_bits()).collect();
         let stream = rng::Stream::new(&format!("init/{name}"));
@@ -73,22 +75,23 @@ impl Init {
 /// How a weights file holds a value.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum FileLayout {
-    /// As it is.
+    /// The file holds the value as it is.
     #[default]
     Same,
-    /// `[T, C, O]` of a convolution: PyTorch's `[O, C, rows, columns]`, zero where no tap is kept.
+    /// The file holds a convolution's `[T, C, O]` as PyTorch's `[O, C, rows, columns]`, with zeros where no
+    /// tap takes part.
     Kernel {
-        /// Rows and columns.
+        /// The kernel's rows and columns.
         size: [usize; 2],
-        /// Row and column of each tap.
+        /// The row and column of each tap that takes part.
         kept: Vec<[usize; 2]>,
     },
-    /// Channels last: PyTorch's channels first.
+    /// The file holds the channels first, as PyTorch does; here they come last.
     Channels,
 }
 
 impl FileLayout {
-    /// The shape in the file.
+    /// The shape in the file of a value of this shape here.
     pub fn shape(&self, shape: &[usize]) -> Vec<usize> {
         match self {
             FileLayout::Same => shape.to_vec(),
@@ -99,7 +102,7 @@ impl FileLayout {
         }
     }
 
-    /// Element in the file of each element here.
+    /// The position in the file of each element here, in row-major order.
     pub fn places(&self, shape: &[usize]) -> Vec<usize> {
         let n: usize = shape.iter().product();
         match self {
@@ -123,15 +126,17 @@ impl FileLayout {
 /// What a persistent value is to the model and to its training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A parameter: an optimizer trains it, in this graph or in another one of the same model.
+    /// The value is a parameter: an optimizer trains it, in this graph or in another one of the same model.
     Trained,
-    /// The moving average of a parameter.
+    /// The value is the moving average of a parameter.
     Average,
-    /// A part of the model that follows the data without an optimizer: running statistics (PyTorch's buffers).
+    /// The value is a part of the model that no optimizer trains, such as running statistics (PyTorch's
+    /// buffers).
     Buffer,
-    /// A step counter or the seed: all random numbers are a function of these.
+    /// The value is a step counter or the seed, of which all random numbers are a function.
     Counter,
-    /// Everything else that outlives a step: an optimizer's moments, metrics, caches, pictures being drawn.
+    /// The value outlives a step for another reason: an optimizer's moments, metrics, caches, pictures being
+    /// drawn.
     Working,
 }
 
@@ -154,73 +159,75 @@ pub struct Home {
     pub arena: usize,
     /// The arena's row: 0 holds the parameters themselves.
     pub row: usize,
-    /// First element within the row.
+    /// The first element within the row.
     pub offset: usize,
 }
 
-/// Declaration of a persistent value.
+/// The declaration of a persistent value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VarSpec {
-    /// Name, as in the weights file.
+    /// The name, here and in weights files.
     pub name: String,
-    /// Shape and element type.
+    /// The shape and element type.
     pub ty: Type,
-    /// First contents.
+    /// The first contents.
     pub init: Init,
-    /// How a weights file holds it.
+    /// How a weights file holds the value.
     pub layout: FileLayout,
-    /// What it is to the model and to its training.
+    /// What the value is to the model and to its training.
     pub role: Role,
-    /// Where it lies, if an optimizer group of this graph owns it.
+    /// Where the value lies, if an optimizer group of this graph owns it.
     pub home: Option<Home>,
 }
 
 impl VarSpec {
-    /// A value that weights files hold as it is, and that no optimizer group owns yet.
+    /// Declares a value that weights files hold as it is, and that no optimizer group owns yet.
     pub fn new(name: impl Into<String>, ty: Type, init: Init, role: Role) -> Self {
         Self { name: name.into(), ty, init, layout: FileLayout::Same, role, home: None }
     }
 }
 
-/// An optimizer group: parameters and their moments in one buffer of `rows` x `row_len` f32.
+/// An optimizer group, whose parameters, moments and averages lie in one buffer of `rows` x `row_len` f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arena {
-    /// Name of the group.
+    /// The name of the group.
     pub name: String,
-    /// Parameters, then one row per moment.
+    /// The number of rows: the parameters, one row per moment, the moving averages if there are any.
     pub rows: usize,
-    /// Elements per row: the members at 256-byte-aligned offsets.
+    /// The number of elements per row, in which the members start at multiples of [`ALIGN`].
     pub row_len: usize,
-    /// Indices of the member variables, in order.
+    /// The indices of the member variables, in order.
     pub members: Vec<usize>,
 }
 
 impl Graph {
-    /// A persistent value that is no part of the model ([`Role::Working`]) unless an optimizer trains it.
+    /// Declares a persistent value that is no part of the model ([`Role::Working`]) unless an optimizer
+    /// trains it.
     #[track_caller]
     pub fn var(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
         self.declare(VarSpec::new(name, ty, init, Role::Working))
     }
 
-    /// A parameter of the model ([`Role::Trained`]), whether this graph trains it or not.
+    /// Declares a parameter of the model ([`Role::Trained`]), whether this graph trains it or not.
     #[track_caller]
     pub fn param(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
         self.declare(VarSpec::new(name, ty, init, Role::Trained))
     }
 
-    /// [`Graph::param`] that weights files hold in another layout.
+    /// Declares a parameter as [`Graph::param`] does, which weights files hold in another layout.
     #[track_caller]
     pub fn param_in(&self, name: &str, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {
         self.declare(VarSpec { layout, ..VarSpec::new(name, ty, init, Role::Trained) })
     }
 
-    /// A part of the model that no optimizer trains ([`Role::Buffer`]): running statistics.
+    /// Declares a part of the model that no optimizer trains ([`Role::Buffer`]), such as running statistics.
     #[track_caller]
     pub fn buffer(&self, name: &str, ty: Type, init: Init) -> Tensor<'_> {
         self.declare(VarSpec::new(name, ty, init, Role::Buffer))
     }
 
-    /// Gives a variable other first contents than its layer declared; norms of it follow.
+    /// Gives a variable other first contents than its layer declared. Where other variables begin as norms of
+    /// it, they follow.
     #[track_caller]
     pub fn initialise(&self, variable: Tensor<'_>, init: Init) {
         let source = self.owns(variable).then(|| self.recording.borrow().nodes[variable.id].origin.clone());
@@ -240,7 +247,8 @@ impl Graph {
         vars[v].init = init;
     }
 
-    /// A persistent value by its whole declaration; an equal name and type declare one variable.
+    /// Declares a persistent value. The same name and type again stand for the same variable; another type is
+    /// a mistake.
     #[track_caller]
     pub fn declare(&self, spec: VarSpec) -> Tensor<'_> {
         let (name, ty) = (spec.name.clone(), spec.ty.clone());
@@ -267,8 +275,8 @@ impl Graph {
         self.push(Origin::Var(index), ty, self.here())
     }
 
-    /// The step counter: a u32 variable that every random op mixes in and minibatches follow. It is
-    /// advanced by the graph that calls `optim::advance`; [`Graph::count_by`] names another one.
+    /// The step counter, u32 `[1]`, which all random draws and minibatches follow. The graph that calls
+    /// `optim::advance` moves it on; [`Graph::count_by`] names another one.
     #[track_caller]
     pub fn step(&self) -> Tensor<'_> {
         let name = self.recording.borrow().counter.clone();
@@ -276,18 +284,19 @@ impl Graph {
         self.declare(VarSpec::new(name, Type::u32([1]), Init::Zeros, Role::Counter))
     }
 
-    /// Makes this graph count its steps by a variable of its own: an evaluation beside a training run.
+    /// Makes this graph count its steps by a variable of this name, as an evaluation beside a training run
+    /// does.
     pub fn count_by(&self, variable: &str) {
         self.recording.borrow_mut().counter = Some(variable.into());
     }
 
-    /// The run's RNG key: a u32 pair set from the seed when the State is made.
+    /// The key of all random draws, u32 `[2]`: the seed with which the State was made.
     #[track_caller]
     pub fn seed(&self) -> Tensor<'_> {
         self.declare(VarSpec::new("seed", Type::u32([2]), Init::Seed, Role::Counter))
     }
 
-    /// Gives a variable its value of the next step; readers within this step see the old one.
+    /// Gives a variable its value of the next step. Readers within this step see the old one.
     #[track_caller]
     pub fn assign(&self, variable: Tensor<'_>, value: Tensor<'_>) {
         if !self.owns(variable) || !self.owns(value) {
@@ -309,8 +318,8 @@ impl Graph {
         }
     }
 
-    /// [`Graph::assign`] of what `next` makes of the value so far, the variable's own or what this step gave it already: several
-    /// updates in one step follow each other.
+    /// Gives a variable the next value that `next` makes of the value so far: the one that this step assigned
+    /// already, or else the variable's own. Several updates in one step thus follow each other.
     #[track_caller]
     pub fn update<'g>(&'g self, variable: Tensor<'g>, next: impl FnOnce(Tensor<'g>) -> Tensor<'g>) {
         let mut recording = self.recording.borrow_mut();
@@ -320,9 +329,9 @@ impl Graph {
         self.assign(variable, next(given.map_or(variable, |id| self.tensor(id))));
     }
 
-    /// Puts the parameters of one optimizer group side by side into an arena and returns the whole as one `[rows, total]`
-    /// tensor: row 0 holds the parameters, each further one a moment, the variables `MOMENT/NAME`, and the last one, if
-    /// asked for, the moving [`average`]s.
+    /// Puts the parameters of one optimizer group side by side into an arena and returns the whole as a
+    /// tensor `[rows, total]`. Row 0 holds the parameters. Each moment has a row, with the variables
+    /// `MOMENT/NAME`. The last row holds the moving [`average`]s, if they are asked for.
     #[track_caller]
     pub fn arena(&self, name: &str, vars: &[Tensor<'_>], moments: &[&str], averaged: bool) -> Tensor<'_> {
         if self.recording.borrow().arenas.iter().any(|a| a.name == name) {

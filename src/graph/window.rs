@@ -1,37 +1,38 @@
-//! Which input pixels an output pixel sees: a kernel's size, stride, padding and dilation, and the taps that
-//! take part, become a list of offsets. A masked convolution is one over fewer taps.
+//! Which input pixels an output pixel sees. A kernel's size, stride, padding, dilation and the taps that take
+//! part become a list of offsets; a masked convolution is one over fewer taps.
 
 /// Which of a kernel's positions take part.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Taps {
-    /// All.
+    /// All positions take part.
     #[default]
     All,
-    /// Those before the centre in raster order (van den Oord 2016a, mask A).
+    /// The positions before the centre in raster order take part (van den Oord et al. 2016a, mask A).
     MaskA,
-    /// Those before the centre, and the centre (mask B).
+    /// The positions before the centre and the centre take part (ibid., mask B).
     MaskB,
-    /// Rows `[first, end)` and columns `[first, end)`: the vertical and horizontal stacks of the gated PixelCNN.
+    /// The rows `[first, end)` and the columns `[first, end)` take part, as in the stacks of the gated
+    /// PixelCNN.
     Rect([usize; 2], [usize; 2]),
 }
 
-/// A convolution's kernel, in PyTorch's terms; rows before columns throughout.
+/// A convolution's kernel in PyTorch's terms. Rows come before columns throughout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// Rows and columns.
+    /// The numbers of rows and columns.
     pub size: [usize; 2],
-    /// Input pixels between neighbouring output pixels.
+    /// The distance of neighbouring output pixels in input pixels.
     pub stride: [usize; 2],
-    /// Zeros before and after.
+    /// The zeros before and after the image.
     pub padding: [usize; 2],
-    /// Input pixels between neighbouring taps.
+    /// The distance of neighbouring taps in input pixels.
     pub dilation: [usize; 2],
-    /// Positions that take part.
+    /// The positions that take part.
     pub taps: Taps,
 }
 
 impl Kernel {
-    /// A square kernel over all taps; stride 1, no padding.
+    /// A square kernel of all taps, with stride 1 and without padding.
     pub fn square(size: usize) -> Self {
         Self { size: [size; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], taps: Taps::All }
     }
@@ -59,13 +60,14 @@ impl Kernel {
         Self { dilation: [dilation; 2], ..self }
     }
 
-    /// Restricts the taps.
+    /// Says which positions take part.
     #[must_use]
     pub fn taps(self, taps: Taps) -> Self {
         Self { taps, ..self }
     }
 
-    /// Positions (row, column) that take part, in raster order: weights `[T, C, O]` follow it.
+    /// The positions (row, column) that take part, in raster order, which the taps of weights `[T, C, O]`
+    /// follow.
     pub fn kept(&self) -> Vec<[usize; 2]> {
         let [rows, columns] = self.size;
         let centre = rows / 2 * columns + columns / 2;
@@ -80,7 +82,10 @@ impl Kernel {
         (0..rows * columns).map(|i| [i / columns, i % columns]).filter(keep).collect()
     }
 
-    /// The window over an image of these extents.
+    /// The window over an image of these rows and columns.
+    ///
+    /// # Errors
+    /// A kernel that is larger than the padded image, has a 0, or no tap that takes part.
     pub fn window(&self, image: [usize; 2]) -> Result<Window, String> {
         self.check()?;
         let made = |d: usize| {
@@ -97,8 +102,12 @@ impl Kernel {
         self.between(image, [rows, columns])
     }
 
-    /// The window whose input gradient makes `image x stride` pixels of an image: transposed convolution, with as
-    /// many rows and columns more as `extra` says (PyTorch's `output_padding`, below the stride).
+    /// The window of a transposed convolution, which is the window's input gradient: it makes about `image x
+    /// stride` pixels of an image of these rows and columns, and `extra` more on each side (PyTorch's
+    /// `output_padding`, less than the stride).
+    ///
+    /// # Errors
+    /// A kernel that makes nothing of the image, has a 0, or no tap that takes part.
     pub fn transposed(&self, image: [usize; 2], extra: usize) -> Result<Window, String> {
         self.check()?;
         let made = |d: usize| {
@@ -139,26 +148,28 @@ impl Kernel {
     }
 }
 
-/// Output pixel p of `made` sees the input pixels p·stride + tap of `image`; outside there are zeros.
+/// What output pixels see: pixel p of `made` sees the pixels p·stride + tap of `image`, and zeros outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Rows and columns of the input.
+    /// The rows and columns of the input.
     pub image: [usize; 2],
-    /// Rows and columns of the output.
+    /// The rows and columns of the output.
     pub made: [usize; 2],
-    /// Input pixels between neighbouring output pixels.
+    /// The distance of neighbouring output pixels in input pixels.
     pub stride: [usize; 2],
-    /// Offsets.
+    /// The offsets of the pixels that are seen.
     pub taps: Vec<[i32; 2]>,
 }
 
 impl Window {
-    /// Whether every output pixel sees just the input pixel in its place: a matrix product.
+    /// Whether every output pixel sees just the input pixel in its place, so that the convolution is a matrix
+    /// product.
     pub fn is_pointwise(&self) -> bool {
         self.taps == [[0, 0]] && self.stride == [1, 1] && self.image == self.made
     }
 
-    /// Whether the one output pixel sees the whole image, pixel by pixel: a product of whole images as rows.
+    /// Whether the only output pixel sees the whole image, so that the convolution is a product of whole
+    /// images as rows.
     pub fn is_whole(&self) -> bool {
         let [rows, columns] = self.image;
         let all = (0..rows * columns).map(|i| [(i / columns) as i32, (i % columns) as i32]);
@@ -166,8 +177,8 @@ impl Window {
     }
 }
 
-/// Pixels that one launch makes, and where it reads: pixel p of `lattice` is made at p·dst_step + dst_first from
-/// the pixels p·src_step + tap.
+/// The pixels that one launch makes, and what it reads: it makes pixel p of `lattice` at p·dst_step +
+/// dst_first of `dst`, from the pixels p·src_step + tap of `src`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sweep {
     pub(crate) lattice: [usize; 2],
@@ -176,19 +187,20 @@ pub(crate) struct Sweep {
     pub(crate) src_step: [usize; 2],
     pub(crate) dst_step: [usize; 2],
     pub(crate) dst_first: [usize; 2],
-    /// Offsets, and the tap of the weights that belongs to each.
+    /// The offsets, each with the tap of the weights that belongs to it.
     pub(crate) taps: Vec<([i32; 2], usize)>,
 }
 
 impl Window {
-    /// The convolution itself.
+    /// The sweep of the convolution itself.
     pub(crate) fn forward(&self) -> Sweep {
         let taps = self.taps.iter().copied().zip(0..).collect();
         let (src, dst, src_step) = (self.image, self.made, self.stride);
         Sweep { lattice: dst, src, dst, src_step, dst_step: [1; 2], dst_first: [0; 2], taps }
     }
 
-    /// The input gradient: image pixels of one remainder modulo the stride are seen through the same taps.
+    /// The sweeps of the input gradient, one for each remainder modulo the stride: the image pixels of one
+    /// remainder are seen through the same taps.
     pub(crate) fn backward(&self) -> Vec<Sweep> {
         let phases = (0..self.stride[0]).flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]));
         let sweep = |first: [usize; 2]| {

@@ -1,4 +1,5 @@
-//! What the planner knows of an adapter, as plain data: plans are made, printed and tested without one.
+//! What the planner knows of an adapter, as plain data, so that plans are made, printed and tested without
+//! one.
 
 use super::{
     Shader,
@@ -8,35 +9,36 @@ use super::{
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum AdapterClass {
-    /// A driver that runs subgroups as vector lanes of a CPU: register tiles, no workgroup memory.
+    /// The driver runs subgroups as vector lanes of a CPU; kernels want register tiles and no workgroup
+    /// memory.
     Cpu,
-    /// A real GPU: workgroup-memory tiles, coalesced loads.
+    /// The adapter is a real GPU; kernels want tiles in workgroup memory and coalesced loads.
     Gpu,
 }
 
 /// The adapter's properties that plans depend on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
-    /// Adapter name as the driver tells it.
+    /// The adapter's name, as the driver tells it.
     pub name: String,
-    /// Driver name and version.
+    /// The driver's name and version.
     pub driver: String,
-    /// Vulkan, Metal or DX12.
+    /// The back end: Vulkan, Metal or DX12.
     pub backend: String,
     /// How the adapter wants its kernels written.
     pub class: AdapterClass,
-    /// Names of the [`POWERS`] that the adapter has and whose self-tests it passed.
+    /// The names of the [`POWERS`] that the adapter has and whose self-tests it passed.
     pub powers: Vec<&'static str>,
-    /// Largest binding in bytes.
+    /// The largest binding in bytes.
     pub max_binding: u64,
-    /// Largest buffer in bytes.
+    /// The largest buffer in bytes.
     pub max_buffer: u64,
     /// Whether timestamps can be written inside a pass.
     pub timestamps: bool,
 }
 
 impl Caps {
-    /// WebGPU's default limits and nothing else: what every adapter can run.
+    /// WebGPU's default limits and no powers, so that the plan runs on every adapter.
     pub fn portable(class: AdapterClass) -> Self {
         Self {
             name: "portable".into(),
@@ -61,7 +63,7 @@ impl Caps {
         words(shader.stem).all(|word| self.powers.contains(&word))
     }
 
-    /// The adapter without one of its powers: its plans take other kernel variants.
+    /// The same adapter without one of its powers, so that its plans take other kernel variants.
     #[must_use]
     pub fn without(mut self, power: &str) -> Self {
         self.powers.retain(|name| *name != power);

@@ -1,5 +1,5 @@
-//! Kernels as data: naga reflects a WGSL file's bindings, overrides, workgroup sizes and `dims` layout,
-//! so that Rust never restates them. No device is needed.
+//! Kernels as data. naga reflects a WGSL file's bindings, overrides, workgroup sizes and `dims` layout, so
+//! that Rust never restates them; no device is needed.
 
 pub mod caps;
 pub mod power;
@@ -8,16 +8,17 @@ use self::power::{POWERS, Power};
 use naga::{AddressSpace, Module, TypeInner, valid};
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// A WGSL module: its file stem in `shaders/` and its text. Files are complete modules.
+/// A WGSL module, which is one complete file of `shaders/`.
 #[derive(Debug)]
 pub struct Shader {
-    /// File stem; what follows dots are the adapter powers that it needs (`matmul.subgroup.int64`).
+    /// The file's stem; the words after its dots are the powers that it needs (`matmul.subgroup.int64`), see
+    /// [`power`].
     pub stem: &'static str,
-    /// WGSL.
+    /// The file's text.
     pub text: &'static str,
 }
 
-/// Embeds a file of `shaders/`.
+/// Embeds a file of `shaders/` by its stem.
 #[macro_export]
 macro_rules! shader {
     ($stem:literal) => {
@@ -28,7 +29,7 @@ macro_rules! shader {
     };
 }
 
-/// Marks around the one function of a shader that the planner may rewrite.
+/// The lines around the one function of a shader that the planner may rewrite.
 pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];
 
 /// The shader's text with the marked function replaced.
@@ -41,11 +42,11 @@ pub fn patch(text: &str, function: &str) -> String {
 /// One binding of an entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// WGSL name.
+    /// The name in WGSL.
     pub name: String,
-    /// `@binding`.
+    /// The index, which is `@binding` in WGSL.
     pub index: u32,
-    /// A uniform buffer (the `dims` struct) rather than storage.
+    /// Whether it is a uniform buffer (the `dims` struct) rather than storage.
     pub uniform: bool,
     /// Whether the kernel writes it.
     pub writes: bool,
@@ -54,15 +55,15 @@ pub struct Binding {
 /// What reflection tells about one entry point.
 #[derive(Clone, Debug)]
 pub struct Reflection {
-    /// Bindings that the entry point uses, in the order of their indices.
+    /// The bindings that the entry point uses, in the order of their indices.
     pub bindings: Vec<Binding>,
-    /// Byte offset of each scalar of the `dims` struct by path (`m`, `x[1].shape[0]`).
+    /// The byte offset of each scalar of the `dims` struct, by its path (`m`, `x[1].shape[0]`).
     pub dims: BTreeMap<String, u32>,
-    /// Bytes of the `dims` struct; 0 without one.
+    /// The size of the `dims` struct in bytes, 0 without one.
     pub dims_size: u32,
-    /// Workgroup size with the overrides' values.
+    /// The workgroup size under the overrides' values.
     pub workgroup: [u32; 3],
-    /// Bytes of workgroup memory.
+    /// The workgroup memory in bytes.
     pub workgroup_memory: u32,
 }
 
@@ -72,7 +73,7 @@ pub fn powers(stem: &str) -> valid::Capabilities {
     POWERS.iter().filter(asked).map(|power| power.allows).collect()
 }
 
-/// Parses and validates a module; the error is naga's, with source line and caret.
+/// Parses and validates a module. The error is naga's, with source line and caret.
 pub fn parse(text: &str, powers: valid::Capabilities) -> Result<(Module, valid::ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
     // WebGPU's baseline has pack2x16float; naga counts it as a power of its own.
@@ -82,7 +83,7 @@ pub fn parse(text: &str, powers: valid::Capabilities) -> Result<(Module, valid::
     Ok((module, info))
 }
 
-/// Applies override values: the module as a backend sees it.
+/// The module with its overrides' values applied, as a back end sees it. The error is naga's.
 pub fn specialise<'m>(
     module: &'m Module,
     info: &'m valid::ModuleInfo,
@@ -95,7 +96,10 @@ pub fn specialise<'m>(
         .map_err(|e| e.to_string())
 }
 
-/// Reflects one entry point under given override values.
+/// Reflects one entry point under these override values.
+///
+/// # Errors
+/// Text that is not valid WGSL within these powers, or lacks the entry point.
 pub fn reflect(
     text: &str,
     powers: valid::Capabilities,
@@ -135,7 +139,7 @@ pub fn reflect(
     Ok(out)
 }
 
-/// Paths of all 32-bit scalars within a type, with their byte offsets.
+/// Collects the paths of all 32-bit scalars within a type, with their byte offsets.
 fn flatten(
     module: &Module,
     ty: naga::Handle<naga::Type>,

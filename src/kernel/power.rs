@@ -1,11 +1,12 @@
-//! Powers beyond WebGPU's baseline: an adapter may have them, a shader asks for them by the words of its stem.
+//! Powers beyond WebGPU's baseline. An adapter may have them, and a shader asks for them by the words of its
+//! stem.
 //!
 //! A new power costs a row of [`POWERS`], the self-test that the row names, and the shaders that use it.
 
 use super::Shader;
 use naga::valid::Capabilities;
 
-/// One power.
+/// One power beyond the baseline.
 pub struct Power {
     /// The word by which stems ask for it: `matmul.subgroup.int64`.
     pub name: &'static str,
@@ -15,7 +16,8 @@ pub struct Power {
     pub feature: &'static str,
     /// Lanes that the adapter's subgroups must always have, where the kernels count on a number.
     pub lanes: Option<u32>,
-    /// The self-test: its one workgroup may read [`QUESTION`] as binding 0 and writes 16 words as binding 1, at first 0.
+    /// The self-test: its one workgroup may read [`QUESTION`] as binding 0 and writes 16 words as binding 1,
+    /// at first 0.
     pub test: Shader,
     /// The self-test's entry point.
     pub entry: &'static str,
@@ -23,10 +25,10 @@ pub struct Power {
     pub passes: fn(&[u32]) -> bool,
 }
 
-/// What self-tests are asked: the bits of 1, of 2^-24, of a NaN and of an infinity.
+/// The four numbers that self-tests are asked about, as bits: 1, 2^-24, a NaN and an infinity.
 pub const QUESTION: [u32; 4] = [0x3f80_0000, 0x3380_0000, 0x7fc0_0000, 0x7f80_0000];
 
-/// All powers.
+/// All powers that shaders may ask for.
 pub static POWERS: [Power; 2] = [
     Power {
         name: "subgroup",
