@@ -208,7 +208,12 @@ fn density_models_defer_mistakes() {
                 "wants outputs",
             ),
             (line!(), |g| _ = Likelihood::Bernoulli.nats(x(g, &[2, 6]), x(g, &[2, 6])), "wants pixels"),
-            (line!(), |g| _ = Likelihood::Mixture(2).draw(x(g, &[4, 9]), 1.0, x(g, &[4])), ""),
+            (
+                line!(),
+                |g| _ = Likelihood::Mixture(2).draw(x(g, &[4, 9]), 1.0, x(g, &[4])),
+                "[R, 2] or more, got [4]",
+            ),
+            (line!(), |g| _ = Likelihood::Mixture(2).draw(x(g, &[4, 3]), 1.0, x(g, &[4, 2])), "slice"),
             (line!(), |g| _ = Likelihood::Softmax.draw(x(g, &[4, 9]), 1.0, x(g, &[4, 1])), "reshape"),
         ],
     );

@@ -96,13 +96,19 @@ impl Likelihood {
     #[track_caller]
     pub fn draw<'g>(self, outputs: Tensor<'g>, temperature: f32, uniform: Tensor<'g>) -> Tensor<'g> {
         let (rows, n) = (outputs.extent(0), uniform.extent(1));
+        if n < self.uniforms(1) {
+            let (least, got) = (self.uniforms(1), uniform.shape());
+            return outputs
+                .graph()
+                .poison(format!("likelihood: wants uniform numbers [R, {least}] or more, got {got:?}"));
+        }
         match self {
             Likelihood::Bernoulli => uniform.lt((outputs * (1.0 / temperature)).sigmoid()),
             Likelihood::Softmax => {
                 let logits = outputs.reshape([rows * n, LEVELS]) * (1.0 / temperature);
                 logits.draw_categorical(uniform.reshape([rows * n])).reshape([rows, n]) * LEVEL
             }
-            Likelihood::Mixture(k) => {
+            Likelihood::Mixture(k) => outputs.graph().traced(|| {
                 let one = |i: usize| uniform.slice(1, i..i + 1);
                 let which =
                     (outputs.slice(1, 0..k) * (1.0 / temperature)).draw_categorical(one(0).reshape([rows]));
@@ -116,7 +122,7 @@ impl Likelihood {
                     drawn.push(level((x.clamp(-1.0, 1.0) + 1.0) * 0.5) * (2.0 * LEVEL) - 1.0);
                 }
                 (crate::ops::views::concat(&drawn, 1) + 1.0) * 0.5
-            }
+            }),
         }
     }
 }

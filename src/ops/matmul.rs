@@ -229,9 +229,8 @@ fn flag(transposed: bool) -> &'static str {
 #[track_caller]
 pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
     let (x, y) = (a.shape(), b.shape());
-    if let (&[m, k], false, true) =
-        (&x[..], ta, y.len() == 2 && y[usize::from(!tb)] == 1 && y.numel() == x[x.len() - 1])
-    {
+    let column = y.len() == 2 && y[usize::from(!tb)] == 1 && x.last() == Some(&y.numel());
+    if let (&[m, k], false, true) = (&x[..], ta, column) {
         return (a * b.reshape([1, k])).sum(&[1]).reshape([m, 1]);
     }
     if let (&[k, m], &[kb, n], true, false) = (&x[..], &y[..], ta, tb) {
