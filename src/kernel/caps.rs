@@ -1,10 +1,7 @@
 //! What the planner knows of an adapter, as plain data, so that plans are made, printed and tested without
 //! one.
 
-use super::{
-    Shader,
-    power::{POWERS, words},
-};
+use super::{Shader, power::words};
 
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -27,7 +24,7 @@ pub struct Caps {
     pub backend: String,
     /// How the adapter wants its kernels written.
     pub class: AdapterClass,
-    /// The names of the [`POWERS`] that the adapter has and whose self-tests it passed.
+    /// The names of the [`POWERS`](super::power::POWERS) that the adapter has and whose self-tests it passed.
     pub powers: Vec<&'static str>,
     /// The largest binding in bytes.
     pub max_binding: u64,
@@ -52,9 +49,9 @@ impl Caps {
         }
     }
 
-    /// A software driver with all powers, as Mesa's lavapipe presents itself.
+    /// A software driver with subgroups of 8 lanes and 64-bit integers, as Mesa's lavapipe presents itself.
     pub fn software() -> Self {
-        let powers = POWERS.iter().map(|power| power.name).collect();
+        let powers = vec!["subgroup", "int64"];
         Self { name: "software".into(), powers, ..Self::portable(AdapterClass::Cpu) }
     }
 
