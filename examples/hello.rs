@@ -1,5 +1,5 @@
-//! The program to read first: a variational autoencoder learns digits, and `hello.png` shows how. Each row holds what
-//! twelve points of its latent space look like, after 0, 1, 2, 4, 8 and 16 epochs; below them are digits that it saw.
+//! The program to read first: a variational autoencoder learns digits. Each row of `hello.png` shows twelve
+//! points of its latent space, after 0, 1, 2, 4, 8 and 16 epochs. The last row shows digits it learnt from.
 
 use oneiro::data::{glyphs::glyphs, permutation};
 use oneiro::gpu::{Choice, Executor, Gpu, State};
@@ -9,16 +9,16 @@ use oneiro::run::{grid, save};
 use oneiro::train::{Feed, batch, normals};
 use oneiro::{error::Result, nn::Linear, ops::reparameterize::reparameterize, plan::Plan};
 
-/// p(x|z): points of the latent space, `[N, 8]`, to the logits of pixels, `[N, 784]`; and the weights.
+/// Decodes points of the latent space, `[N, 8]`, to logits of pixels, `[N, 784]`. Also returns the weights.
 fn decode<'g>(g: &'g Graph, z: Tensor<'g>) -> (Tensor<'g>, Vec<Tensor<'g>>) {
     let (outward, pixels) = (Linear::new(g, "outward", 8, 128), Linear::new(g, "pixels", 128, 784));
     (pixels.forward(outward.forward(z).relu()), [outward.params(), pixels.params()].concat())
 }
 
 fn main() -> Result<()> {
-    // A graph is one training step. It is recorded without a GPU, and a wrong shape is an error with this file's line.
+    // A graph is one training step. It is recorded without a GPU; an error names the line in this file.
     let (digits, g) = (glyphs(8192, 0), Graph::new());
-    let x = batch(&g, &digits, 64, None); // [64, 784]: a minibatch, another one in each step
+    let x = batch(&g, &digits, 64, None); // [64, 784]: another minibatch in each step
     let inward = Linear::new(&g, "inward", 784, 128);
     let [to_mu, to_logvar] = ["mu", "logvar"].map(|name| Linear::new(&g, name, 128, 8));
     let hidden = inward.forward(x).relu();
@@ -31,11 +31,11 @@ fn main() -> Result<()> {
     advance(&g);
     g.output("loss", loss);
 
-    // Drawing is a second graph. Variables of one name are one, since both graphs share a State.
+    // Drawing is a second graph. Variables of equal names are the same, since both graphs share a State.
     let d = Graph::new();
     d.output("pictures", decode(&d, d.input("z", Type::f32([12, 8]))).0.sigmoid());
 
-    // A plan is how this adapter computes a graph, a State what outlives a step, an executor a plan made ready.
+    // A plan says how this adapter computes a graph. A State holds the variables; an executor runs a plan.
     let gpu = Gpu::headless_blocking(&Choice::Best)?;
     let (training, drawing) = (Plan::new(&g, gpu.caps())?, Plan::new(&d, gpu.caps())?);
     let (state, feed) = (State::new(&gpu, &[&training, &drawing], 0)?, Feed::new(&gpu, &digits)?);

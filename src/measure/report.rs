@@ -62,8 +62,9 @@ impl Coverage {
     }
 }
 
-/// Mean squared distance between two of so many pictures, summed over their `pixels` values in [0, 1]: of all pairs, which is twice
-/// the sum of the values' unbiased variances. 0 of fewer than two.
+/// The mean squared distance between two pictures, summed over their `pixels` values in [0, 1]. The mean is
+/// over all pairs, which is twice the sum of the values' unbiased variances. It is 0 for fewer than two
+/// pictures.
 pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
     let (mut sums, mut squares, mut count) = (vec![0.0; pixels], 0.0, 0);
     for value in values.map(f64::from) {
@@ -76,7 +77,7 @@ pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
     if n < 2.0 { 0.0 } else { 2.0 * (squares - mean) / (n - 1.0) }
 }
 
-/// [`spread`] of a data set's images.
+/// The [`spread`] of a data set's images.
 pub fn spread_of(images: &Images) -> f64 {
     spread(
         images.pixels.iter().map(|&b| f32::from(b) / 255.0),
