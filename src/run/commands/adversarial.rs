@@ -5,10 +5,12 @@
 //! in black, which is cut off again wherever they are shown.
 
 mod draw;
+#[cfg(feature = "fid")]
 mod evaluate;
 mod watch;
 
 pub use draw::{Arithmetic, Nearest, NoiseDraw};
+#[cfg(feature = "fid")]
 pub use evaluate::Evaluate;
 
 use crate::{
@@ -73,6 +75,7 @@ pub enum Command<M: Adversarial> {
     /// Samples above the training images that are nearest to them
     Nearest(Nearest),
     /// FID and KID against the data, classes covered, diversity; what the discriminator's features are worth
+    #[cfg(feature = "fid")]
     Evaluate(Evaluate),
 }
 
@@ -224,6 +227,7 @@ pub struct Watching {
     picture_every: Option<u64>,
     /// Measure FID with so many pictures whenever the sample grid is drawn, for a curve; trains the extractor first, once
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[cfg(feature = "fid")]
     fid: Option<u32>,
 }
 
@@ -240,6 +244,7 @@ pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
         Command::Interpolate(options) => TrainedPlayers::<M>::open(&options)?.interpolate(),
         Command::Arithmetic(options) => TrainedPlayers::<M>::open(&options.draw)?.arithmetic(&options),
         Command::Nearest(options) => TrainedPlayers::<M>::open(&options.draw)?.nearest(&options),
+        #[cfg(feature = "fid")]
         Command::Evaluate(options) => TrainedPlayers::<M>::open(&options.draw)?.evaluate(&options),
     }
 }
@@ -261,7 +266,7 @@ fn train<M: Adversarial>(options: Train<Contest<M>>, watching: &Watching) -> Res
     }
     let state = session.state(&round, &[&draw])?;
     let draw = Pictures::new(&session.gpu, &draw, &state)?;
-    let mut watcher = Watcher::new(&session, &game, &draw, watching.fid)?;
+    let mut watcher = Watcher::new(&session, &game, &draw, watching)?;
     let (unit, shown) = ("loss, judgement", round.metrics.len());
     let run = {
         let watcher = std::cell::RefCell::new(&mut watcher);

@@ -1,19 +1,22 @@
 //! What a person sees while the players play: the same noise's pictures again and again, how diverse they are, their FID, and an
 //! alarm in words when one player has won.
 
-use super::{Pictures, in_turn};
+use super::{Pictures, Watching, in_turn};
 use crate::{
     error::Result,
+    measure::watch::Watch,
+    models::{classifier, game::Game, players::Players},
+    run::{EpochEnd, Measured, RunDir, Session, animate, grid, plot, read, save},
+    train::normals,
+};
+#[cfg(feature = "fid")]
+use crate::{
     measure::{
         features::{self, Extractor},
         report::{self, Reference},
-        watch::Watch,
     },
-    models::{classifier, game::Game, players::Players},
-    run::{EpochEnd, Measured, RunDir, Session, animate, grid, listener, plot, read, save},
-    train::normals,
+    run::listener,
 };
-use std::path::Path;
 
 /// Pictures of the grid that training shows, drawn from the same noise each time.
 pub(super) const SHOWN: usize = 64;
@@ -28,29 +31,34 @@ pub(super) struct Watcher<'a> {
     classes: usize,
     watch: Watch,
     /// Pictures that FID takes, and the real ones that it compares them with.
+    #[cfg(feature = "fid")]
     fid: Option<(usize, Reference<'a>)>,
     /// Whether the last look between epochs told of a collapse.
     told: bool,
 }
 
 impl<'a> Watcher<'a> {
+    #[cfg_attr(not(feature = "fid"), expect(unused_variables, reason = "only FID is asked for"))]
     pub(super) fn new<P: Players>(
         session: &'a Session,
         game: &Game<P>,
         draw: &'a Pictures<'a>,
-        fid: Option<u32>,
+        watching: &Watching,
     ) -> Result<Self> {
-        let measured = |count: u32| -> Result<_> {
-            let (set, folder) = (session.whole()?, Path::new(features::FOLDER));
-            let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
-            Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
-        };
-        let fid = fid.map(measured).transpose()?;
         // Test images are at hand even where training images are streamed.
         let real = if session.stream.is_some() { &session.set.test } else { &session.set.train };
         let rules = game.rules();
         let watch = Watch::new(rules.objective, rules.smooth.into(), real);
-        Ok(Self { session, draw, latent: game.latent(), classes: game.classes(), watch, fid, told: false })
+        Ok(Self {
+            session,
+            draw,
+            latent: game.latent(),
+            classes: game.classes(),
+            watch,
+            #[cfg(feature = "fid")]
+            fid: watching.fid.map(|count| reference(session, count)).transpose()?,
+            told: false,
+        })
     }
 
     /// Between epochs: pictures and measures; a collapse is told once until it is over.
@@ -100,16 +108,34 @@ impl<'a> Watcher<'a> {
     }
 
     fn measured(&self, diversity: f64) -> Measured {
-        let mut all = vec![("diversity".to_string(), diversity)];
-        if let Some((count, reference)) = &self.fid {
-            let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
-            let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
-            for (i, z) in z.chunks(latents).enumerate() {
-                drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
-            }
-            let pixels = self.session.image().iter().product::<usize>();
-            all.push(("fid".to_string(), reference.fid(&drawn[..count * pixels])?));
-        }
-        Ok(all)
+        let fid = self.fid()?.map(|fid| ("fid".to_string(), fid));
+        Ok([("diversity".to_string(), diversity)].into_iter().chain(fid).collect())
     }
+
+    /// FID of the generator's pictures, where it was asked for.
+    #[cfg(feature = "fid")]
+    fn fid(&self) -> Result<Option<f64>> {
+        let Some((count, reference)) = &self.fid else { return Ok(None) };
+        let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
+        let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
+        for (i, z) in z.chunks(latents).enumerate() {
+            drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
+        }
+        let pixels = self.session.image().iter().product::<usize>();
+        reference.fid(&drawn[..count * pixels]).map(Some)
+    }
+
+    /// A build without linear algebra measures none.
+    #[cfg(not(feature = "fid"))]
+    fn fid(&self) -> Result<Option<f64>> {
+        Ok(None)
+    }
+}
+
+/// So many pictures for FID, and the real ones that it compares them with.
+#[cfg(feature = "fid")]
+fn reference(session: &Session, count: u32) -> Result<(usize, Reference<'_>)> {
+    let (set, folder) = (session.whole()?, std::path::Path::new(features::FOLDER));
+    let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
+    Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
 }
