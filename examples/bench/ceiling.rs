@@ -20,7 +20,7 @@ use oneiro::{
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-static SHADER: Shader = oneiro::shader!("ceiling");
+static SHADER: Shader = Shader { stem: "ceiling", text: include_str!("../../shaders/ceiling.wgsl") };
 /// The workgroup size, which the shader states too.
 const WORKGROUP: usize = 256;
 const CHAINS: usize = 32;

@@ -7,7 +7,7 @@ pub(crate) mod bound;
 pub(crate) mod conv_vae;
 pub(crate) mod layers;
 pub(crate) mod likelihood;
-#[cfg(feature = "run")]
+#[cfg(feature = "fid")]
 pub(crate) mod measures;
 pub(crate) mod mistakes;
 pub(crate) mod pixelcnn;

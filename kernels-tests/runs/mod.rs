@@ -2,6 +2,6 @@
 
 #[cfg(feature = "run")]
 pub(crate) mod embed;
-#[cfg(feature = "run")]
+#[cfg(all(feature = "run", feature = "folders"))]
 pub(crate) mod folders;
 pub(crate) mod resume;

@@ -4,9 +4,11 @@
 //! Nothing here prints. Long work reports its progress to a callback, which may end it.
 
 pub mod bound;
+#[cfg(feature = "fid")]
 pub mod distance;
 pub mod features;
 pub mod nearest;
 pub mod probe;
+#[cfg(feature = "fid")]
 pub mod report;
 pub mod watch;

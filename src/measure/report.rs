@@ -12,6 +12,7 @@ mod tests;
 use super::{
     distance::{Gaussian, Kid, SUBSETS},
     features::{Extractor, Features, Identity},
+    watch::{spread, spread_of},
 };
 use crate::{
     data::{DataSet, Images, permutation},
@@ -60,29 +61,6 @@ impl Coverage {
         let shares = self.histogram.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total);
         shares.map(|share| share * (share * classes).ln()).sum()
     }
-}
-
-/// The mean squared distance between two pictures, summed over their `pixels` values in [0, 1]. The mean is
-/// over all pairs, which is twice the sum of the values' unbiased variances. It is 0 for fewer than two
-/// pictures.
-pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
-    let (mut sums, mut squares, mut count) = (vec![0.0; pixels], 0.0, 0);
-    for value in values.map(f64::from) {
-        sums[count % pixels] += value;
-        squares += value * value;
-        count += 1;
-    }
-    let n = (count / pixels.max(1)) as f64;
-    let mean = sums.iter().map(|s| s * s).sum::<f64>() / n.max(1.0);
-    if n < 2.0 { 0.0 } else { 2.0 * (squares - mean) / (n - 1.0) }
-}
-
-/// The [`spread`] of a data set's images.
-pub fn spread_of(images: &Images) -> f64 {
-    spread(
-        images.pixels.iter().map(|&b| f32::from(b) / 255.0),
-        images.height * images.width * images.channels,
-    )
 }
 
 /// The figures of one set of pictures.

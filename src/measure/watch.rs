@@ -1,11 +1,7 @@
 //! Signs that the game of two players has failed: one player always wins, or the generator draws only one
 //! picture.
 
-use crate::{
-    data::Images,
-    measure::report::{spread, spread_of},
-    models::gan::Objective,
-};
+use crate::{data::Images, models::gan::Objective};
 
 /// Below this share of the real pictures' diversity, the samples count as nearly one picture.
 const NARROW: f64 = 0.25;
@@ -83,6 +79,28 @@ impl Watch {
         }
         None
     }
+}
+
+/// The mean squared distance between two pictures, summed over their `pixels` values in [0, 1]. The mean is over all
+/// pairs, which is twice the sum of the values' unbiased variances; it is 0 for fewer than two pictures.
+pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
+    let (mut sums, mut squares, mut count) = (vec![0.0; pixels], 0.0, 0);
+    for value in values.map(f64::from) {
+        sums[count % pixels] += value;
+        squares += value * value;
+        count += 1;
+    }
+    let n = (count / pixels.max(1)) as f64;
+    let mean = sums.iter().map(|s| s * s).sum::<f64>() / n.max(1.0);
+    if n < 2.0 { 0.0 } else { 2.0 * (squares - mean) / (n - 1.0) }
+}
+
+/// The [`spread`] of a data set's images.
+pub fn spread_of(images: &Images) -> f64 {
+    spread(
+        images.pixels.iter().map(|&b| f32::from(b) / 255.0),
+        images.height * images.width * images.channels,
+    )
 }
 
 #[cfg(test)]

@@ -303,6 +303,7 @@ impl<T: Options> Saved<T> {
     pub fn load(&self) -> Result<DataSet> {
         let (recipe, set) = self.open()?;
         let train = match set.train {
+            #[cfg(feature = "folders")]
             ref files @ Source::Files(_)
                 if self.sitting.stream.is_some() && files.bytes() > idx::MAX_BYTES =>
             {

@@ -6,15 +6,17 @@
 mod demo;
 mod plan;
 mod probe;
+mod runtime;
 mod setup;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
 The project's own commands. Each does the set-up first.
 
-    cargo xtask demo [TRAIN OPTIONS]        train a small model for a minute, draw from it
+    cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
+                                            page; demo --help
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization
     cargo xtask figures                     the long measurements that tests and CI leave out: 200 kills of a
                                             run that checkpoints every step, 10,000 steps of soak, the benchmark
@@ -33,9 +35,14 @@ fn main() -> ExitCode {
     // After a `--`, the word is for the test binaries.
     let asked = rest.iter().take_while(|a| *a != "--").any(|a| a == "--help" || a == "-h");
     let result = match command {
-        _ if asked => help(),
-        "help" | "--help" | "-h" => help(),
-        "demo" => setup::run().and_then(|()| demo::run(rest)),
+        "demo" if asked => help(demo::HELP),
+        _ if asked => help(HELP),
+        "help" | "--help" | "-h" => help(HELP),
+        // Wrong options are said before anything is installed.
+        "demo" => demo::Options::parse(rest).and_then(|options| {
+            setup::run()?;
+            demo::run(&options)
+        }),
         "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
         "figures" if rest.is_empty() => setup::run().and_then(|()| figures()),
         "setup" if rest.is_empty() => setup::run(),
@@ -55,8 +62,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn help() -> Result<(), Failure> {
-    print!("{HELP}");
+fn help(text: &str) -> Result<(), Failure> {
+    print!("{text}");
     Ok(())
 }
 
@@ -64,15 +71,15 @@ fn help() -> Result<(), Failure> {
 fn figures() -> Result<(), Failure> {
     let run = |args: &str, variables: &[(&str, &str)]| {
         let args: Vec<String> = args.split(' ').map(String::from).collect();
-        cargo_with(&args, variables)
+        cargo_with(&args, variables, Shown::Everything)
     };
     run("build --release --examples", &[])?;
     let test = "test --release --test kernels-tests";
     run(&format!("{test} a_kill_at_any_moment -- --nocapture"), &[("ONEIRO_KILLS", "200")])?;
     run(&format!("{test} a_long_run -- --nocapture"), &[("ONEIRO_SOAK", "10000")])?;
     run(&format!("{test} all_op_cases -- --nocapture"), &[])?;
-    run("run --release --example bench -- --json target/bench.json", &[])?;
-    run("run --release --example bench -- --model vae --launches", &[])
+    run("run --release --package bench -- --json target/bench.json", &[])?;
+    run("run --release --package bench -- --model vae --launches", &[])
 }
 
 fn test_args(rest: &[String]) -> Vec<String> {
@@ -102,10 +109,19 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs cargo in the root. This program ends with cargo's exit code.
 pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
-    cargo_with(args, &[])
+    cargo_with(args, &[], Shown::Everything)
 }
 
-fn cargo_with(args: &[String], variables: &[(&str, &str)]) -> Result<(), Failure> {
+/// What a person sees of a program's output.
+#[derive(PartialEq)]
+pub(crate) enum Shown {
+    /// All of it, as it comes.
+    Everything,
+    /// Its errors, where it fails.
+    Failure,
+}
+
+pub(crate) fn cargo_with(args: &[String], variables: &[(&str, &str)], shown: Shown) -> Result<(), Failure> {
     let set: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
     println!("> {set}cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -120,10 +136,16 @@ fn cargo_with(args: &[String], variables: &[(&str, &str)]) -> Result<(), Failure
     if root().is_dir() {
         command.current_dir(root());
     }
-    let status = command.status().map_err(|e| Failure::new(format!("cannot run cargo: {e}")))?;
-    match status.code() {
+    if shown == Shown::Everything {
+        command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    }
+    let runtime = runtime::Private::where_needed();
+    runtime.iter().for_each(|folder| folder.give(&mut command));
+    let output = command.output().map_err(|e| Failure::new(format!("cannot run cargo: {e}")))?;
+    match output.status.code() {
         Some(0) => Ok(()),
         code => {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
             let code = code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1);
             Err(Failure { text: None, code })
         }

@@ -5,10 +5,12 @@
 //! than the networks' pictures get a black frame, which is cut off again wherever pictures are shown.
 
 mod draw;
+#[cfg(feature = "fid")]
 mod evaluate;
 mod watch;
 
 pub use draw::{Arithmetic, Nearest, NoiseDraw};
+#[cfg(feature = "fid")]
 pub use evaluate::Evaluate;
 
 use crate::{
@@ -76,6 +78,7 @@ pub enum Command<M: Adversarial> {
     Nearest(Nearest),
     /// Measure FID and KID against the data, the classes covered and the diversity, and with --probe
     /// the discriminator's features
+    #[cfg(feature = "fid")]
     Evaluate(Evaluate),
 }
 
@@ -229,6 +232,7 @@ pub struct Watching {
     /// Measure FID with this many pictures whenever the sample grid is drawn, as a curve; first trains the
     /// extractor, once per data set
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[cfg(feature = "fid")]
     fid: Option<u32>,
 }
 
@@ -248,6 +252,7 @@ pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
         Command::Interpolate(options) => TrainedPlayers::<M>::open(&options)?.interpolate(),
         Command::Arithmetic(options) => TrainedPlayers::<M>::open(&options.draw)?.arithmetic(&options),
         Command::Nearest(options) => TrainedPlayers::<M>::open(&options.draw)?.nearest(&options),
+        #[cfg(feature = "fid")]
         Command::Evaluate(options) => TrainedPlayers::<M>::open(&options.draw)?.evaluate(&options),
     }
 }
@@ -269,7 +274,7 @@ fn train<M: Adversarial>(options: Train<Contest<M>>, watching: &Watching) -> Res
     }
     let state = session.state(&round, &[&draw])?;
     let draw = Pictures::new(&session.gpu, &draw, &state)?;
-    let mut watcher = Watcher::new(&session, &game, &draw, watching.fid)?;
+    let mut watcher = Watcher::new(&session, &game, &draw, watching)?;
     let (unit, shown) = ("loss, judgement", round.metrics.len());
     let run = {
         let watcher = std::cell::RefCell::new(&mut watcher);

@@ -1,19 +1,22 @@
 //! What a person sees during training: pictures from the same noise again and again, their diversity, their
 //! FID, and a warning if one player has won.
 
-use super::{Pictures, in_turn};
+use super::{Pictures, Watching, in_turn};
 use crate::{
     error::Result,
+    measure::watch::Watch,
+    models::{classifier, game::Game, players::Players},
+    run::{EpochEnd, Measured, RunDir, Session, animate, grid, plot, read, save},
+    train::normals,
+};
+#[cfg(feature = "fid")]
+use crate::{
     measure::{
         features::{self, Extractor},
         report::{self, Reference},
-        watch::Watch,
     },
-    models::{classifier, game::Game, players::Players},
-    run::{EpochEnd, Measured, RunDir, Session, animate, grid, listener, plot, read, save},
-    train::normals,
+    run::listener,
 };
-use std::path::Path;
 
 /// The number of pictures in the grid that training shows.
 pub(super) const SHOWN: usize = 64;
@@ -28,29 +31,34 @@ pub(super) struct Watcher<'a> {
     classes: usize,
     watch: Watch,
     /// The number of pictures for FID, and the real images with which they are compared.
+    #[cfg(feature = "fid")]
     fid: Option<(usize, Reference<'a>)>,
     /// Whether the last look between epochs reported a collapse.
     told: bool,
 }
 
 impl<'a> Watcher<'a> {
+    #[cfg_attr(not(feature = "fid"), expect(unused_variables, reason = "only FID is asked for"))]
     pub(super) fn new<P: Players>(
         session: &'a Session,
         game: &Game<P>,
         draw: &'a Pictures<'a>,
-        fid: Option<u32>,
+        watching: &Watching,
     ) -> Result<Self> {
-        let measured = |count: u32| -> Result<_> {
-            let (set, folder) = (session.whole()?, Path::new(features::FOLDER));
-            let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
-            Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
-        };
-        let fid = fid.map(measured).transpose()?;
         // Test images are in memory even if the training images are streamed.
         let real = if session.stream.is_some() { &session.set.test } else { &session.set.train };
         let rules = game.rules();
         let watch = Watch::new(rules.objective, rules.smooth.into(), real);
-        Ok(Self { session, draw, latent: game.latent(), classes: game.classes(), watch, fid, told: false })
+        Ok(Self {
+            session,
+            draw,
+            latent: game.latent(),
+            classes: game.classes(),
+            watch,
+            #[cfg(feature = "fid")]
+            fid: watching.fid.map(|count| reference(session, count)).transpose()?,
+            told: false,
+        })
     }
 
     /// Draws and measures between epochs. A collapse is reported once, and again only after it was over.
@@ -100,16 +108,34 @@ impl<'a> Watcher<'a> {
     }
 
     fn measured(&self, diversity: f64) -> Measured {
-        let mut all = vec![("diversity".to_string(), diversity)];
-        if let Some((count, reference)) = &self.fid {
-            let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
-            let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
-            for (i, z) in z.chunks(latents).enumerate() {
-                drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
-            }
-            let pixels = self.session.image().iter().product::<usize>();
-            all.push(("fid".to_string(), reference.fid(&drawn[..count * pixels])?));
-        }
-        Ok(all)
+        let fid = self.fid()?.map(|fid| ("fid".to_string(), fid));
+        Ok([("diversity".to_string(), diversity)].into_iter().chain(fid).collect())
     }
+
+    /// FID of the generator's pictures, where it was asked for.
+    #[cfg(feature = "fid")]
+    fn fid(&self) -> Result<Option<f64>> {
+        let Some((count, reference)) = &self.fid else { return Ok(None) };
+        let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
+        let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
+        for (i, z) in z.chunks(latents).enumerate() {
+            drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
+        }
+        let pixels = self.session.image().iter().product::<usize>();
+        reference.fid(&drawn[..count * pixels]).map(Some)
+    }
+
+    /// A build without linear algebra measures none.
+    #[cfg(not(feature = "fid"))]
+    fn fid(&self) -> Result<Option<f64>> {
+        Ok(None)
+    }
+}
+
+/// So many pictures for FID, and the real ones that it compares them with.
+#[cfg(feature = "fid")]
+fn reference(session: &Session, count: u32) -> Result<(usize, Reference<'_>)> {
+    let (set, folder) = (session.whole()?, std::path::Path::new(features::FOLDER));
+    let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
+    Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
 }
