@@ -1,8 +1,8 @@
 //! What the planner knows of an adapter, as plain data: plans are made, printed and tested without one.
 
 use super::{
-    Shader,
     power::{POWERS, words},
+    shader::Shader,
 };
 
 /// How an adapter wants its kernels written.
@@ -66,5 +66,22 @@ impl Caps {
     pub fn without(mut self, power: &str) -> Self {
         self.powers.retain(|name| *name != power);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shader_runs_where_all_its_powers_are() {
+        let shader = |stem| Shader { stem, text: "" };
+        let (all, none) = (Caps::software(), Caps::portable(AdapterClass::Gpu));
+        assert!(all.runs(&shader("matmul")) && none.runs(&shader("matmul")));
+        for power in &POWERS {
+            assert!(all.runs(&power.test) && !none.runs(&power.test));
+            assert!(!all.clone().without(power.name).runs(&power.test));
+        }
+        assert!(!all.runs(&shader("matmul.unheard-of")));
     }
 }

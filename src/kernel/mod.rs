@@ -3,30 +3,13 @@
 
 pub mod caps;
 pub mod power;
+mod shader;
+
+pub use shader::Shader;
 
 use self::power::{POWERS, Power};
 use naga::{AddressSpace, Module, TypeInner, valid};
 use std::{borrow::Cow, collections::BTreeMap};
-
-/// A WGSL module: its file stem in `shaders/` and its text. Files are complete modules.
-#[derive(Debug)]
-pub struct Shader {
-    /// File stem; what follows dots are the adapter powers that it needs (`matmul.subgroup.int64`).
-    pub stem: &'static str,
-    /// WGSL.
-    pub text: &'static str,
-}
-
-/// Embeds a file of `shaders/`.
-#[macro_export]
-macro_rules! shader {
-    ($stem:literal) => {
-        $crate::kernel::Shader {
-            stem: $stem,
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
-        }
-    };
-}
 
 /// Marks around the one function of a shader that the planner may rewrite.
 pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];
