@@ -3,7 +3,11 @@
 //! unwritten memory, and the last run is compared with the f64 reference. On the CPU, the same graph's
 //! first and second derivatives are compared with central differences.
 
-use crate::sentinel::{self, Guarded};
+mod derivatives;
+mod sentinel;
+
+pub(crate) use derivatives::{check_derivatives, differences};
+
 use oneiro::{
     gpu::{Choice, Executor, Gpu, State},
     graph::{
@@ -18,6 +22,7 @@ use oneiro::{
     plan::{Launch, Plan},
     rng::{self, Stream},
 };
+use sentinel::Guarded;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
@@ -396,70 +401,4 @@ pub(crate) fn run(
         (v.name.clone(), v.ty.clone(), floats(words, v.ty.dtype))
     };
     (plan.outputs.iter().map(output).collect(), plan.vars.iter().map(var).collect())
-}
-
-/// Compares first and second derivatives of `y` with central differences; returns how many.
-pub(crate) fn check_derivatives(case: &Case) -> usize {
-    let graph = case.graph();
-    let y = graph.tensor(graph.recording().outputs[0].1);
-    let inputs: Vec<(String, Tensor<'_>)> = graph
-        .recording()
-        .nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(id, n)| match &n.origin {
-            Origin::Input(name) if n.ty.dtype == DType::F32 && !case.fixed.contains(&name.as_str()) => {
-                Some((name.clone(), id))
-            }
-            _ => None,
-        })
-        .map(|(name, id)| (name, graph.tensor(id)))
-        .collect();
-    let wrt: Vec<_> = inputs.iter().map(|i| i.1).collect();
-    let cotangent = graph.input("cotangent", y.ty());
-    let first = autodiff::vjp(y, cotangent, &wrt);
-    let along =
-        |(i, g): (usize, &Tensor<'_>)| (*g * graph.input(&format!("direction {i}"), g.ty())).sum_all().id();
-    let parts: Vec<_> = first.iter().enumerate().map(along).collect();
-    let slope = parts
-        .into_iter()
-        .map(|id| graph.tensor(id))
-        .reduce(|a, b| a + b)
-        .expect("an input is differentiated");
-    let second = autodiff::grad(slope, &wrt);
-    graph.output("value", (y * cotangent).sum_all());
-    graph.output("slope", slope);
-    for (i, (a, b)) in first.iter().zip(&second).enumerate() {
-        graph.output(&format!("first {i}"), *a);
-        graph.output(&format!("second {i}"), *b);
-    }
-    let values = case.inputs(&graph);
-    let eval = |values: &Values| {
-        reference::eval(&graph, values, &mut case.initial(&graph))
-            .unwrap_or_else(|e| panic!("{}: {e}", case.name()))
-    };
-    let (analytic, h) = (eval(&values), 1e-5);
-    let mut compared = 0;
-    for (i, (name, t)) in inputs.iter().enumerate() {
-        for e in 0..t.shape().numel() {
-            let shifted = |by: f64| {
-                let mut values = values.clone();
-                values.get_mut(name).expect("an input").data[e] += by;
-                eval(&values)
-            };
-            let (low, high) = (shifted(-h), shifted(h));
-            for (of, order) in [("value", "first"), ("slope", "second")] {
-                let difference = (high[of].data[0] - low[of].data[0]) / (2.0 * h);
-                let derivative = analytic[&format!("{order} {i}")].data[e];
-                let fine = (derivative - difference).abs() <= 1e-6 * (1.0 + difference.abs());
-                assert!(
-                    fine,
-                    "{}: {order} derivative by {name}[{e}] is {derivative}, central differences say {difference}",
-                    case.name()
-                );
-                compared += 1;
-            }
-        }
-    }
-    compared
 }

@@ -1,8 +1,9 @@
-//! What several test files look at: the VAE's graphs, the machine's adapter, a device without a driver.
+//! What several test files look at: the VAE's graphs, the machine's adapter, a graph made ready on it, a device without a driver.
 
-use crate::harness;
+use crate::{golden, harness};
+use bytemuck::NoUninit;
 use oneiro::{
-    gpu::{Gpu, wgpu},
+    gpu::{Executor, Gpu, State, wgpu},
     graph::{
         Graph,
         shape::{DType, Type},
@@ -13,6 +14,7 @@ use oneiro::{
     nn::Activation,
     ops::views::concat,
     optim::{Optimizer, advance},
+    plan::Plan,
 };
 
 /// The adapters that plans are checked for: what every GPU and CPU driver can do, and lavapipe.
@@ -22,6 +24,11 @@ pub(crate) fn all_caps() -> [(&'static str, Caps); 3] {
         ("gpu", Caps::portable(AdapterClass::Gpu)),
         ("software", Caps::software()),
     ]
+}
+
+/// The adapter as one whose plans take the kernels for GPUs, which run on whatever adapter there is.
+pub(crate) fn for_gpus(caps: &Caps) -> Caps {
+    Caps { class: AdapterClass::Gpu, powers: vec![], ..caps.clone() }
 }
 
 /// A VAE with one hidden layer.
@@ -35,17 +42,11 @@ fn minibatch<'g>(g: &'g Graph, config: &Config, images: usize, batch: usize) -> 
     data.gather_rows(g.input("order", Type::u32([images])), batch)
 }
 
-/// One training step, as `examples/vae.rs` makes it.
+/// One training step, as runs make it.
 pub(crate) fn training(config: &Config, images: usize, batch: usize) -> Graph {
     let g = Graph::new();
     let x = minibatch(&g, config, images, batch);
-    let vae = Vae::new(&g, config);
-    let loss = vae.loss(x);
-    Optimizer::adam(1e-3).step("vae", loss.total, &vae.params());
-    let history = g.var("history", Type::f32([256, 3]), Init::Zeros);
-    let row = [loss.total, loss.reconstruction, loss.kl].map(|t| t.reshape([1]));
-    g.assign(history, history.record(concat(&row, 0)));
-    advance(&g);
+    golden::ends(&g, &Vae::new(&g, config).training_step(x, &Optimizer::adam(1e-3)));
     g
 }
 
@@ -67,6 +68,46 @@ pub(crate) fn decoder(config: &Config, count: usize) -> Graph {
     let z = g.input("z", Type::f32([count, config.latent]));
     g.output("pictures", Vae::new(&g, config).decode(z).sigmoid());
     g
+}
+
+/// A graph made ready on the adapter, with a State of its own.
+pub(crate) struct Ready<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) plan: Plan,
+    pub(crate) state: State,
+    pub(crate) executor: Executor,
+}
+
+impl<'a> Ready<'a> {
+    /// The graph by the adapter's own kernels; the seed decides the variables' first values.
+    pub(crate) fn new(gpu: &'a Gpu, graph: &Graph, seed: u64) -> Self {
+        Self::by(gpu, gpu.caps(), graph, seed)
+    }
+
+    /// The graph by kernels for these capabilities.
+    pub(crate) fn by(gpu: &'a Gpu, caps: &Caps, graph: &Graph, seed: u64) -> Self {
+        let plan = Plan::new(graph, caps).unwrap();
+        let state = State::new(gpu, &[&plan], seed).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+        Self { gpu, plan, state, executor }
+    }
+
+    /// Fills an input.
+    pub(crate) fn write<T: NoUninit>(&self, input: &str, values: &[T]) -> &Self {
+        self.executor.write(self.gpu, input, values).unwrap();
+        self
+    }
+
+    /// Runs one step.
+    pub(crate) fn step(&self) -> &Self {
+        self.executor.step(self.gpu);
+        self
+    }
+
+    /// The values of an output after the last step.
+    pub(crate) fn read(&self, output: &str) -> Vec<f32> {
+        self.executor.read(self.gpu, output).unwrap()
+    }
 }
 
 /// The adapter that all tests share, or word that the user opted out of this test.

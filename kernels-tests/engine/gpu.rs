@@ -1,6 +1,6 @@
 //! Devices and executors: opening, refusing, sharing a State, allocating once, repeating bit for bit.
 
-use crate::subjects::{adapter, all_caps, config, decoder, evaluation, noop, training};
+use crate::subjects::{adapter, all_caps, config, decoder, evaluation, for_gpus, noop, training};
 use oneiro::{
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
     graph::{Graph, shape::Type},
@@ -223,7 +223,7 @@ fn executors_share_a_state() {
 #[test]
 fn runs_repeat_bit_for_bit() {
     let Some(gpu) = adapter("runs_repeat_bit_for_bit") else { return };
-    let gpu_kernels = Caps { class: AdapterClass::Gpu, powers: vec![], ..gpu.caps().clone() };
+    let gpu_kernels = for_gpus(gpu.caps());
     for caps in [gpu.caps(), &gpu_kernels] {
         let words = |submissions, steps, seed| {
             let run = Training::new(gpu, caps, &[], seed);

@@ -1,7 +1,10 @@
 //! Graphs that once made a plan read and write one buffer in one launch, write past a binding or panic:
 //! shared gradients, parameters of one arena that read each other, prefixes of products, many views.
 
-use crate::harness::{self, Case, Report};
+use crate::{
+    harness::{self, Case, Report},
+    subjects::Ready,
+};
 use oneiro::{
     gpu::{Executor, State},
     graph::{Graph, Tensor, autodiff, shape::Type, var::Init},
@@ -171,18 +174,10 @@ fn tails_of_k_keep_infinities() {
         let g = Graph::new();
         let a = g.input("a", Type::f32(if ta { [5, 8] } else { [8, 5] }));
         g.output("y", product(a, g.input("b", Type::f32([5, 8])), ta, false));
-        let plan = Plan::new(&g, &Caps { class, ..gpu.caps().clone() }).unwrap();
-        let state = State::new(gpu, &[&plan], 0).unwrap();
-        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
-        executor.write(gpu, "a", &[1.0f32; 40]).unwrap();
+        let ready = Ready::by(gpu, &Caps { class, ..gpu.caps().clone() }, &g, 0);
         let b: Vec<f32> = (0..40).map(|i| if i < 32 { 1.0 } else { f32::INFINITY }).collect();
-        executor.write(gpu, "b", &b).unwrap();
-        executor.step(gpu);
-        let y = executor.read(gpu, "y").unwrap();
-        assert!(
-            y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits()),
-            "{}: {y:?}",
-            plan.launches[0].entry
-        );
+        let y = ready.write("a", &[1.0f32; 40]).write("b", &b).step().read("y");
+        let infinite = y.iter().all(|v| v.to_bits() == f32::INFINITY.to_bits());
+        assert!(infinite, "{}: {y:?}", ready.plan.launches[0].entry);
     }
 }

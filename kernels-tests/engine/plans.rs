@@ -1,9 +1,8 @@
 //! Plans as data: their tables, memory and order are checked without a device; mistakes in a model are
 //! errors that name the user's line, mistakes in size errors that name the limit.
 
-use crate::subjects::{adapter, all_caps, config, decoder, evaluation, training};
+use crate::subjects::{Ready, adapter, all_caps, config, decoder, evaluation, training};
 use oneiro::{
-    gpu::{Executor, State},
     graph::{
         Graph, Tensor,
         reference::{self, Values},
@@ -171,15 +170,12 @@ fn assigns_take_effect_after_the_step() {
     // a, b, c, d: 1 2 3 4, then 2 1 4 10, then 1 2 6 18.
     assert_eq!(expected, [1234.0, 2150.0, 1278.0]);
     let Some(gpu) = adapter("assigns_take_effect_after_the_step") else { return };
-    let plan = Plan::new(&graph, gpu.caps()).unwrap();
-    let values = State::new(gpu, &[&plan], 0).unwrap();
-    let executor = Executor::new(gpu, &plan, &values, &[]).unwrap();
+    let ready = Ready::new(gpu, &graph, 0);
     for (step, expected) in expected.into_iter().enumerate() {
-        executor.step(gpu);
-        assert_eq!(executor.read(gpu, "seen").unwrap(), [expected as f32; 8], "step {step}");
+        assert_eq!(ready.step().read("seen"), [expected as f32; 8], "step {step}");
     }
     for (name, expected) in &state {
-        let words = values.read_words(gpu, name).unwrap();
+        let words = ready.state.read_words(gpu, name).unwrap();
         let got: Vec<f64> = words
             .iter()
             .map(|&w| if name == "step" { f64::from(w) } else { f64::from(f32::from_bits(w)) })

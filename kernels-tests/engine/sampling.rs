@@ -1,183 +1,31 @@
-//! Cached sampling against the whole network at every pixel, and the models that it is derived from: causality.
+//! Cached sampling against the whole network at every pixel: the same draws, the same logits, and plain refusals.
 
-use crate::{harness::say, subjects::adapter};
+mod causality;
+mod entropy;
+mod networks;
+
+use crate::{
+    harness::say,
+    subjects::{Ready, adapter},
+};
+use networks::{MODELS, Model, residual};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
-        Graph, Tensor,
+        Graph,
         reference::{self, Values},
         shape::{Array, Type},
         var::Init,
         window::{Kernel, Taps},
     },
     kernel::caps::{AdapterClass, Caps},
-    measure::bound::Mean,
-    models::{
-        fvbn::{self, Fvbn},
-        gated_pixelcnn::{self, GatedPixelCnn},
-        likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
-        pixelcnn::{Config, PixelCnn},
-    },
-    nn::{Channels, Conv2d},
+    models::likelihood::Likelihood::{self, Bernoulli},
+    nn::Conv2d,
     optim::advance,
     plan::Plan,
     sampling::{INPUT, OUTPUT, cached},
     train::{Draws, Method, Sampler},
 };
-
-/// Parameters of pixels, `[N, H, W, P]`.
-type Model = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
-
-fn image(x: Tensor<'_>) -> [usize; 3] {
-    [x.shape()[1], x.shape()[2], x.shape()[3]]
-}
-
-/// Residual blocks, pointwise layers, a head.
-fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(
-        g,
-        &Config {
-            image: image(x),
-            features: 6,
-            blocks: 2,
-            dilations: vec![],
-            head: 5,
-            dropout: 0.0,
-            likelihood: Bernoulli,
-        },
-    )
-    .logits(x)
-        * 6.0
-}
-
-fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(
-        g,
-        &Config {
-            image: image(x),
-            features: 13,
-            blocks: 2,
-            dilations: vec![1, 3],
-            head: 16,
-            dropout: 0.0,
-            likelihood: Softmax,
-        },
-    )
-    .logits(x)
-        * 8.0
-}
-
-fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    PixelCnn::new(
-        g,
-        &Config {
-            image: image(x),
-            features: 6,
-            blocks: 1,
-            dilations: vec![],
-            head: 8,
-            dropout: 0.0,
-            likelihood: Mixture(3),
-        },
-    )
-    .logits(x)
-        * 4.0
-        - 1.0
-}
-
-/// Channels one after another, through windows that grow: what lies above is needed whole, its last channel included.
-fn colours<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let c = x.shape()[3];
-    let before = if c > 1 { Taps::MaskB } else { Taps::MaskA };
-    let first = Conv2d::masked(g, "a", Kernel::same(3).taps(before), [c, 4 * c], Channels::before(c))
-        .forward(x)
-        .tanh();
-    let second = Kernel::same(5).taps(Taps::MaskB);
-    let second = Conv2d::masked(g, "b", second, [4 * c, 4 * c], Channels::up_to(c)).forward(first).tanh();
-    Conv2d::masked(g, "o", Kernel::square(1), [4 * c, c], Channels::up_to(c)).forward(second) * 9.0
-}
-
-/// The same over a scaled picture, which is no window's.
-fn scaled<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    colours(g, x * 2.0 - 1.0)
-}
-
-fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let likelihood = Softmax;
-    let config = gated_pixelcnn::Config {
-        image: image(x),
-        features: 6,
-        layers: 2,
-        kernel: 3,
-        head: 6,
-        classes: None,
-        dropout: 0.0,
-        likelihood,
-    };
-    GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
-}
-
-/// Windows of several reaches, one activation seen by two of them, a gate of slices, a scale by pixels, another by images.
-fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let [h, w, c] = image(x);
-    let n = x.shape()[0];
-    let conv = |name: &str, kernel: Kernel, channels| Conv2d::new(g, name, kernel, channels);
-    // Whoever sees the pixel itself, as this does, is there only after it was drawn.
-    let x = x * 2.0 - 1.0;
-    let a = conv("a", Kernel::same(5).taps(Taps::MaskA), [c, 8]).forward(x).tanh();
-    let vertical = conv("v", Kernel::same(5).taps(Taps::Rect([0, 2], [0, 5])), [8, 8]).forward(a);
-    let horizontal = conv("h", Kernel::same(3).dilation(2).padding(2).taps(Taps::MaskB), [8, 8]).forward(a);
-    let both = vertical + horizontal;
-    let gate = both.slice(3, 0..4).tanh() * both.slice(3, 4..8).sigmoid();
-    let place = g.var("place", Type::f32([1, h, w, 4]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
-    let which = g.var("which", Type::f32([n, 1, 1, 1]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
-    conv("o", Kernel::square(1), [4, c]).forward(gate * which + place) * 4.0
-}
-
-/// Two stacks, conditioned on classes.
-fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let config = gated_pixelcnn::Config {
-        image: image(x),
-        features: 4,
-        layers: 3,
-        kernel: 5,
-        head: 16,
-        classes: Some(3),
-        dropout: 0.0,
-        likelihood: Bernoulli,
-    };
-    let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
-    GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
-}
-
-fn made<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let shape = x.shape();
-    let pixels = shape[1..].iter().product();
-    let model = Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![40, 30], direct: true });
-    (model.logits(x.reshape([shape[0], pixels])) * 4.0).reshape(shape)
-}
-
-fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-    let shape = x.shape();
-    let pixels = shape[1..].iter().product();
-    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![], direct: false })
-        .logits(x.reshape([shape[0], pixels]))
-        * 8.0)
-        .reshape(shape)
-}
-
-const MODELS: [(&str, Likelihood, Model); 10] = [
-    ("PixelCNN", Bernoulli, residual),
-    ("stacks", Bernoulli, stacks),
-    ("gated PixelCNN", Bernoulli, gated),
-    ("colours", Bernoulli, colours),
-    ("scaled colours", Bernoulli, scaled),
-    ("PixelCNN of 256 levels", Softmax, levels),
-    ("PixelCNN of logistics", Mixture(3), logistics),
-    ("gated PixelCNN of 256 levels", Softmax, gated_levels),
-    ("MADE", Bernoulli, made),
-    ("FVSBN", Bernoulli, belief),
-];
 
 fn sampler(
     caps: &Caps,
@@ -286,90 +134,6 @@ fn cached_sampling_draws_the_same_levels() {
     }
 }
 
-/// -log p of drawn pictures and the sum of the entropies of what they were drawn from have one mean: of each picture their
-/// difference is zero on average, whatever the model.
-#[test]
-fn drawn_pictures_are_as_likely_as_their_entropy_says() {
-    let Some(gpu) = adapter("entropy of draws") else { return };
-    for (name, likelihood, model) in &MODELS[..8] {
-        let (n, c) = (300, if *name == "stacks" { 1 } else { 3 });
-        let shape = [n, 3, 4, c];
-        let pictures = draw(gpu, shape, Method::Cached, (*likelihood, *model), None);
-        let g = Graph::new();
-        let x = g.input(INPUT, Type::f32(shape));
-        let outputs = model(&g, x);
-        g.output(OUTPUT, outputs);
-        g.output("nats", likelihood.nats(outputs, x));
-        let plan = Plan::new(&g, gpu.caps()).unwrap();
-        let state = State::new(gpu, &[&plan], 3).unwrap();
-        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
-        executor.write(gpu, INPUT, &pictures).unwrap();
-        executor.step(gpu);
-        let (nats, outputs) = (executor.read(gpu, "nats").unwrap(), executor.read(gpu, OUTPUT).unwrap());
-        let pixels = outputs.chunks(likelihood.outputs(c)).zip(pictures.chunks(c));
-        let entropies: Vec<f64> = pixels.map(|(row, pixel)| entropy(*likelihood, row, pixel)).collect();
-        let nats: Vec<f32> =
-            nats.chunks(nats.len() / entropies.len()).map(|pixel| pixel.iter().sum()).collect();
-        let size = nats.len() / n;
-        let sum = |v: &mut dyn Iterator<Item = f64>| v.sum::<f64>();
-        let per_image = |i: usize| {
-            let at = i * size..(i + 1) * size;
-            (sum(&mut nats[at.clone()].iter().map(|&v| v.into())), sum(&mut entropies[at].iter().copied()))
-        };
-        let (nll, expected): (Vec<f64>, Vec<f64>) = (0..n).map(per_image).unzip();
-        let excess = Mean::of(&nll.iter().zip(&expected).map(|(a, b)| a - b).collect::<Vec<_>>());
-        let (nll, expected) = (Mean::of(&nll).mean, Mean::of(&expected).mean);
-        say(&format!(
-            "{name}: NLL {nll:.3} of its own draws, entropy {expected:.3}, difference {:.3} ± {:.3}",
-            excess.mean, excess.half
-        ));
-        // The seed is fixed: with another one in twenty right samplers would fall outside.
-        assert!(
-            excess.mean.abs() < excess.half && excess.half < 0.1 * expected,
-            "{name}: {nll} against {expected}"
-        );
-    }
-}
-
-/// Σ H(x_c | x_<c) of a pixel's channels in nats, given what was drawn.
-fn entropy(likelihood: Likelihood, parameters: &[f32], pixel: &[f32]) -> f64 {
-    let p: Vec<f64> = parameters.iter().map(|&v| v.into()).collect();
-    let plogp = |p: &f64| if *p > 0.0 { p * p.ln() } else { 0.0 };
-    let of = |outcomes: &[f64]| -outcomes.iter().map(plogp).sum::<f64>();
-    let softmax = |logits: &[f64]| -> Vec<f64> {
-        let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = logits.iter().map(|l| (l - top).exp()).sum();
-        logits.iter().map(|l| (l - top).exp() / total).collect()
-    };
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let k = match likelihood {
-        Bernoulli => return p.iter().map(|&l| of(&[sigmoid(l), sigmoid(-l)])).sum(),
-        Softmax => return p.chunks(256).map(|logits| of(&softmax(logits))).sum(),
-        Mixture(k) => k,
-    };
-    let at = |channel: usize, what: usize, j: usize| p[k * (1 + 3 * channel + what) + j];
-    let u: Vec<f64> = pixel.iter().map(|&v| f64::from(v) * 2.0 - 1.0).collect();
-    let probability = |c: usize, level: usize, j: usize| {
-        let coupled =
-            [0.0, at(0, 2, j).tanh() * u[0], at(1, 2, j).tanh() * u[0] + at(2, 2, j).tanh() * u[1]][c];
-        let (mean, scale) = (at(c, 0, j) + coupled, at(c, 1, j).clamp(-7.0, 7.0).exp());
-        let cdf = |level: f64| sigmoid((level / 127.5 - 1.0 - mean) / scale);
-        let upper = if level == 255 { 1.0 } else { cdf(level as f64 + 0.5) };
-        upper - if level == 0 { 0.0 } else { cdf(level as f64 - 0.5) }
-    };
-    // What the channels so far say about the component.
-    let mut weights = softmax(&p[..k]);
-    let mut total = 0.0;
-    for (c, &value) in pixel.iter().enumerate() {
-        let mixed = |level| (0..k).map(|j| weights[j] * probability(c, level, j)).sum();
-        total += of(&(0..256).map(mixed).collect::<Vec<f64>>());
-        let drawn = (value * 255.0).round() as usize;
-        let seen: Vec<f64> = (0..k).map(|j| weights[j] * probability(c, drawn, j)).collect();
-        weights = seen.iter().map(|w| w / seen.iter().sum::<f64>()).collect();
-    }
-    total
-}
-
 /// Every pixel given: the cached logits are those of the whole network over the same pictures, of colours channel after channel.
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
@@ -429,85 +193,8 @@ fn given_pixels_are_kept_and_another_round_differs() {
 fn logits(gpu: &Gpu, shape: [usize; 4], seed: u64, model: Model) -> impl Fn(&[f32]) -> Vec<f32> {
     let g = Graph::new();
     g.output("logits", model(&g, g.input("x", Type::f32(shape))));
-    let plan = Plan::new(&g, gpu.caps()).unwrap();
-    let executor = Executor::new(gpu, &plan, &State::new(gpu, &[&plan], seed).unwrap(), &[]).unwrap();
-    move |x| {
-        executor.write(gpu, "x", x).unwrap();
-        executor.step(gpu);
-        executor.read(gpu, "logits").unwrap()
-    }
-}
-
-/// A picture, and the same with each value changed.
-fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
-    let x: Vec<f32> = (0..size).map(|i| (i * 7 % 5 % 2) as f32).collect();
-    let whole = x.clone();
-    (
-        x,
-        (0..size).map(move |j| {
-            (j, whole.iter().enumerate().map(|(i, v)| if i == j { 1.0 - v } else { *v }).collect())
-        }),
-    )
-}
-
-/// To the bit, by the kernels.
-#[test]
-fn no_logit_sees_its_pixel_or_a_later_one() {
-    let Some(gpu) = adapter("causality") else { return };
-    for (name, likelihood, model) in MODELS {
-        let c = if likelihood.has_levels() { 3 } else { 2 };
-        let (eval, (x, changes)) = (logits(gpu, [1, 3, 4, c], 2, model), changes(12 * c));
-        let before = eval(&x);
-        let mut reached = vec![false; before.len()];
-        for (j, changed) in changes {
-            let after = eval(&changed);
-            // Channels follow each other but in these: one's channels do not see each other, a mixture has them at once.
-            let together = name == "stacks" || likelihood.steps(c) == 1;
-            let until = if together { (j / c + 1) * c } else { j + 1 } * likelihood.outputs(c) / c;
-            let same = before.iter().zip(&after).take(until).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert!(same, "{name}: changing value {j} changes an output up to it");
-            reached.iter_mut().zip(before.iter().zip(&after)).for_each(|(r, (a, b))| *r |= a != b);
-        }
-        let reached = &reached[likelihood.outputs(c)..];
-        let blind = reached.iter().filter(|&&r| !r).count();
-        assert!(blind == 0, "{name}: {blind} of {} outputs after the first pixel see nothing", reached.len());
-    }
-}
-
-/// Every logit sees every pixel before it; of a PixelCNN with as large windows, some do not (van den Oord et al. 2016b, §2.2).
-#[test]
-fn only_the_gated_pixelcnn_has_no_blind_spot() {
-    let Some(gpu) = adapter("blind spots") else { return };
-    fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-        let config = gated_pixelcnn::Config {
-            image: image(x),
-            features: 16,
-            layers: 4,
-            kernel: 3,
-            head: 16,
-            classes: None,
-            dropout: 0.0,
-            likelihood: Bernoulli,
-        };
-        GatedPixelCnn::new(g, &config).logits(x, None)
-    }
-    fn plain<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
-        let conv = |i: usize, c, taps| Conv2d::new(g, &format!("{i}"), Kernel::same(3).taps(taps), c);
-        let first = conv(0, [1, 16], Taps::MaskA).forward(x);
-        let hidden = (1..4).fold(first, |x, i| conv(i, [16, 16], Taps::MaskB).forward(x.tanh()));
-        Conv2d::new(g, "out", Kernel::square(1), [16, 1]).forward(hidden.tanh())
-    }
-    let blind = |model: Model| -> usize {
-        let (eval, (x, changes)) = (logits(gpu, [1, 5, 5, 1], 2, model), changes(25));
-        let before = eval(&x);
-        changes
-            .map(|(j, changed)| {
-                eval(&changed).iter().zip(&before).skip(j + 1).filter(|(a, b)| a == b).count()
-            })
-            .sum()
-    };
-    let (gated, plain) = (blind(gated), blind(plain));
-    assert!(gated == 0 && plain > 0, "a gated PixelCNN misses {gated} pairs of pixels, a plain one {plain}");
+    let ready = Ready::new(gpu, &g, seed);
+    move |x| ready.write("x", x).step().read("logits")
 }
 
 #[test]

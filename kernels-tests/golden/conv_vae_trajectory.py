@@ -1,7 +1,7 @@
 """Writes, with PyTorch in float64, first weights and running statistics of src/models/conv_vae.rs (conv_vae_weights.safetensors),
 losses of ten steps, and then one of evaluation (conv_vae_trajectory.txt).
 
-Images and noise come from an integer hash that kernels-tests/models/vae.rs computes too; images are channels-last there. Run in this
+Images and noise come from an integer hash that kernels-tests/golden.rs computes too; images are channels-last there. Run in this
 folder: python3 conv_vae_trajectory.py
 """
 

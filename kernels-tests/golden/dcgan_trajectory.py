@@ -3,7 +3,7 @@
 largest difference of each tensor), losses of discriminator and generator in float64 and their misses, and pictures of the first
 generator in evaluation.
 
-The discriminator gives logits. Pictures and noise come from an integer hash that kernels-tests/models/vae.rs computes too. Run in this
+The discriminator gives logits. Pictures and noise come from an integer hash that kernels-tests/golden.rs computes too. Run in this
 folder: python3 dcgan_trajectory.py
 """
 

@@ -2,7 +2,7 @@
 and of src/models/gated_pixelcnn.rs, conditioned on classes (gated_trajectory.txt, gated_weights.safetensors).
 
 Masked convolutions are the usual ones: the whole kernel times a mask. The weights file holds whole kernels, also where the mask is
-zero. Images come from an integer hash that kernels-tests/models/vae.rs computes too. Run in this folder: python3 pixelcnn_trajectory.py
+zero. Images come from an integer hash that kernels-tests/golden.rs computes too. Run in this folder: python3 pixelcnn_trajectory.py
 """
 
 import numpy as np

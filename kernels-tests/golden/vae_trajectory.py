@@ -1,6 +1,6 @@
 """Writes vae_trajectory.txt and vae_weights.safetensors with PyTorch: pytorch/examples' VAE in float64.
 
-Weights, images and noise come from an integer hash that kernels-tests/models/vae.rs computes too, so that
+Weights, images and noise come from an integer hash that kernels-tests/golden.rs computes too, so that
 only losses need to be stored. Run in this folder: python3 vae_trajectory.py
 """
 

@@ -2,8 +2,8 @@
 //! (`golden/layers.py` makes the file) over three training steps and in evaluation.
 
 use crate::{
+    golden,
     harness::{Case, Fill},
-    models::vae::golden_file,
     subjects::adapter,
 };
 use oneiro::{
@@ -11,9 +11,9 @@ use oneiro::{
     graph::{Graph, Tensor, autodiff, shape::Type, window::Kernel},
     nn::{BatchNorm, Conv2d, ConvTranspose2d, InstanceNorm, LayerNorm, Linear, Mode, Weight, spectral_norm},
     plan::Plan,
-    weights::{self, Weights},
+    weights::Weights,
 };
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 /// W/σ with u of length 1: a function of both that central differences know where the vectors are constants.
 fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
@@ -174,8 +174,7 @@ fn compare(golden: &Weights, name: &str, got: &[f32], places: &[usize]) {
 #[test]
 fn layers_are_pytorchs() {
     let Some(gpu) = adapter("layers_are_pytorchs") else { return };
-    let path = golden_file("layers.safetensors");
-    let golden = weights::load(&path).unwrap();
+    let golden = golden::tensors("layers.safetensors");
     let layers: Vec<&str> = golden.keys().filter_map(|name| name.strip_suffix(".x")).collect();
     assert_eq!(layers.len(), 15, "{layers:?}");
     // Power iteration goes on in training only, where PyTorch keeps v of the step before.
@@ -185,14 +184,7 @@ fn layers_are_pytorchs() {
     let state = State::new(gpu, &[&training, &evaluation], 3).unwrap();
     let names: BTreeSet<String> = [&training, &evaluation].iter().flat_map(|plan| plan.weights()).collect();
     let names: Vec<String> = names.into_iter().collect();
-    weights::apply(gpu, &state, &names, &golden, &path).unwrap();
-    let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layers.safetensors");
-    std::fs::write(&written, weights::to_bytes(gpu, &state, &names).unwrap()).unwrap();
-    let ours = weights::load(&written).unwrap();
-    assert!(
-        ours.len() == names.len() && ours.iter().all(|(name, tensor)| golden[name] == *tensor),
-        "what was read is written"
-    );
+    golden::apply(gpu, &state, &names, &golden, "layers.safetensors");
     for (plan, steps) in [(&training, 3), (&evaluation, 1)] {
         let executor = Executor::new(gpu, plan, &state, &[]).unwrap();
         plan.inputs.iter().for_each(|(name, _)| executor.write(gpu, name, &golden[name].1).unwrap());

@@ -1,6 +1,6 @@
 //! What judges a generator's pictures, on the adapter: the classifier and the extractor made of it, reports, nearest images, probes.
 
-use crate::{runs::resume::empty, subjects::adapter};
+use crate::{commands::empty, golden, subjects::adapter};
 use oneiro::{
     data::{DataSet, Images, glyphs::glyphs},
     gpu::Gpu,
@@ -137,7 +137,7 @@ fn nearest_images_are_those_of_brute_force() {
     let Some(gpu) = adapter("nearest images") else { return };
     // More images than a batch, a size that is no multiple of 4, and duplicates.
     let (side, count) = (5, 2311);
-    let bits = |i: usize| crate::models::vae::bits(17, i as u32);
+    let bits = |i: usize| golden::bits(17, i as u32);
     let mut pixels: Vec<u8> = (0..count * side * side).map(|i| (bits(i) >> 16) as u8).collect();
     pixels.copy_within(25 * 7..25 * 8, 25 * 2000);
     let images = Images { count, height: side, width: side, channels: 1, classes: 0, pixels, labels: None };
@@ -169,7 +169,7 @@ fn nearest_images_are_those_of_brute_force() {
 fn a_probe_finds_what_is_linear_and_no_more() {
     let Some(gpu) = adapter("the linear probe") else { return };
     let (width, classes) = (12, 3);
-    let noise = |salt: u32, i: usize| crate::models::vae::bits(salt, i as u32) as f32 / 16_777_216.0 - 0.5;
+    let noise = |salt: u32, i: usize| golden::bits(salt, i as u32) as f32 / 16_777_216.0 - 0.5;
     // Classes by the largest of three features of different scales, by a margin; the others are noise, one never changes.
     let make = |salt: u32, rows: usize| -> (Vec<f32>, Vec<u8>) {
         let of = |row: usize| {
@@ -190,7 +190,7 @@ fn a_probe_finds_what_is_linear_and_no_more() {
     let separable = accuracy(&train, &test).unwrap();
     assert!(separable > 0.99, "separable classes: {separable}");
     let random = |rows: usize, salt: u32| -> Vec<u8> {
-        (0..rows).map(|i| (crate::models::vae::bits(salt, i as u32) % 3) as u8).collect()
+        (0..rows).map(|i| (golden::bits(salt, i as u32) % 3) as u8).collect()
     };
     let chance = accuracy(&(train.0.clone(), random(1700, 50)), &(test.0.clone(), random(701, 51))).unwrap();
     assert!((chance - 1.0 / 3.0).abs() < 0.07, "random labels: {chance}");

@@ -2,18 +2,14 @@
 //! from one weights file there and back. `golden/weight_norm.py` makes the file.
 
 use crate::{
+    golden,
     harness::{Case, Fill},
-    models::vae::golden_file,
-    subjects::adapter,
+    subjects::{Ready, adapter},
 };
 use oneiro::{
-    gpu::{Executor, State},
     graph::{Graph, Tensor, autodiff, reference, shape::Type, window::Kernel},
     nn::{Conv2d, Linear, weight_norm},
-    plan::Plan,
-    weights::{self, Weights},
 };
-use std::path::Path;
 
 /// Norms over all axes of `v` but one.
 fn case(shape: &[usize], outputs: usize) -> Case {
@@ -66,20 +62,17 @@ fn layers_are_pytorchs() {
     );
     output(&g, "linear", linear.forward(g.input("linear.x", Type::f32([4, 5]))), &linear.params());
     output(&g, "conv", conv.forward(g.input("conv.x", Type::f32([2, 4, 5, 2]))), &conv.params());
-    let plan = Plan::new(&g, gpu.caps()).unwrap();
-    let state = State::new(gpu, &[&plan], 3).unwrap();
-    let names = plan.weights();
+    let (ready, golden) = (Ready::new(gpu, &g, 3), golden::tensors("weight_norm.safetensors"));
+    let names = ready.plan.weights();
     assert_eq!(names.len(), 6, "{names:?}");
-    let path = golden_file("weight_norm.safetensors");
-    let golden = weights::load(&path).unwrap();
-    weights::apply(gpu, &state, &names, &golden, &path).unwrap();
-    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
-    ["linear.x", "conv.x"].iter().for_each(|x| executor.write(gpu, x, &golden[*x].1).unwrap());
-    executor.step(gpu);
-    for output in &plan.outputs {
-        let (got, want) = (executor.read(gpu, &output.name).unwrap(), &golden[&output.name].1);
+    golden::apply(gpu, &ready.state, &names, &golden, "weight_norm.safetensors");
+    ["linear.x", "conv.x"].iter().for_each(|x| _ = ready.write(x, &golden[*x].1));
+    ready.step();
+    for output in &ready.plan.outputs {
+        let (got, want) = (ready.read(&output.name), &golden[&output.name].1);
         // Gradients come in our layout.
-        let layout = output.name.strip_suffix(".grad").map(|variable| state.file_layout(variable).unwrap());
+        let variable = output.name.strip_suffix(".grad");
+        let layout = variable.map(|variable| ready.state.file_layout(variable).unwrap());
         let places = layout.map_or((0..want.len()).collect(), |layout| layout.places(&output.ty.shape));
         assert_eq!(got.len(), want.len(), "{}", output.name);
         for (i, (got, place)) in got.iter().zip(places).enumerate() {
@@ -87,11 +80,6 @@ fn layers_are_pytorchs() {
             assert!(fine, "{} {i}: {got} instead of {}", output.name, want[place]);
         }
     }
-    let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("weight_norm.safetensors");
-    std::fs::write(&written, weights::to_bytes(gpu, &state, &names).unwrap()).unwrap();
-    let ours: Weights = weights::load(&written).unwrap();
-    assert_eq!(ours.len(), 6);
-    assert!(ours.iter().all(|(name, tensor)| golden[name] == *tensor), "what was read is written");
 }
 
 /// As PyTorch wraps a layer: its function is not changed by it.

@@ -3,13 +3,12 @@
 
 use crate::{
     harness::{Case, Fill},
-    subjects::adapter,
+    subjects::{Ready, adapter},
 };
 use oneiro::{
-    gpu::{Executor, Gpu, State},
+    gpu::Gpu,
     graph::{Graph, autodiff, shape::Type},
     optim::advance,
-    plan::Plan,
     rng::{self, Stream},
 };
 
@@ -59,14 +58,12 @@ fn masks(gpu: &Gpu, seed: u64, step: u32, steps: usize) -> Vec<[Vec<f32>; 2]> {
     g.output("y", y);
     g.output("dx", autodiff::grad(y, &[x])[0]);
     advance(&g);
-    let plan = Plan::new(&g, gpu.caps()).unwrap();
-    let state = State::new(gpu, &[&plan], seed).unwrap();
-    state.write_words(gpu, "step", &[step]).unwrap();
-    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
-    executor.write(gpu, "x", &vec![1f32; N]).unwrap();
+    let ready = Ready::new(gpu, &g, seed);
+    ready.state.write_words(gpu, "step", &[step]).unwrap();
+    ready.write("x", &vec![1f32; N]);
     let one = |_| {
-        executor.step(gpu);
-        ["y", "dx"].map(|name| executor.read(gpu, name).unwrap())
+        ready.step();
+        ["y", "dx"].map(|name| ready.read(name))
     };
     (0..steps).map(one).collect()
 }

@@ -1,15 +1,16 @@
 //! Every row of the elementwise table at tile edges and primes, broadcasts of two operands, and
 //! expressions that become one kernel.
 
-use crate::harness::{Case, Fill};
+use crate::{
+    harness::{Case, Fill},
+    subjects::{Ready, adapter},
+};
 use oneiro::{
-    gpu::{Executor, State},
     graph::{
         Graph, Tensor,
         shape::{Shape, Type},
     },
     ops::elementwise::{TABLE, map},
-    plan::Plan,
 };
 
 /// A workgroup makes 1,024 elements, an invocation 4.
@@ -139,17 +140,12 @@ pub(crate) fn smooth() -> Vec<Case> {
 
 #[test]
 fn a_nan_is_not_hidden() {
-    let Some(gpu) = crate::subjects::adapter("NaN through bounds") else { return };
+    let Some(gpu) = adapter("NaN through bounds") else { return };
     let g = Graph::new();
     let x = g.input("x", Type::f32([4]));
     let y = [x.relu(), x.tanh(), x.sigmoid(), x.softplus(), x.clamp(-1.0, 1.0), x.leaky_relu(0.1)];
     g.output("y", oneiro::ops::views::concat(&y, 0));
-    let plan = Plan::new(&g, gpu.caps()).unwrap();
-    let state = State::new(gpu, &[&plan], 0).unwrap();
-    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
-    executor.write(gpu, "x", &[f32::NAN, 2.0, f32::NAN, -2.0]).unwrap();
-    executor.step(gpu);
-    let bad: Vec<bool> =
-        executor.read_words(gpu, "y").unwrap().iter().map(|w| w & 0x7f80_0000 == 0x7f80_0000).collect();
+    let made = Ready::new(gpu, &g, 0).write("x", &[f32::NAN, 2.0, f32::NAN, -2.0]).step().read("y");
+    let bad: Vec<bool> = made.iter().map(|v| v.to_bits() & 0x7f80_0000 == 0x7f80_0000).collect();
     assert_eq!(bad, [true, false, true, false].repeat(y.len()));
 }

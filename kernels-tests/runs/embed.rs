@@ -1,10 +1,10 @@
 //! The engine in a host application: `examples/embed.rs` draws what it should, pictures arrive in every texture
 //! format, and a host that keeps its submissions to itself gets read-backs, completions and plain errors.
 
-use crate::subjects::{adapter, noop};
+use crate::subjects::{Ready, adapter, noop};
 use futures::FutureExt;
 use oneiro::{
-    gpu::{Blit, Choice, Executor, Gpu, Shown, State, wgpu},
+    gpu::{Blit, Choice, Executor, Gpu, Shown, wgpu},
     graph::{Graph, shape::Type},
     plan::Plan,
 };
@@ -88,8 +88,7 @@ impl Pictures {
     fn new(gpu: &Gpu, shape: &[usize]) -> Self {
         let g = Graph::new();
         g.output("pictures", g.input("x", Type::f32(shape)) + 0.0);
-        let plan = Plan::new(&g, gpu.caps()).unwrap();
-        let executor = Executor::new(gpu, &plan, &State::new(gpu, &[&plan], 0).unwrap(), &[]).unwrap();
+        let executor = Ready::new(gpu, &g, 0).executor;
         // From below 0 to above 1, no two alike.
         let n: usize = shape.iter().product();
         let values: Vec<f32> = (0..n).map(|i| ((i * 7_919) % n) as f32 / n as f32 * 1.2 - 0.1).collect();

@@ -1,13 +1,15 @@
 //! Whole runs of the example `vae` on a folder of pictures: streamed or not, stopped or not, they are the same bit for bit.
 
 use crate::{
-    runs::resume::{Folder, empty, finish, newest, reach, start, train},
+    commands::{Folder, empty, fails, newest, run, start, weights},
     subjects::adapter,
 };
 use image::{Rgb, RgbImage};
 use oneiro::{graph::shape::Type, run::Position};
 use std::path::Path;
 
+/// A small VAE.
+const TRAIN: &str = "vae train --batch 32 --hidden 16 --latent 2 --seed 5";
 /// Pictures of each class: 177 to train on, so that of an epoch's batches of 32, 5 whole ones, 17 rows are left over.
 const PICTURES: u32 = 65;
 
@@ -32,10 +34,6 @@ fn state(dir: &Path, run: &str) -> (Position, Vec<(String, Type, Vec<u32>)>) {
     (checkpoint.position, checkpoint.values)
 }
 
-fn weights(dir: &Path, run: &str) -> Vec<u8> {
-    std::fs::read(dir.join(run).join("weights.safetensors")).unwrap()
-}
-
 /// Mean losses by step, as they were logged at the end of epochs.
 fn epochs(dir: &Path, run: &str) -> Vec<String> {
     let text = std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
@@ -48,32 +46,29 @@ fn a_streamed_run_is_the_same_as_one_that_fits() {
         return;
     }
     let dir = pictures("stream");
-    let args = |more: &[&'static str]| [&["--data", "photos", "--checkpoint-every", "7"], more].concat();
     // Binarised, so that the draws of every step must be the same too; 39 steps are 7 epochs and a part of one.
-    let whole = finish(start(&dir, "whole", &args(&["--steps", "39", "--binarise"])), true);
+    let train = format!("{TRAIN} --data photos --checkpoint-every 7 --binarise");
+    let whole = run(&dir, &format!("{train} --out whole --steps 39"));
     assert!(!whole.contains("warning: photos"), "{whole}");
     // A budget of two steps' batches, one of a few, and one above the whole data set.
-    for (run, mib) in [("least", "0.001"), ("some", "0.02"), ("more", "1")] {
-        finish(start(&dir, run, &args(&["--steps", "39", "--binarise", "--stream", mib])), true);
-        assert!(state(&dir, "whole") == state(&dir, run), "--stream {mib} gives another State");
-        assert_eq!(weights(&dir, "whole"), weights(&dir, run), "--stream {mib}");
-        assert_eq!(epochs(&dir, "whole"), epochs(&dir, run), "--stream {mib}");
+    for (out, mib) in [("least", "0.001"), ("some", "0.02"), ("more", "1")] {
+        run(&dir, &format!("{train} --out {out} --steps 39 --stream {mib}"));
+        assert!(state(&dir, "whole") == state(&dir, out), "--stream {mib} gives another State");
+        assert_eq!(weights(&dir, "whole"), weights(&dir, out), "--stream {mib}");
+        assert_eq!(epochs(&dir, "whole"), epochs(&dir, out), "--stream {mib}");
     }
     // Stopped in the middle of an epoch and of a chunk, then killed, and each time gone on with in the other way.
-    finish(start(&dir, "changing", &args(&["--steps", "9", "--binarise", "--stream", "0.02"])), true);
+    run(&dir, &format!("{train} --out changing --steps 9 --stream 0.02"));
     let config = std::fs::read_to_string(dir.join("changing/config.toml")).unwrap();
     assert!(config.contains("stream = 0.02"), "{config}");
-    let mut child = train(
-        &dir,
-        &["--resume", "changing", "--steps", "100000", "--checkpoint-every", "1", "--stream", "0.001"],
-    );
-    reach(&dir, "changing", 14);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut child =
+        start(&dir, "vae train --resume changing --steps 1000000 --checkpoint-every 1 --stream 0.001");
+    child.reaches(&dir, "changing", 14);
+    child.kill();
     let step = newest(&dir, "changing").unwrap().position.step;
-    let until = (step + 5).to_string();
-    finish(train(&dir, &["--resume", "changing", "--steps", &until]), true);
-    finish(start(&dir, "once", &[args(&["--binarise", "--steps"]).as_slice(), &[&until]].concat()), true);
+    let until = step + 5;
+    run(&dir, &format!("vae train --resume changing --steps {until}"));
+    run(&dir, &format!("{train} --out once --steps {until}"));
     assert!(state(&dir, "once").1 == state(&dir, "changing").1, "stopped at 9, killed at {step}");
     assert_eq!(weights(&dir, "once"), weights(&dir, "changing"));
 }
@@ -84,9 +79,9 @@ fn data_sets_that_are_held_stream_too() {
         return;
     }
     let dir = empty("stream-glyphs");
-    finish(start(&dir, "whole", &["--steps", "30"]), true);
+    run(&dir, &format!("{TRAIN} --out whole --steps 30"));
     // Batches of 32 x 784 bytes: chunks of 10 steps.
-    finish(start(&dir, "streamed", &["--steps", "30", "--stream", "0.48"]), true);
+    run(&dir, &format!("{TRAIN} --out streamed --steps 30 --stream 0.48"));
     assert!(state(&dir, "whole") == state(&dir, "streamed"));
 }
 
@@ -96,10 +91,7 @@ fn a_streamed_run_that_goes_bad_is_replayed() {
         return;
     }
     let dir = pictures("stream-nan");
-    let text = finish(
-        start(&dir, "run", &["--data", "photos", "--steps", "300", "--lr", "1e20", "--stream", "0.001"]),
-        false,
-    );
+    let text = fails(&dir, &format!("{TRAIN} --out run --data photos --steps 300 --lr 1e20 --stream 0.001"));
     assert!(text.contains("first bad tensor: launch") && text.contains("commands/vae.rs"), "{text}");
 }
 
@@ -109,32 +101,26 @@ fn size_and_colours_belong_to_the_run() {
         return;
     }
     let dir = pictures("sizes");
-    let text = finish(
-        start(&dir, "run", &["--data", "photos", "--image-size", "4", "--grey", "--steps", "3"]),
-        true,
-    );
+    let text = run(&dir, &format!("{TRAIN} --out run --data photos --image-size 4 --grey --steps 3"));
     assert!(text.contains("warning: photos") && text.contains("compare with no published figures"), "{text}");
     let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
-    assert!(
-        ["image = [4, 4, 1]", "image_size = 4", "grey = true", "177 + 18"].iter().all(|w| config.contains(w)),
-        "{config}"
-    );
-    let text = finish(train(&dir, &["--resume", "run", "--grey"]), false);
+    let words = ["image = [4, 4, 1]", "image_size = 4", "grey = true", "177 + 18"];
+    assert!(words.iter().all(|word| config.contains(word)), "{config}");
+    let text = fails(&dir, "vae train --resume run --grey");
     assert!(text.contains("--grey belongs to the run"), "{text}");
-    finish(train(&dir, &["--resume", "run", "--steps", "6"]), true);
+    run(&dir, "vae train --resume run --steps 6");
     // One pixel of one picture is another.
     let changed = dir.join("photos/dog/007.png");
     let mut image = image::open(&changed).unwrap().into_rgb8();
     image.get_pixel_mut(2, 3).0[1] ^= 1;
     image.save(&changed).unwrap();
-    let text = finish(train(&dir, &["--resume", "run", "--steps", "9"]), false);
+    let text = fails(&dir, "vae train --resume run --steps 9");
     assert!(text.contains("not those of the run"), "{text}");
     // Several sizes, a picture that is none, and a batch that is too large for the adapter.
     RgbImage::new(7, 5).save(&changed).unwrap();
-    let text = finish(start(&dir, "other", &["--data", "photos", "--steps", "3"]), false);
+    let text = fails(&dir, &format!("{TRAIN} --out other --data photos --steps 3"));
     assert!(text.contains("007.png") && text.contains("--image-size N"), "{text}");
     std::fs::write(&changed, "none").unwrap();
-    let text =
-        finish(start(&dir, "other", &["--data", "photos", "--image-size", "4", "--steps", "3"]), false);
+    let text = fails(&dir, &format!("{TRAIN} --out other --data photos --image-size 4 --steps 3"));
     assert!(text.contains("007.png") && text.contains("cannot be decoded"), "{text}");
 }

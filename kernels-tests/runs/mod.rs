@@ -1,7 +1,12 @@
 //! Examples run as processes, as a user starts them.
 
-#[cfg(feature = "run")]
-pub(crate) mod embed;
-#[cfg(all(feature = "run", feature = "folders"))]
-pub(crate) mod folders;
-pub(crate) mod resume;
+mod adversarial;
+mod autoregressive;
+mod embed;
+#[cfg(feature = "folders")]
+mod folders;
+#[cfg(target_os = "linux")]
+mod memory;
+mod refused;
+mod resume;
+mod vae;

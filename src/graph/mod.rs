@@ -7,6 +7,7 @@ pub mod op;
 pub mod reference;
 pub mod shape;
 pub mod var;
+mod variables;
 pub mod window;
 
 use crate::{

@@ -1,7 +1,7 @@
 //! What the planner knows of an adapter, as plain data, so that plans are made, printed and tested without
 //! one.
 
-use super::{Shader, power::words};
+use super::{power::words, shader::Shader};
 
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -65,5 +65,23 @@ impl Caps {
     pub fn without(mut self, power: &str) -> Self {
         self.powers.retain(|name| *name != power);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::power::POWERS;
+
+    #[test]
+    fn a_shader_runs_where_all_its_powers_are() {
+        let shader = |stem| Shader { stem, text: "" };
+        let (all, none) = (Caps::software(), Caps::portable(AdapterClass::Gpu));
+        assert!(all.runs(&shader("matmul")) && none.runs(&shader("matmul")));
+        for power in &POWERS {
+            assert!(all.runs(&power.test) && !none.runs(&power.test));
+            assert!(!all.clone().without(power.name).runs(&power.test));
+        }
+        assert!(!all.runs(&shader("matmul.unheard-of")));
     }
 }

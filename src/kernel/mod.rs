@@ -3,31 +3,13 @@
 
 pub mod caps;
 pub mod power;
+mod shader;
+
+pub use shader::Shader;
 
 use self::power::{POWERS, Power};
 use naga::{AddressSpace, Module, TypeInner, valid};
 use std::{borrow::Cow, collections::BTreeMap};
-
-/// A WGSL module, which is one complete file of `shaders/`.
-#[derive(Debug)]
-pub struct Shader {
-    /// The file's stem; the words after its dots are the powers that it needs (`matmul.subgroup.int64`), see
-    /// [`power`].
-    pub stem: &'static str,
-    /// The file's text.
-    pub text: &'static str,
-}
-
-/// Embeds a file of `shaders/` by its stem.
-#[macro_export]
-macro_rules! shader {
-    ($stem:literal) => {
-        $crate::kernel::Shader {
-            stem: $stem,
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
-        }
-    };
-}
 
 /// The lines around the one function of a shader that the planner may rewrite.
 pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];

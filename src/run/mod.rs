@@ -35,7 +35,7 @@ pub use plot::plot;
 pub use progress::{Progress, listener};
 pub use session::Session;
 pub use trained::Trained;
-use training::of_test;
+pub(crate) use training::of_test;
 pub use training::{Each, EpochEnd, Measured, Trainer};
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct EpochEnd<'a> {
 pub type Measured = Result<Vec<(String, f64)>>;
 
 /// Names the metrics of an evaluation as those of the test images.
-pub(super) fn of_test(metrics: Vec<(&str, f64)>) -> Vec<(String, f64)> {
+pub(crate) fn of_test(metrics: Vec<(&str, f64)>) -> Vec<(String, f64)> {
     metrics.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect()
 }
 

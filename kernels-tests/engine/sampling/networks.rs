@@ -1,0 +1,171 @@
+//! Networks that are sampled from: the shipped models, small and with loud logits, and windows that no model has.
+
+use oneiro::{
+    graph::{
+        Graph, Tensor,
+        shape::Type,
+        var::Init,
+        window::{Kernel, Taps},
+    },
+    models::{
+        fvbn::{self, Fvbn},
+        gated_pixelcnn::{self, GatedPixelCnn},
+        likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
+        pixelcnn::{Config, PixelCnn},
+    },
+    nn::{Channels, Conv2d},
+};
+
+/// Parameters of pixels, `[N, H, W, P]`.
+pub(super) type Model = for<'g> fn(&'g Graph, Tensor<'g>) -> Tensor<'g>;
+
+pub(super) fn image(x: Tensor<'_>) -> [usize; 3] {
+    [x.shape()[1], x.shape()[2], x.shape()[3]]
+}
+
+/// Residual blocks, pointwise layers, a head.
+pub(super) fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 6,
+            blocks: 2,
+            dilations: vec![],
+            head: 5,
+            dropout: 0.0,
+            likelihood: Bernoulli,
+        },
+    )
+    .logits(x)
+        * 6.0
+}
+
+fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 13,
+            blocks: 2,
+            dilations: vec![1, 3],
+            head: 16,
+            dropout: 0.0,
+            likelihood: Softmax,
+        },
+    )
+    .logits(x)
+        * 8.0
+}
+
+fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    PixelCnn::new(
+        g,
+        &Config {
+            image: image(x),
+            features: 6,
+            blocks: 1,
+            dilations: vec![],
+            head: 8,
+            dropout: 0.0,
+            likelihood: Mixture(3),
+        },
+    )
+    .logits(x)
+        * 4.0
+        - 1.0
+}
+
+/// Channels one after another, through windows that grow: what lies above is needed whole, its last channel included.
+fn colours<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let c = x.shape()[3];
+    let before = if c > 1 { Taps::MaskB } else { Taps::MaskA };
+    let first = Conv2d::masked(g, "a", Kernel::same(3).taps(before), [c, 4 * c], Channels::before(c))
+        .forward(x)
+        .tanh();
+    let second = Kernel::same(5).taps(Taps::MaskB);
+    let second = Conv2d::masked(g, "b", second, [4 * c, 4 * c], Channels::up_to(c)).forward(first).tanh();
+    Conv2d::masked(g, "o", Kernel::square(1), [4 * c, c], Channels::up_to(c)).forward(second) * 9.0
+}
+
+/// The same over a scaled picture, which is no window's.
+fn scaled<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    colours(g, x * 2.0 - 1.0)
+}
+
+fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let likelihood = Softmax;
+    let config = gated_pixelcnn::Config {
+        image: image(x),
+        features: 6,
+        layers: 2,
+        kernel: 3,
+        head: 6,
+        classes: None,
+        dropout: 0.0,
+        likelihood,
+    };
+    GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
+}
+
+/// Windows of several reaches, one activation seen by two of them, a gate of slices, a scale by pixels, another by images.
+fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let [h, w, c] = image(x);
+    let n = x.shape()[0];
+    let conv = |name: &str, kernel: Kernel, channels| Conv2d::new(g, name, kernel, channels);
+    // Whoever sees the pixel itself, as this does, is there only after it was drawn.
+    let x = x * 2.0 - 1.0;
+    let a = conv("a", Kernel::same(5).taps(Taps::MaskA), [c, 8]).forward(x).tanh();
+    let vertical = conv("v", Kernel::same(5).taps(Taps::Rect([0, 2], [0, 5])), [8, 8]).forward(a);
+    let horizontal = conv("h", Kernel::same(3).dilation(2).padding(2).taps(Taps::MaskB), [8, 8]).forward(a);
+    let both = vertical + horizontal;
+    let gate = both.slice(3, 0..4).tanh() * both.slice(3, 4..8).sigmoid();
+    let place = g.var("place", Type::f32([1, h, w, 4]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
+    let which = g.var("which", Type::f32([n, 1, 1, 1]), Init::Normal(0.0, 1.0)).broadcast_to([n, h, w, 4]);
+    conv("o", Kernel::square(1), [4, c]).forward(gate * which + place) * 4.0
+}
+
+/// Two stacks, conditioned on classes.
+fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let config = gated_pixelcnn::Config {
+        image: image(x),
+        features: 4,
+        layers: 3,
+        kernel: 5,
+        head: 16,
+        classes: Some(3),
+        dropout: 0.0,
+        likelihood: Bernoulli,
+    };
+    let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
+    GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
+}
+
+fn made<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let shape = x.shape();
+    let pixels = shape[1..].iter().product();
+    let model = Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![40, 30], direct: true });
+    (model.logits(x.reshape([shape[0], pixels])) * 4.0).reshape(shape)
+}
+
+fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let shape = x.shape();
+    let pixels = shape[1..].iter().product();
+    (Fvbn::new(g, &fvbn::Config { pixels, hidden: vec![], direct: false })
+        .logits(x.reshape([shape[0], pixels]))
+        * 8.0)
+        .reshape(shape)
+}
+
+pub(super) const MODELS: [(&str, Likelihood, Model); 10] = [
+    ("PixelCNN", Bernoulli, residual),
+    ("stacks", Bernoulli, stacks),
+    ("gated PixelCNN", Bernoulli, gated),
+    ("colours", Bernoulli, colours),
+    ("scaled colours", Bernoulli, scaled),
+    ("PixelCNN of 256 levels", Softmax, levels),
+    ("PixelCNN of logistics", Mixture(3), logistics),
+    ("gated PixelCNN of 256 levels", Softmax, gated_levels),
+    ("MADE", Bernoulli, made),
+    ("FVSBN", Bernoulli, belief),
+];

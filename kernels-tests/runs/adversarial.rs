@@ -1,0 +1,140 @@
+//! Runs of the players of a game: continued bit for bit, drawn from, and trained by every objective.
+
+use crate::{
+    commands::{empty, fails, labelled, newest, run, weights},
+    subjects::adapter,
+};
+
+/// A small GAN of perceptrons.
+const GAN: &str = "gan train --data . --batch 16 --hidden 24 --latent 5 --seed 3";
+/// A small DCGAN.
+const DCGAN: &str = "dcgan train --data . --batch 8 --features 4 --latent 5";
+
+/// Both players, their optimizers, averages, counters and running statistics.
+#[test]
+fn a_game_goes_on_bit_for_bit() {
+    if adapter("a_game_goes_on_bit_for_bit").is_none() {
+        return;
+    }
+    let dir = empty("game");
+    labelled(&dir);
+    let tricks =
+        "--discriminator-steps 3 --ema 0.9 --smooth 0.1 --instance-noise 0.1 --lr-discriminator 0.001";
+    for (name, train) in [
+        ("dcgan", format!("{DCGAN} --conditional --ema 0.9")),
+        ("gan", format!("{GAN} {tricks} --conditional")),
+    ] {
+        let train = |out: &str, steps: u32| {
+            run(&dir, &format!("{train} --out {name}-{out} --steps {steps} --picture-every 2"))
+        };
+        let text = train("whole", 7);
+        let told = ["loss_D", "D(G(z))", "film of training"].iter().all(|what| text.contains(what));
+        assert!(told, "{text}");
+        train("parts", 3);
+        run(&dir, &format!("{name} train --resume {name}-parts --steps 7"));
+        let [whole, parts] = ["whole", "parts"].map(|out| format!("{name}-{out}"));
+        let checkpoint = newest(&dir, &whole).unwrap();
+        assert!(checkpoint == newest(&dir, &parts).unwrap(), "{name}: 7 steps differ from 3 + 4");
+        assert_eq!(weights(&dir, &whole), weights(&dir, &parts), "{name}");
+        for part in ["adam.m/generator", "adam.v/discriminator", "ema/generator"] {
+            assert!(checkpoint.values.iter().any(|(name, ..)| name.contains(part)), "{name} lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn a_trained_game_draws_walks_and_reckons() {
+    if adapter("a_trained_game_draws_walks_and_reckons").is_none() {
+        return;
+    }
+    let dir = empty("walks");
+    labelled(&dir);
+    run(&dir, &format!("{GAN} --steps 2 --out game"));
+    for (command, made) in [
+        ("sample --count 5", &["samples.png"][..]),
+        ("interpolate --count 2", &["interpolation.png", "interpolation.gif"]),
+        ("arithmetic --from 0,1 --minus 2,3 --plus 4,7", &["arithmetic.png"]),
+        ("nearest --count 3 --images 2", &["nearest.png"]),
+    ] {
+        run(&dir, &format!("gan {command} --run game"));
+        let shown = |name: &&str| image::open(dir.join("game").join(name)).is_ok();
+        assert!(made.iter().all(shown), "{command}: {made:?}");
+    }
+    // The same seed draws the same pictures; another one others.
+    let samples = |seed: &str| {
+        run(&dir, &format!("gan sample --run game {seed}"));
+        std::fs::read(dir.join("game/samples.png")).unwrap()
+    };
+    let first = samples("");
+    assert!(first == samples("--seed 1") && first != samples("--seed 2"));
+    for (command, what) in [
+        ("gan arithmetic --run game --from 0,1,2 --minus 3", "give every term as many"),
+        ("gan sample --run game --class 3", "not told classes"),
+        ("gan nearest --run game --images 20 --count 0", "--count"),
+        (&format!("{GAN} --out none --loss hinge --smooth 0.1"), "no labels to smooth"),
+        (&format!("{GAN} --out none --loss wasserstein-gp --spectral"), "choose one"),
+        (&format!("{GAN} --out none --discriminator-steps 9"), "a step takes 144 images"),
+    ] {
+        let text = fails(&dir, command);
+        assert!(text.contains(what), "{text}");
+    }
+}
+
+/// Every objective and trick trains for a few steps, with finite losses.
+#[test]
+fn all_objectives_train() {
+    if adapter("all_objectives_train").is_none() {
+        return;
+    }
+    let dir = empty("objectives");
+    labelled(&dir);
+    let tricks = [
+        "--loss minimax",
+        "--loss least-squares --smooth 0.1",
+        "--loss hinge --spectral",
+        "--loss wasserstein --discriminator-steps 2",
+        "--loss wasserstein-gp",
+        "--instance-noise 0.2 --ema 0.9 --conditional",
+        "--size 64",
+    ];
+    for (i, trick) in tricks.iter().enumerate() {
+        let text = run(&dir, &format!("{DCGAN} --steps 2 {trick} --out run{i}"));
+        assert!(text.contains("loss_G") && !text.to_lowercase().contains("nan"), "{text}");
+        run(&dir, &format!("dcgan sample --run run{i} --count 2"));
+    }
+    // Clipped weights are within bounds.
+    let file = oneiro::weights::load(&dir.join("run3/weights.safetensors")).unwrap();
+    let largest = |player: &str| {
+        let of = file.iter().filter(|(name, _)| name.starts_with(player) && name.ends_with("weight"));
+        of.flat_map(|(_, (_, values))| values).fold(0f32, |a, b| a.max(b.abs()))
+    };
+    assert!(largest("discriminator") <= 0.01 && largest("generator") > 0.01);
+}
+
+/// A conditional, averaged model computes with the pictures of the grid that `sample` draws, their classes too.
+#[test]
+fn arithmetic_takes_the_pictures_of_the_grid() {
+    if adapter("arithmetic_takes_the_pictures_of_the_grid").is_none() {
+        return;
+    }
+    let dir = empty("arithmetic");
+    labelled(&dir);
+    run(&dir, &format!("{DCGAN} --steps 2 --instance-noise 0.2 --ema 0.9 --conditional --out run"));
+    run(&dir, "dcgan arithmetic --run run --from 5,2 --minus 4,1 --plus 8,0");
+    run(&dir, "dcgan sample --run run --count 9");
+    let cells = |name: &str, columns: u32| {
+        let picture = image::open(dir.join("run").join(name)).unwrap().to_rgb8();
+        // Pictures of 6x6 with a gap between, magnified.
+        let side = 7 * (picture.width() / (7 * columns + 1));
+        move |row: u32, column: u32| {
+            image::imageops::crop_imm(&picture, column * side, row * side, side, side).to_image()
+        }
+    };
+    let (terms, samples) = (cells("arithmetic.png", 6), cells("samples.png", 3));
+    for (row, places) in [(0, [5, 2]), (1, [4, 1]), (2, [8, 0])] {
+        for (column, place) in (0..).zip(places) {
+            let same = terms(row, column) == samples(place / 3, place % 3);
+            assert!(same, "row {row}, column {column} is not place {place}");
+        }
+    }
+}
