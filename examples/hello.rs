@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             gpu.submit(|encoder| (0..digits.count / 64).for_each(|_| step.record(encoder)));
             println!("epoch {:>2}: {:.1} nats per digit", epoch + 1, step.read(&gpu, "loss")?[0]);
         }
-        gpu.submit(|encoder| draw.record(encoder));
+        draw.step(&gpu);
         rows.extend(draw.read(&gpu, "pictures")?);
     }
     rows.extend(digits.pixels[..12 * 784].iter().map(|&byte| f32::from(byte) / 255.0));
