@@ -339,10 +339,11 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         recipe: Recipe,
-        #[command(flatten)]
-        sitting: Sitting,
         #[arg(long, default_value_t = 1.0)]
         lr: f64,
+        // The last one, since a heading goes on to the options after it.
+        #[command(flatten)]
+        sitting: Sitting,
     }
 
     fn check(line: &str) -> std::result::Result<(), String> {
