@@ -81,8 +81,9 @@ impl Watch {
     }
 }
 
-/// The mean squared distance between two pictures, summed over their `pixels` values in [0, 1]. The mean is over all
-/// pairs, which is twice the sum of the values' unbiased variances; it is 0 for fewer than two pictures.
+/// The mean squared distance between two pictures, summed over their `pixels` values in [0, 1]. The mean is
+/// over all pairs, which is twice the sum of the values' unbiased variances; it is 0 for fewer than two
+/// pictures.
 pub fn spread(values: impl Iterator<Item = f32>, pixels: usize) -> f64 {
     let (mut sums, mut squares, mut count) = (vec![0.0; pixels], 0.0, 0);
     for value in values.map(f64::from) {

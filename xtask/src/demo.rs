@@ -1,9 +1,9 @@
-//! The demo: three generative models, trained on digits that the program draws itself, and one page that shows
-//! what they draw.
+//! The demo: three generative models, which are trained on digits that the program draws itself, and one page
+//! that shows their pictures.
 //!
-//! Everything is made by the examples' own commands, which are printed as they run. A run of each example lies
-//! in a folder of its name; the page `index.html` beside these folders needs nothing else, since pictures are
-//! inlined.
+//! Everything is made by the examples' own commands, which are printed as they run. The run of each example
+//! is in a folder of its name. The page `index.html` lies beside these folders and holds all pictures itself,
+//! so it needs no other file.
 
 mod page;
 
@@ -31,20 +31,20 @@ Examples:
     cargo xtask demo --adapter llvmpipe --out runs/slow   the software driver, though there is a GPU
 ";
 
-/// What the examples of the demo are built with: no HTTP client and no decoders of photographs.
+/// How cargo builds the demo's examples: without an HTTP client and without decoders of photographs.
 const BUILT: [&str; 4] = ["--release", "--no-default-features", "--features", "run"];
 
-/// A model of the demo and what is done with it.
+/// A model of the demo, and what is done with it.
 struct Model {
-    /// The example's name, and that of the run's folder.
+    /// The name of the example and of the run's folder.
     example: &'static str,
-    /// What it is called in a line for people.
+    /// The name that is printed for people.
     name: &'static str,
-    /// Its share of the seconds.
+    /// The model's share of the seconds.
     share: f64,
-    /// Options of `train`.
+    /// The options of `train`.
     train: &'static str,
-    /// Commands that draw pictures from the trained model, each without `--run`.
+    /// The commands that draw pictures from the trained model, each without `--run`.
     draw: [&'static str; 2],
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Numbers the phases as they begin.
+/// Numbers and prints the phases when they begin.
 struct Phases {
     done: usize,
     of: usize,
@@ -110,16 +110,16 @@ impl Phases {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     seconds: f64,
-    /// The folder of the page, from the root or absolute.
+    /// The folder of the page: relative to the workspace's root, or absolute.
     out: String,
     overwrite: bool,
-    /// Options that every command of an example gets.
+    /// The adapter and, below, the seed: every command of an example gets them.
     adapter: Option<String>,
     seed: Option<u64>,
 }
 
 impl Options {
-    /// Reads what was typed behind `demo`.
+    /// Reads the options that were typed after `demo`.
     pub(crate) fn parse(typed: &[String]) -> Result<Self, Failure> {
         let typed = typed.strip_prefix(&["--".to_string()]).unwrap_or(typed);
         let mut options =
@@ -149,7 +149,7 @@ impl Options {
                 _ => return Err(wrong(format!("no option `{word}`"))),
             }
         }
-        // The demo may be run again; a folder that the user names is his.
+        // The demo may be run again, but a folder that the user named is kept.
         options.overwrite = overwrite || !named;
         Ok(options)
     }
@@ -170,7 +170,7 @@ impl Options {
         args
     }
 
-    /// The arguments that draw from it.
+    /// The arguments that draw from a trained model.
     fn draw(&self, model: &Model, command: &str) -> Vec<String> {
         let run = ["--run".into(), self.folder(model)];
         words(command).into_iter().chain(run).chain(self.adapter()).collect()
@@ -194,7 +194,7 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(String::from).collect()
 }
 
-/// The arguments of cargo that build all the examples of the demo.
+/// The arguments of cargo that build all examples of the demo.
 fn build() -> Vec<String> {
     let examples = MODELS.iter().flat_map(|model| ["--example", model.example]);
     ["build"].into_iter().chain(BUILT).chain(examples).map(String::from).collect()
@@ -206,7 +206,7 @@ fn example(model: &Model, command: &[String]) -> Vec<String> {
     run.map(String::from).chain(command.iter().cloned()).collect()
 }
 
-/// A time for people, such as `2 min 5 s`.
+/// A time as people read it, such as `2 min 5 s`.
 fn time(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -214,7 +214,7 @@ fn time(time: Duration) -> String {
     }
 }
 
-/// Joins a folder and a path in it that is written with slashes.
+/// Joins a folder and a path in it, which is written with slashes.
 fn within(folder: &Path, path: &str) -> std::path::PathBuf {
     path.split('/').fold(folder.to_owned(), |folder, part| folder.join(part))
 }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         "demo" if asked => help(demo::HELP),
         _ if asked => help(HELP),
         "help" | "--help" | "-h" => help(HELP),
-        // Wrong options are said before anything is installed.
+        // Wrong options are reported before anything is installed.
         "demo" => demo::Options::parse(rest).and_then(|options| {
             setup::run()?;
             demo::run(&options)
@@ -112,12 +112,12 @@ pub(crate) fn cargo(args: &[String]) -> Result<(), Failure> {
     cargo_with(args, &[], Shown::Everything)
 }
 
-/// What a person sees of a program's output.
+/// The part of a program's output that the user sees.
 #[derive(PartialEq)]
 pub(crate) enum Shown {
-    /// All of it, as it comes.
+    /// All output, when it comes.
     Everything,
-    /// Its errors, where it fails.
+    /// The errors, if the program fails.
     Failure,
 }
 

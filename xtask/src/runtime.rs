@@ -1,7 +1,7 @@
-//! A folder for `XDG_RUNTIME_DIR`, where the machine has none.
+//! A folder for the variable `XDG_RUNTIME_DIR`, for machines that set none.
 //!
-//! The window-system layer of Linux's Vulkan drivers prints an error at each start of a program if the variable is
-//! not set, as in containers and over plain SSH, though nothing here opens a window.
+//! Without it, as in containers and over plain SSH, the window-system layer of Linux's Vulkan drivers prints
+//! an error whenever a program starts, although nothing here opens a window.
 
 use std::env;
 use std::fs;
@@ -10,23 +10,23 @@ use std::process::Command;
 
 const VARIABLE: &str = "XDG_RUNTIME_DIR";
 
-/// An empty folder of this user's alone; it is removed when this is dropped.
+/// An empty folder that only this user may open. It is removed when this value is dropped.
 pub(crate) struct Private(PathBuf);
 
 impl Private {
-    /// A new folder, or none where the variable names a folder already or the system is another one.
+    /// Makes a folder; `None` if the variable names one already, or if the system is not Linux.
     pub(crate) fn where_needed() -> Option<Self> {
         let named = env::var_os(VARIABLE).is_some_and(|dir| Path::new(&dir).is_dir());
         if !cfg!(target_os = "linux") || named { None } else { Self::new() }
     }
 
-    /// A new folder, or none where it cannot be made: the error that it spares is harmless.
+    /// Makes a folder; `None` if that fails, since the error that the folder prevents is harmless.
     fn new() -> Option<Self> {
         let dir = env::temp_dir().join(format!("oneiro-xtask-{}", std::process::id()));
         make(&dir).ok().map(|()| Self(dir))
     }
 
-    /// Names the folder to a program that will be started.
+    /// Sets the variable for a program that will be started.
     pub(crate) fn give(&self, command: &mut Command) {
         command.env(VARIABLE, &self.0);
     }
@@ -38,7 +38,7 @@ impl Drop for Private {
     }
 }
 
-/// Makes a folder that only this user may open, as the variable's specification demands.
+/// Makes a folder that only this user may open, as the specification of the variable demands.
 #[cfg(unix)]
 fn make(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;

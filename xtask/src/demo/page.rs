@@ -1,8 +1,10 @@
-//! The demo's page: `page.html` with its blanks filled. Prose and looks are in that file alone.
+//! The demo's page: the file `page.html`, whose placeholders are filled in. All prose and styles are in that
+//! file.
 //!
-//! A blank is a pair of braces around words: `{{picture vae/samples.png}}` is a file of the demo's folder as a
-//! data URI, `{{number vae test_loss}}` a figure of a run's summary to one decimal, `{{steps vae}}` how many steps
-//! it was trained for and of how many images, and `{{out}}`, `{{took}}`, `{{adapter}}` are of the demo itself.
+//! A placeholder (`blank` in the code) is a pair of double braces around words. `{{picture vae/samples.png}}`
+//! is a file of the demo's folder as a data URI; `{{number vae test_loss}}` is a figure from a run's summary
+//! with one decimal; `{{steps vae}}` is the number of steps of a run and of images in each; `{{out}}`,
+//! `{{took}}` and `{{adapter}}` belong to the demo itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,8 @@ use crate::Failure;
 
 const TEMPLATE: &str = include_str!("page.html");
 
-/// Writes the page of the runs that lie in `folder`, which commands call `out`; returns its path.
+/// Writes the page for the runs in `folder`, and returns its path. `out` is the folder's name in the page's
+/// commands.
 pub(super) fn write(folder: &Path, out: &str, took: Duration) -> Result<PathBuf, Failure> {
     let html = fill(TEMPLATE, &|blank| value(blank, folder, out, took))?;
     let path = folder.join("index.html");
@@ -21,7 +24,7 @@ pub(super) fn write(folder: &Path, out: &str, took: Duration) -> Result<PathBuf,
     Ok(path)
 }
 
-/// The template with each blank replaced by its value.
+/// Replaces each placeholder of the template by its value.
 fn fill(template: &str, value: &dyn Fn(&str) -> Result<String, Failure>) -> Result<String, Failure> {
     let mut parts = template.split("{{");
     let mut filled = parts.next().unwrap_or_default().to_string();
@@ -35,7 +38,7 @@ fn fill(template: &str, value: &dyn Fn(&str) -> Result<String, Failure>) -> Resu
     Ok(filled)
 }
 
-/// What a blank stands for, as HTML.
+/// The value of a placeholder, as HTML.
 fn value(blank: &str, folder: &Path, out: &str, took: Duration) -> Result<String, Failure> {
     let summary = |run: &str| text(&within(folder, run).join("summary.txt"));
     let words: Vec<&str> = blank.split(' ').collect();
@@ -55,13 +58,13 @@ fn value(blank: &str, folder: &Path, out: &str, took: Duration) -> Result<String
     Ok(escaped(&found))
 }
 
-/// The value behind a name at the beginning of a line of a summary.
+/// The text after a name at the beginning of a line in a summary.
 fn fact<'a>(summary: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = summary.lines().filter_map(|line| line.split_once(' '));
     lines.find(|(first, _)| *first == name).map(|(_, value)| value.trim())
 }
 
-/// The number in front of a fact, such as `147.9` of `147.8776 at step 400`.
+/// The number at the beginning of a fact, with one decimal: `147.9` for `147.8776 at step 400`.
 fn one_decimal(fact: &str) -> Option<String> {
     let number: f64 = fact.split(' ').next()?.parse().ok()?;
     Some(format!("{number:.1}"))
@@ -82,12 +85,12 @@ fn unreadable(path: &Path, why: &std::io::Error) -> Failure {
     Failure::new(format!("cannot read {}: {why}", path.display()))
 }
 
-/// Text whose special characters HTML takes as they are.
+/// The text with the special characters of HTML escaped.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Base64 with padding (RFC 4648, section 4).
+/// The bytes in Base64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -113,7 +116,7 @@ test_loss                147.8776 at step 400
 test_nll                 88.25 at step 400
 ";
 
-    /// A demo's folder with a summary of each model, and a picture for each that the template names.
+    /// Makes a demo's folder with a summary of each model, and with each picture that the template names.
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("xtask-page-{name}-{}", std::process::id()));
         for model in &MODELS {
@@ -193,7 +196,7 @@ test_nll                 88.25 at step 400
 
     #[test]
     fn base64_is_the_standards() {
-        // RFC 4648, section 10.
+        // These pairs are from RFC 4648, section 10.
         let pairs = [
             ("", ""),
             ("f", "Zg=="),

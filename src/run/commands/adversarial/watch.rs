@@ -112,7 +112,7 @@ impl<'a> Watcher<'a> {
         Ok([("diversity".to_string(), diversity)].into_iter().chain(fid).collect())
     }
 
-    /// FID of the generator's pictures, where it was asked for.
+    /// The FID of the generator's pictures, if it was asked for.
     #[cfg(feature = "fid")]
     fn fid(&self) -> Result<Option<f64>> {
         let Some((count, reference)) = &self.fid else { return Ok(None) };
@@ -125,14 +125,14 @@ impl<'a> Watcher<'a> {
         reference.fid(&drawn[..count * pixels]).map(Some)
     }
 
-    /// A build without linear algebra measures none.
+    /// A build without linear algebra cannot measure FID.
     #[cfg(not(feature = "fid"))]
     fn fid(&self) -> Result<Option<f64>> {
         Ok(None)
     }
 }
 
-/// So many pictures for FID, and the real ones that it compares them with.
+/// The number of pictures for FID, and the real images with which they are compared.
 #[cfg(feature = "fid")]
 fn reference(session: &Session, count: u32) -> Result<(usize, Reference<'_>)> {
     let (set, folder) = (session.whole()?, std::path::Path::new(features::FOLDER));
