@@ -17,9 +17,9 @@ const WORKGROUP: usize = 64;
 /// Most positions in a window: loop iterations of one invocation, of which some drivers end at 65,535.
 const MAX_TAPS: usize = 32_768;
 
-/// What is computed. Images x are `[N, H, W, C]`, results y and taps `[N, H', W', C]`.
+/// What a pooling op computes. Images x are `[N, H, W, C]`, results y and taps `[N, H', W', C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum Pooling {
     /// x to the sum over a window divided by its number of positions, outside ones included.
     Mean,
     /// y to the image: the transpose of the mean.
@@ -32,14 +32,14 @@ pub enum Role {
     Put,
 }
 
-/// One of the family over windows.
+/// One of the pooling ops over windows.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// What.
-    pub role: Role,
-    /// Size, stride, padding, dilation; all taps.
+    /// What is computed.
+    pub pooling: Pooling,
+    /// The size, stride, padding and dilation of the windows, of which all taps take part.
     pub kernel: Kernel,
-    /// Rows and columns of the image.
+    /// The rows and columns of the image.
     pub image: [usize; 2],
 }
 
@@ -56,17 +56,17 @@ impl Pool {
     }
 
     fn to_image(&self) -> bool {
-        matches!(self.role, Role::Unmean | Role::Put)
+        matches!(self.pooling, Pooling::Unmean | Pooling::Put)
     }
 
-    fn other(&self, role: Role) -> Self {
-        Self { role, ..self.clone() }
+    fn other(&self, pooling: Pooling) -> Self {
+        Self { pooling, ..self.clone() }
     }
 
     /// What each position of a window counts.
     fn factor(&self) -> f64 {
         let positions = self.kernel.size[0] * self.kernel.size[1];
-        if matches!(self.role, Role::Mean | Role::Unmean) { 1.0 / positions as f64 } else { 1.0 }
+        if matches!(self.pooling, Pooling::Mean | Pooling::Unmean) { 1.0 / positions as f64 } else { 1.0 }
     }
 
     /// The element of the image that each (result, tap) sees.
@@ -82,12 +82,12 @@ impl Pool {
 
 impl Op for Pool {
     fn name(&self) -> &'static str {
-        match self.role {
-            Role::Mean => "pool_mean",
-            Role::Unmean => "pool_unmean",
-            Role::ArgMax => "pool_argmax",
-            Role::Take => "pool_take",
-            Role::Put => "pool_put",
+        match self.pooling {
+            Pooling::Mean => "pool_mean",
+            Pooling::Unmean => "pool_unmean",
+            Pooling::ArgMax => "pool_argmax",
+            Pooling::Take => "pool_take",
+            Pooling::Put => "pool_put",
         }
     }
 
@@ -98,7 +98,7 @@ impl Op for Pool {
             _ => None,
         };
         let (read, makes) = if self.to_image() { (made, self.image) } else { (self.image, made) };
-        let taps = matches!(self.role, Role::Take | Role::Put);
+        let taps = matches!(self.pooling, Pooling::Take | Pooling::Put);
         let fits = |t: &Type| of(t, read).as_ref() == Some(t);
         let tapped = || {
             !taps
@@ -126,24 +126,24 @@ impl Op for Pool {
             |i: usize| (0..taps).filter_map(|tap| Some((tap, self.seen(&made, i, tap)?))).collect::<Vec<_>>();
         let at = |i: usize| self.seen(&made, i, inputs[1].data[i] as usize);
         let mut image = Array::from_fn([x.shape[0], self.image[0], self.image[1], x.shape[3]], |_| 0.0);
-        match self.role {
-            Role::Mean => Array::from_fn(made.clone(), |i| {
+        match self.pooling {
+            Pooling::Mean => Array::from_fn(made.clone(), |i| {
                 all(i).into_iter().map(|(_, q)| x.data[q]).sum::<f64>() * self.factor()
             }),
-            Role::ArgMax => Array::from_fn(made.clone(), |i| {
+            Pooling::ArgMax => Array::from_fn(made.clone(), |i| {
                 let first = |best: (usize, usize), next: (usize, usize)| {
                     if x.data[next.1] > x.data[best.1] { next } else { best }
                 };
                 all(i).into_iter().reduce(first).map_or(-1.0, |(tap, _)| tap as f64)
             }),
-            Role::Take => Array::from_fn(made.clone(), |i| at(i).map_or(0.0, |q| x.data[q])),
-            Role::Unmean => {
+            Pooling::Take => Array::from_fn(made.clone(), |i| at(i).map_or(0.0, |q| x.data[q])),
+            Pooling::Unmean => {
                 (0..made.numel()).for_each(|i| {
                     all(i).into_iter().for_each(|(_, q)| image.data[q] += x.data[i] * self.factor())
                 });
                 image
             }
-            Role::Put => {
+            Pooling::Put => {
                 (0..made.numel()).for_each(|i| at(i).into_iter().for_each(|q| image.data[q] += x.data[i]));
                 image
             }
@@ -151,42 +151,42 @@ impl Op for Pool {
     }
 
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
-        let of = |role, inputs: &[Tensor<'g>]| Some(ct.graph().apply(self.other(role), inputs));
-        match self.role {
-            Role::Mean => vec![of(Role::Unmean, &[ct])],
-            Role::Unmean => vec![of(Role::Mean, &[ct])],
-            Role::ArgMax => vec![None],
-            Role::Take => vec![of(Role::Put, &[ct, inputs[1]]), None],
-            Role::Put => vec![of(Role::Take, &[ct, inputs[1]]), None],
+        let of = |pooling, inputs: &[Tensor<'g>]| Some(ct.graph().apply(self.other(pooling), inputs));
+        match self.pooling {
+            Pooling::Mean => vec![of(Pooling::Unmean, &[ct])],
+            Pooling::Unmean => vec![of(Pooling::Mean, &[ct])],
+            Pooling::ArgMax => vec![None],
+            Pooling::Take => vec![of(Pooling::Put, &[ct, inputs[1]]), None],
+            Pooling::Put => vec![of(Pooling::Take, &[ct, inputs[1]]), None],
         }
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let (k, made, c) = (&self.kernel, self.window()?.made, at.output.shape[3]);
-        let entry = match self.role {
-            Role::Mean | Role::ArgMax => ["gather", "gather4"],
-            Role::Take => ["take", "take4"],
-            Role::Unmean | Role::Put => ["scatter", "scatter4"],
+        let entry = match self.pooling {
+            Pooling::Mean | Pooling::ArgMax => ["gather", "gather4"],
+            Pooling::Take => ["take", "take4"],
+            Pooling::Unmean | Pooling::Put => ["scatter", "scatter4"],
         };
         let wide = usize::from(c.is_multiple_of(4));
         let unit = 1 + 3 * wide;
         let n = at.output.shape.numel() / unit;
-        let flag = |role| f64::from(u8::from(self.role == role));
+        let flag = |pooling| f64::from(u8::from(self.pooling == pooling));
         let launch = LaunchSpec::new(&SHADER, entry[wide], grid_1d(n.div_ceil(WORKGROUP)))
             .constant("WORKGROUP", WORKGROUP as f64)
-            .constant("ARGMAX", flag(Role::ArgMax))
-            .constant("PICKED", flag(Role::Put))
+            .constant("ARGMAX", flag(Pooling::ArgMax))
+            .constant("PICKED", flag(Pooling::Put))
             // Four taps are four elements anywhere.
-            .bind(if self.role == Role::Take { "x" } else { ["x", "x4"][wide] }, Operand::Input(0))
+            .bind(if self.pooling == Pooling::Take { "x" } else { ["x", "x4"][wide] }, Operand::Input(0))
             .bind(["y", "y4"][wide], Operand::Output)
             .dim("n", n)
             .dim("c", c / unit)
             .dim_f32("factor", self.factor() as f32);
-        let launch = match self.role {
-            Role::Mean | Role::ArgMax => launch,
+        let launch = match self.pooling {
+            Pooling::Mean | Pooling::ArgMax => launch,
             // The binding is there also where the kernel does not read it.
-            Role::Unmean => launch.bind(["taps", "taps4"][wide], Operand::Input(0)),
-            Role::Take | Role::Put => launch.bind(["taps", "taps4"][wide], Operand::Input(1)),
+            Pooling::Unmean => launch.bind(["taps", "taps4"][wide], Operand::Input(0)),
+            Pooling::Take | Pooling::Put => launch.bind(["taps", "taps4"][wide], Operand::Input(1)),
         };
         let of = [
             ("image", self.image),
@@ -221,7 +221,7 @@ impl<'g> Tensor<'g> {
     pub fn avg_pool(self, kernel: &Kernel) -> Tensor<'g> {
         let shape = self.shape();
         let image = [1, 2].map(|d| shape.get(d).copied().unwrap_or(0));
-        self.graph().apply(Pool { role: Role::Mean, kernel: kernel.clone(), image }, &[self])
+        self.graph().apply(Pool { pooling: Pooling::Mean, kernel: kernel.clone(), image }, &[self])
     }
 
     /// Largest elements over windows of `[N, H, W, C]`, the padding never among them (`torch.nn.MaxPool2d`). The derivative goes
@@ -231,9 +231,9 @@ impl<'g> Tensor<'g> {
     pub fn max_pool(self, kernel: &Kernel) -> Tensor<'g> {
         let shape = self.shape();
         let image = [1, 2].map(|d| shape.get(d).copied().unwrap_or(0));
-        let pool = |role| Pool { role, kernel: kernel.clone(), image };
-        let taps = self.graph().apply(pool(Role::ArgMax), &[self]);
-        self.graph().apply(pool(Role::Take), &[self, taps])
+        let pool = |pooling| Pool { pooling, kernel: kernel.clone(), image };
+        let taps = self.graph().apply(pool(Pooling::ArgMax), &[self]);
+        self.graph().apply(pool(Pooling::Take), &[self, taps])
     }
 }
 
@@ -242,22 +242,22 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
 
-    fn pool(role: Role, kernel: Kernel, inputs: &[&Array]) -> Array {
-        Pool { role, kernel, image: [3, 3] }.reference(inputs)
+    fn pool(pooling: Pooling, kernel: Kernel, inputs: &[&Array]) -> Array {
+        Pool { pooling, kernel, image: [3, 3] }.reference(inputs)
     }
 
     #[test]
     fn references() {
         let kernel = Kernel::square(2);
         let x = Array::new([1, 3, 3, 1], vec![1., 5., 5., 2., 5., 0., -1., -2., -3.]);
-        assert_eq!(pool(Role::Mean, kernel.clone(), &[&x]).data, [13. / 4., 15. / 4., 4. / 4., 0.]);
-        let taps = pool(Role::ArgMax, kernel.clone(), &[&x]);
+        assert_eq!(pool(Pooling::Mean, kernel.clone(), &[&x]).data, [13. / 4., 15. / 4., 4. / 4., 0.]);
+        let taps = pool(Pooling::ArgMax, kernel.clone(), &[&x]);
         assert_eq!(taps.data, [1., 0., 1., 0.], "the first of equals");
-        assert_eq!(pool(Role::Take, kernel.clone(), &[&x, &taps]).data, [5.; 4]);
-        let put = pool(Role::Put, kernel, &[&Array::new([1, 2, 2, 1], vec![1., 2., 4., 8.]), &taps]);
+        assert_eq!(pool(Pooling::Take, kernel.clone(), &[&x, &taps]).data, [5.; 4]);
+        let put = pool(Pooling::Put, kernel, &[&Array::new([1, 2, 2, 1], vec![1., 2., 4., 8.]), &taps]);
         assert_eq!(put.data, [0., 3., 0., 0., 12., 0., 0., 0., 0.]);
         let padded =
-            pool(Role::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
+            pool(Pooling::ArgMax, Kernel::same(3).stride(2), &[&Array::new([1, 3, 3, 1], vec![-1.; 9])]);
         assert_eq!(padded.data, [4., 3., 1., 0.], "padding is never the largest");
     }
 
