@@ -54,11 +54,11 @@ fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
 fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<LaunchSpec> {
     for (op, e) in products {
         let variants = op.variants(*e, caps);
-        let (taken, why) = variants[0];
-        if op.launches(*e, taken, false, why).iter().any(|spec| runs(launch, spec)) {
+        let launches = |variant| op.launches(*e, variant, false, MatMul::OPERANDS);
+        if launches(variants[0]).iter().any(|spec| runs(launch, spec)) {
             return variants[1..]
                 .iter()
-                .filter_map(|&(variant, why)| op.launches(*e, variant, false, why).into_iter().next())
+                .filter_map(|&variant| launches(variant).into_iter().next())
                 .collect();
         }
     }

@@ -1,5 +1,5 @@
-//! Random graphs, planned and executed against the reference: shared subexpressions, views in the
-//! middle, several outputs, gradients, variables that swap or are updated in place over several steps.
+//! Random graphs, planned and executed against the reference: shared subexpressions, views of views of up to six
+//! axes, several outputs, gradients, variables that swap or are updated in place over several steps.
 //! What fusion, scheduling and slot sharing may get wrong shows up as a wrong number here.
 
 use crate::harness::{self, Case, Report};
@@ -17,8 +17,11 @@ use oneiro::{
 };
 
 /// Graphs of a run, and ops of each.
-const GRAPHS: u32 = 120;
+const GRAPHS: u32 = 500;
 const OPS: usize = 24;
+/// Most axes and most elements of a tensor that does not come from a bigger one.
+const RANK: usize = 6;
+const ELEMENTS: usize = 2_000;
 /// Values stay below this, so that errors in f32 do.
 const BOUND: f64 = 4.0;
 
@@ -44,22 +47,35 @@ impl<'g> Builder<'g> {
     }
 
     fn shape(&mut self) -> Shape {
-        let rank = 1 + self.below(3);
-        (0..rank).map(|_| [1, 2, 3, 4, 5, 8, 12, 17][self.below(8)]).collect::<Vec<_>>().into()
+        let rank = 1 + self.below(RANK);
+        let mut shape = vec![];
+        for _ in 0..rank {
+            let room = ELEMENTS / shape.iter().product::<usize>();
+            let extent = [1, 2, 3, 4, 5, 8, 12, 17][self.below(if rank > 3 { 5 } else { 8 })];
+            shape.push(extent.min(room));
+        }
+        shape.into()
     }
 
-    /// A value of about the same shape: one that broadcasts, or a new input.
+    /// A value of about the same shape: one that broadcasts, or a new input, perhaps of some axes only.
     fn partner(&mut self, shape: &Shape) -> (Tensor<'g>, f64) {
         let fits: Vec<_> = self
             .pool
             .iter()
             .copied()
-            .filter(|(t, _)| shape.broadcast(&t.shape()).is_some_and(|s| s.numel() <= 4_000))
+            .filter(|(t, _)| shape.broadcast(&t.shape()).is_some_and(|s| s.numel() <= 2 * ELEMENTS))
             .collect();
-        if fits.is_empty() || self.below(6) == 0 {
-            return self.input(shape.clone());
+        match self.below(6) {
+            0 => self.input(shape.clone()),
+            1 => {
+                let kept: Vec<usize> =
+                    shape.iter().map(|&n| if self.below(2) == 0 { n } else { 1 }).collect();
+                let inner = self.below(shape.len().max(1));
+                self.input(kept[inner.min(kept.len())..].into())
+            }
+            _ if fits.is_empty() => self.input(shape.clone()),
+            _ => fits[self.below(fits.len())],
         }
-        fits[self.below(fits.len())]
     }
 
     fn input(&mut self, shape: Shape) -> (Tensor<'g>, f64) {
@@ -91,29 +107,55 @@ impl<'g> Builder<'g> {
         }
     }
 
-    fn view(&mut self, (x, bound): (Tensor<'g>, f64)) -> (Tensor<'g>, f64) {
+    /// A view, and often a view of that, and so on.
+    fn view(&mut self, (mut x, bound): (Tensor<'g>, f64)) -> (Tensor<'g>, f64) {
+        loop {
+            x = self.one_view(x);
+            if self.below(3) == 0 {
+                return (x, bound);
+            }
+        }
+    }
+
+    fn one_view(&mut self, x: Tensor<'g>) -> Tensor<'g> {
         let shape = x.shape();
-        let axis = self.below(shape.len().max(1));
-        let y = match self.below(8) {
+        let (rank, small) = (shape.len(), shape.numel() <= ELEMENTS / 2);
+        let axis = self.below(rank.max(1));
+        match self.below(11) {
             _ if shape.is_empty() => x.broadcast_to([3, 4]),
             0 => x.reshape([shape.numel()]),
             1 => x.reshape([1, shape.numel(), 1]),
-            2 if shape.len() > 1 => x.transpose(0, shape.len() - 1),
+            2 if rank > 1 => x.transpose(0, rank - 1),
             3 if shape[axis] > 1 => {
                 let start = self.below(shape[axis] - 1);
                 x.slice(axis, start..shape[axis])
             }
-            4 if shape.numel() < 1_000 => {
+            4 if small && rank < RANK => {
                 x.reshape([&[1][..], &shape[..]].concat()).broadcast_to([&[2][..], &shape[..]].concat())
             }
-            5 if shape.numel() < 1_000 => x.pad(axis, self.below(3), self.below(5)),
-            6 if shape.numel() < 1_000 => concat(&[x, x.tanh()], axis),
+            5 if small => x.pad(axis, self.below(3), self.below(5)),
+            6 if small => concat(&[x, x.tanh()], axis),
             7 if shape[axis] > 1 => {
                 x.slice(axis, 1..shape[axis]).reshape([1, shape.numel() / shape[axis] * (shape[axis] - 1)])
             }
+            8 => {
+                let mut axes: Vec<usize> = (0..rank).collect();
+                (1..rank).for_each(|i| axes.swap(i, self.below(i + 1)));
+                x.permute(&axes)
+            }
+            // An axis in two: the outer one inwards, or each element of it repeated.
+            9 if rank < RANK && shape[axis] > 1 => {
+                let outer = [2, 3].into_iter().find(|n| shape[axis].is_multiple_of(*n)).unwrap_or(1);
+                let inner = shape[axis] / outer;
+                x.reshape([&shape[..axis], &[outer, inner], &shape[axis + 1..]].concat())
+                    .transpose(axis, axis + 1)
+            }
+            10 if small && rank < RANK => {
+                let apart = |n| [&shape[..=axis], &[n], &shape[axis + 1..]].concat();
+                x.reshape(apart(1)).broadcast_to(apart(2))
+            }
             _ => x.reshape([shape.numel(), 1]),
-        };
-        (y, bound)
+        }
     }
 
     fn reduce(&mut self, (x, bound): (Tensor<'g>, f64)) -> (Tensor<'g>, f64) {
@@ -204,6 +246,11 @@ fn record(graph: &Graph, number: u32) {
     // The same subexpression again, recorded anew.
     let (x, _) = b.any();
     graph.output("again", (x.tanh() + 1.0) * (x.tanh() + 1.0));
+    // Views of the value of most axes, which nothing but elementwise functions reads.
+    let x = b.pool.iter().copied().max_by_key(|(x, _)| x.shape().len()).expect("the pool holds values");
+    let (once, again) = (b.view(x), b.view(x));
+    graph.output("seen", (once.0.tanh() + 0.5).square());
+    graph.output("seen beside", b.binary(again).0);
     for i in 0..1 + b.below(4) {
         let (x, _) = b.any();
         graph.output(&format!("out {i}"), x);

@@ -70,6 +70,21 @@ fn cases() -> Vec<Case> {
             g.assign(history, history.record(history.reshape([8]) * 1.0));
             g.output("y", history + 1.0);
         }),
+        // Views of five separate axes, one more than a cluster addresses.
+        case("an upsampled image, read by elements only", |g| {
+            g.output("y", g.input("x", Type::f32([2, 2, 3, 3])).upsample_nearest(2).tanh());
+        }),
+        case("a broadcast along every other axis", |g| {
+            let x = g.input("x", Type::f32([2, 3, 4, 5, 6]));
+            g.output("y", x * g.input("k", Type::f32([3, 1, 5, 1])));
+        }),
+        case("five axes reversed", |g| {
+            g.output("y", g.input("x", Type::f32([2, 3, 4, 5, 6])).permute(&[4, 3, 2, 1, 0]).tanh());
+        }),
+        case("a pixel shuffle in PyTorch's order", |g| {
+            let x = g.input("x", Type::f32([2, 3, 4, 12])).reshape([2, 3, 4, 3, 2, 2]);
+            g.output("y", x.permute(&[0, 1, 4, 2, 5, 3]).reshape([2, 6, 8, 3]).relu());
+        }),
         case("an old value beside its optimizer", |g| {
             let a = var(g, "a", &[64]);
             g.output("before", a.reshape([8, 8]));

@@ -219,6 +219,11 @@ impl LaunchSpec {
         self
     }
 
+    /// Sets a member of the `dims` uniform that holds two numbers: rows and columns.
+    pub fn pair(self, name: &str, [rows, columns]: [usize; 2]) -> Self {
+        self.dim(&format!("{name}[0]"), rows).dim(&format!("{name}[1]"), columns)
+    }
+
     /// Sets an f32 member of the `dims` uniform.
     pub fn dim_f32(mut self, name: &str, value: f32) -> Self {
         self.dims.push((name.to_string(), value.to_bits()));
@@ -229,6 +234,11 @@ impl LaunchSpec {
     pub fn constant(mut self, name: &'static str, value: f64) -> Self {
         self.constants.push((name, value));
         self
+    }
+
+    /// Sets an `override` that switches something on or off.
+    pub fn flag(self, name: &'static str, on: bool) -> Self {
+        self.constant(name, f64::from(u8::from(on)))
     }
 
     /// States the floating-point operations and bytes.

@@ -191,6 +191,13 @@ pub(crate) struct Sweep {
     pub(crate) taps: Vec<([i32; 2], usize)>,
 }
 
+impl Sweep {
+    /// The numbers of pixels of an image read, and of pixels made of an image.
+    pub(crate) fn pixels(&self) -> [usize; 2] {
+        [self.src, self.lattice].map(|[rows, columns]| rows * columns)
+    }
+}
+
 impl Window {
     /// The sweep of the convolution itself.
     pub(crate) fn forward(&self) -> Sweep {

@@ -11,8 +11,8 @@ use crate::graph::{
     window::Kernel,
 };
 
-/// Which channels of its own pixel an output sees, where channels are in groups that follow each other: red, green, blue
-/// (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
+/// Which channels of its own pixel an output sees, where the channels are in groups that follow each other: red, green,
+/// blue (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
     groups: usize,
@@ -21,20 +21,42 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Those of earlier groups: mask A, of a layer that sees the picture.
+    /// An output sees the channels of earlier groups (mask A): for the layer that sees the picture.
     pub fn before(groups: usize) -> Self {
         Self { groups, own: false, copies: 1 }
     }
 
-    /// Those of earlier groups and of its own: mask B.
+    /// An output sees the channels of earlier groups and of its own group (mask B).
     pub fn up_to(groups: usize) -> Self {
         Self { own: true, ..Self::before(groups) }
     }
 
-    /// The outputs are the groups' channels so many times: both halves of gates.
+    /// The outputs are so many copies of the groups' channels, one after the other: the two halves of a gated unit.
     #[must_use]
     pub fn copies(self, copies: usize) -> Self {
         Self { copies, ..self }
+    }
+
+    /// Degrees of a kernel's inputs, tap by tap, and the degrees up to which its outputs see. All outputs see degree 0;
+    /// at the kernel's centre, the channels of group i have degree i + 1. An example of three groups, with 3 channels read
+    /// and 6 made:
+    ///
+    /// | | degrees |
+    /// |---|---|
+    /// | inputs at other taps | 0 0 0 |
+    /// | inputs at the centre | 1 2 3 |
+    /// | outputs of mask A see up to | 0 0 1 1 2 2 |
+    /// | outputs of mask B see up to | 1 1 2 2 3 3 |
+    fn degrees(self, kernel: &Kernel, [c, o]: [usize; 2]) -> [Vec<usize>; 2] {
+        let group = |i: usize, n: usize| i * self.groups / n;
+        let centre = kernel.size.map(|n| n / 2);
+        let inputs = kernel
+            .kept()
+            .into_iter()
+            .flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
+        let of_copy = o / self.copies;
+        let outputs = (0..o).map(|i| group(i % of_copy, of_copy) + usize::from(self.own));
+        [inputs.collect(), outputs.collect()]
     }
 }
 
@@ -44,7 +66,7 @@ impl Channels {
 pub struct Conv2d<'g> {
     declared: Declared<'g>,
     kernel: Kernel,
-    /// What each output sees: degrees of the inputs `[T, C, 1]`, and up to which an output looks, `[1, 1, O]`.
+    /// The mask by channels, if there is one.
     degrees: Option<Degrees<'g>>,
 }
 
@@ -80,9 +102,9 @@ impl<'g> Conv2d<'g> {
         }
     }
 
-    /// [`Conv2d::new`] that sees only some channels at its kernel's centre. Of a single group, before which there is nothing, mask A
-    /// is the kernel's own ([`crate::graph::window::Taps`]), and `Channels::up_to(1)` masks nothing. Masked channels keep weights that
-    /// are never used, in files too, as PyTorch's masked convolutions do.
+    /// [`Conv2d::new`] whose outputs see only some channels at the kernel's centre. A single group masks nothing: then mask
+    /// A is the kernel's own ([`crate::graph::window::Taps`]). Masked channels keep weights that are never used, in files
+    /// too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
         let copies = sees.copies;
@@ -93,17 +115,9 @@ impl<'g> Conv2d<'g> {
             g.poison(format!("conv2d: {channels:?} channels are not {copies} equal copies of any groups"));
             return Self::new(g, name, kernel, channels);
         }
-        let ([c, o], centre) = (channels, kernel.size.map(|n| n / 2));
-        // Degree 0 is seen by all; group i has degree i + 1.
-        let group = |i: usize, n: usize| i * sees.groups / n;
-        let of = kernel
-            .kept()
-            .into_iter()
-            .flat_map(|tap| (0..c).map(move |i| if tap == centre { group(i, c) + 1 } else { 0 }));
-        let of: Vec<usize> = of.collect();
-        let n = o / sees.copies;
-        let up_to: Vec<usize> = (0..o).map(|i| group(i % n, n) + usize::from(sees.own)).collect();
-        let degrees = Degrees::new(g, name, (&of, [of.len() / c, c, 1]), (&up_to, [1, 1, o]));
+        let [c, o] = channels;
+        let [inputs, outputs] = sees.degrees(&kernel, channels);
+        let degrees = Degrees::new(g, name, (&inputs, [inputs.len() / c, c, 1]), (&outputs, [1, 1, o]));
         Self { degrees: Some(degrees), ..Self::new(g, name, kernel, channels) }
     }
 

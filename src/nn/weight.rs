@@ -21,15 +21,18 @@ pub enum Weight {
     Spectral(Mode),
 }
 
-/// Which weights take part: those of inputs whose degree `of` is at most what the output `sees`.
+/// A mask over a weight: an input takes part in an output where the input's degree is at most the degree up to which the
+/// output sees.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Degrees<'g> {
+    /// The inputs' degrees.
     of: Tensor<'g>,
+    /// The degrees up to which outputs see.
     sees: Tensor<'g>,
 }
 
 impl<'g> Degrees<'g> {
-    /// Declares `NAME.of` and `NAME.sees`, in shapes that broadcast to the weight's.
+    /// Declares `NAME.of` and `NAME.sees`, which hold degrees in shapes that broadcast to the weight's.
     #[track_caller]
     pub(super) fn new(
         g: &'g Graph,
@@ -44,7 +47,7 @@ impl<'g> Degrees<'g> {
         g.traced(|| Self { of: var("of", of.0, of.1.into()), sees: var("sees", sees.0, sees.1.into()) })
     }
 
-    /// The weight with zeros where it takes no part, which then get no gradient.
+    /// The weight with zeros where an input takes no part; masked weights get no gradient.
     #[track_caller]
     pub(super) fn mask(&self, weight: Tensor<'g>) -> Tensor<'g> {
         self.sees.ge(self.of).select(weight, 0.0)

@@ -1,9 +1,9 @@
-//! Batch normalisation (Ioffe & Szegedy 2015) over all axes but the last, the channels. Two reductions are kernels: a batch's
-//! mean and variance in one sound pass ([`Moments`]), and the two sums of its derivative ([`CentredSums`]). Everything by
-//! elements is ordinary nodes, which fuse with their neighbours.
+//! Batch normalisation (Ioffe & Szegedy 2015) over all axes but the last, the channels. Two reductions are kernels: a
+//! batch's mean and variance in one numerically sound pass ([`Moments`]), and the two sums of its derivative
+//! ([`CentredSums`]). What goes by elements is ordinary nodes, which fuse with their neighbours.
 //!
-//! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the closed form, which is
-//! nodes again: every derivative of it follows.
+//! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the derivative's closed
+//! form. That form is nodes again, so that further derivatives follow.
 
 use crate::{
     graph::{
@@ -16,28 +16,28 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("batch_norm");
 const WORKGROUP: usize = 64;
-/// Fewer rows than these are one chunk.
+/// Rows of a short chunk; up to twice as many rows are one chunk.
 const SHORT: usize = 64;
 
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
-/// `[.., C]` to `[2, C]`: each channel's mean, and its variance Σ(x - mean)²/R over the R rows.
+/// Each channel's mean, and its variance Σ(x - mean)²/R over the R rows: `[.., C]` to `[2, C]`.
 #[derive(Debug)]
 pub struct Moments;
 
-/// (a, x, moments of x) to `[2, C]`: Σa and Σa·(x - mean).
+/// Each channel's Σa and Σa·(x - mean): (a, x, moments of x) to `[2, C]`.
 #[derive(Debug)]
 pub struct CentredSums;
 
-/// The first input, as what it was computed from: inputs y, x, x's moments, weight and bias, of
-/// y = (x - mean)/√(variance + eps)·weight + bias.
+/// The first of the inputs y, x, moments of x, weight and bias, where y = (x - mean)/√(variance + eps)·weight + bias: the op
+/// passes y on and knows its derivative by the other inputs.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// Added to the variance.
+    /// What is added to the variance.
     pub eps: f32,
 }
 
-/// Rows and channels.
+/// Rows and channels of an input.
 fn extents(x: &Type) -> Result<[usize; 2], String> {
     match x.shape.split_last() {
         Some((&c, outer)) if x.dtype == DType::F32 && x.shape.numel() > 0 && !outer.is_empty() => {
@@ -47,7 +47,7 @@ fn extents(x: &Type) -> Result<[usize; 2], String> {
     }
 }
 
-/// The two rows of `[2, C]`.
+/// The two rows of `[2, C]`, `[C]` each.
 fn halves(pair: Tensor<'_>) -> [Tensor<'_>; 2] {
     let c = pair.shape()[1];
     [0, 1].map(|i| pair.slice(0, i..i + 1).reshape([c]))
@@ -58,50 +58,108 @@ fn inverse(moments: Tensor<'_>, eps: f32) -> Tensor<'_> {
     (halves(moments)[1] + eps).rsqrt()
 }
 
-/// Chunks of rows in one launch, and a second one that makes one of them. About √R chunks of √R rows, so that no loop is long.
-fn lower(
-    at: &Lowering<'_>,
+/// The kernels of a reduction over rows; where there are two names, the second is that of four channels at a time.
+struct Reduction {
+    /// Position of x among the inputs.
     x: usize,
-    entry: [&'static str; 2],
+    /// The inputs' bindings.
+    inputs: &'static [[&'static str; 2]],
+    /// The entry point that reduces chunks of rows.
+    reduce: [&'static str; 2],
+    /// The entry point that joins chunks.
     join: &'static str,
-    inputs: &[[&'static str; 2]],
-) -> Result<Lowered, String> {
-    let [r, c] = extents(&at.inputs[x])?;
-    let wide = c.is_multiple_of(4);
-    let (unit, i) = if wide { (4, 1) } else { (1, 0) };
-    let short = if at.caps.class == AdapterClass::Gpu { SHORT / 4 } else { SHORT };
-    let chunk = if r <= 2 * short { r } else { r.isqrt().max(short) };
-    let s = r.div_ceil(chunk);
-    let numel = r * c;
-    let whole = s == 1;
-    let dims = |launch: LaunchSpec, n: usize, c: usize| {
-        let launch = launch.dim("n", n).dim("c", c).dim("r", r).dim("chunk", chunk).dim("s", s);
-        launch
-            .constant("WORKGROUP", WORKGROUP as f64)
-            .dim_f32("factor", if whole { 1.0 / r as f32 } else { 1.0 })
-    };
-    let n = s * c / unit;
-    let first = LaunchSpec::new(&SHADER, entry[i], grid_1d(n.div_ceil(WORKGROUP)));
-    let first =
-        inputs.iter().enumerate().fold(first, |launch, (k, names)| launch.bind(names[i], Operand::Input(k)));
-    let first = dims(first, n, c / unit)
-        .bind(["y", "y4"][i], if whole { Operand::Output } else { Operand::Scratch(0) })
-        .cost(6 * numel, 4 * (inputs.len().min(2) * numel + 2 * s * c) as u64)
-        .why(if wide {
-            "four channels of a chunk of rows each"
-        } else {
-            "a channel of a chunk of rows each"
-        });
-    if whole {
-        return Ok(first.into());
+    /// Invocations that join one channel's chunks.
+    joiners: usize,
+}
+
+static MOMENTS: Reduction =
+    Reduction { x: 0, inputs: &[["x", "x4"]], reduce: ["moments", "moments4"], join: "merge", joiners: 1 };
+static SUMS: Reduction = Reduction {
+    x: 1,
+    inputs: &[["a", "a4"], ["x", "x4"], ["means", "means4"]],
+    reduce: ["sums", "sums4"],
+    join: "total",
+    joiners: 2,
+};
+
+/// Rows cut into chunks.
+#[derive(Clone, Copy)]
+struct Cut {
+    rows: usize,
+    channels: usize,
+    /// Rows of a chunk.
+    chunk: usize,
+}
+
+impl Cut {
+    /// One chunk where the rows are few, else about √R chunks of √R rows, so that no loop is long.
+    fn new([rows, channels]: [usize; 2], class: AdapterClass) -> Self {
+        let short = if class == AdapterClass::Gpu { SHORT / 4 } else { SHORT };
+        let chunk = if rows <= 2 * short { rows } else { rows.isqrt().max(short) };
+        Self { rows, channels, chunk }
     }
-    let n = if join == "merge" { c } else { 2 * c };
-    let second = dims(LaunchSpec::new(&SHADER, join, grid_1d(n.div_ceil(WORKGROUP))), n, c)
-        .bind("x", Operand::Scratch(0))
-        .bind("y", Operand::Output)
-        .cost(6 * s * c, 8 * (s + 1) as u64 * c as u64)
-        .why("chunks joined");
-    Ok(Lowered { launches: vec![first, second], scratch: vec![Type::f32([2 * s * c]).bytes()] })
+
+    fn chunks(self) -> usize {
+        self.rows.div_ceil(self.chunk)
+    }
+
+    /// A launch of so many invocations; `c` is the number of channels, or of vec4s of channels.
+    fn launch(self, entry: &'static str, invocations: usize, c: usize) -> LaunchSpec {
+        let factor = if self.chunks() == 1 { 1.0 / self.rows as f32 } else { 1.0 };
+        LaunchSpec::new(&SHADER, entry, grid_1d(invocations.div_ceil(WORKGROUP)))
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .dim("n", invocations)
+            .dim("c", c)
+            .dim("r", self.rows)
+            .dim("chunk", self.chunk)
+            .dim("s", self.chunks())
+            .dim_f32("factor", factor)
+    }
+}
+
+impl Reduction {
+    /// One launch for one chunk; else one over the chunks, and one that joins what they make.
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let cut = Cut::new(extents(&at.inputs[self.x])?, at.caps.class);
+        if cut.chunks() == 1 {
+            return Ok(self.reduce(cut, Operand::Output).into());
+        }
+        let launches = vec![self.reduce(cut, Operand::Scratch(0)), self.join(cut)];
+        Ok(Lowered { launches, scratch: vec![Type::f32([2 * cut.chunks() * cut.channels]).bytes()] })
+    }
+
+    /// Every chunk of rows to two numbers a channel.
+    fn reduce(&self, cut: Cut, to: Operand) -> LaunchSpec {
+        let (wide, numel) = (cut.channels.is_multiple_of(4), cut.rows * cut.channels);
+        let (vector, unit) = if wide { (1, 4) } else { (0, 1) };
+        let c = cut.channels / unit;
+        let launch = cut.launch(self.reduce[vector], cut.chunks() * c, c);
+        let bind = |launch: LaunchSpec, (i, names): (usize, &[&'static str; 2])| {
+            launch.bind(names[vector], Operand::Input(i))
+        };
+        let read = self.inputs.len().min(2) * numel;
+        self.inputs
+            .iter()
+            .enumerate()
+            .fold(launch, bind)
+            .bind(["y", "y4"][vector], to)
+            .cost(6 * numel, 4 * (read + 2 * cut.chunks() * cut.channels) as u64)
+            .why(if wide {
+                "four channels of a chunk of rows each"
+            } else {
+                "a channel of a chunk of rows each"
+            })
+    }
+
+    /// The chunks' numbers to two numbers a channel.
+    fn join(&self, cut: Cut) -> LaunchSpec {
+        let (c, s) = (cut.channels, cut.chunks());
+        cut.launch(self.join, self.joiners * c, c)
+            .bind("x", Operand::Scratch(0))
+            .bind("y", Operand::Output)
+            .cost(6 * s * c, 8 * (s + 1) as u64 * c as u64)
+            .why("chunks joined")
+    }
 }
 
 impl Op for Moments {
@@ -135,7 +193,7 @@ impl Op for Moments {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        lower(at, 0, ["moments", "moments4"], "merge", &[["x", "x4"]])
+        MOMENTS.lower(at)
     }
 }
 
@@ -172,7 +230,7 @@ impl Op for CentredSums {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        lower(at, 1, ["sums", "sums4"], "total", &[["a", "a4"], ["x", "x4"], ["means", "means4"]])
+        SUMS.lower(at)
     }
 }
 
@@ -189,7 +247,8 @@ impl Op for BatchNorm {
         inputs[0].clone()
     }
 
-    /// Total by x: what goes through its moments is part of it. ∂x = (∂y - Σ∂y/R - (x - mean)·Σ∂y(x - mean)/R·inverse²)·scale.
+    /// The derivative by x is the total one, through its moments too:
+    /// ∂x = (∂y - Σ∂y/R - (x - mean)·Σ∂y(x - mean)/R·inverse²)·weight·inverse.
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
         let [x, moments, weight] = [1, 2, 3].map(|i| inputs[i]);
         let [sum, along] = halves(ct.graph().apply(CentredSums, &[ct, x, moments]));

@@ -1,77 +1,69 @@
-//! 2-D convolution, channels last, over a list of taps, and its two gradients: each one's derivatives are the
-//! other two, so the family is closed under differentiation. The input gradient is transposed convolution.
+//! 2-D convolution, channels last, over a list of taps, and its two gradients. Each one's derivatives are the other two,
+//! so the family is closed under differentiation. The input gradient is transposed convolution.
 //!
-//! Weights are `[T, C, O]` with the T taps that take part: a masked tap has no weight, costs nothing and gets no
-//! gradient. Where every pixel sees only itself, or a single one sees the whole image, the convolution is a matrix product and
+//! Weights are `[T, C, O]` over the T taps that take part: a masked tap has no weight, costs nothing and gets no gradient.
+//! Where every pixel sees only itself, or a single pixel sees the whole image, the convolution is a matrix product and is
 //! recorded as one.
 
 mod patches;
+mod sweep;
+mod tile;
+mod weight;
 
 use super::matmul::product;
 use crate::{
     graph::{
         Tensor,
-        op::{Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        op::{Footprint, Lowered, Lowering, Op},
         shape::{Array, DType, Shape, Type},
-        window::{Kernel, Sweep, Window},
+        window::{Kernel, Window},
     },
     kernel::{
         Shader,
         caps::{AdapterClass, Caps},
     },
 };
-use std::ops::Range;
 
-/// Any adapter, any extents: output and input gradient, and patches.
+/// The output, the input gradient and patches, for any adapter and any extents.
 pub static PORTABLE: Shader = crate::shader!("conv2d");
-/// Register tiles fed by subgroup broadcasts, for CPU drivers: output and input gradient.
+/// The output and the input gradient, for CPU drivers: register tiles fed by subgroup broadcasts.
 pub static LANES: Shader = crate::shader!("conv2d.subgroup.int64");
-/// Any adapter, any extents: weight gradient.
+/// The weight gradient, for any adapter and any extents.
 pub static WEIGHT: Shader = crate::shader!("conv2d_weight");
-/// As [`LANES`], for the weight gradient.
+/// The weight gradient, for CPU drivers, as [`LANES`].
 pub static WEIGHT_LANES: Shader = crate::shader!("conv2d_weight.subgroup.int64");
 
-/// Taps that the uniform holds.
+/// Most taps that the uniform holds.
 const MAX_TAPS: usize = 64;
-/// Loop iterations of one launch: some drivers end loops at 65,535.
+/// Most loop iterations of one launch: some drivers end loops at 65,535.
 const MAX_LOOP: usize = 32_768;
 
-/// Which of the three.
+/// Which of the three ops: the convolution, or one of its gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// (x `[N, H, W, C]`, w `[T, C, O]`) to y `[N, H', W', O]`.
+    /// The convolution: (x `[N, H, W, C]`, w `[T, C, O]`) to y `[N, H', W', O]`.
     Output,
-    /// (dy `[N, H', W', O]`, w) to dx.
+    /// The input gradient: (dy `[N, H', W', O]`, w) to dx.
     Input,
-    /// (x, dy) to dw.
+    /// The weight gradient: (x, dy) to dw.
     Weight,
 }
 
-/// One of the family, over a window.
+/// One of the three ops, over a window.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    /// Which.
+    /// Which of the three.
     pub role: Role,
-    /// Which pixels are seen.
+    /// Which pixels an output pixel sees.
     pub window: Window,
 }
 
-/// N, C and O.
+/// Images, channels of the convolution's input and channels of its output.
 #[derive(Clone, Copy, Debug)]
 struct Extents {
     n: usize,
     c: usize,
     o: usize,
-}
-
-/// The output as the sum of two halves of so many values, a multiple of 4, in a scratch.
-fn added(total: usize, scratch: usize) -> LaunchSpec {
-    LaunchSpec::new(&WEIGHT, "add", grid_1d((total / 4).div_ceil(64)))
-        .bind("halves", Operand::Scratch(scratch))
-        .bind("sum4", Operand::Output)
-        .dim("rows", total / 4)
-        .cost(total, 12 * total as u64)
-        .why("the halves' sum")
 }
 
 impl Conv2d {
@@ -129,172 +121,10 @@ impl Conv2d {
         Self { role, window: self.window.clone() }
     }
 
-    /// Whether the CPU drivers' tile can load these channels as whole vec4s.
+    /// Whether the adapter takes the tile of [`LANES`], which loads channels as whole vec4s.
     fn lanes(&self, e: Extents, caps: &Caps) -> bool {
         caps.class == AdapterClass::Cpu && caps.runs(&LANES) && e.c.is_multiple_of(4) && e.o.is_multiple_of(4)
     }
-
-    fn sweep_launches(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
-        let sweeps =
-            if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
-        let read = if self.role == Role::Output { e.c } else { e.o };
-        let part = (MAX_LOOP / read).min(MAX_TAPS);
-        if part == 0 {
-            return Err(format!(
-                "{read} channels are more than the {MAX_LOOP} that a launch sums; split them"
-            ));
-        }
-        let mut out = vec![];
-        for sweep in &sweeps {
-            for start in (0..sweep.taps.len().max(1)).step_by(part) {
-                let taps = start..(start + part).min(sweep.taps.len());
-                let last = taps.end == sweep.taps.len();
-                out.push(self.sweep_launch(
-                    e,
-                    sweep,
-                    taps,
-                    self.lanes(e, caps),
-                    caps.class,
-                    last && epilogue,
-                ));
-            }
-        }
-        Ok(out)
-    }
-
-    fn sweep_launch(
-        &self,
-        e: Extents,
-        sweep: &Sweep,
-        taps: Range<usize>,
-        lanes: bool,
-        class: AdapterClass,
-        epilogue: bool,
-    ) -> LaunchSpec {
-        let forward = self.role == Role::Output;
-        let (read, made) = if forward { (e.c, e.o) } else { (e.o, e.c) };
-        let rows = e.n * sweep.lattice[0] * sweep.lattice[1];
-        let wide = made > 32;
-        let tile = |columns: usize, side: usize| {
-            let [y, z, _] = grid_1d(rows.div_ceil(side));
-            [made.div_ceil(columns) as u32, y, z]
-        };
-        let launch = if lanes {
-            let launch = LaunchSpec::new(&LANES, "lanes", tile(if wide { 64 } else { 32 }, 64))
-                .dim("c4", read / 4)
-                .dim("o4", made / 4);
-            let flag = |on| f64::from(u8::from(on));
-            let launch = launch
-                .constant("WIDE", flag(wide))
-                .constant("TB", flag(!forward))
-                .why("CPU driver, 8 lanes: broadcast tile");
-            launch.constant("LATTICE", flag(sweep.dst_step != [1, 1]))
-        } else {
-            let (entry, side, why) = portable(class);
-            let (w_in, w_out) = if forward { (e.o, 1) } else { (1, e.o) };
-            let launch =
-                LaunchSpec::new(&PORTABLE, entry, tile(side, side)).dim("c", read).dim("o", made).why(why);
-            launch.dim("w_in", w_in).dim("w_out", w_out).dim("epilogue", usize::from(epilogue))
-        };
-        let bytes = 4
-            * (e.n * (sweep.src[0] * sweep.src[1] * read + sweep.lattice[0] * sweep.lattice[1] * made)
-                + taps.len() * e.c * e.o);
-        let cost = 2 * rows * taps.len() * e.c * e.o;
-        let launch = pairs(launch, &sweep.src, "src");
-        let launch = pairs(pairs(launch, &sweep.lattice, "lattice"), &sweep.src_step, "src_step");
-        let launch = pairs(pairs(launch, &sweep.dst, "dst"), &sweep.dst_step, "dst_step");
-        let launch =
-            pairs(launch, &sweep.dst_first, "dst_first").dim("accumulate", usize::from(taps.start > 0));
-        with_taps(launch, sweep.taps[taps].iter().copied())
-            .dim("rows", rows)
-            .bind("x", Operand::Input(0))
-            .bind("w", Operand::Input(1))
-            .bind("y", Operand::Output)
-            .cost(cost, bytes as u64)
-            .fused(epilogue)
-    }
-
-    /// Few tiles would leave cores idle on a CPU driver: there two halves of the pixels are summed apart, then added.
-    fn weight_lowered(&self, e: Extents, caps: &Caps) -> Lowered {
-        let (pixels, total) =
-            (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c * e.o);
-        let tiles = (self.window.taps.len() * e.c).div_ceil(64) * e.o.div_ceil(64);
-        let halves = self.lanes(e, caps) && tiles < 32 && pixels >= 512;
-        let mut launches = self.weight_launches(e, caps, halves);
-        if !halves {
-            return Lowered { launches, scratch: vec![] };
-        }
-        launches.push(added(total, 0));
-        Lowered { launches, scratch: vec![8 * total as u64] }
-    }
-
-    fn weight_launches(&self, e: Extents, caps: &Caps, halves: bool) -> Vec<LaunchSpec> {
-        let Window { image, made, stride, taps } = &self.window;
-        let pixels = e.n * made[0] * made[1];
-        let lanes = self.lanes(e, caps);
-        let part = if lanes { 4 * MAX_LOOP } else { MAX_LOOP };
-        let (part, depth) = if halves { (2 * part, 2) } else { (part, 1) };
-        let total = taps.len() * e.c * e.o;
-        let launch = |start: usize, group: usize| {
-            let taps = &taps[group..(group + MAX_TAPS).min(taps.len())];
-            let (rows, end) = (taps.len() * e.c, (start + part).min(pixels));
-            let grid = |columns: usize, side: usize| {
-                [e.o.div_ceil(columns) as u32, rows.div_ceil(side) as u32, depth]
-            };
-            let launch = if lanes {
-                let wide = e.o > 32;
-                let launch = LaunchSpec::new(&WEIGHT_LANES, "lanes", grid(if wide { 64 } else { 32 }, 64));
-                let launch = launch
-                    .constant("WIDE", f64::from(u8::from(wide)))
-                    .why("CPU driver, 8 lanes: broadcast tile");
-                let chunk = (end - start).div_ceil(depth as usize).next_multiple_of(4);
-                launch.dim("c4", e.c / 4).dim("o4", e.o / 4).dim("chunk", chunk).dim("total", total / 4)
-            } else {
-                let (entry, side, why) = portable(caps.class);
-                LaunchSpec::new(&WEIGHT, entry, grid(side, side)).dim("c", e.c).dim("o", e.o).why(why)
-            };
-            let launch = pairs(pairs(pairs(launch, image, "src"), made, "dst"), stride, "src_step");
-            let bytes = 4 * (e.n * image[0] * image[1] * e.c + pixels * e.o + taps.len() * e.c * e.o);
-            with_taps(launch, taps.iter().map(|&tap| (tap, 0)))
-                .dim("rows", rows)
-                .dim("first_row", group * e.c)
-                .dim("start", start)
-                .dim("end", end)
-                .bind("x", Operand::Input(0))
-                .bind("dy", Operand::Input(1))
-                .bind("y", if halves { Operand::Scratch(0) } else { Operand::Output })
-                .cost(2 * rows * e.o * (end - start), bytes as u64)
-        };
-        let groups = (0..taps.len()).step_by(MAX_TAPS);
-        groups
-            .flat_map(|group| (0..pixels).step_by(part).map(move |start| (start, group)))
-            .map(|(s, g)| launch(s, g))
-            .collect()
-    }
-}
-
-/// Entry point, side of its tile, and why, where the broadcast tile does not serve.
-fn portable(class: AdapterClass) -> (&'static str, usize, &'static str) {
-    match class {
-        AdapterClass::Gpu => ("tile", 64, "GPU: panels in workgroup memory"),
-        AdapterClass::Cpu => ("registers", 32, "CPU driver without aligned vec4s: 4x4 register tile"),
-    }
-}
-
-fn pairs(launch: LaunchSpec, of: &[usize; 2], name: &str) -> LaunchSpec {
-    launch.dim(&format!("{name}[0]"), of[0]).dim(&format!("{name}[1]"), of[1])
-}
-
-fn with_taps(launch: LaunchSpec, taps: impl Iterator<Item = ([i32; 2], usize)>) -> LaunchSpec {
-    let mut launch = launch;
-    let mut count = 0;
-    for ([y, x], of) in taps {
-        for (i, value) in [y as u32 as usize, x as u32 as usize, of].into_iter().enumerate() {
-            launch = launch.dim(&format!("tap[{count}][{i}]"), value);
-        }
-        count += 1;
-    }
-    launch.dim("taps", count)
 }
 
 impl Op for Conv2d {
@@ -351,11 +181,10 @@ impl Op for Conv2d {
                 _ => self.patched(e, at.caps, at.epilogue),
             });
         }
-        let launches = match self.role {
-            Role::Weight => return Ok(self.weight_lowered(e, at.caps)),
-            _ => self.sweep_launches(e, at.caps, at.epilogue)?,
-        };
-        Ok(Lowered { launches, scratch: vec![] })
+        match self.role {
+            Role::Weight => Ok(self.weight(e, at.caps)),
+            _ => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
+        }
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {

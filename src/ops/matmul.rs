@@ -61,6 +61,9 @@ pub enum Variant {
 }
 
 impl MatMul {
+    /// The operands of A, B and C where the op's inputs and output are meant.
+    pub const OPERANDS: [Operand; 3] = [Operand::Input(0), Operand::Input(1), Operand::Output];
+
     /// Extents from the operands' shapes.
     pub fn extents(&self, a: &Shape, b: &Shape) -> Option<Extents> {
         let (r, s) = (a.len().checked_sub(2)?, b.len().checked_sub(2)?);
@@ -97,22 +100,33 @@ impl MatMul {
         out
     }
 
-    /// Launches of one variant.
+    /// Launches of the variant that the adapter prefers; the operands are those of A, B and C.
+    pub fn preferred(
+        &self,
+        e: Extents,
+        caps: &Caps,
+        epilogue: bool,
+        operands: [Operand; 3],
+    ) -> Vec<LaunchSpec> {
+        self.launches(e, self.variants(e, caps)[0], epilogue, operands)
+    }
+
+    /// Launches of one of the [`MatMul::variants`]; the operands are those of A, B and C.
     pub fn launches(
         &self,
         e: Extents,
-        variant: Variant,
+        (variant, why): (Variant, &'static str),
         epilogue: bool,
-        why: &'static str,
+        [a, b, c]: [Operand; 3],
     ) -> Vec<LaunchSpec> {
         let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
         let part = if matches!(variant, Variant::Subgroup { .. }) { e.k } else { K_PER_LAUNCH };
         let launch = |start: usize| {
             let end = (start + part).min(e.k);
             self.launch(e, variant, start..end, end == e.k && epilogue)
-                .bind("a", Operand::Input(0))
-                .bind("b", Operand::Input(1))
-                .bind("c", Operand::Output)
+                .bind("a", a)
+                .bind("b", b)
+                .bind("c", c)
                 .dim("m", e.m)
                 .dim("k", e.k)
                 .cost(2 * e.batch * e.m * e.n * (end - start), bytes)
@@ -141,11 +155,11 @@ impl MatMul {
         };
         match variant {
             Variant::Subgroup { wide } => {
-                let launch =
-                    LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64)).dim("n4", e.n / 4);
-                [("WIDE", wide), ("TA", self.ta), ("TB", self.tb)]
-                    .into_iter()
-                    .fold(launch, |l, (name, on)| l.constant(name, f64::from(u8::from(on))))
+                LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64))
+                    .dim("n4", e.n / 4)
+                    .flag("WIDE", wide)
+                    .flag("TA", self.ta)
+                    .flag("TB", self.tb)
             }
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("registers", grid(32, 32)),
@@ -206,8 +220,8 @@ impl Op for MatMul {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = self.extents(&at.inputs[0].shape, &at.inputs[1].shape).ok_or("extents")?;
-        let (variant, why) = self.variants(e, at.caps)[0];
-        Ok(Lowered { launches: self.launches(e, variant, at.epilogue, why), scratch: vec![] })
+        let launches = self.preferred(e, at.caps, at.epilogue, Self::OPERANDS);
+        Ok(Lowered { launches, scratch: vec![] })
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {

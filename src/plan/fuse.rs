@@ -46,6 +46,22 @@ pub struct Fused<'a> {
     stored: Vec<bool>,
 }
 
+/// A cluster as it grows from its root towards what it reads.
+struct Cluster {
+    /// Nodes, or views of nodes, that its launch loads.
+    reads: BTreeSet<NodeId>,
+    /// Functions that it calls.
+    calls: usize,
+}
+
+impl Cluster {
+    /// The cluster that computes a node, which it read so far, from the node's own sources.
+    fn with(&self, node: NodeId, sources: &BTreeSet<NodeId>) -> Self {
+        let reads = self.reads.union(sources).copied().filter(|&read| read != node).collect();
+        Self { reads, calls: self.calls + 1 }
+    }
+}
+
 impl<'a> Fused<'a> {
     /// Decides which nodes are stored.
     pub fn new(recording: &'a Recording) -> Self {
@@ -99,38 +115,47 @@ impl<'a> Fused<'a> {
         }
     }
 
+    /// Decides which nodes are stored, from the last node to the first, so that readers come before what they
+    /// read. An example: `h = x·w; a = h + b; t = tanh(a); s = t²; m = max(s)`, with t and m as outputs.
+    ///
+    /// | node | what | decision |
+    /// |---|---|---|
+    /// | m | opaque | is stored, and so must be what it reads: s |
+    /// | s | elementwise, read by m | is stored: the root of a cluster {s}, which reads t |
+    /// | t | elementwise, an output | is stored: the root of a cluster {t}, which reads a |
+    /// | a | elementwise, read by t alone | joins t: the cluster {a, t} reads h and the view of b |
+    /// | b along the rows | a view | is computed by its readers; what it views, b, is stored (a variable is anyway) |
+    /// | h | opaque | is stored; [`Fused::steps`] makes the cluster {a, t} its epilogue |
     fn decide(&mut self) {
         let recording = self.recording;
-        let roots =
-            recording.outputs.iter().map(|&(_, id)| id).chain(recording.assigns.iter().map(|&(_, v)| v));
-        for id in roots {
-            let storage = self.storage(id);
-            self.stored[storage] = true;
+        for id in recording.outputs.iter().map(|o| o.1).chain(recording.assigns.iter().map(|a| a.1)) {
+            self.store(id);
         }
-        let mut pending: BTreeMap<NodeId, (BTreeSet<NodeId>, usize)> = BTreeMap::new();
+        let mut clusters = BTreeMap::new();
         for id in (0..recording.nodes.len()).rev() {
             match self.class(id) {
                 Class::Alias => self.inlined[id] = self.common_root(id),
-                Class::Elementwise(_) => self.decide_elementwise(id, &mut pending),
-                // Views are free inside clusters; whoever else reads one needs it in memory.
+                Class::Elementwise(_) => self.decide_elementwise(id, &mut clusters),
+                // Clusters compute constants and address views; other readers, and views of too many axes, need memory.
                 Class::Strided(_) | Class::Constant(_) => {
-                    let read_in_memory =
-                        self.users[id].iter().any(|&u| !matches!(self.class(u), Class::Elementwise(_)));
-                    self.stored[id] |= read_in_memory && self.reader_needs_memory(id);
-                    if self.constant(id).is_none() {
-                        let source = self.storage(self.inputs(id)[0]);
-                        self.stored[source] = true;
+                    let constant = self.constant(id).is_some();
+                    self.stored[id] |= self.reader_needs_memory(id) || !(constant || self.fits_access(id));
+                    if !constant {
+                        self.store(self.inputs(id)[0]);
                     }
                 }
                 Class::Opaque | Class::Pack(_) => {
                     self.stored[id] = true;
-                    for &input in self.inputs(id) {
-                        let source = self.storage(input);
-                        self.stored[source] = true;
-                    }
+                    self.inputs(id).iter().for_each(|&input| self.store(input));
                 }
             }
         }
+    }
+
+    /// Marks the memory that a node lies in as stored.
+    fn store(&mut self, id: NodeId) {
+        let storage = self.storage(id);
+        self.stored[storage] = true;
     }
 
     /// Whether a view is read, through reshapes, by anything but clusters.
@@ -160,26 +185,21 @@ impl<'a> Fused<'a> {
         rest.iter().all(|&u| root(u) == Some(common)).then_some(common)
     }
 
-    fn decide_elementwise(&mut self, id: NodeId, pending: &mut BTreeMap<NodeId, (BTreeSet<NodeId>, usize)>) {
-        let sources: Vec<NodeId> = self
-            .inputs(id)
-            .iter()
-            .map(|&i| self.storage(i))
-            .filter(|&i| self.constant(i).is_none())
-            .collect();
+    /// Lets a node join the one cluster that reads it, if there is only one and it has room; else the node is the
+    /// root of a cluster of its own.
+    fn decide_elementwise(&mut self, id: NodeId, clusters: &mut BTreeMap<NodeId, Cluster>) {
+        let sources = self.inputs(id).iter().map(|&i| self.storage(i));
+        let sources: BTreeSet<NodeId> = sources.filter(|&i| self.constant(i).is_none()).collect();
         if let Some(root) = self.common_root(id) {
-            let (loads, calls) = &pending[&root];
-            let mut grown = loads.clone();
-            grown.remove(&id);
-            grown.extend(&sources);
-            if grown.len() <= MAX_LOADS && *calls < MAX_CALLS {
+            let grown = clusters[&root].with(id, &sources);
+            if grown.reads.len() <= MAX_LOADS && grown.calls <= MAX_CALLS {
                 self.inlined[id] = Some(root);
-                pending.insert(root, (grown, calls + 1));
+                clusters.insert(root, grown);
                 return;
             }
         }
         self.stored[id] = true;
-        pending.insert(id, (sources.into_iter().collect(), 1));
+        clusters.insert(id, Cluster { reads: sources, calls: 1 });
     }
 
     /// The steps in order of their roots.

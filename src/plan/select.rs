@@ -17,7 +17,7 @@ use crate::{
     kernel::{Shader, caps::Caps},
     ops::views::Pack,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The elementwise cluster kernel, whose functions epilogues borrow.
 pub(crate) static ELEMENTWISE: Shader = crate::shader!("elementwise");
@@ -25,26 +25,43 @@ pub(crate) static ELEMENTWISE: Shader = crate::shader!("elementwise");
 const MAX_CONSTANTS: usize = 32;
 const WORKGROUP: usize = 256;
 
-/// Where a stored node lies before slots are assigned: a range of a variable, input or request.
+/// Where a stored node lies before slots are assigned.
 #[derive(Clone, Copy, Debug)]
-enum Home {
+enum Memory {
+    /// A range of a variable, an arena or an input.
     Known(Place),
+    /// A range of the slot that the request gets.
     Request { index: usize, offset: u64, bytes: u64 },
 }
 
+/// One step's operands: where they lie, and when the step runs.
+struct Placement<'a> {
+    /// The op's name; empty for a cluster, which its functions name.
+    name: &'a str,
+    /// The node that is computed; errors name its line.
+    node: NodeId,
+    inputs: &'a [Memory],
+    output: Memory,
+    /// Position of the step in the schedule.
+    now: usize,
+}
+
+/// A plan under construction.
 struct Selector<'a> {
     graph: &'a Fused<'a>,
     caps: &'a Caps,
-    homes: BTreeMap<NodeId, Home>,
+    /// Where each leaf and each stored node lies.
+    memory: BTreeMap<NodeId, Memory>,
     requests: Vec<Request>,
     inputs: Vec<(String, Type)>,
-    launches: Vec<(Launch, Vec<(&'static str, Home)>)>,
+    /// Launches, and the memory of their bindings.
+    launches: Vec<(Launch, Vec<(&'static str, Memory)>)>,
 }
 
 /// Lowers a schedule.
 pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Plan> {
     let mut s =
-        Selector { graph, caps, homes: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
+        Selector { graph, caps, memory: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
     s.place_leaves();
     let packed = s.place_results(&schedule);
     for (now, step) in schedule.steps.iter().enumerate() {
@@ -52,7 +69,7 @@ pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Resu
     }
     let end = schedule.steps.len();
     for &(leaf, value) in &schedule.copies {
-        s.copy(value, leaf, end)?;
+        s.copy(s.memory[&value], s.memory[&leaf], value, end)?;
     }
     s.finish(end)
 }
@@ -79,24 +96,25 @@ impl Selector<'_> {
                 }
                 _ => continue,
             };
-            self.homes
-                .insert(id, Home::Known(Place { buffer, offset: offset as u64, bytes: node.ty.bytes() }));
+            self.memory
+                .insert(id, Memory::Known(Place { buffer, offset: offset as u64, bytes: node.ty.bytes() }));
         }
     }
 
-    /// Gives each step's result a home; returns the (pack, input position) pairs written directly by their producers.
-    fn place_results(&mut self, schedule: &Schedule) -> BTreeMap<(NodeId, usize), ()> {
-        let mut packed = BTreeMap::new();
+    /// Gives each step's result memory. Returns the inputs of packs, as (pack, position), that their producers write
+    /// straight into the packed row.
+    fn place_results(&mut self, schedule: &Schedule) -> BTreeSet<(NodeId, usize)> {
         for (now, step) in schedule.steps.iter().enumerate() {
-            if let Some(leaf) = schedule.in_place.get(&step.root) {
-                self.homes.insert(step.root, self.homes[leaf]);
-            } else if !self.homes.contains_key(&step.root) {
-                let exclusive = self.pack_offsets(step.root).is_some();
-                let bytes = self.ty(step.root).bytes();
-                let index = self.request(bytes, now, exclusive);
-                self.homes.insert(step.root, Home::Request { index, offset: 0, bytes });
+            let root = step.root;
+            if let Some(leaf) = schedule.in_place.get(&root) {
+                self.memory.insert(root, self.memory[leaf]);
+            } else if !self.memory.contains_key(&root) {
+                let exclusive = self.pack_offsets(root).is_some();
+                let memory = self.request(self.ty(root).bytes(), now, exclusive);
+                self.memory.insert(root, memory);
             }
         }
+        let mut packed = BTreeSet::new();
         for step in &schedule.steps {
             self.place_parts(step, schedule, &mut packed);
         }
@@ -105,9 +123,9 @@ impl Selector<'_> {
 
     /// Producers of a packed row write their part of it themselves where nothing speaks against it: no
     /// launch may read one part and write another, since both are one buffer.
-    fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeMap<(NodeId, usize), ()>) {
-        let (Some(offsets), Home::Request { index, .. }) =
-            (self.pack_offsets(step.root), self.homes[&step.root])
+    fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeSet<(NodeId, usize)>) {
+        let (Some(offsets), Memory::Request { index, .. }) =
+            (self.pack_offsets(step.root), self.memory[&step.root])
         else {
             return;
         };
@@ -120,14 +138,14 @@ impl Selector<'_> {
             let exact = (producer.host.is_some() && producer.expr.is_none())
                 || self.ty(part).shape.numel().is_multiple_of(4);
             let once = parts.iter().filter(|&&p| p == part).count() == 1;
-            let Home::Request { index: old, offset: 0, .. } = self.homes[&part] else { continue };
+            let Memory::Request { index: old, offset: 0, .. } = self.memory[&part] else { continue };
             let reads = producer.reads(self.graph);
             let apart =
                 !placed.iter().any(|q| reads.contains(&q.root) || q.reads(self.graph).contains(&part));
             if exact && once && apart && !self.requests[old].exclusive {
                 self.requests[old].bytes = 0;
-                self.homes.insert(part, Home::Request { index, offset: 4 * offsets[i] as u64, bytes });
-                packed.insert((step.root, i), ());
+                self.memory.insert(part, Memory::Request { index, offset: 4 * offsets[i] as u64, bytes });
+                packed.insert((step.root, i));
                 placed.push(producer);
             }
         }
@@ -137,13 +155,15 @@ impl Selector<'_> {
         if let Class::Pack(offsets) = self.graph.class(id) { Some(offsets) } else { None }
     }
 
-    fn request(&mut self, bytes: u64, now: usize, exclusive: bool) -> usize {
+    /// Memory of its own, alive at this step at least.
+    fn request(&mut self, bytes: u64, now: usize, exclusive: bool) -> Memory {
         self.requests.push(Request { bytes, first: now, last: now, exclusive });
-        self.requests.len() - 1
+        Memory::Request { index: self.requests.len() - 1, offset: 0, bytes }
     }
 
-    fn touch(&mut self, home: Home, now: usize) {
-        if let Home::Request { index, .. } = home {
+    /// Keeps memory alive at this step.
+    fn touch(&mut self, memory: Memory, now: usize) {
+        if let Memory::Request { index, .. } = memory {
             let request = &mut self.requests[index];
             (request.first, request.last) = (request.first.min(now), request.last.max(now));
         }
@@ -154,42 +174,43 @@ impl Selector<'_> {
         step: &Step,
         now: usize,
         schedule: &Schedule,
-        packed: &BTreeMap<(NodeId, usize), ()>,
+        packed: &BTreeSet<(NodeId, usize)>,
     ) -> Result<()> {
         let in_place = schedule.in_place.get(&step.root).copied();
-        let output = self.homes[&step.root];
+        let output = self.memory[&step.root];
         let expr = step.expr.clone().map(|e| in_place.map_or(e.clone(), |leaf| e.in_place(leaf)));
         let Some(host) = step.host else {
             let expr = expr.expect("a step without host has an expression");
-            return self.cluster(step, expr, output, now);
+            let placement = Placement { name: "", node: step.root, inputs: &[], output, now };
+            return self.cluster(&placement, &expr);
         };
         let Origin::Op(op, ids) = &self.graph.recording.nodes[host].origin else {
             unreachable!("hosts are ops")
         };
-        let inputs: Vec<Home> = ids.iter().map(|&i| self.homes[&self.graph.storage(i)]).collect();
+        let inputs: Vec<Memory> = ids.iter().map(|&i| self.memory[&self.graph.storage(i)]).collect();
         let types: Vec<Type> = ids.iter().map(|&i| self.ty(i).clone()).collect();
         if let (Some(i), None) = (op.in_place(), in_place) {
-            self.copy_home(inputs[i], output, self.ty(host).clone(), now, host)?;
+            self.copy(inputs[i], output, host, now)?;
         }
         let at =
             Lowering { caps: self.caps, inputs: &types, output: self.ty(host), epilogue: expr.is_some() };
-        let mut lowered = op.lower(&at).map_err(|what| self.error(host, op, what))?;
+        let mut lowered =
+            op.lower(&at).map_err(|what| self.mistake(host, format!("{}: {what}", op.name())))?;
         if self.pack_offsets(host).is_some() {
             let mut position = 0..;
-            lowered.launches.retain(|_| position.next().is_none_or(|i| !packed.contains_key(&(host, i))));
+            lowered.launches.retain(|_| position.next().is_none_or(|i| !packed.contains(&(host, i))));
         }
-        self.emit(lowered, &inputs, output, now, op.name(), host, expr)
+        let placement = Placement { name: op.name(), node: host, inputs: &inputs, output, now };
+        self.emit(lowered, &placement, expr.as_ref())
     }
 
-    fn error(&self, id: NodeId, op: &Arc<dyn Op>, what: String) -> Error {
-        Error::Model {
-            at: self.graph.recording.nodes[id].at.to_string(),
-            what: format!("{}: {what}", op.name()),
-        }
+    /// An error at the user's line.
+    fn mistake(&self, id: NodeId, what: String) -> Error {
+        Error::Model { at: self.graph.recording.nodes[id].at.to_string(), what }
     }
 
-    fn cluster(&mut self, step: &Step, expr: Expr, output: Home, now: usize) -> Result<()> {
-        let numel = self.ty(step.root).shape.numel();
+    fn cluster(&mut self, placement: &Placement<'_>, expr: &Expr) -> Result<()> {
+        let numel = self.ty(placement.node).shape.numel();
         let n4 = numel.div_ceil(4);
         let bytes = 4 * (numel * (expr.loads.len() + 1)) as u64;
         let launch = LaunchSpec::new(&ELEMENTWISE, "elementwise", grid_1d(n4.div_ceil(WORKGROUP)))
@@ -199,66 +220,39 @@ impl Selector<'_> {
             .cost(expr.flops() * numel, bytes)
             .fused(true)
             .why("elementwise cluster");
-        self.emit(launch.into(), &[], output, now, "", step.root, Some(expr))
+        self.emit(launch.into(), placement, Some(expr))
     }
 
-    /// Turns specs into launches: operands to homes, the expression into the marked launch.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one step, known only here")]
-    fn emit(
-        &mut self,
-        lowered: Lowered,
-        inputs: &[Home],
-        output: Home,
-        now: usize,
-        name: &str,
-        node: NodeId,
-        expr: Option<Expr>,
-    ) -> Result<()> {
-        let scratch: Vec<Home> = lowered
-            .scratch
-            .iter()
-            .map(|&bytes| Home::Request { index: self.request(bytes, now, false), offset: 0, bytes })
-            .collect();
-        for mut spec in lowered.launches {
-            let mut label = name.to_string();
-            let mut function = None;
-            let mut extra = vec![];
-            if let (true, Some(expr)) = (spec.fused, &expr) {
-                if expr.constants() > MAX_CONSTANTS {
-                    let at = self.graph.recording.nodes[node].at.to_string();
-                    return Err(Error::Model {
-                        at,
-                        what: format!("an elementwise expression uses more than {MAX_CONSTANTS} constants"),
-                    });
-                }
-                let library = (spec.shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text);
-                function = Some(expr.wgsl(library));
-                label = if name.is_empty() { expr.label() } else { format!("{name} → {}", expr.label()) };
-                extra = (0..expr.loads.len())
-                    .map(|k| (expr.binding(k), self.homes[&expr.loads[k].node]))
-                    .collect();
-                spec = expr.dims(spec);
-            }
-            let home = |operand: Operand| match operand {
-                Operand::Input(i) => inputs[i],
-                Operand::Output => output,
-                Operand::Scratch(i) => scratch[i],
+    /// Turns what an op was lowered to into launches: operands become memory, and the marked launch takes the expression.
+    fn emit(&mut self, lowered: Lowered, placement: &Placement<'_>, expr: Option<&Expr>) -> Result<()> {
+        let &Placement { name, node, inputs, output, now } = placement;
+        if expr.is_some_and(|e| e.constants() > MAX_CONSTANTS) {
+            let what = format!("an elementwise expression uses more than {MAX_CONSTANTS} constants");
+            return Err(self.mistake(node, what));
+        }
+        let scratch: Vec<Memory> = lowered.scratch.iter().map(|&n| self.request(n, now, false)).collect();
+        let memory = |operand: Operand| match operand {
+            Operand::Input(i) => inputs[i],
+            Operand::Output => output,
+            Operand::Scratch(i) => scratch[i],
+        };
+        for spec in lowered.launches {
+            let expr = expr.filter(|_| spec.fused);
+            let spec = match expr {
+                Some(expr) => expr.dims(spec),
+                None => spec,
             };
-            // A scratch buffer is written by one launch, as its `y`, and read by the next.
-            let written = |&(name, o): &(&str, Operand)| {
-                o == Operand::Output || (matches!(o, Operand::Scratch(_)) && name.starts_with('y'))
-            };
-            let writes = spec.bindings.iter().filter(|b| written(b)).map(|b| b.0).collect();
-            let bindings: Vec<_> = spec.bindings.iter().map(|&(n, o)| (n, home(o))).chain(extra).collect();
-            bindings.iter().for_each(|&(_, h)| self.touch(h, now));
+            let own = spec.bindings.iter().map(|&(name, operand)| (name, memory(operand)));
+            let bindings: Vec<_> = own.chain(expr.map(|e| self.loads(e)).unwrap_or_default()).collect();
+            bindings.iter().for_each(|&(_, memory)| self.touch(memory, now));
             let launch = Launch {
-                label,
+                label: label(name, expr),
                 shader: spec.shader,
-                function,
+                function: expr.map(|e| function(e, spec.shader)),
                 entry: spec.entry,
                 constants: spec.constants,
                 bindings: vec![],
-                writes,
+                writes: spec.bindings.iter().filter(|b| written(b)).map(|b| b.0).collect(),
                 dims: spec.dims,
                 grid: spec.grid,
                 flops: spec.flops,
@@ -272,43 +266,45 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Copies a stored value into a variable after all steps.
-    fn copy(&mut self, value: NodeId, leaf: NodeId, now: usize) -> Result<()> {
-        self.copy_home(self.homes[&value], self.homes[&leaf], self.ty(leaf).clone(), now, value)
+    /// The bindings through which an expression reads stored nodes.
+    fn loads(&self, expr: &Expr) -> Vec<(&'static str, Memory)> {
+        let load = |k: usize| (expr.binding(k), self.memory[&expr.loads[k].node]);
+        (0..expr.loads.len()).map(load).collect()
     }
 
-    fn copy_home(&mut self, from: Home, to: Home, ty: Type, now: usize, node: NodeId) -> Result<()> {
+    /// Copies memory that holds a value of the node's type.
+    fn copy(&mut self, from: Memory, to: Memory, node: NodeId, now: usize) -> Result<()> {
+        let ty = self.ty(node);
         // Words: bytes are packed four to one.
         let whole = Pack { offsets: vec![0], len: (ty.shape.numel() * ty.dtype.size()).div_ceil(4) };
-        let at =
-            Lowering { caps: self.caps, inputs: std::slice::from_ref(&ty), output: &ty, epilogue: false };
+        let at = Lowering { caps: self.caps, inputs: std::slice::from_ref(ty), output: ty, epilogue: false };
         let lowered = whole.lower(&at).map_err(Error::State)?;
-        self.emit(lowered, &[from], to, now, "copy", node, None)
+        self.emit(lowered, &Placement { name: "copy", node, inputs: &[from], output: to, now }, None)
     }
 
     fn finish(mut self, end: usize) -> Result<Plan> {
         let recording = self.graph.recording;
         for &(_, id) in &recording.outputs {
-            self.touch(self.homes[&self.graph.storage(id)], end);
+            self.touch(self.memory[&self.graph.storage(id)], end);
         }
         self.requests.iter_mut().filter(|r| r.exclusive).for_each(|r| (r.first, r.last) = (0, end));
         let used: Vec<usize> = (0..self.requests.len()).filter(|&i| self.requests[i].bytes > 0).collect();
         let requests: Vec<Request> = used.iter().map(|&i| self.requests[i].clone()).collect();
         let assignment = memory::assign(&requests);
         let slot_of: BTreeMap<usize, usize> = used.into_iter().zip(assignment.slot_of).collect();
-        let place = |home: Home| match home {
-            Home::Known(place) => place,
-            Home::Request { index, offset, bytes } => {
+        let place = |memory: Memory| match memory {
+            Memory::Known(place) => place,
+            Memory::Request { index, offset, bytes } => {
                 Place { buffer: Buffer::Slot(slot_of[&index]), offset, bytes }
             }
         };
         let outputs = recording.outputs.iter().map(|(name, id)| {
-            let place = place(self.homes[&self.graph.storage(*id)]);
+            let place = place(self.memory[&self.graph.storage(*id)]);
             Output { name: name.clone(), ty: recording.nodes[*id].ty.clone(), place }
         });
         let outputs = outputs.collect();
-        let launches = self.launches.into_iter().map(|(launch, homes)| {
-            let bindings = homes.into_iter().map(|(name, home)| (name, place(home))).collect();
+        let launches = self.launches.into_iter().map(|(launch, bindings)| {
+            let bindings = bindings.into_iter().map(|(name, memory)| (name, place(memory))).collect();
             Launch { bindings, ..launch }
         });
         Ok(Plan {
@@ -320,5 +316,28 @@ impl Selector<'_> {
             outputs,
             live_minimum: memory::live_minimum(&requests),
         })
+    }
+}
+
+/// Op and epilogue, or the cluster's functions.
+fn label(name: &str, expr: Option<&Expr>) -> String {
+    match expr {
+        Some(expr) if name.is_empty() => expr.label(),
+        Some(expr) => format!("{name} → {}", expr.label()),
+        None => name.into(),
+    }
+}
+
+/// The text of the shader's marked function; other shaders than the cluster's borrow the functions that it calls.
+fn function(expr: &Expr, shader: &Shader) -> String {
+    expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text))
+}
+
+/// Whether a launch writes a binding. A scratch buffer is written by one launch, as its `y`, and read by the next.
+fn written(&(name, operand): &(&str, Operand)) -> bool {
+    match operand {
+        Operand::Input(_) => false,
+        Operand::Output => true,
+        Operand::Scratch(_) => name.starts_with('y'),
     }
 }

@@ -1,0 +1,90 @@
+//! The convolution and its input gradient: sweeps over a lattice of pixels, each of which sums what its taps see.
+
+use super::{
+    Conv2d, Extents, LANES, MAX_LOOP, MAX_TAPS, PORTABLE, Role,
+    tile::{Tile, with_taps},
+};
+use crate::{
+    graph::{
+        op::{LaunchSpec, Operand, grid_1d},
+        window::Sweep,
+    },
+    kernel::caps::Caps,
+};
+use std::ops::Range;
+
+impl Conv2d {
+    /// Channels that a sweep reads, and channels that it makes.
+    fn channels(&self, e: Extents) -> [usize; 2] {
+        if self.role == Role::Output { [e.c, e.o] } else { [e.o, e.c] }
+    }
+
+    /// All launches, in order: each adds its taps to what the ones before it made.
+    pub(super) fn sweeps(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
+        let sweeps =
+            if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
+        let [read, made] = self.channels(e);
+        let part = (MAX_LOOP / read).min(MAX_TAPS);
+        if part == 0 {
+            return Err(format!(
+                "{read} channels are more than the {MAX_LOOP} that a launch sums; split them"
+            ));
+        }
+        let tile = self.tile(e, caps, made);
+        let mut launches = vec![];
+        for sweep in &sweeps {
+            for start in (0..sweep.taps.len().max(1)).step_by(part) {
+                let taps = start..(start + part).min(sweep.taps.len());
+                let last = taps.end == sweep.taps.len();
+                launches.push(self.sweep(e, sweep, taps, tile, last && epilogue));
+            }
+        }
+        Ok(launches)
+    }
+
+    /// One launch: some taps of a sweep.
+    fn sweep(&self, e: Extents, sweep: &Sweep, taps: Range<usize>, tile: Tile, epilogue: bool) -> LaunchSpec {
+        let forward = self.role == Role::Output;
+        let [read, made] = self.channels(e);
+        let ([seen, swept], weights) = (sweep.pixels(), taps.len() * e.c * e.o);
+        let rows = e.n * swept;
+        let [height, width] = tile.size();
+        let [y, z, _] = grid_1d(rows.div_ceil(height));
+        let grid = [made.div_ceil(width) as u32, y, z];
+        let launch = match tile {
+            Tile::Lanes { wide } => LaunchSpec::new(&LANES, tile.entry(), grid)
+                .dim("c4", read / 4)
+                .dim("o4", made / 4)
+                .flag("WIDE", wide)
+                .flag("TB", !forward)
+                .flag("LATTICE", sweep.dst_step != [1, 1]),
+            Tile::Panels | Tile::Registers => LaunchSpec::new(&PORTABLE, tile.entry(), grid)
+                .dim("c", read)
+                .dim("o", made)
+                .dim("w_in", if forward { e.o } else { 1 })
+                .dim("w_out", if forward { 1 } else { e.o })
+                .dim("epilogue", usize::from(epilogue)),
+        };
+        written(seeing(launch, sweep, taps.clone()), sweep)
+            .dim("accumulate", usize::from(taps.start > 0))
+            .dim("rows", rows)
+            .bind("x", Operand::Input(0))
+            .bind("w", Operand::Input(1))
+            .bind("y", Operand::Output)
+            .cost(2 * rows * weights, 4 * (e.n * (seen * read + swept * made) + weights) as u64)
+            .fused(epilogue)
+            .why(tile.why())
+    }
+}
+
+/// A launch that sees pixels of an image through some taps of a sweep.
+pub(super) fn seeing(launch: LaunchSpec, sweep: &Sweep, taps: Range<usize>) -> LaunchSpec {
+    let launch =
+        launch.pair("src", sweep.src).pair("lattice", sweep.lattice).pair("src_step", sweep.src_step);
+    with_taps(launch, sweep.taps[taps].iter().copied())
+}
+
+/// A launch that makes the pixels of a sweep's lattice within the image made.
+pub(super) fn written(launch: LaunchSpec, sweep: &Sweep) -> LaunchSpec {
+    launch.pair("dst", sweep.dst).pair("dst_step", sweep.dst_step).pair("dst_first", sweep.dst_first)
+}
