@@ -1,4 +1,5 @@
-//! Examples as processes: started in a folder of the test's own, watched, stopped, and judged by how they end and what they print.
+//! Examples as processes: started in a folder of the test's own, watched, stopped, and judged by how they end
+//! and what they print.
 
 use oneiro::run::{Checkpoint, Checkpoints};
 use std::{
@@ -36,13 +37,15 @@ pub(crate) fn empty(name: &str) -> Folder {
     Folder(dir)
 }
 
-/// An example that runs. What it prints goes to a file, so that it never waits for a reader; it ends with its test.
+/// An example that runs. What it prints goes to a file, so that it never waits for a reader; it ends with its
+/// test.
 pub(crate) struct Process {
     child: Child,
     printed: PathBuf,
 }
 
-/// Starts an example in a folder, as built beside this test: its name, a subcommand and options, as they are typed.
+/// Starts an example in a folder, as built beside this test: its name, a subcommand and options, as they are
+/// typed.
 pub(crate) fn start(dir: &Path, typed: &str) -> Process {
     static PROCESSES: AtomicUsize = AtomicUsize::new(0);
     let (name, args) = typed.split_once(' ').expect("an example and its subcommand");

@@ -1,4 +1,5 @@
-//! The documents stay true: the files, tests and examples that they name exist, and the files to touch are counted.
+//! The documents stay true: the files, tests and examples that they name exist, and their counts of files are
+//! right.
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -1,5 +1,6 @@
-//! What PyTorch computed, and the protocol that compares it: from the same weights, images and noise, the losses of training steps
-//! and the weights after them are PyTorch's. Scripts in `golden/` make the files; images and noise come from an integer hash.
+//! What PyTorch computed, and the protocol that compares it: from the same weights, images and noise, the
+//! losses of training steps and the weights after them are PyTorch's. Scripts in `golden/` make the files;
+//! images and noise come from an integer hash.
 
 use crate::subjects::for_gpus;
 use oneiro::{
@@ -68,7 +69,8 @@ pub(crate) fn close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// Ends the recording of a training step as runs end it: the step's metrics are remembered, its counter advances.
+/// Ends the recording of a training step as runs end it: the step's metrics are remembered, its counter
+/// advances.
 pub(crate) fn ends(g: &Graph, metrics: &Metrics<'_>) {
     remember(g, metrics);
     advance(g);
@@ -100,8 +102,8 @@ pub(crate) fn written(gpu: &Gpu, state: &State, names: &[String]) -> Weights {
     weights::load(&path).unwrap()
 }
 
-/// Writes a file's tensors into a State, as runs do, and checks that they travel back unchanged: kept elements as they were, those
-/// that a mask leaves out as zeros. `from` names the file in messages.
+/// Writes a file's tensors into a State, as runs do, and checks that they travel back unchanged: kept
+/// elements as they were, those that a mask leaves out as zeros. `from` names the file in messages.
 pub(crate) fn apply(gpu: &Gpu, state: &State, names: &[String], tensors: &Weights, from: &str) {
     weights::apply(gpu, state, names, tensors, &path(from)).unwrap();
     let back = written(gpu, state, names);
@@ -124,11 +126,13 @@ type Inputs = Vec<(&'static str, Vec<f32>)>;
 pub(crate) struct Trajectory {
     /// The graphs of a round in the order in which they run; the last one remembers what the round measured.
     pub(crate) round: Vec<Graph>,
-    /// A graph that runs once after the last round, with the inputs of the next: its output `loss` is the last loss.
+    /// A graph that runs once after the last round, with the inputs of the next: its output `loss` is the
+    /// last loss.
     pub(crate) evaluation: Option<Graph>,
     /// The number of rounds.
     pub(crate) rounds: u32,
-    /// The inputs of a round; a graph takes those that it has. Recorded noise is an input by `Graph::bind_stream`.
+    /// The inputs of a round; a graph takes those that it has. Recorded noise is an input by
+    /// `Graph::bind_stream`.
     pub(crate) inputs: Box<dyn Fn(u32) -> Inputs>,
     /// The first weights by PyTorch's names, in its layouts.
     pub(crate) weights: Weights,
@@ -209,7 +213,8 @@ impl Trajectory {
         close(&format!("{what}: loss"), &self.on_reference().losses(), losses, 1e-9);
     }
 
-    /// Compares the losses of the adapter with PyTorch's: by its own kernels, and by those for GPUs on whatever adapter there is.
+    /// Compares the losses of the adapter with PyTorch's: by its own kernels, and by those for GPUs on
+    /// whatever adapter there is.
     pub(crate) fn check_adapter(&self, gpu: &Gpu, what: &str, losses: &[f64]) {
         for caps in [gpu.caps().clone(), for_gpus(gpu.caps())] {
             let name = format!("{what} ({:?} kernels): loss", caps.class);

@@ -30,11 +30,11 @@ use std::{
     time::Instant,
 };
 
-/// Runs of one executor; the last is compared.
+/// The runs of one executor, the last of which is compared.
 pub(crate) const RUNS: usize = 3;
 const SEED: u64 = 0x5eed_0123_4567_89ab;
 
-/// Prints past libtest, which keeps what passing tests print to itself.
+/// Prints to the terminal, although libtest hides what passing tests print.
 pub(crate) fn say(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
@@ -63,17 +63,17 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
 pub(crate) enum Fill {
     /// Uniform in a range.
     Uniform(f64, f64),
-    /// Whole numbers in `low..high`, so that ties occur.
+    /// Whole numbers in `low..high`, so that values occur twice.
     Whole(u32, u32),
-    /// Each of 0..n once.
+    /// Each of the numbers 0..n once.
     Permutation,
 }
 
-/// What a graph computes, checked by value.
+/// A graph whose results are compared with the reference.
 pub(crate) struct Case {
-    /// Line of the report.
+    /// The line of the report that counts it.
     pub(crate) op: String,
-    /// Shapes, for messages.
+    /// The shapes, for messages.
     pub(crate) label: String,
     build: Box<dyn Fn(&Graph)>,
     fills: BTreeMap<&'static str, Fill>,
@@ -81,11 +81,11 @@ pub(crate) struct Case {
     state: BTreeMap<&'static str, Vec<f64>>,
     tolerance: (f64, f64),
     workgroup: Option<usize>,
-    /// Whether a result that is no float may differ from the reference: (output, element, got).
+    /// A judge of results that differ from the reference.
     pub(crate) judge: Option<Box<Judge>>,
 }
 
-/// Accepts or refuses a result: inputs, element, what came out.
+/// Whether a result is right, from the inputs, the element's place, and the value that was computed.
 pub(crate) type Judge = dyn Fn(&Values, usize, f64) -> bool;
 
 impl Case {
@@ -108,31 +108,31 @@ impl Case {
         }
     }
 
-    /// Fills an input otherwise than uniformly in [-2, 2).
+    /// Fills an input in another way than uniformly in [-2, 2).
     pub(crate) fn fill(mut self, input: &'static str, fill: Fill) -> Self {
         self.fills.insert(input, fill);
         self
     }
 
-    /// An input that is not differentiated.
+    /// Names an input that is not differentiated.
     pub(crate) fn fixed(mut self, input: &'static str) -> Self {
         self.fixed.push(input);
         self
     }
 
-    /// A variable's first value.
+    /// Gives a variable its first value.
     pub(crate) fn state(mut self, name: &'static str, values: impl Into<Vec<f64>>) -> Self {
         self.state.insert(name, values.into());
         self
     }
 
-    /// Absolute and relative tolerance of f32 results.
+    /// Sets the absolute and relative tolerance of f32 results.
     pub(crate) fn tolerance(mut self, absolute: f64, relative: f64) -> Self {
         self.tolerance = (absolute, relative);
         self
     }
 
-    /// Sums of `k` terms: tolerances grow with √k.
+    /// Widens the tolerances by √k, for sums of `k` terms.
     pub(crate) fn terms(mut self, k: usize) -> Self {
         let root = (k as f64).sqrt();
         self.tolerance = (self.tolerance.0 * root, self.tolerance.1 * root);
@@ -145,7 +145,7 @@ impl Case {
         self
     }
 
-    /// Accepts results that differ from the reference.
+    /// Lets a judge accept results that differ from the reference.
     pub(crate) fn judge(mut self, judge: impl Fn(&Values, usize, f64) -> bool + 'static) -> Self {
         self.judge = Some(Box::new(judge));
         self
@@ -207,7 +207,8 @@ impl Case {
     }
 }
 
-/// Of a linear or piecewise linear `y` of `x`: itself, its gradient by x, or the gradient of that by the cotangent.
+/// A `y` that is linear in `x`, at least piece by piece: of order 0 itself, of order 1 its gradient by x, of
+/// order 2 the gradient of the gradient by the cotangent.
 pub(crate) fn of_order<'g>(g: &'g Graph, x: Tensor<'g>, y: Tensor<'g>, order: usize) -> Tensor<'g> {
     if order == 0 {
         return y;
@@ -231,7 +232,7 @@ fn value(word: u32, dtype: DType) -> f64 {
     if dtype == DType::F32 { f64::from(f32::from_bits(word)) } else { f64::from(word) }
 }
 
-/// The adapter as it is, and as planners of other kernel classes would see it.
+/// The adapter's capabilities, and those that lead to other kernels, which the adapter can run as well.
 fn classes(caps: &Caps) -> Vec<Caps> {
     let class = |class| Caps { class, ..caps.clone() };
     let mut all = vec![caps.clone(), class(AdapterClass::Cpu), class(AdapterClass::Gpu)];
@@ -239,7 +240,7 @@ fn classes(caps: &Caps) -> Vec<Caps> {
     all
 }
 
-/// What tells one plan's kernels from another's.
+/// A text that is equal for two plans if their kernels are.
 fn identity(plan: &Plan) -> String {
     let launch = |l: &Launch| {
         format!("{} {} {:?} {:?} {:?} {:?}", l.shader.stem, l.entry, l.function, l.constants, l.grid, l.dims)
@@ -247,7 +248,7 @@ fn identity(plan: &Plan) -> String {
     plan.launches.iter().map(launch).collect::<Vec<_>>().join("\n")
 }
 
-/// Counts and worst errors.
+/// The number of cases of each op, and its worst error.
 #[derive(Default)]
 pub(crate) struct Report {
     lines: BTreeMap<String, (usize, f64)>,
@@ -265,7 +266,7 @@ impl Report {
         say(&format!("{name}: {count} cases, {made} pipelines, {time:.1} s"));
     }
 
-    /// Cases so far.
+    /// The number of cases so far.
     pub(crate) fn compared(&self) -> usize {
         self.lines.values().map(|line| line.0).sum()
     }
@@ -305,7 +306,7 @@ impl Report {
         }
     }
 
-    /// The count, and the worst error per op.
+    /// Prints the number of cases and the worst error of each op.
     pub(crate) fn print(&self) {
         let mut text = format!("{:<28} {:>5}  worst |got - want| / (1 + |want|)\n", "op", "cases");
         self.lines
@@ -334,7 +335,7 @@ impl Report {
     }
 }
 
-/// Compares one result; returns its worst error.
+/// Compares one result with the reference; returns its worst error.
 fn check(
     case: &Case,
     caps: &Caps,
@@ -363,7 +364,7 @@ fn check(
 /// Results by name.
 pub(crate) type Results = Vec<(String, Type, Vec<f64>)>;
 
-/// Runs a plan [`RUNS`] times between sentinels; the last run's outputs, and the variables after it.
+/// Runs a plan [`RUNS`] times between sentinels; returns the last run's outputs, and the variables after it.
 pub(crate) fn run(
     gpu: &Gpu,
     graph: &Graph,

@@ -1,8 +1,9 @@
-//! One test binary: ops against their references, the engine, models against their papers and PyTorch, runs of the examples, and
-//! the rules of the house.
+//! One test binary: ops against their references, the engine, models against their papers and PyTorch, runs
+//! of the examples, and the rules of the house.
 //!
-//! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one. `ONEIRO_ADAPTER=NAME|INDEX` chooses
-//! among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare. `ONEIRO_BLESS=1` rewrites the known plans.
+//! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
+//! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
+//! `ONEIRO_BLESS=1` rewrites the known plans.
 
 mod commands;
 mod docs;

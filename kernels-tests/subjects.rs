@@ -1,4 +1,5 @@
-//! What several test files look at: the VAE's graphs, the machine's adapter, a graph made ready on it, a device without a driver.
+//! What several test files look at: the VAE's graphs, the machine's adapter, a graph made ready on it, a
+//! device without a driver.
 
 use crate::{golden, harness};
 use bytemuck::NoUninit;

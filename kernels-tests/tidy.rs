@@ -1,4 +1,4 @@
-//! The architecture's rules, as scans of the sources: a rule that no test holds is a wish.
+//! The rules of the architecture, held by scans of the sources.
 
 mod imports;
 mod rooms;

@@ -15,7 +15,7 @@ use oneiro::{
 mod example;
 use example::moving_average;
 
-/// Shape and window: a workgroup makes 64 elements, rows end within and at its edges.
+/// Shapes and windows; a workgroup makes 64 elements, and rows end within it and at its edges.
 const SIZES: [(&[usize], usize); 12] = [
     (&[1], 1),
     (&[1], 9),
@@ -31,7 +31,7 @@ const SIZES: [(&[usize], usize); 12] = [
     (&[10_007], 33),
 ];
 
-/// `transposed` compares the derivative's kernel.
+/// A case of the op, or where `transposed` of its derivative's kernel.
 fn case(shape: &'static [usize], window: usize, transposed: bool) -> Case {
     let label = format!("{shape:?} window {window}");
     let name = if transposed { "moving_average transposed" } else { "moving_average" };

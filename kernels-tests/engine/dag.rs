@@ -1,6 +1,6 @@
-//! Random graphs, planned and executed against the reference: shared subexpressions, views of views of up to six
-//! axes, several outputs, gradients, variables that swap or are updated in place over several steps.
-//! What fusion, scheduling and slot sharing may get wrong shows up as a wrong number here.
+//! Random graphs, planned and executed against the reference: shared subexpressions, views of views of up to
+//! six axes, several outputs, gradients, variables that swap or are updated in place over several steps. What
+//! fusion, scheduling and slot sharing may get wrong shows up as a wrong number here.
 
 use crate::harness::{self, Case, Report};
 use oneiro::{
@@ -16,13 +16,13 @@ use oneiro::{
     rng,
 };
 
-/// Graphs of a run, and ops of each.
+/// The number of graphs, and of the ops of each.
 const GRAPHS: u32 = 500;
 const OPS: usize = 24;
 /// Most axes and most elements of a tensor that does not come from a bigger one.
 const RANK: usize = 6;
 const ELEMENTS: usize = 2_000;
-/// Values stay below this, so that errors in f32 do.
+/// Values stay below this bound, so that errors in f32 stay small.
 const BOUND: f64 = 4.0;
 
 /// A graph under construction: its values with bounds of their magnitude.
@@ -39,7 +39,7 @@ impl<'g> Builder<'g> {
         rng::threefry2x32(self.key, [0, self.draws])[0] as usize % n
     }
 
-    /// A value, later ones more often.
+    /// A value that exists, more often a later one.
     fn any(&mut self) -> (Tensor<'g>, f64) {
         let n = self.pool.len();
         let i = self.below(n).max(self.below(n));
@@ -57,7 +57,7 @@ impl<'g> Builder<'g> {
         shape.into()
     }
 
-    /// A value of about the same shape: one that broadcasts, or a new input, perhaps of some axes only.
+    /// A value that broadcasts with this shape, or a new input, perhaps of some of its axes only.
     fn partner(&mut self, shape: &Shape) -> (Tensor<'g>, f64) {
         let fits: Vec<_> = self
             .pool
@@ -180,7 +180,7 @@ impl<'g> Builder<'g> {
         ((x.reshape([rows, k]).matmul(w) * (1.0 / k as f32)).tanh(), bound.min(1.0))
     }
 
-    /// One more value from those that exist.
+    /// Records one more value, made of those that exist.
     fn grow(&mut self) {
         let x = self.any();
         let (y, bound) = match self.below(10) {
@@ -206,7 +206,7 @@ impl<'g> Builder<'g> {
         }
     }
 
-    /// Assigns of three variables of one shape: a swap, an update from itself, a new value.
+    /// Assigns three variables of one shape: by a swap, an update from itself, or a new value.
     fn assign(&mut self, vars: [Tensor<'g>; 3]) {
         let [a, b, c] = vars;
         let shape = a.shape();
@@ -231,7 +231,7 @@ impl<'g> Builder<'g> {
     }
 }
 
-/// Records the graph of a number.
+/// Records the graph with this number.
 fn record(graph: &Graph, number: u32) {
     let mut b = Builder { graph, key: [number, 0xda6], draws: 0, pool: vec![] };
     let shape = [2 + b.below(4), 3 + b.below(6)];
@@ -284,7 +284,7 @@ fn random_graphs_compute_what_the_reference_does() {
     assert!(report.compared() >= GRAPHS as usize);
 }
 
-/// The worst of the corner cases by name: what is read, swapped and kept in one step.
+/// Corner cases by name: variables that are read, swapped and kept in one step.
 #[test]
 fn variables_keep_their_old_value_within_a_step() {
     let Some(gpu) = harness::gpu() else { return };

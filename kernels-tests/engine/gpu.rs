@@ -1,4 +1,4 @@
-//! Devices and executors: opening, refusing, sharing a State, allocating once, repeating bit for bit.
+//! Devices and executors: they open or are refused, share a State, allocate once, and repeat bit for bit.
 
 use crate::subjects::{adapter, all_caps, config, decoder, evaluation, for_gpus, noop, training};
 use oneiro::{
@@ -26,7 +26,7 @@ fn small() -> Config {
 }
 
 impl Training {
-    /// Made ready together with plans that share its State.
+    /// The training step, made ready together with plans that share its State.
     fn new(gpu: &Gpu, caps: &Caps, others: &[&Plan], seed: u64) -> Self {
         let plan = Plan::new(&training(&small(), IMAGES, 16), caps).unwrap();
         let plans: Vec<&Plan> = std::iter::once(&plan).chain(others.iter().copied()).collect();
@@ -45,7 +45,7 @@ impl Training {
         gpu.wait().unwrap();
     }
 
-    /// All words of the State.
+    /// The names and words of all variables.
     fn words(&self, gpu: &Gpu) -> Vec<(String, Vec<u32>)> {
         self.state
             .names()
@@ -143,7 +143,7 @@ fn a_weak_device_is_refused_by_its_limit() {
     assert!(error.contains("fails the self-test"), "{error}");
 }
 
-/// WebGPU's own validation, default limits and no driver: any error panics.
+/// A device without a driver validates by WebGPU's rules and default limits.
 #[test]
 fn executors_record_within_webgpus_rules() {
     let config = Config::default();

@@ -141,7 +141,8 @@ fn optimizer_groups_are_shared_or_refused() {
     assert!(error(&trainer("group", 8, ["b", "a"])).contains("different variables"));
 }
 
-/// Another plan may have put two variables into one buffer; a plan that then writes one from the other is refused.
+/// Another plan may have put two variables into one buffer; a plan that then writes one from the other is
+/// refused.
 #[test]
 fn a_plan_that_another_plan_endangers_is_refused() {
     let Some(gpu) = harness::gpu() else { return };

@@ -1,5 +1,5 @@
-//! What a user can get wrong in graphs and layers: every constructor and every forward pass defers its error, which names
-//! the user's line, and goes on recording; nothing panics after the first mistake either.
+//! What a user can get wrong in graphs and layers: every constructor and every forward pass defers its error,
+//! which names the user's line, and goes on recording; nothing panics after the first mistake either.
 
 use oneiro::{
     graph::{

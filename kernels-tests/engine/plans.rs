@@ -34,7 +34,7 @@ fn every_plan() -> Vec<(String, Plan)> {
     plans
 }
 
-/// Compares with a file of `golden/`; `ONEIRO_BLESS=1` rewrites it.
+/// Compares a text with a file of `golden/`; `ONEIRO_BLESS=1` rewrites the file.
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels-tests/golden").join(name);
     if std::env::var("ONEIRO_BLESS").is_ok_and(|v| v == "1") {
@@ -108,7 +108,7 @@ fn no_launch_reads_and_writes_one_buffer() {
     }
 }
 
-/// Values of the step before are read before they are overwritten.
+/// Every launch that reads a value of the step before comes ahead of the launch that overwrites it.
 #[test]
 fn updates_come_after_every_reader_of_the_old_value() {
     for (name, plan) in every_plan() {
@@ -146,7 +146,7 @@ fn wrote(plan: &Plan, buffer: Buffer) -> bool {
     plan.launches.iter().any(|l| l.bindings.iter().any(|(n, p)| p.buffer == buffer && l.writes.contains(n)))
 }
 
-/// A swap, a chain and a reader of the old value: the order in which assigns take effect.
+/// A graph whose result depends on when assigns take effect: a swap, a chain and a reader of the old value.
 fn assigns() -> Graph {
     let g = Graph::new();
     let var = |name: &str, c: f32| g.var(name, Type::f32([8]), Init::Constant(c));

@@ -1,4 +1,5 @@
-//! Cached sampling against the whole network at every pixel: the same draws, the same logits, and plain refusals.
+//! Cached sampling against the whole network at every pixel: the same draws, the same logits, and plain
+//! refusals.
 
 mod causality;
 mod entropy;
@@ -69,7 +70,8 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
     say("cached sampling drew the same pixels as the whole network, for 5 models of 5 shapes");
 }
 
-/// What the naive way's pictures would have been, had all uniform numbers been 1e-5 smaller or larger; drawn by the f64 reference.
+/// The values that the f64 reference draws after the given pictures' pixels if all uniform numbers are 1e-5
+/// smaller, or larger.
 fn shifted(
     gpu: &Gpu,
     shape: [usize; 4],
@@ -96,8 +98,8 @@ fn shifted(
     })
 }
 
-/// A number between two of 256 levels, within 1e-5 of the threshold, falls to either side by rounding, and later pixels follow: such
-/// an image is let off from there on.
+/// A uniform number within 1e-5 of the threshold between two levels may fall to either side by rounding, and
+/// all later pixels of the image follow from it: they are not compared.
 #[test]
 fn cached_sampling_draws_the_same_levels() {
     let Some(gpu) = adapter("cached sampling of levels") else { return };
@@ -134,7 +136,8 @@ fn cached_sampling_draws_the_same_levels() {
     }
 }
 
-/// Every pixel given: the cached logits are those of the whole network over the same pictures, of colours channel after channel.
+/// Where every pixel is given, the cached logits are those of the whole network over the same pictures,
+/// channel after channel.
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
     let Some(gpu) = adapter("teacher-forced logits") else { return };
@@ -189,7 +192,7 @@ fn given_pixels_are_kept_and_another_round_differs() {
     assert_eq!(rounds[0], free);
 }
 
-/// Logits of a model over pictures, by the kernels.
+/// A function that computes a model's logits over pictures by the kernels.
 fn logits(gpu: &Gpu, shape: [usize; 4], seed: u64, model: Model) -> impl Fn(&[f32]) -> Vec<f32> {
     let g = Graph::new();
     g.output("logits", model(&g, g.input("x", Type::f32(shape))));

@@ -1,4 +1,4 @@
-//! Derivatives, which are ordinary nodes, against central differences of what they are derivatives of, in f64.
+//! Derivatives, which are ordinary nodes of a graph, against central differences in f64.
 
 use super::Case;
 use oneiro::graph::{
@@ -7,7 +7,7 @@ use oneiro::graph::{
     shape::DType,
 };
 
-/// Compares first and second derivatives of `y` with central differences; returns how many.
+/// Compares the first and second derivatives of a case's `y` with central differences; returns their number.
 pub(crate) fn check_derivatives(case: &Case) -> usize {
     let graph = case.graph();
     let y = graph.tensor(graph.recording().outputs[0].1);
@@ -73,7 +73,7 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
     compared
 }
 
-/// A loss's gradient by some elements of these variables against central differences in f64.
+/// Compares a loss's gradient by three elements of each of these variables with central differences.
 pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Values, start: &Values) {
     let g = loss.graph();
     let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].origin {

@@ -1,5 +1,6 @@
-//! Garbage where no kernel may look, and a look there afterwards: writes out of bounds are silent on
-//! every driver, so all slots are longer than the plan says, bound in full, and filled with a NaN.
+//! A guard against reads and writes out of bounds, which are silent on every driver: all slots are longer
+//! than the plan says, are bound in full and filled with a NaN, which must be found unchanged behind their
+//! ends.
 
 use oneiro::{
     gpu::{Executor, Gpu, wgpu},
@@ -13,7 +14,7 @@ use oneiro::{
 
 /// A quiet NaN that no kernel computes.
 pub(crate) const POISON: u32 = 0x7fc0_dead;
-/// Extra bytes behind every slot and input, bound to the kernels.
+/// The bytes behind every slot and input that are bound to the kernels, too.
 const GUARD: u64 = 256;
 
 /// Rewrites 1-D launches to small workgroups; at least one must then need more than a dispatch's x holds.
@@ -33,7 +34,7 @@ pub(crate) fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
     assert!(most > 65_535, "{name}: only {most} workgroups");
 }
 
-/// An input's buffer: its elements, then garbage.
+/// Uploads an input: its elements, then garbage.
 pub(crate) fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wgpu::Buffer {
     while (bytes.len() as u64) < ty.bytes() + GUARD {
         bytes.push(POISON.to_le_bytes()[bytes.len() % 4]);
@@ -45,7 +46,7 @@ pub(crate) fn upload(gpu: &Gpu, name: &str, mut bytes: Vec<u8>, ty: &Type) -> wg
 pub(crate) struct Guarded {
     /// The plan to run.
     pub(crate) plan: Plan,
-    /// Per slot: the first word that nothing may write.
+    /// The first word of each slot that nothing may write.
     end: Vec<usize>,
     /// Whether slots may hold garbage at the start.
     dirty: bool,
@@ -81,7 +82,7 @@ impl Guarded {
         Self { plan, end, dirty }
     }
 
-    /// Where a slot's written part ends. A slot with one opaque value ends with its elements.
+    /// The word at which the written part of a slot ends; a slot of one opaque value ends with its elements.
     fn end(plan: &Plan, slot: usize, dirty: bool) -> usize {
         let written = plan.launches.iter().flat_map(|l| {
             let here =

@@ -1,6 +1,6 @@
-//! DCGAN against PyTorch: ten rounds of both players from the same weights, pictures and noise end at PyTorch's weights and running
-//! statistics, as near as its own f32 comes; a generator's file gives its pictures (`golden/dcgan_trajectory.py` makes the file).
-//! And the gradient penalty through whole critics.
+//! DCGAN against PyTorch: ten rounds of both players from the same weights, pictures and noise end at
+//! PyTorch's weights and running statistics, as near as its own f32 comes, and a generator's file gives its
+//! pictures (`golden/dcgan_trajectory.py` makes the file); and the gradient penalty of whole critics.
 
 use crate::{
     golden::{self, Played, Trajectory, bits, unit},
@@ -47,7 +47,8 @@ fn config() -> Config {
     }
 }
 
-/// Ten rounds of the shipped game on recorded noise, each a step of the discriminator and one of the generator.
+/// Ten rounds of the shipped game on recorded noise, each a step of the discriminator and one of the
+/// generator.
 fn trajectory() -> Trajectory {
     let networks = dcgan::Networks { latent: 6, generator: 4, discriminator: 4 };
     let game = Game::new(networks, Rules::default(), [32, 32, 3], [32, 32], 0, N).unwrap();
@@ -141,7 +142,7 @@ fn a_generator_of_pytorch_loads_unchanged() {
     assert!(got.len() == want.len() && worst < 1e-4, "pictures are {worst:e} from PyTorch's");
 }
 
-/// The penalty's gradient by the weights of DCGAN's and the perceptrons' critics, a second derivative through all of their layers.
+/// The gradient of the penalty by a critic's weights is a second derivative through all of its layers.
 #[test]
 fn the_penaltys_gradient_matches_central_differences() {
     fn check<'g>(critic: &Sequential<'g>, g: &'g Graph, shape: &[usize]) {

@@ -1,4 +1,4 @@
-//! The importance-weighted bound of a VAE: against likelihoods that are known exactly, and its order in k.
+//! The importance-weighted bound of a VAE against likelihoods that are known exactly, and its growth with k.
 
 use crate::subjects::adapter;
 use oneiro::{
@@ -22,7 +22,7 @@ fn images(count: usize) -> Images {
     Images { count, height: 3, width: 4, channels: 1, classes: 0, pixels, labels: None }
 }
 
-/// A report under weights that `set` decides by name and index; others keep their first values.
+/// The bounds under weights that `set` gives by name and index; other weights keep their first values.
 fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize) -> Option<f32>) -> Bounds {
     let bound = Bound::new(gpu.caps(), PIXELS, |g| Vae::new(g, &small())).unwrap();
     let state = State::new(gpu, &bound.plans(), seed).unwrap();
@@ -40,7 +40,8 @@ fn report(gpu: &Gpu, count: usize, k: usize, seed: u64, set: impl Fn(&str, usize
     bound.run(gpu, &state, &images(count), count, k, &mut |_| Ok(())).unwrap()
 }
 
-/// A decoder that ignores z: p(x) is a product of Bernoullis, and with q = prior every weight equals p(x).
+/// If the decoder ignores z, p(x) is a product of Bernoulli probabilities; if q is the prior, too, every
+/// importance weight is p(x).
 #[test]
 fn a_likelihood_known_exactly_is_found_exactly() {
     let Some(gpu) = adapter("the bound of a known likelihood") else { return };
@@ -67,8 +68,8 @@ fn a_likelihood_known_exactly_is_found_exactly() {
     }
 }
 
-/// The same decoder under a posterior that is not the prior: each ELBO falls short of log p(x) by its KL, and the bound
-/// closes that gap.
+/// If q is not the prior, the ELBO falls short of log p(x) by the KL divergence, and the bound closes that
+/// gap.
 #[test]
 fn the_bound_closes_the_gap_that_the_kl_leaves() {
     let Some(gpu) = adapter("the bound under a wrong posterior") else { return };
@@ -95,7 +96,7 @@ fn the_bound_closes_the_gap_that_the_kl_leaves() {
     assert!(gaps[0] > 0.1 && gaps[1] < gaps[0] && gaps[2] < gaps[1] && gaps[4].abs() < 0.01, "{gaps:?}");
 }
 
-/// With real weights: k = 1 estimates the ELBO, and more draws give more; another seed agrees within the intervals.
+/// With weights as they come, k = 1 estimates the ELBO, and more draws give larger bounds.
 #[test]
 fn more_draws_tighten_the_bound() {
     let Some(gpu) = adapter("the order of bounds") else { return };
@@ -117,7 +118,7 @@ fn more_draws_tighten_the_bound() {
     assert_ne!(runs[0].bounds, runs[1].bounds, "the seed changes nothing");
 }
 
-/// The host's arithmetic: log weights of the graph's reference against the formula, term by term.
+/// The log weights of the f64 reference are the formula's, term by term.
 #[test]
 fn log_weights_are_the_papers() {
     use oneiro::graph::{

@@ -1,5 +1,6 @@
-//! The convolutional VAE against PyTorch: from the same weights file, images and noise its losses are PyTorch's, step by step and
-//! then in evaluation, and the weights travel back unchanged. `golden/conv_vae_trajectory.py` makes the files.
+//! The convolutional VAE against PyTorch: from the same weights file, images and noise its losses are
+//! PyTorch's, step by step and then in evaluation, and the weights travel back unchanged.
+//! `golden/conv_vae_trajectory.py` makes the files.
 
 use crate::{
     golden::{self, Trajectory, noise, unit},
@@ -24,7 +25,7 @@ fn config() -> Config {
     Config { image: [16, 8, 3], widths: vec![4, 6, 8], latent: LATENT, ..Config::default() }
 }
 
-/// The network, and x as an input like the noise.
+/// The network, and its input x; the noise is an input, too.
 fn network(g: &Graph, mode: Mode) -> (Vae<'_>, Tensor<'_>) {
     g.bind_stream("vae/eps");
     (Vae::convolutional(g, &config(), mode), g.input("x", Type::f32([BATCH, PIXELS])))
@@ -59,7 +60,7 @@ fn the_adapters_convolutional_vae_follows_pytorch() {
     trajectory().check_adapter(gpu, "convolutional VAE", &golden::numbers("conv_vae_trajectory.txt", ""));
 }
 
-/// The objective's gradient by variables of all layers against central differences in f64.
+/// Every layer has variables in the gradient.
 #[test]
 fn the_objectives_gradient_matches_central_differences() {
     let g = Graph::new();

@@ -1,5 +1,6 @@
-//! Layers of generative networks: compositions against the reference and central differences, and all of them against PyTorch's
-//! (`golden/layers.py` makes the file) over three training steps and in evaluation.
+//! Layers of generative networks: those that are composed of other ops against the reference and central
+//! differences, and all of them against PyTorch's over three training steps and in evaluation
+//! (`golden/layers.py` makes the file).
 
 use crate::{
     golden,
@@ -15,7 +16,7 @@ use oneiro::{
 };
 use std::collections::BTreeSet;
 
-/// W/σ with u of length 1: a function of both that central differences know where the vectors are constants.
+/// A spectrally normalised weight and the next u, as a function of both.
 fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
     let dims = shape.to_vec();
     let build = move |g: &Graph| {
@@ -31,7 +32,7 @@ fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
         .tolerance(5e-6, 5e-6)
 }
 
-/// Layer and instance normalisation.
+/// Layer normalisation over some last axes, or instance normalisation.
 fn composed(shape: &[usize], over: Option<usize>) -> Case {
     let dims = shape.to_vec();
     let build = move |g: &Graph| {
@@ -63,7 +64,8 @@ pub(crate) fn cases() -> Vec<Case> {
     out
 }
 
-/// (‖∂D/∂x‖ - 1)² of a critic without batch norm (Gulrajani et al. 2017, eq. 3): its gradient is a second derivative of the critic.
+/// The penalty (‖∂D/∂x‖ - 1)² of a critic without batch norm (Gulrajani et al. 2017, eq. 3), whose gradient
+/// is a second derivative of the critic.
 fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32([2, 8, 8, 1]));
@@ -86,7 +88,7 @@ pub(crate) fn smooth() -> Vec<Case> {
 
 type Layer<'g> = (Vec<(&'static str, Tensor<'g>)>, Tensor<'g>);
 
-/// The golden file's layers: what each makes of its input, and its parameters by name.
+/// A layer of the golden file by its name: its parameters by their names, and what it makes of an input.
 fn layer<'g>(g: &'g Graph, name: &str, x: Tensor<'g>, mode: Mode) -> Layer<'g> {
     let four = || Kernel::square(4).stride(2).padding(1);
     let pooled = || Kernel::square(3).stride(2).padding(1);
@@ -140,7 +142,7 @@ fn layer<'g>(g: &'g Graph, name: &str, x: Tensor<'g>, mode: Mode) -> Layer<'g> {
     }
 }
 
-/// The file's layers in one graph.
+/// The layers of the file in one graph.
 fn graph(golden: &Weights, names: &[&str], mode: Mode) -> Graph {
     let g = Graph::new();
     for name in names {
@@ -160,7 +162,7 @@ fn graph(golden: &Weights, names: &[&str], mode: Mode) -> Graph {
     g
 }
 
-/// Compares values here with a tensor of the file.
+/// Compares values with a tensor of the file.
 fn compare(golden: &Weights, name: &str, got: &[f32], places: &[usize]) {
     let (_, want) = &golden[name];
     assert_eq!((got.len(), places.len()), (want.len(), want.len()), "{name}");
@@ -206,7 +208,7 @@ fn layers_are_pytorchs() {
     }
 }
 
-/// What a batch norm with a leaky ReLU costs in launches, there and back.
+/// A batch norm with a leaky ReLU costs few launches, its gradient included.
 #[test]
 fn a_batch_norm_is_a_few_launches() {
     let g = Graph::new();

@@ -1,4 +1,5 @@
-//! What networks' outputs mean: likelihoods against their papers' formulas, at the edges, and as graphs with derivatives.
+//! The meaning of networks' outputs: likelihoods against the formulas of their papers, at the edges of their
+//! range, and as graphs with derivatives.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -113,7 +114,7 @@ fn a_uniform_model_scores_eight_bits() {
     }
 }
 
-/// PixelCNN++, eq. 1 to 3, written as they stand there.
+/// Equations 1 to 3 of PixelCNN++ (Salimans et al. 2017), written as they stand there.
 #[test]
 fn coupled_channels_follow_the_paper() {
     let k = 3;
@@ -146,7 +147,8 @@ fn coupled_channels_follow_the_paper() {
     }
 }
 
-/// At temperature T outcomes have their probabilities to the power of 1/T, and logistics T times the scale.
+/// At temperature T an outcome's probability is raised to the power of 1/T, and a logistic's scale is
+/// multiplied by T.
 #[test]
 fn temperatures_sharpen_and_flatten() {
     let n = 4000;

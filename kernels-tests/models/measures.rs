@@ -1,4 +1,5 @@
-//! What judges a generator's pictures, on the adapter: the classifier and the extractor made of it, reports, nearest images, probes.
+//! The judges of a generator's pictures on the adapter: the classifier and the feature extractor made of it,
+//! reports, nearest images, linear probes.
 
 use crate::{commands::empty, golden, subjects::adapter};
 use oneiro::{
@@ -14,7 +15,7 @@ use oneiro::{
 };
 use std::path::Path;
 
-/// Digits of two seeds, so that no test image is a training image.
+/// Digits, drawn from two seeds so that no test image is a training image.
 fn digits(train: usize, test: usize) -> DataSet {
     DataSet { name: "digits".into(), train: glyphs(train, 1), test: glyphs(test, 2), lossy: false }
 }
@@ -23,7 +24,7 @@ fn unit(images: &Images) -> Vec<f32> {
     images.pixels.iter().map(|&b| f32::from(b) / 255.0).collect()
 }
 
-/// Files in a folder with their bytes.
+/// The names and bytes of the files in a folder.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap());
     entries
@@ -39,7 +40,8 @@ fn refused<T>(made: oneiro::error::Result<T>, parts: &[&str]) {
     );
 }
 
-/// One extractor for several claims, since it is trained: it learns, is found again, judges, and is read by its tensors alone.
+/// One extractor serves several claims, since its training takes time: it learns, is found again, and judges
+/// pictures.
 #[test]
 fn an_extractor_is_trained_once_and_judges() {
     let Some(gpu) = adapter("the feature extractor") else { return };
@@ -57,7 +59,7 @@ fn an_extractor_is_trained_once_and_judges() {
     judged(&Reference::new(trained, &set, 1000).unwrap(), &set);
 }
 
-/// A second call, by the folder and by the file.
+/// A second call finds the extractor by the folder, a third one by its file.
 fn found_again(gpu: &Gpu, set: &DataSet, folder: &Path, trained: &Extractor<'_>) {
     let again = Extractor::of_data(gpu, set, folder, &mut |_| Ok(())).unwrap();
     assert_eq!(again.identity, trained.identity);
@@ -92,7 +94,7 @@ fn found_again(gpu: &Gpu, set: &DataSet, folder: &Path, trained: &Extractor<'_>)
     refused(mine.pictures(&[f32::NAN; 784]), &["picture 0 holds NaN"]);
 }
 
-/// Real images are near the floor, worse pictures far above it, one picture repeated covers one class.
+/// Real images score near the floor and worse pictures far above it; one picture repeated covers one class.
 fn judged(reference: &Reference<'_>, set: &DataSet) {
     let fresh = unit(&glyphs(500, 9));
     let report = reference.report(&fresh).unwrap();
@@ -170,7 +172,8 @@ fn a_probe_finds_what_is_linear_and_no_more() {
     let Some(gpu) = adapter("the linear probe") else { return };
     let (width, classes) = (12, 3);
     let noise = |salt: u32, i: usize| golden::bits(salt, i as u32) as f32 / 16_777_216.0 - 0.5;
-    // Classes by the largest of three features of different scales, by a margin; the others are noise, one never changes.
+    // Classes by the largest of three features of different scales, by a margin; the others are noise, one
+    // never changes.
     let make = |salt: u32, rows: usize| -> (Vec<f32>, Vec<u8>) {
         let of = |row: usize| {
             (0..classes)

@@ -1,4 +1,4 @@
-//! What a user can get wrong in models: as in `engine/mistakes.rs`.
+//! What a user can get wrong in models, checked as in `engine/mistakes.rs`.
 
 use crate::engine::mistakes::{check, x};
 use oneiro::{

@@ -1,5 +1,6 @@
-//! PixelCNN and gated PixelCNN against PyTorch: from the same weights file and images their losses are PyTorch's, step by step,
-//! and the weights travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py` makes the files.
+//! PixelCNN and gated PixelCNN against PyTorch: from the same weights file and images their losses are
+//! PyTorch's, step by step, and the weights travel back in PyTorch's layout. `golden/pixelcnn_trajectory.py`
+//! makes the files.
 
 use crate::{
     golden::{self, Trajectory, bits},

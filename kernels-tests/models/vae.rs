@@ -1,5 +1,5 @@
-//! The VAE against PyTorch: from the same weights, images and noise its losses are PyTorch's, step by step; and weights travel
-//! between the two as safetensors. `golden/vae_trajectory.py` makes the files.
+//! The VAE against PyTorch: from the same weights, images and noise its losses are PyTorch's, step by step;
+//! and weights travel between the two as safetensors. `golden/vae_trajectory.py` makes the files.
 
 use crate::{
     golden::{self, Trajectory, noise, unit},

@@ -1,5 +1,6 @@
-//! Weight normalisation: kernels against the reference, derivatives against central differences, and layers against PyTorch's,
-//! from one weights file there and back. `golden/weight_norm.py` makes the file.
+//! Weight normalisation: kernels against the reference, derivatives against central differences, and layers
+//! against PyTorch's from one weights file, which is written back unchanged. `golden/weight_norm.py` makes
+//! the file.
 
 use crate::{
     golden,
@@ -11,7 +12,7 @@ use oneiro::{
     nn::{Conv2d, Linear, weight_norm},
 };
 
-/// Norms over all axes of `v` but one.
+/// A case with norms over all axes of `v` but one.
 fn case(shape: &[usize], outputs: usize) -> Case {
     let (dims, axes): (Vec<usize>, Vec<usize>) =
         (shape.to_vec(), (0..shape.len()).filter(|&d| d != outputs).collect());
@@ -39,7 +40,7 @@ pub(crate) fn smooth() -> Vec<Case> {
     shapes.map(|(shape, outputs)| case(shape, outputs)).into()
 }
 
-/// A layer's output, and the gradients of its sum of squares.
+/// Names as outputs what a layer makes, and the gradients of its sum of squares.
 fn output<'g>(g: &'g Graph, name: &str, y: Tensor<'g>, params: &[Tensor<'g>]) {
     g.output(&format!("{name}.y"), y);
     for (part, gradient) in
@@ -82,7 +83,7 @@ fn layers_are_pytorchs() {
     }
 }
 
-/// As PyTorch wraps a layer: its function is not changed by it.
+/// Normalising a layer does not change its function, as in PyTorch.
 #[test]
 fn at_first_the_weight_is_v() {
     let g = Graph::new();

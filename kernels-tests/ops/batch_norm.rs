@@ -1,5 +1,5 @@
-//! Batch normalisation: moments around the edges of chunks and vec4s, and far from 0; its derivatives of the first and second
-//! order; consumers that fuse with it.
+//! Batch normalisation: moments of rows just below and above a chunk and of values far from 0, derivatives of
+//! the first and second order, and consumers that fuse with it.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -7,7 +7,7 @@ use oneiro::{
     ops::batch_norm::CentredSums,
 };
 
-/// Rows around the cuts between one chunk and several, and channels around vec4s.
+/// Numbers of rows just below and above a chunk, and of channels around multiples of four.
 const ROWS: [usize; 9] = [2, 3, 31, 33, 63, 128, 129, 1_000, 4_097];
 const CHANNELS: [usize; 7] = [1, 3, 4, 7, 8, 64, 65];
 
@@ -22,7 +22,7 @@ fn moments(rows: usize, c: usize, low: f64) -> Case {
         .tolerance(2e-5, 2e-6)
 }
 
-/// What happens to the normalised tensor.
+/// What is done with the normalised tensor.
 type After = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 const AFTER: [(&str, After); 2] = [("", |y| y), (" + leaky_relu", |y| y.leaky_relu(0.2))];
 
@@ -34,7 +34,8 @@ fn normalised<'g>(g: &'g Graph, shape: &[usize], after: After) -> ([Tensor<'g>; 
     ([x, w, b], after(x.batch_norm(w, b, 1e-5)))
 }
 
-/// `order` 0 is the tensor, 1 its gradients, 2 the gradients by x and w of that by x.
+/// A case of order 0 compares the tensor, of order 1 its gradients, of order 2 the gradients by x and w of
+/// the gradient by x.
 fn case(shape: &[usize], order: usize, (name, after): (&str, After)) -> Case {
     let dims = shape.to_vec();
     let build = move |g: &Graph| {
@@ -76,7 +77,8 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     // More workgroups than a dispatch's x holds.
     for c in [65_601, 4 * 65_601] {
-        // Of hundreds of thousands of channels with few rows, some would have next to no variance to divide by.
+        // Of hundreds of thousands of channels with few rows, some would have next to no variance to divide
+        // by.
         out.extend([moments(2, c, -1.0), case(&[5, c], 1, AFTER[0])].map(|case| case.many_workgroups(1)));
     }
     out

@@ -1,5 +1,6 @@
-//! Entries picked by index and the derivative of that, bit by bit; draws by the inverse CDF, equal to the reference
-//! wherever the uniform is not within rounding of a threshold, and at the ends without exception.
+//! Entries picked by index and the derivative of picking, bit by bit; and draws by the inverse CDF, which are
+//! the reference's wherever the uniform number is not within rounding of a threshold, and at both ends
+//! without exception.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -7,7 +8,8 @@ use oneiro::{
     rng::{self, Stream},
 };
 
-/// Rows and classes: around a workgroup of rows, around vec4s, primes, up to the most classes that the draw takes.
+/// Rows and classes: sizes around a workgroup of rows and around multiples of four, primes, and the most
+/// classes that the draw takes.
 const SIZES: [[usize; 2]; 18] = [
     [1, 1],
     [1, 2],
@@ -33,7 +35,7 @@ const MANY: [[usize; 2]; 2] = [[65_601, 3], [65_601, 4]];
 const STREAMED: [[usize; 2]; 8] =
     [[1, 1], [1, 10], [63, 10], [64, 10], [65, 3], [257, 256], [7, 4_096], [1_009, 2]];
 const SEED: [u32; 2] = [0x1234_5678, 0x9abc_def0];
-/// The largest uniform.
+/// The largest uniform number.
 const BELOW_ONE: f32 = 1.0 - 1.0 / 16_777_216.0;
 
 fn rows_and<'g>(g: &'g Graph, [rows, classes]: [usize; 2], other: &str) -> (Tensor<'g>, Tensor<'g>) {
@@ -44,7 +46,7 @@ fn label([rows, classes]: [usize; 2]) -> String {
     format!("{rows}x{classes}")
 }
 
-/// The entry, and what spreads it again: with indices beyond both ends.
+/// Cases that pick an entry and that spread it again, with indices beyond both ends.
 fn entries(size: [usize; 2]) -> [Case; 2] {
     let [rows, classes] = size;
     let pick = move |g: &Graph| {
@@ -60,7 +62,7 @@ fn entries(size: [usize; 2]) -> [Case; 2] {
     [whole(Case::new("pick", label(size), pick)), whole(Case::new("spread", label(size), spread))]
 }
 
-/// Whether some uniform within rounding of `u` gives the class.
+/// Whether some uniform number within rounding of `u` gives the class.
 fn nearly(logits: &[f64], u: f64, class: f64) -> bool {
     let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let upto = |c: usize| logits[..c].iter().map(|l| (l - top).exp()).sum::<f64>();
@@ -80,7 +82,7 @@ fn draw(size: [usize; 2], far: f64) -> Case {
         .judge(move |inputs, r, class| nearly(&inputs["x"].data[row(r)], inputs["u"].data[r], class))
 }
 
-/// A draw whose uniforms are a stream's at a step.
+/// A draw whose uniform numbers are those of a stream at a step.
 fn streamed(size: [usize; 2], step: u32) -> Case {
     let build = move |g: &Graph| {
         g.output("y", g.input("x", Type::f32(size)).draw_categorical(g.uniform("c", [size[0]])));
@@ -94,7 +96,8 @@ fn streamed(size: [usize; 2], step: u32) -> Case {
         })
 }
 
-/// Logits of -1e30, 0 and 1e30 with uniforms of 0 and just below 1: the first and the last of the largest.
+/// Logits of -1e30, 0 and 1e30 with uniform numbers of 0 and just below 1, which draw the first and the last
+/// of the largest.
 fn ends(size: [usize; 2]) -> Case {
     let build = move |g: &Graph| {
         let (x, u) = rows_and(g, size, "u");
@@ -104,7 +107,8 @@ fn ends(size: [usize; 2]) -> Case {
     whole(whole(Case::new("draw at the ends", label(size), build), "x", 3), "u", 2)
 }
 
-/// Equal logits of any size, and uniforms that are exactly a cumulative sum: the class that starts there.
+/// Equal logits of any size with uniform numbers that are exactly a cumulative sum, which draw the class that
+/// starts there.
 fn thresholds([rows, classes]: [usize; 2]) -> Case {
     let build = move |g: &Graph| {
         let (far, start) = (g.input("far", Type::f32([rows, 1])), g.input("start", Type::f32([rows])));
@@ -117,7 +121,7 @@ fn thresholds([rows, classes]: [usize; 2]) -> Case {
     case.fill("far", Fill::Uniform(-1.0, 1.0)).fill("start", Fill::Whole(0, classes as u32))
 }
 
-/// All probability on one class: it is drawn whatever the uniform, the ends included.
+/// Logits with all probability on one class, which is drawn whatever the uniform number.
 fn certain(size: [usize; 2], scale: f32) -> Case {
     let build = move |g: &Graph| {
         let (index, u) = (g.input("index", Type::f32([size[0]])), g.input("u", Type::f32([size[0]])));
@@ -150,7 +154,7 @@ pub(crate) fn cases() -> Vec<Case> {
     out
 }
 
-/// A classifier's loss, weighted so that its second derivatives are not the softmax's alone.
+/// The loss of a classifier, weighted so that its second derivatives are not the softmax's alone.
 fn composed([rows, classes]: [usize; 2]) -> Case {
     let build = move |g: &Graph| {
         let (x, index) = rows_and(g, [rows, classes], "index");

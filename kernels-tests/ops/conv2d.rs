@@ -1,4 +1,5 @@
-//! Convolutions and their two gradients: kernels of all kinds, channels around the tiles' edges, masks, epilogues.
+//! Convolutions and their two gradients: kernels of all kinds, channels around the tiles' edges, masks,
+//! epilogues.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -13,7 +14,7 @@ use oneiro::{
 const HALF: Fill = Fill::Uniform(-0.5, 0.5);
 const ROLES: [Role; 3] = [Role::Output, Role::Input, Role::Weight];
 
-/// Images, extents, channels read and made.
+/// Images, their extents, and the channels that are read and made.
 type Size = (usize, [usize; 2], usize, usize);
 
 fn kernels() -> Vec<(&'static str, Kernel)> {
@@ -103,7 +104,7 @@ fn with_epilogue(
     ["x", "y", "w"].into_iter().fold(case.tolerance(2e-6, 1e-5).terms(k), |case, name| case.fill(name, HALF))
 }
 
-/// The layer as models write it, pointwise kernels included.
+/// A layer as models write it, with pointwise kernels too.
 fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], c, o): Size) -> Case {
     let taps = kernel.kept().len();
     let build = move |g: &Graph| {

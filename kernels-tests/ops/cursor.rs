@@ -1,4 +1,5 @@
-//! The sampler's wavefront: every pixel once, in an order that respects what lies before it, and its two kernels.
+//! The sampler's wavefront visits every pixel once, after all pixels that it sees; and the wavefront's two
+//! kernels.
 
 use crate::harness::{Case, Fill};
 use oneiro::{

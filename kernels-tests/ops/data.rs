@@ -1,4 +1,5 @@
-//! Batches gathered from bytes on the device: every row length modulo 4, first and wrapped steps.
+//! Batches gathered from bytes on the device: rows of every length modulo 4, in an epoch's first steps and
+//! after its end.
 
 use crate::harness::{Case, Fill};
 use oneiro::graph::{
@@ -6,7 +7,7 @@ use oneiro::graph::{
     shape::{DType, Type},
 };
 
-/// Rows of data, elements of a row, batch.
+/// Rows of a data set, elements of a row, rows of a batch.
 const BATCHES: [[usize; 3]; 12] = [
     [1, 1, 1],
     [5, 3, 2],
@@ -26,7 +27,7 @@ fn bytes(shape: &[usize]) -> Type {
     Type { shape: shape.into(), dtype: DType::U8 }
 }
 
-/// Rows as they are, binarised, and their labels.
+/// Cases that gather rows as they are, rows binarised, and labels.
 fn gathers([rows, row, batch]: [usize; 3], step: f64) -> Vec<Case> {
     let order = move |g: &Graph| g.input("order", Type::u32([rows])).id();
     let label = format!("{batch} of {rows}x{row}, step {step}");

@@ -1,5 +1,5 @@
-//! Dropout: the mask by its uniforms bit by bit, the same in the derivatives, another in each step, and again the same for
-//! the same seed, stream and step.
+//! Dropout: the mask follows from its uniform numbers bit by bit, is the same in the derivatives, is another
+//! one in each step, and is again the same for the same seed, stream and step.
 
 use crate::{
     harness::{Case, Fill},
@@ -14,7 +14,8 @@ use oneiro::{
 
 const SIZES: [usize; 12] = [1, 2, 3, 4, 5, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];
 
-/// The value and its derivative: `x` keeps away from 0, so that a zero is a dropped element.
+/// A case that compares the value and its derivative; `x` keeps away from 0, so that a zero is a dropped
+/// element.
 fn case(n: usize, rate: f32, step: f64) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32([n]));
@@ -50,7 +51,7 @@ pub(crate) fn smooth() -> Vec<Case> {
 const N: usize = 1_003;
 const RATE: f32 = 0.4;
 
-/// Masks of the value and of the derivative over some steps from `step`, in runs of two submissions.
+/// The masks of the value and of its derivative in each of some steps from `step` on.
 fn masks(gpu: &Gpu, seed: u64, step: u32, steps: usize) -> Vec<[Vec<f32>; 2]> {
     let g = Graph::new();
     let x = g.input("x", Type::f32([N]));

@@ -13,9 +13,9 @@ use oneiro::{
     ops::elementwise::{TABLE, map},
 };
 
-/// A workgroup makes 1,024 elements, an invocation 4.
+/// Sizes around 4 elements, which an invocation makes, and 1,024, which a workgroup makes.
 const SIZES: [usize; 14] = [1, 3, 4, 5, 31, 64, 127, 257, 1_023, 1_024, 1_025, 4_099, 5_120, 10_007];
-/// With workgroups of one invocation, over 65,535 of them.
+/// A size that needs more than 65,535 workgroups of one invocation.
 const MANY: usize = 4 * 65_600 + 1;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -55,7 +55,7 @@ fn row(name: &'static str, shapes: &[&[usize]]) -> Case {
     }
 }
 
-/// Two shapes that broadcast.
+/// Pairs of shapes that broadcast.
 fn pairs() -> Vec<[Vec<usize>; 2]> {
     let mut out = vec![];
     for [n, m] in [[1, 1], [1, 7], [5, 1], [3, 4], [7, 13], [32, 64], [31, 65], [128, 20]] {

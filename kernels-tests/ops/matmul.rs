@@ -6,7 +6,7 @@ use oneiro::{
     ops::matmul::product,
 };
 
-/// M, K, N: around the tiles of 64 and 32, around vec4s, primes, vectors.
+/// M, K and N: sizes around the tiles of 64 and 32 and around multiples of four, primes, vectors.
 const SHAPES: [[usize; 3]; 26] = [
     [1, 1, 1],
     [1, 4, 4],
@@ -35,9 +35,9 @@ const SHAPES: [[usize; 3]; 26] = [
     [20, 784, 20],
     [130, 20, 100],
 ];
-/// K over what one launch sums, and over the most that a loop may take.
+/// Sizes whose K is more than one launch sums, or more than a loop may take.
 const LONG: [[usize; 3]; 4] = [[5, 8_193, 3], [4, 16_388, 8], [1, 70_000, 4], [2, 65_540, 36]];
-/// Small, so that f32's rounding of long sums stays far below what one wrong term makes.
+/// Values so small that f32's rounding of long sums stays far below the error of one wrong term.
 const HALF: Fill = Fill::Uniform(-0.5, 0.5);
 const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 

@@ -1,5 +1,5 @@
-//! Kernels and derivatives against the ops' f64 references. Each op family of `src/ops` has a file of its name here: what is
-//! compared, and what a comparison does not cover.
+//! Kernels and derivatives against the ops' f64 references. Each op family of `src/ops` has a file of its
+//! name here: what is compared, and what a comparison does not cover.
 
 mod batch_norm;
 mod categorical;
@@ -34,7 +34,8 @@ struct Family {
     smooth: fn() -> Vec<Case>,
 }
 
-/// The families whose files have `cases` and `smooth`, then those whose ops have no derivative and only `cases`.
+/// The families whose files have `cases` and `smooth`, then those whose ops have no derivative and only
+/// `cases`.
 macro_rules! families {
     ($($smooth:ident)+; $($flat:ident)+) => {
         [
@@ -45,7 +46,8 @@ macro_rules! families {
 }
 
 const FAMILIES: [Family; 18] = families![
-    elementwise matmul conv2d reduce views reparameterize categorical likelihood dropout weight_norm batch_norm layers pool resample;
+    elementwise matmul conv2d reduce views reparameterize categorical likelihood dropout weight_norm
+    batch_norm layers pool resample;
     cursor random data optimizer
 ];
 

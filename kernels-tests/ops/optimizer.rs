@@ -1,5 +1,5 @@
-//! Updates of optimizer groups over three steps, alone and as part of a training step, and the two
-//! bookkeepers.
+//! Updates of optimizer groups, alone and as part of three training steps; and the two ops that keep a step's
+//! counter and history.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -25,7 +25,7 @@ fn rules() -> [(&'static str, Rule); 5] {
     ]
 }
 
-/// One update of a state that is an input, so a copy is updated.
+/// One update of a state that is an input, so that a copy is updated.
 fn update((name, rule): (&'static str, Rule), total: usize, ema: Option<f64>, step: f64) -> Case {
     let build = move |g: &Graph| {
         let op = Update { rule, ema };

@@ -1,4 +1,5 @@
-//! Pooling: windows that overlap, leave gaps and reach over the edges, with their derivatives of both orders; ties.
+//! Pooling: windows that overlap, leave gaps or reach over the edges, their derivatives of both orders, and
+//! maxima that occur twice.
 
 use crate::harness::{Case, Fill, of_order};
 use oneiro::graph::{Graph, Tensor, shape::Type, window::Kernel};
@@ -17,7 +18,8 @@ fn kernels() -> [Kernel; 6] {
     ]
 }
 
-/// `order` 0 is the tensor, 1 its gradient, 2 the gradient of that by the cotangent.
+/// A case of order 0 compares the tensor, of order 1 its gradient, of order 2 the gradient of the gradient by
+/// the cotangent.
 fn case((name, pool): (&'static str, Pool), kernel: &Kernel, image: [usize; 4], order: usize) -> Case {
     let of = kernel.clone();
     let build = move |g: &Graph| {

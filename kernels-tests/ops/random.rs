@@ -1,15 +1,15 @@
-//! Draws: uniforms and Bernoullis bit by bit, normals within rounding.
+//! Draws: uniform and Bernoulli numbers bit by bit, normal ones within rounding.
 
 use crate::harness::{Case, Fill};
 use oneiro::{graph::shape::Type, ops::elementwise::map};
 
 const SIZES: [usize; 12] = [1, 2, 4, 7, 64, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];
 const MANY: [usize; 2] = [4 * 65_601, 4 * 65_601 + 1];
-/// Step counters: the first, a later one, the last.
+/// Step counters: the first one, a later one, the last one.
 const STEPS: [f64; 3] = [0.0, 7.0, u32::MAX as f64];
 const SEED: [u32; 2] = [0x1234_5678, 0x9abc_def0];
 
-/// The three streams of `n` elements at a step.
+/// Draws of `n` elements of each kind at a step.
 fn draws(n: usize, step: f64) -> Vec<Case> {
     let cases = [
         Case::new("uniform", format!("{n}"), move |g| g.output("y", g.uniform("u", [n]))).tolerance(0.0, 0.0),

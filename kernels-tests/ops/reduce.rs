@@ -1,10 +1,10 @@
-//! Sums, maxima and log-sum-exps over every pattern of axes, with rows around each cut of a long
-//! reduction, and what is composed of them.
+//! Sums, maxima and log-sum-exps over every pattern of axes, with lengths just below and above each cut of a
+//! long reduction; and the functions that are composed of them.
 
 use crate::harness::{Case, Fill};
 use oneiro::graph::{Graph, Tensor, shape::Type};
 
-/// A reduction, and what it costs in digits: sums grow with the number of terms.
+/// The name of a reduction, and the reduction over some axes.
 type Kind = (&'static str, for<'g> fn(Tensor<'g>, &[usize]) -> Tensor<'g>);
 const KINDS: [Kind; 3] = [
     ("sum", |x, axes| x.sum(axes)),
@@ -24,7 +24,7 @@ fn case(kind: Kind, shape: &[usize], axes: &[usize]) -> Case {
     }
 }
 
-/// Shapes and axes.
+/// Shapes, each with the axes that are reduced.
 fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
     let mut out = vec![];
     for n in [
@@ -61,7 +61,7 @@ fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
     out
 }
 
-/// One kernel each with more workgroups than a dispatch's x holds.
+/// Reductions whose kernels need more workgroups than a dispatch's x holds.
 fn many() -> Vec<Case> {
     let shapes: [(&[usize], &[usize]); 5] = [
         (&[65_601, 3], &[1]),

@@ -8,7 +8,7 @@ use oneiro::{
 
 const SIZES: [usize; 10] = [1, 3, 4, 20, 257, 1_023, 1_024, 1_025, 2_560, 10_007];
 
-/// `order` 0 is the sample, 1 and 2 its derivatives by logvar.
+/// A case of order 0 compares the sample, of order 1 or 2 its derivative by logvar.
 fn case(n: usize, order: usize) -> Case {
     let build = move |g: &Graph| {
         let (mu, logvar) = (g.input("mu", Type::f32([n])), g.input("logvar", Type::f32([n])));

@@ -9,7 +9,8 @@ const UPS: [(&str, Up); 2] = [
     ("upsample_bilinear", |x, f| x.upsample_bilinear(f)),
 ];
 
-/// `order` 0 is the tensor, 1 its gradient, 2 the gradient of that by the cotangent.
+/// A case of order 0 compares the tensor, of order 1 its gradient, of order 2 the gradient of the gradient by
+/// the cotangent.
 fn case((name, up): (&'static str, Up), factor: usize, image: [usize; 4], order: usize) -> Case {
     let build = move |g: &Graph| {
         let x = g.input("x", Type::f32(image));

@@ -1,5 +1,5 @@
-//! Ops that move elements: as kernels of their own (u32, many axes), inside clusters, and behind
-//! producers that write their part of a packed row themselves. Nothing may be rounded.
+//! Ops that move elements: as kernels of their own (u32, many axes), inside clusters, and as parts of a
+//! packed row that their producers write themselves. Nothing may be rounded.
 
 use crate::harness::{Case, Fill};
 use oneiro::{
@@ -49,7 +49,7 @@ fn concats(sizes: [usize; 3], axis: usize) -> Case {
     Case::new("concat", format!("{sizes:?} along {axis}"), make).tolerance(0.0, 0.0)
 }
 
-/// Parts that are inputs, clusters, products and views.
+/// A packed row whose parts are inputs, clusters, products and views.
 fn packs(n: usize) -> Case {
     let make = move |g: &Graph| {
         let (a, b) = (g.input("a", Type::f32([n, 5])), g.input("b", Type::f32([5, n])));
@@ -79,7 +79,7 @@ fn clusters(shape: [usize; 2]) -> Vec<Case> {
         .into()
 }
 
-/// Six axes, which no cluster can address.
+/// A permutation of six axes, more than a cluster can address.
 fn six(order: [usize; 6]) -> Case {
     let make = move |g: &Graph| {
         let x = g.input("a", Type::f32([2, 3, 2, 5, 3, 4]));

@@ -10,7 +10,7 @@ const GAN: &str = "gan train --data . --batch 16 --hidden 24 --latent 5 --seed 3
 /// A small DCGAN.
 const DCGAN: &str = "dcgan train --data . --batch 8 --features 4 --latent 5";
 
-/// Both players, their optimizers, averages, counters and running statistics.
+/// The players, their optimizers, averages, counters and running statistics end at the same bits.
 #[test]
 fn a_game_goes_on_bit_for_bit() {
     if adapter("a_game_goes_on_bit_for_bit").is_none() {
@@ -111,7 +111,8 @@ fn all_objectives_train() {
     assert!(largest("discriminator") <= 0.01 && largest("generator") > 0.01);
 }
 
-/// A conditional, averaged model computes with the pictures of the grid that `sample` draws, their classes too.
+/// A conditional, averaged model computes with the pictures of the grid that `sample` draws, their classes
+/// too.
 #[test]
 fn arithmetic_takes_the_pictures_of_the_grid() {
     if adapter("arithmetic_takes_the_pictures_of_the_grid").is_none() {

@@ -1,4 +1,5 @@
-//! Runs of density models: a conditional PixelCNN from training to its figures, and a model whose figure is known.
+//! Runs of density models: a conditional PixelCNN from training to its figures, and a model whose figure is
+//! known.
 
 use crate::{
     commands::{empty, fails, json, labelled, run},
@@ -47,7 +48,7 @@ fn a_conditional_pixelcnn_trains_resumes_draws_and_scores() {
     }
 }
 
-/// Weights of 0 make all 256 levels alike: 8 bits per dimension, and by `evaluate` as by hand.
+/// Weights of 0 make all 256 levels equally likely, which costs 8 bits per dimension.
 #[test]
 fn a_uniform_model_scores_8_bits_per_dimension() {
     if adapter("a_uniform_model_scores_8_bits_per_dimension").is_none() {

@@ -1,5 +1,6 @@
-//! The engine in a host application: `examples/embed.rs` draws what it should, pictures arrive in every texture
-//! format, and a host that keeps its submissions to itself gets read-backs, completions and plain errors.
+//! The engine in a host application: `examples/embed.rs` draws what it should, pictures arrive in every
+//! texture format, and a host that keeps its submissions to itself gets read-backs, completions and plain
+//! errors.
 
 use crate::subjects::{Ready, adapter, noop};
 use futures::FutureExt;
@@ -19,7 +20,7 @@ fn at(pixels: &[u8], x: u32, y: u32) -> [u8; 4] {
     pixels[4 * (y * FRAME[0] + x) as usize..][..4].try_into().unwrap()
 }
 
-/// Pixels of the host's half of the frame that are not background.
+/// The pixels of the host's half of the frame that are not background.
 fn triangle(pixels: &[u8]) -> Vec<(u32, u32)> {
     let all = (0..FRAME[1]).flat_map(|y| (0..CORNER[0]).map(move |x| (x, y)));
     all.filter(|&(x, y)| at(pixels, x, y)[..3] != BACKGROUND).collect()
@@ -78,7 +79,7 @@ fn the_host_lists_adapters() {
     assert!(error.contains(&gpu.caps().name), "{error}");
 }
 
-/// Pictures as an output.
+/// A graph whose output is its pictures.
 struct Pictures {
     values: Vec<f32>,
     executor: Executor,
@@ -115,7 +116,7 @@ fn texture(
     })
 }
 
-/// What 16 bits mean as a float.
+/// The value of a 16-bit float.
 fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
     let size =
@@ -123,7 +124,7 @@ fn half(bits: u16) -> f32 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
-/// A texel's channels, and the steps of its colour.
+/// A texel's channels, and the number of steps from 0 to 1 of its colour.
 fn decode(format: wgpu::TextureFormat, texel: &[u8]) -> (Vec<f32>, f32) {
     use wgpu::TextureFormat as F;
     let bytes = || texel.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
@@ -141,7 +142,8 @@ fn decode(format: wgpu::TextureFormat, texel: &[u8]) -> (Vec<f32>, f32) {
     }
 }
 
-/// Blits at (1, 2) of layer 1 and compares every texel, those around the picture included.
+/// Draws pictures into a texture at (1, 2) of layer 1 and compares every texel, those around the pictures
+/// included.
 fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: Shown) {
     let pictures = Pictures::new(gpu, &shape);
     let blit = Blit::new(gpu, &pictures.executor, "pictures", layout, format).unwrap();
@@ -349,7 +351,7 @@ fn read_backs_and_completions_follow_the_hosts_submission() {
     gpu.queue.submit([encoder.finish()]);
 }
 
-/// Each limit that kernels rely on, one step below what is asked for in advance.
+/// A device whose limit is one step below the required one is refused, for each limit.
 #[test]
 fn every_limit_is_named() {
     type Weaken = fn(&mut wgpu::Limits);
@@ -380,7 +382,7 @@ fn every_limit_is_named() {
     }
 }
 
-/// A host that allows only small buffers: the plan says so, with numbers.
+/// If a host allows only small buffers, planning fails with the numbers.
 #[test]
 fn small_bindings_are_the_plans_business() {
     let limits = wgpu::Limits {

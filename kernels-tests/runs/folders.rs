@@ -1,4 +1,5 @@
-//! Whole runs of the example `vae` on a folder of pictures: streamed or not, stopped or not, they are the same bit for bit.
+//! Whole runs of the example `vae` on a folder of pictures: streamed or not, stopped or not, they are the
+//! same bit for bit.
 
 use crate::{
     commands::{Folder, empty, fails, newest, run, start, weights},
@@ -10,10 +11,12 @@ use std::path::Path;
 
 /// A small VAE.
 const TRAIN: &str = "vae train --batch 32 --hidden 16 --latent 2 --seed 5";
-/// Pictures of each class: 177 to train on, so that of an epoch's batches of 32, 5 whole ones, 17 rows are left over.
+/// The pictures of each class. Of all three, 177 are trained on: 5 batches of 32 in an epoch, with 17
+/// pictures left over.
 const PICTURES: u32 = 65;
 
-/// Three classes of 6x5 pictures, in colours, without a test folder: every tenth is held out.
+/// A folder of 6x5 pictures in colours, of three classes, without test pictures, so that every tenth picture
+/// is held out.
 fn pictures(name: &str) -> Folder {
     let dir = empty(name);
     for (class, blue) in [("cat", 0), ("dog", 100), ("eel", 200)] {
@@ -28,13 +31,13 @@ fn pictures(name: &str) -> Folder {
     dir
 }
 
-/// Where the run stands and all its variables; the options differ.
+/// The position of a run and all its variables.
 fn state(dir: &Path, run: &str) -> (Position, Vec<(String, Type, Vec<u32>)>) {
     let checkpoint = newest(dir, run).unwrap();
     (checkpoint.position, checkpoint.values)
 }
 
-/// Mean losses by step, as they were logged at the end of epochs.
+/// The lines of the metrics that were logged at the ends of epochs.
 fn epochs(dir: &Path, run: &str) -> Vec<String> {
     let text = std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
     text.lines().filter(|l| l.contains("test_loss")).map(String::from).collect()
@@ -46,7 +49,8 @@ fn a_streamed_run_is_the_same_as_one_that_fits() {
         return;
     }
     let dir = pictures("stream");
-    // Binarised, so that the draws of every step must be the same too; 39 steps are 7 epochs and a part of one.
+    // Binarised, so that the draws of every step must be the same too; 39 steps are 7 epochs and a part of
+    // one.
     let train = format!("{TRAIN} --data photos --checkpoint-every 7 --binarise");
     let whole = run(&dir, &format!("{train} --out whole --steps 39"));
     assert!(!whole.contains("warning: photos"), "{whole}");
@@ -57,7 +61,8 @@ fn a_streamed_run_is_the_same_as_one_that_fits() {
         assert_eq!(weights(&dir, "whole"), weights(&dir, out), "--stream {mib}");
         assert_eq!(epochs(&dir, "whole"), epochs(&dir, out), "--stream {mib}");
     }
-    // Stopped in the middle of an epoch and of a chunk, then killed, and each time gone on with in the other way.
+    // Stopped in the middle of an epoch and of a chunk, then killed, and each time gone on with in the other
+    // way.
     run(&dir, &format!("{train} --out changing --steps 9 --stream 0.02"));
     let config = std::fs::read_to_string(dir.join("changing/config.toml")).unwrap();
     assert!(config.contains("stream = 0.02"), "{config}");

@@ -7,7 +7,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Resident memory after the first epochs against that at the end: `ONEIRO_SOAK=10000` soaks the VAE of the paper's size.
+/// Compares the resident memory after the first epochs with that at the end. `ONEIRO_SOAK=10000` trains the
+/// VAE of the paper's size for 10,000 steps.
 #[test]
 fn a_long_run_needs_no_more_memory() {
     if adapter("soaking").is_none() {

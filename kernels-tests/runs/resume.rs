@@ -19,7 +19,7 @@ use std::{fs, time::Duration};
 
 /// A small VAE on the embedded glyphs.
 const TRAIN: &str = "vae train --batch 32 --hidden 16 --latent 2 --seed 5";
-/// More steps than any machine does while a test looks.
+/// An option that trains for longer than any test looks.
 const ENDLESS: &str = "--steps 1000000";
 
 #[test]
@@ -46,7 +46,7 @@ fn a_killed_run_goes_on_bit_for_bit() {
     assert!(logged.is_sorted() && logged.last() == Some(&steps), "{logged:?}");
 }
 
-/// `ONEIRO_KILLS` asks for more than the few of every day.
+/// `ONEIRO_KILLS` gives the number of kills.
 #[test]
 fn a_kill_at_any_moment_leaves_a_readable_run() {
     if adapter("killing").is_none() {
@@ -125,7 +125,7 @@ fn a_run_goes_on_only_with_what_it_was() {
     assert!(!part.exists());
 }
 
-/// PyTorch's own file, of a VAE for 6x6 images: the run's first checkpoint holds exactly its numbers.
+/// The first checkpoint holds exactly the numbers of PyTorch's file, of a VAE for 6x6 images.
 #[test]
 fn training_starts_from_weights_that_pytorch_wrote() {
     if adapter("--weights").is_none() {
@@ -134,11 +134,9 @@ fn training_starts_from_weights_that_pytorch_wrote() {
     let dir = empty("weights");
     images(&dir, 6, |i| (i * 7) as u8);
     fs::copy(golden::path("vae_weights.safetensors"), dir.join("theirs.safetensors")).unwrap();
-    let with = |hidden: u32| {
-        format!(
-            "vae train --data . --latent 3 --hidden {hidden} --batch 16 --steps 1 --out run --weights theirs.safetensors"
-        )
-    };
+    let small = "--data . --latent 3 --batch 16 --steps 1";
+    let with =
+        |hidden: u32| format!("vae train {small} --hidden {hidden} --out run --weights theirs.safetensors");
     let text = fails(&dir, &with(13));
     assert!(text.contains("theirs.safetensors") && text.contains("the model wants [13]"), "{text}");
     run(&dir, &with(12));

@@ -1,4 +1,5 @@
-//! Runs of the variational autoencoder: its convolutional network, and options that older versions did not know.
+//! Runs of the variational autoencoder: its convolutional network, and options that older versions did not
+//! know.
 
 use crate::{
     commands::{empty, fails, images, json, run},
@@ -6,7 +7,7 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Bright rectangles of any size in a corner of 8x8 pixels.
+/// Writes 8x8 images of bright rectangles of any size in a corner.
 fn rectangles(dir: &Path) {
     images(dir, 8, |i| if i % 8 <= i / 64 % 8 && i / 8 % 8 <= i / 512 { 250 } else { 5 });
 }
@@ -47,7 +48,7 @@ fn a_convolutional_run_trains_resumes_draws_and_scores() {
     }
 }
 
-/// A run of a version that knew one network only.
+/// A run of a version that knew one network only has no option for the kind of network.
 #[test]
 fn a_perceptrons_older_run_goes_on() {
     if adapter("older runs").is_none() {

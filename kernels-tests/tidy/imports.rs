@@ -1,4 +1,5 @@
-//! What a Rust file imports: paths that begin with `crate`, `super`, `self` or a child module, in `use` trees and in the code.
+//! What a Rust file imports: paths that begin with `crate`, `super`, `self` or a child module, in `use` trees
+//! and in the code.
 
 /// A path that a file imports.
 #[derive(Clone, Debug)]

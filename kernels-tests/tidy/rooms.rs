@@ -1,4 +1,5 @@
-//! The order of src's rooms: a room imports only from rooms below it, and the files of a room do not import each other in circles.
+//! The order of src's rooms: a room imports only from rooms below it, and the files of a room do not import
+//! each other in circles.
 
 use super::{
     imports::{Import, imports},
@@ -97,7 +98,8 @@ fn rooms_import_only_what_stands_below() {
     assert!(wrong.is_empty(), "{} imports run up:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The file of the longest module on this path; a name that a file only passes on leads to the file that makes it.
+/// The file of the longest module on this path; a name that a file only passes on leads to the file that
+/// makes it.
 fn target<'a>(files: &'a [File], path: &[String]) -> Option<&'a File> {
     let of = |n: usize| files.iter().find(|f| f.module == path[..n]);
     let (n, file) = (1..=path.len()).rev().find_map(|n| Some((n, of(n)?)))?;

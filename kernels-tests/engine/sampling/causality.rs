@@ -1,4 +1,4 @@
-//! Which pixels a logit sees: those before its own, and no others.
+//! A logit sees the pixels before its own, and no others.
 
 use super::{
     logits,
@@ -17,7 +17,7 @@ use oneiro::{
     nn::Conv2d,
 };
 
-/// A picture, and the same with each value changed.
+/// A picture, and for each of its values the same picture with that value changed.
 fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
     let x: Vec<f32> = (0..size).map(|i| (i * 7 % 5 % 2) as f32).collect();
     let whole = x.clone();
@@ -29,7 +29,7 @@ fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
     )
 }
 
-/// To the bit, by the kernels.
+/// Changing a pixel leaves every logit up to its own as it was, to the bit, and changes later ones.
 #[test]
 fn no_logit_sees_its_pixel_or_a_later_one() {
     let Some(gpu) = adapter("causality") else { return };
@@ -40,7 +40,8 @@ fn no_logit_sees_its_pixel_or_a_later_one() {
         let mut reached = vec![false; before.len()];
         for (j, changed) in changes {
             let after = eval(&changed);
-            // Channels follow each other but in these: one's channels do not see each other, a mixture has them at once.
+            // Channels follow each other but in these: one's channels do not see each other, a mixture has
+            // them at once.
             let together = name == "stacks" || likelihood.steps(c) == 1;
             let until = if together { (j / c + 1) * c } else { j + 1 } * likelihood.outputs(c) / c;
             let same = before.iter().zip(&after).take(until).all(|(a, b)| a.to_bits() == b.to_bits());
@@ -53,7 +54,8 @@ fn no_logit_sees_its_pixel_or_a_later_one() {
     }
 }
 
-/// Every logit sees every pixel before it; of a PixelCNN with as large windows, some do not (van den Oord et al. 2016b, §2.2).
+/// Every logit of a gated PixelCNN sees every pixel before it; some logits of a PixelCNN with windows as
+/// large do not (van den Oord et al. 2016b, §2.2).
 #[test]
 fn only_the_gated_pixelcnn_has_no_blind_spot() {
     let Some(gpu) = adapter("blind spots") else { return };

@@ -1,4 +1,4 @@
-//! Whether a sampler draws from its model: the likelihood of what it draws against the entropy of what it is drawn from.
+//! A sampler draws from its model: the likelihood of its draws is what the entropy of the distributions says.
 
 use super::{draw, networks::MODELS};
 use crate::{
@@ -13,8 +13,8 @@ use oneiro::{
     train::Method,
 };
 
-/// -log p of drawn pictures and the sum of the entropies of what they were drawn from have one mean: of each picture their
-/// difference is zero on average, whatever the model.
+/// The mean of -log p over drawn pictures is the mean of the summed entropies of the distributions that they
+/// were drawn from, whatever the model.
 #[test]
 fn drawn_pictures_are_as_likely_as_their_entropy_says() {
     let Some(gpu) = adapter("entropy of draws") else { return };
@@ -55,7 +55,7 @@ fn drawn_pictures_are_as_likely_as_their_entropy_says() {
     }
 }
 
-/// Σ H(x_c | x_<c) of a pixel's channels in nats, given what was drawn.
+/// Σ H(x_c | x_<c) over a pixel's channels in nats, given the values that were drawn.
 fn entropy(likelihood: Likelihood, parameters: &[f32], pixel: &[f32]) -> f64 {
     let p: Vec<f64> = parameters.iter().map(|&v| v.into()).collect();
     let plogp = |p: &f64| if *p > 0.0 { p * p.ln() } else { 0.0 };

@@ -1,4 +1,5 @@
-//! Networks that are sampled from: the shipped models, small and with loud logits, and windows that no model has.
+//! Networks to sample from: small versions of the shipped models with large logits, and networks with windows
+//! that no model has.
 
 use oneiro::{
     graph::{
@@ -23,7 +24,7 @@ pub(super) fn image(x: Tensor<'_>) -> [usize; 3] {
     [x.shape()[1], x.shape()[2], x.shape()[3]]
 }
 
-/// Residual blocks, pointwise layers, a head.
+/// A PixelCNN: residual blocks, pointwise layers, a head.
 pub(super) fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     PixelCnn::new(
         g,
@@ -76,7 +77,8 @@ fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         - 1.0
 }
 
-/// Channels one after another, through windows that grow: what lies above is needed whole, its last channel included.
+/// A network that draws channels one after another through windows that grow: the pixels above are needed
+/// with all channels.
 fn colours<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let c = x.shape()[3];
     let before = if c > 1 { Taps::MaskB } else { Taps::MaskA };
@@ -88,7 +90,7 @@ fn colours<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     Conv2d::masked(g, "o", Kernel::square(1), [4 * c, c], Channels::up_to(c)).forward(second) * 9.0
 }
 
-/// The same over a scaled picture, which is no window's.
+/// The same network over a scaled picture, so that no window reads the picture itself.
 fn scaled<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     colours(g, x * 2.0 - 1.0)
 }
@@ -108,7 +110,8 @@ fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
 }
 
-/// Windows of several reaches, one activation seen by two of them, a gate of slices, a scale by pixels, another by images.
+/// A network of windows that reach differently far, two of which see one activation, with a gate of slices, a
+/// factor for each image and an offset for each pixel.
 fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let [h, w, c] = image(x);
     let n = x.shape()[0];
@@ -125,7 +128,7 @@ fn stacks<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     conv("o", Kernel::square(1), [4, c]).forward(gate * which + place) * 4.0
 }
 
-/// Two stacks, conditioned on classes.
+/// A gated PixelCNN that is conditioned on classes.
 fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     let config = gated_pixelcnn::Config {
         image: image(x),
