@@ -13,7 +13,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use super::{DataError, Progress, Unit, cifar};
+use super::cifar;
+use super::error::DataError;
+use super::images::{Progress, Unit};
 
 /// A data set as it was published.
 struct Published<'a> {

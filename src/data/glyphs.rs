@@ -12,9 +12,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::Images;
+use super::images::Images;
+use super::order::{below, shuffle, stream};
 use super::strokes::{Stroke, WAYS};
-use super::{below, shuffle, stream};
 
 /// Height and width of a glyph, in pixels.
 pub const SIDE: usize = 28;
