@@ -43,7 +43,13 @@ struct Kind {
 const CIFAR_10: Kind = Kind {
     name: "CIFAR-10",
     inner: "cifar-10-batches-bin",
-    train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
     test: "test_batch.bin",
     records: [10_000, 10_000],
     labels: 1,
@@ -88,7 +94,8 @@ pub(super) fn pickles(folder: &Path) -> Option<(PathBuf, String)> {
     let folders = |kind: &Kind| [folder.to_owned(), folder.join(kind.python.0)];
     [CIFAR_10, CIFAR_100].iter().find_map(|kind| {
         let all = |folder: &PathBuf| kind.python.1.iter().all(|file| folder.join(file).is_file());
-        let wanted = format!("{}'s binary version, the folder {} with {}", kind.name, kind.inner, kind.train[0]);
+        let wanted =
+            format!("{}'s binary version, the folder {} with {}", kind.name, kind.inner, kind.train[0]);
         folders(kind).into_iter().find(all).map(|folder| (folder, wanted))
     })
 }
@@ -214,9 +221,11 @@ impl Kind {
         let mut set = DataSet::new(name, split(false)?, split(true)?);
         let text = String::from_utf8(class_names.unwrap_or_default()).unwrap_or_default();
         let names: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        set.number_classes(|label| match names.get(usize::from(label)).filter(|_| names.len() == self.classes) {
-            Some(name) => name.to_string(),
-            None => label.to_string(),
+        set.number_classes(|label| {
+            match names.get(usize::from(label)).filter(|_| names.len() == self.classes) {
+                Some(name) => name.to_string(),
+                None => label.to_string(),
+            }
         });
         Ok(set)
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::{error, io};
 
-/// Why a data set could not be loaded; displayed as one line that names the file.
+/// Why a data set could not be loaded. It is displayed as one line that names the file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DataError {
@@ -39,14 +39,14 @@ pub enum DataError {
     Magic {
         /// The file.
         path: PathBuf,
-        /// The magic number expected there.
+        /// The magic number that was expected.
         expected: u32,
-        /// The magic number found.
+        /// The magic number that was found.
         found: u32,
         /// What the file seems to be, as the end of "it ...".
         seems: &'static str,
     },
-    /// The file ends before its header says.
+    /// The file ends before the place where its header says that it ends.
     Truncated {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum DataError {
         /// The size that it has, in bytes, decompressed.
         found: u64,
     },
-    /// The file goes on after its header says it ends.
+    /// The file goes on where its header says that it ends.
     Oversized {
         /// The file.
         path: PathBuf,
@@ -89,13 +89,13 @@ pub enum DataError {
         /// The height and width of the test images.
         test: [usize; 2],
     },
-    /// A label is not that of any class.
+    /// A label belongs to no class.
     Label {
         /// The file.
         path: PathBuf,
         /// The record's place in the file, from 0.
         record: usize,
-        /// The label found there.
+        /// The label that was found.
         label: u8,
         /// The number of classes.
         classes: usize,
@@ -155,7 +155,7 @@ pub enum DataError {
         missing: Vec<String>,
         /// The cache folder, where the files can be put by hand.
         folder: PathBuf,
-        /// Each place that was tried and why it did not do.
+        /// The places that were tried, and why each was of no use.
         tried: Vec<String>,
     },
 }

@@ -85,10 +85,7 @@ impl Files {
 }
 
 /// Looks at every file; `progress` hears of each.
-pub(super) fn look_at(
-    paths: &[&Path],
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Vec<Look>, DataError> {
+pub(super) fn look_at(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -> Result<Vec<Look>, DataError> {
     let mut looks = vec![];
     looks.resize_with(paths.len(), || None);
     let look = |i: usize| {
@@ -174,9 +171,10 @@ fn with_others(first: DataError, others: Vec<DataError>) -> DataError {
     };
     let names: Vec<String> = others.iter().filter_map(name).collect();
     match first {
-        DataError::Picture { path, what } if !names.is_empty() => {
-            DataError::Picture { path, what: format!("{what}; nor can {} others: {}", names.len(), some(&names)) }
-        }
+        DataError::Picture { path, what } if !names.is_empty() => DataError::Picture {
+            path,
+            what: format!("{what}; nor can {} others: {}", names.len(), some(&names)),
+        },
         first => first,
     }
 }

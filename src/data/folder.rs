@@ -174,7 +174,9 @@ fn classes(root: &Path, left: &mut Left) -> Result<Vec<Class>, DataError> {
 /// The pictures of all classes, class by class, each with its class's place.
 fn labelled(classes: Vec<Class>) -> Vec<Labelled> {
     let numbered = classes.into_iter().enumerate();
-    numbered.flat_map(|(label, class)| class.pictures.into_iter().map(move |path| (path, label as u8))).collect()
+    numbered
+        .flat_map(|(label, class)| class.pictures.into_iter().map(move |path| (path, label as u8)))
+        .collect()
 }
 
 /// The test pictures, labelled by the training pictures' classes, of which the test folder may lack some.
@@ -221,8 +223,7 @@ fn one_size(paths: &[&Path], headers: &[Header], asked: Option<u32>) -> Result<[
     }
     if size.iter().any(|&side| side == 0 || side > MAX_SIDE as usize) {
         let [h, w] = size;
-        let what =
-            format!("{h} x {w} pixels: a side may have 1 to {MAX_SIDE}; scale with --image-size N");
+        let what = format!("{h} x {w} pixels: a side may have 1 to {MAX_SIDE}; scale with --image-size N");
         return Err(DataError::Folder { path: paths[0].to_owned(), what });
     }
     Ok(size)

@@ -1,4 +1,4 @@
-//! An IDX header is a claim, and the file is read only as far as the claim and one byte more.
+//! An IDX header is a claim; the file is read only as far as its header claims, and one byte more.
 //!
 //! MNIST, Fashion-MNIST, KMNIST and EMNIST are published as IDX: four bytes of magic, a
 //! big-endian `u32` per dimension, then plain `u8` values. Files may be raw or gzip (told apart
@@ -16,9 +16,9 @@ use super::error::DataError;
 use super::images::{DataSet, Images};
 pub use super::images::{MAX_BYTES, MAX_SIDE};
 
-/// Unsigned bytes in three dimensions.
+/// The magic number of unsigned bytes in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0803;
-/// Unsigned bytes in one dimension.
+/// The magic number of unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0801;
 /// The memory that a gzip file's contents may take, whatever its size.
 const ROOM: u64 = 64 << 20;
@@ -45,7 +45,7 @@ pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     Place { folder: folder.to_owned(), prefix: String::new() }.load()
 }
 
-/// The data sets any of whose files are in the folder.
+/// The data sets of which any file lies in the folder.
 pub(super) fn places(folder: &Path) -> Vec<Place> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.path().is_file());
@@ -194,7 +194,7 @@ fn read_images(path: &Path) -> Result<Images, DataError> {
     })
 }
 
-/// Makes columns of all images rows.
+/// Turns the columns of all images into rows.
 fn transpose(images: &mut Images) {
     let (height, width) = (images.height, images.width);
     for image in images.pixels.chunks_mut(height * width) {

@@ -117,5 +117,4 @@ mod tests {
         assert!(line.contains("no-such-data-set") && line.contains("\"glyphs\""));
         assert_eq!(line.lines().count(), 1);
     }
-
 }

@@ -5,7 +5,6 @@
 //! take three times its bytes and 64 MiB, so that no header that lies costs more.
 
 use std::io::Cursor;
-use std::panic::{self, AssertUnwindSafe};
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
@@ -23,9 +22,8 @@ const KINDS: [ImageFormat; 7] = [
 ];
 /// The endings of files that count as pictures, in any case. A file of another ending is a picture if its content
 /// is one.
-pub(super) const ENDINGS: [&str; 14] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "pbm", "pgm", "ppm", "pnm", "tif", "tiff",
-];
+pub(super) const ENDINGS: [&str; 14] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "pbm", "pgm", "ppm", "pnm", "tif", "tiff"];
 /// The number of bytes at a file's beginning by which [`recognise`] knows it.
 pub(super) const MAGIC: u64 = 16;
 /// The bytes of memory that any picture may take, whatever the size of its file.
@@ -59,7 +57,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
 /// # Errors
 /// Bytes that are no picture, a cut one, or one that takes too much memory, in words.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
-    guarded(|| Ok(opened(bytes)?.1))
+    Ok(opened(bytes)?.1)
 }
 
 /// The pixels of a picture, upright; where a side is asked for, the largest square in the middle, scaled to it.
@@ -67,24 +65,15 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
 /// # Errors
 /// As [`header`], and what only decoding finds.
 pub(super) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
-    guarded(|| {
-        let (decoder, header) = opened(bytes)?;
-        let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
-        let mut image =
-            DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?.into_rgb8();
-        if let Some(n) = side.filter(|&n| image.dimensions() != (n, n)) {
-            image = middle(&image, n, orientation);
-        }
-        let mut upright = DynamicImage::ImageRgb8(image);
-        upright.apply_orientation(orientation);
-        Ok(upright.into_rgb8())
-    })
-}
-
-/// Does what a decoder does; where it panics, the bytes are to blame, and that is an error like others.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let told = |_| Err("its bytes confuse the decoder".to_owned());
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(told)
+    let (decoder, header) = opened(bytes)?;
+    let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?.into_rgb8();
+    if let Some(n) = side.filter(|&n| image.dimensions() != (n, n)) {
+        image = middle(&image, n, orientation);
+    }
+    let mut upright = DynamicImage::ImageRgb8(image);
+    upright.apply_orientation(orientation);
+    Ok(upright.into_rgb8())
 }
 
 /// A decoder that has read the header, and what that says.

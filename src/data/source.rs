@@ -115,9 +115,8 @@ impl DataSet {
         let about = self.with((), ());
         let sets = [self.train, self.test];
         let lossy = about.lossy || (grey && sets.iter().any(Images::coloured));
-        let [train, test] = sets
-            .map(|images| if grey && channels == 3 { images.grey() } else { images })
-            .map(Source::Held);
+        let [train, test] =
+            sets.map(|images| if grey && channels == 3 { images.grey() } else { images }).map(Source::Held);
         Ok(DataSet { lossy, ..about.with(train, test) })
     }
 }

@@ -30,7 +30,11 @@ impl Left {
     pub(super) fn line(&self, root: &Path) -> Option<String> {
         let part = |(reason, count, first): &(&str, usize, PathBuf)| {
             let first = first.strip_prefix(root).unwrap_or(first).display();
-            if *count == 1 { format!("{reason}: {first}") } else { format!("{reason}: {count} ({first} first)") }
+            if *count == 1 {
+                format!("{reason}: {first}")
+            } else {
+                format!("{reason}: {count} ({first} first)")
+            }
         };
         let parts: Vec<String> = self.0.iter().map(part).collect();
         (!parts.is_empty()).then(|| format!("left out: {}", parts.join("; ")))

@@ -166,7 +166,9 @@ fn of_a_hundred_classes_the_fine_label_counts() {
 
 #[test]
 fn pickles_name_the_version_that_is_read() {
-    for (kind, files) in [(CIFAR_10, ["data_batch_1", "test_batch", "x"]), (CIFAR_100, ["meta", "train", "test"])] {
+    for (kind, files) in
+        [(CIFAR_10, ["data_batch_1", "test_batch", "x"]), (CIFAR_100, ["meta", "train", "test"])]
+    {
         let dir = Folder::new("cifar-pickles");
         for file in files {
             dir.put(&format!("{}/{file}", kind.python.0), "pickled");

@@ -1,8 +1,10 @@
-//! Small folders of pictures of known pixels, and each way in which a folder can be wrong.
+//! Small folders of pictures with known pixels, and the ways in which a folder can be wrong.
 
 use super::*;
 use crate::data::scratch::Folder;
-use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, codecs::jpeg::JpegEncoder};
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
+};
 use std::fs;
 use std::io::Cursor;
 
@@ -158,7 +160,9 @@ fn what_is_left_out_is_told_and_litter_is_not() {
     fs::rename(dir.join("test/a/1.png"), dir.join("test/a/number one")).unwrap();
     dir.put("train/a/P5.txt", "P5ychology");
     dir.put("train/a/index.csv", "1.png,a");
-    for litter in ["a/.DS_Store", "a/Thumbs.db", "b/._4.bmp", ".cache/x.png", "__MACOSX/a/1.png", "desktop.ini"] {
+    for litter in
+        ["a/.DS_Store", "a/Thumbs.db", "b/._4.bmp", ".cache/x.png", "__MACOSX/a/1.png", "desktop.ini"]
+    {
         dir.put(&format!("train/{litter}"), "litter");
     }
     dir.put("train/empty/readme.md", "soon");
@@ -187,12 +191,22 @@ fn links_are_followed_and_those_that_lead_nowhere_are_told() {
     let set = load(&dir, None, false).unwrap();
     assert_eq!(set.class_names, ["a", "b"]);
     // The folder above is walked through once, and not again within itself.
-    assert!(set.notes[0].contains("links to nothing: ") && set.notes[0].contains("lie in: "), "{:?}", set.notes);
+    assert!(
+        set.notes[0].contains("links to nothing: ") && set.notes[0].contains("lie in: "),
+        "{:?}",
+        set.notes
+    );
 }
 
 #[test]
 fn the_parts_have_several_names() {
-    let names = [("Train", "Test"), ("training", "testing"), ("train", "val"), ("TRAIN", "Valid"), ("train", "validation")];
+    let names = [
+        ("Train", "Test"),
+        ("training", "testing"),
+        ("train", "val"),
+        ("TRAIN", "Valid"),
+        ("train", "validation"),
+    ];
     for (train, test) in names {
         let dir = Folder::new("folder-parts");
         put(&dir, &format!("{train}/a/1.png"), plain([1; 3]));
@@ -208,7 +222,9 @@ fn the_parts_have_several_names() {
     for path in [dir.join("archive"), dir.to_owned()] {
         let set = load(&path, None, false).unwrap();
         assert_eq!((set.train.pixels[0], set.test.pixels[0]), (0, 1));
-        assert!(set.notes[0].contains("beside the training and test pictures: ") && set.notes[0].ends_with("val"));
+        assert!(
+            set.notes[0].contains("beside the training and test pictures: ") && set.notes[0].ends_with("val")
+        );
     }
     fs::remove_dir_all(dir.join("archive/train")).unwrap();
     fails(&dir.join("archive"), None, &["test pictures without training pictures", "train beside it"]);
@@ -245,7 +261,11 @@ fn colours_are_judged_by_the_pixels_of_the_whole_set() {
         coloured.put_pixel(2, 1, Rgb([200, 200, 0]));
         put(&dir, &format!("test/a/1.{ending}"), coloured);
         let [set, grey] = [false, true].map(|grey| load(&dir, None, grey).unwrap());
-        assert_eq!((set.train.channels, set.lossy, grey.train.channels, grey.lossy), (3, false, 1, true), "{ending}");
+        assert_eq!(
+            (set.train.channels, set.lossy, grey.train.channels, grey.lossy),
+            (3, false, 1, true),
+            "{ending}"
+        );
     }
 }
 

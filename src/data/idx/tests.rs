@@ -1,4 +1,4 @@
-//! Each way in which a folder of IDX files can be wrong, and the ways in which it may differ.
+//! The ways in which a folder of IDX files can be wrong, and those in which it may differ.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -141,7 +141,10 @@ fn emnist_is_known_by_its_names_and_turned() {
     // Of several, one is named by what its files begin with.
     let folder = put(folder, "digits", 5);
     let text = open(&folder.0).unwrap_err().to_string();
-    assert!(text.contains("several") && text.contains("/emnist-letters") && text.contains("/emnist-digits"), "{text}");
+    assert!(
+        text.contains("several") && text.contains("/emnist-letters") && text.contains("/emnist-digits"),
+        "{text}"
+    );
     assert_eq!(open(&folder.0.join("emnist-digits")).unwrap().class_names, ["5"]);
     assert!(matches!(open(&folder.0.join("emnist-other")), Err(DataError::MissingFolder { .. })));
 }

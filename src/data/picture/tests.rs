@@ -21,7 +21,12 @@ pub(in crate::data) fn encoded(image: &RgbImage, format: ImageFormat) -> Vec<u8>
 
 /// EXIF with an orientation, and a thumbnail behind it.
 fn exif(orientation: u8, thumbnail: &[u8]) -> Vec<u8> {
-    [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0], thumbnail].concat()
+    [
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
+        &[orientation, 0, 0, 0, 0, 0, 0, 0],
+        thumbnail,
+    ]
+    .concat()
 }
 
 /// A JPEG with a segment of EXIF behind its first marker.
@@ -33,15 +38,19 @@ fn with_exif(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
 /// A TIFF of uncompressed RGB, or what claims to be compressed in this way.
 pub(in crate::data) fn tiff(image: &RgbImage, orientation: u8, compression: u16) -> Vec<u8> {
     let (pixels, [w, h]) = (image.as_raw(), [image.width(), image.height()]);
-    let short = |tag: u16, value: u32| [&tag.to_le_bytes()[..], b"\x03\0\x01\0\0\0", &value.to_le_bytes()].concat();
-    let long = |tag: u16, value: u32| [&tag.to_le_bytes()[..], b"\x04\0\x01\0\0\0", &value.to_le_bytes()].concat();
+    let short =
+        |tag: u16, value: u32| [&tag.to_le_bytes()[..], b"\x03\0\x01\0\0\0", &value.to_le_bytes()].concat();
+    let long =
+        |tag: u16, value: u32| [&tag.to_le_bytes()[..], b"\x04\0\x01\0\0\0", &value.to_le_bytes()].concat();
     let bits = [&258_u16.to_le_bytes()[..], b"\x03\0\x03\0\0\0", &8_u32.to_le_bytes()].concat();
     let (size, folder) = (pixels.len() as u32, 14 + pixels.len() as u32);
     let tags = [
         [short(256, w), short(257, h), bits, short(259, compression.into()), short(262, 2)].concat(),
-        [long(273, 14), short(274, orientation.into()), short(277, 3), short(278, h), long(279, size)].concat(),
+        [long(273, 14), short(274, orientation.into()), short(277, 3), short(278, h), long(279, size)]
+            .concat(),
     ];
-    [b"II*\0", &folder.to_le_bytes()[..], b"\x08\0\x08\0\x08\0", pixels, b"\x0a\0", &tags.concat(), &[0; 4]].concat()
+    [b"II*\0", &folder.to_le_bytes()[..], b"\x08\0\x08\0\x08\0", pixels, b"\x0a\0", &tags.concat(), &[0; 4]]
+        .concat()
 }
 
 /// Gives a PNG's chunks their right sums, so that what is wrong within them is read.
@@ -109,7 +118,8 @@ fn every_orientation_is_turned_upright() {
     for image in [picture(6, 4), picture(5, 9), picture(7, 7)] {
         for orientation in 1..=8 {
             for (kind, bytes, stored) in oriented(&image, orientation) {
-                let (expected, what) = (turned(&stored, orientation), format!("{kind}, orientation {orientation}"));
+                let (expected, what) =
+                    (turned(&stored, orientation), format!("{kind}, orientation {orientation}"));
                 let header = header(&bytes).unwrap();
                 let size = [expected.height() as usize, expected.width() as usize];
                 assert_eq!((header.size, header.orientation), (size, orientation), "{what}");
@@ -162,7 +172,14 @@ fn other_cut_pictures_are_refused_too() {
 #[test]
 fn what_was_coded_with_loss_is_known() {
     let (image, lossy) = (picture(6, 4), |bytes: &[u8]| header(bytes).unwrap().lossy);
-    let exact = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Pnm, ImageFormat::WebP, ImageFormat::Tiff];
+    let exact = [
+        ImageFormat::Png,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Pnm,
+        ImageFormat::WebP,
+        ImageFormat::Tiff,
+    ];
     for format in exact {
         assert!(!lossy(&encoded(&image, format)), "{format:?}");
     }
@@ -211,7 +228,10 @@ fn a_header_that_claims_too_much_is_refused() {
     for (kind, bytes) in claims {
         for result in [header(&bytes).map(drop), decode(&bytes, Some(4)).map(drop)] {
             let error = result.unwrap_err();
-            assert!(error.contains("scale it down") || error.to_lowercase().contains("limit"), "{kind}: {error}");
+            assert!(
+                error.contains("scale it down") || error.to_lowercase().contains("limit"),
+                "{kind}: {error}"
+            );
         }
     }
     assert!(header(&size(&plain, 0xc0, 2_800)).is_ok());
