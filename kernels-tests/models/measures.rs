@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// Digits, drawn from two seeds so that no test image is a training image.
 fn digits(train: usize, test: usize) -> DataSet {
-    DataSet { name: "digits".into(), train: glyphs(train, 1), test: glyphs(test, 2), lossy: false }
+    DataSet::new("digits", glyphs(train, 1), glyphs(test, 2))
 }
 
 fn unit(images: &Images) -> Vec<f32> {

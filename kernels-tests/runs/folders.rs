@@ -1,5 +1,5 @@
-//! Whole runs of the example `vae` on a folder of pictures: streamed or not, stopped or not, they are the
-//! same bit for bit.
+//! Whole runs on folders of pictures: streamed or not, stopped or not, they are the same bit for bit, and the
+//! program tells what it made of a folder.
 
 use crate::{
     commands::{Folder, empty, fails, newest, run, start, weights},
@@ -128,4 +128,80 @@ fn size_and_colours_belong_to_the_run() {
     std::fs::write(&changed, "none").unwrap();
     let text = fails(&dir, &format!("{TRAIN} --out other --data photos --image-size 4 --steps 3"));
     assert!(text.contains("007.png") && text.contains("cannot be decoded"), "{text}");
+}
+
+#[test]
+fn a_broken_picture_is_told_before_a_streamed_run_begins() {
+    if adapter("broken pictures").is_none() {
+        return;
+    }
+    let dir = pictures("broken");
+    let train = format!("{TRAIN} --out run --data photos --steps 12 --stream 0.001");
+    // Their headers are whole.
+    let whole = std::fs::read(dir.join("photos/dog/007.png")).unwrap();
+    for name in ["photos/dog/007.png", "photos/eel/030.png"] {
+        std::fs::write(dir.join(name), &whole[..whole.len() - 20]).unwrap();
+    }
+    let text = fails(&dir, &train);
+    assert!(["dog/007.png: cannot be decoded", "eel/030.png"].iter().all(|w| text.contains(w)), "{text}");
+    assert!(!dir.join("run").exists());
+    // The advice is to remove them; then the run goes to its end, and on.
+    std::fs::remove_file(dir.join("photos/dog/007.png")).unwrap();
+    std::fs::remove_file(dir.join("photos/eel/030.png")).unwrap();
+    run(&dir, &train);
+    let text = run(&dir, "vae train --resume run --steps 15");
+    assert!(text.contains("going on at step 12") && !text.contains("checking files"), "{text}");
+}
+
+/// A small conditional GAN.
+const GAN: &str = "gan train --conditional --hidden 8 --batch 16 --steps 2 --out run";
+
+#[test]
+fn classes_have_names_and_what_is_left_out_is_told() {
+    if adapter("class names").is_none() {
+        return;
+    }
+    let dir = pictures("names");
+    std::fs::write(dir.join("photos/dog/list.csv"), "000.png").unwrap();
+    let text = run(&dir, &format!("{GAN} --data photos"));
+    let classes = "classes of photos, every tenth image held out: cat, dog, eel";
+    assert!([classes, "left out: no pictures", "dog/list.csv"].iter().all(|w| text.contains(w)), "{text}");
+    let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    assert!(config.contains(r#"class_names = ["cat", "dog", "eel"]"#), "{config}");
+    run(&dir, "gan sample --run run --count 4 --class dog");
+    let text = fails(&dir, "gan sample --run run --class 1");
+    assert!(text.contains("there are 3 classes: cat, dog, eel"), "{text}");
+}
+
+/// Writes an IDX file of 6 x 5 images, or of labels that take turns.
+fn idx(path: &Path, count: u32, labels: Option<&[u8]>) {
+    let header: &[u32] = if labels.is_some() { &[0x801, count] } else { &[0x803, count, 5, 6] };
+    let mut bytes: Vec<u8> = header.iter().flat_map(|n| n.to_be_bytes()).collect();
+    match labels {
+        Some(labels) => bytes.extend((0..count as usize).map(|i| labels[i % labels.len()])),
+        None => bytes.extend((0..count * 30).map(|i| (i * 37) as u8)),
+    }
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn classes_that_do_not_occur_are_neither_drawn_nor_counted() {
+    if adapter("absent classes").is_none() {
+        return;
+    }
+    let dir = empty("gap");
+    for (split, count) in [("train", 80), ("t10k", 20)] {
+        idx(&dir.join(format!("gap/{split}-images-idx3-ubyte")), count, None);
+        idx(&dir.join(format!("gap/{split}-labels-idx1-ubyte")), count, Some(&[3, 7]));
+    }
+    let text = run(&dir, &format!("{GAN} --data gap"));
+    assert!(text.contains("classes of gap: 3, 7"), "{text}");
+    let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    assert!(config.contains("classes = 2\n") && config.contains(r#"class_names = ["3", "7"]"#), "{config}");
+    run(&dir, "gan sample --run run --count 4 --class 7");
+    for absent in ["0", "1", "8"] {
+        let text = fails(&dir, &format!("gan sample --run run --class {absent}"));
+        assert!(text.contains("there are 2 classes: 3, 7"), "{text}");
+    }
 }

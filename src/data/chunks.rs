@@ -1,23 +1,25 @@
-//! A data set read in chunks, ahead of those who train on it: a chunk is a number of steps' batches, in the order in which an epoch
-//! visits them.
+//! A data set is read in chunks, ahead of those who train on it: a chunk is a number of steps' batches, in the order in
+//! which an epoch visits them.
 
-use super::{DataError, Order, Source, permutation};
+use super::error::DataError;
+use super::order::{Order, permutation};
+use super::source::Source;
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-/// Which images make a chunk.
+/// The images of each chunk.
 pub struct Chunks {
     /// The data set.
     pub source: Source,
-    /// Which images each minibatch takes.
+    /// The order that says which images each minibatch takes.
     pub order: Order,
-    /// Minibatches of a chunk.
+    /// The minibatches of a chunk.
     pub steps: u64,
 }
 
-/// A chunk's images, `[steps·batch, ...]`, and their labels.
+/// The images of a chunk, `[steps·batch, H, W, C]`, and their labels, `[steps·batch]`.
 pub type Chunk = std::result::Result<(Vec<u8>, Option<Vec<u8>>), DataError>;
 
 impl Chunks {

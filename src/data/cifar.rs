@@ -1,258 +1,266 @@
-//! CIFAR-10 as it was published (Krizhevsky 2009), the binary version: six files of 10,000 records, a record being a label
-//! and the planes R, G, B of 32 x 32 bytes, which become channels of a pixel here.
+//! CIFAR-10 and CIFAR-100 as they were published (Krizhevsky 2009), the binary versions: files of records, a record
+//! being a label (of CIFAR-100 two, of which the second, the fine one, is taken) and the planes R, G, B of 32 x 32
+//! bytes, which become channels of a pixel here.
 //!
 //! The files are read from a folder, or straight from `cifar-10-binary.tar.gz`: nothing is unpacked to the disk, so an
-//! archive can write nowhere, and of its entries only the six names count.
+//! archive can write nowhere, and of its entries only the names of the files count.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSet, Images, Source};
+use super::error::DataError;
+use super::images::{DataSet, Images};
 
-/// Height and width of an image, in pixels.
+/// The height and width of an image, in pixels.
 pub const SIDE: usize = 32;
-/// Number of classes.
-pub const CLASSES: usize = 10;
-/// The archive that holds the six files.
+/// The archive that holds the files of CIFAR-10.
 pub const ARCHIVE: &str = "cifar-10-binary.tar.gz";
-/// The folder within the archive.
-const INNER: &str = "cifar-10-batches-bin";
-const TRAIN: [&str; 5] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-const TEST: [&str; 1] = ["test_batch.bin"];
-/// Records of one file.
-const RECORDS: usize = 10_000;
 const PLANE: usize = SIDE * SIDE;
 const PIXELS: usize = 3 * PLANE;
+/// The most bytes that are read of a file that names classes.
+const NAMES: u64 = 1 << 16;
 
-/// The folder with the files: the one that is named, or `cifar-10-batches-bin` in it; `None` where neither holds the first.
-pub fn find(folder: &Path) -> Option<PathBuf> {
-    [folder.to_owned(), folder.join(INNER)].into_iter().find(|f| f.join(TRAIN[0]).is_file())
+/// One of the two data sets, as files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Kind {
+    name: &'static str,
+    /// The folder within the archive.
+    inner: &'static str,
+    train: &'static [&'static str],
+    test: &'static str,
+    /// The records of a training file and of the test file.
+    records: [usize; 2],
+    /// The bytes of a record before its pixels; the last of them is the class.
+    labels: usize,
+    classes: usize,
+    /// The file that names the classes, one a line.
+    names: &'static str,
+    /// The folder of the version for Python, and files in it.
+    python: (&'static str, &'static [&'static str]),
 }
 
-/// Loads the six files of a folder: train images `[50000, 32, 32, 3]`, test images `[10000, 32, 32, 3]`, with labels.
-///
-/// # Errors
-/// A file that is missing, has not exactly 10,000 records, or holds a label above 9.
-pub fn load_folder(folder: &Path) -> Result<DataSet<Source>, DataError> {
-    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
-    in_folder(folder, &name, RECORDS)
+const CIFAR_10: Kind = Kind {
+    name: "CIFAR-10",
+    inner: "cifar-10-batches-bin",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+    records: [10_000, 10_000],
+    labels: 1,
+    classes: 10,
+    names: "batches.meta.txt",
+    python: ("cifar-10-batches-py", &["data_batch_1", "test_batch"]),
+};
+
+const CIFAR_100: Kind = Kind {
+    name: "CIFAR-100",
+    inner: "cifar-100-binary",
+    train: &["train.bin"],
+    test: "test.bin",
+    records: [50_000, 10_000],
+    labels: 2,
+    classes: 100,
+    names: "fine_label_names.txt",
+    python: ("cifar-100-python", &["meta", "train", "test"]),
+};
+
+/// Where a data set's files lie.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    kind: Kind,
+    folder: PathBuf,
 }
 
-fn in_folder(folder: &Path, name: &str, records: usize) -> Result<DataSet<Source>, DataError> {
-    let missing: Vec<String> = TRAIN
-        .iter()
-        .chain(&TEST)
-        .filter(|file| !folder.join(file).is_file())
-        .map(|file| file.to_string())
-        .collect();
-    if !missing.is_empty() {
-        return Err(DataError::MissingFile { folder: folder.to_owned(), looked_for: missing });
-    }
-    collect(name, records, |file| {
-        let path = folder.join(file);
-        let bytes = File::open(&path).and_then(|mut file| read(&mut file, records));
-        bytes.map_err(|source| DataError::Io { path: path.clone(), source }).map(|bytes| (path, bytes))
+/// The data set whose first file is in the folder itself.
+pub(super) fn here(folder: &Path) -> Option<Place> {
+    let kinds = [CIFAR_10, CIFAR_100].into_iter();
+    let mut found = kinds.filter(|kind| folder.join(kind.train[0]).is_file());
+    found.next().map(|kind| Place { kind, folder: folder.to_owned() })
+}
+
+/// The data sets in folders of their published names within this one.
+pub(super) fn within(folder: &Path) -> impl Iterator<Item = Place> + '_ {
+    [CIFAR_10, CIFAR_100].into_iter().filter_map(|kind| here(&folder.join(kind.inner)))
+}
+
+/// The folder of a data set in the version for Python, and the version that can be read instead.
+pub(super) fn pickles(folder: &Path) -> Option<(PathBuf, String)> {
+    let folders = |kind: &Kind| [folder.to_owned(), folder.join(kind.python.0)];
+    [CIFAR_10, CIFAR_100].iter().find_map(|kind| {
+        let all = |folder: &PathBuf| kind.python.1.iter().all(|file| folder.join(file).is_file());
+        let wanted =
+            format!("{}'s binary version, the folder {} with {}", kind.name, kind.inner, kind.train[0]);
+        folders(kind).into_iter().find(all).map(|folder| (folder, wanted))
     })
 }
 
-/// Loads the six files from the archive as it was published.
+impl Place {
+    /// The folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Loads the data set: CIFAR-10 has train images `[50000, 32, 32, 3]` and test images `[10000, 32, 32, 3]` in six
+    /// files, CIFAR-100 as many in two.
+    ///
+    /// # Errors
+    /// A file that is missing, has not exactly its records, or holds a label of no class.
+    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+        let Self { kind, folder } = self;
+        let missing: Vec<String> = kind
+            .files()
+            .filter(|(file, _)| !folder.join(file).is_file())
+            .map(|(file, _)| file.to_string())
+            .collect();
+        if !missing.is_empty() {
+            return Err(DataError::MissingFile { folder: folder.clone(), looked_for: missing });
+        }
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
+        let named = read_file(&folder.join(kind.names), NAMES).ok();
+        kind.collect(&name, named, |file, bytes| {
+            let path = folder.join(file);
+            read_file(&path, bytes + 1)
+                .map_err(|source| DataError::Io { path: path.clone(), source })
+                .map(|bytes| (path, bytes))
+        })
+    }
+}
+
+/// Loads the files of a folder with CIFAR-10, see [`ARCHIVE`], or with CIFAR-100.
 ///
 /// # Errors
-/// An archive that does not unpack, and as [`load_folder`].
+/// A file that is missing, has not exactly its records, or holds a label of no class.
+pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
+    here(folder).unwrap_or(Place { kind: CIFAR_10, folder: folder.to_owned() }).load()
+}
+
+/// Loads CIFAR-10 from the archive as it was published.
+///
+/// # Errors
+/// An archive that does not unpack or holds more than it should, and as [`load_folder`].
 #[cfg(feature = "download")]
-pub fn load_archive(path: &Path) -> Result<DataSet<Source>, DataError> {
-    in_archive(path, RECORDS)
+pub fn load_archive(path: &Path) -> Result<DataSet, DataError> {
+    in_archive(CIFAR_10, path)
 }
 
 #[cfg(feature = "download")]
-fn in_archive(path: &Path, records: usize) -> Result<DataSet<Source>, DataError> {
+fn in_archive(kind: Kind, path: &Path) -> Result<DataSet, DataError> {
     let broken = |source| DataError::Gzip { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(io::BufReader::new(file)));
+    let unreadable = |source| DataError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    // The files are held twice, as they are and as images, and all of that is to stay within four times the archive
+    // and 64 MiB; the published one holds little more than its own size.
+    let most = 2 * file.metadata().map_err(unreadable)?.len() + (32 << 20);
+    let unpacked = flate2::read::GzDecoder::new(io::BufReader::new(file)).take(most);
+    let mut archive = tar::Archive::new(unpacked);
     let mut found = std::collections::HashMap::new();
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    let wanted: Vec<(&str, u64)> = kind.files().chain([(kind.names, NAMES)]).collect();
+    // Raw, since long names and other extensions are read into memory whole.
+    for entry in archive.entries().map_err(broken)?.raw(true) {
+        let entry = entry.map_err(broken)?;
         let inside = entry.path().map_err(broken)?.into_owned();
-        let wanted = TRAIN.iter().chain(&TEST).find(|file| inside == Path::new(INNER).join(file));
-        if let Some(file) = wanted.filter(|_| entry.header().entry_type().is_file()) {
-            found.insert(*file, read(&mut entry, records).map_err(broken)?);
+        let wanted = wanted.iter().find(|(file, _)| inside == Path::new(kind.inner).join(file));
+        if let Some((file, bytes)) = wanted.filter(|_| entry.header().entry_type().is_file()) {
+            let size = entry.size();
+            found.insert(*file, read(entry, size, bytes + 1).map_err(broken)?);
         }
     }
-    collect("cifar10", records, |file| match found.remove(file) {
-        Some(bytes) => Ok((path.join(INNER).join(file), bytes)),
+    let named = found.remove(kind.names);
+    kind.collect("cifar10", named, |file, _| match found.remove(file) {
+        Some(bytes) => Ok((path.join(kind.inner).join(file), bytes)),
         None => Err(DataError::MissingFile {
             folder: path.to_owned(),
-            looked_for: vec![format!("{INNER}/{file}")],
+            looked_for: vec![format!("{}/{file}", kind.inner)],
         }),
     })
 }
 
-/// A file, and at most one byte more than it should have.
-fn read(from: &mut impl Read, records: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    from.take((records * (1 + PIXELS)) as u64 + 1).read_to_end(&mut bytes)?;
+/// The bytes of a file, at most so many; the file says that it has `size`.
+fn read(from: impl Read, size: u64, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size.min(most) as usize);
+    from.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The data set from the contents of its files.
-fn collect(
-    name: &str,
-    records: usize,
-    mut file: impl FnMut(&'static str) -> Result<(PathBuf, Vec<u8>), DataError>,
-) -> Result<DataSet<Source>, DataError> {
-    let mut split = |files: &[&'static str]| {
-        let (mut pixels, mut labels) = (Vec::with_capacity(files.len() * records * PIXELS), vec![]);
-        for name in files {
-            let (path, bytes) = file(name)?;
-            append(&path, &bytes, records, &mut pixels, &mut labels)?;
-        }
-        let (count, labels) = (labels.len(), Some(labels));
-        Ok(Source::Held(Images {
-            count,
-            height: SIDE,
-            width: SIDE,
-            channels: 3,
-            classes: CLASSES,
-            pixels,
-            labels,
-        }))
-    };
-    Ok(DataSet { name: name.to_owned(), train: split(&TRAIN)?, test: split(&TEST)?, lossy: false })
+fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    read(file, size, most)
 }
 
-/// Appends a file's images, channels last, and labels.
-fn append(
-    path: &Path,
-    bytes: &[u8],
-    records: usize,
-    pixels: &mut Vec<u8>,
-    labels: &mut Vec<u8>,
-) -> Result<(), DataError> {
-    let expected = (records * (1 + PIXELS)) as u64;
-    match bytes.len() as u64 {
-        found if found < expected => {
-            return Err(DataError::Truncated { path: path.to_owned(), expected, found });
-        }
-        found if found > expected => return Err(DataError::Oversized { path: path.to_owned(), expected }),
-        _ => {}
+impl Kind {
+    /// The files and how many bytes each has.
+    fn files(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let bytes = move |records| (records * (self.labels + PIXELS)) as u64;
+        let test = (self.test, bytes(self.records[1]));
+        self.train.iter().map(move |file| (*file, bytes(self.records[0]))).chain([test])
     }
-    for (at, record) in bytes.chunks_exact(1 + PIXELS).enumerate() {
-        let (label, planes) = (record[0], &record[1..]);
-        if usize::from(label) >= CLASSES {
-            return Err(DataError::Label { path: path.to_owned(), record: at, label, classes: CLASSES });
-        }
-        labels.push(label);
-        pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
+
+    /// The data set from the contents of its files, which `file` gives by name, with the bytes to expect.
+    fn collect(
+        self,
+        name: &str,
+        class_names: Option<Vec<u8>>,
+        mut file: impl FnMut(&'static str, u64) -> Result<(PathBuf, Vec<u8>), DataError>,
+    ) -> Result<DataSet, DataError> {
+        let mut split = |test: bool| {
+            let (mut pixels, mut labels) = (vec![], vec![]);
+            for (name, expected) in self.files().filter(|(name, _)| (*name == self.test) == test) {
+                let (path, bytes) = file(name, expected)?;
+                self.append(&path, &bytes, expected, &mut pixels, &mut labels)?;
+            }
+            let (count, classes, labels) = (labels.len(), self.classes, Some(labels));
+            Ok(Images { count, height: SIDE, width: SIDE, channels: 3, classes, pixels, labels })
+        };
+        let mut set = DataSet::new(name, split(false)?, split(true)?);
+        let text = String::from_utf8(class_names.unwrap_or_default()).unwrap_or_default();
+        let names: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        set.number_classes(|label| {
+            match names.get(usize::from(label)).filter(|_| names.len() == self.classes) {
+                Some(name) => name.to_string(),
+                None => label.to_string(),
+            }
+        });
+        Ok(set)
     }
-    Ok(())
+
+    /// Appends a file's images, channels last, and labels.
+    fn append(
+        self,
+        path: &Path,
+        bytes: &[u8],
+        expected: u64,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u8>,
+    ) -> Result<(), DataError> {
+        match bytes.len() as u64 {
+            found if found < expected => {
+                return Err(DataError::Truncated { path: path.to_owned(), expected, found });
+            }
+            found if found > expected => {
+                return Err(DataError::Oversized { path: path.to_owned(), expected });
+            }
+            _ => {}
+        }
+        pixels.reserve_exact(bytes.len());
+        for (at, record) in bytes.chunks_exact(self.labels + PIXELS).enumerate() {
+            let (label, planes) = (record[self.labels - 1], &record[self.labels..]);
+            if usize::from(label) >= self.classes {
+                let classes = self.classes;
+                return Err(DataError::Label { path: path.to_owned(), record: at, label, classes });
+            }
+            labels.push(label);
+            pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::tests::Folder;
-    use std::fs;
-
-    /// Two records: the value tells plane and place.
-    fn batch(shift: usize) -> Vec<u8> {
-        let record = |r: usize| {
-            let planes = (0..PIXELS).map(move |i| (i / PLANE * 80 + i % PLANE / 16 + r + shift) as u8);
-            std::iter::once((3 * r + shift) as u8 % 10).chain(planes)
-        };
-        (0..2).flat_map(record).collect()
-    }
-
-    fn written(name: &str) -> Folder {
-        let dir = Folder::new(name);
-        for (i, file) in TRAIN.iter().chain(&TEST).enumerate() {
-            fs::write(dir.join(file), batch(i)).unwrap();
-        }
-        dir
-    }
-
-    fn load(dir: &Path) -> Result<DataSet<Source>, DataError> {
-        in_folder(dir, "set", 2)
-    }
-
-    fn check(set: DataSet<Source>) {
-        let set = set.read(&mut |_| ()).unwrap();
-        let (train, test) = (&set.train, &set.test);
-        assert_eq!(
-            (train.count, test.count, train.height, train.width, train.channels, train.classes),
-            (10, 2, 32, 32, 3, 10)
-        );
-        assert_eq!(train.labels.as_deref().unwrap()[..4], [0, 3, 1, 4]);
-        // Pixel (1, 2) of the second image of the third file.
-        let at = 5 * PIXELS + 3 * (SIDE + 2);
-        assert_eq!(train.pixels[at..at + 3], [0, 80, 160].map(|plane| plane + (34 / 16) as u8 + 1 + 2));
-        assert_eq!((train.pixels.len(), test.pixels[0], set.lossy), (10 * PIXELS, 5, false));
-    }
-
-    #[test]
-    fn planes_become_channels_in_the_files_order() {
-        check(load(&written("cifar-good")).unwrap());
-    }
-
-    #[cfg(feature = "download")]
-    #[test]
-    fn the_archive_gives_the_same_and_nothing_else_of_it_counts() {
-        let (dir, mut packed) = (
-            written("cifar-tar"),
-            tar::Builder::new(flate2::write::GzEncoder::new(vec![], Default::default())),
-        );
-        let mut add = |name: &str, bytes: &[u8]| {
-            let mut header = tar::Header::new_old();
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(bytes.len() as u64);
-            header.set_entry_type(tar::EntryType::Regular);
-            header.set_cksum();
-            packed.append(&header, bytes).unwrap();
-        };
-        add("../data_batch_1.bin", b"elsewhere");
-        add("cifar-10-batches-bin/readme.html", b"hello");
-        for (i, file) in TRAIN.iter().chain(&TEST).enumerate() {
-            add(&format!("{INNER}/{file}"), &batch(i));
-        }
-        let bytes = packed.into_inner().unwrap().finish().unwrap();
-        let path = dir.join(ARCHIVE);
-        fs::write(&path, &bytes).unwrap();
-        check(in_archive(&path, 2).unwrap());
-        let text = in_archive(&path, 3).unwrap_err().to_string();
-        assert!(text.contains("truncated") && text.contains(TRAIN[0]), "{text}");
-        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let text = in_archive(&path, 2).unwrap_err().to_string();
-        assert!(text.contains(ARCHIVE) && text.contains("cut-short"), "{text}");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_file() {
-        let dir = written("cifar-bad");
-        let fails = |what: &[&str]| {
-            let text = load(&dir).unwrap_err().to_string();
-            assert!(what.iter().all(|w| text.contains(w)) && text.lines().count() == 1, "{text}");
-        };
-        let file = dir.join(TRAIN[3]);
-        fs::write(&file, &batch(3)[..5000]).unwrap();
-        fails(&[TRAIN[3], "truncated", "6146", "5000"]);
-        fs::write(&file, [batch(3), vec![0]].concat()).unwrap();
-        fails(&[TRAIN[3], "trailing"]);
-        let mut bad = batch(3);
-        bad[1 + PIXELS] = 10;
-        fs::write(&file, bad).unwrap();
-        fails(&[TRAIN[3], "record 1", "label 10"]);
-        fs::remove_file(&file).unwrap();
-        fails(&[TRAIN[3], "missing"]);
-    }
-
-    #[test]
-    fn the_inner_folder_is_found() {
-        let dir = written("cifar-find");
-        assert_eq!(find(&dir).as_deref(), Some(&*dir));
-        let outer = Folder::new("cifar-outer");
-        assert_eq!(find(&outer), None);
-        fs::rename(&*dir, outer.join(INNER)).unwrap();
-        assert_eq!(find(&outer), Some(outer.join(INNER)));
-    }
-}
+pub(super) mod tests;

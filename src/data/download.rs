@@ -1,6 +1,6 @@
 //! A published data set is a few files, each known by its SHA-256, and several places that hold them.
 //!
-//! The digest decides and the place does not matter, so a mirror may be a stranger or speak plain
+//! The digest decides, and the place does not matter: a mirror may be run by strangers, or speak plain
 //! HTTP. A file is received under a temporary name, checked, synced and renamed: the cache holds whole,
 //! right files or none, and two processes at once do no more than fetch one file twice.
 
@@ -13,12 +13,14 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use super::{DataError, Progress, Unit, cifar};
+use super::cifar;
+use super::error::DataError;
+use super::images::{Progress, Unit};
 
 /// A data set as it was published.
 struct Published<'a> {
     name: &'a str,
-    /// Addresses to which a file's name is appended, in the order in which they are asked.
+    /// The addresses to which a file's name is appended, in the order in which they are asked.
     mirrors: &'a [&'a str],
     files: &'a [Remote<'a>],
 }
@@ -26,9 +28,9 @@ struct Published<'a> {
 /// One file of a published data set.
 struct Remote<'a> {
     name: &'a str,
-    /// In bytes; nothing beyond is read.
+    /// The size in bytes; nothing beyond is read.
     size: u64,
-    /// SHA-256 in hexadecimal.
+    /// The SHA-256 in hexadecimal.
     sha256: &'a str,
 }
 
@@ -106,7 +108,7 @@ const SETS: [Published; 4] = [
     },
 ];
 
-/// Where the files of data set `name` are kept: `oneiro/NAME` in the user's cache folder (on Linux
+/// The folder in which the files of data set `name` are kept: `oneiro/NAME` in the user's cache folder (on Linux
 /// `$XDG_CACHE_HOME` or `~/.cache`). `None` where the system names no such folder.
 pub fn cache_folder(name: &str) -> Option<PathBuf> {
     Some(dirs::cache_dir()?.join("oneiro").join(name))
@@ -132,7 +134,7 @@ pub fn fetch(name: &str, progress: &mut dyn FnMut(&Progress)) -> Result<PathBuf,
     Ok(folder)
 }
 
-/// The same with any folder, files, mirrors and client.
+/// Fetches what the folder lacks of any files, from any mirrors, with any client.
 fn fetch_into(
     folder: &Path,
     set: &Published,
@@ -176,10 +178,10 @@ fn hex(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How to ask, how long to wait, how often to come back.
+/// How mirrors are asked, how long one waits for them, and how often they are asked again.
 struct Client {
     agent: Agent,
-    /// How often a mirror is asked whose failure may pass.
+    /// How often a mirror is asked while its failures may pass.
     rounds: u32,
     /// The wait before the second round; it doubles with each further one.
     pause: Duration,
@@ -187,17 +189,17 @@ struct Client {
 
 enum Outcome {
     Fetched,
-    /// For each mirror asked, its address and why it did not do.
+    /// The address of each mirror that was asked, and why it was of no use.
     Refused(Vec<String>),
 }
 
 /// Why an attempt failed.
 enum Fault {
-    /// Nothing to do with the mirror: the disk.
+    /// The disk failed; the mirror has nothing to do with it.
     Disk(io::Error),
-    /// A cut connection, a time-out, a busy server: may go well the next time.
+    /// A cut connection, a time-out or a busy server, which may be no fault the next time.
     Passing(String),
-    /// Will be the same the next time.
+    /// A fault that will be the same the next time.
     Lasting(String),
 }
 
@@ -215,7 +217,7 @@ impl Client {
         Self { agent: config.build().into(), rounds: 3, pause: Duration::from_secs(1) }
     }
 
-    /// Fetches one file from the first mirror that gives it; each round asks all that may still do.
+    /// Fetches one file from the first mirror that gives it; each round asks all mirrors of which there is still hope.
     fn fetch(
         &self,
         folder: &Path,
@@ -244,7 +246,7 @@ impl Client {
         Ok(Outcome::Refused(told.collect()))
     }
 
-    /// One request; the file is in the folder only if all of it is right.
+    /// Makes one request; the file is in the folder afterwards only if all of it is right.
     fn attempt(
         &self,
         url: &str,
@@ -296,7 +298,7 @@ fn receive(
     }
 }
 
-/// What a request without a usable answer means.
+/// The fault that a request without a usable answer is.
 fn refused(error: ureq::Error) -> Fault {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     use ureq::Timeout::{Connect, Resolve};
@@ -314,7 +316,7 @@ fn refused(error: ureq::Error) -> Fault {
     if passing { Fault::Passing(why) } else { Fault::Lasting(why) }
 }
 
-/// A file that is being received; removed when dropped, unless kept.
+/// A file that is being received; it is removed when dropped, unless it was kept.
 struct Part {
     file: File,
     path: PathBuf,
@@ -324,7 +326,7 @@ struct Part {
 const PART: &str = ".part";
 
 impl Part {
-    /// The first free temporary name, so that no other process writes into this file.
+    /// Makes a file of the first free temporary name, so that no other process writes into it.
     fn create(folder: &Path, name: &str) -> io::Result<Self> {
         let mut number = 0;
         loop {

@@ -1,16 +1,17 @@
 //! What can be wrong with a data set: each error is one line that names the file and says what to do.
 
-use super::{GLYPHS, PUBLISHED, idx};
+use super::names::{ACCEPTED, GLYPHS, PUBLISHED};
+use std::fmt::{self, Write};
 use std::path::PathBuf;
-use std::{error, fmt, io};
+use std::{error, io};
 
-/// Why a data set could not be loaded; displayed as one line that names the file.
+/// Why a data set could not be loaded. It is displayed as one line that names the file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DataError {
     /// `path` is not a folder, or there is nothing there.
     MissingFolder {
-        /// What was given to [`load`](super::load).
+        /// The path that was given to [`load`](super::load).
         path: PathBuf,
     },
     /// None of the accepted spellings of a file is in the folder.
@@ -38,83 +39,85 @@ pub enum DataError {
     Magic {
         /// The file.
         path: PathBuf,
-        /// The magic number expected there.
+        /// The magic number that was expected.
         expected: u32,
-        /// The magic number found.
+        /// The magic number that was found.
         found: u32,
+        /// What the file seems to be, as the end of "it ...".
+        seems: &'static str,
     },
-    /// The file ends before its header says (both in bytes, decompressed).
+    /// The file ends before the place where its header says that it ends.
     Truncated {
         /// The file.
         path: PathBuf,
-        /// The size its header claims, or its header's own size.
+        /// The size that its header claims, or the header's own size, in bytes, decompressed.
         expected: u64,
-        /// The size it has.
+        /// The size that it has, in bytes, decompressed.
         found: u64,
     },
-    /// The file goes on after its header says it ends.
+    /// The file goes on where its header says that it ends.
     Oversized {
         /// The file.
         path: PathBuf,
-        /// The size its header claims, in bytes, decompressed.
+        /// The size that its header claims, in bytes, decompressed.
         expected: u64,
     },
     /// The header claims no images, empty images, or more than this reader takes.
     Dimensions {
         /// The file.
         path: PathBuf,
-        /// Images, rows and columns, as the header claims.
+        /// The images, rows and columns that the header claims.
         claimed: [u32; 3],
-        /// Which bound that breaks.
+        /// The bound that these numbers break.
         why: &'static str,
     },
     /// The label file's header claims another number of labels than there are images.
     LabelCount {
         /// The label file.
         path: PathBuf,
-        /// Labels that it claims.
+        /// The number of labels that it claims.
         labels: u32,
-        /// Images of the same split.
+        /// The number of images of the same split.
         images: usize,
     },
     /// Test images have another size than the training images.
     SizeMismatch {
         /// The test image file.
         path: PathBuf,
-        /// Height and width of the training images.
+        /// The height and width of the training images.
         train: [usize; 2],
-        /// Height and width of the test images.
+        /// The height and width of the test images.
         test: [usize; 2],
     },
-    /// A label is not that of any class.
+    /// A label belongs to no class.
     Label {
         /// The file.
         path: PathBuf,
-        /// Which record of the file, from 0.
+        /// The record's place in the file, from 0.
         record: usize,
-        /// The label found there.
+        /// The label that was found.
         label: u8,
         /// The number of classes.
         classes: usize,
     },
-    /// A file of pictures cannot be decoded.
+    /// A picture cannot be decoded.
     Picture {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// What is wrong with it.
         what: String,
     },
     /// A picture has another size than the first one, and no size to bring all to was asked for.
     Differs {
         /// The picture.
         path: PathBuf,
-        /// Its height and width.
+        /// The height and width of the picture.
         size: [usize; 2],
-        /// Height and width of the first picture.
+        /// The height and width of the first picture.
         first: [usize; 2],
     },
-    /// A folder of image folders does not hold what it should.
-    Classes {
+    /// A folder does not hold what it should.
+    Folder {
         /// The folder.
         path: PathBuf,
         /// What is wrong and what to do.
@@ -124,7 +127,7 @@ pub enum DataError {
     OneSize {
         /// The name of the data set.
         name: String,
-        /// Height and width of its images.
+        /// The height and width of its images.
         size: [usize; 2],
     },
     /// A published data set was named, and this build has no HTTP client.
@@ -152,18 +155,33 @@ pub enum DataError {
         missing: Vec<String>,
         /// The cache folder, where the files can be put by hand.
         folder: PathBuf,
-        /// Each place that was tried and why it did not do.
+        /// The places that were tried, and why each was of no use.
         tried: Vec<String>,
     },
 }
 
+/// Writes line breaks and the like, which names in foreign files may hold, as spaces.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| self.0.write_char(if c.is_control() { ' ' } else { c }))
+    }
+}
+
 impl fmt::Display for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.say(&mut OneLine(f))
+    }
+}
+
+impl DataError {
+    fn say(&self, f: &mut impl Write) -> fmt::Result {
         match self {
             Self::MissingFolder { path } => write!(
                 f,
-                "{}: not a folder; give a folder with MNIST's four IDX files, CIFAR-10's batches or an image folder for each class, \
-                 \"{GLYPHS}\" for the built-in digits, or one of {} to download",
+                "{}: not a folder; give \"{GLYPHS}\" for the built-in digits, one of {} to download, or a folder \
+                 with {ACCEPTED}",
                 path.display(),
                 PUBLISHED.join(", ")
             ),
@@ -179,12 +197,11 @@ impl fmt::Display for DataError {
             Self::Gzip { path, source } => {
                 write!(f, "{}: corrupt or cut-short gzip ({source}); fetch the file again", path.display())
             }
-            Self::Magic { path, expected, found } => {
+            Self::Magic { path, expected, found, seems } => {
                 write!(
                     f,
-                    "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {}",
-                    path.display(),
-                    idx::looks_like(*found)
+                    "{}: wrong magic number {found:#010x}, expected {expected:#010x}; it {seems}",
+                    path.display()
                 )
             }
             Self::Truncated { path, expected, found } => {
@@ -243,7 +260,7 @@ impl fmt::Display for DataError {
                 first[0],
                 first[1]
             ),
-            Self::Classes { path, what } => write!(f, "{}: {what}", path.display()),
+            Self::Folder { path, what } => write!(f, "{}: {what}", path.display()),
             Self::OneSize { name, size } => {
                 write!(
                     f,

@@ -1,8 +1,8 @@
-//! A digit is a few pen strokes, and a hand is a few numbers that bend them.
+//! A digit is a few pen strokes, and a person's hand is a few numbers that bend them.
 //!
 //! "glyphs" is the data set that needs no file: 28 x 28 grey digits, white on black, drawn from a
-//! seed. For each picture one of the ways to write its digit is taken, its points are jittered,
-//! the whole is slanted, turned and stretched, then fitted to 20 pixels and centred by mass as
+//! seed. For each picture, one of the ways to write its digit is chosen; its points are jittered,
+//! and the whole is slanted, turned and stretched, then fitted to 20 pixels and centred by mass as
 //! MNIST's digits are, and inked by a round pen whose width wanders and whose edge is soft.
 //!
 //! Image i depends only on (seed, i): a longer set begins with the shorter one. Only sums,
@@ -12,22 +12,22 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::Images;
+use super::images::Images;
+use super::order::{below, shuffle, stream};
 use super::strokes::{Stroke, WAYS};
-use super::{below, shuffle, stream};
 
-/// Height and width of a glyph, in pixels.
+/// The height and width of a glyph, in pixels.
 pub const SIDE: usize = 28;
-/// Number of classes: the ten digits.
+/// The number of classes: the ten digits.
 pub const CLASSES: usize = 10;
 /// The version of the drawing; it goes up when any pixel of any glyph changes.
 pub const GLYPHS_VERSION: u32 = 1;
 
-/// Straight pieces per span between two points of a stroke.
+/// The number of straight pieces between two points of a stroke.
 const PIECES: usize = 6;
 /// Half the width of the pen's edge at its softest, in pixels.
 const SOFTEST: f32 = 0.85;
-/// Least distance from the ink's edge to the picture's: one black pixel and the soft edge.
+/// The least distance from the ink's edge to the picture's: one black pixel and the soft edge.
 const BORDER: f32 = 1.0 + SOFTEST;
 
 /// Draws `count` labelled digits, `[count, 28, 28, 1]`, from `seed`.
@@ -38,7 +38,7 @@ pub fn glyphs(count: usize, seed: u64) -> Images {
     draw_set(count, seed, 0)
 }
 
-/// Like [`glyphs`], but pictures of a hand that no [`glyphs`] of any seed has drawn.
+/// Draws like [`glyphs`], but by a hand whose digits no call of [`glyphs`] gives, whatever its seed.
 pub(super) fn held_out(count: usize, seed: u64) -> Images {
     draw_set(count, seed, 1)
 }
@@ -64,7 +64,7 @@ fn draw_set(count: usize, seed: u64, split: u64) -> Images {
 struct Hand(ChaCha8Rng);
 
 impl Hand {
-    /// Uniform in [0, 1), a multiple of 2^-24.
+    /// A uniform number in [0, 1), a multiple of 2^-24.
     fn unit(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / 16_777_216.0
     }
@@ -73,13 +73,14 @@ impl Hand {
         low + (high - low) * self.unit()
     }
 
-    /// Bell-shaped with mean 0 and deviation 1, never beyond 3.5: a sum of four uniforms.
+    /// A number from a bell-shaped distribution, a sum of four uniforms: its mean is 0, its deviation 1, and it is never
+    /// beyond 3.5.
     fn bell(&mut self) -> f32 {
         let sum = self.unit() + self.unit() + self.unit() + self.unit();
         (sum - 2.0) * 1.732_050_8
     }
 
-    /// One of a digit's ways, by weight.
+    /// One of the ways to write a digit, drawn by their weights.
     fn way(&mut self, digit: u8) -> &'static [Stroke] {
         let ways = WAYS[usize::from(digit)];
         let mut left = below(&mut self.0, ways.iter().map(|way| way.weight).sum());
@@ -151,7 +152,7 @@ fn bend(digit: u8, strokes: &[Stroke], radius: f32, hand: &mut Hand) -> Vec<Vec<
     paths
 }
 
-/// Cuts the Catmull–Rom curve through `path` into straight pieces, ends and corners kept sharp.
+/// Cuts the Catmull–Rom curve through `path` into straight pieces; ends and corners stay sharp.
 fn smooth(path: &[Dot], pieces: &mut Vec<Piece>) {
     for at in 1..path.len() {
         let (from, to) = (path[at - 1], path[at]);

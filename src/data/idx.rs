@@ -1,10 +1,10 @@
-//! An IDX header is a claim, and the file is read only as far as the claim and one byte more.
+//! An IDX header is a claim; the file is read only as far as its header claims, and one byte more.
 //!
-//! IDX is what MNIST, Fashion-MNIST, KMNIST and EMNIST are published in: four bytes of magic, a
+//! MNIST, Fashion-MNIST, KMNIST and EMNIST are published as IDX: four bytes of magic, a
 //! big-endian `u32` per dimension, then plain `u8` values. Files may be raw or gzip (told apart
 //! by content, since browsers unpack `.gz` and keep the name). A claim is checked against fixed
-//! bounds first; then memory grows with the bytes that really arrive, so neither a header that
-//! lies nor a gzip bomb costs more than those bounds.
+//! bounds and the file's size first, so that neither a header that lies nor a gzip bomb costs more than four times
+//! the file and 64 MiB.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
@@ -12,65 +12,140 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{DataError, DataSet, Images};
+use super::error::DataError;
+use super::images::{DataSet, Images};
+pub use super::images::{MAX_BYTES, MAX_SIDE};
 
-/// The largest height or width that is read, in pixels.
-pub const MAX_SIDE: u32 = 1024;
-/// The most pixel bytes that are read from one file, decompressed.
-pub const MAX_BYTES: u64 = 1 << 30;
-
-/// Unsigned bytes in three dimensions.
+/// The magic number of unsigned bytes in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0803;
-/// Unsigned bytes in one dimension.
+/// The magic number of unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0801;
+/// The memory that a gzip file's contents may take, whatever its size.
+const ROOM: u64 = 64 << 20;
+/// What EMNIST's files (Cohen et al. 2017) begin with.
+const EMNIST: &str = "emnist-";
+
+/// Where the four files of a data set lie.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    folder: PathBuf,
+    /// What the names begin with: nothing for MNIST, `emnist-letters-` and the like for EMNIST.
+    prefix: String,
+}
 
 /// Loads train and test images, and labels where there are any, from `folder`.
 ///
-/// Looks for `train-images-idx3-ubyte`, `t10k-images-idx3-ubyte`, `train-labels-idx1-ubyte` and
+/// It looks for `train-images-idx3-ubyte`, `t10k-images-idx3-ubyte`, `train-labels-idx1-ubyte` and
 /// `t10k-labels-idx1-ubyte`, also spelled `train-images.idx3-ubyte`, raw or with `.gz`. Images
-/// come as `[N, H, W, 1]`. A split without a label file has `labels: None`; `classes` is the
-/// largest label of both splits + 1, and 0 if neither has labels.
+/// come as `[N, H, W, 1]`. A split without a label file has `labels: None`; the classes are the labels that occur.
 ///
 /// # Errors
 /// A missing folder or image file, and any file that is not exactly what its header claims.
 pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
-    if !folder.is_dir() {
-        return Err(DataError::MissingFolder { path: folder.to_owned() });
-    }
-    // All files are looked up first, so that a missing one is told before a long read.
-    let files = ["train", "t10k"].map(|split| {
-        let images = find(folder, split, "images", 3)?;
-        let images = images.ok_or_else(|| DataError::MissingFile {
-            folder: folder.to_owned(),
-            looked_for: spellings(split, "images", 3).to_vec(),
-        })?;
-        Ok((images, find(folder, split, "labels", 1)?))
-    });
-    let [train_files, test_files] = files;
-    let (train_files, test_files) = (train_files?, test_files?);
-
-    let mut train = read_split(&train_files.0, train_files.1.as_deref())?;
-    let mut test = read_split(&test_files.0, test_files.1.as_deref())?;
-    let sizes = [&train, &test].map(|images| [images.height, images.width]);
-    if sizes[0] != sizes[1] {
-        return Err(DataError::SizeMismatch { path: test_files.0, train: sizes[0], test: sizes[1] });
-    }
-    train.classes = train.classes.max(test.classes);
-    test.classes = train.classes;
-    let name = folder.file_name().unwrap_or(folder.as_os_str());
-    Ok(DataSet { name: name.to_string_lossy().into_owned(), train, test, lossy: false })
+    Place { folder: folder.to_owned(), prefix: String::new() }.load()
 }
 
-/// Whether any of the four files is in the folder.
-pub fn is_here(folder: &Path) -> bool {
-    let names = ["train", "t10k"]
-        .into_iter()
-        .flat_map(|split| [spellings(split, "images", 3), spellings(split, "labels", 1)]);
-    names.flatten().any(|name| folder.join(name).is_file())
+/// The data sets of which any file lies in the folder.
+pub(super) fn places(folder: &Path) -> Vec<Place> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let prefix = |entry: fs::DirEntry| prefix(entry.file_name().to_str()?).map(str::to_owned);
+    let mut found: Vec<Place> =
+        files.filter_map(prefix).map(|prefix| Place { folder: folder.to_owned(), prefix }).collect();
+    found.sort();
+    found.dedup();
+    // MNIST's own names are not those of one data set among several.
+    if found.first().is_some_and(|place| place.prefix.is_empty()) {
+        found.truncate(1);
+    }
+    found
+}
+
+/// What a file's name begins with, if it is that of a data set's file.
+fn prefix(name: &str) -> Option<&str> {
+    let name = name.strip_suffix(".gz").unwrap_or(name).strip_suffix("-ubyte")?;
+    let kinds = ["images-idx3", "images.idx3", "labels-idx1", "labels.idx1"];
+    let split = kinds.iter().find_map(|kind| name.strip_suffix(kind))?;
+    let prefix = ["train-", "t10k-", "test-"].iter().find_map(|part| split.strip_suffix(part))?;
+    (prefix.is_empty() || prefix.ends_with('-')).then_some(prefix)
+}
+
+impl Place {
+    /// The path by which users name this data set: the folder, or one data set of several in it.
+    pub(super) fn path(&self) -> PathBuf {
+        match self.prefix.strip_suffix('-') {
+            Some(name) => self.folder.join(name),
+            None => self.folder.clone(),
+        }
+    }
+
+    /// Loads the data set.
+    ///
+    /// # Errors
+    /// As [`load_folder`].
+    pub(super) fn load(&self) -> Result<DataSet, DataError> {
+        if !self.folder.is_dir() {
+            return Err(DataError::MissingFolder { path: self.folder.clone() });
+        }
+        // All files are looked up first, so that a missing one is told before a long read.
+        let test = if self.prefix.is_empty() { "t10k" } else { "test" };
+        let [train_files, test_files] = ["train", test].map(|split| {
+            let images = self.find(split, "images", 3)?;
+            let images = images.ok_or_else(|| DataError::MissingFile {
+                folder: self.folder.clone(),
+                looked_for: self.spellings(split, "images", 3).to_vec(),
+            })?;
+            Ok((images, self.find(split, "labels", 1)?))
+        });
+        let (train_files, test_files) = (train_files?, test_files?);
+        let read = |(images, labels): &(PathBuf, Option<PathBuf>)| read_split(images, labels.as_deref());
+        let (mut train, mut test) = (read(&train_files)?, read(&test_files)?);
+        let sizes = [&train, &test].map(|images| [images.height, images.width]);
+        if sizes[0] != sizes[1] {
+            return Err(DataError::SizeMismatch { path: test_files.0, train: sizes[0], test: sizes[1] });
+        }
+        // EMNIST's images lie on their sides, mirrored.
+        if self.prefix.starts_with(EMNIST) {
+            transpose(&mut train);
+            transpose(&mut test);
+        }
+        let mut set = DataSet::new(self.name(), train, test);
+        set.number_classes(|label| label.to_string());
+        Ok(set)
+    }
+
+    /// The data set's name: its prefix, or the folder's name, or that of the folder around torchvision's `raw`.
+    fn name(&self) -> String {
+        let path = self.path();
+        let named = if path.ends_with("raw") { path.parent().unwrap_or(&path) } else { &path };
+        named.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The accepted names of a file, in the order in which they are tried.
+    fn spellings(&self, split: &str, kind: &str, dimensions: u8) -> [String; 4] {
+        let prefix = &self.prefix;
+        [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")]
+            .map(|(dot, gz)| format!("{prefix}{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
+    }
+
+    /// The first spelling that is a file in the folder, if any.
+    fn find(&self, split: &str, kind: &str, dimensions: u8) -> Result<Option<PathBuf>, DataError> {
+        for name in self.spellings(split, kind, dimensions) {
+            let path = self.folder.join(name);
+            match fs::metadata(&path) {
+                Ok(found) if found.is_file() => return Ok(Some(path)),
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(DataError::Io { path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// What a file with this magic number seems to be, as the end of "it ...".
-pub(super) fn looks_like(magic: u32) -> &'static str {
+fn looks_like(magic: u32) -> &'static str {
     match magic {
         LABELS_MAGIC => "looks like a labels file; are images and labels swapped?",
         IMAGES_MAGIC => "looks like an images file; are images and labels swapped?",
@@ -79,35 +154,10 @@ pub(super) fn looks_like(magic: u32) -> &'static str {
     }
 }
 
-/// The accepted names of a file, in the order in which they are tried.
-fn spellings(split: &str, kind: &str, dimensions: u8) -> [String; 4] {
-    [("-", ""), ("-", ".gz"), (".", ""), (".", ".gz")]
-        .map(|(dot, gz)| format!("{split}-{kind}{dot}idx{dimensions}-ubyte{gz}"))
-}
-
-/// The first spelling that is a file in `folder`, if any.
-fn find(folder: &Path, split: &str, kind: &str, dimensions: u8) -> Result<Option<PathBuf>, DataError> {
-    for name in spellings(split, kind, dimensions) {
-        let path = folder.join(name);
-        match fs::metadata(&path) {
-            Ok(found) if found.is_file() => return Ok(Some(path)),
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(DataError::Io { path, source });
-            }
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
-/// Reads one split's images and, where a path is given, its labels.
+/// Reads one split's images and, where a path is given, its labels as they are.
 fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError> {
     let mut images = read_images(images)?;
-    if let Some(path) = labels {
-        let labels = read_labels(path, images.count)?;
-        images.classes = labels.iter().max().map_or(0, |&top| usize::from(top) + 1);
-        images.labels = Some(labels);
-    }
+    images.labels = labels.map(|path| read_labels(path, images.count)).transpose()?;
     Ok(images)
 }
 
@@ -130,6 +180,9 @@ fn read_images(path: &Path) -> Result<Images, DataError> {
         .try_fold(1_u64, |size, &side| size.checked_mul(u64::from(side)))
         .filter(|&size| size <= MAX_BYTES)
         .ok_or_else(|| refuse("more than 1 GiB of pixels"))?;
+    if source.gzip && size > source.room {
+        return Err(refuse("more than 4 times the gzip file and 64 MiB; unpack it first"));
+    }
     Ok(Images {
         count: n as usize,
         height: h as usize,
@@ -139,6 +192,18 @@ fn read_images(path: &Path) -> Result<Images, DataError> {
         pixels: source.body(size)?,
         labels: None,
     })
+}
+
+/// Turns the columns of all images into rows.
+fn transpose(images: &mut Images) {
+    let (height, width) = (images.height, images.width);
+    for image in images.pixels.chunks_mut(height * width) {
+        let old = image.to_vec();
+        for (at, value) in image.iter_mut().enumerate() {
+            *value = old[at % height * width + at / height];
+        }
+    }
+    (images.height, images.width) = (width, height);
 }
 
 /// Reads a labels file, `[images]`.
@@ -151,25 +216,29 @@ fn read_labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
     source.body(u64::from(labels))
 }
 
-/// A file being read, decompressed on the way where it is gzip.
+/// A file that is being read, decompressed on the way where it is gzip.
 struct Source<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,
     gzip: bool,
-    /// Bytes read so far, after decompression.
+    /// The bytes that its contents may take: the file's own, or of gzip four times as many and [`ROOM`].
+    room: u64,
+    /// The bytes that were read so far, after decompression.
     taken: u64,
 }
 
 impl<'a> Source<'a> {
     fn open(path: &'a Path) -> Result<Self, DataError> {
-        let (reader, gzip) = open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-        Ok(Self { path, reader, gzip, taken: 0 })
+        let (reader, gzip, size) =
+            open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let room = if gzip { size.saturating_mul(4).saturating_add(ROOM) } else { size };
+        Ok(Self { path, reader, gzip, room, taken: 0 })
     }
 
-    /// Up to `limit` bytes; fewer only at the end of the file.
+    /// Reads up to `limit` bytes; fewer only at the end of the file.
     fn read(&mut self, limit: u64) -> Result<Vec<u8>, DataError> {
-        // No capacity is reserved: the buffer grows with what arrives, not with what is claimed.
-        let mut bytes = Vec::new();
+        // Reserved once: a buffer that grows is held twice while it moves.
+        let mut bytes = Vec::with_capacity(limit.min(self.room) as usize);
         let result = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
         self.taken += bytes.len() as u64;
         match result {
@@ -187,7 +256,8 @@ impl<'a> Source<'a> {
             bytes.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("chunks of four")));
         // A wrong magic tells more than a short file does, so it is told first.
         if let Some(found) = words.next().filter(|&found| found != magic) {
-            return Err(DataError::Magic { path: self.path.to_owned(), expected: magic, found });
+            let (path, seems) = (self.path.to_owned(), looks_like(found));
+            return Err(DataError::Magic { path, expected: magic, found, seems });
         }
         if self.taken < size {
             return Err(self.truncated(size));
@@ -195,7 +265,7 @@ impl<'a> Source<'a> {
         Ok(std::array::from_fn(|_| words.next().expect("a whole header")))
     }
 
-    /// The `size` bytes after the header, which must also be the last.
+    /// Reads the `size` bytes after the header, which must also be the last.
     fn body(&mut self, size: u64) -> Result<Vec<u8>, DataError> {
         let expected = self.taken + size;
         // The byte beyond finds trailing data, and makes gzip check its sum at the end.
@@ -214,17 +284,18 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Opens a file; the flag says whether it is gzip.
-fn open(path: &Path) -> io::Result<(Box<dyn Read>, bool)> {
+/// Opens a file; tells whether it is gzip, and its size in bytes.
+fn open(path: &Path) -> io::Result<(Box<dyn Read>, bool, u64)> {
     let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
     let mut start = Vec::new();
     file.by_ref().take(2).read_to_end(&mut start)?;
     file.rewind()?;
     let file = BufReader::new(file);
     if start == [0x1f, 0x8b] {
-        Ok((Box::new(MultiGzDecoder::new(file)), true))
+        Ok((Box::new(MultiGzDecoder::new(file)), true, size))
     } else {
-        Ok((Box::new(file), false))
+        Ok((Box::new(file), false, size))
     }
 }
 

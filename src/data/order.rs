@@ -1,4 +1,7 @@
-//! In which order the epochs of a run visit the images.
+//! The order in which the epochs of a run visit the images.
+//!
+//! Nothing here keeps random state: an order is a function of its arguments alone, so a run resumed at epoch 7 sees
+//! what an uninterrupted one would have seen.
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -30,21 +33,21 @@ pub fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
 pub struct Order {
     /// The seed of the epochs' permutations.
     pub seed: u64,
-    /// Images of a minibatch.
+    /// The images of a minibatch.
     pub batch: usize,
-    /// Minibatches of a training step.
+    /// The minibatches of a training step.
     pub batches: u64,
-    /// Training images.
+    /// The number of training images.
     pub count: usize,
 }
 
 impl Order {
-    /// Images of a training step.
+    /// The images of a training step.
     pub fn images(&self) -> u64 {
         self.batch as u64 * self.batches
     }
 
-    /// Steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
+    /// The steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
     pub fn per_epoch(&self) -> u64 {
         self.count as u64 / self.images()
     }
@@ -69,7 +72,7 @@ pub(super) fn stream(purpose: &[u8; 8], a: u64, b: u64, c: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// Fisher–Yates, from the end; at most `u32::MAX` items.
+/// Shuffles at most `u32::MAX` items by Fisher–Yates, from the end.
 pub(super) fn shuffle<T>(random: &mut ChaCha8Rng, items: &mut [T]) {
     for last in (1..items.len()).rev() {
         items.swap(last, below(random, last as u32 + 1) as usize);
@@ -84,5 +87,43 @@ pub(super) fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
         if wide as u32 >= reject_below {
             return (wide >> 32) as u32;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permutation_holds_every_item_once() {
+        for n in [0, 1, 2, 1000] {
+            let mut order = permutation(3, 4, n);
+            order.sort_unstable();
+            assert!(order.iter().copied().eq(0..n as u32));
+        }
+    }
+
+    #[test]
+    fn permutation_is_the_recorded_one() {
+        let first = permutation(0, 0, 100)[..8].to_vec();
+        assert_eq!(first, [81, 6, 43, 86, 14, 32, 83, 8]);
+    }
+
+    #[test]
+    fn permutation_depends_on_seed_and_epoch() {
+        assert_eq!(permutation(1, 2, 50), permutation(1, 2, 50));
+        assert_ne!(permutation(1, 2, 50), permutation(2, 1, 50));
+        assert_ne!(permutation(1, 2, 50), permutation(1, 3, 50));
+    }
+
+    #[test]
+    fn below_is_even() {
+        let mut random = stream(b"testing.", 0, 0, 0);
+        let mut counts = [0_i32; 5];
+        for _ in 0..50_000 {
+            counts[below(&mut random, 5) as usize] += 1;
+        }
+        // Five standard deviations of a fair draw are about 450.
+        assert!(counts.iter().all(|c| (c - 10_000).abs() < 450));
     }
 }

@@ -1,21 +1,22 @@
 //! Where images come from when they are wanted: bytes that are held already, or files that are decoded on demand.
 
+use super::error::DataError;
 #[cfg(feature = "folders")]
-use super::folder::Files;
-use super::{DataError, DataSet, Images, Progress};
+use super::files::Files;
+use super::images::{DataSet, Images, Progress};
 
 /// Images that can be read, in whole or some rows at a time: the same bytes either way.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// In memory.
+    /// Images in memory.
     Held(Images),
-    /// In files, one an image.
+    /// Pictures in files, one for each image.
     #[cfg(feature = "folders")]
     Files(Files),
 }
 
 impl Source {
-    /// How many, how large, of which classes; without pixels where these are in files.
+    /// How many images there are, how large and of which classes; without pixels where these are in files.
     pub fn about(&self) -> &Images {
         match self {
             Self::Held(images) => images,
@@ -24,13 +25,13 @@ impl Source {
         }
     }
 
-    /// Bytes of one image.
+    /// The bytes of one image.
     pub fn row(&self) -> usize {
         let about = self.about();
         about.height * about.width * about.channels
     }
 
-    /// Bytes of all images.
+    /// The bytes of all images.
     pub fn bytes(&self) -> u64 {
         self.about().count as u64 * self.row() as u64
     }
@@ -51,7 +52,7 @@ impl Source {
         }
     }
 
-    /// All of them.
+    /// Reads all images.
     ///
     /// # Errors
     /// As [`Source::pixels`].
@@ -67,7 +68,20 @@ impl Source {
         }
     }
 
-    /// Gives `take` bytes that are others where the images are: pixels and labels, or the digest of the files.
+    /// Decodes every image once and keeps none: whoever reads rows later meets no broken file, unless it changes.
+    ///
+    /// # Errors
+    /// As [`Source::pixels`]; the error names the first broken picture and counts the others.
+    #[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders take long"))]
+    pub fn check(&self, progress: &mut dyn FnMut(&Progress)) -> Result<(), DataError> {
+        match self {
+            Self::Held(_) => Ok(()),
+            #[cfg(feature = "folders")]
+            Self::Files(files) => files.check(progress),
+        }
+    }
+
+    /// Gives `take` bytes that tell these images from others: pixels and labels, or the digest of the files.
     pub fn identify(&self, mut take: impl FnMut(&[u8])) {
         match self {
             Self::Held(images) => {
@@ -86,51 +100,23 @@ impl DataSet<Source> {
     /// # Errors
     /// As [`Source::pixels`].
     pub fn read(self, progress: &mut dyn FnMut(&Progress)) -> Result<DataSet, DataError> {
-        Ok(DataSet {
-            name: self.name,
-            train: self.train.read(progress)?,
-            test: self.test.read(progress)?,
-            lossy: self.lossy,
-        })
-    }
-
-    /// The images as they were asked for, where they are held: other than files, they are not scaled.
-    pub(super) fn fit(self, size: Option<u32>, grey: bool) -> Result<Self, DataError> {
-        let Self { name, train, test, lossy } = self;
-        let (height, width, channels) = (train.about().height, train.about().width, train.about().channels);
-        if size.is_some_and(|n| [n as usize; 2] != [height, width]) {
-            return Err(DataError::OneSize { name, size: [height, width] });
-        }
-        let grey = grey && channels == 3;
-        let [train, test] = [train, test].map(|source| match source {
-            Source::Held(images) if grey => Source::Held(images.grey()),
-            other => other,
-        });
-        Ok(Self { name, train, test, lossy: lossy || grey })
+        let about = self.with((), ());
+        Ok(about.with(self.train.read(progress)?, self.test.read(progress)?))
     }
 }
 
 impl DataSet {
-    /// The same, as sources.
-    pub(super) fn held(self) -> DataSet<Source> {
-        DataSet {
-            name: self.name,
-            train: Source::Held(self.train),
-            test: Source::Held(self.test),
-            lossy: self.lossy,
+    /// The same data set as a source, and grey where that is asked for. Images in memory are not scaled.
+    pub(super) fn fit(self, size: Option<u32>, grey: bool) -> Result<DataSet<Source>, DataError> {
+        let (height, width, channels) = (self.train.height, self.train.width, self.train.channels);
+        if size.is_some_and(|n| [n as usize; 2] != [height, width]) {
+            return Err(DataError::OneSize { name: self.name, size: [height, width] });
         }
+        let about = self.with((), ());
+        let sets = [self.train, self.test];
+        let lossy = about.lossy || (grey && sets.iter().any(Images::coloured));
+        let [train, test] =
+            sets.map(|images| if grey && channels == 3 { images.grey() } else { images }).map(Source::Held);
+        Ok(DataSet { lossy, ..about.with(train, test) })
     }
-}
-
-impl Images {
-    /// Colours to grey, [`luma`] of each pixel.
-    fn grey(self) -> Self {
-        let pixels = self.pixels.chunks_exact(3).map(|p| luma([p[0], p[1], p[2]])).collect();
-        Self { channels: 1, pixels, ..self }
-    }
-}
-
-/// The brightness of a colour by Rec. 709's weights, rounded.
-pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((2_126 * u32::from(r) + 7_152 * u32::from(g) + 722 * u32::from(b) + 5_000) / 10_000) as u8
 }

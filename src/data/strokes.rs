@@ -1,10 +1,10 @@
-//! How people write the ten digits: each way is a few pen strokes through a few points.
+//! The ways in which people write the ten digits: each is a few pen strokes through a few points.
 //!
 //! Points are (x, y) with y downwards, in a box about 0.65 wide and 1 high; only proportions
 //! matter, as a glyph is fitted to its picture afterwards. The pen passes through the points on a
 //! smooth curve, and a point given twice is a corner.
 
-/// One pen stroke, `[points]` of (x, y).
+/// One pen stroke: its points `[points]` of (x, y).
 pub(super) type Stroke = &'static [(f32, f32)];
 
 /// One way to write a digit.

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_of_all_pixels_and_labels() {
-        let set = DataSet { name: "a".into(), train: images(9), test: images(5), lossy: false };
+        let set = DataSet::new("a", images(9), images(5));
         let print = fingerprint(&set);
         assert!(print.len() == 12 && print == fingerprint(&DataSet { name: "b".into(), ..set.clone() }));
         let changes: [fn(&mut DataSet); 3] = [

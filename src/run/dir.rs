@@ -48,6 +48,9 @@ pub struct Saved<T> {
     /// The number of classes of the images; 0 without labels.
     #[serde(default)]
     pub classes: usize,
+    /// What users call the classes, `[classes]`; nothing where an older version trained the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// The number of images and their SHA-256, by which changed data is noticed.
     pub images: String,
     /// The options that made the run.
@@ -55,6 +58,24 @@ pub struct Saved<T> {
     /// The options that the next sitting takes over, unless it is given others.
     #[serde(default)]
     pub sitting: Lasting,
+}
+
+impl<T> Saved<T> {
+    /// The class of this name; a run without names counts its classes from 0.
+    ///
+    /// # Errors
+    /// A name that no class has.
+    pub fn class(&self, name: &str) -> Result<usize> {
+        let names: Vec<String> = (0..self.classes).map(|class| self.class_name(class)).collect();
+        names.iter().position(|known| known == name).ok_or_else(|| {
+            Error::new(format!("--class {name}: there are {} classes: {}", names.len(), names.join(", ")))
+        })
+    }
+
+    /// What users call a class.
+    pub fn class_name(&self, class: usize) -> String {
+        self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
 }
 
 /// The configuration as TOML.
@@ -293,6 +314,7 @@ mod tests {
             model: "vae".into(),
             image: [28, 28, 1],
             classes: 10,
+            class_names: vec![],
             images: "1 + 1".into(),
             options: vec![1, 2],
             sitting: Lasting::default(),

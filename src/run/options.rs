@@ -187,12 +187,18 @@ impl Recipe {
     /// # Errors
     /// Fails if the data set cannot be found or downloaded, or if it has fewer training images than a batch.
     pub fn open(&mut self) -> Result<DataSet<Source>> {
-        if let (false, Ok(path)) = (data::is_name(&self.data), std::fs::canonicalize(&self.data)) {
+        // Of several data sets in a folder, one is named by what its files' names begin with, which is no path.
+        let absolute = || std::fs::canonicalize(&self.data).or_else(|_| std::path::absolute(&self.data));
+        if let (false, Ok(path)) = (data::is_name(&self.data), absolute()) {
             self.data = path.to_string_lossy().into_owned();
         }
         let set = self.find()?;
+        if set.class_names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
+            eprintln!("classes of {}: {}", set.name, set.class_names.join(", "));
+        }
+        set.notes.iter().for_each(|note| eprintln!("note: {}: {note}", set.name));
         if set.lossy {
-            let why = "a lossy coding, scaling or the loss of colours changed its pixels";
+            let why = "a lossy coding, scaling or the loss of colours or bits changed its pixels";
             eprintln!(
                 "warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures",
                 set.name
@@ -206,6 +212,11 @@ impl Recipe {
             )));
         }
         Ok(set)
+    }
+
+    /// Decodes all of these images once, so that no broken file ends a run in its middle.
+    pub(super) fn check(&self, images: &Source) -> Result<()> {
+        shown(&self.data, |progress| images.check(progress))
     }
 
     /// Finds the data set.

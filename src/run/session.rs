@@ -87,11 +87,17 @@ impl Session {
                 set.name
             )));
         }
+        // The pictures of a run that goes on are those that it began with, which were checked.
+        if lasting.stream.is_some() && sitting.resume.is_none() {
+            recipe.check(&set.train)?;
+        }
         let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu)?;
         let feed = Feed::new(&gpu, &set.train)?;
         let image = [set.train.height, set.train.width, set.train.channels];
-        let (model, classes, sitting_text) = (T::MODEL, set.train.classes, lasting.clone());
-        let saved = Saved { model: model.into(), image, classes, images, options, sitting: sitting_text };
+        let (model, classes, class_names) = (T::MODEL, set.train.classes, set.class_names.clone());
+        let lasting = lasting.clone();
+        let saved =
+            Saved { model: model.into(), image, classes, class_names, images, options, sitting: lasting };
         let config = config_text(&saved)?;
         Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches }, saved.options))
     }
@@ -225,8 +231,7 @@ impl Session {
                 self.set.name
             )));
         }
-        let (name, test) = (self.set.name.clone(), self.set.test.clone());
-        Ok(Cow::Owned(DataSet { name, train: self.recipe.read(train)?, test, lossy: self.set.lossy }))
+        Ok(Cow::Owned(self.set.with(self.recipe.read(train)?, self.set.test.clone())))
     }
 }
 
@@ -248,6 +253,7 @@ fn read(
             recipe.data
         )));
     }
+    let about = set.with((), ());
     let (train, stream) = match stream {
         Some(mib) => {
             let (seed, batch, count) = (recipe.seed, recipe.batch as usize, set.train.about().count);
@@ -256,7 +262,7 @@ fn read(
         }
         None => (recipe.read(set.train)?, None),
     };
-    Ok((DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy }, stream))
+    Ok((about.with(train, recipe.read(set.test)?), stream))
 }
 
 /// The bytes of slots, of inputs and of the State that the plans need together.
@@ -302,6 +308,7 @@ impl<T: Options> Saved<T> {
     /// Fails if the data set cannot be read, or if it is not the same any more.
     pub fn load(&self) -> Result<DataSet> {
         let (recipe, set) = self.open()?;
+        let about = set.with((), ());
         let train = match set.train {
             #[cfg(feature = "folders")]
             ref files @ Source::Files(_)
@@ -311,7 +318,7 @@ impl<T: Options> Saved<T> {
             }
             source => recipe.read(source)?,
         };
-        Ok(DataSet { name: set.name, train, test: recipe.read(set.test)?, lossy: set.lossy })
+        Ok(about.with(train, recipe.read(set.test)?))
     }
 
     /// Reads the test images alone, and returns them with [`DataSet::lossy`].

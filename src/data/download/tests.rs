@@ -1,4 +1,4 @@
-//! Each way in which a mirror can fail, from a server on loopback that fails that way.
+//! The ways in which a mirror can fail, each from a server on loopback that fails in this way.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ enum Reply {
         length: Option<usize>,
     },
     Status(u16),
-    /// The header and no more, until the client gives up.
+    /// The header and nothing more, until the client gives up.
     Stall,
 }
 
@@ -139,7 +139,7 @@ impl Cache {
         heard
     }
 
-    /// Fetches in vain; the error's one line, after checking that it says what to do.
+    /// Fetches in vain, checks that the error says in one line what to do, and gives this line.
     fn fails(&self, mirrors: &[&str]) -> String {
         let before = self.names();
         let line = self.fetch(mirrors).unwrap_err().to_string();

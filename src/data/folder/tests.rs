@@ -1,8 +1,12 @@
-//! Small folders of pictures of known pixels, and each way in which a folder can be wrong.
+//! Small folders of pictures with known pixels, and the ways in which a folder can be wrong.
 
 use super::*;
-use crate::data::tests::Folder;
-use image::{GrayImage, Rgb, RgbImage, codecs::jpeg::JpegEncoder};
+use crate::data::scratch::Folder;
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
+};
+use std::fs;
+use std::io::Cursor;
 
 /// A picture whose pixels tell where they are.
 fn picture(width: u32, height: u32, seed: u8) -> RgbImage {
@@ -34,9 +38,12 @@ fn pictures_of_all_formats_become_rows_with_their_labels() {
     fs::write(dir.join("train/a/notes.txt"), "no picture").unwrap();
     fs::write(dir.join("train/a/.hidden.png"), "no picture").unwrap();
     let mut heard = vec![];
-    let set =
-        crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut |p| heard.push((p.done, p.total)))
-            .unwrap();
+    let mut hear = |p: &Progress| {
+        if p.file == "looking at files" {
+            heard.push((p.done, p.total));
+        }
+    };
+    let set = crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut hear).unwrap();
     assert_eq!(heard, [1, 2, 3, 4, 5].map(|done| (done, 5)));
     let set = set.read(&mut |_| ()).unwrap();
     let train = &set.train;
@@ -47,6 +54,11 @@ fn pictures_of_all_formats_become_rows_with_their_labels() {
     );
     let rows: Vec<u8> = [2, 3, 0, 1].into_iter().flat_map(|seed| picture(4, 3, seed).into_raw()).collect();
     assert_eq!((&train.pixels, set.lossy), (&rows, false));
+    assert_eq!(set.class_names, ["a", "b"]);
+    assert_eq!(
+        set.notes,
+        ["left out: no pictures of a kind that is read: train/a/notes.txt", "classes without test images: a"]
+    );
 }
 
 #[test]
@@ -103,7 +115,7 @@ fn the_square_in_the_middle_is_scaled() {
         put(&dir, "test/a/0.png", image);
     }
     let set = load(&dir, Some(4), false).unwrap();
-    assert_eq!((set.train.pixels, set.lossy), (vec![255; 5 * 48], true));
+    assert_eq!((set.train.channels, set.train.pixels, set.lossy), (1, vec![255; 5 * 16], true));
     fails(&dir, None, &["1.png", "10 x 4", "4 x 8", "--image-size N"]);
 }
 
@@ -127,10 +139,173 @@ fn jpegs_are_marked_as_lossy_and_a_cut_one_is_refused() {
     fails(&dir, None, &["3.png", "cut short", "remove it"]);
 }
 
+/// A picture of one colour.
+fn plain(value: [u8; 3]) -> RgbImage {
+    RgbImage::from_pixel(3, 2, Rgb(value))
+}
+
+#[test]
+fn what_is_left_out_is_told_and_litter_is_not() {
+    let dir = Folder::new("folder-left");
+    let nested = ["a/1.png", "a/more/2.tif", "a/more/yet/3.JFIF", "b/images/1.jpe", "b/4.bmp"];
+    for split in ["train", "test"] {
+        for name in nested {
+            let mut bytes = Cursor::new(vec![]);
+            let format = if name.ends_with("tif") { ImageFormat::Tiff } else { ImageFormat::Png };
+            plain([9, 9, 9]).write_to(&mut bytes, format).unwrap();
+            dir.put(&format!("{split}/{name}"), bytes.into_inner());
+        }
+    }
+    // Known by its content, whatever its name; but not text that begins like a PNM.
+    fs::rename(dir.join("test/a/1.png"), dir.join("test/a/number one")).unwrap();
+    dir.put("train/a/P5.txt", "P5ychology");
+    dir.put("train/a/index.csv", "1.png,a");
+    for litter in
+        ["a/.DS_Store", "a/Thumbs.db", "b/._4.bmp", ".cache/x.png", "__MACOSX/a/1.png", "desktop.ini"]
+    {
+        dir.put(&format!("train/{litter}"), "litter");
+    }
+    dir.put("train/empty/readme.md", "soon");
+    dir.put("extra/1.png", "not looked at");
+    put(&dir, "train/loose.png", plain([1, 2, 3]));
+    let set = load(&dir, None, false).unwrap();
+    assert_eq!((set.train.count, set.test.count, set.class_names.join(" ")), (5, 5, "a b".to_owned()));
+    assert_eq!((set.train.channels, set.train.labels), (1, Some(vec![0, 0, 0, 1, 1])));
+    let told = "left out: beside the training and test pictures: extra; no pictures of a kind that is read: 3 \
+                (train/a/P5.txt first); folders without pictures: train/empty; pictures outside of the classes' \
+                folders: train/loose.png";
+    assert_eq!(set.notes, [told]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_those_that_lead_nowhere_are_told() {
+    use std::os::unix::fs::symlink;
+    let (dir, elsewhere) = (Folder::new("folder-links"), Folder::new("folder-linked"));
+    (0..10).for_each(|i| put(&elsewhere, &format!("{i}.png"), plain([i; 3])));
+    (0..10).for_each(|i| put(&dir, &format!("b/{i}.png"), plain([i; 3])));
+    symlink(&*elsewhere, dir.join("a")).unwrap();
+    symlink(dir.join("gone"), dir.join("c")).unwrap();
+    symlink(dir.join("gone.png"), dir.join("b/x.png")).unwrap();
+    symlink(&*dir, dir.join("b/up")).unwrap();
+    let set = load(&dir, None, false).unwrap();
+    assert_eq!(set.class_names, ["a", "b"]);
+    // The folder above is walked through once, and not again within itself.
+    assert!(
+        set.notes[0].contains("links to nothing: ") && set.notes[0].contains("lie in: "),
+        "{:?}",
+        set.notes
+    );
+}
+
+#[test]
+fn the_parts_have_several_names() {
+    let names = [
+        ("Train", "Test"),
+        ("training", "testing"),
+        ("train", "val"),
+        ("TRAIN", "Valid"),
+        ("train", "validation"),
+    ];
+    for (train, test) in names {
+        let dir = Folder::new("folder-parts");
+        put(&dir, &format!("{train}/a/1.png"), plain([1; 3]));
+        put(&dir, &format!("{test}/a/1.png"), plain([2; 3]));
+        let set = load(&dir, None, false).unwrap();
+        assert_eq!((set.train.pixels[0], set.test.pixels[0], set.notes.len()), (1, 2, 0), "{train} {test}");
+    }
+    // Beside a test folder, pictures to validate with are left out; in a folder around all, all are found.
+    let dir = Folder::new("folder-parts");
+    for (i, part) in ["train", "test", "val"].into_iter().enumerate() {
+        put(&dir, &format!("archive/{part}/a/1.png"), plain([i as u8; 3]));
+    }
+    for path in [dir.join("archive"), dir.to_owned()] {
+        let set = load(&path, None, false).unwrap();
+        assert_eq!((set.train.pixels[0], set.test.pixels[0]), (0, 1));
+        assert!(
+            set.notes[0].contains("beside the training and test pictures: ") && set.notes[0].ends_with("val")
+        );
+    }
+    fs::remove_dir_all(dir.join("archive/train")).unwrap();
+    fails(&dir.join("archive"), None, &["test pictures without training pictures", "train beside it"]);
+}
+
+#[test]
+fn classes_that_are_numbers_are_in_their_order() {
+    let dir = Folder::new("folder-numbers");
+    let names = ["10", "9", "100", "b", "02", "a10", "a9"];
+    for (i, name) in names.into_iter().enumerate() {
+        put(&dir, &format!("train/{name}/1.png"), plain([i as u8; 3]));
+        put(&dir, &format!("test/{name}/1.png"), plain([i as u8; 3]));
+    }
+    let set = load(&dir, None, false).unwrap();
+    assert_eq!(set.class_names, ["02", "9", "10", "100", "a10", "a9", "b"]);
+    let first: Vec<u8> = set.train.pixels.iter().step_by(6).copied().collect();
+    assert_eq!((first, set.train.labels), (vec![4, 1, 0, 2, 5, 6, 3], Some((0..7).collect())));
+}
+
+#[test]
+fn colours_are_judged_by_the_pixels_of_the_whole_set() {
+    for ending in ["bmp", "gif", "png", "tiff", "webp"] {
+        let dir = Folder::new("folder-colours");
+        for i in 0..4_u8 {
+            put(&dir, &format!("train/a/{i}.{ending}"), plain([40 * i; 3]));
+        }
+        put(&dir, &format!("test/a/1.{ending}"), plain([200; 3]));
+        let [set, grey] = [false, true].map(|grey| load(&dir, None, grey).unwrap());
+        let first: Vec<u8> = set.train.pixels.iter().step_by(6).copied().collect();
+        assert_eq!((set.train.channels, first, set.lossy), (1, vec![0, 40, 80, 120], false), "{ending}");
+        assert_eq!((grey.train.pixels, grey.lossy), (set.train.pixels, false), "{ending}");
+        // One coloured pixel of a test picture makes a set of colours.
+        let mut coloured = plain([200; 3]);
+        coloured.put_pixel(2, 1, Rgb([200, 200, 0]));
+        put(&dir, &format!("test/a/1.{ending}"), coloured);
+        let [set, grey] = [false, true].map(|grey| load(&dir, None, grey).unwrap());
+        assert_eq!(
+            (set.train.channels, set.lossy, grey.train.channels, grey.lossy),
+            (3, false, 1, true),
+            "{ending}"
+        );
+    }
+}
+
+#[test]
+fn sixteen_bits_become_eight_with_a_loss() {
+    let dir = Folder::new("folder-sixteen");
+    let deep = ImageBuffer::from_fn(3, 2, |x, _| Luma([257 * (x as u16) + 128]));
+    for name in ["train/a/1.png", "test/a/1.png"] {
+        put(&dir, name, DynamicImage::ImageLuma16(deep.clone()));
+    }
+    let set = load(&dir, None, false).unwrap();
+    assert_eq!((set.train.pixels, set.train.channels, set.lossy), (vec![0, 1, 2, 0, 1, 2], 1, true));
+}
+
+#[test]
+fn all_broken_pictures_are_named_before_anything_is_streamed() {
+    let dir = Folder::new("folder-check");
+    (0..12).for_each(|i| put(&dir, &format!("a/{i:02}.png"), picture(20, 20, i)));
+    let open = || crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut |_| ()).unwrap().train;
+    open().check(&mut |_| ()).unwrap();
+    // The headers are whole, the pixels are not.
+    let whole = fs::read(dir.join("a/03.png")).unwrap();
+    for i in [3, 5, 8] {
+        dir.put(&format!("a/{i:02}.png"), &whole[..whole.len() - 30]);
+    }
+    let mut heard = 0;
+    let text = open().check(&mut |_| heard += 1).unwrap_err().to_string();
+    let told = ["03.png: cannot be decoded", "nor can 2 others", "05.png", "08.png"];
+    assert!(told.iter().all(|w| text.contains(w)) && heard == 11, "{text}");
+    let again = open().read(&mut |_| ()).unwrap_err().to_string();
+    assert_eq!(text, again);
+}
+
 #[test]
 fn what_is_wrong_with_a_folder_is_said() {
     let dir = Folder::new("folder-wrong");
-    fails(&dir, None, &["looked for"]);
+    fails(&dir, None, &["no data set of a known kind", "found nothing", "MNIST's four IDX files", "CLASS"]);
+    dir.put("x/table.csv", "1,2");
+    dir.put("notes.txt", "none");
+    fails(&dir, None, &["no data set of a known kind", "found x/, notes.txt"]);
     put(&dir, "0.png", picture(2, 2, 0));
     fails(&dir, None, &["no folder in it holds pictures"]);
     put(&dir, "a/0.png", picture(2, 2, 0));

@@ -1,29 +1,26 @@
-//! Each way in which a folder of IDX files can be wrong, and the ways in which it may differ.
+//! The ways in which a folder of IDX files can be wrong, and those in which it may differ.
 
 use std::io::Write;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::data::scratch;
 
 const TRAIN: &str = "train-images-idx3-ubyte";
 const TEST: &str = "t10k-images-idx3-ubyte";
 const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
 const TEST_LABELS: &str = "t10k-labels-idx1-ubyte";
 
-/// A folder that is removed when dropped.
-struct Folder(PathBuf);
+/// A folder of IDX files.
+struct Folder(scratch::Folder);
 
 impl Folder {
     fn empty() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("oneiro-idx-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(scratch::Folder::new(&format!("idx-{}", NEXT.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// Three training and two test images of 2 x 3, with labels.
@@ -36,7 +33,7 @@ impl Folder {
     }
 
     fn with(self, name: &str, bytes: &[u8]) -> Self {
-        fs::write(self.0.join(name), bytes).unwrap();
+        self.0.put(name, bytes);
         self
     }
 
@@ -49,7 +46,7 @@ impl Folder {
         load_folder(&self.0)
     }
 
-    /// The error, after checking that its line is one and names `file`.
+    /// The error of loading, after checking that its line is one and names `file`.
     fn error(&self, file: &str) -> DataError {
         let error = self.load().unwrap_err();
         let line = error.to_string();
@@ -59,13 +56,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A header and `body` bytes 0, 1, 2, ...
+/// A header and `body` bytes that count up from 0.
 fn idx(magic: u32, dimensions: &[u32], body: usize) -> Vec<u8> {
     let mut bytes = magic.to_be_bytes().to_vec();
     for side in dimensions {
@@ -111,12 +102,68 @@ fn labels_are_optional_and_may_reach_255() {
     let bare = Folder::whole().without(TRAIN_LABELS).without(TEST_LABELS);
     let set = bare.load().unwrap();
     assert!(set.train.labels.is_none() && set.test.labels.is_none());
-    assert_eq!(set.train.classes, 0);
+    assert_eq!((set.train.classes, set.class_names.len()), (0, 0));
 
     let mut labels = idx(LABELS_MAGIC, &[3], 2);
     labels.push(255);
     let set = Folder::whole().with(TRAIN_LABELS, &labels).load().unwrap();
-    assert_eq!(set.train.classes, 256);
+    assert_eq!((set.train.classes, set.class_names), (3, ["0", "1", "255"].map(String::from).to_vec()));
+}
+
+#[test]
+fn labels_that_do_not_occur_are_no_classes() {
+    let labels = |of: &[u8]| [idx(LABELS_MAGIC, &[of.len() as u32], 0), of.to_vec()].concat();
+    let set = Folder::whole().with(TRAIN_LABELS, &labels(&[7, 3, 7])).with(TEST_LABELS, &labels(&[3, 7]));
+    let set = set.load().unwrap();
+    assert_eq!((set.train.classes, set.test.classes), (2, 2));
+    assert_eq!((set.train.labels, set.test.labels), (Some(vec![1, 0, 1]), Some(vec![0, 1])));
+    assert_eq!((set.class_names, set.notes), (["3", "7"].map(String::from).to_vec(), vec![]));
+}
+
+#[test]
+fn emnist_is_known_by_its_names_and_turned() {
+    let put = |folder: Folder, name: &str, first: u8| {
+        let images = |n: u32| idx(IMAGES_MAGIC, &[n, 2, 3], n as usize * 6);
+        let labels = |n: u32| [idx(LABELS_MAGIC, &[n], 0), vec![first; n as usize]].concat();
+        folder
+            .with(&format!("emnist-{name}-train-images-idx3-ubyte"), &images(3))
+            .with(&format!("emnist-{name}-train-labels-idx1-ubyte"), &labels(3))
+            .with(&format!("emnist-{name}-test-images-idx3-ubyte.gz"), &gzip(&images(1)))
+            .with(&format!("emnist-{name}-test-labels-idx1-ubyte"), &labels(1))
+    };
+    let open = |path: &Path| crate::data::load(path.to_str().unwrap(), 0);
+    let folder = put(Folder::empty(), "letters", 1);
+    let set = open(&folder.0).unwrap();
+    assert_eq!((set.train.height, set.train.width, set.train.count, set.test.count), (3, 2, 3, 1));
+    // The rows of a file's image are the columns.
+    assert_eq!(set.train.pixels[6..12], [6, 9, 7, 10, 8, 11]);
+    assert_eq!((set.name.as_str(), set.train.classes), ("emnist-letters", 1));
+    // Of several, one is named by what its files begin with.
+    let folder = put(folder, "digits", 5);
+    let text = open(&folder.0).unwrap_err().to_string();
+    assert!(
+        text.contains("several") && text.contains("/emnist-letters") && text.contains("/emnist-digits"),
+        "{text}"
+    );
+    assert_eq!(open(&folder.0.join("emnist-digits")).unwrap().class_names, ["5"]);
+    assert!(matches!(open(&folder.0.join("emnist-other")), Err(DataError::MissingFolder { .. })));
+}
+
+#[test]
+fn torchvisions_folders_are_found_from_their_root() {
+    let root = Folder::empty();
+    let whole = Folder::whole();
+    fs::create_dir_all(root.0.join("MNIST")).unwrap();
+    fs::rename(&*whole.0, root.0.join("MNIST/raw")).unwrap();
+    for path in [root.0.to_owned(), root.0.join("MNIST"), root.0.join("MNIST/raw")] {
+        let set = crate::data::load(path.to_str().unwrap(), 0).unwrap();
+        assert_eq!((set.name.as_str(), set.train.count), ("MNIST", 3));
+    }
+    let other = Folder::whole();
+    fs::create_dir_all(root.0.join("KMNIST")).unwrap();
+    fs::rename(&*other.0, root.0.join("KMNIST/raw")).unwrap();
+    let text = crate::data::load(root.0.to_str().unwrap(), 0).unwrap_err().to_string();
+    assert!(text.contains("several") && text.contains("MNIST/raw") && text.contains("KMNIST/raw"), "{text}");
 }
 
 #[test]
@@ -210,6 +257,13 @@ fn a_lying_header_costs_only_what_the_file_holds() {
     let mut source = Source::open(&file).unwrap();
     let bytes = source.read(MAX_BYTES).unwrap();
     assert!(bytes.capacity() < 1 << 16, "{}", bytes.capacity());
+}
+
+#[test]
+fn a_gzip_file_may_claim_four_times_its_size_and_64_mib() {
+    let claim = idx(IMAGES_MAGIC, &[80, 1024, 1024], 18);
+    let error = Folder::whole().with(TRAIN, &gzip(&claim)).error(TRAIN);
+    assert!(error.to_string().contains("unpack it first"), "{error}");
 }
 
 #[test]

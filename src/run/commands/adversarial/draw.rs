@@ -26,9 +26,9 @@ pub struct NoiseDraw {
     /// Number of pictures (sample 64, nearest 8, evaluate 5000) or of walks (interpolate 6)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     count: Option<u16>,
-    /// Class to draw, if the model is conditional [default: all in turn]
-    #[arg(long)]
-    class: Option<u8>,
+    /// Class to draw by its name, if the model is conditional [default: all in turn]
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
 }
 
 /// The options of `arithmetic`. Pictures are given by their places in the grid that `sample` draws with the
@@ -111,15 +111,12 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     /// is told none.
     fn classes(&self, count: usize) -> Result<Vec<f32>> {
         let classes = self.game.classes();
-        let Some(class) = self.options.class.map(usize::from) else { return Ok(in_turn(classes, count)) };
-        match classes {
-            0 => Err(Error::new("--class: the model is not told classes; train one with --conditional")),
-            _ if class >= classes => {
-                let last = classes - 1;
-                Err(Error::new(format!("--class {class}: there are {classes} classes, 0 to {last}")))
-            }
-            _ => Ok(one_hot(classes, std::iter::repeat_n(class, count))),
+        let Some(name) = &self.options.class else { return Ok(in_turn(classes, count)) };
+        if classes == 0 {
+            return Err(Error::new("--class: the model is not told classes; train one with --conditional"));
         }
+        let class = self.trained.saved.class(name)?;
+        Ok(one_hot(classes, std::iter::repeat_n(class, count)))
     }
 
     /// Draws pictures `[N, H, W, C]` with values in [0, 1] from noise vectors `[N, latent]`.

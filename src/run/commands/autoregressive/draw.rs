@@ -27,9 +27,9 @@ pub struct PixelDraw {
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
-    /// Class to draw, if the model is conditional [default: all in turn, or those of the images to complete]
-    #[arg(long)]
-    class: Option<u8>,
+    /// Class to draw by its name, if the model is conditional [default: all in turn, or those of the images to complete]
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
     /// Also write a GIF of the pictures as they appear
     #[arg(long)]
     gif: bool,
@@ -105,18 +105,13 @@ impl<M: Density> TrainedDensity<M> {
 
     /// The class of the option `--class` for each picture; `None` without the option.
     fn class(&self, options: &PixelDraw) -> Result<Option<Vec<usize>>> {
-        let Some(class) = options.class.map(usize::from) else { return Ok(None) };
-        let classes = self.classes();
-        match (self.model().conditional(), class < classes) {
-            (false, _) => Err(Error::new(
+        let Some(name) = &options.class else { return Ok(None) };
+        if !self.model().conditional() {
+            return Err(Error::new(
                 "--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`",
-            )),
-            (_, false) => Err(Error::new(format!(
-                "--class {class}: there are {classes} classes, 0 to {}",
-                classes.max(1) - 1
-            ))),
-            _ => Ok(Some(vec![class; options.count.into()])),
+            ));
         }
+        Ok(Some(vec![self.trained.saved.class(name)?; options.count.into()]))
     }
 
     pub(super) fn sample(&self, options: &PixelDraw) -> Result<()> {

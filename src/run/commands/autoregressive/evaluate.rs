@@ -152,6 +152,7 @@ impl<M: Density> TrainedDensity<M> {
         };
         let per_class: Vec<Option<Mean>> = (0..classes).map(each).collect();
         for (class, nll) in per_class.iter().enumerate() {
+            let class = self.trained.saved.class_name(class);
             match nll {
                 Some(nll) => println!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half),
                 None => println!("class {class:>3}: no image"),

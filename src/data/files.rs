@@ -1,0 +1,180 @@
+//! Pictures in files, decoded when they are wanted: to one size, and to RGB or grey.
+//!
+//! Every file is looked at once, for its digest and header. All cores take part in whatever is done with many
+//! files, and what they find does not depend on which is first: of several broken pictures, the error names the
+//! first in order and counts the others.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::error::DataError;
+use super::images::{Images, Progress, Unit, has_colour, luma, some};
+use super::picture::{self, Header};
+
+/// Pictures in files, decoded to one size and number of channels.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// What the files decode to, without pixels.
+    pub(super) about: Images,
+    /// The digest of the files' contents and labels, in order.
+    pub(super) digest: [u8; 32],
+    paths: Vec<PathBuf>,
+    /// The height and width that pictures are scaled to.
+    size: Option<u32>,
+}
+
+/// What one look at a file tells.
+pub(super) struct Look {
+    pub(super) digest: [u8; 32],
+    pub(super) header: Header,
+}
+
+impl Files {
+    /// Files that were looked at; `about` says what they decode to, with their labels and without pixels.
+    pub(super) fn new(about: Images, paths: Vec<PathBuf>, looks: &[Look], size: Option<u32>) -> Self {
+        let mut digest = Sha256::new();
+        for (look, &label) in looks.iter().zip(about.labels.iter().flatten()) {
+            digest.update(look.digest);
+            digest.update([label]);
+            // A picture that is turned has other pixels than its file alone says.
+            if look.header.orientation != 1 {
+                digest.update([look.header.orientation]);
+            }
+        }
+        Self { about, digest: digest.finalize().into(), paths, size }
+    }
+
+    /// The pixels of these rows, `[rows, H, W, C]`.
+    pub(super) fn pixels(
+        &self,
+        rows: &[u32],
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Vec<u8>, DataError> {
+        let row = self.about.height * self.about.width * self.about.channels;
+        let mut pixels = vec![0; rows.len() * row];
+        let take = |i: usize, image: Vec<u8>| pixels[i * row..][..row].copy_from_slice(&image);
+        let decode = |i: usize| self.decode(&self.paths[rows[i] as usize]);
+        on_all_cores(rows.len(), decode, take, &mut told("decoding", rows.len(), progress))?;
+        Ok(pixels)
+    }
+
+    /// Decodes every picture once and keeps none.
+    pub(super) fn check(&self, progress: &mut dyn FnMut(&Progress)) -> Result<(), DataError> {
+        let count = self.paths.len();
+        let decode = |i: usize| self.decode(&self.paths[i]).map(drop);
+        on_all_cores(count, decode, |_, ()| (), &mut told("checking files", count, progress))
+    }
+
+    /// The pixels of one picture, `[H, W, C]`.
+    fn decode(&self, path: &Path) -> Result<Vec<u8>, DataError> {
+        let image = picture::decode(&read(path)?, self.size).map_err(|what| broken(path, what))?;
+        if image.dimensions() != (self.about.width as u32, self.about.height as u32) {
+            return Err(broken(path, "it has another size than before: the file was changed"));
+        }
+        Ok(if self.about.channels == 1 {
+            image.pixels().map(|p| luma(p.0)).collect()
+        } else {
+            image.into_raw()
+        })
+    }
+}
+
+/// Looks at every file; `progress` hears of each.
+pub(super) fn look_at(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -> Result<Vec<Look>, DataError> {
+    let mut looks = vec![];
+    looks.resize_with(paths.len(), || None);
+    let look = |i: usize| {
+        let (path, bytes) = (paths[i], read(paths[i])?);
+        let header = picture::header(&bytes).map_err(|what| broken(path, what))?;
+        Ok(Look { digest: Sha256::digest(&bytes).into(), header })
+    };
+    let told = &mut told("looking at files", paths.len(), progress);
+    on_all_cores(paths.len(), look, |i, look| looks[i] = Some(look), told)?;
+    Ok(looks.into_iter().flatten().collect())
+}
+
+/// Whether any pixel of these pictures has a colour. The search ends at the first that has one; a picture that
+/// cannot be decoded has none.
+pub(super) fn any_colour(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -> bool {
+    let found = AtomicBool::new(false);
+    let coloured = |path: &Path| {
+        let image = read(path).ok().and_then(|bytes| picture::decode(&bytes, None).ok());
+        image.is_some_and(|image| image.pixels().any(|p| has_colour(&p.0)))
+    };
+    let look = |i: usize| {
+        if !found.load(Ordering::Relaxed) && coloured(paths[i]) {
+            found.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let told = &mut told("looking for colours", paths.len(), progress);
+    on_all_cores(paths.len(), look, |_, ()| (), told).is_ok() && found.into_inner()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    fs::read(path).map_err(|source| DataError::Io { path: path.to_owned(), source })
+}
+
+fn broken(path: &Path, what: impl Into<String>) -> DataError {
+    DataError::Picture { path: path.to_owned(), what: what.into() }
+}
+
+/// Tells how many of the images are done.
+fn told(what: &str, total: usize, progress: &mut dyn FnMut(&Progress)) -> impl FnMut(usize) {
+    move |done| progress(&Progress { file: what, unit: Unit::Images, done: done as u64, total: total as u64 })
+}
+
+/// Computes `f(0..n)` on all cores; `take` gets each result with its index, in any order, and `done` their number.
+fn on_all_cores<T: Send>(
+    n: usize,
+    f: impl Fn(usize) -> Result<T, DataError> + Sync,
+    mut take: impl FnMut(usize, T),
+    done: &mut dyn FnMut(usize),
+) -> Result<(), DataError> {
+    let (next, cores) = (AtomicUsize::new(0), thread::available_parallelism().map_or(1, usize::from));
+    let mut errors = vec![];
+    thread::scope(|scope| {
+        let (send, receive) = sync_channel(1024);
+        for _ in 0..cores.min(n) {
+            let (send, next, f) = (send.clone(), &next, &f);
+            scope.spawn(move || {
+                let indices =
+                    std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&i| i < n);
+                // Nobody receives any more once the caller's own code panicked.
+                let _ = indices.map(|i| send.send((i, f(i)))).find(Result::is_err);
+            });
+        }
+        drop(send);
+        for (seen, (i, result)) in receive.into_iter().enumerate() {
+            match result {
+                Ok(result) => take(i, result),
+                Err(error) => errors.push((i, error)),
+            }
+            done(seen + 1);
+        }
+    });
+    errors.sort_by_key(|(i, _)| *i);
+    let mut errors = errors.into_iter().map(|(_, error)| error);
+    errors.next().map_or(Ok(()), |first| Err(with_others(first, errors.collect())))
+}
+
+/// The first error, which names the other pictures that cannot be decoded.
+fn with_others(first: DataError, others: Vec<DataError>) -> DataError {
+    let name = |error: &DataError| match error {
+        DataError::Picture { path, .. } => Some(path.display().to_string()),
+        _ => None,
+    };
+    let names: Vec<String> = others.iter().filter_map(name).collect();
+    match first {
+        DataError::Picture { path, what } if !names.is_empty() => DataError::Picture {
+            path,
+            what: format!("{what}; nor can {} others: {}", names.len(), some(&names)),
+        },
+        first => first,
+    }
+}

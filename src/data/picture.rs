@@ -1,0 +1,233 @@
+//! One picture: what its bytes are, whether they are whole, and its pixels, upright and in 8 bits.
+//!
+//! A picture is known by its content, whatever its name. A cut file is an error, never a picture with a grey
+//! rest. EXIF's orientation is followed; transparency is dropped. Memory is bounded by the file's size: pixels may
+//! take three times its bytes and 64 MiB, so that no header that lies costs more.
+
+use std::io::Cursor;
+
+use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+/// The kinds of pictures that are read.
+const KINDS: [ImageFormat; 7] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+    ImageFormat::Pnm,
+    ImageFormat::Tiff,
+];
+/// The endings of files that count as pictures, in any case. A file of another ending is a picture if its content
+/// is one.
+pub(super) const ENDINGS: [&str; 14] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "pbm", "pgm", "ppm", "pnm", "tif", "tiff"];
+/// The number of bytes at a file's beginning by which [`recognise`] knows it.
+pub(super) const MAGIC: u64 = 16;
+/// The bytes of memory that any picture may take, whatever the size of its file.
+const ROOM: u64 = 64 << 20;
+/// The scans of a progressive JPEG at most: cameras and programs write about ten.
+const SCANS: usize = 500;
+
+/// What one look at a picture tells, before its pixels are decoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Header {
+    /// The height and width of the upright picture.
+    pub(super) size: [usize; 2],
+    /// Whether the pixels may have colours: every pixel may still be grey.
+    pub(super) colours: bool,
+    /// Whether the 8 bits of its pixels are not exactly what was coded: after JPEG, lossy WebP, and more bits.
+    pub(super) lossy: bool,
+    /// The value of EXIF's orientation, 1 to 8; 1 is upright.
+    pub(super) orientation: u8,
+}
+
+/// The kind of picture that these bytes begin, if it is one that is read.
+pub(super) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
+    let format = image::guess_format(bytes).ok().filter(|format| KINDS.contains(format))?;
+    // Two letters are little: text may begin with them.
+    let text = format == ImageFormat::Pnm && !bytes.get(2).is_some_and(u8::is_ascii_whitespace);
+    (!text).then_some(format)
+}
+
+/// Looks at a picture's header.
+///
+/// # Errors
+/// Bytes that are no picture, a cut one, or one that takes too much memory, in words.
+pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
+    Ok(opened(bytes)?.1)
+}
+
+/// The pixels of a picture, upright; where a side is asked for, the largest square in the middle, scaled to it.
+///
+/// # Errors
+/// As [`header`], and what only decoding finds.
+pub(super) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
+    let (decoder, header) = opened(bytes)?;
+    let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?.into_rgb8();
+    if let Some(n) = side.filter(|&n| image.dimensions() != (n, n)) {
+        image = middle(&image, n, orientation);
+    }
+    let mut upright = DynamicImage::ImageRgb8(image);
+    upright.apply_orientation(orientation);
+    Ok(upright.into_rgb8())
+}
+
+/// A decoder that has read the header, and what that says.
+fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
+    let format = recognise(bytes).ok_or("no picture of a kind that is read")?;
+    let room = 3 * bytes.len() as u64 + ROOM;
+    let mut in_parts = false;
+    let lossy = match format {
+        ImageFormat::Jpeg => {
+            // The decoder fills in what a cut-short file lacks.
+            in_parts = jpeg_in_parts(bytes)?;
+            true
+        }
+        ImageFormat::WebP => webp_is_lossy(bytes),
+        ImageFormat::Tiff => tiff_is_lossy(bytes, room)?,
+        _ => false,
+    };
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(room);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
+    let (own, others) = memory(format, in_parts, u64::from(width) * u64::from(height), colour);
+    let Some(left) = room.checked_sub(own.saturating_add(others)) else {
+        return Err(format!(
+            "{width} x {height} pixels take more memory than a file of its size is given, {} MiB: scale it down",
+            room >> 20
+        ));
+    };
+    // What a decoder takes beyond its pixels, it may hold in two forms.
+    limits.max_alloc = Some(own + left / 2);
+    decoder.set_limits(limits).map_err(|e| e.to_string())?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms).to_exif();
+    let size = if orientation >= 5 { [width, height] } else { [height, width] };
+    let lossy = lossy || colour.bytes_per_pixel() > colour.channel_count();
+    let header =
+        Header { size: size.map(|side| side as usize), colours: colour.has_color(), lossy, orientation };
+    Ok((decoder, header))
+}
+
+/// The bytes that decoding takes: for the pixels themselves, and for the decoder's own copies and the conversion to RGB.
+fn memory(format: ImageFormat, in_parts: bool, pixels: u64, colour: ColorType) -> (u64, u64) {
+    let row = u64::from(colour.bytes_per_pixel());
+    let copies = match format {
+        // Coefficients of up to four channels, 16 bits each.
+        ImageFormat::Jpeg if in_parts => 2 * 4,
+        ImageFormat::Gif | ImageFormat::WebP | ImageFormat::Tiff => row + 4,
+        _ => 0,
+    };
+    let converted = if colour == ColorType::Rgb8 { 0 } else { 3 };
+    (pixels.saturating_mul(row), pixels.saturating_mul(copies + converted))
+}
+
+/// The square in the middle of the picture once it is upright, scaled to a side and not turned yet.
+fn middle(image: &RgbImage, side: u32, orientation: Orientation) -> RgbImage {
+    use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate180, Rotate270, Rotate270FlipH};
+    let (width, height) = image.dimensions();
+    let square = width.min(height);
+    // An odd rest is one pixel less on the left and above, as the upright picture is seen.
+    let mirrored = match orientation {
+        FlipHorizontal | Rotate270 => (true, false),
+        FlipVertical | Rotate90 => (false, true),
+        Rotate180 | Rotate270FlipH => (true, true),
+        _ => (false, false),
+    };
+    let before = |rest: u32, mirrored: bool| if mirrored { rest - rest / 2 } else { rest / 2 };
+    let (left, top) = (before(width - square, mirrored.0), before(height - square, mirrored.1));
+    let view = imageops::crop_imm(image, left, top, square, square);
+    imageops::resize(&*view, side, side, FilterType::Triangle)
+}
+
+/// Whether a JPEG's coefficients come in several scans; an error if its segments do not reach its end.
+fn jpeg_in_parts(bytes: &[u8]) -> Result<bool, String> {
+    let (mut at, mut scans, mut parts) = (2, 0, false);
+    let mut components = 0;
+    loop {
+        // Within a scan, 0 and restart markers follow 0xff; between segments they are passed over as well.
+        let marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0x01 | 0xd0..=0xd8 | 0xff);
+        let next = bytes.get(at..).and_then(|rest| rest.windows(2).position(marker));
+        let Some(next) = next else { return Err("cut short: a JPEG without its end".to_owned()) };
+        let (code, length) = (bytes[at + next + 1], bytes.get(at + next + 2..at + next + 4));
+        let segment = bytes.get(at + next + 4..).unwrap_or_default();
+        match code {
+            0xd9 => return Ok(parts),
+            // Progressive frames, in Huffman and arithmetic coding.
+            0xc2 | 0xca => parts = true,
+            0xc0 | 0xc1 => components = segment.get(5).copied().unwrap_or(0),
+            0xda => {
+                scans += 1;
+                parts |= segment.first().is_some_and(|&of_scan| of_scan < components);
+            }
+            _ => {}
+        }
+        if scans > SCANS {
+            return Err(format!("a JPEG of more than {SCANS} scans"));
+        }
+        at += next + 2 + length.map_or(0, |l| usize::from(u16::from_be_bytes([l[0], l[1]])));
+    }
+}
+
+/// Whether a WebP's picture, or its first, is coded with loss.
+fn webp_is_lossy(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let Some(&[a, b, c, d, ..]) = rest.get(4..8) {
+        match &rest[..4] {
+            b"VP8 " => return true,
+            b"VP8L" => return false,
+            // A frame of an animation: its chunks follow 16 bytes of its own.
+            b"ANMF" => rest = rest.get(8 + 16..).unwrap_or_default(),
+            _ => {
+                let size = u32::from_le_bytes([a, b, c, d]) as usize;
+                let next = size.saturating_add(size % 2).saturating_add(8);
+                rest = rest.get(next..).unwrap_or_default();
+            }
+        }
+    }
+    true
+}
+
+/// Whether a TIFF's first picture is coded with loss; an error where its tags claim more than the file holds, since
+/// the decoder believes them.
+fn tiff_is_lossy(bytes: &[u8], room: u64) -> Result<bool, String> {
+    const COMPRESSION: u64 = 259;
+    // None, CCITT's, LZW, deflate and packbits.
+    const LOSSLESS: [u64; 9] = [1, 2, 3, 4, 5, 8, 32_773, 32_946, 50_000];
+    /// The bytes of a value by its type's number, and in the decoder's memory.
+    const SIZES: [u64; 14] = [1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
+    const HELD: u64 = 40;
+    // Later tags, such as profiles and descriptions, are not decoded.
+    const LAST: u64 = 532;
+    let little = bytes.first() == Some(&b'I');
+    let number = |bytes: &[u8]| {
+        let digits = bytes.iter().map(|&b| u64::from(b));
+        let join = |n: u64, digit| n << 8 | digit;
+        if little { digits.rev().fold(0, join) } else { digits.fold(0, join) }
+    };
+    let first = bytes.get(4..8).map_or(usize::MAX, |offset| number(offset) as usize);
+    let list = bytes.get(first..).unwrap_or_default();
+    let count = list.get(..2).map_or(0, |count| number(count) as usize);
+    let (mut lossy, mut held) = (false, 0);
+    for entry in list.get(2..).unwrap_or_default().chunks_exact(12).take(count) {
+        let [tag, kind, values] = [&entry[..2], &entry[2..4], &entry[4..8]].map(number);
+        let size = SIZES.get(kind as usize).unwrap_or(&8);
+        if tag <= LAST {
+            held += values * HELD;
+            if values * size > bytes.len() as u64 || held > room {
+                return Err("its tags claim more than the file holds".to_owned());
+            }
+        }
+        lossy |= tag == COMPRESSION && !LOSSLESS.contains(&number(&entry[8..10]));
+    }
+    Ok(lossy)
+}
+
+#[cfg(test)]
+pub(super) mod tests;
