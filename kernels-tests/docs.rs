@@ -65,8 +65,11 @@ fn links(document: &str) -> Vec<String> {
 
 /// Whether the path leads somewhere; what follows a placeholder (`NAME`) is not looked at.
 fn exists(path: &str) -> bool {
-    let known =
-        path.split('/').take_while(|part| !part.starts_with(char::is_uppercase) || part.contains(".md"));
+    let holds_placeholder = |part: &str| {
+        let word = |w: &str| w.len() > 1 && w.chars().all(|c| c.is_ascii_uppercase());
+        !part.ends_with(".md") && part.split('.').any(word)
+    };
+    let known = path.split('/').take_while(|part| !holds_placeholder(part));
     root().join(known.collect::<Vec<_>>().join("/")).exists()
 }
 
