@@ -1,5 +1,5 @@
-//! The order of src's rooms: a room imports only from rooms below it, and the files of a room do not import
-//! each other in circles.
+//! The order of src's rooms: a room imports only what stands above it in the list, and the files of a room do
+//! not import each other in circles.
 
 use super::{
     imports::{Import, imports},
@@ -7,7 +7,7 @@ use super::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The rooms from the ground up; what stands here is what ARCHITECTURE.md's code map describes.
+/// The rooms from the ground up, which ARCHITECTURE.md's code map describes in the same order.
 const ROOMS: [&str; 17] = [
     "error.rs",
     "rng.rs",
@@ -71,7 +71,7 @@ fn room(module: &[String]) -> usize {
 }
 
 #[test]
-fn rooms_import_only_what_stands_below() {
+fn rooms_import_only_what_stands_above_them() {
     let (files, mut seen, mut wrong) = (files(), 0, vec![]);
     for file in files.iter().filter(|f| !f.module.is_empty()) {
         let own = room(&file.module);
@@ -86,6 +86,16 @@ fn rooms_import_only_what_stands_below() {
     }
     assert!(seen > 500, "only {seen} imports were found");
     assert!(wrong.is_empty(), "{} imports run up:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_code_map_has_the_rooms_order() {
+    let document = text("ARCHITECTURE.md");
+    let map = document.split("\n## ").find(|section| section.starts_with("Code map")).expect("a code map");
+    let first = map.lines().filter_map(|line| line.strip_prefix("| `src/")?.split(" |").next());
+    let rooms: Vec<&str> = first.flat_map(|cell| cell.split("`, `src/")).collect();
+    let rooms: Vec<&str> = rooms.iter().map(|room| room.trim_end_matches(['`', '/'])).collect();
+    assert_eq!(rooms, ROOMS);
 }
 
 /// The file of the longest module on this path; a name that a file only passes on leads to the file that
