@@ -16,13 +16,18 @@ use oneiro::{
     plan::Plan,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 const MAX_LINES: usize = 250;
+const MAX_WIDTH: usize = 110;
+
+fn path(stem: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(stem.to_string() + ".wgsl")
+}
 
 /// (stem, text) of every file in `shaders/`.
 fn files() -> Vec<(String, String)> {
@@ -108,13 +113,17 @@ impl Variant {
         assert!(text.contains("kernel void"), "{}: MSL without a kernel", self.name);
 
         let shader_model = if !powers.is_empty() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
-        let options = hlsl::Options { shader_model, ..Default::default() };
+        let special_constants_binding = Some(hlsl::BindTarget::default());
+        let options = hlsl::Options { shader_model, special_constants_binding, ..Default::default() };
         let pipeline = hlsl::PipelineOptions { entry_point: entry };
         let mut text = String::new();
         hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&module, &info, None)
             .map_err(|e| bad("HLSL", e.to_string()))?;
         assert!(text.contains("[numthreads("), "{}: HLSL without a kernel", self.name);
+        // Where naga does not recognise the number of workgroups, its HLSL reads the workgroup's id instead.
+        let counts = text.contains("uint3(_NagaConstants");
+        assert!(counts || !counts_workgroups(&module), "{}: HLSL without the number of workgroups", self.name);
 
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         let pipeline = spv::PipelineOptions {
@@ -123,6 +132,18 @@ impl Variant {
         };
         spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|e| bad("SPIR-V", e.to_string()))
     }
+}
+
+/// Whether an entry point of the module asks for the number of workgroups.
+fn counts_workgroups(module: &naga::Module) -> bool {
+    let asks = |binding: &Option<naga::Binding>| {
+        matches!(binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)))
+    };
+    let arguments = module.entry_points.iter().flat_map(|entry| &entry.function.arguments);
+    arguments.into_iter().any(|argument| match &module.types[argument.ty].inner {
+        naga::TypeInner::Struct { members, .. } => members.iter().any(|member| asks(&member.binding)),
+        _ => asks(&argument.binding),
+    })
 }
 
 /// Complaints of Khronos' validator about a module.
@@ -218,48 +239,110 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
 #[test]
 fn files_are_short_and_say_what_they_do() {
     for (stem, text) in files() {
-        assert!(text.starts_with("// "), "{stem}.wgsl does not open with a comment");
         let known = |word: &str| POWERS.iter().any(|power| power.name == word);
         assert!(words(&stem).all(known), "{stem}.wgsl asks for a power that no row of POWERS describes");
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{stem}.wgsl has {lines} lines, at most {MAX_LINES}");
+        for (i, line) in text.lines().enumerate() {
+            let width = line.chars().count();
+            assert!(width <= MAX_WIDTH, "{stem}.wgsl:{}: {width} columns, at most {MAX_WIDTH}", i + 1);
+        }
+        let header: Vec<_> = text.lines().take_while(|line| line.starts_with("//")).collect();
+        for part in ["// ", "// Index map: ", "// Bound: "] {
+            let said = header.iter().any(|line| line.starts_with(part));
+            assert!(said, "{stem}.wgsl: the comment at its top has no line `{part}...`");
+        }
     }
 }
 
-/// WGSL has no includes: what several files hold between marks is one text.
+/// A block that several files hold, since WGSL has no includes. One file is its master, where the block opens with
+/// `// <name, master>`; in its readers it opens with `// <name, from FILE.wgsl>`. Both close it with `// </name>`.
+struct Block {
+    name: String,
+    /// The stem of the master's file.
+    master: String,
+    indent: String,
+    /// The place of the first line after the opening mark.
+    first: usize,
+    /// The lines without the mark's indentation.
+    lines: Vec<String>,
+}
+
+fn blocks(stem: &str, text: &str) -> Vec<Block> {
+    let lines: Vec<&str> = text.lines().collect();
+    let block = |(i, line): (usize, &&str)| {
+        // The planner's own marks, `// <fused>` and `// <functions>`, have no comma.
+        let (name, of) = line.trim_start().strip_prefix("// <")?.strip_suffix('>')?.split_once(", ")?;
+        let from = of.strip_prefix("from ").and_then(|file| file.strip_suffix(".wgsl"));
+        let master = if of == "master" { Some(stem) } else { from };
+        let master = master.unwrap_or_else(|| panic!("{stem}.wgsl:{}: `{line}` is no mark", i + 1));
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let (first, close) = (i + 1, format!("{indent}// </{name}>"));
+        let length = lines[first..].iter().position(|line| *line == close);
+        let length = length.unwrap_or_else(|| panic!("{stem}.wgsl:{first}: <{name}> is not closed"));
+        let lines = lines[first..][..length].iter().map(|line| line.strip_prefix(indent).unwrap_or(line).into());
+        let lines = lines.collect();
+        Some(Block { name: name.into(), master: master.into(), indent: indent.into(), first, lines })
+    };
+    lines.iter().enumerate().filter_map(block).collect()
+}
+
+/// With `ONEIRO_BLESS=1` the masters' blocks are copied into their readers.
 #[test]
-fn shared_blocks_are_identical() {
-    for (mark, at_least) in [("threefry", 2), ("normal", 2), ("access", 2), ("lattice", 2), ("products", 3)] {
-        let (open, close) = (format!("// <{mark}>\n"), format!("// </{mark}>\n"));
-        // The block's own depth: where it is nested deeper it is indented more.
-        let unindented = |part: &str| {
-            let depth = part
-                .lines()
-                .filter(|l| !l.trim().is_empty())
-                .map(|l| l.len() - l.trim_start().len())
-                .min()
-                .unwrap_or(0);
-            part.lines().map(|l| l.get(depth..).unwrap_or_default().to_string() + "\n").collect::<String>()
-        };
-        let mut found: Vec<(String, String)> = vec![];
-        for (stem, text) in files() {
-            assert_eq!(
-                text.matches(&open).count(),
-                text.matches(&close).count(),
-                "{stem}.wgsl: <{mark}> is not closed"
-            );
-            for part in text.split(&open).skip(1) {
-                let block = part.split(&close).next().unwrap().trim_end_matches(' ');
-                found.push((stem.clone(), unindented(block)));
-            }
-        }
-        assert!(found.len() >= at_least, "<{mark}> stands in {} files", found.len());
-        let (first, block) = &found[0];
-        for (stem, other) in &found[1..] {
-            let differs = block.lines().zip(other.lines()).find(|(a, b)| a != b);
-            assert_eq!(block, other, "<{mark}> of {first}.wgsl and {stem}.wgsl differ at {differs:?}");
+fn shared_blocks_are_their_masters() {
+    let (files, bless) = (files(), std::env::var("ONEIRO_BLESS").is_ok_and(|v| v == "1"));
+    let all: Vec<_> = files.iter().map(|(stem, text)| (stem, blocks(stem, text))).collect();
+    let mut masters = BTreeMap::new();
+    for (stem, block) in all.iter().flat_map(|(stem, blocks)| blocks.iter().map(move |b| (*stem, b))) {
+        if block.master == *stem {
+            let other = masters.insert(&block.name, block);
+            assert!(other.is_none(), "<{}> has two masters, one of them {stem}.wgsl", block.name);
         }
     }
+    let mut differ = vec![];
+    for ((stem, text), (_, blocks)) in files.iter().zip(&all) {
+        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        for block in blocks.iter().rev().filter(|block| block.master != *stem) {
+            let master = masters.get(&block.name).filter(|master| master.master == block.master);
+            let Some(master) = master else { panic!("<{}> of {stem}.wgsl has no such master", block.name) };
+            if master.lines != block.lines {
+                differ.push(format!("<{}> of {stem}.wgsl", block.name));
+                let indented = |line: &String| if line.is_empty() { line.clone() } else { format!("{}{line}", block.indent) };
+                lines.splice(block.first..block.first + block.lines.len(), master.lines.iter().map(indented));
+            }
+        }
+        if bless {
+            std::fs::write(path(stem), lines.join("\n") + "\n").unwrap();
+        }
+    }
+    assert!(bless || differ.is_empty(), "{differ:?} differ from their masters; ONEIRO_BLESS=1 copies those");
+    let readers = |name: &String| all.iter().flat_map(|(_, blocks)| blocks).filter(|b| b.name == *name).count() - 1;
+    let alone: Vec<_> = masters.keys().filter(|name| readers(name) == 0).collect();
+    assert!(alone.is_empty(), "{alone:?} are marked, but stand in one file only");
+}
+
+/// Lines of code that stand alike in two files would drift apart without marks.
+#[test]
+fn what_stands_in_two_files_is_marked() {
+    const RUN: usize = 5;
+    let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    let mut twice = vec![];
+    for (stem, text) in files() {
+        let copies: Vec<_> = blocks(&stem, &text).into_iter().filter(|block| block.master != stem).collect();
+        let copied = |i: usize| copies.iter().any(|block| (block.first..block.first + block.lines.len()).contains(&i));
+        let lines = text.lines().enumerate().map(|(i, line)| (i, line.trim()));
+        let empty = |line: &str| ["", "}", ");"].contains(&line) || line.starts_with("//") || line.starts_with("@compute");
+        let code: Vec<_> = lines.filter(|(i, line)| copied(*i) || !empty(line)).collect();
+        for run in code.windows(RUN).filter(|run| !run.iter().any(|(i, _)| copied(*i))) {
+            let place = format!("{stem}.wgsl:{}", run[0].0 + 1);
+            match seen.entry(run.iter().map(|(_, line)| line.to_string()).collect()) {
+                Entry::Vacant(new) => drop(new.insert(place)),
+                Entry::Occupied(old) if old.get().starts_with(&format!("{stem}.wgsl")) => {}
+                Entry::Occupied(old) => twice.push(format!("{place} and {}", old.get())),
+            }
+        }
+    }
+    assert!(twice.is_empty(), "{RUN} lines stand alike and unmarked at\n{}", twice.join("\n"));
 }
 
 #[test]
