@@ -1,14 +1,12 @@
-// Statistics of the columns of x[r, c] for batch normalisation and its derivative. Rows are cut into s
-// chunks:
+// Statistics of the columns of x[r, c], for batch normalisation and its derivative, by chunks of rows:
 //   moments  mean and Σ (x - mean)² of a chunk, by Welford's recurrence: in one pass, without large sums
 //   merge    chunks to mean and Σ (x - mean)² / r (Chan, Golub & LeVeque 1979)
 //   sums     Σ a and Σ a·(x - mean) of a chunk
 //   total    chunks of sums added up
-// Both results lie one after the other, y[2, c]; of chunks y[2, s, c].
+// The result is y[2, c], of moments and sums y[2, s, c] for s chunks.
 //
-// Index map: in moments and sums one invocation makes both results of a chunk's channel, in moments4 and
-// sums4 of four channels (c is a multiple of 4). In merge it makes both results of a channel, in total one
-// result.
+// Index map: one invocation makes both results of one channel (of one chunk), in the entry points *4 of four
+// channels (c is a multiple of 4); in total it makes one result.
 //
 // Bound: bandwidth.
 
@@ -36,7 +34,9 @@ struct Dims {
 override WORKGROUP: u32 = 64u;
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,

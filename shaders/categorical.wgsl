@@ -1,9 +1,7 @@
-// One entry of each row by its index, and indices drawn from rows of logits. An index is a whole number in
-// f32.
+// One entry of each row by its index, and indices (whole numbers in f32) drawn from rows of logits.
 //   pick              y[r] = x[r, index[r]], 0 for an index out of range
-//   spread            y[r, k] = x[r] where k = index[r], else 0: the derivative of pick, and pick is its own
-//   draw_categorical  y[r] = the first k with Σ_{j<=k} w_j > u[r]·Σ_j w_j, where w_j = exp(x[r, j] - max
-//                     x[r])
+//   spread            y[r, k] = x[r] where k = index[r], else 0; pick and spread are each other's derivatives
+//   draw_categorical  y[r] = the first k with Σ_{j<=k} w_j > u[r]·Σ_j w_j,  w_j = exp(x[r, j] - max x[r])
 // A weight under e^-80 counts as 0, since uniforms come in steps of 2^-24. The class drawn is the last one of
 // nonzero weight that starts at or below u, so that there is one even where rounding keeps the sum below u.
 //
@@ -30,7 +28,9 @@ struct Dims {
 override WORKGROUP: u32 = 64u;
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,

@@ -166,7 +166,7 @@ fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
 // Eight rows of a vec4 of columns.
 alias Rows = array<vec4<f32>, 8>;
 
-// Adds to eight rows of the tile. Each lane has four k of one row in `row`; b_left and b_right hold the same k.
+// Adds to eight rows of the tile. In `row` each lane has four k of one row; b_left and b_right have these k.
 fn multiply(
   row: vec4<f32>, b_left: mat4x4<f32>, b_right: mat4x4<f32>,
   left: ptr<function, Rows>, right: ptr<function, Rows>,
@@ -186,7 +186,7 @@ fn pick(i: u32, first: ptr<function, Rows>, second: ptr<function, Rows>) -> vec4
   return picked;
 }
 
-// Stores sixteen rows from `at` on. The driver does not know the bound: unrolled, it would compile for longer.
+// Stores sixteen rows from `at` on. The driver must not know the bound: unrolled, it compiles for longer.
 fn store_rows(
   tile: vec3<u32>, at: u32,
   left0: ptr<function, Rows>, left1: ptr<function, Rows>,

@@ -95,7 +95,9 @@ fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -149,11 +151,7 @@ fn row_of_w(k: u32, col: u32) -> vec4<f32> {
 }
 
 // <four, master>
-// Four channels made as they are; those past the end belong to the next pixel and are not stored.
-fn four_of_y(at: u32) -> vec4<f32> {
-  return vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]);
-}
-
+// Stores those of four channels made that exist.
 fn put(at: u32, col: u32, v: vec4<f32>) {
   y[at] = v.x;
   if (col + 1u < dims.o) { y[at + 1u] = v.y; }
@@ -167,7 +165,7 @@ fn store(row: u32, col: u32, sum: vec4<f32>) {
   if (row >= dims.rows || col >= dims.o) { return; }
   let at = place(pixel(row)) * dims.o + col;
   var v = sum;
-  if (dims.accumulate > zero(row)) { v += four_of_y(at); }
+  if (dims.accumulate > zero(row)) { v += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]); }
   if (dims.epilogue > zero(row)) { v = fused(at / 4u, v); }
   put(at, col, v);
 }
@@ -179,10 +177,13 @@ var<workgroup> panel_b: array<vec4<f32>, 256>; // [DEPTH][16 vec4s of columns]
 // </panels>
 
 @compute @workgroup_size(256)
-fn tile(id: Invocation) {
-  let row = (id.group.z * id.groups.y + id.group.y) * 64u;
-  let col = id.group.x * 64u;
-  let lane = id.lane;
+fn tile(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = (group.z * groups.y + group.y) * 64u;
+  let col = group.x * 64u;
   let first = row + lane / 16u * 4u;
   let p0 = pixel(first); let p1 = pixel(first + 1u); let p2 = pixel(first + 2u); let p3 = pixel(first + 3u);
   // Consecutive invocations load along channels, of the weights in whichever layout they have.
@@ -190,7 +191,7 @@ fn tile(id: Invocation) {
   let w_col4 = select(lane % 16u, lane / 16u, along_k);
   let w_k = select(lane / 16u, lane % 16u, along_k);
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
-  for (var k = 0u; k < dims.taps * dims.c + zero(id.group.x); k += DEPTH) {
+  for (var k = 0u; k < dims.taps * dims.c + zero(group.x); k += DEPTH) {
     let i = k + lane % 16u;
     let column_of_x = vec4<f32>(load_x(p0, i), load_x(p1, i), load_x(p2, i), load_x(p3, i));
     panel_a[lane % 16u * 16u + lane / 16u] = column_of_x;

@@ -5,8 +5,7 @@
 // counts pixels made. One invocation makes 4x4 elements.
 //   tile       for GPUs: a workgroup of 256 makes 64x64 from panels of 16 pixels in workgroup memory
 //   registers  for CPU drivers where extents are odd
-//   add        sum4 = halves[0] + halves[1], what the subgroup kernel summed apart; one invocation makes a
-//              vec4
+//   add        sum4 = halves[0] + halves[1], one vec4: what the subgroup kernel summed apart
 //
 // Bound: compute; bandwidth in add.
 
@@ -41,7 +40,9 @@ fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -87,11 +88,7 @@ fn row_of_dy(p: u32, col: u32) -> vec4<f32> {
 }
 
 // <four, from conv2d.wgsl>
-// Four channels made as they are; those past the end belong to the next pixel and are not stored.
-fn four_of_y(at: u32) -> vec4<f32> {
-  return vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]);
-}
-
+// Stores those of four channels made that exist.
 fn put(at: u32, col: u32, v: vec4<f32>) {
   y[at] = v.x;
   if (col + 1u < dims.o) { y[at + 1u] = v.y; }
@@ -104,7 +101,7 @@ fn store(row: u32, col: u32, sum: vec4<f32>) {
   if (row >= dims.rows || col >= dims.o) { return; }
   let at = (dims.first_row + row) * dims.o + col;
   var v = sum;
-  if (dims.start > zero(row)) { v += four_of_y(at); }
+  if (dims.start > zero(row)) { v += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]); }
   put(at, col, v);
 }
 

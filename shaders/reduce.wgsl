@@ -35,7 +35,9 @@ override WORKGROUP: u32 = 64u; // a power of two
 var<workgroup> partial: array<f32, WORKGROUP>;
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -176,13 +178,17 @@ fn across(lane: u32, value: f32, adds: bool) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn tree(id: Invocation) {
-  let i = id.group.y * id.groups.x + id.group.x;
+fn tree(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group.y * groups.x + group.x;
   if (i >= dims.n) { return; } // the same for the whole workgroup
   let at = span(i);
-  var top = largest(at.x + id.lane, at.y, WORKGROUP);
-  if (KIND != SUM) { top = across(id.lane, top, false); }
-  var total = summed(at.x + id.lane, at.y, WORKGROUP, top);
-  if (KIND != MAX) { total = across(id.lane, total, true); }
-  if (id.lane == 0u) { store(i, top, total); }
+  var top = largest(at.x + lane, at.y, WORKGROUP);
+  if (KIND != SUM) { top = across(lane, top, false); }
+  var total = summed(at.x + lane, at.y, WORKGROUP, top);
+  if (KIND != MAX) { total = across(lane, total, true); }
+  if (lane == 0u) { store(i, top, total); }
 }

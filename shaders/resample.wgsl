@@ -1,7 +1,7 @@
 // Bilinear interpolation of x[n, h, w, c] to factor times the rows and columns, f32, pixel centres aligned
 // (PyTorch's align_corners=False), and its transpose. In units of 1/(2·factor) pixels, made pixel o lies at
-// 2o + 1 - factor, kept within the image; it sees pixel q with weight 1 - |distance| per axis. These are whole
-// numbers, so that weights are exact.
+// 2o + 1 - factor, kept within the image. It sees pixel q with weight 1 - |distance| per axis. All these are
+// whole numbers, so that weights are exact.
 //   interpolate  y[o] = Σ_q weight(o, q)·x[q], over at most 2x2 pixels
 //   transpose    y[q] = Σ_o weight(o, q)·x[o]: the derivative, gathered over the pixels that see q
 //
@@ -27,7 +27,9 @@ struct Dims {
 override WORKGROUP: u32 = 64u;
 
 // <invocation, from views.wgsl>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,

@@ -1,5 +1,4 @@
-// 64-bit known answers: a word read as u64 is split into the two f32 that lie there, joined, and stored
-// whole.
+// 64-bit known answers: a word read as u64 is split into the two f32 that lie there, and joined again.
 //
 // Index map: one invocation answers for one pair.
 //

@@ -3,8 +3,8 @@
 //   pad      y[r·pitch + offset + c] = x[r·row + c] for c < row; the rest of each row of y is zero
 //   scatter  the same map, but the rest of y is left alone; elements of x from `valid` on count as zeros
 //
-// Index map: one invocation makes one element of y, in scatter it moves one of x; in the entry points *4 one
-// vec4, where everything but `valid` counts vec4s.
+// Index map: one invocation makes one element of y, in scatter it moves one of x. In the entry points *4 it
+// is a vec4, and everything but `valid` counts vec4s.
 //
 // Bound: bandwidth.
 
@@ -27,7 +27,9 @@ struct Dims {
 override WORKGROUP: u32 = 256u;
 
 // <invocation, master>
-// To be read in the entry point itself: in other functions naga's HLSL takes `groups` for `group`.
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
 struct Invocation {
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
