@@ -1,10 +1,14 @@
-// Statistics of the columns of x[r, c], which batch normalisation and its derivative need. Rows are cut into s chunks:
-//   moments  mean and Σ (x - mean)² of a chunk, by Welford's recurrence: one pass, and no difference of large sums
+// Statistics of the columns of x[r, c], for batch normalisation and its derivative, by chunks of rows:
+//   moments  mean and Σ (x - mean)² of a chunk, by Welford's recurrence: in one pass, without large sums
 //   merge    chunks to mean and Σ (x - mean)² / r (Chan, Golub & LeVeque 1979)
 //   sums     Σ a and Σ a·(x - mean) of a chunk
 //   total    chunks of sums added up
-// Both results lie one after the other, y[2, c]; of chunks y[2, s, c]. Index map: one invocation a channel of a chunk, of the
-// entry points *4 four of them, which want c to be a multiple of 4; merge and total one a result. Bandwidth bound.
+// The result is y[2, c], of moments and sums y[2, s, c] for s chunks.
+//
+// Index map: one invocation makes both results of one channel (of one chunk), in the entry points *4 of four
+// channels (c is a multiple of 4); in total it makes one result.
+//
+// Bound: bandwidth.
 
 struct Dims {
   n: u32, // invocations with work
@@ -15,10 +19,12 @@ struct Dims {
   factor: f32, // of Σ (x - mean)²: 1/r if there is one chunk
 }
 
+// <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+// </arrays>
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> a4: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> means: array<f32>;
@@ -27,9 +33,26 @@ struct Dims {
 
 override WORKGROUP: u32 = 64u;
 
-fn invocation(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * WORKGROUP + lane;
 }
+// </invocation>
+
+// <zero, from matmul.wgsl>
+// 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 { return index >> 31u; }
+// </zero>
 
 // First element and rows of invocation i.
 fn span(i: u32) -> vec2<u32> {
@@ -38,8 +61,8 @@ fn span(i: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn moments(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn moments(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let at = span(i);
   var mean = 0.0;
@@ -55,8 +78,8 @@ fn moments(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn moments4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn moments4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let at = span(i);
   var mean = vec4<f32>();
@@ -71,29 +94,32 @@ fn moments4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
   y4[dims.n + i] = squares * dims.factor;
 }
 
+// Rows of chunk j.
+fn rows(j: u32) -> f32 {
+  return f32(min(dims.chunk, dims.r - j * dims.chunk));
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn merge(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
-  let end = dims.s + (i >> 31u); // not a condition of uniforms alone
+  let end = dims.s + zero(i);
   let first = x[i];
   var away = 0.0;
-  for (var j = 0u; j < end; j++) {
-    away += f32(min(dims.chunk, dims.r - j * dims.chunk)) * (x[j * dims.c + i] - first);
-  }
+  for (var j = 0u; j < end; j++) { away += rows(j) * (x[j * dims.c + i] - first); }
   let mean = first + away / f32(dims.r);
   var squares = 0.0;
   for (var j = 0u; j < end; j++) {
     let apart = x[j * dims.c + i] - mean;
-    squares += x[(dims.s + j) * dims.c + i] + f32(min(dims.chunk, dims.r - j * dims.chunk)) * apart * apart;
+    squares += x[(dims.s + j) * dims.c + i] + rows(j) * apart * apart;
   }
   y[i] = mean;
   y[dims.c + i] = squares / f32(dims.r);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn sums(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let at = span(i);
   let mean = means[i % dims.c];
@@ -109,8 +135,8 @@ fn sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn sums4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn sums4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let at = span(i);
   let mean = means4[i % dims.c];
@@ -126,14 +152,12 @@ fn sums4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn total(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn total(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
-  let end = dims.s + (i >> 31u);
+  let end = dims.s + zero(i);
   let first = i / dims.c * dims.s * dims.c + i % dims.c;
   var sum = 0.0;
-  for (var j = 0u; j < end; j++) {
-    sum += x[first + j * dims.c];
-  }
+  for (var j = 0u; j < end; j++) { sum += x[first + j * dims.c]; }
   y[i] = sum;
 }

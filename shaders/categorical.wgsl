@@ -1,31 +1,47 @@
-// One entry of each row by its index, and indices drawn from rows of logits.
+// One entry of each row by its index, and indices (whole numbers in f32) drawn from rows of logits.
 //   pick              y[r] = x[r, index[r]], 0 for an index out of range
-//   spread            y[r, k] = ct[r] where k = index[r], else 0: the derivative of pick, whose own derivative is pick
-//   draw_categorical  y[r] = the first k with Σ_{j<=k} w_j > u[r]·Σ_j w_j,  w_j = exp(x[r, j] - max_j x[r, j])
-// An index is a whole number held as f32. A weight under e^-80 counts as 0 (uniforms come in steps of 2^-24). The draw
-// is found as the last class of nonzero weight that starts at or below u: so there is one even where rounding keeps
-// the sum below u.
-// Index map: one invocation per row; spread one element each. The entry points *4 move vec4s and want k to be
-// a multiple of 4; they sum in the same order. Bandwidth bound, the draw by two exp per element.
+//   spread            y[r, k] = x[r] where k = index[r], else 0; pick and spread are each other's derivatives
+//   draw_categorical  y[r] = the first k with Σ_{j<=k} w_j > u[r]·Σ_j w_j,  w_j = exp(x[r, j] - max x[r])
+// A weight under e^-80 counts as 0, since uniforms come in steps of 2^-24. The class drawn is the last one of
+// nonzero weight that starts at or below u, so that there is one even where rounding keeps the sum below u.
+//
+// Index map: one invocation makes one row, in spread one element. In the entry points *4 it moves vec4s (k is
+// a multiple of 4) and sums in the same order.
+//
+// Bound: bandwidth; draw_categorical by two exp per element.
 
 struct Dims {
   n: u32, // invocations with work: rows; elements or vec4s of spread
   k: u32, // classes; in the entry points *4 vec4s per row
 }
 
+// <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+// </arrays>
 @group(0) @binding(2) var<storage, read> index: array<f32>;
 @group(0) @binding(2) var<storage, read> uniforms: array<f32>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 override WORKGROUP: u32 = 64u;
 
-fn invocation(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * WORKGROUP + lane;
 }
+// </invocation>
 
 // The index of a row with k classes, -1 if it is out of range.
 fn class_of(row: u32, k: u32) -> i32 {
@@ -34,24 +50,24 @@ fn class_of(row: u32, k: u32) -> i32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn pick(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let r = invocation(group, groups, lane);
+fn pick(id: Invocation) {
+  let r = number(id.group, id.groups, id.lane);
   if (r >= dims.n) { return; }
   let c = class_of(r, dims.k);
   y[r] = select(0.0, x[r * dims.k + u32(max(c, 0))], c >= 0);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn spread(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn spread(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let r = i / dims.k;
   y[i] = select(0.0, x[r], class_of(r, dims.k) == i32(i - r * dims.k));
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn spread4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn spread4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let r = i / dims.k;
   let here = vec4<i32>(4 * i32(i - r * dims.k)) + vec4<i32>(0, 1, 2, 3);
@@ -59,31 +75,26 @@ fn spread4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
 }
 
 // exp(x - top), 0 under e^-80. Halved, the difference of any two floats is finite.
-fn weight(x: f32, top: f32) -> f32 {
-  let half = 0.5 * x - 0.5 * top;
-  return select(0.0, exp(2.0 * max(half, -40.0)), half > -40.0);
-}
-
-fn weight4(x: vec4<f32>, top: f32) -> vec4<f32> {
+fn weight(x: vec4<f32>, top: f32) -> vec4<f32> {
   let half = 0.5 * x - 0.5 * top;
   return select(vec4<f32>(), exp(2.0 * max(half, vec4<f32>(-40.0))), half > vec4<f32>(-40.0));
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_categorical(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let r = invocation(group, groups, lane);
+fn draw_categorical(id: Invocation) {
+  let r = number(id.group, id.groups, id.lane);
   if (r >= dims.n) { return; }
   let first = r * dims.k;
   let end = first + dims.k;
   var top = x[first];
   for (var i = first + 1u; i < end; i++) { top = max(top, x[i]); }
   var total = 0.0;
-  for (var i = first; i < end; i++) { total += weight(x[i], top); }
+  for (var i = first; i < end; i++) { total += weight(vec4<f32>(x[i]), top).x; }
   let level = uniforms[r] * total;
   var sum = 0.0;
   var drawn = first;
   for (var i = first; i < end && sum <= level; i++) {
-    let w = weight(x[i], top);
+    let w = weight(vec4<f32>(x[i]), top).x;
     sum += w;
     if (w > 0.0) { drawn = i; }
   }
@@ -91,8 +102,8 @@ fn draw_categorical(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_categorical4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let r = invocation(group, groups, lane);
+fn draw_categorical4(id: Invocation) {
+  let r = number(id.group, id.groups, id.lane);
   if (r >= dims.n) { return; }
   let first = r * dims.k;
   let end = first + dims.k;
@@ -101,14 +112,14 @@ fn draw_categorical4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workg
   let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
   var total = 0.0;
   for (var i = first; i < end; i++) {
-    let w = weight4(x4[i], top);
+    let w = weight(x4[i], top);
     total = (((total + w.x) + w.y) + w.z) + w.w;
   }
   let level = uniforms[r] * total;
   var sum = 0.0;
   var drawn = 0u;
   for (var i = first; i < end && sum <= level; i++) {
-    let w = weight4(x4[i], top);
+    let w = weight(x4[i], top);
     let a = sum + w.x;
     let b = a + w.y;
     let c = b + w.z;

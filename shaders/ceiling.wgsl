@@ -1,8 +1,11 @@
 // What a machine can do at most, for the benchmark: the ceilings that other kernels are measured against.
+//   fma_chains  y[i] = Σ over 32 chains j of c, which starts at x[i] + j and becomes c·a + b, 4·rounds times
+//   copy        dst4[i] = src4[i]
 //
-// fma: y[i] = Σ over 32 chains j of c, where c starts at x[i] + j and becomes c·a + b, 4·rounds times. One invocation computes
-// one element in registers; chains are independent, so that one's latency hides behind the others. Bound: compute.
-// copy: dst4[i] = src4[i]; one invocation moves one vec4. Bound: bandwidth.
+// Index map: one invocation makes one element, in copy one vec4. The 32 chains are independent, so that the
+// latency of one hides behind the others.
+//
+// Bound: compute in fma_chains, bandwidth in copy.
 
 struct Dims {
   count: u32,
@@ -19,16 +22,30 @@ struct Dims {
 
 const WORKGROUP = 256u;
 
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
 fn four(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
   return fma(fma(fma(fma(c, a, b), a, b), a, b), a, b);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn fma_chains(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i >= dims.count) {
-    return;
-  }
+fn fma_chains(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.count) { return; }
   let a = vec4<f32>(dims.a);
   let b = vec4<f32>(dims.b);
   var c0 = x[i] + vec4<f32>(0.0, 1.0, 2.0, 3.0);
@@ -53,9 +70,7 @@ fn fma_chains(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn copy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.count) {
-    dst4[i] = src4[i];
-  }
+fn copy(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i < dims.count) { dst4[i] = src4[i]; }
 }

@@ -1,14 +1,13 @@
-// y = fused(conv2d(x, w)), f32, channels last, over a list of taps, and its input gradient, for CPU drivers whose subgroups are 8
-// vector lanes (compute bound, limited by loads). Pixel p of a lattice is made at p·dst_step + dst_first and reads the pixels
-// p·src_step + tap, as in conv2d.wgsl; w is [tap][read][made], or (TB, the input gradient) [tap][made][read].
-// One subgroup makes 64 pixels x 64 channels (32 without WIDE): the tile of matmul.subgroup.int64.wgsl, whose notes hold here, with
-// a loop over taps around it. Each lane finds the pixels that its own eight rows see; outside the image they count as zero.
-
-struct Access {
-  shape: vec4<u32>,
-  stride: vec4<u32>,
-  offset: u32,
-}
+// y = fused(conv2d(x, w)), f32, channels last, over a list of taps, and its input gradient. Pixel p of a
+// lattice is made at p·dst_step + dst_first and reads the pixels p·src_step + tap, as in conv2d.wgsl; w is
+// [tap][read][made], for the input gradient (TB) [tap][made][read]. For CPU drivers whose subgroups are 8
+// vector lanes. The numbers of channels are multiples of 4.
+//
+// Index map: one subgroup makes 64 pixels x 64 channels (x 32 without WIDE), the tile that is drawn in
+// matmul.subgroup.int64.wgsl: its rows are pixels made, its columns channels made, its k channels read, tap
+// by tap. A lane finds the pixels that its own eight rows see; outside the image is zero.
+//
+// Bound: compute, limited by loads as that one.
 
 struct Dims {
   rows: u32, // pixels made
@@ -16,21 +15,30 @@ struct Dims {
   o4: u32, // channels made / 4
   taps: u32,
   accumulate: u32, // 1: adds to an earlier launch's taps
-  lattice: vec2<u32>,
-  src: vec2<u32>,
+  // <sweep, from conv2d.wgsl>
+  lattice: vec2<u32>, // rows and columns of pixels made by this launch
+  src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
-  dst: vec2<u32>,
+  dst: vec2<u32>, // extents of the image made
   dst_step: vec2<u32>,
   dst_first: vec2<u32>,
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
+  // </sweep>
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
 @group(0) @binding(1) var<storage, read> w: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
+
+override WIDE: bool = true;
+override TB: bool = false;
+override LATTICE: bool = false; // pixels made are not all in their order
+
+// <epilogue, from matmul.wgsl>
+// What the planner's function may read beside the product, as vec4s where elements line up with the output's.
 @group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
@@ -38,212 +46,205 @@ struct Dims {
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
 
-override WIDE: bool = true;
-override TB: bool = false;
-override LATTICE: bool = false; // pixels made are not all in their order
-
-// <access>
-// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
-fn row(i: u32, k: u32) -> u32 {
-  return i % dims.access[k].shape.w;
+// <fused>
+fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
 }
+// </fused>
+// </epilogue>
+
+// <access, from elementwise.wgsl>
+// Extents of the output as an operand sees it (w is also the length of a row), and the operand's strides.
+struct Access {
+  shape: vec4<u32>,
+  stride: vec4<u32>,
+  offset: u32,
+}
+
+// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
+fn row(i: u32, k: u32) -> u32 { return i % dims.access[k].shape.w; }
 
 // Element index of a value that is constant along rows of a multiple of 4 elements.
-fn column(i: u32, k: u32) -> u32 {
-  return i / dims.access[k].shape.w;
-}
+fn column(i: u32, k: u32) -> u32 { return i / dims.access[k].shape.w; }
 
 fn address(e: u32, k: u32) -> u32 {
   let shape = dims.access[k].shape;
   let stride = dims.access[k].stride;
   let w = e % shape.w; let e1 = e / shape.w;
   let z = e1 % shape.z; let e2 = e1 / shape.z;
-  return dims.access[k].offset + w * stride.w + z * stride.z + e2 % shape.y * stride.y + e2 / shape.y * stride.x;
+  let y = e2 % shape.y; let x = e2 / shape.y;
+  return dims.access[k].offset + w * stride.w + z * stride.z + y * stride.y + x * stride.x;
 }
 
 // Element indices of four consecutive outputs under an affine view.
 fn strided(i: u32, k: u32) -> vec4<u32> {
-  return vec4<u32>(address(4u * i, k), address(4u * i + 1u, k), address(4u * i + 2u, k), address(4u * i + 3u, k));
+  let e = 4u * i;
+  return vec4<u32>(address(e, k), address(e + 1u, k), address(e + 2u, k), address(e + 3u, k));
 }
 // </access>
 
-// <fused>
-fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
-  return v;
-}
-// </fused>
+// <zero, from matmul.wgsl>
+// 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 { return index >> 31u; }
+// </zero>
 
+// <floats, from matmul.subgroup.int64.wgsl>
 fn floats(v: vec2<u64>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
 }
+// </floats>
 
-fn load_w(at: u32) -> vec4<f32> {
-  return floats(w[at]);
-}
-
-// Four channels of a pixel, zero outside the image.
-fn load_x(pixel: i32, k: u32) -> vec4<f32> {
-  return select(vec4<f32>(), floats(x[u32(max(pixel, 0)) * dims.c4 + k]), pixel >= 0);
-}
-
-// 0, which the compiler cannot know: see docs/notes/drivers.md.
-fn zero(index: u32) -> u32 {
-  return index >> 31u;
-}
-
-// <lattice>
+// <lattice, from conv2d.wgsl>
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
   let line = row / dims.lattice.y;
   return vec3<u32>(line / dims.lattice.x, line % dims.lattice.x, row % dims.lattice.y);
 }
 
-// The pixel that a lattice pixel sees through a tap, or -1 outside the image.
-fn seen(p: vec3<u32>, tap: vec4<i32>) -> i32 {
-  let y = i32(p.y * dims.src_step.x) + tap.x;
-  let x = i32(p.z * dims.src_step.y) + tap.y;
-  let inside = y >= 0 && y < i32(dims.src.x) && x >= 0 && x < i32(dims.src.y);
-  return select(-1, (i32(p.x * dims.src.x) + y) * i32(dims.src.y) + x, inside);
+// The pixel of y where a lattice pixel is made.
+fn place(p: vec3<u32>) -> u32 {
+  let at = p.yz * dims.dst_step + dims.dst_first;
+  return (p.x * dims.dst.x + at.x) * dims.dst.y + at.y;
 }
 // </lattice>
 
-fn store(row: u32, col: u32, v: vec4<f32>, u: vec4<f32>) {
+// <seen, from conv2d.wgsl>
+// The pixel of x that a pixel made (image, row, column) sees through a tap, or -1 outside the image.
+fn seen(p: vec3<u32>, tap: vec4<i32>) -> i32 {
+  let row = i32(p.y * dims.src_step.x) + tap.x;
+  let col = i32(p.z * dims.src_step.y) + tap.y;
+  let inside = row >= 0 && row < i32(dims.src.x) && col >= 0 && col < i32(dims.src.y);
+  return select(-1, (i32(p.x * dims.src.x) + row) * i32(dims.src.y) + col, inside);
+}
+// </seen>
+
+// <channels, master>
+// Four channels of four pixels as the columns of a matrix, zero for a pixel of -1.
+fn load_x(pixels: vec4<i32>, channel4: u32) -> mat4x4<f32> {
+  let at = vec4<u32>(max(pixels, vec4<i32>())) * dims.c4 + channel4;
+  let none = vec4<f32>();
+  return mat4x4<f32>(
+    select(none, floats(x[at.x]), pixels.x >= 0),
+    select(none, floats(x[at.y]), pixels.y >= 0),
+    select(none, floats(x[at.z]), pixels.z >= 0),
+    select(none, floats(x[at.w]), pixels.w >= 0),
+  );
+}
+// </channels>
+
+fn load_w(at: vec4<u32>) -> mat4x4<f32> {
+  return mat4x4<f32>(floats(w[at.x]), floats(w[at.y]), floats(w[at.z]), floats(w[at.w]));
+}
+
+// The weights from four channels read to four channels made. With TB the latter are rows in memory.
+fn rows_of_w(start: u32, made4: u32, read4: u32) -> mat4x4<f32> {
+  let four = vec4<u32>(0u, 1u, 2u, 3u);
+  if (TB) { return transpose(load_w(start + (4u * made4 + four) * dims.c4 + read4)); }
+  return load_w(start + (4u * read4 + four) * dims.o4 + made4);
+}
+
+// Row of the tile that is element i % 8 of array i / 8.
+fn row_of(i: u32) -> u32 { return i; }
+
+fn finish(at: u32, row: u32, sum: vec4<f32>) {
+  var total = sum;
+  if (dims.accumulate > zero(row)) { total += y[at]; }
+  y[at] = fused(at, total);
+}
+
+// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, and the first row.
+fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
+  let row = tile.y + i;
   var to = row;
-  if (LATTICE) {
-    let p = pixel(row);
-    let place = p.yz * dims.dst_step + dims.dst_first;
-    to = (p.x * dims.dst.x + place.x) * dims.dst.y + place.y;
-  }
-  let at = to * dims.o4 + col;
-  if (row < dims.rows && col < dims.o4) {
-    var sum = v;
-    if (dims.accumulate > zero(row)) { sum += y[at]; }
-    y[at] = fused(at, sum);
-  }
-  if (WIDE && row < dims.rows && col + 8u < dims.o4) {
-    var sum = u;
-    if (dims.accumulate > zero(row)) { sum += y[at + 8u]; }
-    y[at + 8u] = fused(at + 8u, sum);
+  if (LATTICE) { to = place(pixel(row)); }
+  let at = to * dims.o4 + tile.x;
+  if (row < dims.rows && tile.x < dims.o4) { finish(at, row, left); }
+  if (WIDE && row < dims.rows && tile.x + 8u < dims.o4) { finish(at + 8u, row, right); }
+}
+
+// <tile, from matmul.subgroup.int64.wgsl>
+// Eight rows of a vec4 of columns.
+alias Rows = array<vec4<f32>, 8>;
+
+// Adds to eight rows of the tile. In `row` each lane has four k of one row; b_left and b_right have these k.
+fn multiply(
+  row: vec4<f32>, b_left: mat4x4<f32>, b_right: mat4x4<f32>,
+  left: ptr<function, Rows>, right: ptr<function, Rows>,
+) {
+  for (var i = 0u; i < 8u; i++) {
+    let a = subgroupShuffle(row, i);
+    (*left)[i] += a.x * b_left[0] + a.y * b_left[1] + a.z * b_left[2] + a.w * b_left[3];
+    if (WIDE) { (*right)[i] += a.x * b_right[0] + a.y * b_right[1] + a.z * b_right[2] + a.w * b_right[3]; }
   }
 }
 
+// Row i of sixteen. By comparing, since an index that is not constant would move the arrays to memory.
+fn pick(i: u32, first: ptr<function, Rows>, second: ptr<function, Rows>) -> vec4<f32> {
+  var picked: vec4<f32>;
+  for (var j = 0u; j < 8u; j++) { picked = select(picked, (*first)[j], i == j); }
+  for (var j = 0u; j < 8u; j++) { picked = select(picked, (*second)[j], i == j + 8u); }
+  return picked;
+}
+
+// Stores sixteen rows from `at` on. The driver must not know the bound: unrolled, it compiles for longer.
+fn store_rows(
+  tile: vec3<u32>, at: u32,
+  left0: ptr<function, Rows>, left1: ptr<function, Rows>,
+  right0: ptr<function, Rows>, right1: ptr<function, Rows>,
+) {
+  for (var i = 0u; i < 16u + zero(tile.y); i++) {
+    store(tile, row_of(at + i), pick(i, left0, left1), pick(i, right0, right1));
+  }
+}
+// </tile>
+
 @compute @workgroup_size(8)
-fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn lanes(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
   let row = (group.z * groups.y + group.y) * 64u;
-  let col = group.x * select(8u, 16u, WIDE) + lane;
-  let left = min(col, dims.o4 - 1u);
-  let right = min(col + 8u, dims.o4 - 1u);
-  var l0: array<vec4<f32>, 8>; var r0: array<vec4<f32>, 8>;
-  var l1: array<vec4<f32>, 8>; var r1: array<vec4<f32>, 8>;
-  var l2: array<vec4<f32>, 8>; var r2: array<vec4<f32>, 8>;
-  var l3: array<vec4<f32>, 8>; var r3: array<vec4<f32>, 8>;
-  var l4: array<vec4<f32>, 8>; var r4: array<vec4<f32>, 8>;
-  var l5: array<vec4<f32>, 8>; var r5: array<vec4<f32>, 8>;
-  var l6: array<vec4<f32>, 8>; var r6: array<vec4<f32>, 8>;
-  var l7: array<vec4<f32>, 8>; var r7: array<vec4<f32>, 8>;
+  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, row, 0u);
+  // <accumulators, from matmul.subgroup.int64.wgsl>
+  var left0: Rows; var right0: Rows; var left1: Rows; var right1: Rows;
+  var left2: Rows; var right2: Rows; var left3: Rows; var right3: Rows;
+  var left4: Rows; var right4: Rows; var left5: Rows; var right5: Rows;
+  var left6: Rows; var right6: Rows; var left7: Rows; var right7: Rows;
+  // </accumulators>
   let last = dims.rows - 1u;
-  let p0 = pixel(min(row + 0u + lane, last)); let p1 = pixel(min(row + 8u + lane, last));
-  let p2 = pixel(min(row + 16u + lane, last)); let p3 = pixel(min(row + 24u + lane, last));
-  let p4 = pixel(min(row + 32u + lane, last)); let p5 = pixel(min(row + 40u + lane, last));
-  let p6 = pixel(min(row + 48u + lane, last)); let p7 = pixel(min(row + 56u + lane, last));
+  let mine = row + lane;
+  let pixel0 = pixel(min(mine, last)); let pixel1 = pixel(min(mine + 8u, last));
+  let pixel2 = pixel(min(mine + 16u, last)); let pixel3 = pixel(min(mine + 24u, last));
+  let pixel4 = pixel(min(mine + 32u, last)); let pixel5 = pixel(min(mine + 40u, last));
+  let pixel6 = pixel(min(mine + 48u, last)); let pixel7 = pixel(min(mine + 56u, last));
   for (var t = 0u; t < dims.taps + zero(group.x); t++) {
     let tap = dims.tap[t];
-    let a0 = seen(p0, tap); let a1 = seen(p1, tap); let a2 = seen(p2, tap); let a3 = seen(p3, tap);
-    let a4 = seen(p4, tap); let a5 = seen(p5, tap); let a6 = seen(p6, tap); let a7 = seen(p7, tap);
-    let w_at = u32(tap.z) * 4u * dims.c4 * dims.o4;
-    for (var k = 0u; k < dims.c4 + zero(group.x); k++) {
-      var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
-      var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
-      if (TB) {
-        // Four channels made are rows in memory: load four channels read of each and transpose by naming, which is free.
-        let at = w_at + 4u * left * dims.c4 + k;
-        let p = load_w(at); let q = load_w(at + dims.c4); let s = load_w(at + 2u * dims.c4); let u = load_w(at + 3u * dims.c4);
-        b0 = vec4<f32>(p.x, q.x, s.x, u.x); b1 = vec4<f32>(p.y, q.y, s.y, u.y);
-        b2 = vec4<f32>(p.z, q.z, s.z, u.z); b3 = vec4<f32>(p.w, q.w, s.w, u.w);
-      } else {
-        let at = w_at + 4u * k * dims.o4 + left;
-        b0 = load_w(at); b1 = load_w(at + dims.o4); b2 = load_w(at + 2u * dims.o4); b3 = load_w(at + 3u * dims.o4);
-      }
-      if (WIDE && TB) {
-        let at = w_at + 4u * right * dims.c4 + k;
-        let p = load_w(at); let q = load_w(at + dims.c4); let s = load_w(at + 2u * dims.c4); let u = load_w(at + 3u * dims.c4);
-        d0 = vec4<f32>(p.x, q.x, s.x, u.x); d1 = vec4<f32>(p.y, q.y, s.y, u.y);
-        d2 = vec4<f32>(p.z, q.z, s.z, u.z); d3 = vec4<f32>(p.w, q.w, s.w, u.w);
-      } else if (WIDE) {
-        let at = w_at + 4u * k * dims.o4 + right;
-        d0 = load_w(at); d1 = load_w(at + dims.o4); d2 = load_w(at + 2u * dims.o4); d3 = load_w(at + 3u * dims.o4);
-      }
-      let u0 = load_x(a0, k); let u1 = load_x(a1, k); let u2 = load_x(a2, k); let u3 = load_x(a3, k);
-      let u4 = load_x(a4, k); let u5 = load_x(a5, k); let u6 = load_x(a6, k); let u7 = load_x(a7, k);
-      // <products>
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u0, i);
-        l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r0[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u1, i);
-        l1[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r1[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u2, i);
-        l2[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r2[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u3, i);
-        l3[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r3[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u4, i);
-        l4[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r4[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u5, i);
-        l5[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r5[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u6, i);
-        l6[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r6[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
-      for (var i = 0u; i < 8u; i++) {
-        let p = subgroupShuffle(u7, i);
-        l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-        if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-      }
+    let pixels = vec4<i32>(seen(pixel0, tap), seen(pixel1, tap), seen(pixel2, tap), seen(pixel3, tap));
+    let more_pixels = vec4<i32>(seen(pixel4, tap), seen(pixel5, tap), seen(pixel6, tap), seen(pixel7, tap));
+    let w_start = u32(tap.z) * 4u * dims.c4 * dims.o4;
+    for (var k4 = 0u; k4 < dims.c4 + zero(group.x); k4++) {
+      let b_left = rows_of_w(w_start, min(tile.x, dims.o4 - 1u), k4);
+      var b_right: mat4x4<f32>;
+      if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
+      let upper = load_x(pixels, k4);
+      let lower = load_x(more_pixels, k4);
+      // <products, from matmul.subgroup.int64.wgsl>
+      multiply(upper[0], b_left, b_right, &left0, &right0);
+      multiply(upper[1], b_left, b_right, &left1, &right1);
+      multiply(upper[2], b_left, b_right, &left2, &right2);
+      multiply(upper[3], b_left, b_right, &left3, &right3);
+      multiply(lower[0], b_left, b_right, &left4, &right4);
+      multiply(lower[1], b_left, b_right, &left5, &right5);
+      multiply(lower[2], b_left, b_right, &left6, &right6);
+      multiply(lower[3], b_left, b_right, &left7, &right7);
       // </products>
     }
   }
-  // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
-  // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.
-  let count = 16u + zero(group.x);
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
-    store(row + i, col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j); if (WIDE) { w = select(w, r2[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 8u); if (WIDE) { w = select(w, r3[j], i == j + 8u); } }
-    store(row + 16u + i, col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j); if (WIDE) { w = select(w, r4[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 8u); if (WIDE) { w = select(w, r5[j], i == j + 8u); } }
-    store(row + 32u + i, col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j); if (WIDE) { w = select(w, r6[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 8u); if (WIDE) { w = select(w, r7[j], i == j + 8u); } }
-    store(row + 48u + i, col, v, w);
-  }
+  // <stores, from matmul.subgroup.int64.wgsl>
+  store_rows(tile, 0u, &left0, &left1, &right0, &right1);
+  store_rows(tile, 16u, &left2, &left3, &right2, &right3);
+  store_rows(tile, 32u, &left4, &left5, &right4, &right5);
+  store_rows(tile, 48u, &left6, &left7, &right6, &right7);
+  // </stores>
 }

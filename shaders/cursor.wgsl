@@ -1,8 +1,13 @@
-// The pixels of a sampler's wavefront (src/ops/cursor.rs): step s = time / counts + shift is at column s - i·lag of image row i; the
-// rows in flight are numbered by i modulo `flight`, and row n·flight + f of a matrix is the pixel of image n with number f.
-//   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image or where f has no pixel
-//   place  y[n, pixel, channel] = image[row, channel], nothing where f has no pixel; with one_channel only channel time mod counts
-// One invocation moves one element, in the entry points *4 four channels. Bandwidth bound.
+// The pixels of a sampler's wavefront (src/ops/cursor.rs). Several image rows are in flight at once: step s,
+// which is time / counts + shift, is at column s - i·lag of image row i. A matrix holds one row for each
+// pixel at work: row n·flight + f is the pixel of image n in the image row i with i mod flight = f, where
+// there is one.
+//   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image
+//   place  y[n, pixel, channel] = image[row, channel]; with one_channel only channel time mod counts
+//
+// Index map: one invocation moves one element, in the entry points *4 four channels (c is a multiple of 4).
+//
+// Bound: bandwidth.
 
 struct Dims {
   n: u32, // elements of the matrix
@@ -27,6 +32,22 @@ struct Dims {
 
 override WORKGROUP: u32 = 64u;
 
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
 // Index of the pixel of a matrix row, shifted by a tap, in the images; -1 where there is none.
 fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
   let step = i32(time / dims.counts) + dims.shift;
@@ -41,43 +62,50 @@ fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
   return select(-1, (i32(row / dims.flight) * size.x + at.x) * size.y + at.y, here && inside);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn look(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let step = time;
-  let i = (group.y * count.x + group.x) * WORKGROUP + lane;
-  if (i >= dims.n) { return; }
-  let k = i % dims.width;
-  let at = pixel(i / dims.width, step, dims.tap[min(k / dims.c, 63u)].xy);
-  y[i] = select(0.0, image[u32(max(at, 0)) * dims.c + k % dims.c], at >= 0);
+// What element i of look's matrix sees, in units of so many channels: an element of the images, -1 where
+// none.
+fn looked_at(i: u32, time: u32, unit: u32) -> i32 {
+  let c = dims.c / unit;
+  let k = i % (dims.width / unit);
+  let at = pixel(i / (dims.width / unit), time, dims.tap[min(k / c, 63u)].xy);
+  return select(-1, at * i32(c) + i32(k % c), at >= 0);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn look4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let step = time;
-  let i = (group.y * count.x + group.x) * WORKGROUP + lane;
+fn look(id: Invocation) {
+  let now = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = looked_at(i, now, 1u);
+  y[i] = select(0.0, image[max(at, 0)], at >= 0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn look4(id: Invocation) {
+  let now = time;
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n / 4u) { return; }
-  let c4 = dims.c / 4u;
-  let k = i % (dims.width / 4u);
-  let at = pixel(i / (dims.width / 4u), step, dims.tap[min(k / c4, 63u)].xy);
-  y4[i] = select(vec4<f32>(), image4[u32(max(at, 0)) * c4 + k % c4], at >= 0);
+  let at = looked_at(i, now, 4u);
+  y4[i] = select(vec4<f32>(), image4[max(at, 0)], at >= 0);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn place(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let step = time;
-  let i = (group.y * count.x + group.x) * WORKGROUP + lane;
+fn place(id: Invocation) {
+  let now = time;
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
-  let at = pixel(i / dims.c, step, vec2<i32>());
+  let at = pixel(i / dims.c, now, vec2<i32>());
   let channel = i % dims.c;
-  if (at >= 0 && (dims.one_channel == 0u || channel == step % dims.counts)) { y[u32(at) * dims.c + channel] = image[i]; }
+  let mine = dims.one_channel == 0u || channel == now % dims.counts;
+  if (at >= 0 && mine) { y[u32(at) * dims.c + channel] = image[i]; }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn place4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let step = time;
-  let i = (group.y * count.x + group.x) * WORKGROUP + lane;
+fn place4(id: Invocation) {
+  let now = time;
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n / 4u) { return; }
   let c4 = dims.c / 4u;
-  let at = pixel(i / c4, step, vec2<i32>());
+  let at = pixel(i / c4, now, vec2<i32>());
   if (at >= 0) { y4[u32(at) * c4 + i % c4] = image4[i]; }
 }

@@ -4,10 +4,13 @@
 //   gather_labels     labels[b] = byte[order[(step mod batches)·batch + b]]
 //   one_hot           y[b, c] = 1 where labels[b] = c, else 0
 //   to_f32, unit_f32  y[e] = word[e], byte[e] / 255
-// Index map: one invocation makes elements 4i..4i+3 of the dense output; labels one each. The plain entry
-// points move whole words and vec4s and want rows (gathers) or element counts that are multiples of 4; the
-// entry points *_tail do not. Bandwidth bound, the binarised gathers by integer arithmetic.
-// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+//
+// Index map: one invocation makes elements 4i..4i+3 of the dense output, or one label. The plain entry points
+// move whole words and vec4s, so that rows (of gathers) or element counts are multiples of 4; the entry
+// points *_tail serve the rest.
+//
+// Bound: bandwidth; integer arithmetic in gather_binarised. Seed and step are loaded before the first branch:
+// there a CPU driver loads once, under it once per lane.
 
 struct Dims {
   n: u32, // elements of the output
@@ -30,7 +33,23 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
-// <threefry>
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// <threefry, from random.wgsl>
 // Two words of each of four draws.
 struct Words {
   a: vec4<u32>,
@@ -69,10 +88,11 @@ fn threefry2x32(key: Words, counter: Words) -> Words {
   return inject(even_rounds(x4), c, key.a, 5u);
 }
 
-// The words of four elements: key = hash(seed, stream), counter = (step, element).
-fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+// The words of elements 4i..4i+3: key = hash(seed, stream), counter = (step, element).
+fn words(run: vec2<u32>, step: u32, i: u32) -> Words {
+  let stream = dims.stream;
   let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
-  return threefry2x32(key, Words(vec4<u32>(at), elements));
+  return threefry2x32(key, Words(vec4<u32>(step), 4u * i + vec4<u32>(0u, 1u, 2u, 3u)));
 }
 
 // Top 24 bits as numbers in [0, 1): exact.
@@ -81,9 +101,20 @@ fn unit(bits: vec4<u32>) -> vec4<f32> {
 }
 // </threefry>
 
+// <tail, from random.wgsl>
+// Stores those of four elements that exist.
+fn put(i: u32, v: vec4<f32>) {
+  let e = 4u * i;
+  if (e < dims.n) { y_scalar[e] = v.x; }
+  if (e + 1u < dims.n) { y_scalar[e + 1u] = v.y; }
+  if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
+  if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
+}
+// </tail>
+
 // The row of the data that is row b of this step's batch.
-fn source(at: u32, b: u32) -> u32 {
-  return order[(at % dims.batches) * dims.batch + b];
+fn source(step: u32, b: u32) -> u32 {
+  return order[(step % dims.batches) * dims.batch + b];
 }
 
 fn byte(k: u32) -> u32 {
@@ -95,19 +126,20 @@ fn unpack(word: u32) -> vec4<u32> {
 }
 
 // Four bytes of one row: a word.
-fn aligned(at: u32, i: u32) -> vec4<u32> {
+fn aligned(step: u32, i: u32) -> vec4<u32> {
   let words = dims.row / 4u;
-  return unpack(bytes[source(at, i / words) * words + i % words]);
+  return unpack(bytes[source(step, i / words) * words + i % words]);
 }
 
 // A byte of the batch, by its position there; 0 behind the end.
-fn single(at: u32, e: u32) -> u32 {
+fn single(step: u32, e: u32) -> u32 {
   if (e >= dims.n) { return 0u; }
-  return byte(source(at, e / dims.row) * dims.row + e % dims.row);
+  return byte(source(step, e / dims.row) * dims.row + e % dims.row);
 }
 
-fn scattered(at: u32, i: u32) -> vec4<u32> {
-  return vec4<u32>(single(at, 4u * i), single(at, 4u * i + 1u), single(at, 4u * i + 2u), single(at, 4u * i + 3u));
+fn scattered(step: u32, i: u32) -> vec4<u32> {
+  let e = 4u * i;
+  return vec4<u32>(single(step, e), single(step, e + 1u), single(step, e + 2u), single(step, e + 3u));
 }
 
 fn scale(x: vec4<u32>) -> vec4<f32> {
@@ -115,9 +147,9 @@ fn scale(x: vec4<u32>) -> vec4<f32> {
 }
 
 // u < x/255 for u = (bits >> 8)/2^24, in integers: exact.
-fn binarise(run: vec2<u32>, at: u32, i: u32, x: vec4<u32>) -> vec4<f32> {
-  let bits = draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)).a;
-  return select(vec4<f32>(0.0), vec4<f32>(1.0), (bits >> vec4<u32>(8u)) * 255u < x << vec4<u32>(24u));
+fn binarise(run: vec2<u32>, step: u32, i: u32, x: vec4<u32>) -> vec4<f32> {
+  let bits = words(run, step, i).a;
+  return select(vec4<f32>(0.0), vec4<f32>(1.0), (bits >> vec4<u32>(8u)) * 255u < (x << vec4<u32>(24u)));
 }
 
 fn hot(e: u32) -> f32 {
@@ -129,88 +161,75 @@ fn one_hots(i: u32) -> vec4<f32> {
   return vec4<f32>(hot(4u * i), hot(4u * i + 1u), hot(4u * i + 2u), hot(4u * i + 3u));
 }
 
-// Stores those of four elements that exist.
-fn put(i: u32, v: vec4<f32>) {
-  let e = 4u * i;
-  if (e < dims.n) { y_scalar[e] = v.x; }
-  if (e + 1u < dims.n) { y_scalar[e + 1u] = v.y; }
-  if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
-  if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
-}
-
-fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+@compute @workgroup_size(WORKGROUP)
+fn gather_rows(id: Invocation) {
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = scale(aligned(step, i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = scale(aligned(at, i)); }
+fn gather_rows_tail(id: Invocation) {
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, scale(scattered(step, i))); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather_rows_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, scale(scattered(at, i))); }
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn gather_binarised(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn gather_binarised(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = binarise(run, at, i, aligned(at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = binarise(run, step, i, aligned(step, i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather_binarised_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn gather_binarised_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, binarise(run, at, i, scattered(at, i))); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, binarise(run, step, i, scattered(step, i))); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn one_hot(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn one_hot(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { y[i] = one_hots(i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn one_hot_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn one_hot_tail(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { put(i, one_hots(i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn to_f32(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn to_f32(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { y[i] = vec4<f32>(values[i]); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn to_f32_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn to_f32_tail(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { put(i, vec4<f32>(values[i])); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn unit_f32(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn unit_f32(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { y[i] = scale(unpack(bytes[i])); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn unit_f32_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn unit_f32_tail(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (4u * i < dims.n) { put(i, scale(unpack(bytes[i]))); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather_labels(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let at = time;
-  let b = index(group, groups, lane);
-  if (b < dims.n) { labels[b] = byte(source(at, b)); }
+fn gather_labels(id: Invocation) {
+  let step = time;
+  let b = number(id.group, id.groups, id.lane);
+  if (b < dims.n) { labels[b] = byte(source(step, b)); }
 }

@@ -1,11 +1,13 @@
 // Dropout by recomputed noise (Srivastava et al. 2014, inverted: nothing to scale at test time).
 //   y[e] = x[e]·scale where uniform(seed, stream, step, e) >= rate, else x[e]·0;  scale = 1/(1 - rate)
-// Linear and self-adjoint: the same launch on a cotangent is its derivative, which draws the same numbers again. The
-// mask is never stored, and element e has its number whatever the workgroup or the entry point.
-// Index map: one invocation makes elements 4i..4i+3 of the dense output, read and written as vec4s; the entry point
-// dropout_tail stores one by one, for element counts that are not a multiple of 4.
-// Bound: integer arithmetic (about 100 operations per element) on CPU drivers, bandwidth on GPUs.
-// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+// Linear and self-adjoint: the same launch on a cotangent is its derivative, which draws the same numbers
+// again. The mask is never stored, and element e has its number whatever the workgroup or the entry point.
+//
+// Index map: one invocation makes elements 4i..4i+3 of the dense output, read and written as vec4s; the entry
+// point dropout_tail stores one by one, for element counts that are not a multiple of 4.
+//
+// Bound: integer arithmetic (about 100 operations an element) on CPU drivers, bandwidth on GPUs. Seed and
+// step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
 
 struct Dims {
   n: u32, // elements
@@ -23,7 +25,23 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
-// <threefry>
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// <threefry, from random.wgsl>
 // Two words of each of four draws.
 struct Words {
   a: vec4<u32>,
@@ -62,10 +80,11 @@ fn threefry2x32(key: Words, counter: Words) -> Words {
   return inject(even_rounds(x4), c, key.a, 5u);
 }
 
-// The words of four elements: key = hash(seed, stream), counter = (step, element).
-fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+// The words of elements 4i..4i+3: key = hash(seed, stream), counter = (step, element).
+fn words(run: vec2<u32>, step: u32, i: u32) -> Words {
+  let stream = dims.stream;
   let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
-  return threefry2x32(key, Words(vec4<u32>(at), elements));
+  return threefry2x32(key, Words(vec4<u32>(step), 4u * i + vec4<u32>(0u, 1u, 2u, 3u)));
 }
 
 // Top 24 bits as numbers in [0, 1): exact.
@@ -74,12 +93,7 @@ fn unit(bits: vec4<u32>) -> vec4<f32> {
 }
 // </threefry>
 
-// A product, so that a NaN passes where it would be dropped.
-fn dropped(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  let u = unit(draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)).a);
-  return x[i] * select(vec4<f32>(0.0), vec4<f32>(dims.scale), u >= vec4<f32>(dims.rate));
-}
-
+// <tail, from random.wgsl>
 // Stores those of four elements that exist.
 fn put(i: u32, v: vec4<f32>) {
   let e = 4u * i;
@@ -88,23 +102,26 @@ fn put(i: u32, v: vec4<f32>) {
   if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
   if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
 }
+// </tail>
 
-fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+// A product, so that a NaN passes where it would be dropped.
+fn dropped(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  let u = unit(words(run, step, i).a);
+  return x[i] * select(vec4<f32>(0.0), vec4<f32>(dims.scale), u >= vec4<f32>(dims.rate));
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn dropout(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn dropout(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = dropped(run, at, i); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = dropped(run, step, i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn dropout_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn dropout_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, dropped(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, dropped(run, step, i)); }
 }

@@ -1,12 +1,10 @@
-// y[i] = fused(i): a cluster of elementwise functions, four elements per invocation (bandwidth bound).
-// The marked function is written by the planner; it calls the functions e_* and the loads below.
-// A binding is seen as vec4s (x0) where its elements line up with the output's, else as scalars (s0).
-
-struct Access {
-  shape: vec4<u32>, // extents of the output as this operand sees it; w also the length of a row
-  stride: vec4<u32>,
-  offset: u32,
-}
+// y[i] = fused(i): a cluster of elementwise functions. The planner writes the marked function, which calls
+// the functions e_* and the loads below; what it reads is seen as vec4s (x0) where elements line up with the
+// output's, else as single elements (s0).
+//
+// Index map: one invocation makes one vec4 of the dense output.
+//
+// Bound: bandwidth.
 
 struct Dims {
   n4: u32, // vec4s of the output
@@ -33,39 +31,62 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
-// <access>
-// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
-fn row(i: u32, k: u32) -> u32 {
-  return i % dims.access[k].shape.w;
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
 }
 
-// Element index of a value that is constant along rows of a multiple of 4 elements.
-fn column(i: u32, k: u32) -> u32 {
-  return i / dims.access[k].shape.w;
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
 }
+// </invocation>
+
+// <access, master>
+// Extents of the output as an operand sees it (w is also the length of a row), and the operand's strides.
+struct Access {
+  shape: vec4<u32>,
+  stride: vec4<u32>,
+  offset: u32,
+}
+
+// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
+fn row(i: u32, k: u32) -> u32 { return i % dims.access[k].shape.w; }
+
+// Element index of a value that is constant along rows of a multiple of 4 elements.
+fn column(i: u32, k: u32) -> u32 { return i / dims.access[k].shape.w; }
 
 fn address(e: u32, k: u32) -> u32 {
   let shape = dims.access[k].shape;
   let stride = dims.access[k].stride;
   let w = e % shape.w; let e1 = e / shape.w;
   let z = e1 % shape.z; let e2 = e1 / shape.z;
-  return dims.access[k].offset + w * stride.w + z * stride.z + e2 % shape.y * stride.y + e2 / shape.y * stride.x;
+  let y = e2 % shape.y; let x = e2 / shape.y;
+  return dims.access[k].offset + w * stride.w + z * stride.z + y * stride.y + x * stride.x;
 }
 
 // Element indices of four consecutive outputs under an affine view.
 fn strided(i: u32, k: u32) -> vec4<u32> {
-  return vec4<u32>(address(4u * i, k), address(4u * i + 1u, k), address(4u * i + 2u, k), address(4u * i + 3u, k));
+  let e = 4u * i;
+  return vec4<u32>(address(e, k), address(e + 1u, k), address(e + 2u, k), address(e + 3u, k));
 }
 // </access>
 
 // <functions>
-// Bounds are set by comparing, since max and min turn a NaN into the bound on some drivers, and a NaN must be seen.
+// Bounds are set by comparing, since max and min turn a NaN into the bound on some drivers, and a NaN must be
+// seen.
 fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
 fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
 fn e_exp(a: vec4<f32>) -> vec4<f32> { return exp(a); }
 // Near 0 by their series, whose next terms are below an f32's precision.
 fn e_expm1(a: vec4<f32>) -> vec4<f32> {
-  let series = a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
+  let tail = 1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0)));
+  let series = a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * tail));
   return select(exp(a) - 1.0, series, abs(a) < vec4<f32>(0.5));
 }
 fn e_log1mexp(a: vec4<f32>) -> vec4<f32> {
@@ -79,8 +100,13 @@ fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
 fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }
 fn e_recip(a: vec4<f32>) -> vec4<f32> { return 1.0 / a; }
 fn e_square(a: vec4<f32>) -> vec4<f32> { return a * a; }
-fn e_tanh(a: vec4<f32>) -> vec4<f32> { return tanh(select(select(a, vec4<f32>(-15.0), a < vec4<f32>(-15.0)), vec4<f32>(15.0), a > vec4<f32>(15.0))); }
-fn e_sigmoid(a: vec4<f32>) -> vec4<f32> { return 1.0 / (1.0 + exp(-select(a, vec4<f32>(-80.0), a < vec4<f32>(-80.0)))); }
+fn e_tanh(a: vec4<f32>) -> vec4<f32> {
+  let above = select(a, vec4<f32>(-15.0), a < vec4<f32>(-15.0));
+  return tanh(select(above, vec4<f32>(15.0), a > vec4<f32>(15.0)));
+}
+fn e_sigmoid(a: vec4<f32>) -> vec4<f32> {
+  return 1.0 / (1.0 + exp(-select(a, vec4<f32>(-80.0), a < vec4<f32>(-80.0))));
+}
 fn e_softplus(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)) + log(1.0 + exp(-abs(a))); }
 fn e_relu(a: vec4<f32>) -> vec4<f32> { return select(a, vec4<f32>(0.0), a < vec4<f32>(0.0)); }
 fn e_abs(a: vec4<f32>) -> vec4<f32> { return abs(a); }
@@ -98,11 +124,20 @@ fn e_gt(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a > b); }
 fn e_ge(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a >= b); }
 fn e_eq(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a == b); }
 fn e_ne(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a != b); }
-fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> { return select(a * slope, a, a > vec4<f32>(0.0)); }
+fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> {
+  return select(a * slope, a, a > vec4<f32>(0.0));
+}
 fn e_gate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return e_tanh(a) * e_sigmoid(b); }
-fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> { return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l))); }
-fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(b, a, c != vec4<f32>(0.0)); }
-fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> { let v = select(a, low, a < low); return select(v, high, v > high); }
+fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
+  return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l)));
+}
+fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return select(b, a, c != vec4<f32>(0.0));
+}
+fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
+  let v = select(a, low, a < low);
+  return select(v, high, v > high);
+}
 // </functions>
 
 // <fused>
@@ -112,9 +147,7 @@ fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
 // </fused>
 
 @compute @workgroup_size(WORKGROUP)
-fn elementwise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n4) {
-    y[i] = fused(i, vec4<f32>(0.0));
-  }
+fn elementwise(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i < dims.n4) { y[i] = fused(i, vec4<f32>(0.0)); }
 }

@@ -1,16 +1,27 @@
-// C[M,N] = fused(A·B), f32 row-major, batched, for CPU drivers whose subgroups are 8 vector lanes (compute bound, limited by loads).
-// A[M,K] or (TA) A[K,M]; B[K,N] or (TB) B[N,K].
-// One subgroup makes 64 rows x 64 columns (32 without WIDE). A lane holds one or two vec4s of columns; each load of A is spread
-// to all lanes by subgroupShuffle with an index that unrolling makes constant. Loads cost far more than arithmetic here (the driver
-// loops over lanes and components), so the tile is as large as the first-level cache holds, and operands are read as 64-bit words.
-// The row loops have 8 trips and one 8-element array a side: the driver unrolls those; bigger arrays or nested loops fall off a
-// cliff of 20x. Rows and columns past the end load the last valid ones.
-
-struct Access {
-  shape: vec4<u32>,
-  stride: vec4<u32>,
-  offset: u32,
-}
+// C[M,N] = fused(A·B), f32, row-major, batched; A[M,K] or (TA) A[K,M], B[K,N] or (TB) B[N,K]. For CPU drivers
+// whose subgroups are 8 vector lanes. N and the innermost extents of A and B are multiples of 4.
+//
+// Index map: one subgroup makes a tile of C of 64 rows x 64 columns (x 32 without WIDE). A lane holds four
+// columns of either half in registers, eight rows to an array:
+//
+//             columns  0..3  4..7  ...  28..31 | 32..35  ...  60..63
+//             of lane    0     1   ...     7   |    0    ...     7
+//   rows  0..7               left0             |        right0
+//   rows  8..15              left1             |        right1
+//    ...                      ...              |         ...
+//   rows 56..63              left7             |        right7
+//
+// One step of the loop takes four k, k..k+3:
+//   A  Lane l loads A[row l of each eight, k..k+3]. These eight vec4s are the columns of `upper` (rows 0..31)
+//      and `lower` (rows 32..63). With TA four rows lie side by side in A: an array holds every fourth of 32.
+//   B  A lane loads B[k..k+3, its own columns]: row k+i is column i of `b_left` and `b_right`.
+// Then each row of A goes from the lane that loaded it to all lanes by a shuffle, and each multiplies it with
+// the columns of B that it holds. Past the end of the matrices the last valid rows and columns are loaded.
+//
+// Bound: compute, limited by loads, which cost far more than arithmetic (the driver loops over lanes and
+// components). So the tile is as large as the first-level cache holds, and operands are read as 64-bit words.
+// The loops over rows have 8 trips over arrays of 8, which the driver unrolls: larger or nested ones are 20x
+// slower.
 
 struct Dims {
   m: u32,
@@ -24,6 +35,13 @@ struct Dims {
 @group(0) @binding(1) var<storage, read> b: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
+
+override WIDE: bool = true;
+override TA: bool = false;
+override TB: bool = false;
+
+// <epilogue, from matmul.wgsl>
+// What the planner's function may read beside the product, as vec4s where elements line up with the output's.
 @group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
@@ -31,212 +49,180 @@ struct Dims {
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
 
-override WIDE: bool = true;
-override TA: bool = false;
-override TB: bool = false;
-
-// <access>
-// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
-fn row(i: u32, k: u32) -> u32 {
-  return i % dims.access[k].shape.w;
+// <fused>
+fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
 }
+// </fused>
+// </epilogue>
+
+// <access, from elementwise.wgsl>
+// Extents of the output as an operand sees it (w is also the length of a row), and the operand's strides.
+struct Access {
+  shape: vec4<u32>,
+  stride: vec4<u32>,
+  offset: u32,
+}
+
+// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
+fn row(i: u32, k: u32) -> u32 { return i % dims.access[k].shape.w; }
 
 // Element index of a value that is constant along rows of a multiple of 4 elements.
-fn column(i: u32, k: u32) -> u32 {
-  return i / dims.access[k].shape.w;
-}
+fn column(i: u32, k: u32) -> u32 { return i / dims.access[k].shape.w; }
 
 fn address(e: u32, k: u32) -> u32 {
   let shape = dims.access[k].shape;
   let stride = dims.access[k].stride;
   let w = e % shape.w; let e1 = e / shape.w;
   let z = e1 % shape.z; let e2 = e1 / shape.z;
-  return dims.access[k].offset + w * stride.w + z * stride.z + e2 % shape.y * stride.y + e2 / shape.y * stride.x;
+  let y = e2 % shape.y; let x = e2 / shape.y;
+  return dims.access[k].offset + w * stride.w + z * stride.z + y * stride.y + x * stride.x;
 }
 
 // Element indices of four consecutive outputs under an affine view.
 fn strided(i: u32, k: u32) -> vec4<u32> {
-  return vec4<u32>(address(4u * i, k), address(4u * i + 1u, k), address(4u * i + 2u, k), address(4u * i + 3u, k));
+  let e = 4u * i;
+  return vec4<u32>(address(e, k), address(e + 1u, k), address(e + 2u, k), address(e + 3u, k));
 }
 // </access>
 
-// <fused>
-fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
-  return v;
-}
-// </fused>
+// <zero, from matmul.wgsl>
+// 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 { return index >> 31u; }
+// </zero>
 
+// <floats, master>
 fn floats(v: vec2<u64>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
 }
+// </floats>
 
-fn load_a(at: u32) -> vec4<f32> {
-  return floats(a[at]);
+// Four vec4s of A, or of B, as the columns of a matrix.
+fn load_a(at: vec4<u32>) -> mat4x4<f32> {
+  return mat4x4<f32>(floats(a[at.x]), floats(a[at.y]), floats(a[at.z]), floats(a[at.w]));
 }
 
-fn load_b(at: u32) -> vec4<f32> {
-  return floats(b[at]);
+fn load_b(at: vec4<u32>) -> mat4x4<f32> {
+  return mat4x4<f32>(floats(b[at.x]), floats(b[at.y]), floats(b[at.z]), floats(b[at.w]));
 }
 
-// Row of the tile that is element i of row array j: 8 neighbours, or with TA every fourth of 32, as its loads bring them.
-fn row_of(j: u32, i: u32) -> u32 {
-  return select(8u * j + i, 32u * (j / 4u) + 4u * i + j % 4u, TA);
+// With zeros for k past the end, on both sides since zero times infinity is a NaN. Only with TA does K have a
+// tail.
+fn without_tail(m: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
+  let zeros = vec4<f32>();
+  return mat4x4<f32>(
+    m[0], select(zeros, m[1], inside.y), select(zeros, m[2], inside.z), select(zeros, m[3], inside.w),
+  );
 }
 
-// 0, which the compiler cannot know: see docs/notes/drivers.md.
-fn zero(index: u32) -> u32 {
-  return index >> 31u;
+// Four rows k of B in four columns. With TB the columns are rows in memory: transposing moves no data, it
+// only renames.
+fn rows_of_b(start: u32, column4: u32, k: vec4<u32>, inside: vec4<bool>) -> mat4x4<f32> {
+  if (TB) {
+    let row4 = dims.k / 4u;
+    return transpose(load_b(start + (4u * column4 + vec4<u32>(0u, 1u, 2u, 3u)) * row4 + k.x / 4u));
+  }
+  let rows = load_b(start + k * dims.n4 + column4);
+  if (TA) { return without_tail(rows, inside); }
+  return rows;
 }
 
-fn store(batch: u32, row: u32, col: u32, v: vec4<f32>, w: vec4<f32>) {
-  let at = (batch * dims.m + row) * dims.n4 + col;
-  if (row < dims.m && col < dims.n4) { c[at] = fused(at, v); }
-  if (WIDE && row < dims.m && col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, w); }
+// Row of the tile that is element i % 8 of array i / 8.
+fn row_of(i: u32) -> u32 {
+  return select(i, i / 32u * 32u + i % 8u * 4u + i / 8u % 4u, TA);
 }
+
+// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of columns, the first row, and the
+// product.
+fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
+  let row = tile.y + i;
+  let at = (tile.z * dims.m + row) * dims.n4 + tile.x;
+  if (row < dims.m && tile.x < dims.n4) { c[at] = fused(at, left); }
+  if (WIDE && row < dims.m && tile.x + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, right); }
+}
+
+// <tile, master>
+// Eight rows of a vec4 of columns.
+alias Rows = array<vec4<f32>, 8>;
+
+// Adds to eight rows of the tile. In `row` each lane has four k of one row; b_left and b_right have these k.
+fn multiply(
+  row: vec4<f32>, b_left: mat4x4<f32>, b_right: mat4x4<f32>,
+  left: ptr<function, Rows>, right: ptr<function, Rows>,
+) {
+  for (var i = 0u; i < 8u; i++) {
+    let a = subgroupShuffle(row, i);
+    (*left)[i] += a.x * b_left[0] + a.y * b_left[1] + a.z * b_left[2] + a.w * b_left[3];
+    if (WIDE) { (*right)[i] += a.x * b_right[0] + a.y * b_right[1] + a.z * b_right[2] + a.w * b_right[3]; }
+  }
+}
+
+// Row i of sixteen. By comparing, since an index that is not constant would move the arrays to memory.
+fn pick(i: u32, first: ptr<function, Rows>, second: ptr<function, Rows>) -> vec4<f32> {
+  var picked: vec4<f32>;
+  for (var j = 0u; j < 8u; j++) { picked = select(picked, (*first)[j], i == j); }
+  for (var j = 0u; j < 8u; j++) { picked = select(picked, (*second)[j], i == j + 8u); }
+  return picked;
+}
+
+// Stores sixteen rows from `at` on. The driver must not know the bound: unrolled, it compiles for longer.
+fn store_rows(
+  tile: vec3<u32>, at: u32,
+  left0: ptr<function, Rows>, left1: ptr<function, Rows>,
+  right0: ptr<function, Rows>, right1: ptr<function, Rows>,
+) {
+  for (var i = 0u; i < 16u + zero(tile.y); i++) {
+    store(tile, row_of(at + i), pick(i, left0, left1), pick(i, right0, right1));
+  }
+}
+// </tile>
 
 @compute @workgroup_size(8)
 fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-  let row = group.y * 64u;
-  let col = group.x * select(8u, 16u, WIDE) + lane;
-  let left = min(col, dims.n4 - 1u);
-  let right = min(col + 8u, dims.n4 - 1u);
-  var l0: array<vec4<f32>, 8>; var r0: array<vec4<f32>, 8>;
-  var l1: array<vec4<f32>, 8>; var r1: array<vec4<f32>, 8>;
-  var l2: array<vec4<f32>, 8>; var r2: array<vec4<f32>, 8>;
-  var l3: array<vec4<f32>, 8>; var r3: array<vec4<f32>, 8>;
-  var l4: array<vec4<f32>, 8>; var r4: array<vec4<f32>, 8>;
-  var l5: array<vec4<f32>, 8>; var r5: array<vec4<f32>, 8>;
-  var l6: array<vec4<f32>, 8>; var r6: array<vec4<f32>, 8>;
-  var l7: array<vec4<f32>, 8>; var r7: array<vec4<f32>, 8>;
+  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, group.y * 64u, group.z);
+  // <accumulators, master>
+  var left0: Rows; var right0: Rows; var left1: Rows; var right1: Rows;
+  var left2: Rows; var right2: Rows; var left3: Rows; var right3: Rows;
+  var left4: Rows; var right4: Rows; var left5: Rows; var right5: Rows;
+  var left6: Rows; var right6: Rows; var left7: Rows; var right7: Rows;
+  // </accumulators>
   let k4 = dims.k / 4u;
   let m4 = dims.m / 4u;
-  let last = dims.m - 1u;
-  let last_k = dims.k - 1u;
-  let a_at = group.z * select(dims.m * k4, m4 * dims.k, TA);
-  let b_at = group.z * select(dims.k * dims.n4, 4u * dims.n4 * k4, TB);
-  let a0 = a_at + min(row + 0u + lane, last) * k4;
-  let a1 = a_at + min(row + 8u + lane, last) * k4;
-  let a2 = a_at + min(row + 16u + lane, last) * k4;
-  let a3 = a_at + min(row + 24u + lane, last) * k4;
-  let a4 = a_at + min(row + 32u + lane, last) * k4;
-  let a5 = a_at + min(row + 40u + lane, last) * k4;
-  let a6 = a_at + min(row + 48u + lane, last) * k4;
-  let a7 = a_at + min(row + 56u + lane, last) * k4;
-  let q0 = a_at + min(row / 4u + lane, m4 - 1u);
-  let q1 = a_at + min(row / 4u + 8u + lane, m4 - 1u);
+  let rows = min(tile.y + lane + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(dims.m - 1u));
+  let more_rows = min(tile.y + lane + vec4<u32>(32u, 40u, 48u, 56u), vec4<u32>(dims.m - 1u));
+  let quads = min(tile.y / 4u + lane + vec2<u32>(0u, 8u), vec2<u32>(m4 - 1u));
+  let a_start = group.z * select(dims.m * k4, m4 * dims.k, TA);
+  let b_start = group.z * select(dims.k * dims.n4, 4u * dims.n4 * k4, TB);
   for (var k = 0u; k < dims.k + zero(group.x); k += 4u) {
-    // Past the end of K both sides count as zero, since zero times infinity is a NaN; only with TA is there such a tail.
-    let in1 = k + 1u < dims.k; let in2 = k + 2u < dims.k; let in3 = k + 3u < dims.k;
-    let k0 = k; let k1 = min(k + 1u, last_k); let k2 = min(k + 2u, last_k); let k3 = min(k + 3u, last_k);
-    var b0: vec4<f32>; var b1: vec4<f32>; var b2: vec4<f32>; var b3: vec4<f32>;
-    var d0: vec4<f32>; var d1: vec4<f32>; var d2: vec4<f32>; var d3: vec4<f32>;
-    if (TB) {
-      // Four columns of B are rows in memory: load k0..k3 of each and transpose by naming, which is free.
-      let at = b_at + 4u * left * k4 + k / 4u;
-      let p = load_b(at); let q = load_b(at + k4); let s = load_b(at + 2u * k4); let t = load_b(at + 3u * k4);
-      b0 = vec4<f32>(p.x, q.x, s.x, t.x); b1 = vec4<f32>(p.y, q.y, s.y, t.y);
-      b2 = vec4<f32>(p.z, q.z, s.z, t.z); b3 = vec4<f32>(p.w, q.w, s.w, t.w);
-    } else {
-      let at = b_at + left; let n4 = dims.n4;
-      b0 = load_b(at + k0 * n4); b1 = load_b(at + k1 * n4); b2 = load_b(at + k2 * n4); b3 = load_b(at + k3 * n4);
-      if (TA) { b1 = select(vec4<f32>(), b1, in1); b2 = select(vec4<f32>(), b2, in2); b3 = select(vec4<f32>(), b3, in3); }
-    }
-    if (WIDE && TB) {
-      let at = b_at + 4u * right * k4 + k / 4u;
-      let p = load_b(at); let q = load_b(at + k4); let s = load_b(at + 2u * k4); let t = load_b(at + 3u * k4);
-      d0 = vec4<f32>(p.x, q.x, s.x, t.x); d1 = vec4<f32>(p.y, q.y, s.y, t.y);
-      d2 = vec4<f32>(p.z, q.z, s.z, t.z); d3 = vec4<f32>(p.w, q.w, s.w, t.w);
-    } else if (WIDE) {
-      let at = b_at + right; let n4 = dims.n4;
-      d0 = load_b(at + k0 * n4); d1 = load_b(at + k1 * n4); d2 = load_b(at + k2 * n4); d3 = load_b(at + k3 * n4);
-      if (TA) { d1 = select(vec4<f32>(), d1, in1); d2 = select(vec4<f32>(), d2, in2); d3 = select(vec4<f32>(), d3, in3); }
-    }
-    var u0: vec4<f32>; var u1: vec4<f32>; var u2: vec4<f32>; var u3: vec4<f32>;
-    var u4: vec4<f32>; var u5: vec4<f32>; var u6: vec4<f32>; var u7: vec4<f32>;
+    let inside = k + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(dims.k);
+    let ks = min(k + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(dims.k - 1u));
+    let b_left = rows_of_b(b_start, min(tile.x, dims.n4 - 1u), ks, inside);
+    var b_right: mat4x4<f32>;
+    if (WIDE) { b_right = rows_of_b(b_start, min(tile.x + 8u, dims.n4 - 1u), ks, inside); }
+    var upper: mat4x4<f32>;
+    var lower: mat4x4<f32>;
     if (TA) {
-      // Four rows of C lie side by side in A: the same transposition.
-      let m = vec4<u32>(k0, k1, k2, k3) * m4;
-      let p0 = load_a(q0 + m.x); let s0 = select(vec4<f32>(), load_a(q0 + m.y), in1);
-      let t0 = select(vec4<f32>(), load_a(q0 + m.z), in2); let w0 = select(vec4<f32>(), load_a(q0 + m.w), in3);
-      u0 = vec4<f32>(p0.x, s0.x, t0.x, w0.x); u1 = vec4<f32>(p0.y, s0.y, t0.y, w0.y);
-      u2 = vec4<f32>(p0.z, s0.z, t0.z, w0.z); u3 = vec4<f32>(p0.w, s0.w, t0.w, w0.w);
-      let p1 = load_a(q1 + m.x); let s1 = select(vec4<f32>(), load_a(q1 + m.y), in1);
-      let t1 = select(vec4<f32>(), load_a(q1 + m.z), in2); let w1 = select(vec4<f32>(), load_a(q1 + m.w), in3);
-      u4 = vec4<f32>(p1.x, s1.x, t1.x, w1.x); u5 = vec4<f32>(p1.y, s1.y, t1.y, w1.y);
-      u6 = vec4<f32>(p1.z, s1.z, t1.z, w1.z); u7 = vec4<f32>(p1.w, s1.w, t1.w, w1.w);
+      upper = transpose(without_tail(load_a(a_start + ks * m4 + quads.x), inside));
+      lower = transpose(without_tail(load_a(a_start + ks * m4 + quads.y), inside));
     } else {
-      let at = k / 4u;
-      u0 = load_a(a0 + at); u1 = load_a(a1 + at); u2 = load_a(a2 + at); u3 = load_a(a3 + at);
-      u4 = load_a(a4 + at); u5 = load_a(a5 + at); u6 = load_a(a6 + at); u7 = load_a(a7 + at);
+      upper = load_a(a_start + rows * k4 + k / 4u);
+      lower = load_a(a_start + more_rows * k4 + k / 4u);
     }
-    // <products>
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u0, i);
-      l0[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r0[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u1, i);
-      l1[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r1[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u2, i);
-      l2[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r2[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u3, i);
-      l3[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r3[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u4, i);
-      l4[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r4[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u5, i);
-      l5[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r5[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u6, i);
-      l6[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r6[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
-    for (var i = 0u; i < 8u; i++) {
-      let p = subgroupShuffle(u7, i);
-      l7[i] += p.x * b0 + p.y * b1 + p.z * b2 + p.w * b3;
-      if (WIDE) { r7[i] += p.x * d0 + p.y * d1 + p.z * d2 + p.w * d3; }
-    }
+    // <products, master>
+    multiply(upper[0], b_left, b_right, &left0, &right0);
+    multiply(upper[1], b_left, b_right, &left1, &right1);
+    multiply(upper[2], b_left, b_right, &left2, &right2);
+    multiply(upper[3], b_left, b_right, &left3, &right3);
+    multiply(lower[0], b_left, b_right, &left4, &right4);
+    multiply(lower[1], b_left, b_right, &left5, &right5);
+    multiply(lower[2], b_left, b_right, &left6, &right6);
+    multiply(lower[3], b_left, b_right, &left7, &right7);
     // </products>
   }
-  // A plain loop picks each row by comparing, since an index that is not constant would move the arrays to memory,
-  // and 128 separate stores take the driver longer to compile. A bound that it does not know keeps it from unrolling.
-  let count = 16u + zero(group.x);
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l0[j], i == j); if (WIDE) { w = select(w, r0[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l1[j], i == j + 8u); if (WIDE) { w = select(w, r1[j], i == j + 8u); } }
-    store(group.z, row + row_of(0u + i / 8u, i % 8u), col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l2[j], i == j); if (WIDE) { w = select(w, r2[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l3[j], i == j + 8u); if (WIDE) { w = select(w, r3[j], i == j + 8u); } }
-    store(group.z, row + row_of(2u + i / 8u, i % 8u), col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l4[j], i == j); if (WIDE) { w = select(w, r4[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l5[j], i == j + 8u); if (WIDE) { w = select(w, r5[j], i == j + 8u); } }
-    store(group.z, row + row_of(4u + i / 8u, i % 8u), col, v, w);
-  }
-  for (var i = 0u; i < count; i++) {
-    var v: vec4<f32>; var w: vec4<f32>;
-    for (var j = 0u; j < 8u; j++) { v = select(v, l6[j], i == j); if (WIDE) { w = select(w, r6[j], i == j); } }
-    for (var j = 0u; j < 8u; j++) { v = select(v, l7[j], i == j + 8u); if (WIDE) { w = select(w, r7[j], i == j + 8u); } }
-    store(group.z, row + row_of(6u + i / 8u, i % 8u), col, v, w);
-  }
+  // <stores, master>
+  store_rows(tile, 0u, &left0, &left1, &right0, &right1);
+  store_rows(tile, 16u, &left2, &left3, &right2, &right3);
+  store_rows(tile, 32u, &left4, &left5, &right4, &right5);
+  store_rows(tile, 48u, &left6, &left7, &right6, &right7);
+  // </stores>
 }

@@ -1,12 +1,10 @@
-// C[M,N] = fused(A·B), f32, batched, any layout by strides, for every adapter (compute bound).
-// tile: for GPUs. A workgroup of 256 makes 64x64 outputs from 64x16 and 16x64 panels in workgroup memory, 4x4 per invocation.
-// register: for CPU drivers without fixed subgroups and for odd extents. One invocation makes 4x4 outputs, no workgroup memory.
-
-struct Access {
-  shape: vec4<u32>,
-  stride: vec4<u32>,
-  offset: u32,
-}
+// C[M,N] = fused(A·B), f32, batched, any layout by strides, for every adapter.
+//
+// Index map: one invocation makes 4x4 elements of C in registers; z is the product.
+//   tile       for GPUs: a workgroup of 256 makes 64x64 from panels of 16 k in workgroup memory
+//   registers  for CPU drivers without fixed subgroups, and for odd extents: no workgroup memory
+//
+// Bound: compute.
 
 struct Dims {
   m: u32,
@@ -27,6 +25,9 @@ struct Dims {
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
 @group(0) @binding(3) var<uniform> dims: Dims;
+
+// <epilogue, master>
+// What the planner's function may read beside the product, as vec4s where elements line up with the output's.
 @group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
@@ -34,42 +35,47 @@ struct Dims {
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
 
-// <access>
-// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
-fn row(i: u32, k: u32) -> u32 {
-  return i % dims.access[k].shape.w;
+// <fused>
+fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+// </fused>
+// </epilogue>
+
+// <access, from elementwise.wgsl>
+// Extents of the output as an operand sees it (w is also the length of a row), and the operand's strides.
+struct Access {
+  shape: vec4<u32>,
+  stride: vec4<u32>,
+  offset: u32,
 }
 
+// vec4 index into a row that is repeated for every outer index; its length is a multiple of 4.
+fn row(i: u32, k: u32) -> u32 { return i % dims.access[k].shape.w; }
+
 // Element index of a value that is constant along rows of a multiple of 4 elements.
-fn column(i: u32, k: u32) -> u32 {
-  return i / dims.access[k].shape.w;
-}
+fn column(i: u32, k: u32) -> u32 { return i / dims.access[k].shape.w; }
 
 fn address(e: u32, k: u32) -> u32 {
   let shape = dims.access[k].shape;
   let stride = dims.access[k].stride;
   let w = e % shape.w; let e1 = e / shape.w;
   let z = e1 % shape.z; let e2 = e1 / shape.z;
-  return dims.access[k].offset + w * stride.w + z * stride.z + e2 % shape.y * stride.y + e2 / shape.y * stride.x;
+  let y = e2 % shape.y; let x = e2 / shape.y;
+  return dims.access[k].offset + w * stride.w + z * stride.z + y * stride.y + x * stride.x;
 }
 
 // Element indices of four consecutive outputs under an affine view.
 fn strided(i: u32, k: u32) -> vec4<u32> {
-  return vec4<u32>(address(4u * i, k), address(4u * i + 1u, k), address(4u * i + 2u, k), address(4u * i + 3u, k));
+  let e = 4u * i;
+  return vec4<u32>(address(e, k), address(e + 1u, k), address(e + 2u, k), address(e + 3u, k));
 }
 // </access>
 
-// <fused>
-fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
-  return v;
-}
-// </fused>
-
-// 0, which the compiler cannot know: indices stay below 2^31. Where a condition holds nothing but uniforms, Mesa's software driver may
-// put in their values and compile the shader anew at every dispatch, keeping each (docs/notes/drivers.md).
-fn zero(index: u32) -> u32 {
-  return index >> 31u;
-}
+// <zero, master>
+// 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 { return index >> 31u; }
+// </zero>
 
 // Stores four outputs of one row, summing onto an earlier launch's part of K and ending with the epilogue.
 fn store(batch: u32, row: u32, col: u32, sum: vec4<f32>) {
@@ -86,50 +92,60 @@ fn store(batch: u32, row: u32, col: u32, sum: vec4<f32>) {
   if (col + 3u < dims.n) { c[at + 3u] = v.w; }
 }
 
+fn load_a(batch: u32, row: u32, k: u32) -> f32 {
+  let in_a = min(row, dims.m - 1u) * dims.a_row + min(k, dims.k - 1u) * dims.a_col;
+  return select(0.0, a[batch * dims.m * dims.k + in_a], k < dims.k_end);
+}
+
+// Zero past the end like A's, on both sides, since zero times infinity is a NaN.
+fn load_b(batch: u32, k: u32, col: u32) -> f32 {
+  let in_b = min(k, dims.k - 1u) * dims.b_row + min(col, dims.n - 1u) * dims.b_col;
+  return select(0.0, b[batch * dims.k * dims.n + in_b], k < dims.k_end);
+}
+
+// Four rows of A, and four columns of B.
+fn column_of_a(batch: u32, row: u32, k: u32) -> vec4<f32> {
+  return vec4<f32>(
+    load_a(batch, row, k), load_a(batch, row + 1u, k), load_a(batch, row + 2u, k), load_a(batch, row + 3u, k),
+  );
+}
+
+fn row_of_b(batch: u32, k: u32, col: u32) -> vec4<f32> {
+  return vec4<f32>(
+    load_b(batch, k, col), load_b(batch, k, col + 1u), load_b(batch, k, col + 2u), load_b(batch, k, col + 3u),
+  );
+}
+
+// <panels, master>
 const DEPTH = 16u;
 var<workgroup> panel_a: array<vec4<f32>, 256>; // [DEPTH][16 vec4s of rows]
 var<workgroup> panel_b: array<vec4<f32>, 256>; // [DEPTH][16 vec4s of columns]
-
-fn load_a(batch: u32, row: u32, k: u32) -> f32 {
-  let value = a[batch * dims.m * dims.k + min(row, dims.m - 1u) * dims.a_row + min(k, dims.k - 1u) * dims.a_col];
-  return select(0.0, value, k < dims.k_end);
-}
-
-fn load_b(batch: u32, k: u32, col: u32) -> f32 {
-  let value = b[batch * dims.k * dims.n + min(k, dims.k - 1u) * dims.b_row + min(col, dims.n - 1u) * dims.b_col];
-  return select(0.0, value, k < dims.k_end); // both sides, since zero times infinity is a NaN
-}
+// </panels>
 
 @compute @workgroup_size(256)
 fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.y * 64u;
   let col = group.x * 64u;
   // Consecutive invocations load along whichever direction is contiguous.
-  let a_along_k = dims.a_col == 1u;
-  let a_row4 = select(lane % 16u, lane / 16u, a_along_k) * 4u;
-  let a_k = select(lane / 16u, lane % 16u, a_along_k);
-  let b_along_k = dims.b_row == 1u;
-  let b_col4 = select(lane % 16u, lane / 16u, b_along_k) * 4u;
-  let b_k = select(lane / 16u, lane % 16u, b_along_k);
-  let mine_row = lane / 16u;
-  let mine_col = lane % 16u;
+  let a_row4 = select(lane % 16u, lane / 16u, dims.a_col == 1u);
+  let a_k = select(lane / 16u, lane % 16u, dims.a_col == 1u);
+  let b_col4 = select(lane % 16u, lane / 16u, dims.b_row == 1u);
+  let b_k = select(lane / 16u, lane % 16u, dims.b_row == 1u);
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
   for (var k = dims.k_start; k < dims.k_end + zero(group.x); k += DEPTH) {
-    let ka = k + a_k; let ra = row + a_row4;
-    panel_a[a_k * 16u + a_row4 / 4u] =
-      vec4<f32>(load_a(group.z, ra, ka), load_a(group.z, ra + 1u, ka), load_a(group.z, ra + 2u, ka), load_a(group.z, ra + 3u, ka));
-    let kb = k + b_k; let cb = col + b_col4;
-    panel_b[b_k * 16u + b_col4 / 4u] =
-      vec4<f32>(load_b(group.z, kb, cb), load_b(group.z, kb, cb + 1u), load_b(group.z, kb, cb + 2u), load_b(group.z, kb, cb + 3u));
+    panel_a[a_k * 16u + a_row4] = column_of_a(group.z, row + 4u * a_row4, k + a_k);
+    panel_b[b_k * 16u + b_col4] = row_of_b(group.z, k + b_k, col + 4u * b_col4);
+    // <panel_products, master>
     workgroupBarrier();
     for (var j = 0u; j < DEPTH; j++) {
-      let p = panel_a[j * 16u + mine_row];
-      let q = panel_b[j * 16u + mine_col];
+      let p = panel_a[j * 16u + lane / 16u];
+      let q = panel_b[j * 16u + lane % 16u];
       sum0 += p.x * q; sum1 += p.y * q; sum2 += p.z * q; sum3 += p.w * q;
     }
     workgroupBarrier();
+    // </panel_products>
   }
-  let r = row + 4u * mine_row; let o = col + 4u * mine_col;
+  let r = row + lane / 16u * 4u; let o = col + lane % 16u * 4u;
   store(group.z, r, o, sum0); store(group.z, r + 1u, o, sum1);
   store(group.z, r + 2u, o, sum2); store(group.z, r + 3u, o, sum3);
 }
@@ -140,9 +156,9 @@ fn registers(@builtin(global_invocation_id) id: vec3<u32>) {
   let col = id.x * 4u;
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
   for (var k = dims.k_start; k < dims.k_end + zero(id.x); k++) {
-    let q = vec4<f32>(load_b(id.z, k, col), load_b(id.z, k, col + 1u), load_b(id.z, k, col + 2u), load_b(id.z, k, col + 3u));
-    sum0 += load_a(id.z, row, k) * q; sum1 += load_a(id.z, row + 1u, k) * q;
-    sum2 += load_a(id.z, row + 2u, k) * q; sum3 += load_a(id.z, row + 3u, k) * q;
+    let p = column_of_a(id.z, row, k);
+    let q = row_of_b(id.z, k, col);
+    sum0 += p.x * q; sum1 += p.y * q; sum2 += p.z * q; sum3 += p.w * q;
   }
   store(id.z, row, col, sum0); store(id.z, row + 1u, col, sum1);
   store(id.z, row + 2u, col, sum2); store(id.z, row + 3u, col, sum3);

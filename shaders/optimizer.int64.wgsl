@@ -1,8 +1,12 @@
-// Adam for CPU drivers (see optimizer.wgsl): the same update on 64-bit words. These drivers load component by component, lane by lane,
-// so two parameters per component nearly halve the time. Bandwidth bound elsewhere; load bound here.
-// Index map: T is a multiple of 64; one invocation updates elements 4i..4i+3 of every row, in place.
+// Adam for CPU drivers: the formulas of optimizer.wgsl on 64-bit words. These drivers load component by
+// component, lane by lane, so two parameters per component nearly halve the time.
+//
+// Index map: one invocation updates elements 4i..4i+3 of every row, in place (T is a multiple of 64).
+//
+// Bound: loads.
 
 struct Dims {
+  // <group, from optimizer.wgsl>
   n4: u32, // vec4s per row
   average: u32, // index of the row e; 0 without one
   decoupled: u32,
@@ -13,30 +17,60 @@ struct Dims {
   rest1: f32, // 1 - β1, which f32 could not recover from β1
   rest2: f32,
   rest_average: f32, // 1 - d
+  // </group>
 }
 
 @group(0) @binding(0) var<storage, read_write> state: array<vec2<u64>>;
 @group(0) @binding(1) var<storage, read> grads: array<vec2<u64>>;
+
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// <zero, from matmul.wgsl>
+// 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
+fn zero(index: u32) -> u32 { return index >> 31u; }
+// </zero>
+
+// <floats, from matmul.subgroup.int64.wgsl>
+fn floats(v: vec2<u64>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
+}
+// </floats>
+
+// Rows of the state and the gradient, by vec4s.
+fn load(k: u32) -> vec4<f32> {
+  return floats(state[k]);
+}
+
+fn keep(k: u32, v: vec4<f32>) {
+  let u = bitcast<vec4<u32>>(v);
+  state[k] = vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
+}
+
+fn load_grad(i: u32) -> vec4<f32> {
+  return floats(grads[i]);
+}
+
+// <adam, from optimizer.wgsl>
 @group(0) @binding(2) var<storage, read> lr: f32;
 @group(0) @binding(3) var<storage, read> scale: f32;
 @group(0) @binding(4) var<storage, read> time: u32;
 @group(0) @binding(5) var<uniform> dims: Dims;
 
 override WORKGROUP: u32 = 256u;
-
-fn floats(v: vec2<u64>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
-
-fn words(v: vec4<f32>) -> vec2<u64> {
-  let u = bitcast<vec4<u32>>(v);
-  return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
-}
-
-// 0, which the compiler cannot know: see docs/notes/drivers.md.
-fn zero(index: u32) -> u32 {
-  return index >> 31u;
-}
 
 // 1 - β^t from log β, accurate where β^t is close to 1: the series of -expm1(x) for small x = t·log β.
 fn one_minus_power(t: f32, log_beta: f32) -> f32 {
@@ -46,30 +80,39 @@ fn one_minus_power(t: f32, log_beta: f32) -> f32 {
   return select(1.0 - exp(max(x, -80.0)), -series, x > -0.5);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let rate = lr;
-  let factor = scale;
-  let at = time;
-  let t = f32(at + 1u);
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i >= dims.n4) { return; }
-  var p = floats(state[i]);
-  let grad = floats(grads[i]) * factor;
-  let g = select(grad + dims.decay * p, grad, dims.decoupled != 0u);
-  let m0 = floats(state[dims.n4 + i]);
-  let v0 = floats(state[2u * dims.n4 + i]);
-  let m = m0 + dims.rest1 * (g - m0);
-  let v = v0 + dims.rest2 * (g * g - v0);
-  state[dims.n4 + i] = words(m);
-  state[2u * dims.n4 + i] = words(v);
-  if (dims.decoupled != zero(i)) { p *= 1.0 - rate * dims.decay; }
-  let denom = sqrt(v) / sqrt(one_minus_power(t, dims.log_beta2)) + dims.eps;
-  p -= rate / one_minus_power(t, dims.log_beta1) * (m / denom);
-  state[i] = words(p);
+fn gradient(i: u32, factor: f32, p: vec4<f32>) -> vec4<f32> {
+  let g = load_grad(i) * factor;
+  return select(g + dims.decay * p, g, dims.decoupled != 0u);
+}
+
+// Writes the new parameters and their moving average.
+fn finish(i: u32, step: u32, p: vec4<f32>) {
+  keep(i, p);
   if (dims.average != zero(i)) {
     let k = dims.average * dims.n4 + i;
-    let e = floats(state[k]);
-    state[k] = words(select(e + dims.rest_average * (p - e), p, at == 0u));
+    let e = load(k);
+    keep(k, select(e + dims.rest_average * (p - e), p, step == 0u));
   }
 }
+
+@compute @workgroup_size(WORKGROUP)
+fn adam(id: Invocation) {
+  let rate = lr;
+  let factor = scale;
+  let step = time;
+  let t = f32(step + 1u);
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n4) { return; }
+  var p = load(i);
+  let g = gradient(i, factor, p);
+  let m0 = load(dims.n4 + i);
+  let v0 = load(2u * dims.n4 + i);
+  let m = m0 + dims.rest1 * (g - m0);
+  let v = v0 + dims.rest2 * (g * g - v0);
+  keep(dims.n4 + i, m);
+  keep(2u * dims.n4 + i, v);
+  if (dims.decoupled != zero(i)) { p *= 1.0 - rate * dims.decay; }
+  let denom = sqrt(v) / sqrt(one_minus_power(t, dims.log_beta2)) + dims.eps;
+  finish(i, step, p - rate / one_minus_power(t, dims.log_beta1) * (m / denom));
+}
+// </adam>

@@ -1,8 +1,14 @@
-// Draws from counter-based streams: uniform, normal, Bernoulli.
-// Element e of a draw is a function of (seed, stream, step, e) alone: neither workgroup size nor fusion
-// changes it. One invocation makes elements 4i..4i+3 (bound by integer arithmetic); the entry points
-// *_tail store them one by one, for element counts that are not a multiple of 4.
-// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+// Draws from counter-based streams; element e of a draw is a function of (seed, stream, step, e) alone:
+// neither workgroup size nor fusion changes it.
+//   draw_uniform    y[e] = u, of 24 bits in [0, 1)
+//   draw_normal     y[e] = √(-2 ln u)·cos(2πv), Box and Muller's transform
+//   draw_bernoulli  y[e] = 1 where u < p[e], else 0
+//
+// Index map: one invocation makes elements 4i..4i+3; the entry points *_tail store them one by one, for
+// element counts that are not a multiple of 4.
+//
+// Bound: integer arithmetic. Seed and step are loaded before the first branch: there a CPU driver loads once,
+// under it once per lane.
 
 struct Dims {
   n: u32, // elements
@@ -18,7 +24,23 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
-// <threefry>
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// <threefry, master>
 // Two words of each of four draws.
 struct Words {
   a: vec4<u32>,
@@ -57,10 +79,11 @@ fn threefry2x32(key: Words, counter: Words) -> Words {
   return inject(even_rounds(x4), c, key.a, 5u);
 }
 
-// The words of four elements: key = hash(seed, stream), counter = (step, element).
-fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+// The words of elements 4i..4i+3: key = hash(seed, stream), counter = (step, element).
+fn words(run: vec2<u32>, step: u32, i: u32) -> Words {
+  let stream = dims.stream;
   let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
-  return threefry2x32(key, Words(vec4<u32>(at), elements));
+  return threefry2x32(key, Words(vec4<u32>(step), 4u * i + vec4<u32>(0u, 1u, 2u, 3u)));
 }
 
 // Top 24 bits as numbers in [0, 1): exact.
@@ -69,7 +92,7 @@ fn unit(bits: vec4<u32>) -> vec4<f32> {
 }
 // </threefry>
 
-// <normal>
+// <normal, master>
 // -log(1 - v) for v in [0, 1): a series near 0, where drivers' log loses its digits.
 fn minus_log1m(v: vec4<f32>) -> vec4<f32> {
   let series = v * (1.0 + v * (0.5 + v * (0.33333334 + v * (0.25 + v * (0.2 + v * 0.16666667)))));
@@ -90,18 +113,7 @@ fn normals(words: Words) -> vec4<f32> {
 }
 // </normal>
 
-fn words(run: vec2<u32>, at: u32, i: u32) -> Words {
-  return draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u));
-}
-
-fn uniforms(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  return unit(words(run, at, i).a);
-}
-
-fn bernoullis(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  return select(vec4<f32>(0.0), vec4<f32>(1.0), uniforms(run, at, i) < p[i]);
-}
-
+// <tail, master>
 // Stores those of four elements that exist.
 fn put(i: u32, v: vec4<f32>) {
   let e = 4u * i;
@@ -110,55 +122,60 @@ fn put(i: u32, v: vec4<f32>) {
   if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
   if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
 }
+// </tail>
 
-fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+fn uniforms(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  return unit(words(run, step, i).a);
+}
+
+fn bernoullis(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  return select(vec4<f32>(0.0), vec4<f32>(1.0), uniforms(run, step, i) < p[i]);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_uniform(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_uniform(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = uniforms(run, at, i); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = uniforms(run, step, i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_uniform_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_uniform_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, uniforms(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, uniforms(run, step, i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_normal(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_normal(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = normals(words(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = normals(words(run, step, i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_normal_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_normal_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, normals(words(run, at, i))); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, normals(words(run, step, i))); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_bernoulli(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_bernoulli(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = bernoullis(run, at, i); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = bernoullis(run, step, i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn draw_bernoulli_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn draw_bernoulli_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, bernoullis(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, bernoullis(run, step, i)); }
 }

@@ -1,61 +1,100 @@
 // One pass of a reduction over the middle of x[outer, r, inner]; r is cut into s chunks:
-//   y[o, c, k] = reduce over j in [c * chunk, min(r, (c + 1) * chunk)) of x[o, j, k]
-//   sum: sum x;  max: max x;  logsumexp: top + log(sum exp(x - top)), top = max x
-// rows, rows4: inner = 1, an invocation makes one result from single loads or vec4 loads.
-// columns, columns4: an invocation makes one or four neighbouring results. All bandwidth bound.
-// tree: inner = 1, a workgroup makes one result by coalesced loads and a tree in workgroup memory.
+//   y[o, c, k] = reduction over j in c·chunk..min(r, (c + 1)·chunk) of x[o, j, k]
+//   sum: Σ x;  max: max x;  logsumexp: top + log Σ exp(x - top), top = max x
+//
+// Index map: one invocation makes one result, in columns4 four neighbouring ones.
+//   rows, rows4        inner = 1: by single loads, or by vec4s
+//   columns, columns4  any inner
+//   tree               inner = 1: a workgroup makes one result, by a tree in workgroup memory
+//
+// Bound: bandwidth.
 
 struct Dims {
-  n: u32, // results, outer * s * inner; vec4s of results for columns4
+  n: u32, // results, outer·s·inner; vec4s of results for columns4
   r: u32,
   chunk: u32, // at most 4096 loop iterations; for rows4 a multiple of 4
   s: u32, // chunks per row
   inner: u32, // in vec4s for columns4
 }
 
+// <arrays, master>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+// </arrays>
 @group(0) @binding(2) var<uniform> dims: Dims;
 
 const SUM = 0u;
 const MAX = 1u;
-const LOWEST = -3.4028235e38;
+const LOWEST = -3.40282346e38;
 
 override KIND: u32 = 0u; // SUM, MAX or 2, logsumexp
 override WORKGROUP: u32 = 64u; // a power of two
 
 var<workgroup> partial: array<f32, WORKGROUP>;
 
-// What a value adds to the total. Capping the exponent at -80 keeps x - top finite for all finite x.
-fn term(v: vec4<f32>, top: vec4<f32>) -> vec4<f32> {
-  if (KIND == SUM) {
-    return v;
-  }
-  return exp(max(v, top - 80.0) - top);
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
 }
 
-fn term1(v: f32, top: f32) -> f32 {
-  if (KIND == SUM) {
-    return v;
-  }
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// What a value adds to the total. Capping the exponent at -80 keeps x - top finite for all finite x.
+fn term(v: vec4<f32>, top: vec4<f32>) -> vec4<f32> {
+  if (KIND == SUM) { return v; }
   return exp(max(v, top - 80.0) - top);
 }
 
 // The total of logsumexp is at least 1, the largest element's term.
 fn finish(top: vec4<f32>, total: vec4<f32>) -> vec4<f32> {
-  if (KIND == SUM) {
-    return total;
-  }
-  if (KIND == MAX) {
-    return top;
-  }
+  if (KIND == SUM) { return total; }
+  if (KIND == MAX) { return top; }
   return top + log(max(total, vec4<f32>(1.0)));
 }
 
-fn finish1(top: f32, total: f32) -> f32 {
-  return finish(vec4<f32>(top), vec4<f32>(total)).x;
+// The largest of x[first], x[first + stride], ... before x[end], and the sum of their terms.
+fn largest(first: u32, end: u32, stride: u32) -> f32 {
+  var top = LOWEST;
+  if (KIND == SUM) { return top; }
+  for (var j = first; j < end; j += stride) { top = max(top, x[j]); }
+  return top;
+}
+
+fn summed(first: u32, end: u32, stride: u32, top: f32) -> f32 {
+  var total = 0.0;
+  if (KIND == MAX) { return total; }
+  for (var j = first; j < end; j += stride) { total += term(vec4<f32>(x[j]), vec4<f32>(top)).x; }
+  return total;
+}
+
+// The same of vec4s.
+fn largest4(first: u32, end: u32, stride: u32) -> vec4<f32> {
+  var top = vec4<f32>(LOWEST);
+  if (KIND == SUM) { return top; }
+  for (var j = first; j < end; j += stride) { top = max(top, x4[j]); }
+  return top;
+}
+
+fn summed4(first: u32, end: u32, stride: u32, top: vec4<f32>) -> vec4<f32> {
+  var total = vec4<f32>();
+  if (KIND == MAX) { return total; }
+  for (var j = first; j < end; j += stride) { total += term(x4[j], top); }
+  return total;
+}
+
+fn store(i: u32, top: f32, total: f32) {
+  y[i] = finish(vec4<f32>(top), vec4<f32>(total)).x;
 }
 
 // First element and end of chunk i of the rows.
@@ -66,108 +105,59 @@ fn span(i: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let at = span(i);
-    var top = LOWEST;
-    var total = 0.0;
-    if (KIND != SUM) {
-      for (var j = at.x; j < at.y; j++) {
-        top = max(top, x[j]);
-      }
-    }
-    if (KIND != MAX) {
-      for (var j = at.x; j < at.y; j++) {
-        total += term1(x[j], top);
-      }
-    }
-    y[i] = finish1(top, total);
-  }
+fn rows(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  let top = largest(at.x, at.y, 1u);
+  store(i, top, summed(at.x, at.y, 1u, top));
 }
 
 // Chunks start at multiples of 4 elements; the last may end between them.
 @compute @workgroup_size(WORKGROUP)
-fn rows4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let at = span(i);
-    let start = at.x / 4u;
-    let end = at.y / 4u;
-    let tail = at.y % 4u;
-    let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(tail);
-    var tops = vec4<f32>(LOWEST);
-    var total = vec4<f32>(0.0);
-    if (KIND != SUM) {
-      for (var j = start; j < end; j++) {
-        tops = max(tops, x4[j]);
-      }
-      if (tail > 0u) {
-        tops = max(tops, select(vec4<f32>(LOWEST), x4[end], inside));
-      }
-    }
-    let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
-    if (KIND != MAX) {
-      for (var j = start; j < end; j++) {
-        total += term(x4[j], vec4<f32>(top));
-      }
-      if (tail > 0u) {
-        // Padding is masked before exp and after, since its bits may be anything.
-        let last = select(vec4<f32>(0.0), x4[end], inside);
-        total += select(vec4<f32>(0.0), term(last, vec4<f32>(top)), inside);
-      }
-    }
-    y[i] = finish1(top, total.x + total.y + total.z + total.w);
+fn rows4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = span(i);
+  let end = at.y / 4u;
+  let tail = at.y % 4u;
+  let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(tail);
+  var tops = largest4(at.x / 4u, end, 1u);
+  if (KIND != SUM && tail > 0u) { tops = max(tops, select(vec4<f32>(LOWEST), x4[end], inside)); }
+  let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
+  var total = summed4(at.x / 4u, end, 1u, vec4<f32>(top));
+  if (KIND != MAX && tail > 0u) {
+    // Padding is masked before exp and after, since its bits may be anything.
+    let last = select(vec4<f32>(0.0), x4[end], inside);
+    total += select(vec4<f32>(0.0), term(last, vec4<f32>(top)), inside);
   }
+  store(i, top, total.x + total.y + total.z + total.w);
 }
 
-// First element of the chunk that result i reads with stride inner, and the number of its elements.
+// First element and end of the chunk that result i reads with stride inner.
 fn column(i: u32) -> vec2<u32> {
   let c = i / dims.inner;
-  let first = c % dims.s * dims.chunk;
-  return vec2<u32>((c / dims.s * dims.r + first) * dims.inner + i % dims.inner, min(dims.chunk, dims.r - first));
+  let row = c % dims.s * dims.chunk;
+  let first = (c / dims.s * dims.r + row) * dims.inner + i % dims.inner;
+  return vec2<u32>(first, first + min(dims.chunk, dims.r - row) * dims.inner);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn columns(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let at = column(i);
-    var top = LOWEST;
-    var total = 0.0;
-    if (KIND != SUM) {
-      for (var j = 0u; j < at.y; j++) {
-        top = max(top, x[at.x + j * dims.inner]);
-      }
-    }
-    if (KIND != MAX) {
-      for (var j = 0u; j < at.y; j++) {
-        total += term1(x[at.x + j * dims.inner], top);
-      }
-    }
-    y[i] = finish1(top, total);
-  }
+fn columns(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = column(i);
+  let top = largest(at.x, at.y, dims.inner);
+  store(i, top, summed(at.x, at.y, dims.inner, top));
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn columns4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let at = column(i);
-    var top = vec4<f32>(LOWEST);
-    var total = vec4<f32>(0.0);
-    if (KIND != SUM) {
-      for (var j = 0u; j < at.y; j++) {
-        top = max(top, x4[at.x + j * dims.inner]);
-      }
-    }
-    if (KIND != MAX) {
-      for (var j = 0u; j < at.y; j++) {
-        total += term(x4[at.x + j * dims.inner], top);
-      }
-    }
-    y4[i] = finish(top, total);
-  }
+fn columns4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = column(i);
+  let top = largest4(at.x, at.y, dims.inner);
+  y4[i] = finish(top, summed4(at.x, at.y, dims.inner, top));
 }
 
 // All lanes' values added up, or their maximum; every lane gets the result.
@@ -188,27 +178,17 @@ fn across(lane: u32, value: f32, adds: bool) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn tree(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn tree(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = group.y * groups.x + group.x;
-  if (i >= dims.n) { // the same for the whole workgroup
-    return;
-  }
+  if (i >= dims.n) { return; } // the same for the whole workgroup
   let at = span(i);
-  var top = LOWEST;
-  var total = 0.0;
-  if (KIND != SUM) {
-    for (var j = at.x + lane; j < at.y; j += WORKGROUP) {
-      top = max(top, x[j]);
-    }
-    top = across(lane, top, false);
-  }
-  if (KIND != MAX) {
-    for (var j = at.x + lane; j < at.y; j += WORKGROUP) {
-      total += term1(x[j], top);
-    }
-    total = across(lane, total, true);
-  }
-  if (lane == 0u) {
-    y[i] = finish1(top, total);
-  }
+  var top = largest(at.x + lane, at.y, WORKGROUP);
+  if (KIND != SUM) { top = across(lane, top, false); }
+  var total = summed(at.x + lane, at.y, WORKGROUP, top);
+  if (KIND != MAX) { total = across(lane, total, true); }
+  if (lane == 0u) { store(i, top, total); }
 }

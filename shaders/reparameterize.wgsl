@@ -1,12 +1,14 @@
 // The reparameterisation trick (Kingma & Welling 2013, section 2.4): draw and transform in one launch.
-//   forward   z = mu + exp(logvar/2)·eps,  eps ~ N(0, 1)
-//   backward  dmu = dz;  dlogvar = dz·½·exp(logvar/2)·eps:  `scaled_noise` with factor ½, whose own
-//             derivative is itself with half the factor, so every higher derivative is the same kernel
-// eps[e] is a function of (seed, stream, step, e) alone: it is never stored, backward draws it again.
-// Index map: one invocation makes elements 4i..4i+3 of the dense output, read and written as vec4s; the
-// entry points *_tail store one by one, for element counts that are not a multiple of 4.
-// Bound: integer arithmetic (about 100 operations per element) on CPU drivers, bandwidth on GPUs.
-// Seed and step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
+//   reparameterize  z = mu + exp(logvar/2)·eps,  eps ~ N(0, 1)
+//   scaled_noise    y = dz·factor·exp(logvar/2)·eps: with factor ½ the derivative by logvar, with ¼ that
+//                   one's, and so on. The derivative by mu is dz itself
+// eps[e] is a function of (seed, stream, step, e) alone: it is never stored, the derivative draws it again.
+//
+// Index map: one invocation makes elements 4i..4i+3 of the dense output, read and written as vec4s; the entry
+// points *_tail store one by one, for element counts that are not a multiple of 4.
+//
+// Bound: integer arithmetic (about 100 operations an element) on CPU drivers, bandwidth on GPUs. Seed and
+// step are loaded before the first branch: there a CPU driver loads once, under it once per lane.
 
 struct Dims {
   n: u32, // elements
@@ -25,7 +27,23 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
-// <threefry>
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// <threefry, from random.wgsl>
 // Two words of each of four draws.
 struct Words {
   a: vec4<u32>,
@@ -64,10 +82,11 @@ fn threefry2x32(key: Words, counter: Words) -> Words {
   return inject(even_rounds(x4), c, key.a, 5u);
 }
 
-// The words of four elements: key = hash(seed, stream), counter = (step, element).
-fn draw(run: vec2<u32>, stream: vec2<u32>, at: u32, elements: vec4<u32>) -> Words {
+// The words of elements 4i..4i+3: key = hash(seed, stream), counter = (step, element).
+fn words(run: vec2<u32>, step: u32, i: u32) -> Words {
+  let stream = dims.stream;
   let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
-  return threefry2x32(key, Words(vec4<u32>(at), elements));
+  return threefry2x32(key, Words(vec4<u32>(step), 4u * i + vec4<u32>(0u, 1u, 2u, 3u)));
 }
 
 // Top 24 bits as numbers in [0, 1): exact.
@@ -76,7 +95,7 @@ fn unit(bits: vec4<u32>) -> vec4<f32> {
 }
 // </threefry>
 
-// <normal>
+// <normal, from random.wgsl>
 // -log(1 - v) for v in [0, 1): a series near 0, where drivers' log loses its digits.
 fn minus_log1m(v: vec4<f32>) -> vec4<f32> {
   let series = v * (1.0 + v * (0.5 + v * (0.33333334 + v * (0.25 + v * (0.2 + v * 0.16666667)))));
@@ -97,20 +116,7 @@ fn normals(words: Words) -> vec4<f32> {
 }
 // </normal>
 
-// exp(logvar/2)·eps: the deviation of z from mu.
-fn deviation(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  let eps = normals(draw(run, dims.stream, at, vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u)));
-  return exp(0.5 * logvar[i]) * eps;
-}
-
-fn sample(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  return mu[i] + deviation(run, at, i);
-}
-
-fn noise(run: vec2<u32>, at: u32, i: u32) -> vec4<f32> {
-  return cotangent[i] * (dims.factor * deviation(run, at, i));
-}
-
+// <tail, from random.wgsl>
 // Stores those of four elements that exist.
 fn put(i: u32, v: vec4<f32>) {
   let e = 4u * i;
@@ -119,39 +125,50 @@ fn put(i: u32, v: vec4<f32>) {
   if (e + 2u < dims.n) { y_scalar[e + 2u] = v.z; }
   if (e + 3u < dims.n) { y_scalar[e + 3u] = v.w; }
 }
+// </tail>
 
-fn index(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+// exp(logvar/2)·eps: the deviation of z from mu.
+fn deviation(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  let eps = normals(words(run, step, i));
+  return exp(0.5 * logvar[i]) * eps;
+}
+
+fn sample(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  return mu[i] + deviation(run, step, i);
+}
+
+fn noise(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
+  return cotangent[i] * (dims.factor * deviation(run, step, i));
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn reparameterize(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn reparameterize(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = sample(run, at, i); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = sample(run, step, i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn reparameterize_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn reparameterize_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, sample(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, sample(run, step, i)); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn scaled_noise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn scaled_noise(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { y[i] = noise(run, at, i); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { y[i] = noise(run, step, i); }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn scaled_noise_tail(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn scaled_noise_tail(id: Invocation) {
   let run = seed;
-  let at = time;
-  let i = index(group, groups, lane);
-  if (4u * i < dims.n) { put(i, noise(run, at, i)); }
+  let step = time;
+  let i = number(id.group, id.groups, id.lane);
+  if (4u * i < dims.n) { put(i, noise(run, step, i)); }
 }

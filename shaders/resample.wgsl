@@ -1,9 +1,13 @@
-// Bilinear interpolation of x[n, h, w, c] to factor times the rows and columns, f32, pixel centres aligned (PyTorch's
-// align_corners=False), and its transpose. In units of 1/(2·factor) pixels, made pixel o lies at 2o + 1 - factor, kept within the
-// image; it sees pixel q with weight 1 - |distance| per axis. In whole numbers, so that weights are exact.
+// Bilinear interpolation of x[n, h, w, c] to factor times the rows and columns, f32, pixel centres aligned
+// (PyTorch's align_corners=False), and its transpose. In units of 1/(2·factor) pixels, made pixel o lies at
+// 2o + 1 - factor, kept within the image. It sees pixel q with weight 1 - |distance| per axis. All these are
+// whole numbers, so that weights are exact.
 //   interpolate  y[o] = Σ_q weight(o, q)·x[q], over at most 2x2 pixels
 //   transpose    y[q] = Σ_o weight(o, q)·x[o]: the derivative, gathered over the pixels that see q
-// Index map: one invocation an element, of the entry points *4 four channels, which want c to be a multiple of 4. Bandwidth bound.
+//
+// Index map: one invocation makes one element, in the entry points *4 four channels (c is a multiple of 4).
+//
+// Bound: bandwidth.
 
 struct Dims {
   n: u32, // elements made, or vec4s
@@ -12,19 +16,33 @@ struct Dims {
   image: vec2<i32>, // the smaller one
 }
 
+// <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+// </arrays>
 @group(0) @binding(2) var<uniform> dims: Dims;
 
 override WORKGROUP: u32 = 64u;
 
-fn invocation(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+// <invocation, from views.wgsl>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
 }
 
-// First element of image and channel, and the pixel, of element i of images with these extents.
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
+// Image and pixel of element i of images with these extents.
 struct Place {
   image: u32,
   pixel: vec2<i32>,
@@ -36,6 +54,7 @@ fn place(i: u32, extents: vec2<i32>) -> Place {
   return Place(row / u32(extents.x), vec2<i32>(i32(row % u32(extents.x)), i32(pixel % u32(extents.y))));
 }
 
+// Element of a pixel that has the channel of element i.
 fn index(image: u32, at: vec2<i32>, extents: vec2<i32>, i: u32) -> u32 {
   return ((image * u32(extents.x) + u32(at.x)) * u32(extents.y) + u32(at.y)) * dims.c + i % dims.c;
 }
@@ -51,10 +70,40 @@ fn weight(o: vec2<i32>, q: vec2<i32>) -> vec2<f32> {
   return vec2<f32>(max(2 * dims.factor - away, vec2<i32>())) / f32(2 * dims.factor);
 }
 
-// First pixel that made pixel o sees, and the last.
-fn around(o: vec2<i32>) -> vec4<i32> {
-  let first = position(o) / (2 * dims.factor);
-  return vec4<i32>(first, min(first + 1, dims.image - 1));
+// The elements of x that made element i sees, (above, below) x (left, right), and how near it is to the later
+// ones.
+struct Corners {
+  at: vec4<u32>,
+  far: vec2<f32>,
+}
+
+fn corners(i: u32) -> Corners {
+  let to = place(i, dims.factor * dims.image);
+  let q = position(to.pixel) / (2 * dims.factor);
+  let p = min(q + 1, dims.image - 1);
+  let at = vec4<u32>(
+    index(to.image, q, dims.image, i),
+    index(to.image, vec2<i32>(q.x, p.y), dims.image, i),
+    index(to.image, vec2<i32>(p.x, q.y), dims.image, i),
+    index(to.image, p, dims.image, i),
+  );
+  return Corners(at, 1.0 - weight(to.pixel, q));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn interpolate(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let c = corners(i);
+  y[i] = mix(mix(x[c.at.x], x[c.at.y], c.far.y), mix(x[c.at.z], x[c.at.w], c.far.y), c.far.x);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn interpolate4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let c = corners(i);
+  y4[i] = mix(mix(x4[c.at.x], x4[c.at.y], c.far.y), mix(x4[c.at.z], x4[c.at.w], c.far.y), c.far.x);
 }
 
 // First made pixel that may see pixel q, and the end.
@@ -64,32 +113,8 @@ fn seers(q: vec2<i32>) -> vec4<i32> {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn interpolate(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
-  if (i >= dims.n) { return; }
-  let to = place(i, dims.factor * dims.image);
-  let q = around(to.pixel);
-  let far = 1.0 - weight(to.pixel, q.xy);
-  let above = mix(x[index(to.image, q.xy, dims.image, i)], x[index(to.image, q.xw, dims.image, i)], far.y);
-  let below = mix(x[index(to.image, q.zy, dims.image, i)], x[index(to.image, q.zw, dims.image, i)], far.y);
-  y[i] = mix(above, below, far.x);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn interpolate4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
-  if (i >= dims.n) { return; }
-  let to = place(i, dims.factor * dims.image);
-  let q = around(to.pixel);
-  let far = 1.0 - weight(to.pixel, q.xy);
-  let above = mix(x4[index(to.image, q.xy, dims.image, i)], x4[index(to.image, q.xw, dims.image, i)], far.y);
-  let below = mix(x4[index(to.image, q.zy, dims.image, i)], x4[index(to.image, q.zw, dims.image, i)], far.y);
-  y4[i] = mix(above, below, far.x);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn transpose(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn transpose(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let to = place(i, dims.image);
   let span = seers(to.pixel);
@@ -104,8 +129,8 @@ fn transpose(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn transpose4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = invocation(group, groups, lane);
+fn transpose4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let to = place(i, dims.image);
   let span = seers(to.pixel);

@@ -1,4 +1,8 @@
-// 64-bit known answers: a word read as u64 splits into the two f32 that lie there, is joined again and stored whole.
+// 64-bit known answers: a word read as u64 is split into the two f32 that lie there, and joined again.
+//
+// Index map: one invocation answers for one pair.
+//
+// Bound: none, it runs once.
 @group(0) @binding(0) var<storage, read> pairs: array<u64>; // the question: (1, 2^-24), (a NaN, an infinity)
 @group(0) @binding(1) var<storage, read_write> answer: array<u64>;
 

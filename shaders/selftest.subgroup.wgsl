@@ -1,4 +1,10 @@
-// Subgroup known answers: lanes are numbered like invocations, and a shuffle with a constant index broadcasts.
+// Subgroup known answers: lanes are numbered as invocations are, and a shuffle with a constant index
+// broadcasts.
+//   answer[8 + i] = Σ_j (j·(j + 1) + 4) over the eight lanes j, + 1000·(the lane's number)
+//
+// Index map: one subgroup of 8; each invocation answers for itself.
+//
+// Bound: none, it runs once.
 @group(0) @binding(1) var<storage, read_write> answer: array<u32>;
 
 @compute @workgroup_size(8)

@@ -1,10 +1,12 @@
-// Copies of 32-bit elements, bit by bit, one element (gather, pad, scatter) or four (gather4, pad4,
-// scatter4) per invocation; all bandwidth bound. The entries ending in 4 count everything in vec4s.
-//   gather   y[i] = x[offset + sum_d c_d(i) * stride_d], c the coordinates of i in an array of up to 8 axes
-//   pad      y[r * pitch + offset + c] = x[r * row + c] for c < row, the rest of each row of y zero;
-//            an invocation makes one element of y
-//   scatter  the same map, but an invocation moves one element of x, and the rest of y is left alone;
-//            elements from `valid` on are zeros instead of x
+// Copies of 32-bit elements, bit by bit.
+//   gather   y[i] = x[offset + Σ_d c_d(i)·stride_d], c the coordinates of i in an array of up to 8 axes
+//   pad      y[r·pitch + offset + c] = x[r·row + c] for c < row; the rest of each row of y is zero
+//   scatter  the same map, but the rest of y is left alone; elements of x from `valid` on count as zeros
+//
+// Index map: one invocation makes one element of y, in scatter it moves one of x. In the entry points *4 it
+// is a vec4, and everything but `valid` counts vec4s.
+//
+// Bound: bandwidth.
 
 struct Dims {
   n: u32, // elements to write, in units of the entry
@@ -24,6 +26,22 @@ struct Dims {
 
 override WORKGROUP: u32 = 256u;
 
+// <invocation, master>
+// What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
+// confuses `groups` with `group`. One with barriers takes them singly, since WGSL counts a struct's as not
+// uniform.
+struct Invocation {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+}
+
+// Number of an invocation in the launch, whose workgroups lie in rows.
+fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * WORKGROUP + lane;
+}
+// </invocation>
+
 fn address(i: u32) -> u32 {
   let low = dims.shape[1];
   let i6 = i / low.w;
@@ -40,68 +58,65 @@ fn address(i: u32) -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    y[i] = x[address(i)];
-  }
+fn gather(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i < dims.n) { y[i] = x[address(i)]; }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    y4[i] = x4[address(i)];
-  }
+fn gather4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i < dims.n) { y4[i] = x4[address(i)]; }
+}
+
+// Column of x that lies under element i of y; outside a row of x it is row or more, since it wraps before the
+// first.
+fn column(i: u32) -> u32 {
+  return i % dims.pitch - dims.offset;
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn pad(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let c = i % dims.pitch - dims.offset; // wraps to a huge number before x's row
-    var value = 0u;
-    if (c < dims.row) {
-      value = x[i / dims.pitch * dims.row + c];
-    }
-    y[i] = value;
-  }
+fn pad(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let c = column(i);
+  var value = 0u;
+  if (c < dims.row) { value = x[i / dims.pitch * dims.row + c]; }
+  y[i] = value;
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn pad4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    let c = i % dims.pitch - dims.offset;
-    var value = vec4<u32>(0u);
-    if (c < dims.row) {
-      value = x4[i / dims.pitch * dims.row + c];
-    }
-    y4[i] = value;
-  }
+fn pad4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let c = column(i);
+  var value = vec4<u32>();
+  if (c < dims.row) { value = x4[i / dims.pitch * dims.row + c]; }
+  y4[i] = value;
+}
+
+// Where element i of x lands in y.
+fn landing(i: u32) -> u32 {
+  return dims.offset + i / dims.row * dims.pitch + i % dims.row;
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn scatter(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    var value = 0u;
-    if (i < dims.valid) {
-      value = x[i];
-    }
-    y[dims.offset + i / dims.row * dims.pitch + i % dims.row] = value;
-  }
+fn scatter(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  var value = 0u;
+  if (i < dims.valid) { value = x[i]; }
+  y[landing(i)] = value;
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn scatter4(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
-  if (i < dims.n) {
-    var value = vec4<u32>(0u);
-    if (4u * i < dims.valid) {
-      let inside = vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(dims.valid);
-      value = select(vec4<u32>(0u), x4[i], inside);
-    }
-    y4[dims.offset + i / dims.row * dims.pitch + i % dims.row] = value;
+fn scatter4(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  var value = vec4<u32>();
+  if (4u * i < dims.valid) {
+    let inside = 4u * i + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(dims.valid);
+    value = select(vec4<u32>(), x4[i], inside);
   }
+  y4[landing(i)] = value;
 }

@@ -18,11 +18,17 @@ use oneiro::{
 use std::{
     collections::BTreeMap,
     io::Write,
-    path::Path,
+    ops::Range,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 const MAX_LINES: usize = 250;
+const MAX_WIDTH: usize = 110;
+
+fn path(stem: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(stem.to_string() + ".wgsl")
+}
 
 /// (stem, text) of every file in `shaders/`.
 fn files() -> Vec<(String, String)> {
@@ -74,6 +80,12 @@ impl Variant {
             ),
             (x * y * z <= 256 && z <= 64, format!("a workgroup of {x}x{y}x{z}, at most 256 invocations")),
             (!same_index, "two bindings in use have one index".into()),
+            (
+                found.workgroup_memory == 0
+                    || !self.text.contains(&format!("fn {}(id: Invocation)", self.entry)),
+                "its barriers want the built-in values one by one: in a struct they count as not uniform"
+                    .into(),
+            ),
             (!found.bindings.is_empty(), "nothing is bound".into()),
             (
                 self.bindings.iter().all(|name| bound(name)),
@@ -108,13 +120,21 @@ impl Variant {
         assert!(text.contains("kernel void"), "{}: MSL without a kernel", self.name);
 
         let shader_model = if !powers.is_empty() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
-        let options = hlsl::Options { shader_model, ..Default::default() };
+        let special_constants_binding = Some(hlsl::BindTarget::default());
+        let options = hlsl::Options { shader_model, special_constants_binding, ..Default::default() };
         let pipeline = hlsl::PipelineOptions { entry_point: entry };
         let mut text = String::new();
         hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&module, &info, None)
             .map_err(|e| bad("HLSL", e.to_string()))?;
         assert!(text.contains("[numthreads("), "{}: HLSL without a kernel", self.name);
+        // Where naga does not recognise the number of workgroups, its HLSL reads the workgroup's id instead.
+        let counts = text.contains("uint3(_NagaConstants");
+        assert!(
+            counts || !counts_workgroups(&module),
+            "{}: HLSL without the number of workgroups",
+            self.name
+        );
 
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         let pipeline = spv::PipelineOptions {
@@ -123,6 +143,18 @@ impl Variant {
         };
         spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|e| bad("SPIR-V", e.to_string()))
     }
+}
+
+/// Whether an entry point of the module asks for the number of workgroups.
+fn counts_workgroups(module: &naga::Module) -> bool {
+    let asks = |binding: &Option<naga::Binding>| {
+        matches!(binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)))
+    };
+    let arguments = module.entry_points.iter().flat_map(|entry| &entry.function.arguments);
+    arguments.into_iter().any(|argument| match &module.types[argument.ty].inner {
+        naga::TypeInner::Struct { members, .. } => members.iter().any(|member| asks(&member.binding)),
+        _ => asks(&argument.binding),
+    })
 }
 
 /// Complaints of Khronos' validator about a module.
@@ -184,6 +216,19 @@ fn every_entry_point_is_portable_and_translates() {
     check(&variants);
 }
 
+/// naga takes some WGSL that browsers refuse; Chromium's compiler knows neither 64-bit words nor native subgroups.
+#[test]
+fn browsers_take_the_portable_files() {
+    if Command::new("tint").arg("--help").output().is_err() {
+        return harness::say("SKIPPED: tint is not on PATH, so no file was read as a browser reads it");
+    }
+    for (stem, _) in files().iter().filter(|(stem, _)| kernel::powers(stem).is_empty()) {
+        let output = Command::new("tint").args(["--format", "none"]).arg(path(stem)).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!said.contains(" error: "), "tint refuses {stem}.wgsl:\n{said}");
+    }
+}
+
 #[test]
 fn every_specialisation_of_the_vae_is_portable_and_translates() {
     let mut variants = BTreeMap::new();
@@ -218,48 +263,116 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
 #[test]
 fn files_are_short_and_say_what_they_do() {
     for (stem, text) in files() {
-        assert!(text.starts_with("// "), "{stem}.wgsl does not open with a comment");
         let known = |word: &str| POWERS.iter().any(|power| power.name == word);
         assert!(words(&stem).all(known), "{stem}.wgsl asks for a power that no row of POWERS describes");
         let lines = text.lines().count();
         assert!(lines <= MAX_LINES, "{stem}.wgsl has {lines} lines, at most {MAX_LINES}");
+        for (i, line) in text.lines().enumerate() {
+            let width = line.chars().count();
+            assert!(width <= MAX_WIDTH, "{stem}.wgsl:{}: {width} columns, at most {MAX_WIDTH}", i + 1);
+        }
+        let header: Vec<_> = text.lines().take_while(|line| line.starts_with("//")).collect();
+        for part in ["// ", "// Index map: ", "// Bound: "] {
+            let said = header.iter().any(|line| line.starts_with(part));
+            assert!(said, "{stem}.wgsl: the comment at its top has no line `{part}...`");
+        }
     }
 }
 
-/// WGSL has no includes: what several files hold between marks is one text.
+/// A block that several files hold, since WGSL has no includes. One file is its master, where the block opens with
+/// `// <name, master>`; in its readers it opens with `// <name, from FILE.wgsl>`. Both close it with `// </name>`.
+struct Block {
+    name: String,
+    /// The stem of the file that holds the block.
+    stem: String,
+    /// The stem of its master's file.
+    master: String,
+    indent: String,
+    /// The block's lines in the file, without the marks.
+    place: Range<usize>,
+    /// Its text without the marks' indentation.
+    lines: Vec<String>,
+}
+
+fn blocks((stem, text): &(String, String)) -> Vec<Block> {
+    let lines: Vec<&str> = text.lines().collect();
+    let block = |(i, line): (usize, &&str)| {
+        // The planner's own marks, `// <fused>` and `// <functions>`, have no comma.
+        let (name, of) = line.trim_start().strip_prefix("// <")?.strip_suffix('>')?.split_once(", ")?;
+        let from = of.strip_prefix("from ").and_then(|file| file.strip_suffix(".wgsl"));
+        let master = if of == "master" { Some(stem.as_str()) } else { from };
+        let master = master.unwrap_or_else(|| panic!("{stem}.wgsl:{}: `{line}` is no mark", i + 1));
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let end = lines.iter().skip(i).position(|line| *line == format!("{indent}// </{name}>"));
+        let end = i + end.unwrap_or_else(|| panic!("{stem}.wgsl:{}: <{name}> is not closed", i + 1));
+        let unindented = |line: &&str| line.strip_prefix(indent).unwrap_or(line).to_string();
+        Some(Block {
+            name: name.into(),
+            stem: stem.clone(),
+            master: master.into(),
+            indent: indent.into(),
+            place: i + 1..end,
+            lines: lines[i + 1..end].iter().map(unindented).collect(),
+        })
+    };
+    lines.iter().enumerate().filter_map(block).collect()
+}
+
+/// With `ONEIRO_BLESS=1` the masters' blocks are copied into their readers.
 #[test]
-fn shared_blocks_are_identical() {
-    for (mark, at_least) in [("threefry", 2), ("normal", 2), ("access", 2), ("lattice", 2), ("products", 3)] {
-        let (open, close) = (format!("// <{mark}>\n"), format!("// </{mark}>\n"));
-        // The block's own depth: where it is nested deeper it is indented more.
-        let unindented = |part: &str| {
-            let depth = part
-                .lines()
-                .filter(|l| !l.trim().is_empty())
-                .map(|l| l.len() - l.trim_start().len())
-                .min()
-                .unwrap_or(0);
-            part.lines().map(|l| l.get(depth..).unwrap_or_default().to_string() + "\n").collect::<String>()
-        };
-        let mut found: Vec<(String, String)> = vec![];
-        for (stem, text) in files() {
-            assert_eq!(
-                text.matches(&open).count(),
-                text.matches(&close).count(),
-                "{stem}.wgsl: <{mark}> is not closed"
-            );
-            for part in text.split(&open).skip(1) {
-                let block = part.split(&close).next().unwrap().trim_end_matches(' ');
-                found.push((stem.clone(), unindented(block)));
+fn shared_blocks_are_their_masters() {
+    let (files, bless) = (files(), std::env::var("ONEIRO_BLESS").is_ok_and(|v| v == "1"));
+    let all: Vec<Block> = files.iter().flat_map(blocks).collect();
+    let (masters, readers): (Vec<_>, Vec<_>) = all.iter().partition(|block| block.stem == block.master);
+    for master in &masters {
+        let named = |blocks: &[&Block]| blocks.iter().filter(|block| block.name == master.name).count();
+        assert_eq!(named(&masters), 1, "<{}> has several masters", master.name);
+        assert!(named(&readers) > 0, "<{}> of {}.wgsl has no readers", master.name, master.stem);
+    }
+    let mut texts: BTreeMap<String, Vec<String>> =
+        files.into_iter().map(|(stem, text)| (stem, text.lines().map(String::from).collect())).collect();
+    let mut differ = vec![];
+    // Backwards, so that the places of the blocks above stay true.
+    for reader in readers.iter().rev() {
+        let master = masters.iter().find(|m| m.name == reader.name && m.stem == reader.master);
+        let master = master
+            .unwrap_or_else(|| panic!("{0}.wgsl is not the master of <{1}>", reader.master, reader.name));
+        if master.lines != reader.lines {
+            differ.push(format!("<{}> of {}.wgsl", reader.name, reader.stem));
+            let indented = |line: &String| format!("{}{line}", reader.indent).trim_end().to_string();
+            let text = texts.get_mut(&reader.stem).unwrap();
+            text.splice(reader.place.clone(), master.lines.iter().map(indented));
+            if bless {
+                std::fs::write(path(&reader.stem), text.join("\n") + "\n").unwrap();
             }
         }
-        assert!(found.len() >= at_least, "<{mark}> stands in {} files", found.len());
-        let (first, block) = &found[0];
-        for (stem, other) in &found[1..] {
-            let differs = block.lines().zip(other.lines()).find(|(a, b)| a != b);
-            assert_eq!(block, other, "<{mark}> of {first}.wgsl and {stem}.wgsl differ at {differs:?}");
+    }
+    assert!(bless || differ.is_empty(), "{differ:?} differ from their masters; ONEIRO_BLESS=1 copies those");
+}
+
+/// Lines of code that stand alike in two files would drift apart without marks.
+#[test]
+fn what_stands_in_two_files_is_marked() {
+    const RUN: usize = 5;
+    let mut seen: BTreeMap<Vec<&str>, (&str, usize)> = BTreeMap::new();
+    let (files, mut twice) = (files(), vec![]);
+    for file in &files {
+        let (stem, copies) = (file.0.as_str(), blocks(file));
+        let copied = |i: usize| copies.iter().any(|block| block.master != stem && block.place.contains(&i));
+        let counts = |line: &str| {
+            !["", "}", ");"].contains(&line) && !line.starts_with("//") && !line.starts_with("@compute")
+        };
+        let lines = file.1.lines().map(str::trim).enumerate();
+        let code: Vec<_> = lines.filter(|(i, line)| copied(*i) || counts(line)).collect();
+        for run in code.windows(RUN).filter(|run| !run.iter().any(|(i, _)| copied(*i))) {
+            let place = (stem, run[0].0 + 1);
+            let first = *seen.entry(run.iter().map(|(_, line)| *line).collect()).or_insert(place);
+            if first.0 != stem {
+                twice.push(format!("{}.wgsl:{} and {}.wgsl:{}", first.0, first.1, place.0, place.1));
+            }
         }
     }
+    assert!(twice.is_empty(), "{RUN} lines stand alike and unmarked at\n{}", twice.join("\n"));
 }
 
 #[test]
