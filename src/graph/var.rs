@@ -194,7 +194,7 @@ pub struct Arena {
     pub name: String,
     /// The number of rows: the parameters, one row per moment, the moving averages if there are any.
     pub rows: usize,
-    /// The number of elements per row, in which the members start at multiples of [`ALIGN`].
+    /// The number of elements per row, in which the members start at multiples of [`ALIGN`](super::ALIGN).
     pub row_len: usize,
     /// The indices of the member variables, in order.
     pub members: Vec<usize>,
