@@ -147,7 +147,7 @@ fn a_cut_jpeg_is_refused_whatever_its_thumbnail_ends_with() {
         // Bytes behind the end do no harm; no cut before it goes unseen, nor one that was filled with zeros.
         assert!(decode(&[whole.as_slice(), &[0; 99]].concat(), None).is_ok());
         for cut in (3..whole.len() - 1).step_by(7).chain([whole.len() - 2, whole.len() - 1]) {
-            let zeros = [&whole[..cut], &vec![0; 50]].concat();
+            let zeros = [&whole[..cut], &[0; 50]].concat();
             for bytes in [&whole[..cut], &zeros] {
                 let error = header(bytes).unwrap_err();
                 assert!(error.contains("cut short"), "{cut} of {}: {error}", whole.len());
