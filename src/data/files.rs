@@ -173,7 +173,7 @@ fn with_others(first: DataError, others: Vec<DataError>) -> DataError {
     match first {
         DataError::Picture { path, what } if !names.is_empty() => DataError::Picture {
             path,
-            what: format!("{what}; nor can {} others: {}", names.len(), some(&names)),
+            what: format!("{what}; nor can {} more: {}", names.len(), some(&names)),
         },
         first => first,
     }

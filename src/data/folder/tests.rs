@@ -293,7 +293,7 @@ fn all_broken_pictures_are_named_before_anything_is_streamed() {
     }
     let mut heard = 0;
     let text = open().check(&mut |_| heard += 1).unwrap_err().to_string();
-    let told = ["03.png: cannot be decoded", "nor can 2 others", "05.png", "08.png"];
+    let told = ["03.png: cannot be decoded", "nor can 2 more", "05.png", "08.png"];
     assert!(told.iter().all(|w| text.contains(w)) && heard == 11, "{text}");
     let again = open().read(&mut |_| ()).unwrap_err().to_string();
     assert_eq!(text, again);
