@@ -1,14 +1,15 @@
 //! Cached sampling: the graph of one step of a wavefront, made from the graph of whole pictures.
 //!
-//! An autoregressive model draws pixel after pixel, each from those before it. Run whole for every pixel, it computes the
-//! same activations again and again. But a pixel needs only its own row of every layer and, of earlier pixels, what the
-//! windows see; that is kept in the State. [`cached`] derives this from the model's own graph by its ops' footprints:
-//! elementwise ops and products work on the rows of the pixels in flight, and a window's input is placed into a cache and
-//! looked at.
+//! An autoregressive model draws pixel after pixel, each from those before it. Run whole for every pixel, it
+//! computes the same activations again and again. But a pixel needs only its own row of every layer and, of
+//! earlier pixels, what the windows see; that is kept in the State. [`cached`] derives this from the model's
+//! own graph by its ops' footprints: elementwise ops and products work on the rows of the pixels in flight,
+//! and a window's input is placed into a cache and looked at.
 //!
-//! Several image rows are in flight at once (a wavefront): row i + 1 follows row i as soon as what each single window sees
-//! to the right is there (see `timing`). What looks to the right within its own row, as the vertical stack of a gated
-//! PixelCNN does, is computed as many steps before the pixel is drawn. The result is exact, not an approximation.
+//! Several image rows are in flight at once (a wavefront): row i + 1 follows row i as soon as what each
+//! single window sees to the right is there (see `timing`). What looks to the right within its own row, as
+//! the vertical stack of a gated PixelCNN does, is computed as many steps before the pixel is drawn. The
+//! result is exact, not an approximation.
 
 mod timing;
 
@@ -25,9 +26,9 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc};
 use timing::{Network, Timing};
 
-/// The model's input within its graph.
+/// The name of the model's input: the picture.
 pub const INPUT: &str = "x";
-/// The model's output: parameters of the pixels' distributions.
+/// The name of the model's output: the parameters of the pixels' distributions.
 pub const OUTPUT: &str = "logits";
 
 /// What a node of the whole graph is in a step's graph.
@@ -57,16 +58,17 @@ struct Deriving<'a, 'g> {
     caches: BTreeMap<NodeId, Tensor<'g>>,
 }
 
-/// Records one step of sampling into `g`, and returns the wavefront and the parameters `[N·F, O]` of the pixels in flight;
-/// the caller draws these pixels and places them into the picture.
+/// Records one step of sampling into `g`, and returns the wavefront and the parameters `[N·F, O]` of the
+/// pixels in flight; the caller draws these pixels and places them into the picture.
 ///
-/// - `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and the parameters of every pixel as output [`OUTPUT`];
+/// - `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and the parameters of every pixel as output
+///   [`OUTPUT`];
 /// - `picture` is the State's;
-/// - `step` counts from 0: one step for each of the `counts` channels that a pixel draws one after another (or 1), and one
-///   more where the model asks for it.
+/// - `step` counts from 0: one step for each of the `counts` channels that a pixel draws one after another
+///   (or 1), and one more where the model asks for it.
 ///
-/// An error names the op that forbids it: one that does not tell its footprint, or that sees pixels which are not drawn
-/// yet.
+/// An error names the op that forbids it: one that does not tell its footprint, or that sees pixels which are
+/// not drawn yet.
 pub fn cached<'g>(
     g: &'g Graph,
     whole: &Graph,
@@ -160,7 +162,7 @@ impl<'g> Deriving<'_, 'g> {
             return Ok(tensor);
         }
         let [n, h, w] = self.size;
-        // What is the same for all pixels of an image is not made for all of them.
+        // What is the same for all pixels of an image is not made for each of them.
         if let Some((from, source)) = self.repeated(id) {
             let source = self.whole(source)?;
             let [per_image, width] = from;
@@ -237,7 +239,8 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
-    /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight placed.
+    /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight
+    /// placed.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);

@@ -1,8 +1,8 @@
 //! The autoencoder (Hinton & Salakhutdinov 2006), denoising where asked (Vincent et al. 2008).
 //!
-//! An encoder squeezes x into a code, a decoder restores x from it, and both learn from the restoration alone.
-//! What the encoder has learnt then starts a supervised model: its features with a linear layer on top, fine-tuned
-//! on few labels.
+//! An encoder squeezes x into a code, a decoder restores x from it, and both learn from the restoration
+//! alone. What the encoder has learnt then starts a supervised model: its features with a linear layer on
+//! top, fine-tuned on few labels.
 
 use super::Metrics;
 use crate::{
@@ -11,27 +11,27 @@ use crate::{
     optim::Optimizer,
 };
 
-/// The architecture.
+/// The network's architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Pixels of a flattened image.
+    /// The pixels of a flattened image.
     pub pixels: usize,
-    /// Widths of the encoder's hidden layers; the decoder mirrors them.
+    /// The widths of the encoder's hidden layers; the decoder mirrors them.
     pub hidden: Vec<usize>,
-    /// Width of the code.
+    /// The width of the code.
     pub code: usize,
-    /// Share of the pixels that are set to 0 before encoding; 0 is the plain autoencoder.
+    /// The share of the pixels that are set to 0 before encoding; 0 is the plain autoencoder.
     pub noise: f32,
 }
 
 impl Default for Config {
-    /// 784-500-100-500-784 with a quarter of the pixels dropped.
+    /// The layers 784-500-100-500-784, with a quarter of the pixels dropped.
     fn default() -> Self {
         Self { pixels: 784, hidden: vec![500], code: 100, noise: 0.25 }
     }
 }
 
-/// x to code: ReLU layers `encoder.0`, `encoder.1`, ...
+/// The encoder from x to the code: ReLU layers `encoder.0`, `encoder.1`, ...
 pub struct Encoder<'g> {
     layers: Vec<Linear<'g>>,
 }
@@ -47,7 +47,7 @@ impl<'g> Encoder<'g> {
         Self { layers: chain(g, "encoder", &widths) }
     }
 
-    /// `[N, pixels]` to `[N, code]`.
+    /// The code of a batch: `[N, pixels]` to `[N, code]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         x.graph().traced(|| self.layers.iter().fold(x, |h, layer| layer.forward(h).relu()))
@@ -59,7 +59,7 @@ impl<'g> Encoder<'g> {
     }
 }
 
-/// Encoder and decoder in a graph.
+/// An encoder and a decoder in a graph.
 pub struct Autoencoder<'g> {
     config: Config,
     encoder: Encoder<'g>,
@@ -90,7 +90,7 @@ impl<'g> Autoencoder<'g> {
         self.encoder.params().into_iter().chain(self.decoder.iter().flat_map(Linear::params)).collect()
     }
 
-    /// `[N, pixels]` to the logits of its restoration, `[N, pixels]`.
+    /// The logits of a batch's restoration: `[N, pixels]` to `[N, pixels]`.
     #[track_caller]
     pub fn restore(&self, x: Tensor<'g>) -> Tensor<'g> {
         let code = self.encoder.forward(x);
@@ -98,8 +98,8 @@ impl<'g> Autoencoder<'g> {
         x.graph().traced(|| last.forward(hidden.iter().fold(code, |h, layer| layer.forward(h).relu())))
     }
 
-    /// Cross-entropy in nats between a batch `[N, pixels]` in [0, 1] and its restoration, summed over the batch;
-    /// `corrupt` drops pixels first, by the stream `autoencoder/mask`.
+    /// The cross-entropy in nats between a batch `[N, pixels]` in [0, 1] and its restoration, summed over the
+    /// batch. `corrupt` drops pixels first, by the stream `autoencoder/mask`.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>, corrupt: bool) -> Tensor<'g> {
         let seen = match corrupt && self.config.noise > 0.0 {
@@ -109,7 +109,8 @@ impl<'g> Autoencoder<'g> {
         self.restore(seen).bce_with_logits(x).sum_all()
     }
 
-    /// Records a step that minimises [`Autoencoder::loss`] of a corrupted batch `[N, pixels]` by an optimizer.
+    /// Records a step that minimises [`Autoencoder::loss`] of a corrupted batch `[N, pixels]` by an
+    /// optimizer.
     #[track_caller]
     pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
         let loss = self.loss(x, true);
@@ -136,21 +137,21 @@ impl<'g> Classifier<'g> {
         self.encoder.params().into_iter().chain(self.head.params()).collect()
     }
 
-    /// `[N, pixels]` to logits `[N, classes]`.
+    /// The logits of a batch's classes: `[N, pixels]` to `[N, classes]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.head.forward(self.encoder.forward(x))
     }
 }
 
-/// Layers `NAME.0`, `NAME.1`, ... between these widths.
+/// Declares layers `NAME.0`, `NAME.1`, ... between these widths.
 #[track_caller]
 fn chain<'g>(g: &'g Graph, name: &str, widths: &[usize]) -> Vec<Linear<'g>> {
     let layer = |(i, w): (usize, &[usize])| Linear::new(g, &format!("{name}.{i}"), w[0], w[1]);
     g.traced(|| widths.windows(2).enumerate().map(layer).collect())
 }
 
-/// How many rows of logits `[N, classes]` are highest where the one-hot target says so; ties count.
+/// The number of rows of logits `[N, classes]` that are highest where the one-hot target says so; ties count.
 #[track_caller]
 pub fn correct<'g>(logits: Tensor<'g>, one_hot: Tensor<'g>) -> Tensor<'g> {
     let best = logits.max_over(&[1]).reshape([logits.extent(0), 1]);

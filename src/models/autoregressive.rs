@@ -1,7 +1,8 @@
-//! Explicit density models: p(x) = ∏ p(x_i | x_<i) over the pixels in raster order (van den Oord et al. 2016a, eq. 1).
+//! Explicit density models: p(x) = ∏ p(x_i | x_<i) over the pixels in raster order (van den Oord et al.
+//! 2016a, eq. 1).
 //!
-//! A network gives the parameters of every pixel's distribution from the pixels before it; a [`Likelihood`] says what they mean.
-//! Training maximises the likelihood, whatever the network is.
+//! A network gives the parameters of every pixel's distribution from the pixels before it, and a
+//! [`Likelihood`] says what they mean. Training maximises the likelihood, whatever the network is.
 
 use super::{
     Metrics, fvbn, gated_pixelcnn,
@@ -16,33 +17,36 @@ use crate::{
 /// What a network is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'g> {
-    /// Pictures in [0, 1], `[N, H, W, C]`.
+    /// The pictures in [0, 1], `[N, H, W, C]`.
     pub x: Tensor<'g>,
-    /// Their classes, one-hot `[N, classes]`, of a conditional model.
+    /// The pictures' classes, one-hot `[N, classes]`, for a conditional model.
     pub class: Option<Tensor<'g>>,
-    /// Whether it is trained: dropout takes part.
+    /// Whether the network is trained, so that dropout takes part.
     pub training: bool,
 }
 
-/// A network with the distribution that its outputs parametrise.
+/// A network, with the distribution whose parameters its outputs are.
 pub trait Autoregressive {
-    /// Distribution of a pixel.
+    /// The distribution of a pixel.
     fn likelihood(&self) -> Likelihood {
         Likelihood::Bernoulli
     }
 
-    /// The parameters that are trained, and those of every pixel's distribution, `[N, H, W, outputs]` of the likelihood.
+    /// The parameters that are trained, and the parameters of every pixel's distribution,
+    /// `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
 
-    /// The parameters that are trained, and -log p(x) in nats, `[N, H, W, C]` or of a mixture `[N, H, W, 1]`.
+    /// The parameters that are trained, and -log p(x) in nats: `[N, H, W, C]`, or `[N, H, W, 1]` of a
+    /// mixture.
     #[track_caller]
     fn nats<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (params, outputs) = self.network(g, given);
         (params, self.likelihood().nats(outputs, given.x))
     }
 
-    /// Records a step that minimises -log p(x), summed over the batch, by an optimizer; `group` names the parameters' group.
+    /// Records a step in which an optimizer minimises -log p(x), summed over the batch; `group` names the
+    /// group of the parameters.
     #[track_caller]
     fn training_step<'g>(
         &self,

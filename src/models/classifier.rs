@@ -1,8 +1,9 @@
-//! A small convolutional classifier of images, whose last hidden layer is what a generator's pictures are judged by.
+//! A small convolutional classifier of images, by whose last hidden layer a generator's pictures are judged.
 //!
-//! Convolutions of 3x3 and stride 2 halve the image until linear layers take it, all with ReLU: the activations before the last
-//! linear layer are the features, the last layer gives the classes. It is a plain chain, so that the tensors of a PyTorch state
-//! dict alone tell the whole network; flattening follows PyTorch's order, channels first.
+//! Convolutions of 3x3 and stride 2 halve the image until linear layers take it, all with ReLU. The
+//! activations before the last linear layer are the features, and the last layer gives the classes. The
+//! network is a plain chain, so that the tensors of a PyTorch state dict alone tell all of it. Flattening
+//! follows PyTorch's order, channels first.
 
 use crate::{
     graph::{Graph, Tensor, window::Kernel},
@@ -10,28 +11,29 @@ use crate::{
     weights::Weights,
 };
 
-/// Name and version of the classifier that the engine trains itself ([`Config::standard`]); the version goes up when its
-/// architecture or its training changes, since features of two versions do not compare.
+/// The name and version of the classifier that the engine trains itself ([`Config::standard`]). The version
+/// goes up when its architecture or its training changes, since features of two versions do not compare.
 pub const NAME: &str = "oneiro-classifier-1";
 
-/// Largest height and width that the standard convolutions leave.
+/// The largest height and width that the standard convolutions leave.
 const LEFT: usize = 4;
 
-/// The architecture: layers by their names and outputs, inputs follow.
+/// The architecture: the layers by their names and outputs, from which their inputs follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Height, width and channels of the images.
+    /// The height, width and channels of the images.
     pub image: [usize; 3],
-    /// Convolutions: name and output channels.
+    /// The name and the output channels of each convolution.
     pub convolutions: Vec<(String, usize)>,
-    /// Linear layers with ReLU: name and width.
+    /// The name and the width of each linear layer with ReLU.
     pub hidden: Vec<(String, usize)>,
-    /// The last linear layer: name and number of classes.
+    /// The name of the last linear layer, and the number of classes.
     pub head: (String, usize),
 }
 
 impl Config {
-    /// [`NAME`]: convolutions `conv1`, `conv2`, … of 16, 32, 64, 64, … channels down to 4x4 pixels, 128 features `fc1`, classes `fc2`.
+    /// The architecture of [`NAME`]: convolutions `conv1`, `conv2`, … of 16, 32, 64, 64, … channels down to
+    /// 4x4 pixels, 128 features `fc1`, and the classes `fc2`.
     pub fn standard(image: [usize; 3], classes: usize) -> Self {
         let side = image[0].max(image[1]);
         let halvings = (0..).take_while(|&i| side.div_ceil(1 << i) > LEFT).count();
@@ -39,12 +41,12 @@ impl Config {
         Self { image, convolutions, hidden: vec![("fc1".into(), 128)], head: ("fc2".into(), classes) }
     }
 
-    /// The chain that a weights file holds, for images of this height, width and channels: `NAME.weight` of four axes is a
-    /// convolution of 3x3, stride 2 and padding 1, of two axes a linear layer, each with `NAME.bias`; layers follow each other in the
-    /// order of their names, numbers by value.
+    /// The chain that a weights file holds, for images of this height, width and channels. A `NAME.weight` of
+    /// four axes is a convolution of 3x3, stride 2 and padding 1; one of two axes is a linear layer; each has
+    /// a `NAME.bias`. The layers follow each other in the order of their names, numbers by value.
     ///
     /// # Errors
-    /// One line on the tensor that does not fit.
+    /// One line about the tensor that does not fit.
     pub fn of_weights(image: [usize; 3], weights: &Weights) -> Result<Self, String> {
         let mut names: Vec<&String> = weights.keys().collect();
         names.sort_by_key(|name| natural(name));
@@ -91,7 +93,7 @@ impl Config {
         self.convolutions.iter().chain(&self.hidden).chain([&self.head]).any(|(name, _)| name == layer)
     }
 
-    /// Height, width and channels that the convolutions leave.
+    /// The height, width and channels that the convolutions leave.
     fn extents(&self) -> [usize; 3] {
         let halved = |n: usize| self.convolutions.iter().fold(n, |n, _| n.div_ceil(2));
         [
@@ -101,18 +103,18 @@ impl Config {
         ]
     }
 
-    /// Number of features, the inputs of the last layer.
+    /// The number of features, which are the inputs of the last layer.
     pub fn features(&self) -> usize {
         self.hidden.last().map_or(self.extents().iter().product(), |l| l.1)
     }
 
-    /// Number of classes.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.head.1
     }
 }
 
-/// A name with its numbers padded by zeros: sorts `conv10` behind `conv9`.
+/// A name with its numbers padded by zeros, so that `conv10` sorts behind `conv9`.
 fn natural(name: &str) -> String {
     let (mut padded, mut digits) = (String::new(), String::new());
     // The dot ends the last number.
@@ -161,7 +163,7 @@ impl<'g> Classifier<'g> {
         self.convolutions.iter().flat_map(Conv2d::params).chain(linear).collect()
     }
 
-    /// Images `[N, H, W, C]` in [0, 1] to features `[N, F]`.
+    /// The features of images: `[N, H, W, C]` in [0, 1] to `[N, F]`.
     #[track_caller]
     pub fn features(&self, x: Tensor<'g>) -> Tensor<'g> {
         x.graph().traced(|| {
@@ -171,7 +173,7 @@ impl<'g> Classifier<'g> {
         })
     }
 
-    /// Features `[N, F]` to logits `[N, classes]`.
+    /// The logits of features: `[N, F]` to `[N, classes]`.
     #[track_caller]
     pub fn logits(&self, features: Tensor<'g>) -> Tensor<'g> {
         self.head.forward(features)
@@ -182,7 +184,8 @@ fn kernel() -> Kernel {
     Kernel::same(3).stride(2)
 }
 
-/// Kernels read channels by fours; zeros fill up the one or three of an image, which makes the first layer several times faster.
+/// An image with more channels. Kernels read channels by fours; zeros fill up the one or three of an image,
+/// which makes the first layer several times faster.
 #[track_caller]
 fn convolve<'g>(layer: &Conv2d<'g>, x: Tensor<'g>) -> Tensor<'g> {
     match (x.extent(3).next_multiple_of(4) - x.extent(3), layer.bias()) {

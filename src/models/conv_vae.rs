@@ -1,10 +1,12 @@
-//! The convolutional variational autoencoder: the objective of [`super::vae`] over the blocks of DCGAN (Radford et al. 2015).
+//! The convolutional variational autoencoder: the objective of [`super::vae`] over the blocks of DCGAN
+//! (Radford et al. 2015).
 //!
-//! The encoder halves the image at each layer, a 4x4 convolution of stride 2, and two linear layers read mu and logvar off the
-//! last feature map. The decoder mirrors it: a linear layer projects z to that map, and transposed convolutions double it up to
-//! the logits of the pixels. Batch norm is everywhere but where the picture comes in or goes out. Names and layouts are those of
-//! `torch.nn.Sequential`s `encoder` and `decoder` (which begins with the map's batch norm) and of `torch.nn.Linear`s `mu`, `logvar` and
-//! `project`, between which maps are flattened as PyTorch does.
+//! Each layer of the encoder halves the image, by a 4x4 convolution of stride 2, and two linear layers read
+//! mu and logvar off the last feature map. The decoder mirrors it: a linear layer projects z to that map, and
+//! transposed convolutions double it up to the logits of the pixels. Batch norm is everywhere but where the
+//! picture comes in or goes out. Names and layouts are those of `torch.nn.Sequential`s `encoder` and
+//! `decoder` (which begins with the map's batch norm) and of `torch.nn.Linear`s `mu`, `logvar` and `project`.
+//! Between them, maps are flattened as PyTorch does.
 
 use crate::{
     graph::{Graph, Tensor, window::Kernel},
@@ -14,30 +16,30 @@ use crate::{
 /// The architecture and the objective.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Rows, columns and channels of an image; both sides are multiples of 2 to the number of layers.
+    /// The rows, columns and channels of an image; both sides are multiples of 2 to the number of layers.
     pub image: [usize; 3],
-    /// Channels that the encoder's layers make; the decoder mirrors them.
+    /// The channels that the encoder's layers make; the decoder mirrors them.
     pub widths: Vec<usize>,
-    /// Latent dimensions.
+    /// The number of latent dimensions.
     pub latent: usize,
-    /// Weight of the KL term (Higgins et al. 2017); 1 is the evidence lower bound.
+    /// The weight of the KL term (Higgins et al. 2017); 1 is the evidence lower bound.
     pub beta: f32,
-    /// Non-linearity of the hidden layers.
+    /// The non-linearity of the hidden layers.
     pub activation: Activation,
 }
 
 impl Default for Config {
-    /// 28x28x1 to 14x14x32, to 7x7x64, to 20 latent dimensions, with ReLU.
+    /// The layers 28x28x1 to 14x14x32 to 7x7x64 to 20 latent dimensions, with ReLU.
     fn default() -> Self {
         Self { image: [28, 28, 1], widths: vec![32, 64], latent: 20, beta: 1.0, activation: Activation::Relu }
     }
 }
 
-/// Encoder and decoder in a graph.
+/// An encoder and a decoder in a graph.
 pub(super) struct Conv<'g> {
     mode: Mode,
     image: [usize; 3],
-    /// Rows, columns and channels of the last feature map.
+    /// The rows, columns and channels of the last feature map.
     map: [usize; 3],
     encoder: Sequential<'g>,
     mu: Linear<'g>,
@@ -71,13 +73,13 @@ impl<'g> Conv<'g> {
         })
     }
 
-    /// What is trained.
+    /// The variables that are trained.
     pub(super) fn params(&self) -> Vec<Tensor<'g>> {
         let linear = [&self.mu, &self.logvar, &self.project].into_iter().flat_map(Linear::params);
         self.encoder.params().into_iter().chain(linear).chain(self.decoder.params()).collect()
     }
 
-    /// `[N, pixels]` to mu and logvar, each `[N, latent]`.
+    /// The encoder: `[N, pixels]` to mu and logvar, each `[N, latent]`.
     #[track_caller]
     pub(super) fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
         let (n, [h, w, c]) = (x.extent(0), self.image);
@@ -86,7 +88,7 @@ impl<'g> Conv<'g> {
         (self.mu.forward(units), self.logvar.forward(units))
     }
 
-    /// `[N, latent]` to logits `[N, pixels]`.
+    /// The decoder: `[N, latent]` to logits `[N, pixels]`.
     #[track_caller]
     pub(super) fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
         let (n, [h, w, c]) = (z.extent(0), self.map);
@@ -95,12 +97,12 @@ impl<'g> Conv<'g> {
     }
 }
 
-/// 4x4, of stride 2: half or twice the rows.
+/// The kernel 4x4 of stride 2, which halves the rows, or doubles them where transposed.
 fn halving() -> Kernel {
     Kernel::square(4).stride(2).padding(1)
 }
 
-/// Images `[N, H, W, C]` to the last feature map.
+/// The encoder's chain: images `[N, H, W, C]` to the last feature map.
 #[track_caller]
 fn encoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
     let (mut chain, mut c) = (Sequential::new("encoder"), config.image[2]);
@@ -115,7 +117,7 @@ fn encoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
     chain
 }
 
-/// The projected map to logits `[N, H, W, C]`.
+/// The decoder's chain: the projected map to logits `[N, H, W, C]`.
 #[track_caller]
 fn decoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
     let mut chain = Sequential::new("decoder");

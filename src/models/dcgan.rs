@@ -1,6 +1,7 @@
-//! Deep convolutional generative adversarial networks (Radford et al. 2015): strided convolutions instead of pooling, batch
-//! normalisation but at the generator's output and the discriminator's input, no hidden fully connected layers, ReLU in the
-//! generator with tanh at its end, leaky ReLU in the discriminator; weights begin as N(0, 0.02) (ibid., §3 and §4).
+//! Deep convolutional generative adversarial networks (Radford et al. 2015). Strided convolutions stand
+//! instead of pooling. Batch normalisation is everywhere but at the generator's output and the
+//! discriminator's input. There are no hidden fully connected layers. The generator has ReLU, and tanh at its
+//! end; the discriminator has leaky ReLU. Weights begin as N(0, 0.02) (ibid., §3 and §4).
 //!
 //! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
 
@@ -13,33 +14,33 @@ use crate::{
 /// The networks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Rows and columns of a picture, a power of two from 8 on: the paper's is 64.
+    /// The rows and columns of a picture, a power of two from 8 on; the paper's is 64.
     pub side: usize,
-    /// Channels of a picture.
+    /// The channels of a picture.
     pub channels: usize,
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     pub latent: usize,
-    /// Channels of the generator's last hidden layer at 64 rows, an eighth of its first's (`ngf`).
+    /// The channels of the generator's last hidden layer at 64 rows, an eighth of those of its first (`ngf`).
     pub generator: usize,
-    /// Channels of the discriminator's first hidden layer (`ndf`).
+    /// The channels of the discriminator's first hidden layer (`ndf`).
     pub discriminator: usize,
     /// What the discriminator's weights are.
     pub weight: Weight,
     /// What the discriminator normalises its hidden layers by.
     pub norm: Norm,
-    /// Classes that both players are told (Mirza & Osindero 2014): the generator beside its noise, the discriminator as channels of
-    /// its picture; 0 tells none.
+    /// The number of classes that both players are told (Mirza & Osindero 2014): the generator beside its
+    /// noise, the discriminator as channels of its picture. 0 tells none.
     pub classes: usize,
 }
 
-/// The networks of a game: [`Config`] but for what the game's rules and data decide.
+/// The networks of a game: a [`Config`] without what the game's rules and data decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Networks {
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     pub latent: usize,
-    /// Channels of the generator's last hidden layer at 64 rows (`ngf`).
+    /// The channels of the generator's last hidden layer at 64 rows (`ngf`).
     pub generator: usize,
-    /// Channels of the discriminator's first hidden layer (`ndf`).
+    /// The channels of the discriminator's first hidden layer (`ndf`).
     pub discriminator: usize,
 }
 
@@ -75,16 +76,18 @@ impl Players for Networks {
 /// How hidden layers are normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// Over the batch, as in the paper.
+    /// They are normalised over the batch, as in the paper.
     Batch,
-    /// Over each picture, for a critic under a gradient penalty (Gulrajani et al. 2017, §4).
+    /// They are normalised over each picture, for a critic under a gradient penalty (Gulrajani et al. 2017,
+    /// §4).
     Layer,
-    /// Not at all: for spectral normalisation.
+    /// They are not normalised, for spectral normalisation.
     None,
 }
 
 impl Norm {
-    /// What suits a discriminator under a gradient penalty or spectral normalisation, or neither.
+    /// The normalisation that suits a discriminator under a gradient penalty, under spectral normalisation,
+    /// or under neither.
     pub fn suiting(penalty: bool, spectral: bool) -> Self {
         match (penalty, spectral) {
             (_, true) => Norm::None,
@@ -94,7 +97,7 @@ impl Norm {
     }
 }
 
-/// 4x4, of stride 2: twice or half the rows.
+/// The kernel 4x4 of stride 2, which doubles the rows where transposed, or halves them.
 fn doubling() -> Kernel {
     Kernel::square(4).stride(2).padding(1)
 }
@@ -119,7 +122,8 @@ fn check(g: &Graph, config: &Config) {
     }
 }
 
-/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures `[N, side, side, channels]` in [-1, 1].
+/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures `[N, side, side, channels]` in
+/// [-1, 1].
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let up = |kernel: Kernel, c: [usize; 2]| {

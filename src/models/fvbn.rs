@@ -1,9 +1,10 @@
-//! Fully visible belief nets: p(x) = ∏ p(x_d | x_1 … x_{d-1}) over the pixels in raster order, each factor a Bernoulli
-//! whose logit is a function of the pixels before it.
+//! Fully visible belief nets: p(x) = ∏ p(x_d | x_1 … x_{d-1}) over the pixels in raster order, where each
+//! factor is a Bernoulli whose logit is a function of the pixels before it.
 //!
-//! Without hidden layers this is the fully visible sigmoid belief net (Frey, Hinton & Dayan 1995, as in Gan et al. 2015):
-//! logit_d = b_d + Σ_{j<d} W_dj x_j. With hidden layers it is MADE (Germain et al. 2015), a masked autoencoder: a hidden
-//! unit of degree m sees inputs of degree at most m (eq. 8), output d sees hidden units of degree below d (eq. 9).
+//! Without hidden layers this is the fully visible sigmoid belief net (Frey, Hinton & Dayan 1995, as in Gan
+//! et al. 2015): logit_d = b_d + Σ_{j<d} W_dj x_j. With hidden layers it is MADE (Germain et al. 2015), a
+//! masked autoencoder: a hidden unit of degree m sees inputs of degree at most m (eq. 8), and output d sees
+//! hidden units of degree below d (eq. 9).
 
 use crate::{
     graph::{Graph, Tensor},
@@ -11,14 +12,15 @@ use crate::{
     rng::{self, Stream},
 };
 
-/// The architecture.
+/// The network's architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Pixels of a flattened image.
+    /// The pixels of a flattened image.
     pub pixels: usize,
-    /// Widths of the hidden layers; none for the sigmoid belief net.
+    /// The widths of the hidden layers; the sigmoid belief net has none.
     pub hidden: Vec<usize>,
-    /// Whether outputs see the pixels before them beside the hidden layers, too (Germain et al. 2015, §4.1: direct connections).
+    /// Whether outputs also see the pixels before them directly, beside the hidden layers (direct
+    /// connections: Germain et al. 2015, §4.1).
     pub direct: bool,
 }
 
@@ -53,7 +55,7 @@ impl<'g> Fvbn<'g> {
         self.layers.iter().chain(&self.direct).flat_map(MaskedLinear::params).collect()
     }
 
-    /// `[N, pixels]` to the logits of p(x_d = 1 | x_<d), `[N, pixels]`.
+    /// The logits of p(x_d = 1 | x_<d): `[N, pixels]` to `[N, pixels]`.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (last, hidden) = self.layers.split_last().expect("there is an output layer");
@@ -63,15 +65,15 @@ impl<'g> Fvbn<'g> {
         })
     }
 
-    /// -log p(x) of a batch `[N, pixels]` of black-and-white images, summed, in nats.
+    /// The loss -log p(x) of a batch `[N, pixels]` of black-and-white images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.logits(x).bce_with_logits(x).sum_all()
     }
 }
 
-/// Degrees of hidden units, drawn uniformly from the least degree before them to one below the number of pixels (§4.1);
-/// a function of the layer alone, so that a weights file fits.
+/// The degrees of hidden units, drawn uniformly from the least degree before them to one below the number of
+/// pixels (§4.1). They are a function of the layer alone, so that a weights file fits.
 fn degrees(layer: usize, width: usize, pixels: usize, least: usize) -> Vec<usize> {
     let key = Stream::new(&format!("made/degrees/{layer}")).key([0, 0]);
     let most = pixels.saturating_sub(1).max(least);

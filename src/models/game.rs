@@ -1,8 +1,8 @@
-//! The game of two players (Goodfellow et al. 2014, algorithm 1): k steps of the discriminator, then one of the generator, each a
-//! graph of its own on one State.
+//! The game of two players (Goodfellow et al. 2014, algorithm 1): k steps of the discriminator, then one of
+//! the generator, each a graph of its own on one State.
 //!
-//! Each player draws noise of its own. The generator's running statistics follow its own step, the discriminator's follow every
-//! batch that it sees: as in pytorch/examples, whose round is one step of each.
+//! Each player draws noise of its own. The generator's running statistics follow its own step, and the
+//! discriminator's follow every batch that it sees, as in pytorch/examples, whose round is one step of each.
 
 use super::{
     Metrics,
@@ -22,11 +22,11 @@ use crate::{
     optim::{Optimizer, advance},
 };
 
-/// Names the generator's variables.
+/// The name of the generator's variables.
 pub const GENERATOR: &str = "generator";
-/// Names the discriminator's variables.
+/// The name of the discriminator's variables.
 pub const DISCRIMINATOR: &str = "discriminator";
-/// Names the variables of the generator whose weights are averages over training.
+/// The name of the variables of the generator whose weights are averages over training.
 pub const AVERAGE: &str = "ema/generator";
 /// The discriminator's step counter.
 const COUNTER: &str = "discriminator.step";
@@ -40,17 +40,17 @@ const CLASSES: &str = "discriminator.classes";
 pub struct Rules {
     /// The objective.
     pub objective: Objective,
-    /// k: discriminator steps before each generator step.
+    /// k, the number of discriminator steps before each generator step.
     pub discriminator_steps: u16,
-    /// Adam's step size of the generator.
+    /// The step size of the generator's Adam.
     pub lr: f32,
-    /// Adam's step size of the discriminator.
+    /// The step size of the discriminator's Adam.
     pub lr_discriminator: f32,
-    /// Adam's decay of first moments.
+    /// The decay of Adam's first moments.
     pub beta1: f64,
     /// One-sided label smoothing: real pictures are labelled 1 minus this (Salimans et al. 2016, §3.4).
     pub smooth: f32,
-    /// Standard deviation of normal noise on all pictures that the discriminator sees.
+    /// The standard deviation of normal noise on all pictures that the discriminator sees.
     pub instance_noise: f32,
     /// Whether the discriminator's weights are divided by their spectral norms (Miyato et al. 2018).
     pub spectral: bool,
@@ -63,7 +63,8 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// The rules of pytorch/examples' DCGAN: non-saturating, one step of each player, Adam with 2e-4 and β₁ = 0.5.
+    /// The rules of pytorch/examples' DCGAN: non-saturating, one step of each player, Adam with 2e-4 and β₁
+    /// = 0.5.
     fn default() -> Self {
         Self {
             objective: Objective::NonSaturating,
@@ -85,7 +86,7 @@ impl Default for Rules {
 pub struct Game<P: Players> {
     players: P,
     rules: Rules,
-    /// Rows, columns and channels of the images.
+    /// The rows, columns and channels of the images.
     image: [usize; 3],
     canvas: [usize; 3],
     classes: usize,
@@ -93,8 +94,9 @@ pub struct Game<P: Players> {
 }
 
 impl<P: Players> Game<P> {
-    /// A game over images `[rows, columns, channels]`, of which `batch` are seen in a step. The networks work on a canvas of so
-    /// many rows and columns; smaller images are framed in black. `classes` are told to both players; 0 tells none.
+    /// A game over images `[rows, columns, channels]`, of which `batch` are seen in a step. The networks work
+    /// on a canvas of so many rows and columns; smaller images are framed in black. `classes` are told to
+    /// both players; 0 tells none.
     ///
     /// # Errors
     /// Images that are larger than the canvas.
@@ -115,12 +117,12 @@ impl<P: Players> Game<P> {
         Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
     }
 
-    /// Classes that the players are told; 0 tells none.
+    /// The number of classes that the players are told; 0 tells none.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     pub fn latent(&self) -> usize {
         self.players.latent()
     }
@@ -130,11 +132,12 @@ impl<P: Players> Game<P> {
         &self.rules
     }
 
-    /// Records a step of the discriminator, which sees real pictures and the generator's; the generator stays as it is.
+    /// Records a step of the discriminator, which sees real pictures and the generator's; the generator stays
+    /// as it is.
     ///
-    /// `data` records the minibatch, `[N, …]` in [0, 1], and its classes, one-hot `[N, classes]`; the graph counts steps by a
-    /// counter of the discriminator's own. Random streams: `discriminator.z`, and as the rules ask `noise.real`, `noise.fake`
-    /// and `penalty`.
+    /// `data` records the minibatch, `[N, …]` in [0, 1], and its classes, one-hot `[N, classes]`; the graph
+    /// counts steps by a counter of the discriminator's own. Random streams: `discriminator.z`, and as the
+    /// rules ask `noise.real`, `noise.fake` and `penalty`.
     #[track_caller]
     pub fn discriminator_step<'g>(
         &self,
@@ -170,8 +173,9 @@ impl<P: Players> Game<P> {
         advance(g);
     }
 
-    /// Records a step of the generator, which plays against the discriminator as it is now; `loss_D`, D(x) and D(G(z)) are
-    /// those of the discriminator's last step. Random streams: `generator.z`, and as the rules ask `noise`.
+    /// Records a step of the generator, which plays against the discriminator as it is now; `loss_D`, D(x)
+    /// and D(G(z)) are those of the discriminator's last step. Random streams: `generator.z`, and as the
+    /// rules ask `noise`.
     ///
     /// The caller advances the step counter, which counts rounds.
     #[track_caller]
@@ -194,8 +198,8 @@ impl<P: Players> Game<P> {
         vec![("loss_D", of(0)), ("loss_G", loss * n as f32), ("D(x)", of(1)), ("D(G(z))", of(2))]
     }
 
-    /// Pictures in [0, 1], `[N, rows, columns, channels]` without the frame, of noise `[N, latent]` and its classes `[N, classes]`,
-    /// by the generator that samples are drawn from.
+    /// Pictures in [0, 1], `[N, rows, columns, channels]` without the frame, made from noise `[N, latent]`
+    /// and its classes `[N, classes]` by the generator that samples are drawn from.
     #[track_caller]
     pub fn pictures<'g>(&self, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let ([h, w, _], [top, left]) = (self.image, self.frame());
@@ -205,8 +209,8 @@ impl<P: Players> Game<P> {
         (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5
     }
 
-    /// The discriminator's features of images `[N, …]` in [0, 1]: all hidden activations, pooled to at most 4x4, side by side
-    /// (Radford et al. 2015, §5.1). A conditional discriminator is told no class.
+    /// The discriminator's features of images `[N, …]` in [0, 1]: all hidden activations, pooled to at most
+    /// 4x4, side by side (Radford et al. 2015, §5.1). A conditional discriminator is told no class.
     #[track_caller]
     pub fn hidden<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (g, at) = (x.graph(), self.setting(Mode::Evaluation));
@@ -234,7 +238,7 @@ impl<P: Players> Game<P> {
         chain.forward(beside(z.reshape([n, 1, 1, latent]), class), mode).reshape([n, h, w, c])
     }
 
-    /// Scores `[N]` of pictures, with fresh noise on them if the rules ask for it.
+    /// The scores `[N]` of pictures, with fresh noise on the pictures if the rules ask for it.
     #[track_caller]
     fn score<'g>(
         &self,
@@ -248,7 +252,7 @@ impl<P: Players> Game<P> {
         chain.forward(beside(self.players.seen(x), class), Mode::Training).reshape([x.extent(0)])
     }
 
-    /// Rows above and columns left of an image on its canvas.
+    /// The rows above and the columns left of an image on its canvas.
     fn frame(&self) -> [usize; 2] {
         [(self.canvas[0] - self.image[0]) / 2, (self.canvas[1] - self.image[1]) / 2]
     }

@@ -1,8 +1,8 @@
-//! Generative adversarial nets (Goodfellow et al. 2014): a generator turns noise into pictures, a discriminator tells them from real
-//! ones, and each is trained against the other.
+//! Generative adversarial nets (Goodfellow et al. 2014): a generator turns noise into pictures, a
+//! discriminator tells them from real ones, and each is trained against the other.
 //!
-//! The discriminator gives one number per picture, its score: a logit of "real" where the objective is a likelihood, any number
-//! where it is a distance. Pictures are in [-1, 1].
+//! The discriminator gives each picture one number, its score: a logit of "real" where the objective is a
+//! likelihood, any number where it is a distance. Pictures are in [-1, 1].
 
 use super::players::{Players, Setting};
 use crate::{
@@ -10,25 +10,27 @@ use crate::{
     nn::{Activation, Layer, Linear, Sequential, Weight},
 };
 
-/// What the two players play for. All are written to be minimised, as means over the batch.
+/// What the two players play for. All objectives are written to be minimised, as means over the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
     /// The game's own value (Goodfellow et al. 2014, eq. 1): the generator minimises log(1 - D(G(z))).
     Minimax,
-    /// The generator maximises log D(G(z)) instead (ibid., §3), whose gradient does not vanish where the discriminator is sure.
+    /// The generator maximises log D(G(z)) instead (ibid., §3), whose gradient does not vanish where the
+    /// discriminator is sure.
     NonSaturating,
-    /// Squared distances of scores to 1 and 0 (Mao et al. 2016, eq. 9 with a = 0, b = c = 1).
+    /// Both minimise squared distances of scores to 1 and 0 (Mao et al. 2016, eq. 9 with a = 0, b = c = 1).
     LeastSquares,
-    /// Hinges at 1 and -1 (Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17).
+    /// Both minimise hinges at 1 and -1 (Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17).
     Hinge,
-    /// Difference of mean scores (Arjovsky et al. 2017, eq. 2 and 3) of a critic that must be Lipschitz: by clipped weights, or
-    /// [`gradient_penalty`].
+    /// Both minimise a difference of mean scores (Arjovsky et al. 2017, eq. 2 and 3). The critic must be
+    /// Lipschitz, by clipped weights or by [`gradient_penalty`].
     Wasserstein,
 }
 
 impl Objective {
-    /// The discriminator's loss from scores of real pictures and of the generator's. One-sided label smoothing (Salimans et al. 2016,
-    /// §3.4) takes `1 - smooth` for the real ones' label; only objectives with labels know it.
+    /// The discriminator's loss from scores of real pictures and of the generator's. One-sided label
+    /// smoothing (Salimans et al. 2016, §3.4) takes `1 - smooth` for the label of real pictures; only
+    /// objectives with labels know it.
     #[track_caller]
     pub fn discriminator<'g>(self, real: Tensor<'g>, fake: Tensor<'g>, smooth: f32) -> Tensor<'g> {
         match self {
@@ -59,7 +61,7 @@ impl Objective {
         matches!(self, Objective::Minimax | Objective::NonSaturating | Objective::LeastSquares)
     }
 
-    /// What a score says: the probability of "real" where it is a logit, else itself.
+    /// What a score says: the probability of "real" where it is a logit, else the score itself.
     #[track_caller]
     pub fn judgement(self, score: Tensor<'_>) -> Tensor<'_> {
         match self {
@@ -69,8 +71,9 @@ impl Objective {
     }
 }
 
-/// The mean of (‖∇D(x̂)‖ - 1)² at x̂ = ε·real + (1 - ε)·fake with ε uniform, one per picture, drawn by the named stream (Gulrajani et
-/// al. 2017, algorithm 1). The critic must treat pictures one by one: no batch normalisation.
+/// The gradient penalty: the mean of (‖∇D(x̂)‖ - 1)² at x̂ = ε·real + (1 - ε)·fake, where ε is uniform, one
+/// per picture, drawn by the named stream (Gulrajani et al. 2017, algorithm 1). The critic must treat
+/// pictures one by one, without batch normalisation.
 #[track_caller]
 pub fn gradient_penalty<'g>(
     critic: impl FnOnce(Tensor<'g>) -> Tensor<'g>,
@@ -90,24 +93,25 @@ pub fn gradient_penalty<'g>(
 /// The networks of multilayer perceptrons.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Pixels of a picture.
+    /// The pixels of a picture.
     pub pixels: usize,
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     pub latent: usize,
-    /// Widths of the generator's hidden layers; the discriminator's come in reverse.
+    /// The widths of the generator's hidden layers; the discriminator's come in reverse.
     pub hidden: Vec<usize>,
     /// What the discriminator's weights are.
     pub weight: Weight,
-    /// Classes that both players are told, one-hot, beside their inputs (Mirza & Osindero 2014); 0 tells none.
+    /// The number of classes that both players are told, one-hot, beside their inputs (Mirza & Osindero
+    /// 2014); 0 tells none.
     pub classes: usize,
 }
 
-/// The networks of a game: [`Config`] but for what the game's rules and data decide.
+/// The networks of a game: a [`Config`] without what the game's rules and data decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks {
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     pub latent: usize,
-    /// Widths of the generator's hidden layers; the discriminator's come in reverse.
+    /// The widths of the generator's hidden layers; the discriminator's come in reverse.
     pub hidden: Vec<usize>,
 }
 
@@ -161,7 +165,8 @@ fn perceptron<'g>(
     chain
 }
 
-/// The generator `NAME.main`: `[N, latent + classes]` to `[N, pixels]`, ReLU between its layers, tanh at the end.
+/// The generator `NAME.main`: `[N, latent + classes]` to `[N, pixels]`, with ReLU between its layers and tanh
+/// at the end.
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.latent + config.classes];
@@ -170,7 +175,8 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     perceptron(g, &format!("{name}.main"), &widths, Weight::Plain, Activation::Relu).then(Activation::Tanh)
 }
 
-/// The discriminator `NAME.main`: `[N, pixels + classes]` to scores `[N, 1]`, leaky ReLU between its layers.
+/// The discriminator `NAME.main`: `[N, pixels + classes]` to scores `[N, 1]`, with leaky ReLU between its
+/// layers.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.pixels + config.classes];
@@ -231,7 +237,8 @@ mod tests {
         }
     }
 
-    /// Smoothed labels make the best score of a real picture finite: log(0.9/0.1) for a label of 0.9, or 0.9 itself.
+    /// Smoothed labels make the best score of a real picture finite: log(0.9/0.1) for a label of 0.9, or 0.9
+    /// itself.
     #[test]
     fn smoothing_bounds_the_best_score() {
         for (objective, best) in [(Objective::NonSaturating, 9f64.ln()), (Objective::LeastSquares, 0.9)] {
@@ -243,7 +250,8 @@ mod tests {
         }
     }
 
-    /// A linear critic w·x has the slope w everywhere: the penalty is (‖w‖ - 1)², its derivative 2·(‖w‖ - 1)·w/‖w‖.
+    /// A linear critic w·x has the slope w everywhere, so that the penalty is (‖w‖ - 1)² and its derivative
+    /// is 2·(‖w‖ - 1)·w/‖w‖.
     #[test]
     fn the_penalty_of_a_plane_is_known() {
         let g = Graph::new();

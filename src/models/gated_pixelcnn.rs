@@ -1,12 +1,14 @@
-//! Gated PixelCNN (van den Oord et al. 2016b, "Conditional Image Generation with PixelCNN Decoders").
+//! The gated PixelCNN (van den Oord et al. 2016b, "Conditional Image Generation with PixelCNN Decoders").
 //!
-//! Two stacks: the vertical one sees all rows above, the horizontal one the pixels to the left and, through 1x1 convolutions,
-//! the vertical one. Together they see all that comes before, without the blind spot of stacked masked windows (§2.2). Units
-//! are gated, y = tanh(W_f * x) ⊙ σ(W_g * x) (eq. 2), and a class may shift both halves: V_fᵀ h, V_gᵀ h (eq. 4).
+//! There are two stacks: the vertical one sees all rows above, and the horizontal one sees the pixels to the
+//! left and, through 1x1 convolutions, the vertical stack. Together they see all that comes before, without
+//! the blind spot of stacked masked windows (§2.2). Units are gated, y = tanh(W_f * x) ⊙ σ(W_g * x) (eq. 2),
+//! and a class may shift both halves by V_fᵀ h and V_gᵀ h (eq. 4).
 //!
-//! The first layers leave out the pixel's own row (vertical) and the pixel itself (horizontal); later layers include them, since
-//! they see features that already look only at what comes before. Where a pixel's channels are drawn one after another, the
-//! horizontal stack's features are in as many groups, and a group sees the earlier ones at its own pixel.
+//! The first layers leave out the pixel's own row (vertical) and the pixel itself (horizontal). Later layers
+//! include them, since they see features that already look only at what comes before. Where a pixel's
+//! channels are drawn one after another, the horizontal stack's features are in as many groups, and a group
+//! sees the earlier ones at its own pixel.
 
 use super::likelihood::Likelihood;
 use crate::{
@@ -17,24 +19,24 @@ use crate::{
     nn::{Channels, Conv2d, Linear},
 };
 
-/// The architecture.
+/// The network's architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Rows, columns and channels of an image.
+    /// The rows, columns and channels of an image.
     pub image: [usize; 3],
-    /// p: channels of either stack; the gates take 2p.
+    /// p, the channels of either stack; the gates take 2p.
     pub features: usize,
-    /// Gated layers, the first included.
+    /// The number of gated layers, the first included.
     pub layers: usize,
-    /// Rows and columns of the windows; odd.
+    /// The rows and columns of the windows, an odd number.
     pub kernel: usize,
-    /// Channels of the head's hidden layer.
+    /// The channels of the head's hidden layer.
     pub head: usize,
-    /// Classes that the model is conditioned on, if any.
+    /// The number of classes that the model is conditioned on, if it is.
     pub classes: Option<usize>,
-    /// Share of each layer's gated features that training drops, in [0, 1).
+    /// The share of each layer's gated features that training drops, in [0, 1).
     pub dropout: f32,
-    /// Distribution of a pixel.
+    /// The distribution of a pixel.
     pub likelihood: Likelihood,
 }
 
@@ -42,10 +44,10 @@ pub struct Config {
 struct Layer<'g> {
     vertical: Conv2d<'g>,
     horizontal: Conv2d<'g>,
-    /// From the vertical stack to the horizontal one, before the gates.
+    /// The layer from the vertical stack to the horizontal one, before the gates.
     down: Conv2d<'g>,
     out: Conv2d<'g>,
-    /// Both stacks' shifts by the class.
+    /// The shifts of both stacks by the class.
     class: Option<[Linear<'g>; 2]>,
     residual: bool,
 }
@@ -93,7 +95,7 @@ impl<'g> Layer<'g> {
         convolutions.into_iter().flat_map(Conv2d::params).chain(class).collect()
     }
 
-    /// (vertical, horizontal) to the same; `class` is one-hot, `[N, classes]`.
+    /// Applies the layer to (vertical, horizontal) and gives the same; `class` is one-hot, `[N, classes]`.
     fn forward(
         &self,
         (v, h): (Tensor<'g>, Tensor<'g>),
@@ -114,15 +116,15 @@ impl<'g> Layer<'g> {
     }
 }
 
-/// tanh of the first half of the channels times σ of the second (eq. 2).
+/// The gate: tanh of the first half of the channels times σ of the second half (eq. 2).
 fn gate(x: Tensor<'_>) -> Tensor<'_> {
     let p = x.extent(3) / 2;
     x.slice(3, 0..p).gate(x.slice(3, p..2 * p))
 }
 
 impl<'g> GatedPixelCnn<'g> {
-    /// Declares the variables: `layers.I.vertical`, `.horizontal`, `.down`, `.out` (and `.vertical_class`, `.horizontal_class`),
-    /// `head.0`, `head.1`, each with `.weight` and `.bias`.
+    /// Declares the variables: `layers.I.vertical`, `.horizontal`, `.down`, `.out` (and `.vertical_class`,
+    /// `.horizontal_class`), `head.0`, `head.1`, each with `.weight` and `.bias`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let groups = config.likelihood.steps(config.image[2]);
@@ -152,14 +154,15 @@ impl<'g> GatedPixelCnn<'g> {
         self.layers.iter().flat_map(Layer::params).chain(self.head.iter().flat_map(Conv2d::params)).collect()
     }
 
-    /// `[N, H, W, C]`, and one-hot classes `[N, classes]` of a conditional model, to the parameters of p(x_i | x_<i),
-    /// `[N, H, W, outputs]` of the likelihood.
+    /// The parameters of p(x_i | x_<i): images `[N, H, W, C]`, and one-hot classes `[N, classes]` for a
+    /// conditional model, to `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         self.logits_dropping(x, class, 0.0)
     }
 
-    /// [`GatedPixelCnn::logits`] for training: this share of the horizontal stack's gates is dropped (Srivastava et al. 2014).
+    /// [`GatedPixelCnn::logits`] for training, which drops this share of the horizontal stack's gates
+    /// (Srivastava et al. 2014).
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
         let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
@@ -171,7 +174,7 @@ impl<'g> GatedPixelCnn<'g> {
         })
     }
 
-    /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
+    /// The loss -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let [h, w, c] = self.image;

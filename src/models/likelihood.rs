@@ -1,33 +1,38 @@
-//! What a network's outputs mean: the distribution of a pixel whose parameters they are. An autoregressive model is trained by
-//! its negative logarithm and drawn by its inverse, whatever the network is.
+//! What a network's outputs mean: they are the parameters of a pixel's distribution. An autoregressive model
+//! is trained by the negative logarithm of that distribution and drawn by its inverse, whatever the network
+//! is.
 //!
-//! Pixels are in [0, 1]. [`Likelihood::Softmax`] and [`Likelihood::Mixture`] take them as levels 0 to 255 of 255.
+//! Pixels are in [0, 1]. [`Likelihood::Softmax`] and [`Likelihood::Mixture`] take them as levels 0 to 255 of
+//! 255.
 
 use crate::graph::Tensor;
 
-/// Grey levels of a channel.
+/// The grey levels of a channel.
 const LEVELS: usize = 256;
-/// A level of pixels in [0, 1]; half of one where they are scaled to [-1, 1], as the logistics see them.
+/// The step between levels of pixels in [0, 1]. It is half the step between pixels in [-1, 1], which the
+/// logistics see.
 const LEVEL: f32 = 1.0 / (LEVELS - 1) as f32;
-/// Bounds of a logistic's log-scale: PixelCNN++'s lower one, and one that keeps scales finite.
+/// The bounds of a logistic's log-scale: PixelCNN++'s lower bound, and an upper one that keeps scales finite.
 const LOG_SCALE: [f32; 2] = [-7.0, 7.0];
 
-/// Distribution of a pixel of C channels, given the network's outputs for it.
+/// The distribution of a pixel of C channels, given the network's outputs for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Likelihood {
-    /// Channels are 0 or 1; C logits of 1.
+    /// Each channel is 0 or 1; the outputs are C logits of 1.
     #[default]
     Bernoulli,
-    /// A softmax over 256 levels for each channel (van den Oord et al. 2016a, §3.4); 256·C logits, channel by channel.
+    /// Each channel has a softmax over 256 levels (van den Oord et al. 2016a, §3.4); the outputs are 256·C
+    /// logits, channel by channel.
     Softmax,
-    /// A mixture of so many discretised logistics (Salimans et al. 2017, "PixelCNN++", §2.1 and 2.2), with the channels' means
-    /// coupled linearly. K logits of the components, then for each channel K means, K log-scales; with three channels also K
-    /// coefficients (of red for green, of red for blue, of green for blue), in the order of the authors' code.
+    /// The pixel has a mixture of so many discretised logistics (Salimans et al. 2017, "PixelCNN++", §2.1 and
+    /// 2.2), in which the channels' means are coupled linearly. The outputs are K logits of the components,
+    /// then for each channel K means and K log-scales; with three channels also K coefficients (of red for
+    /// green, of red for blue, of green for blue), in the order of the authors' code.
     Mixture(usize),
 }
 
 impl Likelihood {
-    /// Outputs of the network per pixel of `c` channels.
+    /// The number of the network's outputs for a pixel of `c` channels.
     pub fn outputs(self, c: usize) -> usize {
         match self {
             Likelihood::Bernoulli => c,
@@ -36,12 +41,13 @@ impl Likelihood {
         }
     }
 
-    /// Uniform numbers that drawing a pixel takes.
+    /// The number of uniform numbers that drawing a pixel takes.
     pub fn uniforms(self, c: usize) -> usize {
         if let Likelihood::Mixture(_) = self { 1 + c } else { c }
     }
 
-    /// Steps that a pixel takes: its channels one after another, each seen by the network, or all at once.
+    /// The number of steps that a pixel takes: its channels are drawn one after another, each seen by the
+    /// network, or all at once.
     pub fn steps(self, c: usize) -> usize {
         if let Likelihood::Mixture(_) = self { 1 } else { c }
     }
@@ -51,8 +57,8 @@ impl Likelihood {
         self != Likelihood::Bernoulli
     }
 
-    /// -log p of pixels `[N, H, W, C]` under outputs `[N, H, W, P]`, in nats: of each channel, `[N, H, W, C]`; of a mixture, whose
-    /// channels are one outcome, `[N, H, W, 1]`.
+    /// -log p, in nats, of pixels `[N, H, W, C]` under outputs `[N, H, W, P]`: of each channel,
+    /// `[N, H, W, C]`, or of a mixture, whose channels are one outcome, `[N, H, W, 1]`.
     #[track_caller]
     pub fn nats<'g>(self, outputs: Tensor<'g>, x: Tensor<'g>) -> Tensor<'g> {
         let shape = x.shape();
@@ -91,8 +97,9 @@ impl Likelihood {
         }
     }
 
-    /// Draws pixels `[R, C]` from outputs `[R, P]` by uniform numbers in [0, 1), `[R, uniforms]`. Below 1 the temperature prefers
-    /// what is likely: logits and, of logistics, scales are divided or multiplied by it.
+    /// Draws pixels `[R, C]` from outputs `[R, P]` by uniform numbers in [0, 1), `[R, uniforms]`. A
+    /// temperature below 1 prefers what is likely: logits are divided by it, and the scales of logistics are
+    /// multiplied by it.
     #[track_caller]
     pub fn draw<'g>(self, outputs: Tensor<'g>, temperature: f32, uniform: Tensor<'g>) -> Tensor<'g> {
         let (rows, n) = (outputs.extent(0), uniform.extent(1));
@@ -127,19 +134,19 @@ impl Likelihood {
     }
 }
 
-/// Outputs of one component for each channel.
+/// The outputs of one component for each channel.
 fn per_channel(c: usize) -> usize {
     if c == 1 { 2 } else { 3 }
 }
 
-/// The nearest of 256 levels of a value in [0, 1], 0 to 255.
+/// The nearest of the 256 levels 0 to 255 to a value in [0, 1].
 #[track_caller]
 fn level(x: Tensor<'_>) -> Tensor<'_> {
     (x * (LEVELS - 1) as f32 + 0.5).floor()
 }
 
-/// Means and log-scales `[R, K]` of channel `i` (of each component, or of the one that `of` picks), given the channels before it in
-/// [-1, 1], `[R, 1]` each (PixelCNN++, eq. 3).
+/// The means and log-scales `[R, K]` of channel `i` (of each component, or of the one that `of` picks), given
+/// the channels before it in [-1, 1], `[R, 1]` each (PixelCNN++, eq. 3).
 #[track_caller]
 fn component<'g>(
     outputs: Tensor<'g>,
@@ -159,9 +166,11 @@ fn component<'g>(
     (mean, part(i, 1).clamp(LOG_SCALE[0], LOG_SCALE[1]))
 }
 
-/// log P of levels `x` in [-1, 1] under discretised logistics; the lowest and the highest take the tails (PixelCNN++, eq. 2).
+/// log P of levels `x` in [-1, 1] under discretised logistics, where the lowest and the highest level take
+/// the tails (PixelCNN++, eq. 2).
 ///
-/// With a and b the level's bounds in scales from the mean, σ(a) - σ(b) = σ(a)·σ(-b)·(1 - e^(b-a)): no difference of near numbers.
+/// With a and b the level's bounds in scales from the mean, σ(a) - σ(b) = σ(a)·σ(-b)·(1 - e^(b-a)), which is
+/// no difference of near numbers.
 #[track_caller]
 pub fn log_probability<'g>(x: Tensor<'g>, mean: Tensor<'g>, log_scale: Tensor<'g>) -> Tensor<'g> {
     let inverse = (-log_scale).exp();

@@ -1,5 +1,5 @@
-//! The models; each file reads like its paper, with the equations cited. A model declares its variables in a graph, computes,
-//! and records its own training step: objective, optimizer and what is measured.
+//! The models; each file reads like its paper, with the equations cited. A model declares its variables in a
+//! graph, computes, and records its own training step: objective, optimizer and what is measured.
 
 pub mod autoencoder;
 pub mod autoregressive;

@@ -1,9 +1,11 @@
-//! PixelCNN (van den Oord et al. 2016a, "Pixel Recurrent Neural Networks", §3.4 and table 1): p(x) = ∏ p(x_i | x_<i) over
-//! the pixels in raster order, each factor the output of a stack of convolutions that see only what comes before.
+//! PixelCNN (van den Oord et al. 2016a, "Pixel Recurrent Neural Networks", §3.4 and table 1): p(x) = ∏
+//! p(x_i | x_<i) over the pixels in raster order, where each factor is the output of a stack of convolutions
+//! that see only what comes before.
 //!
-//! A 7x7 convolution with mask A (without the pixel itself), residual blocks of 1x1, 3x3 with mask B and 1x1 convolutions
-//! (figure 5), and a head of 1x1 convolutions. Where a pixel's channels are drawn one after another, features are in as many
-//! groups, and a group sees the earlier ones at its own pixel (§3.4).
+//! The network is a 7x7 convolution with mask A (without the pixel itself), residual blocks of 1x1, 3x3 with
+//! mask B and 1x1 convolutions (figure 5), and a head of 1x1 convolutions. Where a pixel's channels are drawn
+//! one after another, features are in as many groups, and a group sees the earlier ones at its own pixel
+//! (§3.4).
 
 use super::likelihood::Likelihood;
 use crate::{
@@ -14,28 +16,29 @@ use crate::{
     nn::{Channels, Conv2d},
 };
 
-/// The architecture.
+/// The network's architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Rows, columns and channels of an image.
+    /// The rows, columns and channels of an image.
     pub image: [usize; 3],
-    /// h: channels within a residual block, which runs on 2h.
+    /// h, the channels within a residual block, which runs on 2h.
     pub features: usize,
-    /// Residual blocks.
+    /// The number of residual blocks.
     pub blocks: usize,
-    /// Pixels between the taps of the blocks' windows, of one block after another and again from the first; empty: 1 throughout, as in
-    /// the paper. Dilated windows see as far with fewer blocks (Yu & Koltun 2016).
+    /// The pixels between the taps of the blocks' windows, one number for each block in turn, over and over.
+    /// An empty list means 1 throughout, as in the paper. Dilated windows see as far with fewer blocks (Yu &
+    /// Koltun 2016).
     pub dilations: Vec<usize>,
-    /// Channels of the head's hidden layer.
+    /// The channels of the head's hidden layer.
     pub head: usize,
-    /// Share of each block's inner features that training drops (Srivastava et al. 2014), in [0, 1).
+    /// The share of each block's inner features that training drops (Srivastava et al. 2014), in [0, 1).
     pub dropout: f32,
-    /// Distribution of a pixel.
+    /// The distribution of a pixel.
     pub likelihood: Likelihood,
 }
 
 impl Config {
-    /// 7x7 mask A, 15 blocks, 32 features: the recipe for MNIST.
+    /// The recipe for MNIST: 7x7 with mask A, 15 blocks, 32 features.
     pub fn mnist() -> Self {
         Self {
             image: [28, 28, 1],
@@ -59,7 +62,8 @@ pub struct PixelCnn<'g> {
 }
 
 impl<'g> PixelCnn<'g> {
-    /// Declares the variables: `first`, `blocks.I.0` to `.2`, `head.0`, `head.1`, each with `.weight` and `.bias`.
+    /// Declares the variables: `first`, `blocks.I.0` to `.2`, `head.0`, `head.1`, each with `.weight` and
+    /// `.bias`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (c, h) = (config.image[2], config.features);
@@ -103,13 +107,14 @@ impl<'g> PixelCnn<'g> {
             .collect()
     }
 
-    /// `[N, H, W, C]` to the parameters of p(x_i | x_<i), `[N, H, W, outputs]` of the likelihood.
+    /// The parameters of p(x_i | x_<i): images `[N, H, W, C]` to `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.logits_dropping(x, 0.0)
     }
 
-    /// [`PixelCnn::logits`] for training: this share of each block's inner features is dropped (Srivastava et al. 2014).
+    /// [`PixelCnn::logits`] for training, which drops this share of each block's inner features (Srivastava
+    /// et al. 2014).
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, rate: f32) -> Tensor<'g> {
         let block = |x: Tensor<'g>, (i, [to, middle, back]): (usize, &[Conv2d<'g>; 3])| {
@@ -122,7 +127,7 @@ impl<'g> PixelCnn<'g> {
         })
     }
 
-    /// -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
+    /// The loss -log p(x) of a batch `[N, H·W·C]` of images, summed, in nats.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>) -> Tensor<'g> {
         let [h, w, c] = self.image;

@@ -1,4 +1,5 @@
-//! What a game asks of the networks that play it: a generator and a discriminator, which may be told classes (Mirza & Osindero 2014).
+//! What a game asks of the networks that play it: a generator and a discriminator, which may be told classes
+//! (Mirza & Osindero 2014).
 
 use crate::{
     graph::{Graph, Tensor},
@@ -9,37 +10,41 @@ use crate::{
 /// What a player's layers depend on besides the kind of network.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Rows, columns and channels that the networks work with.
+    /// The rows, columns and channels that the networks work with.
     pub canvas: [usize; 3],
-    /// Classes that the players are told; 0 tells none.
+    /// The number of classes that the players are told; 0 tells none.
     pub classes: usize,
     /// What the discriminator's weights are.
     pub weight: Weight,
-    /// Whether the discriminator's gradient is penalised: it must treat pictures one by one.
+    /// Whether the discriminator's gradient is penalised, so that it must treat pictures one by one.
     pub penalty: bool,
 }
 
 /// A kind of networks that can play.
 pub trait Players {
-    /// Dimensions of the noise.
+    /// The dimensions of the noise.
     fn latent(&self) -> usize;
 
-    /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]` in any shape.
+    /// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures in [-1, 1], `[N, H, W, C]`
+    /// in any shape.
     #[track_caller]
     fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 
-    /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel per class, to one score each.
+    /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel for each
+    /// class, to one score each.
     #[track_caller]
     fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 
-    /// How the discriminator takes pictures `[N, H, W, C]`: four axes, classes join the last one.
+    /// How the discriminator takes pictures `[N, H, W, C]`: with four axes, so that classes join the last
+    /// one.
     #[track_caller]
     fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
         pictures
     }
 }
 
-/// A picture, or noise as one `[N, 1, 1, latent]`, with its classes, one-hot `[N, classes]`, as further channels.
+/// A picture, or noise as a picture `[N, 1, 1, latent]`, with its classes, one-hot `[N, classes]`, as further
+/// channels.
 #[track_caller]
 pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
     let Some(class) = class else { return x };

@@ -1,9 +1,10 @@
 //! The variational autoencoder (Kingma & Welling 2013, "Auto-Encoding Variational Bayes").
 //!
-//! An encoder gives q(z|x) = N(mu, diag exp(logvar)), a decoder p(x|z); training maximises the evidence
-//! lower bound (eq. 3) E_q[log p(x|z)] - KL(q(z|x) || p(z)), with z drawn by reparameterisation (eq. 4)
-//! so that the gradient passes through the draw. The objective is written once, over either network: the multilayer perceptron
-//! of this file, whose layer names are those of pytorch/examples' VAE, or [`super::conv_vae`]'s convolutions.
+//! An encoder gives q(z|x) = N(mu, diag exp(logvar)), and a decoder gives p(x|z). Training maximises the
+//! evidence lower bound (eq. 3) E_q[log p(x|z)] - KL(q(z|x) || p(z)), with z drawn by reparameterisation (eq.
+//! 4) so that the gradient passes through the draw. The objective is written once, over either network: the
+//! multilayer perceptron of this file, whose layer names are those of pytorch/examples' VAE, or the
+//! convolutions of [`super::conv_vae`].
 
 use super::{
     Metrics,
@@ -19,26 +20,26 @@ use crate::{
 /// The multilayer perceptron and the objective.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Pixels of a flattened image.
+    /// The pixels of a flattened image.
     pub pixels: usize,
-    /// Widths of the encoder's hidden layers; the decoder mirrors them.
+    /// The widths of the encoder's hidden layers; the decoder mirrors them.
     pub hidden: Vec<usize>,
-    /// Latent dimensions.
+    /// The number of latent dimensions.
     pub latent: usize,
-    /// Weight of the KL term (Higgins et al. 2017); 1 is the evidence lower bound.
+    /// The weight of the KL term (Higgins et al. 2017); 1 is the evidence lower bound.
     pub beta: f32,
-    /// Non-linearity of the hidden layers.
+    /// The non-linearity of the hidden layers.
     pub activation: Activation,
 }
 
 impl Default for Config {
-    /// 784-400-20-400-784 with ReLU, as in pytorch/examples.
+    /// The layers 784-400-20-400-784 with ReLU, as in pytorch/examples.
     fn default() -> Self {
         Self { pixels: 784, hidden: vec![400], latent: 20, beta: 1.0, activation: Activation::Relu }
     }
 }
 
-/// Encoder and decoder in a graph, and the objective over them.
+/// An encoder and a decoder in a graph, and the objective over them.
 pub struct Vae<'g> {
     network: Network<'g>,
     latent: usize,
@@ -59,13 +60,13 @@ struct Mlp<'g> {
     logits: Linear<'g>,
 }
 
-/// Terms of the objective, summed over batch and pixels, in nats.
+/// The terms of the objective, summed over batch and pixels, in nats.
 pub struct Loss<'g> {
-    /// reconstruction + beta·KL, what is minimised.
+    /// What is minimised: reconstruction + beta·KL.
     pub total: Tensor<'g>,
-    /// -log p(x|z) under Bernoulli pixels.
+    /// The reconstruction term, -log p(x|z) under Bernoulli pixels.
     pub reconstruction: Tensor<'g>,
-    /// KL(q(z|x) || N(0, I)).
+    /// The divergence KL(q(z|x) || N(0, I)).
     pub kl: Tensor<'g>,
 }
 
@@ -76,7 +77,7 @@ impl<'g> Loss<'g> {
     }
 }
 
-/// `fc1`, `fc1.1`, `fc1.2` …: PyTorch's names where there is one hidden layer.
+/// The names `fc1`, `fc1.1`, `fc1.2` …, which are PyTorch's where there is one hidden layer.
 fn name(base: &str, layer: usize) -> String {
     if layer == 0 { base.into() } else { format!("{base}.{layer}") }
 }
@@ -142,13 +143,13 @@ impl<'g> Vae<'g> {
         Self { network: Network::Mlp(Mlp::new(g, config)), latent: config.latent, beta: config.beta }
     }
 
-    /// Declares the variables of the convolutional network; `mode` says which statistics its batch norms go by.
+    /// Declares the variables of the convolutional network; `mode` says which statistics its batch norms use.
     #[track_caller]
     pub fn convolutional(g: &'g Graph, config: &conv_vae::Config, mode: Mode) -> Self {
         Self { network: Network::Conv(Conv::new(g, config, mode)), latent: config.latent, beta: config.beta }
     }
 
-    /// Latent dimensions.
+    /// The number of latent dimensions.
     pub fn latent(&self) -> usize {
         self.latent
     }
@@ -161,7 +162,8 @@ impl<'g> Vae<'g> {
         }
     }
 
-    /// q(z|x): `[N, pixels]` (of images their rows of pixels of channels) to mu and logvar, each `[N, latent]`.
+    /// The encoder q(z|x): `[N, pixels]` (for images, rows of pixels of channels) to mu and logvar, each
+    /// `[N, latent]`.
     #[track_caller]
     pub fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
         match &self.network {
@@ -170,7 +172,7 @@ impl<'g> Vae<'g> {
         }
     }
 
-    /// p(x|z): `[N, latent]` to the logits of Bernoulli pixels, `[N, pixels]`.
+    /// The decoder p(x|z): `[N, latent]` to the logits of Bernoulli pixels, `[N, pixels]`.
     #[track_caller]
     pub fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
         match &self.network {
@@ -198,14 +200,16 @@ impl<'g> Vae<'g> {
         loss.metrics()
     }
 
-    /// The analytic divergence KL(q(z|x) || p(z)) per image and latent dimension, `[N, latent]` (Appendix B).
+    /// The analytic divergence KL(q(z|x) || p(z)) of each image and latent dimension, `[N, latent]` (Appendix
+    /// B).
     #[track_caller]
     pub fn kl(mu: Tensor<'g>, logvar: Tensor<'g>) -> Tensor<'g> {
         (mu.square() + logvar.exp() - logvar - 1.0) * 0.5
     }
 
-    /// Log importance weights log p(x|z) + log p(z) - log q(z|x) of `samples` draws of z for each image (Burda, Grosse &
-    /// Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar `[N, latent]` to twice `[samples, N]`.
+    /// The log importance weights log p(x|z) + log p(z) - log q(z|x) of `samples` draws of z for each image
+    /// (Burda, Grosse & Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar
+    /// `[N, latent]` to twice `[samples, N]`.
     #[track_caller]
     pub fn log_weights(
         &self,

@@ -11,8 +11,8 @@ use crate::graph::{
     window::Kernel,
 };
 
-/// Which channels of its own pixel an output sees, where the channels are in groups that follow each other: red, green,
-/// blue (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
+/// Which channels of its own pixel an output sees, where the channels are in groups that follow each other:
+/// red, green, blue (van den Oord et al. 2016a, §3.4). Channel i of n is in group ⌊i·groups/n⌋.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
     groups: usize,
@@ -31,15 +31,16 @@ impl Channels {
         Self { own: true, ..Self::before(groups) }
     }
 
-    /// The outputs are so many copies of the groups' channels, one after the other: the two halves of a gated unit.
+    /// The outputs are so many copies of the groups' channels, one after the other: the two halves of a gated
+    /// unit.
     #[must_use]
     pub fn copies(self, copies: usize) -> Self {
         Self { copies, ..self }
     }
 
-    /// Degrees of a kernel's inputs, tap by tap, and the degrees up to which its outputs see. All outputs see degree 0;
-    /// at the kernel's centre, the channels of group i have degree i + 1. An example of three groups, with 3 channels read
-    /// and 6 made:
+    /// Degrees of a kernel's inputs, tap by tap, and the degrees up to which its outputs see. All outputs see
+    /// degree 0; at the kernel's centre, the channels of group i have degree i + 1. An example of three
+    /// groups, with 3 channels read and 6 made:
     ///
     /// | | degrees |
     /// |---|---|
@@ -60,8 +61,8 @@ impl Channels {
     }
 }
 
-/// Convolution, `[N, H, W, C]` to `[N, H', W', O]` (`torch.nn.Conv2d`); masked taps have no weights here and are zeros in a
-/// weights file.
+/// A convolution, `[N, H, W, C]` to `[N, H', W', O]` (`torch.nn.Conv2d`). Masked taps have no weights here
+/// and are zeros in a weights file.
 #[derive(Clone, Debug)]
 pub struct Conv2d<'g> {
     declared: Declared<'g>,
@@ -70,7 +71,7 @@ pub struct Conv2d<'g> {
     degrees: Option<Degrees<'g>>,
 }
 
-/// A weight `[T, C, O]` whose first values, and those of a bias, are uniform within 1/√(fan_in·rows·columns).
+/// A weight `[T, C, O]`; its first values, and those of a bias, are uniform within 1/√(fan_in·rows·columns).
 fn spec(kernel: &Kernel, [c, o]: [usize; 2], fan_in: usize, axes: [usize; 2]) -> Spec {
     let (size, kept) = (kernel.size, kernel.kept());
     let (ty, init) = (Type::f32([kept.len(), c, o]), Init::fan_in(fan_in * size[0] * size[1]));
@@ -78,13 +79,14 @@ fn spec(kernel: &Kernel, [c, o]: [usize; 2], fan_in: usize, axes: [usize; 2]) ->
 }
 
 impl<'g> Conv2d<'g> {
-    /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(C·rows·columns)); `channels` are C and O.
+    /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(C·rows·columns));
+    /// `channels` are C and O.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
         Self::of(g, name, kernel, channels, Weight::Plain, true)
     }
 
-    /// The layer with a weight of any kind, with a bias or without.
+    /// Makes the layer with a weight of any kind, with a bias or without.
     #[track_caller]
     pub fn of(
         g: &'g Graph,
@@ -102,9 +104,9 @@ impl<'g> Conv2d<'g> {
         }
     }
 
-    /// [`Conv2d::new`] whose outputs see only some channels at the kernel's centre. A single group masks nothing: then mask
-    /// A is the kernel's own ([`crate::graph::window::Taps`]). Masked channels keep weights that are never used, in files
-    /// too, as PyTorch's masked convolutions do.
+    /// [`Conv2d::new`] whose outputs see only some channels at the kernel's centre. A single group masks
+    /// nothing: then mask A is the kernel's own ([`crate::graph::window::Taps`]). Masked channels keep
+    /// weights that are never used, in files too, as PyTorch's masked convolutions do.
     #[track_caller]
     pub fn masked(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2], sees: Channels) -> Self {
         let copies = sees.copies;
@@ -121,25 +123,26 @@ impl<'g> Conv2d<'g> {
         Self { degrees: Some(degrees), ..Self::new(g, name, kernel, channels) }
     }
 
-    /// The layer under [`super::weight_norm`], one norm per output: `NAME.weight_g` `[O, 1, 1, 1]` and `NAME.weight_v`
-    /// (`[T, C, O]`, in files `[O, C, rows, columns]`) in place of the weight, which at first is v. Masked taps are not part of a
-    /// norm.
+    /// Makes the layer under [`super::weight_norm`] with one norm for each output. The variables
+    /// `NAME.weight_g` `[O, 1, 1, 1]` and `NAME.weight_v` (`[T, C, O]`, in files `[O, C, rows, columns]`)
+    /// stand in place of the weight, which at first is v. Masked taps are not part of a norm.
     #[track_caller]
     pub fn weight_normed(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
         Self::of(g, name, kernel, channels, Weight::Normed, true)
     }
 
-    /// `NAME.weight`, `[T, C, O]`, in files `[O, C, rows, columns]`; computed where it is normalised.
+    /// The weight `NAME.weight`, `[T, C, O]`, in files `[O, C, rows, columns]`; it is computed where it is
+    /// normalised.
     pub fn weight(&self) -> Tensor<'g> {
         self.declared.weight
     }
 
-    /// `NAME.bias`, `[O]`, if the layer has one.
+    /// The bias `NAME.bias`, `[O]`, if the layer has one.
     pub fn bias(&self) -> Option<Tensor<'g>> {
         self.declared.bias
     }
 
-    /// Applies it.
+    /// Applies the layer.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         let weight = self.degrees.map_or(self.declared.weight, |degrees| degrees.mask(self.declared.weight));
@@ -152,7 +155,7 @@ impl<'g> Conv2d<'g> {
     }
 }
 
-/// Transposed convolution, `[N, H, W, I]` to `[N, H', W', O]` (`torch.nn.ConvTranspose2d`).
+/// A transposed convolution, `[N, H, W, I]` to `[N, H', W', O]` (`torch.nn.ConvTranspose2d`).
 #[derive(Clone, Debug)]
 pub struct ConvTranspose2d<'g> {
     declared: Declared<'g>,
@@ -161,13 +164,14 @@ pub struct ConvTranspose2d<'g> {
 }
 
 impl<'g> ConvTranspose2d<'g> {
-    /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(O·rows·columns)); `channels` are I and O.
+    /// Declares the layer's variables, initialised as PyTorch does (uniform within 1/√(O·rows·columns));
+    /// `channels` are I and O.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
         Self::of(g, name, kernel, channels, Weight::Plain, true)
     }
 
-    /// The layer with a weight of any kind, with a bias or without.
+    /// Makes the layer with a weight of any kind, with a bias or without.
     #[track_caller]
     pub fn of(
         g: &'g Graph,
@@ -181,23 +185,24 @@ impl<'g> ConvTranspose2d<'g> {
         Self { declared: Declared::new(g, name, weight, spec, bias.then_some(o)), kernel, extra: 0 }
     }
 
-    /// So many rows and columns more of the output, fewer than the stride (PyTorch's `output_padding`).
+    /// Adds so many rows and columns to the output, fewer than the stride (PyTorch's `output_padding`).
     #[must_use]
     pub fn output_padding(self, extra: usize) -> Self {
         Self { extra, ..self }
     }
 
-    /// `NAME.weight`, `[T, O, I]`, in files `[I, O, rows, columns]`; computed where it is normalised.
+    /// The weight `NAME.weight`, `[T, O, I]`, in files `[I, O, rows, columns]`; it is computed where it is
+    /// normalised.
     pub fn weight(&self) -> Tensor<'g> {
         self.declared.weight
     }
 
-    /// `NAME.bias`, `[O]`, if the layer has one.
+    /// The bias `NAME.bias`, `[O]`, if the layer has one.
     pub fn bias(&self) -> Option<Tensor<'g>> {
         self.declared.bias
     }
 
-    /// Applies it.
+    /// Applies the layer.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.declared.biased(x.conv2d_transposed(self.declared.weight, &self.kernel, self.extra))

@@ -1,4 +1,5 @@
-//! Layers: names and layouts as in PyTorch's state dicts, so that weights travel both ways unchanged.
+//! Layers. Their names and layouts are those of PyTorch's state dicts, so that weights travel both ways
+//! unchanged.
 
 mod conv;
 mod mode;
@@ -26,7 +27,7 @@ use crate::{
 };
 use weight::{Declared, Degrees, Spec};
 
-/// `y = x·Wᵀ + b` with weight `[outputs, inputs]` and bias `[outputs]` (`torch.nn.Linear`).
+/// A linear layer `y = x·Wᵀ + b` with weight `[outputs, inputs]` and bias `[outputs]` (`torch.nn.Linear`).
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'g>(Declared<'g>);
 
@@ -37,14 +38,16 @@ impl<'g> Linear<'g> {
         Self::of(g, name, [inputs, outputs], Weight::Plain, true)
     }
 
-    /// The layer under [`weight_norm`], one norm per output: `NAME.weight_g` `[outputs, 1]` and `NAME.weight_v`
-    /// `[outputs, inputs]` in place of the weight, which at first is v.
+    /// Makes the layer under [`weight_norm`] with one norm for each output. The variables `NAME.weight_g`
+    /// `[outputs, 1]` and `NAME.weight_v` `[outputs, inputs]` stand in place of the weight, which at first is
+    /// v.
     #[track_caller]
     pub fn weight_normed(g: &'g Graph, name: &str, inputs: usize, outputs: usize) -> Self {
         Self::of(g, name, [inputs, outputs], Weight::Normed, true)
     }
 
-    /// The layer with a weight of any kind, with a bias or without; `features` are inputs and outputs.
+    /// Makes the layer with a weight of any kind, with a bias or without; `features` are the numbers of
+    /// inputs and outputs.
     #[track_caller]
     pub fn of(g: &'g Graph, name: &str, [inputs, outputs]: [usize; 2], weight: Weight, bias: bool) -> Self {
         let (ty, init) = (Type::f32([outputs, inputs]), Init::fan_in(inputs));
@@ -52,17 +55,17 @@ impl<'g> Linear<'g> {
         Self(Declared::new(g, name, weight, spec, bias.then_some(outputs)))
     }
 
-    /// `NAME.weight`, `[outputs, inputs]`; computed where it is normalised.
+    /// The weight `NAME.weight`, `[outputs, inputs]`; it is computed where it is normalised.
     pub fn weight(&self) -> Tensor<'g> {
         self.0.weight
     }
 
-    /// `NAME.bias`, `[outputs]`, if the layer has one.
+    /// The bias `NAME.bias`, `[outputs]`, if the layer has one.
     pub fn bias(&self) -> Option<Tensor<'g>> {
         self.0.bias
     }
 
-    /// `[N, inputs]` to `[N, outputs]`.
+    /// Applies the layer: `[N, inputs]` to `[N, outputs]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.0.biased(product(x, self.0.weight, false, true))
@@ -74,8 +77,9 @@ impl<'g> Linear<'g> {
     }
 }
 
-/// `y = x·(M ⊙ W)ᵀ + b`, where output i sees input j as far as `sees[i] ≥ of[j]`: the masks of belief nets and of MADE
-/// (Germain et al. 2015, eq. 8 and 9), written by the degrees of the units.
+/// A masked linear layer `y = x·(M ⊙ W)ᵀ + b`, where output i sees input j if `sees[i] ≥ of[j]`. The degrees
+/// `sees` and `of` of the units write the masks of belief nets and of MADE (Germain et al. 2015, eq. 8 and
+/// 9).
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedLinear<'g> {
     linear: Linear<'g>,
@@ -83,20 +87,21 @@ pub struct MaskedLinear<'g> {
 }
 
 impl<'g> MaskedLinear<'g> {
-    /// Declares the layer's variables; `of` are the inputs' degrees, `sees` the highest degree that each output sees.
+    /// Declares the layer's variables; `of` are the inputs' degrees, and `sees` are the highest degrees that
+    /// the outputs see.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, of: &[usize], sees: &[usize]) -> Self {
         Self::of(g, name, of, sees, true)
     }
 
-    /// The layer with a bias or without.
+    /// Makes the layer with a bias or without.
     #[track_caller]
     pub fn of(g: &'g Graph, name: &str, of: &[usize], sees: &[usize], bias: bool) -> Self {
         let linear = Linear::of(g, name, [of.len(), sees.len()], Weight::Plain, bias);
         Self { linear, degrees: Degrees::new(g, name, (of, [1, of.len()]), (sees, [sees.len(), 1])) }
     }
 
-    /// `[N, inputs]` to `[N, outputs]`.
+    /// Applies the layer: `[N, inputs]` to `[N, outputs]`.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         self.linear.0.biased(product(x, self.degrees.mask(self.linear.0.weight), false, true))
@@ -108,20 +113,20 @@ impl<'g> MaskedLinear<'g> {
     }
 }
 
-/// Non-linearity between layers.
+/// A non-linearity between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activation {
-    /// max(x, 0).
+    /// The function max(x, 0).
     #[default]
     Relu,
-    /// Hyperbolic tangent.
+    /// The hyperbolic tangent.
     Tanh,
-    /// x where positive, else x/5, the slope of DCGAN (Radford et al. 2015).
+    /// x where it is positive, else x/5, the slope of DCGAN (Radford et al. 2015).
     LeakyRelu,
 }
 
 impl Activation {
-    /// Applies it.
+    /// Applies the function.
     #[track_caller]
     pub fn apply<'g>(self, x: Tensor<'g>) -> Tensor<'g> {
         match self {

@@ -5,7 +5,8 @@
 pub enum Mode {
     /// Training: the layer uses the batch's statistics, which the kept ones follow.
     Training,
-    /// Taking part in another model's training: the layer uses the batch's statistics, the kept ones stay as they are.
+    /// Taking part in another model's training: the layer uses the batch's statistics, the kept ones stay as
+    /// they are.
     Batch,
     /// Evaluation: the layer uses the kept statistics.
     Evaluation,

@@ -1,4 +1,5 @@
-//! Normalisation by means and variances: over a batch, over a layer's units, over an image's pixels. Images are channels-last.
+//! Normalisation by means and variances over a batch, over a layer's units or over an image's pixels. Images
+//! are channels-last.
 
 use super::mode::Mode;
 use crate::graph::{
@@ -7,10 +8,10 @@ use crate::graph::{
     var::{FileLayout, Init},
 };
 
-/// Added to variances, as PyTorch does by default.
+/// What is added to variances; it is PyTorch's default.
 const EPS: f32 = 1e-5;
 
-/// The variables `NAME.weight`, at first ones, and `NAME.bias`, zeros.
+/// Declares `NAME.weight`, at first ones, and `NAME.bias`, at first zeros.
 #[track_caller]
 fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> [Tensor<'g>; 2] {
     let var = |part: &str, value, layout| {
@@ -19,7 +20,7 @@ fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> 
     g.traced(|| [var("weight", 1.0, layout.clone()), var("bias", 0.0, layout)])
 }
 
-/// (x - mean)/√(variance + eps) over axes.
+/// (x - mean)/√(variance + eps) with the moments over these axes.
 #[track_caller]
 fn normalised<'g>(x: Tensor<'g>, axes: &[usize]) -> Tensor<'g> {
     let mut kept = x.shape().to_vec();
@@ -28,20 +29,21 @@ fn normalised<'g>(x: Tensor<'g>, axes: &[usize]) -> Tensor<'g> {
     away * (away.square().mean(axes) + EPS).rsqrt().reshape(kept)
 }
 
-/// Batch normalisation over all axes but the last (`torch.nn.BatchNorm1d` and `2d`), eps 1e-5: `[N, C]` or `[N, H, W, C]`.
+/// Batch normalisation of `[N, C]` or `[N, H, W, C]` over all axes but the last (`torch.nn.BatchNorm1d` and
+/// `2d`), eps 1e-5.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm<'g> {
-    /// `NAME.weight`, `[C]`, at first 1.
+    /// The scale `NAME.weight`, `[C]`, at first 1.
     pub weight: Tensor<'g>,
-    /// `NAME.bias`, `[C]`, at first 0.
+    /// The shift `NAME.bias`, `[C]`, at first 0.
     pub bias: Tensor<'g>,
-    /// `NAME.running_mean`, `[C]`, at first 0.
+    /// The running mean `NAME.running_mean`, `[C]`, at first 0.
     pub running_mean: Tensor<'g>,
-    /// `NAME.running_var`, `[C]`, at first 1: of unbiased variances.
+    /// The running mean of unbiased variances, `NAME.running_var`, `[C]`, at first 1.
     pub running_var: Tensor<'g>,
-    /// `NAME.num_batches_tracked`, a scalar.
+    /// The number of batches seen, `NAME.num_batches_tracked`, a scalar.
     pub num_batches_tracked: Tensor<'g>,
-    /// Weight of a batch in the running statistics.
+    /// The weight of a batch in the running statistics.
     pub momentum: f32,
 }
 
@@ -62,8 +64,8 @@ impl<'g> BatchNorm<'g> {
         })
     }
 
-    /// Applies it: by the batch's statistics, which in training the running ones follow from the next step on, once per call; or by
-    /// the running ones.
+    /// Applies the layer: by the running statistics in evaluation, else by the batch's. In training, the
+    /// running statistics follow the batch's from the next step on, once per call.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
         if mode == Mode::Evaluation {
@@ -92,17 +94,19 @@ impl<'g> BatchNorm<'g> {
     }
 }
 
-/// Layer normalisation (Ba et al. 2016) over the last axes (`torch.nn.LayerNorm`), eps 1e-5. A composition.
+/// Layer normalisation (Ba et al. 2016) over the last axes (`torch.nn.LayerNorm`), eps 1e-5. It is a
+/// composition of ops.
 #[derive(Clone, Debug)]
 pub struct LayerNorm<'g> {
-    /// `NAME.weight`, of the normalised shape, at first 1; `[H, W, C]` is `[C, H, W]` in files.
+    /// The scale `NAME.weight`, of the normalised shape, at first 1; `[H, W, C]` is `[C, H, W]` in files.
     pub weight: Tensor<'g>,
-    /// `NAME.bias`, likewise, at first 0.
+    /// The shift `NAME.bias`, of the normalised shape, at first 0; `[H, W, C]` is `[C, H, W]` in files.
     pub bias: Tensor<'g>,
 }
 
 impl<'g> LayerNorm<'g> {
-    /// Declares the layer's variables for the extents of the axes that are normalised: `[C]`, or an image's `[H, W, C]`.
+    /// Declares the layer's variables for the extents of the axes that are normalised: `[C]`, or an image's
+    /// `[H, W, C]`.
     #[track_caller]
     pub fn new(g: &'g Graph, name: &str, shape: &[usize]) -> Self {
         let layout = if shape.len() == 3 { FileLayout::Channels } else { FileLayout::Same };
@@ -110,7 +114,7 @@ impl<'g> LayerNorm<'g> {
         Self { weight, bias }
     }
 
-    /// Applies it, example by example.
+    /// Applies the layer, example by example.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (shape, over) = (x.shape(), self.weight.shape());
@@ -127,13 +131,14 @@ impl<'g> LayerNorm<'g> {
     }
 }
 
-/// Instance normalisation (Ulyanov et al. 2016) of images `[N, H, W, C]` over their pixels, channel by channel
-/// (`torch.nn.InstanceNorm2d` with affine=True), eps 1e-5. A composition; it has no running statistics.
+/// Instance normalisation (Ulyanov et al. 2016) of images `[N, H, W, C]` over their pixels, channel by
+/// channel (`torch.nn.InstanceNorm2d` with affine=True), eps 1e-5. It is a composition of ops and has no
+/// running statistics.
 #[derive(Clone, Debug)]
 pub struct InstanceNorm<'g> {
-    /// `NAME.weight`, `[C]`, at first 1.
+    /// The scale `NAME.weight`, `[C]`, at first 1.
     pub weight: Tensor<'g>,
-    /// `NAME.bias`, `[C]`, at first 0.
+    /// The shift `NAME.bias`, `[C]`, at first 0.
     pub bias: Tensor<'g>,
 }
 
@@ -145,7 +150,7 @@ impl<'g> InstanceNorm<'g> {
         Self { weight, bias }
     }
 
-    /// Applies it.
+    /// Applies the layer.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         match x.shape().len() {

@@ -1,4 +1,4 @@
-//! Layers one after another, named by their places as in `torch.nn.Sequential`.
+//! Layers one after another, which are named by their places as in `torch.nn.Sequential`.
 
 use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear, Mode};
 use crate::graph::Tensor;
@@ -6,15 +6,15 @@ use crate::graph::Tensor;
 /// One layer of a [`Sequential`].
 #[derive(Clone, Debug)]
 pub enum Layer<'g> {
-    /// [`Linear`], of flattened inputs.
+    /// A [`Linear`] layer, of flattened inputs.
     Linear(Linear<'g>),
-    /// [`Conv2d`].
+    /// A [`Conv2d`].
     Conv2d(Conv2d<'g>),
-    /// [`ConvTranspose2d`].
+    /// A [`ConvTranspose2d`].
     ConvTranspose2d(ConvTranspose2d<'g>),
-    /// [`BatchNorm`].
+    /// A [`BatchNorm`].
     BatchNorm(BatchNorm<'g>),
-    /// [`LayerNorm`].
+    /// A [`LayerNorm`].
     LayerNorm(LayerNorm<'g>),
     /// A non-linearity, without variables.
     Activation(Activation),
@@ -55,12 +55,12 @@ pub struct Sequential<'g> {
 }
 
 impl<'g> Sequential<'g> {
-    /// A chain without layers.
+    /// Makes a chain without layers.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), layers: vec![] }
     }
 
-    /// Appends the layer that is made of its name.
+    /// Appends the layer that `layer` makes of its name.
     #[must_use]
     pub fn with(mut self, layer: impl FnOnce(&str) -> Layer<'g>) -> Self {
         let layer = layer(&format!("{}.{}", self.name, self.layers.len()));
@@ -90,7 +90,7 @@ impl<'g> Sequential<'g> {
         y
     }
 
-    /// What each non-linearity gives, in their order: the features of the hidden layers.
+    /// The outputs of the non-linearities, in their order: the features of the hidden layers.
     #[track_caller]
     pub fn activations(&self, x: Tensor<'g>, mode: Mode) -> Vec<Tensor<'g>> {
         let (mut y, mut all) = (x, vec![]);

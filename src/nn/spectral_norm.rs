@@ -1,6 +1,6 @@
-//! Spectral normalisation (Miyato et al. 2018): a weight matrix divided by its largest singular value, which power iteration
-//! approaches one step a training step, since the weight changes little in between (algorithm 1). The singular vectors count as
-//! constants of the derivative (eq. 12).
+//! Spectral normalisation (Miyato et al. 2018): a weight matrix divided by its largest singular value. Power
+//! iteration approaches that value by one iteration in each training step, since the weight changes little in
+//! between (algorithm 1). The singular vectors count as constants of the derivative (eq. 12).
 
 use super::mode::Mode;
 use crate::graph::{
@@ -9,17 +9,18 @@ use crate::graph::{
     var::{FileLayout, Init},
 };
 
-/// Least norm that is divided by.
+/// The least norm that is divided by.
 const TINY: f32 = 1e-12;
 
-/// x/‖x‖.
+/// The vector of length 1, x/‖x‖.
 #[track_caller]
 fn unit(x: Tensor<'_>) -> Tensor<'_> {
     x / x.square().sum_all().sqrt().max(TINY)
 }
 
-/// W/σ for σ = u'ᵀ·W·v with v = Wᵀu/‖Wᵀu‖ and, in training, u' = W·v/‖W·v‖, else u/‖u‖; W is `weight` as a matrix whose rows are
-/// its axis `outputs`, u one number per row. Returns W/σ and u', without a derivative by u.
+/// W/σ for σ = u'ᵀ·W·v with v = Wᵀu/‖Wᵀu‖; u' is W·v/‖W·v‖ in training, else u/‖u‖. W is `weight` as a matrix
+/// whose rows lie along its axis `outputs`, and u has one number for each row. Returns W/σ and u'; there is
+/// no derivative by u.
 #[track_caller]
 #[must_use]
 pub fn spectral_norm<'g>(weight: Tensor<'g>, u: Tensor<'g>, outputs: usize, mode: Mode) -> [Tensor<'g>; 2] {
@@ -41,8 +42,8 @@ pub fn spectral_norm<'g>(weight: Tensor<'g>, u: Tensor<'g>, outputs: usize, mode
     [weight / (along * next).sum_all(), next]
 }
 
-/// Declares `NAME.weight_orig` and `NAME.weight_u`, as `torch.nn.utils.spectral_norm` names them, u at first a normal draw; v is
-/// not kept, since u tells it. Returns the weight and the variable that is trained.
+/// Declares `NAME.weight_orig` and `NAME.weight_u`, as `torch.nn.utils.spectral_norm` names them; u is at
+/// first a normal draw. v is not kept, since u tells it. Returns the weight and the variable that is trained.
 #[track_caller]
 pub(super) fn declare<'g>(
     g: &'g Graph,
@@ -68,7 +69,8 @@ mod tests {
         shape::Array,
     };
 
-    /// Steps approach the largest singular value, 2 of this matrix, whichever axis its rows lie along.
+    /// Steps approach the largest singular value, which is 2 for this matrix, whichever axis its rows lie
+    /// along.
     #[test]
     fn iterations_approach_the_largest_singular_value() {
         for outputs in [0, 1] {

@@ -1,4 +1,5 @@
-//! What a layer's weight is: a variable, or computed from variables that an optimizer trains in its place.
+//! What a layer's weight is: a variable, or a value computed from variables that an optimizer trains in its
+//! place.
 
 use super::{mode::Mode, spectral_norm, weight_norm};
 use crate::graph::{
@@ -13,16 +14,17 @@ pub enum Weight {
     /// The variable `NAME.weight`.
     #[default]
     Plain,
-    /// Under [`weight_norm::weight_norm`], one norm per output (PyTorch's axis 0): `NAME.weight_g` and `NAME.weight_v` in place of
-    /// the weight, which at first is v.
+    /// The weight is normalised by [`weight_norm::weight_norm`], with one norm for each output (PyTorch's
+    /// axis 0). The variables `NAME.weight_g` and `NAME.weight_v` stand in place of the weight, which at
+    /// first is v.
     Normed,
-    /// Under [`spectral_norm::spectral_norm`]: `NAME.weight_orig` in place of the weight, and `NAME.weight_u`, which each training
-    /// step iterates once.
+    /// The weight is normalised by [`spectral_norm::spectral_norm`]. `NAME.weight_orig` stands in place of
+    /// the weight, and each training step iterates `NAME.weight_u` once.
     Spectral(Mode),
 }
 
-/// A mask over a weight: an input takes part in an output where the input's degree is at most the degree up to which the
-/// output sees.
+/// A mask over a weight: an input takes part in an output where the input's degree is at most the degree up
+/// to which the output sees.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Degrees<'g> {
     /// The inputs' degrees.
@@ -62,8 +64,8 @@ pub(super) struct Declared<'g> {
     trained: [Option<Tensor<'g>>; 3],
 }
 
-/// A weight's variable: type, first values (the bias's too), layout in files, and the axes that norms are taken for (of
-/// [`Weight::Normed`] and of [`Weight::Spectral`]).
+/// A weight's variable: its type, its first values (also the bias's), its layout in files, and the axes that
+/// norms are taken for (of [`Weight::Normed`] and of [`Weight::Spectral`]).
 pub(super) struct Spec {
     pub(super) ty: Type,
     pub(super) init: Init,
@@ -72,7 +74,7 @@ pub(super) struct Spec {
 }
 
 impl<'g> Declared<'g> {
-    /// Declares the variables; a bias has so many elements.
+    /// Declares the variables; `bias` is its number of elements, if there is one.
     #[track_caller]
     pub(super) fn new(g: &'g Graph, name: &str, weight: Weight, spec: Spec, bias: Option<usize>) -> Self {
         let Spec { ty, init, layout, axes } = spec;
@@ -99,7 +101,7 @@ impl<'g> Declared<'g> {
         self.trained.into_iter().flatten().collect()
     }
 
-    /// `y` with the bias, if there is one.
+    /// `y` plus the bias, if there is one.
     #[track_caller]
     pub(super) fn biased(&self, y: Tensor<'g>) -> Tensor<'g> {
         match self.bias {

@@ -1,6 +1,6 @@
-//! Weight normalisation (Salimans & Kingma 2016): a weight vector's length and direction are parameters of their own,
-//! w = g/‖v‖·v (eq. 2). A composition of ops, so that its derivatives of every order follow; that by v is orthogonal to v
-//! (eq. 3).
+//! Weight normalisation (Salimans & Kingma 2016): the length and the direction of a weight vector are
+//! parameters of their own, w = g/‖v‖·v (eq. 2). It is a composition of ops, so that derivatives of every
+//! order follow. The derivative by v is orthogonal to v (eq. 3).
 
 use crate::graph::{
     Graph, Tensor,
@@ -8,12 +8,13 @@ use crate::graph::{
     var::{FileLayout, Init},
 };
 
-/// Added to ‖v‖², so that a vector of zeros stays one instead of becoming NaN. Far below the square of any weight's
-/// rounding, and large enough for 1/‖v‖³, as second derivatives have it, to be finite in f32.
+/// What is added to ‖v‖², so that a vector of zeros stays one instead of becoming NaN. It is far below the
+/// square of any weight's rounding, and large enough for 1/‖v‖³, which second derivatives have, to be finite
+/// in f32.
 const TINY: f32 = 1e-24;
 
-/// g/‖v‖·v with norms over `axes` of `v` (all but that of the outputs), ‖v‖ = √(Σv² + 1e-24); `g` has one element per norm,
-/// whatever its shape. Same shape as `v`.
+/// g/‖v‖·v with norms over `axes` of `v` (all but that of the outputs), ‖v‖ = √(Σv² + 1e-24). `g` has one
+/// element for each norm, in any shape. The result has the shape of `v`.
 #[track_caller]
 #[must_use]
 pub fn weight_norm<'g>(v: Tensor<'g>, g: Tensor<'g>, axes: &[usize]) -> Tensor<'g> {
@@ -32,8 +33,9 @@ pub fn weight_norm<'g>(v: Tensor<'g>, g: Tensor<'g>, axes: &[usize]) -> Tensor<'
     v * (g.reshape(kept.clone()) / (squares + TINY).sqrt().reshape(kept))
 }
 
-/// Declares `NAME.weight_g` and `NAME.weight_v`, as `torch.nn.utils.weight_norm` names them and lays them out, such that at
-/// first g is ‖v‖ and the weight v; v's axis `outputs` is that of the outputs. Returns the weight, and both.
+/// Declares `NAME.weight_g` and `NAME.weight_v`, as `torch.nn.utils.weight_norm` names them and lays them
+/// out; `outputs` is the axis of the outputs in v. At first, g is ‖v‖ and the weight is v. Returns the weight
+/// and both variables.
 #[track_caller]
 pub(super) fn declare<'g>(
     graph: &'g Graph,
@@ -87,7 +89,8 @@ mod tests {
         );
     }
 
-    /// Eq. 3: the gradient by g is that by w along v; that by v is orthogonal to v, and finite where v is 0.
+    /// Eq. 3: the gradient by g is the gradient by w along v. The gradient by v is orthogonal to v, and
+    /// finite where v is 0.
     #[test]
     fn gradients_are_those_of_the_paper() {
         let graph = Graph::new();

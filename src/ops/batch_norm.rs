@@ -1,9 +1,9 @@
-//! Batch normalisation (Ioffe & Szegedy 2015) over all axes but the last, the channels. Two reductions are kernels: a
-//! batch's mean and variance in one numerically sound pass ([`Moments`]), and the two sums of its derivative
-//! ([`CentredSums`]). What goes by elements is ordinary nodes, which fuse with their neighbours.
+//! Batch normalisation (Ioffe & Szegedy 2015) over all axes but the last, the channels. Two reductions are
+//! kernels: a batch's mean and variance in one numerically sound pass ([`Moments`]), and the two sums of its
+//! derivative ([`CentredSums`]). What goes by elements is ordinary nodes, which fuse with their neighbours.
 //!
-//! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the derivative's closed
-//! form. That form is nodes again, so that further derivatives follow.
+//! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the
+//! derivative's closed form. That form is nodes again, so that further derivatives follow.
 
 use crate::{
     graph::{
@@ -16,7 +16,7 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("batch_norm");
 const WORKGROUP: usize = 64;
-/// Rows of a short chunk; up to twice as many rows are one chunk.
+/// The rows of a short chunk; up to twice as many rows are one chunk.
 const SHORT: usize = 64;
 
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
@@ -29,15 +29,15 @@ pub struct Moments;
 #[derive(Debug)]
 pub struct CentredSums;
 
-/// The first of the inputs y, x, moments of x, weight and bias, where y = (x - mean)/√(variance + eps)·weight + bias: the op
-/// passes y on and knows its derivative by the other inputs.
+/// The first of the inputs y, x, moments of x, weight and bias, where y = (x - mean)/√(variance + eps)·weight
+/// + bias: the op passes y on and knows its derivative by the other inputs.
 #[derive(Debug)]
 pub struct BatchNorm {
     /// What is added to the variance.
     pub eps: f32,
 }
 
-/// Rows and channels of an input.
+/// The rows and channels of an input.
 fn extents(x: &Type) -> Result<[usize; 2], String> {
     match x.shape.split_last() {
         Some((&c, outer)) if x.dtype == DType::F32 && x.shape.numel() > 0 && !outer.is_empty() => {
@@ -58,9 +58,10 @@ fn inverse(moments: Tensor<'_>, eps: f32) -> Tensor<'_> {
     (halves(moments)[1] + eps).rsqrt()
 }
 
-/// The kernels of a reduction over rows; where there are two names, the second is that of four channels at a time.
+/// The kernels of a reduction over rows; where there are two names, the second is that of four channels at a
+/// time.
 struct Reduction {
-    /// Position of x among the inputs.
+    /// The position of x among the inputs.
     x: usize,
     /// The inputs' bindings.
     inputs: &'static [[&'static str; 2]],
@@ -68,7 +69,7 @@ struct Reduction {
     reduce: [&'static str; 2],
     /// The entry point that joins chunks.
     join: &'static str,
-    /// Invocations that join one channel's chunks.
+    /// The invocations that join one channel's chunks.
     joiners: usize,
 }
 
@@ -87,7 +88,7 @@ static SUMS: Reduction = Reduction {
 struct Cut {
     rows: usize,
     channels: usize,
-    /// Rows of a chunk.
+    /// The rows of a chunk.
     chunk: usize,
 }
 
@@ -247,15 +248,15 @@ impl Op for BatchNorm {
         inputs[0].clone()
     }
 
-    /// The derivative by x is the total one, through its moments too:
-    /// ∂x = (∂y - Σ∂y/R - (x - mean)·Σ∂y(x - mean)/R·inverse²)·weight·inverse.
+    /// The derivative by x is the total one, through its moments too: ∂x = (∂y - Σ∂y/R - (x - mean)·Σ∂y(x -
+    /// mean)/R·inverse²)·weight·inverse.
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
         let [x, moments, weight] = [1, 2, 3].map(|i| inputs[i]);
         let [sum, along] = halves(ct.graph().apply(CentredSums, &[ct, x, moments]));
         let inverse = inverse(moments, self.eps);
         let share = weight.shape().numel() as f32 / x.shape().numel() as f32;
         let slope = along * inverse.square() * share;
-        // Not x - mean, which would be kept from the forward step rather than computed again.
+        // It is not x - mean, which would be kept from the forward step rather than computed again.
         let by_x = (ct - sum * share + (halves(moments)[0] - x) * slope) * (weight * inverse);
         vec![None, Some(by_x), None, Some(along * inverse), Some(sum)]
     }
@@ -270,7 +271,8 @@ impl Op for BatchNorm {
 }
 
 impl<'g> Tensor<'g> {
-    /// Mean and variance (Σ(x - mean)²/R) of each channel over all axes but the last, `[C]` each; R at least 1.
+    /// The mean and the variance (Σ(x - mean)²/R) of each channel over all axes but the last, `[C]` each.
+    /// There must be at least one row.
     #[track_caller]
     #[must_use]
     pub fn moments(self) -> [Tensor<'g>; 2] {
@@ -280,8 +282,9 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// (x - mean)/√(variance + eps)·weight + bias with the moments of x itself over all axes but the last, the channels, at
-    /// least 2 rows of them; weight and bias are `[C]`. The moments are [`Tensor::moments`].
+    /// Batch normalisation: (x - mean)/√(variance + eps)·weight + bias with the moments of x itself over all
+    /// axes but the last, the channels. There must be at least 2 rows; weight and bias are `[C]`. The moments
+    /// are those of [`Tensor::moments`].
     #[track_caller]
     #[must_use]
     pub fn batch_norm(self, weight: Tensor<'g>, bias: Tensor<'g>, eps: f32) -> Tensor<'g> {
@@ -311,7 +314,7 @@ mod tests {
         reference::{self, Values},
     };
 
-    /// The closed form against autodiff through the composition.
+    /// The closed form equals autodiff through the composition.
     #[test]
     fn the_closed_form_is_the_compositions_derivative() {
         let g = Graph::new();

@@ -1,7 +1,9 @@
-//! Rows of a categorical distribution: the entry that an index picks, its derivative, and the index itself by the inverse
-//! CDF of a given uniform. Indices are whole numbers held as f32, so that a drawn level is a pixel's value at once.
+//! Rows of a categorical distribution: the entry that an index picks, its derivative, and the index itself by
+//! the inverse CDF of a given uniform number. Indices are whole numbers held as f32, so that a drawn level is
+//! a pixel's value at once.
 //!
-//! [`Pick`] and [`Spread`] are each other's derivative: the pair is closed under differentiation. Rows are `[R, K]`.
+//! [`Pick`] and [`Spread`] are each other's derivative, so that the pair is closed under differentiation.
+//! Rows are `[R, K]`.
 
 use super::random::inputs;
 use crate::{
@@ -17,30 +19,34 @@ static SHADER: Shader = crate::shader!("categorical");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
 const WORKGROUP: usize = 64;
-/// Most classes of [`Pick`] and [`Spread`]: indices are exact in f32 up to here.
+/// Most classes of [`Pick`] and [`Spread`]: up to here, indices are exact in f32.
 const MAX_INDEX: usize = 1 << 24;
 /// Most classes of [`DrawCategorical`]: its three loops must stay under 65,535 iterations together.
 const MAX_CLASSES: usize = 4096;
-/// log of the smallest weight, relative to the largest, that [`DrawCategorical`] does not take for 0.
+/// The logarithm of the smallest weight, relative to the largest one, that [`DrawCategorical`] does not take
+/// for 0.
 const FAINTEST: f64 = -80.0;
 
-/// `y[r] = x[r, index[r]]`, 0 for an index out of range: inputs x `[R, K]`, index `[R]`; no derivative by the index.
+/// The entry of each row that its index names: `y[r] = x[r, index[r]]`, or 0 for an index out of range. The
+/// inputs are x `[R, K]` and index `[R]`; there is no derivative by the index.
 #[derive(Debug)]
 pub struct Pick;
 
-/// `y[r, k] = ct[r]` where k is `index[r]`, else 0: inputs ct `[R]`, index `[R]`; no derivative by the index.
+/// Each number at its index within a row of zeros: `y[r, k] = ct[r]` where k is `index[r]`, else 0. The
+/// inputs are ct `[R]` and index `[R]`; there is no derivative by the index.
 #[derive(Debug)]
 pub struct Spread {
-    /// K.
+    /// K, the number of classes.
     pub classes: usize,
 }
 
-/// The smallest k with Σ_{j≤k} softmax(logits)_j > u, or the last of nonzero probability if rounding leaves the sum below u:
-/// inputs logits `[R, K]`, u `[R]`. Probabilities under e^-80 of the row's largest count as 0. No derivative.
+/// A draw per row: the smallest k with Σ_{j≤k} softmax(logits)_j > u. Where rounding leaves the sum below u,
+/// it is the last k of nonzero probability. The inputs are logits `[R, K]` and u `[R]`. Probabilities under
+/// e^-80 of the row's largest count as 0. There is no derivative.
 #[derive(Debug)]
 pub struct DrawCategorical;
 
-/// Checks rows `[R, K]` with one `what` per row.
+/// Checks rows `[R, K]` that have one `what` each.
 fn check_rows<'a>(types: &'a [Type], what: &str, most: usize) -> Result<&'a Type, String> {
     let [x, per_row] = inputs(types)?;
     match (x.dtype, x.shape.as_ref()) {
@@ -58,7 +64,7 @@ fn class(index: f64, classes: usize) -> Option<usize> {
     (index >= 0.0 && index < classes as f64).then_some(index as usize)
 }
 
-/// First class whose cumulative softmax exceeds u; the last of nonzero weight if none does.
+/// The first class whose cumulative softmax exceeds u, or the last class of nonzero weight if none does.
 fn invert(logits: &[f64], u: f64) -> usize {
     let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> =
@@ -189,23 +195,25 @@ impl Op for DrawCategorical {
 }
 
 impl<'g> Tensor<'g> {
-    /// The entry of each row of `[R, K]` that `index` (whole numbers as f32, `[R]`) names, as `[R]`; 0 where it is out of
-    /// range. Differentiable in self.
+    /// The entry of each row of `[R, K]` that `index` (whole numbers as f32, `[R]`) names, as `[R]`; 0 where
+    /// the index is out of range. It is differentiable in self.
     #[track_caller]
     #[must_use]
     pub fn pick(self, index: Tensor<'g>) -> Tensor<'g> {
         self.graph().apply(Pick, &[self, index])
     }
 
-    /// `[R]` to `[R, classes]`: self where the column is `index` (whole numbers as f32, `[R]`), else 0. Differentiable in self.
+    /// Each number of `[R]` in a row of `[R, classes]`: self where the column is `index` (whole numbers as
+    /// f32, `[R]`), else 0. It is differentiable in self.
     #[track_caller]
     #[must_use]
     pub fn spread(self, index: Tensor<'g>, classes: usize) -> Tensor<'g> {
         self.graph().apply(Spread { classes }, &[self, index])
     }
 
-    /// A class per row of logits `[R, K]` (K at most 4096), as whole numbers in f32 `[R]`, by the inverse CDF of `uniform`
-    /// (`[R]`, in [0, 1)): the smallest k whose cumulative softmax exceeds it.
+    /// Draws a class for each row of logits `[R, K]` (K at most 4096), as whole numbers in f32 `[R]`. The
+    /// draw is the inverse CDF of `uniform` (`[R]`, in [0, 1)): the smallest k whose cumulative softmax
+    /// exceeds it.
     #[track_caller]
     #[must_use]
     pub fn draw_categorical(self, uniform: Tensor<'g>) -> Tensor<'g> {
@@ -235,7 +243,7 @@ mod tests {
             DrawCategorical.reference(&[&x, &Array::new([1], vec![u])]).data[0]
         };
         let below_one = 1.0 - 1.0 / 16_777_216.0;
-        // Powers of two, so that the sums are exact.
+        // The weights are powers of two, so that the sums are exact.
         let p = [0.0, 0.25, 0.25, 0.0, 0.5, 0.0].map(f64::ln);
         assert_eq!(
             [0.0, 0.24, 0.25, 0.49, 0.5, below_one, 1.0].map(|u| draw(&p, u)),

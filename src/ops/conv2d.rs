@@ -1,9 +1,9 @@
-//! 2-D convolution, channels last, over a list of taps, and its two gradients. Each one's derivatives are the other two,
-//! so the family is closed under differentiation. The input gradient is transposed convolution.
+//! 2-D convolution, channels last, over a list of taps, and its two gradients. Each one's derivatives are the
+//! other two, so the family is closed under differentiation. The input gradient is transposed convolution.
 //!
-//! Weights are `[T, C, O]` over the T taps that take part: a masked tap has no weight, costs nothing and gets no gradient.
-//! Where every pixel sees only itself, or a single pixel sees the whole image, the convolution is a matrix product and is
-//! recorded as one.
+//! Weights are `[T, C, O]` over the T taps that take part: a masked tap has no weight, costs nothing and gets
+//! no gradient. Where every pixel sees only itself, or a single pixel sees the whole image, the convolution
+//! is a matrix product and is recorded as one.
 
 mod patches;
 mod sweep;
@@ -58,7 +58,7 @@ pub struct Conv2d {
     pub window: Window,
 }
 
-/// Images, channels of the convolution's input and channels of its output.
+/// The numbers of images, of channels of the convolution's input, and of channels of its output.
 #[derive(Clone, Copy, Debug)]
 struct Extents {
     n: usize,
@@ -198,7 +198,8 @@ impl Op for Conv2d {
 }
 
 impl<'g> Tensor<'g> {
-    /// Convolution of an image `[N, H, W, C]` with weights `[T, C, O]`, T the kernel's taps in raster order.
+    /// The convolution of an image `[N, H, W, C]` with weights `[T, C, O]`, where T are the kernel's taps in
+    /// raster order.
     #[track_caller]
     #[must_use]
     pub fn conv2d(self, weight: Tensor<'g>, kernel: &Kernel) -> Tensor<'g> {
@@ -221,8 +222,8 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Transposed convolution of an image `[N, H, W, O]` with weights `[T, C, O]` to `[N, H', W', C]`; `extra` is
-    /// PyTorch's `output_padding`.
+    /// The transposed convolution of an image `[N, H, W, O]` with weights `[T, C, O]`, to `[N, H', W', C]`;
+    /// `extra` is PyTorch's `output_padding`.
     #[track_caller]
     #[must_use]
     pub fn conv2d_transposed(self, weight: Tensor<'g>, kernel: &Kernel, extra: usize) -> Tensor<'g> {

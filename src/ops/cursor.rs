@@ -1,11 +1,12 @@
-//! The pixels that a sampler is at: rows of a matrix are the pixels of a wavefront, `look` gathers what they see from a
-//! cached image, `place` writes them into one.
+//! The pixels that a sampler is at. The rows of a matrix are the pixels of a wavefront: `look` gathers what
+//! they see in a cached image, and `place` writes them into one.
 //!
-//! Step s of a wavefront with lag g is at column s - i·g of each image row i where there is such a column: row i + 1 runs g
-//! columns behind row i. A wave may be shifted: it is so many steps ahead of the counter, or behind it. Where channels are drawn
-//! one after another, the wave stays at its pixels for several counts. Rows in flight are numbered by i modulo their number F, so
-//! that row n·F + f of a matrix is the pixel of image n in the image row ≡ f that is in flight. Where a number has no pixel at a
-//! step, `look` gives zeros and `place` writes nothing.
+//! At step s, a wavefront with lag g is at column s - i·g of each image row i that has such a column: row i +
+//! 1 runs g columns behind row i. A wave may be shifted by some steps, ahead of the counter or behind it.
+//! Where channels are drawn one after another, the wave stays at its pixels for several counts. The rows in
+//! flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel of image n in
+//! the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
+//! writes nothing.
 
 use crate::{
     graph::{
@@ -19,32 +20,32 @@ use crate::{
 static SHADER: Shader = crate::shader!("cursor");
 const WORKGROUP: usize = 64;
 
-/// Image rows in flight.
+/// A wavefront: which pixels of an image are in flight at a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wave {
     /// Rows and columns of the images.
     pub image: [usize; 2],
-    /// Columns that each image row runs behind the one above.
+    /// How many columns each image row runs behind the one above.
     pub lag: usize,
-    /// Steps ahead of the counter; behind it where negative.
+    /// How many steps the wave is ahead of the counter, or behind it where negative.
     pub shift: i32,
-    /// Counts that a step takes: channels that are drawn one after another.
+    /// How many counts a step takes: one for each channel that is drawn after another.
     pub counts: usize,
 }
 
 impl Wave {
-    /// Image rows in flight at most.
+    /// F, the most image rows in flight.
     pub fn flight(&self) -> usize {
         self.image[1].div_ceil(self.lag)
     }
 
-    /// Counts until every pixel was visited, every channel of it.
+    /// How many counts it takes until every channel of every pixel was visited.
     pub fn steps(&self) -> usize {
         let own = (self.image[0] - 1) * self.lag + self.image[1];
         own.saturating_add_signed(-self.shift as isize) * self.counts
     }
 
-    /// The pixel of number `f` at a count: image row and column.
+    /// The pixel of the row in flight that has number `f` at a count: image row and column, if there is one.
     pub fn pixel(&self, count: usize, f: usize) -> Option<[usize; 2]> {
         let step = (count / self.counts).checked_add_signed(self.shift as isize)?;
         let (newest, flight) = (step / self.lag, self.flight());
@@ -80,12 +81,13 @@ fn check_step(step: &Type) -> Result<(), String> {
     if *step == Type::u32([1]) { Ok(()) } else { Err(format!("the step is a u32 [1], got {step:?}")) }
 }
 
-/// (images `[N, H, W, C]`, step) to `[N·F, T·C]`: what the pixels in flight see through T taps (row, column); zeros outside.
+/// What the pixels in flight see through T taps (row, column), with zeros outside: (images `[N, H, W, C]`,
+/// step) to `[N·F, T·C]`.
 #[derive(Clone, Debug)]
 pub struct Look {
-    /// Where the sampler is.
+    /// The pixels in flight.
     pub wave: Wave,
-    /// Offsets.
+    /// The offsets of the pixels that are seen.
     pub taps: Vec<[i32; 2]>,
 }
 
@@ -143,12 +145,13 @@ impl Op for Look {
     }
 }
 
-/// (images `[N, H, W, C]`, rows `[N·F, C]`, step): the images with the pixels in flight replaced, in place.
+/// The images with the pixels in flight replaced, in place: (images `[N, H, W, C]`, rows `[N·F, C]`, step) to
+/// images.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// Where the sampler is.
+    /// The pixels in flight.
     pub wave: Wave,
-    /// Whether a count replaces one channel only, the first count the first.
+    /// Whether a count replaces one channel only; the first count replaces the first channel.
     pub one_channel: bool,
 }
 
@@ -221,15 +224,15 @@ impl<'g> Tensor<'g> {
         self.graph().apply(Look { wave, taps: taps.to_vec() }, &[self, step])
     }
 
-    /// These images with the pixels in flight at `step` replaced by `rows` `[N·F, C]`; assigned to the variable that they are
-    /// in, it is done in place.
+    /// These images with the pixels in flight at `step` replaced by `rows` `[N·F, C]`. Where the result is
+    /// assigned to the variable that the images are in, this is done in place.
     #[track_caller]
     #[must_use]
     pub fn place(self, wave: Wave, rows: Tensor<'g>, step: Tensor<'g>) -> Tensor<'g> {
         self.graph().apply(Place { wave, one_channel: false }, &[self, rows, step])
     }
 
-    /// [`Tensor::place`] of one channel, that of the count.
+    /// [`Tensor::place`] of one channel, the one that the count draws.
     #[track_caller]
     #[must_use]
     pub fn place_channel(self, wave: Wave, rows: Tensor<'g>, step: Tensor<'g>) -> Tensor<'g> {

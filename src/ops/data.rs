@@ -1,4 +1,4 @@
-//! Data sets that stay on the GPU as bytes, and what turns them into batches there: a step gathers its rows
+//! Data sets that stay on the GPU as bytes, and what turns them into batches there. A step gathers its rows
 //! by the step counter and the epoch's permutation, so that many steps go into one submission.
 
 use super::random::{LANES, check_counter, counter, inputs, name_stream, quads};
@@ -15,40 +15,41 @@ use crate::{
 static SHADER: Shader = crate::shader!("data");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
-/// Rows of U8 data `[N, ...]` as f32 `[batch, ...]` in [0, 1]: inputs data, order (u32 `[N]`, a permutation),
-/// step, and seed with a stream. Step s takes rows `order[(s mod ⌊N/batch⌋)·batch + i]`; the rest of an epoch
-/// is dropped.
+/// A batch of U8 data `[N, ...]` as f32 `[batch, ...]` in [0, 1]. The inputs are the data, the order (u32
+/// `[N]`, a permutation), the step, and, with a stream, the seed. Step s takes the rows
+/// `order[(s mod ⌊N/batch⌋)·batch + i]`; the rest of an epoch is dropped.
 #[derive(Debug)]
 pub struct GatherRows {
-    /// Rows per batch.
+    /// The rows of a batch.
     pub batch: usize,
-    /// Stochastic binarisation: 1 with the pixel's value as probability, else 0.
+    /// The stream of a stochastic binarisation, if the batch is binarised: a value becomes 1 with itself as
+    /// probability, else 0.
     pub stream: Option<Stream>,
 }
 
-/// The same rows of U8 labels `[N]`, as u32 `[batch]`: inputs labels, order, step.
+/// The labels of the same rows: U8 `[N]` to u32 `[batch]`. The inputs are the labels, the order and the step.
 #[derive(Debug)]
 pub struct GatherLabels {
-    /// Rows per batch.
+    /// The rows of a batch.
     pub batch: usize,
 }
 
-/// u32 `[B]` to f32 `[B, classes]`, 1 at the label; all 0 for a label out of range.
+/// One-hot rows: u32 `[B]` to f32 `[B, classes]`, 1 at the label; a label out of range gives zeros.
 #[derive(Debug)]
 pub struct OneHot {
-    /// Number of classes.
+    /// The number of classes.
     pub classes: usize,
 }
 
-/// u32 to f32, exact up to 2^24.
+/// The same numbers, from u32 to f32; they are exact up to 2^24.
 #[derive(Debug)]
 pub struct ToF32;
 
-/// Bytes to f32 in [0, 1]: byte/255.
+/// Bytes as f32 in [0, 1]: byte/255.
 #[derive(Debug)]
 pub struct FromBytes;
 
-/// Checks a batch of rows against data, order and step.
+/// Checks data, order and step of a batch.
 fn check_rows(batch: usize, data: &Type, order: &Type, step: &Type) -> Result<(), String> {
     let rows = *data.shape.first().ok_or("takes data with rows, got a scalar")?;
     if data.dtype != DType::U8 {
@@ -109,7 +110,7 @@ impl Op for GatherRows {
             let byte = data.data[source(self.batch, order, step, e / row) * row + e % row];
             match draw {
                 None => byte / 255.0,
-                // Multiplied out, both sides are exact.
+                // Both sides are multiplied out, so that they are exact.
                 Some((key, step)) => {
                     f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) * 255.0 < byte))
                 }
@@ -266,8 +267,8 @@ impl<'g> Tensor<'g> {
         graph.apply(GatherRows { batch, stream: None }, &[self, order, graph.step()])
     }
 
-    /// The batch with each value binarised anew: 1 with the value as probability (Salakhutdinov & Murray
-    /// 2008). A bound stream is the uniforms to compare with, in the batch's shape.
+    /// The batch with each value binarised anew: 1 with the value as probability, else 0 (Salakhutdinov &
+    /// Murray 2008). A bound stream holds the uniform numbers to compare with, in the batch's shape.
     #[track_caller]
     #[must_use]
     pub fn gather_rows_binarised(self, order: Tensor<'g>, batch: usize, stream: &str) -> Tensor<'g> {
@@ -288,21 +289,21 @@ impl<'g> Tensor<'g> {
         self.graph().apply(GatherLabels { batch }, &[self, order, self.graph().step()])
     }
 
-    /// u32 `[B]` to f32 `[B, classes]`.
+    /// One-hot rows of labels: u32 `[B]` to f32 `[B, classes]`.
     #[track_caller]
     #[must_use]
     pub fn one_hot(self, classes: usize) -> Tensor<'g> {
         self.graph().apply(OneHot { classes }, &[self])
     }
 
-    /// u32 to f32, exact up to 2^24.
+    /// The same numbers, from u32 to f32; they are exact up to 2^24.
     #[track_caller]
     #[must_use]
     pub fn to_f32(self) -> Tensor<'g> {
         self.graph().apply(ToF32, &[self])
     }
 
-    /// Bytes to f32 in [0, 1]: byte/255.
+    /// Bytes as f32 in [0, 1]: byte/255.
     #[track_caller]
     #[must_use]
     pub fn unit_f32(self) -> Tensor<'g> {

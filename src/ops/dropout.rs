@@ -1,7 +1,9 @@
-//! Dropout (Srivastava et al. 2014) by recomputed noise: y = x·keep/(1 - rate), keep 1 with probability 1 - rate, else 0.
+//! Dropout (Srivastava et al. 2014) by noise that is computed again: y = x·keep/(1 - rate), where keep is 1
+//! with probability 1 - rate, else 0.
 //!
-//! The mask is never stored: it is a function of (seed, stream, step, element). The op is linear and self-adjoint, so its
-//! derivative is the same op with the same stream on the cotangent, which draws the same numbers again, at any order.
+//! The mask is never stored: it is a function of (seed, stream, step, element). The op is linear and
+//! self-adjoint. Its derivative, at any order, is therefore the same op with the same stream on the
+//! cotangent, which draws the same numbers again.
 
 use super::random::{check_counter, counter, inputs, quads, with_stream};
 use crate::{
@@ -16,12 +18,13 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("dropout");
 
-/// x·keep/(1 - rate), where keep is uniform(stream) ≥ rate, anew in every step: inputs x (f32, any shape), seed, step.
+/// x·keep/(1 - rate), where keep is uniform(stream) ≥ rate, drawn anew in every step. The inputs are x (f32,
+/// any shape), seed and step.
 #[derive(Debug)]
 pub struct Dropout {
     /// The stream of the mask.
     pub stream: Stream,
-    /// Share of the elements that become 0, in [0, 1).
+    /// The share of the elements that become 0, in [0, 1).
     pub rate: f32,
 }
 
@@ -62,9 +65,10 @@ impl Op for Dropout {
 }
 
 impl<'g> Tensor<'g> {
-    /// Drops each element with probability `rate` (in [0, 1)) and divides the others by 1 - rate, anew in every step, by a
-    /// stream of its own name; self at rate 0. A bound stream is the uniforms to compare with, in self's shape. Training
-    /// graphs call it, graphs for evaluation do not.
+    /// Drops each element with probability `rate` (in [0, 1)) and divides the others by 1 - rate, anew in
+    /// every step; self where the rate is 0. The stream has this name, and no other draw may use it. A bound
+    /// stream holds the uniform numbers to compare with, in self's shape. Training graphs call this, graphs
+    /// for evaluation do not.
     #[track_caller]
     #[must_use]
     pub fn dropout(self, stream: &str, rate: f32) -> Tensor<'g> {
@@ -92,8 +96,8 @@ mod tests {
             .data
     }
 
-    /// The mask's mean is 1 and its variance rate/(1 - rate), within four standard errors; neighbours, steps and streams are
-    /// independent.
+    /// The mask's mean is 1 and its variance rate/(1 - rate), within four standard errors; neighbours, steps
+    /// and streams are independent.
     #[test]
     fn masks_have_their_moments() {
         let n = 40_000;
@@ -105,7 +109,8 @@ mod tests {
             let kept = 1.0 / (1.0 - p);
             assert!(m.iter().all(|&v| v == 0.0 || v == kept));
             assert!((mean(&mut m.iter().copied()) - 1.0).abs() < error);
-            // (m - 1)² is kept - 1 of those kept, squared, else 1: its own spread bounds the error.
+            // (m - 1)² is kept - 1 for the elements that are kept, squared, else 1. Its own spread bounds the
+            // error.
             let spread =
                 ((p * (1.0 - p)).sqrt() * ((kept - 1.0).powi(2) - 1.0).abs() / (n as f64).sqrt()).max(1e-9);
             assert!((mean(&mut m.iter().map(|v| (v - 1.0).powi(2))) - variance).abs() < 4.0 * spread);

@@ -1,6 +1,6 @@
-//! Elementwise ops are one table: a row is the f64 reference, the derivative, and the name of the
-//! function `e_NAME` in `shaders/elementwise.wgsl` that computes it. The planner composes calls of these
-//! functions into clusters and epilogues; a row that is not fused is a cluster of one.
+//! Elementwise ops are one table. A row holds the f64 reference, the derivative, and the name of the function
+//! `e_NAME` in `shaders/elementwise.wgsl` that computes it. The planner composes calls of these functions
+//! into clusters and epilogues; a row that is not fused is a cluster of one.
 
 use crate::graph::{
     Graph, Tensor,
@@ -48,7 +48,8 @@ rows! {
     "tanh" 1 12, |x| x[0].tanh(), |x, y, ct| vec![Some(ct * (1.0 - y.square()))];
     "sigmoid" 1 12, |x| 1.0 / (1.0 + (-x[0]).exp()), |x, y, ct| vec![Some(ct * y * (1.0 - y))];
     "softplus" 1 16, |x| softplus(x[0]), |x, y, ct| vec![Some(ct * x[0].sigmoid())];
-    // Written with the output, so that the input need not be kept when the op ends a matmul.
+    // The derivative is written with the output, so that the input need not be kept when the op ends a
+    // matmul.
     "relu" 1 1, |x| x[0].max(0.0), |x, y, ct| vec![Some(y.gt(0.0).select(ct, 0.0))];
     "abs" 1 1, |x| x[0].abs(), |x, y, ct| vec![Some(ct * x[0].sign())];
     "sign" 1 1, |x| if x[0] == 0.0 { 0.0 } else { x[0].signum() }, |x, y, ct| vec![None];
@@ -65,10 +66,10 @@ rows! {
     "ge" 2 1, |x| truth(x[0] >= x[1]), |x, y, ct| vec![None, None];
     "eq" 2 1, |x| truth(x[0] == x[1]), |x, y, ct| vec![None, None];
     "ne" 2 1, |x| truth(x[0] != x[1]), |x, y, ct| vec![None, None];
-    // Likewise, for slopes of at least 0.
+    // Its derivative is written with the output too, which serves slopes of at least 0.
     "leaky_relu" 2 2, |x| if x[0] > 0.0 { x[0] } else { x[0] * x[1] },
         |x, y, ct| vec![Some(y.gt(0.0).select(ct, ct * x[1])), Some(y.gt(0.0).select(0.0, ct * x[0]))];
-    // Written with the inputs: neither half's activation is kept for the way back.
+    // The derivative is written with the inputs, so that neither half's activation is kept for the way back.
     "gate" 2 26, |x| x[0].tanh() / (1.0 + (-x[1]).exp()),
         |x, y, ct| vec![Some(ct * (1.0 - x[0].tanh().square()) * x[1].sigmoid()), Some(ct * y * (1.0 - x[1].sigmoid()))];
     "bce_with_logits" 2 20, |x| softplus(x[0]) - x[0] * x[1],
@@ -131,7 +132,7 @@ impl Op for Elementwise {
     }
 }
 
-/// A constant scalar (rank 0).
+/// A constant scalar, of rank 0.
 #[derive(Debug)]
 pub struct Constant(pub f32);
 
@@ -181,7 +182,7 @@ impl<'g> Operand<'g> for f32 {
 }
 
 impl Graph {
-    /// A constant scalar.
+    /// A constant scalar, of rank 0.
     #[track_caller]
     pub fn constant(&self, value: f32) -> Tensor<'_> {
         self.apply(Constant(value), &[])
@@ -194,7 +195,7 @@ impl Graph {
     }
 }
 
-/// Applies a row to operands broadcast to their common shape.
+/// Applies the row of this name to operands, which are broadcast to their common shape.
 #[track_caller]
 pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
     let graph = operands[0].graph();
@@ -275,14 +276,14 @@ binary! {
 }
 
 impl<'g> Tensor<'g> {
-    /// `yes` where self is not 0, else `no`.
+    /// The elements of `yes` where self is not 0, else those of `no`.
     #[track_caller]
     #[must_use]
     pub fn select(self, yes: impl Operand<'g>, no: impl Operand<'g>) -> Tensor<'g> {
         map("select", &[self, yes.tensor(self.graph()), no.tensor(self.graph())])
     }
 
-    /// self limited to [low, high].
+    /// Self limited to [low, high].
     #[track_caller]
     #[must_use]
     pub fn clamp(self, low: impl Operand<'g>, high: impl Operand<'g>) -> Tensor<'g> {

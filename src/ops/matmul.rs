@@ -1,5 +1,5 @@
-//! Matrix product with transpose flags, batched. Its two derivatives are matrix products again, so the op
-//! is closed under differentiation without transposed copies.
+//! Matrix products with transpose flags, batched. The two derivatives are matrix products again, so that the
+//! op is closed under differentiation without transposed copies.
 
 use crate::{
     graph::{
@@ -14,49 +14,51 @@ use crate::{
 };
 use std::ops::Range;
 
-/// Register tiles fed by subgroup broadcasts, for CPU drivers.
+/// The kernel for CPU drivers: register tiles fed by subgroup broadcasts.
 pub static LANES: Shader = crate::shader!("matmul.subgroup.int64");
-/// Any adapter, any layout.
+/// The kernels for any adapter and any layout.
 pub static PORTABLE: Shader = crate::shader!("matmul");
 
-/// Longest part of K that one launch sums: keeps loops well under the 65,535 iterations that some drivers stop at.
+/// The longest part of K that one launch sums. It keeps loops well under the 65,535 iterations at which some
+/// drivers stop.
 const K_PER_LAUNCH: usize = 8192;
-/// Longest K of the subgroup tile, which sums four k per iteration in one launch.
+/// The longest K of the subgroup tile, which sums four k per iteration in one launch.
 const K_SUBGROUP: usize = 65_536;
 
-/// C[..., M, N] = A·B; with `ta` A is stored `[..., K, M]`, with `tb` B is stored `[..., N, K]`.
+/// The product C[..., M, N] = A·B. With `ta`, A is stored as `[..., K, M]`; with `tb`, B is stored as
+/// `[..., N, K]`.
 #[derive(Debug, Clone, Copy)]
 pub struct MatMul {
-    /// A is transposed.
+    /// Whether A is stored transposed.
     pub ta: bool,
-    /// B is transposed.
+    /// Whether B is stored transposed.
     pub tb: bool,
 }
 
-/// Extents of one product.
+/// The extents of a product.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extents {
-    /// Number of independent products.
+    /// The number of independent products.
     pub batch: usize,
-    /// Rows of C.
+    /// The rows of C.
     pub m: usize,
-    /// Columns of C.
+    /// The columns of C.
     pub n: usize,
-    /// Summed extent.
+    /// The summed extent.
     pub k: usize,
 }
 
-/// Entry points that can compute a product, and why one is preferred.
+/// The entry points that can compute a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// 64x64 (or 64x32) register tile with subgroup broadcasts.
+    /// A register tile of 64x64 or 64x32 with subgroup broadcasts.
     Subgroup {
-        /// 64 columns instead of 32.
+        /// Whether the tile has 64 columns instead of 32.
         wide: bool,
     },
-    /// 64x64 tile in workgroup memory.
+    /// A tile of 64x64 in workgroup memory.
     Tile,
-    /// 4x4 outputs per invocation.
+    /// Registers alone: 4x4 outputs per invocation.
     Register,
 }
 
@@ -64,7 +66,7 @@ impl MatMul {
     /// The operands of A, B and C where the op's inputs and output are meant.
     pub const OPERANDS: [Operand; 3] = [Operand::Input(0), Operand::Input(1), Operand::Output];
 
-    /// Extents from the operands' shapes.
+    /// The extents from the operands' shapes, if these fit.
     pub fn extents(&self, a: &Shape, b: &Shape) -> Option<Extents> {
         let (r, s) = (a.len().checked_sub(2)?, b.len().checked_sub(2)?);
         let (m, k) = if self.ta { (a[r + 1], a[r]) } else { (a[r], a[r + 1]) };
@@ -80,7 +82,8 @@ impl MatMul {
         e.k <= K_SUBGROUP && [a, b, e.n].iter().all(|n| n.is_multiple_of(4))
     }
 
-    /// Every variant that computes these extents on this adapter, the preferred one first.
+    /// Every variant that computes these extents on this adapter, the preferred one first, and why each is
+    /// taken.
     pub fn variants(&self, e: Extents, caps: &Caps) -> Vec<(Variant, &'static str)> {
         let mut out = vec![];
         if caps.class == AdapterClass::Gpu {
@@ -237,9 +240,10 @@ fn flag(transposed: bool) -> &'static str {
     if transposed { "ᵀ" } else { "" }
 }
 
-/// A·B with transpose flags (`ta`: A is stored transposed). A matrix times a vector is recorded as sums of rows, since
-/// tiles would waste all columns but one; a long sum of few results (a narrow layer's weight gradient) as a batch of parts,
-/// since one tile would keep all cores but one idle.
+/// The product A·B with transpose flags (`ta`: A is stored transposed). A matrix times a vector is recorded
+/// as sums of rows, since tiles would waste all columns but one. A long sum of few results, as in a narrow
+/// layer's weight gradient, is recorded as a batch of parts, since one tile would keep all cores but one
+/// idle.
 #[track_caller]
 pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'g> {
     let (x, y) = (a.shape(), b.shape());
@@ -259,7 +263,7 @@ pub fn product<'g>(a: Tensor<'g>, b: Tensor<'g>, ta: bool, tb: bool) -> Tensor<'
 }
 
 impl<'g> Tensor<'g> {
-    /// self `[..., M, K]` times `[..., K, N]`.
+    /// Self `[..., M, K]` times `[..., K, N]`.
     #[track_caller]
     #[must_use]
     pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {

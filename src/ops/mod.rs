@@ -1,4 +1,4 @@
-//! The ops, one family a file; each shares its stem with its kernels in `shaders/`.
+//! The ops, one family a file. Each file shares its stem with its kernels in `shaders/`.
 
 pub mod batch_norm;
 pub mod categorical;

@@ -1,5 +1,6 @@
-//! Updates of an optimizer group as one launch over its arena, with PyTorch's arithmetic; the public face is
-//! [`crate::optim`]. Also the two bookkeepers of a training step: a counter and a metrics ring.
+//! Updates of an optimizer group as one launch over its arena, with PyTorch's arithmetic. Users reach them
+//! through [`crate::optim`]. The file also holds what a training step counts and remembers: a counter, and a
+//! ring of metrics.
 
 use super::random::{LANES, inputs};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 static SHADER: Shader = crate::shader!("optimizer");
-/// Adam for CPU drivers.
+/// The kernel of Adam for CPU drivers.
 static INT64: Shader = crate::shader!("optimizer.int64");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
@@ -21,20 +22,20 @@ type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 pub enum Rule {
     /// Stochastic gradient descent.
     Sgd {
-        /// Share of the last update that is kept; 0 needs no moment.
+        /// The share of the last update that is kept; 0 needs no moment.
         momentum: f64,
-        /// L2 penalty, added to the gradient.
+        /// The L2 penalty, which is added to the gradient.
         weight_decay: f64,
     },
     /// Adam (Kingma & Ba 2014), or AdamW (Loshchilov & Hutter 2017) when decoupled.
     Adam {
-        /// Decay of the first moment.
+        /// The decay of the first moment.
         beta1: f64,
-        /// Decay of the second moment.
+        /// The decay of the second moment.
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// What is added to the root of the second moment.
         eps: f64,
-        /// Weight decay.
+        /// The weight decay.
         weight_decay: f64,
         /// Whether the decay shrinks the weights directly, instead of joining the gradient.
         decoupled: bool,
@@ -42,7 +43,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Names of the moments, in the order of their rows.
+    /// The names of the moments, in the order of their rows.
     pub fn moments(&self) -> &'static [&'static str] {
         match self {
             Rule::Sgd { momentum: 0.0, .. } => &[],
@@ -52,24 +53,25 @@ impl Rule {
     }
 }
 
-/// One step of a group: inputs state `[rows, T]` (parameters, the rule's moments, the moving average), grads
-/// `[T]`, lr and scale (one f32 each; scale multiplies the gradients: clipping), step (t = step + 1). The
-/// output is the new state, in place.
+/// One step of a group, whose new state is the output, in place. The inputs are the state `[rows, T]`
+/// (parameters, the rule's moments, the moving average), the gradients `[T]`, lr and scale (one f32 each;
+/// scale multiplies the gradients and clips them), and the step (t = step + 1).
 #[derive(Debug)]
 pub struct Update {
     /// The rule.
     pub rule: Rule,
-    /// Decay of the parameters' moving average; it starts as a copy of the parameters after step 0.
+    /// The decay of the parameters' moving average, if there is one; it starts as a copy of the parameters
+    /// after step 0.
     pub ema: Option<f64>,
 }
 
 impl Update {
-    /// Rows of the state.
+    /// The number of rows of the state.
     pub fn rows(&self) -> usize {
         1 + self.rule.moments().len() + usize::from(self.ema.is_some())
     }
 
-    /// The new values of one parameter, its moments and its average; `t` counts from 1.
+    /// The new values of one parameter, of its moments and of its average; `t` counts from 1.
     fn apply(&self, column: &mut [f64], grad: f64, lr: f64, t: i32) {
         let p = column[0];
         column[0] = match self.rule {
@@ -187,7 +189,7 @@ impl Op for Update {
     }
 }
 
-/// u32 `[1]` plus 1, in place.
+/// A counter (u32 `[1]`) plus 1, in place.
 #[derive(Debug)]
 pub struct Increment;
 
@@ -224,7 +226,8 @@ impl Op for Increment {
     }
 }
 
-/// Writes values `[K]` into row `step mod H` of a history `[H, K]`, in place: inputs history, values, step.
+/// Writes values `[K]` into row `step mod H` of a history `[H, K]`, in place. The inputs are history, values
+/// and step.
 #[derive(Debug)]
 pub struct Record;
 
@@ -284,7 +287,7 @@ impl<'g> Tensor<'g> {
         self.graph().apply(Increment, &[self])
     }
 
-    /// A history f32 `[H, K]` with this step's values `[K]` in row `step mod H`.
+    /// A history (f32 `[H, K]`) with this step's values `[K]` in row `step mod H`.
     #[track_caller]
     #[must_use]
     pub fn record(self, values: Tensor<'g>) -> Tensor<'g> {
@@ -312,7 +315,8 @@ mod tests {
         assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7), "{got:?} against {expected:?}");
     }
 
-    /// Expected values: torch.optim.Adam, AdamW and Adam in f64 with lr 0.1, weight_decay 0, 0.1 and 0.1.
+    /// The expected values are those of torch.optim.Adam, AdamW and Adam in f64 with lr 0.1 and weight_decay
+    /// 0, 0.1 and 0.1.
     #[test]
     fn adam_is_pytorchs() {
         let rule = |weight_decay, decoupled| Rule::Adam {

@@ -1,6 +1,7 @@
-//! Average and maximum pooling, channels last, with PyTorch's windows. The average and its transpose are each other's
-//! derivative. The maximum is taken by its position: which tap is the first largest has no derivative, taking the element at
-//! it and putting one back are each other's. So both are closed under differentiation.
+//! Average and maximum pooling, channels last, with PyTorch's windows. The average and its transpose are each
+//! other's derivative. The maximum is taken by its position: to find the first largest tap has no derivative;
+//! to take the element at a tap, and to put one back, are each other's derivatives. So both are closed under
+//! differentiation.
 
 use crate::{
     graph::{
@@ -14,21 +15,23 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("pool");
 const WORKGROUP: usize = 64;
-/// Most positions in a window: loop iterations of one invocation, of which some drivers end at 65,535.
+/// Most positions in a window: each is a loop iteration of one invocation, and some drivers end loops at
+/// 65,535.
 const MAX_TAPS: usize = 32_768;
 
 /// What a pooling op computes. Images x are `[N, H, W, C]`, results y and taps `[N, H', W', C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// x to the sum over a window divided by its number of positions, outside ones included.
+    /// x to y: the sum over a window divided by the window's number of positions, those outside the image
+    /// included.
     Mean,
-    /// y to the image: the transpose of the mean.
+    /// y to x: the transpose of the mean.
     Unmean,
-    /// x to the tap (in raster order, as f32) of the window's first largest element.
+    /// x to taps: the tap of the window's first largest element, in raster order, as f32.
     ArgMax,
-    /// x and taps to the elements at them.
+    /// x and taps to y: the elements at the taps.
     Take,
-    /// y and taps to the image: each element added where its tap is.
+    /// y and taps to x: each element is added where its tap is.
     Put,
 }
 
@@ -63,13 +66,13 @@ impl Pool {
         Self { pooling, ..self.clone() }
     }
 
-    /// What each position of a window counts.
+    /// What an element counts in a window's sum.
     fn factor(&self) -> f64 {
         let positions = self.kernel.size[0] * self.kernel.size[1];
         if matches!(self.pooling, Pooling::Mean | Pooling::Unmean) { 1.0 / positions as f64 } else { 1.0 }
     }
 
-    /// The element of the image that each (result, tap) sees.
+    /// The element of the image that result `i` sees at a tap, if it lies within the image.
     fn seen(&self, made: &Shape, i: usize, tap: usize) -> Option<usize> {
         let (at, k) = (made.coords(i), &self.kernel);
         let tap = [tap / k.size[1], tap % k.size[1]];
@@ -176,7 +179,7 @@ impl Op for Pool {
             .constant("WORKGROUP", WORKGROUP as f64)
             .constant("ARGMAX", flag(Pooling::ArgMax))
             .constant("PICKED", flag(Pooling::Put))
-            // Four taps are four elements anywhere.
+            // Four taps name elements anywhere, so that no vec4 is loaded.
             .bind(if self.pooling == Pooling::Take { "x" } else { ["x", "x4"][wide] }, Operand::Input(0))
             .bind(["y", "y4"][wide], Operand::Output)
             .dim("n", n)
@@ -184,7 +187,7 @@ impl Op for Pool {
             .dim_f32("factor", self.factor() as f32);
         let launch = match self.pooling {
             Pooling::Mean | Pooling::ArgMax => launch,
-            // The binding is there also where the kernel does not read it.
+            // The kernel has this binding also where it does not read it.
             Pooling::Unmean => launch.bind(["taps", "taps4"][wide], Operand::Input(0)),
             Pooling::Take | Pooling::Put => launch.bind(["taps", "taps4"][wide], Operand::Input(1)),
         };
@@ -215,7 +218,7 @@ impl Op for Pool {
 }
 
 impl<'g> Tensor<'g> {
-    /// Means over windows of `[N, H, W, C]`, the padding's zeros counted (`torch.nn.AvgPool2d`).
+    /// The means over windows of `[N, H, W, C]`, where the padding's zeros count (`torch.nn.AvgPool2d`).
     #[track_caller]
     #[must_use]
     pub fn avg_pool(self, kernel: &Kernel) -> Tensor<'g> {
@@ -224,8 +227,9 @@ impl<'g> Tensor<'g> {
         self.graph().apply(Pool { pooling: Pooling::Mean, kernel: kernel.clone(), image }, &[self])
     }
 
-    /// Largest elements over windows of `[N, H, W, C]`, the padding never among them (`torch.nn.MaxPool2d`). The derivative goes
-    /// to the first largest in raster order; a second one to the same elements.
+    /// The largest elements over windows of `[N, H, W, C]`, where the padding does not count
+    /// (`torch.nn.MaxPool2d`). The derivative goes to the first largest element in raster order, and a second
+    /// derivative to the same elements.
     #[track_caller]
     #[must_use]
     pub fn max_pool(self, kernel: &Kernel) -> Tensor<'g> {

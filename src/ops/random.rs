@@ -1,5 +1,5 @@
-//! Draws from named streams. Each is a pure function of (seed, stream, step, element), see [`crate::rng`];
-//! the seed and the step counter are ordinary inputs, so a recorded step draws anew each time it runs.
+//! Draws from named streams. Each number is a function of (seed, stream, step, element), see [`crate::rng`].
+//! The seed and the step counter are ordinary inputs, so that a recorded step draws anew each time it runs.
 
 use crate::{
     graph::{
@@ -14,11 +14,11 @@ use crate::{
 static SHADER: Shader = crate::shader!("random");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
-/// Lanes of a workgroup in the kernels that make four elements per invocation.
+/// The invocations of a workgroup in the kernels that make four elements per invocation.
 pub(crate) const LANES: usize = 256;
 
-/// A launch whose invocations make four output elements each: the first of two entry points, writing the
-/// first of two bindings, when it may store whole vec4s; else the second, which stores one by one.
+/// A launch whose invocations make four output elements each. It takes the first of two entry points and of
+/// two bindings where it may store whole vec4s, else the second, which stores elements one by one.
 pub(crate) fn quads(
     shader: &'static Shader,
     whole: bool,
@@ -36,12 +36,12 @@ pub(crate) fn quads(
         .why(why)
 }
 
-/// Binds seed and step, the op's inputs `first` and `first + 1`, and names the stream.
+/// Binds seed and step, which are the op's inputs `first` and `first + 1`, and sets the stream.
 pub(crate) fn with_stream(launch: LaunchSpec, stream: &Stream, first: usize) -> LaunchSpec {
     name_stream(launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1)), stream)
 }
 
-/// Names the stream.
+/// Sets the stream.
 pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &Stream) -> LaunchSpec {
     for (i, word) in stream.hash.into_iter().enumerate() {
         launch.dims.push((format!("stream[{i}]"), word));
@@ -49,7 +49,7 @@ pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &Stream) -> LaunchSpec
     launch
 }
 
-/// Types of the counter's parts: seed u32 [2], step u32 [1].
+/// The types of the counter's parts: seed u32 `[2]`, step u32 `[1]`.
 pub(crate) fn check_counter(seed: &Type, step: &Type) -> Result<(), String> {
     match seed == &Type::u32([2]) && step == &Type::u32([1]) {
         true => Ok(()),
@@ -62,30 +62,30 @@ pub(crate) fn counter(stream: &Stream, seed: &Array, step: &Array) -> ([u32; 2],
     (stream.key([seed.data[0] as u32, seed.data[1] as u32]), step.data[0] as u32)
 }
 
-/// Exactly `N` inputs, or a sentence that says so.
+/// Exactly `N` inputs, or an error that says so.
 pub(crate) fn inputs<const N: usize>(inputs: &[Type]) -> Result<&[Type; N], String> {
     inputs.try_into().map_err(|_| format!("takes {N} inputs, got {}", inputs.len()))
 }
 
-/// Uniform in [0, 1), in steps of 2^-24: inputs seed, step.
+/// Uniform numbers in [0, 1), in steps of 2^-24. The inputs are seed and step.
 #[derive(Debug)]
 pub struct Uniform {
     /// The stream that is drawn from.
     pub stream: Stream,
-    /// Output shape.
+    /// The output's shape.
     pub shape: Shape,
 }
 
-/// Standard normal: inputs seed, step.
+/// Standard normal numbers. The inputs are seed and step.
 #[derive(Debug)]
 pub struct Normal {
     /// The stream that is drawn from.
     pub stream: Stream,
-    /// Output shape.
+    /// The output's shape.
     pub shape: Shape,
 }
 
-/// 1 with the probability that the input gives per element, else 0: inputs p, seed, step.
+/// 1 with the probability that the input gives for each element, else 0. The inputs are p, seed and step.
 #[derive(Debug)]
 pub struct Bernoulli {
     /// The stream that is drawn from.
@@ -175,7 +175,8 @@ impl Op for Bernoulli {
 }
 
 impl Graph {
-    /// Uniform in [0, 1) from a stream of its own name, anew in every step.
+    /// Uniform numbers in [0, 1) from a stream of this name, drawn anew in every step. No other draw may use
+    /// the stream.
     #[track_caller]
     pub fn uniform(&self, stream: &str, shape: impl Into<Shape>) -> Tensor<'_> {
         self.claim_stream(stream);
@@ -185,7 +186,8 @@ impl Graph {
         self.apply(Uniform { stream: Stream::new(stream), shape: shape.into() }, &[self.seed(), self.step()])
     }
 
-    /// Standard normal from a stream of its own name, anew in every step.
+    /// Standard normal numbers from a stream of this name, drawn anew in every step. No other draw may use
+    /// the stream.
     #[track_caller]
     pub fn normal(&self, stream: &str, shape: impl Into<Shape>) -> Tensor<'_> {
         self.claim_stream(stream);
@@ -197,7 +199,8 @@ impl Graph {
 }
 
 impl<'g> Tensor<'g> {
-    /// 1 with probability self, else 0. A bound stream is the uniforms to compare with, in self's shape.
+    /// 1 with probability self, else 0, drawn anew in every step from a stream of this name. A bound stream
+    /// holds the uniform numbers to compare with, in self's shape.
     #[track_caller]
     #[must_use]
     pub fn bernoulli(self, stream: &str) -> Tensor<'g> {

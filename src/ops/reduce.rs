@@ -1,7 +1,7 @@
-//! Reductions over any axes: sum, maximum and log-sum-exp; means, softmax and cross-entropy are
-//! composed of them. A reduction becomes passes over the middle of `[outer, r, inner]`, and a long r
-//! is cut into chunks reduced by a further pass: sums of sums, maxima of maxima, and log-sum-exps of
-//! log-sum-exps. No atomics, so the order of summation is fixed.
+//! Reductions over any axes: sum, maximum and log-sum-exp. Means, softmax and cross-entropy are composed of
+//! them. A reduction becomes passes over the middle of `[outer, r, inner]`. A long r is cut into chunks,
+//! which a further pass reduces: sums of sums, maxima of maxima, and log-sum-exps of log-sum-exps. There are
+//! no atomics, so that the order of summation is fixed.
 
 use crate::{
     graph::{
@@ -13,20 +13,20 @@ use crate::{
 };
 
 static SHADER: Shader = crate::shader!("reduce");
-/// Invocations per workgroup of `rows` and `columns`, and of `tree`.
+/// The invocations of a workgroup of `rows` and `columns`, and of `tree`.
 const WORKGROUP: usize = 64;
 const TREE: usize = 256;
-/// Elements that one invocation (for `tree`: one workgroup) reduces at most.
+/// Most elements that one invocation reduces, or one workgroup of `tree`.
 const LONGEST: usize = 4096;
 
 /// What a reduction computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Σ x.
+    /// The sum.
     Sum,
-    /// Largest element.
+    /// The largest element.
     Max,
-    /// log Σ exp(x), finite for all finite x.
+    /// The log-sum-exp, log Σ exp(x), which is finite for all finite x.
     LogSumExp,
 }
 
@@ -35,12 +35,12 @@ pub enum Kind {
 pub struct Reduce {
     /// What is computed.
     pub kind: Kind,
-    /// Reduced axes.
+    /// The reduced axes.
     pub axes: Vec<usize>,
 }
 
 impl Reduce {
-    /// `shape` with the reduced extents 1.
+    /// The shape of an input whose reduced axes have extent 1.
     fn kept(&self, shape: &Shape) -> Shape {
         shape
             .iter()
@@ -50,7 +50,7 @@ impl Reduce {
             .into()
     }
 
-    /// `shape` without the reduced axes.
+    /// The shape of an input without the reduced axes.
     fn shape(&self, shape: &Shape) -> Shape {
         (0..shape.len()).filter(|d| !self.axes.contains(d)).map(|d| shape[d]).collect::<Vec<_>>().into()
     }
@@ -114,7 +114,7 @@ impl Op for Reduce {
         vec![Some(match self.kind {
             Kind::Sum => spread(cotangent),
             Kind::Max => {
-                // Ties share equally. At least 1, should x be recomputed with other rounding.
+                // Ties share equally. There is at least 1, should x be computed again with other rounding.
                 let ties = x.eq(spread(output));
                 ties * spread(cotangent / ties.sum(&self.axes).max(1.0))
             }
@@ -144,7 +144,7 @@ impl Op for Reduce {
     }
 }
 
-/// `[outer, r, inner]` to `[outer, ceil(r / chunk), inner]`.
+/// One pass: `[outer, r, inner]` to `[outer, ceil(r / chunk), inner]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pass {
     outer: usize,
@@ -153,7 +153,8 @@ struct Pass {
     chunk: usize,
 }
 
-/// One pass per run of reduced axes, the longest first since the others then have less to read.
+/// The passes of a reduction, one for each run of neighbouring axes. The longest comes first, so that the
+/// others have less to read.
 fn passes(shape: &Shape, axes: &[usize]) -> Vec<Pass> {
     let mut runs: Vec<(usize, bool)> = vec![];
     for (d, &n) in shape.iter().enumerate().filter(|&(_, &n)| n != 1) {
@@ -177,7 +178,7 @@ fn passes(shape: &Shape, axes: &[usize]) -> Vec<Pass> {
 }
 
 impl Pass {
-    /// Chunks per row.
+    /// The number of chunks of a row.
     fn s(self) -> usize {
         self.r.div_ceil(self.chunk)
     }
@@ -186,9 +187,10 @@ impl Pass {
         self.outer * self.s() * self.inner
     }
 
-    /// The pass cut into as many as it takes for no invocation to loop too long or alone.
+    /// The pass cut into as many passes as it takes so that no invocation loops too long, and that few
+    /// results still keep all cores busy.
     fn stages(mut self, class: caps::AdapterClass) -> Vec<Pass> {
-        // (reduced elements that few results may have, fewer results than this are few)
+        // How many reduced elements few results may have, and fewer results than which are few.
         let (long, few) = match class {
             caps::AdapterClass::Cpu => (1024, 1024),
             caps::AdapterClass::Gpu if self.inner == 1 => (LONGEST, 0),
@@ -202,7 +204,7 @@ impl Pass {
                 stages.push(self);
                 return stages;
             }
-            // About √r chunks of √r elements; a multiple of 4 for vec4 loads.
+            // About √r chunks of √r elements; a chunk is a multiple of 4 for vec4 loads.
             self.chunk = self.r.isqrt().next_multiple_of(4).clamp(64, LONGEST);
             stages.push(self);
             self.r = self.s();
@@ -256,14 +258,14 @@ impl<'g> Tensor<'g> {
         self.graph().apply(Reduce { kind, axes }, &[self])
     }
 
-    /// Sum over axes, which the result lacks.
+    /// The sum over axes, which the result lacks.
     #[track_caller]
     #[must_use]
     pub fn sum(self, axes: &[usize]) -> Tensor<'g> {
         self.reduce(Kind::Sum, axes)
     }
 
-    /// Mean over axes, which the result lacks.
+    /// The mean over axes, which the result lacks.
     #[track_caller]
     #[must_use]
     pub fn mean(self, axes: &[usize]) -> Tensor<'g> {
@@ -272,42 +274,43 @@ impl<'g> Tensor<'g> {
         self.sum(axes) * (1.0 / n as f32)
     }
 
-    /// Largest element over axes, which the result lacks.
+    /// The largest element over axes, which the result lacks.
     #[track_caller]
     #[must_use]
     pub fn max_over(self, axes: &[usize]) -> Tensor<'g> {
         self.reduce(Kind::Max, axes)
     }
 
-    /// Smallest element over axes, which the result lacks.
+    /// The smallest element over axes, which the result lacks.
     #[track_caller]
     #[must_use]
     pub fn min_over(self, axes: &[usize]) -> Tensor<'g> {
         -(-self).max_over(axes)
     }
 
-    /// log Σ exp over axes, which the result lacks; finite for all finite elements.
+    /// The log-sum-exp, log Σ exp(x), over axes, which the result lacks; it is finite for all finite
+    /// elements.
     #[track_caller]
     #[must_use]
     pub fn logsumexp(self, axes: &[usize]) -> Tensor<'g> {
         self.reduce(Kind::LogSumExp, axes)
     }
 
-    /// Sum of all elements, a scalar.
+    /// The sum of all elements, a scalar.
     #[track_caller]
     #[must_use]
     pub fn sum_all(self) -> Tensor<'g> {
         self.sum(&(0..self.shape().len()).collect::<Vec<_>>())
     }
 
-    /// Mean of all elements, a scalar.
+    /// The mean of all elements, a scalar.
     #[track_caller]
     #[must_use]
     pub fn mean_all(self) -> Tensor<'g> {
         self.mean(&(0..self.shape().len()).collect::<Vec<_>>())
     }
 
-    /// log of [`Tensor::softmax`]: x - log Σ exp(x) along an axis.
+    /// The logarithm of [`Tensor::softmax`]: x - log Σ exp(x) along an axis.
     #[track_caller]
     #[must_use]
     pub fn log_softmax(self, axis: usize) -> Tensor<'g> {
@@ -320,15 +323,15 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// exp(x) / Σ exp(x) along an axis, without overflow.
+    /// The softmax along an axis, without overflow: exp(x) / Σ exp(x).
     #[track_caller]
     #[must_use]
     pub fn softmax(self, axis: usize) -> Tensor<'g> {
         self.log_softmax(axis).exp()
     }
 
-    /// Cross-entropy in nats of logits `[.., classes]` against target probabilities of that shape,
-    /// one number per row: logsumexp(l) - Σ l·t.
+    /// The cross-entropy in nats of logits `[.., classes]` against target probabilities of that shape, one
+    /// number per row: logsumexp(l) - Σ l·t.
     #[track_caller]
     #[must_use]
     pub fn cross_entropy(self, one_hot: Tensor<'g>) -> Tensor<'g> {

@@ -1,9 +1,9 @@
-//! The reparameterisation trick (Kingma & Welling 2013, section 2.4): z = mu + exp(logvar/2)·eps with
-//! eps ~ N(0, 1), so that z is differentiable in mu and logvar. Draw and transform are one launch, and the
-//! noise is never stored: derivatives draw it again from the same counter.
+//! The reparameterisation trick (Kingma & Welling 2013, section 2.4): z = mu + exp(logvar/2)·eps with eps ~
+//! N(0, 1), so that z is differentiable in mu and logvar. Draw and transform are one launch, and the noise is
+//! never stored: derivatives draw it again from the same counter.
 //!
-//! With w_k(c) = c·2^-k·exp(logvar/2)·eps ([`ScaledNoise`]), dz/dlogvar pulls c back to w_1(c), and
-//! w_k's own derivatives are w_k and w_{k+1}: the pair of ops is closed under differentiation.
+//! With w_k(c) = c·2^-k·exp(logvar/2)·eps ([`ScaledNoise`]), dz/dlogvar pulls c back to w_1(c), and the
+//! derivatives of w_k are w_k and w_{k+1}. So the pair of ops is closed under differentiation.
 
 use super::random::{check_counter, counter, inputs, quads, with_stream};
 use crate::{
@@ -19,23 +19,23 @@ use crate::{
 static SHADER: Shader = crate::shader!("reparameterize");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
-/// mu + exp(logvar/2)·eps: inputs mu, logvar, seed, step.
+/// mu + exp(logvar/2)·eps. The inputs are mu, logvar, seed and step.
 #[derive(Debug)]
 pub struct Reparameterize {
     /// The stream of eps.
     pub stream: Stream,
 }
 
-/// c·2^-halvings·exp(logvar/2)·eps, eps drawn again: inputs c, logvar, seed, step.
+/// c·2^-halvings·exp(logvar/2)·eps, where eps is drawn again. The inputs are c, logvar, seed and step.
 #[derive(Debug)]
 pub struct ScaledNoise {
-    /// The stream of eps: that of the op whose derivative this is.
+    /// The stream of eps, which is that of the op whose derivative this is.
     pub stream: Stream,
     /// How often logvar was differentiated.
     pub halvings: u32,
 }
 
-/// Two f32 tensors of one shape, and the counter.
+/// Checks two f32 tensors of one shape, and the counter.
 fn infer(types: &[Type]) -> Result<Type, String> {
     let [a, logvar, seed, step] = inputs(types)?;
     if a.dtype != DType::F32 || a != logvar {
@@ -44,14 +44,14 @@ fn infer(types: &[Type]) -> Result<Type, String> {
     check_counter(seed, step).map(|()| a.clone())
 }
 
-/// exp(logvar/2)·eps of element `e`.
+/// The noise exp(logvar/2)·eps of element `e`.
 fn deviation<'a>(stream: &Stream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + use<'a> {
     let (key, step) = counter(stream, x[2], x[3]);
     let logvar = &x[1].data;
     move |e| (0.5 * logvar[e]).exp() * rng::normal(key, step, e as u32)
 }
 
-/// Both ops' launch; `first` is the WGSL name of the first input.
+/// The launch of both ops; `first` is the WGSL name of the first input.
 fn lower(
     at: &Lowering<'_>,
     stream: &Stream,
@@ -120,7 +120,8 @@ impl Op for ScaledNoise {
     }
 }
 
-/// A sample of N(mu, exp(logvar)), differentiable in both (of one shape). A bound stream is eps itself.
+/// A sample of N(mu, exp(logvar)), differentiable in both, which have one shape. The stream has this name,
+/// and no other draw may use it. A bound stream is eps itself.
 #[track_caller]
 #[must_use]
 pub fn reparameterize<'g>(stream: &str, mu: Tensor<'g>, logvar: Tensor<'g>) -> Tensor<'g> {
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
 
-    /// The analytic derivatives against central differences of the references.
+    /// The analytic derivatives equal central differences of the references.
     #[test]
     fn derivatives_match_differences() {
         let (stream, h) = (Stream::new("eps"), 1e-5);

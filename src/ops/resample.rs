@@ -1,5 +1,5 @@
-//! Upsampling by a whole factor, channels last. The nearest neighbour is a broadcast; bilinear interpolation and its transpose
-//! are one op in two roles, each other's derivative.
+//! Upsampling by a whole factor, channels last. The nearest neighbour is a broadcast. Bilinear interpolation
+//! and its transpose are one op in two roles, and each other's derivative.
 
 use crate::{
     graph::{
@@ -12,15 +12,17 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("resample");
 const WORKGROUP: usize = 64;
-/// The transpose sums over up to (2·factor)² pixels, and some drivers end loops at 65,535.
+/// The largest factor: the transpose sums over up to (2·factor)² pixels, and some drivers end loops at
+/// 65,535.
 const MAX_FACTOR: usize = 64;
 
-/// Bilinear interpolation `[N, H, W, C]` to `[N, factor·H, factor·W, C]`, pixel centres aligned, or its transpose.
+/// Bilinear interpolation of `[N, H, W, C]` to `[N, factor·H, factor·W, C]` with aligned pixel centres, or
+/// its transpose.
 #[derive(Clone, Debug)]
 pub struct Bilinear {
-    /// Rows and columns made of one.
+    /// How many rows and columns are made of one.
     pub factor: usize,
-    /// The transpose, from the bigger image to the smaller one.
+    /// Whether it is the transpose, from the bigger image to the smaller one.
     pub transposed: bool,
 }
 
@@ -34,7 +36,7 @@ impl Bilinear {
         }
     }
 
-    /// Pixels of a row or column of n that made pixel o sees, and their weights.
+    /// The pixels of a row or column of n that made pixel o sees, and their weights.
     fn seen(&self, o: usize, n: usize) -> [(usize, f64); 2] {
         let at = ((o as f64 + 0.5) / self.factor as f64 - 0.5).clamp(0.0, (n - 1) as f64);
         let first = at.floor();
@@ -110,7 +112,8 @@ impl Op for Bilinear {
 }
 
 impl<'g> Tensor<'g> {
-    /// Each pixel of `[N, H, W, C]` repeated to factor x factor pixels (`torch.nn.Upsample`, nearest): a view.
+    /// Each pixel of `[N, H, W, C]` repeated to factor x factor pixels (`torch.nn.Upsample`, nearest), as a
+    /// view.
     #[track_caller]
     #[must_use]
     pub fn upsample_nearest(self, factor: usize) -> Tensor<'g> {
@@ -125,7 +128,8 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// `[N, H, W, C]` interpolated to `[N, factor·H, factor·W, C]` (`torch.nn.Upsample`, bilinear, align_corners=False).
+    /// An image `[N, H, W, C]` interpolated to `[N, factor·H, factor·W, C]` (`torch.nn.Upsample`, bilinear,
+    /// align_corners=False).
     #[track_caller]
     #[must_use]
     pub fn upsample_bilinear(self, factor: usize) -> Tensor<'g> {

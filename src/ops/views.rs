@@ -1,6 +1,6 @@
-//! Ops that move elements and compute nothing. A reshape aliases its input; broadcasts, permutations
-//! and slices are affine reads that consumers index through; pad, concat and pack (in `copies`) copy. The kernels in
-//! `shaders/views.wgsl` copy 32-bit words, so that u32 tensors pass like f32.
+//! Ops that move elements and compute nothing. A reshape aliases its input. Broadcasts, permutations and
+//! slices are affine reads, through which consumers index. Pad, concat and pack (in `copies`) copy. The
+//! kernels in `shaders/views.wgsl` copy 32-bit words, so that u32 tensors pass like f32.
 
 mod copies;
 mod detach;
@@ -76,25 +76,26 @@ impl Op for Reshape {
 /// How a [`View`] reads its input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
-    /// Repeats axes of extent 1 and adds outer ones until it has this shape (NumPy's rule).
+    /// The output repeats axes of extent 1 and has further outer axes, until it has this shape (NumPy's
+    /// rule).
     Broadcast(Shape),
     /// Output axis d is input axis `axes[d]`.
     Permute(Vec<usize>),
-    /// A range of one axis.
+    /// The output is a range of one axis.
     Slice {
         /// The axis.
         axis: usize,
-        /// Kept coordinates.
+        /// The coordinates that are kept.
         range: Range<usize>,
     },
 }
 
-/// An affine view of an input of shape `from`; an op, so that it has a derivative and a copying kernel.
+/// An affine view of an input of shape `from`. It is an op, so that it has a derivative and a copying kernel.
 #[derive(Debug)]
 pub struct View {
-    /// Shape of the input.
+    /// The shape of the input.
     pub from: Shape,
-    /// What is read.
+    /// How the input is read.
     pub reading: Reading,
 }
 
@@ -146,7 +147,8 @@ impl View {
     }
 }
 
-/// Axes of a view as (extent, stride), with extents of 1 dropped and neighbours that step alike merged.
+/// The axes of a view as (extent, stride): axes of extent 1 are dropped, and neighbours that step alike are
+/// merged.
 fn collapse(shape: &Shape, stride: &[usize]) -> Vec<(usize, usize)> {
     let mut dims: Vec<(usize, usize)> = vec![];
     for (&n, &s) in shape.iter().zip(stride).filter(|&(&n, _)| n != 1) {
@@ -265,7 +267,8 @@ impl<'g> Tensor<'g> {
         if shape == self.shape() { self } else { self.graph().apply(Reshape { shape }, &[self]) }
     }
 
-    /// Repeated along axes of extent 1 and new outer axes (NumPy's rule); itself if that is its shape.
+    /// Self repeated along axes of extent 1 and along new outer axes (NumPy's rule); itself if that is its
+    /// shape.
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
@@ -273,7 +276,7 @@ impl<'g> Tensor<'g> {
         if shape == self.shape() { self } else { self.view(Reading::Broadcast(shape)) }
     }
 
-    /// Axes in another order: output axis d is input axis `axes[d]`.
+    /// Self with its axes in another order: output axis d is input axis `axes[d]`.
     #[track_caller]
     #[must_use]
     pub fn permute(self, axes: &[usize]) -> Tensor<'g> {
@@ -281,7 +284,7 @@ impl<'g> Tensor<'g> {
         if same { self } else { self.view(Reading::Permute(axes.to_vec())) }
     }
 
-    /// Two axes exchanged.
+    /// Self with two axes exchanged.
     #[track_caller]
     #[must_use]
     pub fn transpose(self, a: usize, b: usize) -> Tensor<'g> {
@@ -293,7 +296,7 @@ impl<'g> Tensor<'g> {
         self.permute(&axes)
     }
 
-    /// A matrix's transpose.
+    /// The transpose of a matrix.
     #[track_caller]
     #[must_use]
     pub fn t(self) -> Tensor<'g> {
@@ -303,7 +306,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Coordinates `range` of one axis, which stays.
+    /// The coordinates `range` of one axis, which stays.
     #[track_caller]
     #[must_use]
     pub fn slice(self, axis: usize, range: Range<usize>) -> Tensor<'g> {

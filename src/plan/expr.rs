@@ -7,24 +7,24 @@ use crate::graph::{
     shape::Shape,
 };
 
-/// How a load's elements line up with the output's.
+/// How the elements that are loaded line up with the output's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Access {
-    /// Element i for output i.
+    /// Output i reads element i.
     Same,
-    /// One element for all.
+    /// All outputs read this one element.
     Scalar(usize),
-    /// A row of this many elements, repeated.
+    /// The outputs read a row of so many elements again and again.
     Row(usize),
-    /// One element per row of this many outputs.
+    /// Each row of so many outputs reads one element.
     Column(usize),
-    /// An affine address in up to four dimensions.
+    /// The outputs read at an affine address in up to four dimensions.
     Strided {
-        /// Extents, outermost first.
+        /// The extents, outermost first.
         shape: [usize; 4],
-        /// Strides in elements.
+        /// The strides in elements.
         stride: [usize; 4],
-        /// First element.
+        /// The first element.
         offset: usize,
     },
 }
@@ -56,18 +56,18 @@ impl Access {
     }
 }
 
-/// A stored node read by the expression.
+/// A stored node that the expression reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// The stored node.
     pub node: NodeId,
-    /// How it is addressed.
+    /// How its elements are addressed.
     pub access: Access,
 }
 
 #[derive(Clone, Debug)]
 enum Value {
-    /// The host's result (`v`).
+    /// The host's result, the function's argument `v`.
     Host,
     /// The output's own old value, updated in place.
     Old,
@@ -79,13 +79,14 @@ enum Value {
 /// A straight-line program over loads, constants and calls of table rows; the last value is the result.
 #[derive(Clone, Debug, Default)]
 pub struct Expr {
-    /// What is read from memory.
+    /// The nodes that are read from memory.
     pub loads: Vec<Load>,
     constants: Vec<f32>,
     values: Vec<Value>,
 }
 
-/// The table's functions, and what they share, by name; each is one line, or ends with a brace in the first column.
+/// The table's functions, and those that they share, by name. Each is one line, or ends with a brace in the
+/// first column.
 fn functions(library: &str) -> Vec<(&str, &str)> {
     let block = library
         .split_once("// <functions>\n")
@@ -115,7 +116,7 @@ impl Expr {
         self.values.len() - 1
     }
 
-    /// A constant, kept in the uniform so that the text stays the same for other numbers.
+    /// Appends a constant. It lies in the uniform, so that the text stays the same for other numbers.
     pub fn constant(&mut self, c: f32) -> usize {
         let known = self.constants.iter().position(|k| k.to_bits() == c.to_bits());
         let index = known.unwrap_or_else(|| {
@@ -125,7 +126,7 @@ impl Expr {
         self.push(Value::Constant(index))
     }
 
-    /// A load.
+    /// Appends a load.
     pub fn load(&mut self, node: NodeId, access: Access) -> usize {
         let load = Load { node, access };
         let known = self.loads.iter().position(|l| *l == load);
@@ -136,7 +137,7 @@ impl Expr {
         self.push(Value::Load(index))
     }
 
-    /// A call.
+    /// Appends a call.
     pub fn call(&mut self, row: &'static Row, args: Vec<usize>) -> usize {
         self.push(Value::Call(row, args))
     }
@@ -164,12 +165,12 @@ impl Expr {
         self
     }
 
-    /// Floating-point operations per element.
+    /// The floating-point operations of one element.
     pub fn flops(&self) -> usize {
         self.values.iter().map(|v| if let Value::Call(row, _) = v { row.flops } else { 0 }).sum()
     }
 
-    /// Short name for tables: the rows in order, `mul+add+relu`.
+    /// A short name for tables: the names of the called rows in order, as `mul+add+relu`.
     pub fn label(&self) -> String {
         let rows: Vec<_> = self
             .values
@@ -216,7 +217,7 @@ impl Expr {
             text += &format!("  let v{n} = {right};\n");
         }
         text += &format!("  return v{};\n}}\n", self.values.len() - 1);
-        // In the library, too, a function stands behind those that it calls.
+        // In the library, too, a function stands behind the functions that it calls.
         for (name, body) in library.into_iter().flat_map(functions).rev() {
             if text.contains(&format!("{name}(")) {
                 text.insert_str(0, body);
@@ -225,7 +226,7 @@ impl Expr {
         text
     }
 
-    /// Binding names and `dims` members that the function needs, added to a launch.
+    /// The launch with the members of `dims` that the function needs.
     pub fn dims(&self, mut launch: LaunchSpec) -> LaunchSpec {
         for (k, load) in self.loads.iter().enumerate() {
             let at = |member: &str| format!("access[{k}].{member}");
@@ -247,7 +248,7 @@ impl Expr {
         launch
     }
 
-    /// The binding name of load `k`: seen as vec4s or as scalars.
+    /// The name of the binding for load `k`, which is seen as vec4s or as scalars.
     pub fn binding(&self, k: usize) -> &'static str {
         const VECTORS: [&str; 7] = ["x0", "x1", "x2", "x3", "x4", "x5", "x6"];
         const SCALARS: [&str; 7] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6"];
@@ -257,7 +258,7 @@ impl Expr {
         }
     }
 
-    /// Number of distinct constants.
+    /// The number of distinct constants.
     pub fn constants(&self) -> usize {
         self.constants.len()
     }

@@ -1,33 +1,34 @@
-//! Second pass: elementwise clusters, and clusters as epilogues of the opaque op that feeds them.
-//! It runs after autodiff, so second derivatives never meet an epilogue.
+//! Second pass: elementwise ops become clusters, and a cluster becomes the epilogue of the opaque op that
+//! feeds it. The pass runs after autodiff, so that second derivatives never meet an epilogue.
 //!
-//! A node is *stored* when something other than one cluster reads it; the rest are computed inside the
-//! cluster of the stored node (the root) that they serve.
+//! A node is *stored* where something other than one cluster reads it. The others are computed inside the
+//! cluster of the stored node (its root) that reads them.
 
 use super::expr::{Access, Expr};
 use crate::graph::{NodeId, Origin, Recording, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Storage bindings of one launch are at most 8 (WebGPU's default): 7 loads and the output.
+/// Most loads of a launch: WebGPU allows 8 storage bindings by default, and one is the output's.
 const MAX_LOADS: usize = 7;
-/// Extra inputs of an epilogue.
+/// Most inputs that an epilogue reads beside its host's result.
 const MAX_EXTRA: usize = 3;
-/// Functions per cluster: bounds the text that a driver must compile, and the constants, two a call at most.
+/// Most functions of a cluster. It bounds the text that a driver must compile, and the constants, of which a
+/// call has two at most.
 const MAX_CALLS: usize = 16;
 
-/// One op or cluster: what one `lower` call turns into launches.
+/// One op or one cluster: what one `lower` call turns into launches.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The node whose value the step stores.
     pub root: NodeId,
-    /// The opaque op's node, or none for a pure cluster.
+    /// The node of the opaque op; a pure cluster has none.
     pub host: Option<NodeId>,
-    /// The elementwise expression: the cluster, or the host's epilogue.
+    /// The elementwise expression, if there is one: the cluster, or the host's epilogue.
     pub expr: Option<Expr>,
 }
 
 impl Step {
-    /// Stored nodes that the step reads.
+    /// The stored nodes that the step reads.
     pub fn reads(&self, graph: &Fused<'_>) -> Vec<NodeId> {
         let host = self.host.map_or(vec![], |h| graph.inputs(h).iter().map(|&i| graph.storage(i)).collect());
         let loads = self.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node));
@@ -40,17 +41,17 @@ pub struct Fused<'a> {
     /// The simplified recording.
     pub recording: &'a Recording,
     users: Vec<Vec<NodeId>>,
-    /// Root of the cluster that computes a node without storing it.
+    /// For a node that is not stored: the root of the cluster that computes it.
     inlined: Vec<Option<NodeId>>,
-    /// Read by something that needs it in memory.
+    /// Whether something reads the node that needs it in memory.
     stored: Vec<bool>,
 }
 
 /// A cluster as it grows from its root towards what it reads.
 struct Cluster {
-    /// Nodes, or views of nodes, that its launch loads.
+    /// The nodes, or views of nodes, that its launch loads.
     reads: BTreeSet<NodeId>,
-    /// Functions that it calls.
+    /// The number of functions that it calls.
     calls: usize,
 }
 
@@ -77,7 +78,7 @@ impl<'a> Fused<'a> {
         this
     }
 
-    /// Inputs of a node.
+    /// The inputs of a node.
     pub fn inputs(&self, id: NodeId) -> &'a [NodeId] {
         match &self.recording.nodes[id].origin {
             Origin::Op(_, inputs) => inputs,
@@ -85,7 +86,7 @@ impl<'a> Fused<'a> {
         }
     }
 
-    /// Class of a node's op; leaves count as opaque.
+    /// The class of a node's op; leaves count as opaque.
     pub fn class(&self, id: NodeId) -> Class {
         match &self.recording.nodes[id].origin {
             Origin::Op(op, _) => op.class(),
@@ -93,7 +94,7 @@ impl<'a> Fused<'a> {
         }
     }
 
-    /// The node in whose memory this one lies: reshapes alias their input.
+    /// The node in whose memory this one lies: an alias, such as a reshape, lies in its input's.
     pub fn storage(&self, id: NodeId) -> NodeId {
         self.recording.storage(id)
     }
@@ -106,7 +107,7 @@ impl<'a> Fused<'a> {
         !matches!(self.recording.nodes[id].origin, Origin::Op(..))
     }
 
-    /// A constant, or a view of one: costs nothing wherever it is used.
+    /// The value of a constant, or of a view of one; it costs nothing wherever it is used.
     pub fn constant(&self, id: NodeId) -> Option<f32> {
         match self.class(id) {
             Class::Constant(c) => Some(c),
@@ -124,7 +125,7 @@ impl<'a> Fused<'a> {
     /// | s | elementwise, read by m | is stored: the root of a cluster {s}, which reads t |
     /// | t | elementwise, an output | is stored: the root of a cluster {t}, which reads a |
     /// | a | elementwise, read by t alone | joins t: the cluster {a, t} reads h and the view of b |
-    /// | b along the rows | a view | is computed by its readers; what it views, b, is stored (a variable is anyway) |
+    /// | b along the rows | a view | is read in place; what it views, b, is stored (a variable is anyway) |
     /// | h | opaque | is stored; [`Fused::steps`] makes the cluster {a, t} its epilogue |
     fn decide(&mut self) {
         let recording = self.recording;
@@ -136,7 +137,8 @@ impl<'a> Fused<'a> {
             match self.class(id) {
                 Class::Alias => self.inlined[id] = self.common_root(id),
                 Class::Elementwise(_) => self.decide_elementwise(id, &mut clusters),
-                // Clusters compute constants and address views; other readers, and views of too many axes, need memory.
+                // Clusters compute constants and address views; other readers, and views of too many axes,
+                // need memory.
                 Class::Strided(_) | Class::Constant(_) => {
                     let constant = self.constant(id).is_some();
                     self.stored[id] |= self.reader_needs_memory(id) || !(constant || self.fits_access(id));
@@ -158,7 +160,7 @@ impl<'a> Fused<'a> {
         self.stored[storage] = true;
     }
 
-    /// Whether a view is read, through reshapes, by anything but clusters.
+    /// Whether anything but clusters reads a view, directly or through reshapes.
     fn reader_needs_memory(&self, id: NodeId) -> bool {
         self.users[id].iter().any(|&u| match self.class(u) {
             Class::Elementwise(_) => false,
@@ -170,7 +172,7 @@ impl<'a> Fused<'a> {
         })
     }
 
-    /// The one cluster that reads a node, if there is only one and nothing else reads it.
+    /// The root of the one cluster that reads a node, if there is only one and nothing else reads the node.
     fn common_root(&self, id: NodeId) -> Option<NodeId> {
         if self.stored[self.storage(id)] {
             return None;
@@ -185,8 +187,8 @@ impl<'a> Fused<'a> {
         rest.iter().all(|&u| root(u) == Some(common)).then_some(common)
     }
 
-    /// Lets a node join the one cluster that reads it, if there is only one and it has room; else the node is the
-    /// root of a cluster of its own.
+    /// Lets a node join the one cluster that reads it, if there is only one and it has room; else the node is
+    /// the root of a cluster of its own.
     fn decide_elementwise(&mut self, id: NodeId, clusters: &mut BTreeMap<NodeId, Cluster>) {
         let sources = self.inputs(id).iter().map(|&i| self.storage(i));
         let sources: BTreeSet<NodeId> = sources.filter(|&i| self.constant(i).is_none()).collect();
@@ -227,7 +229,7 @@ impl<'a> Fused<'a> {
         steps
     }
 
-    /// Whether a strided view's address fits the cluster kernel (four dimensions after merging, f32).
+    /// Whether the cluster kernel can address a strided view: f32 elements, four dimensions after merging.
     fn fits_access(&self, id: NodeId) -> bool {
         self.recording.nodes[id].ty.dtype == crate::graph::shape::DType::F32 && self.view_access(id).is_some()
     }
@@ -259,7 +261,7 @@ impl<'a> Fused<'a> {
         expr.loads.iter().map(|l| l.node).filter(fits).max()
     }
 
-    /// Nodes that read a node, through reshapes.
+    /// The nodes that read a node, directly or through reshapes.
     fn readers(&self, id: NodeId) -> Vec<NodeId> {
         let through =
             |&u: &NodeId| if matches!(self.class(u), Class::Alias) { self.readers(u) } else { vec![u] };

@@ -1,30 +1,31 @@
-//! Last pass: lifetimes to slots. A slot is a whole buffer, since usage is tracked per whole buffer and
-//! dispatch: one buffer may not be read and written through two bindings. Values whose lifetimes do not
-//! overlap share a slot, biggest first.
+//! Last pass: values get slots by their lifetimes. A slot is a whole buffer, since usage is tracked per whole
+//! buffer and dispatch: one dispatch may not read and write one buffer through two bindings. Values whose
+//! lifetimes do not overlap share a slot; the biggest values choose first.
 
 /// A value that needs memory from its first to its last step, both included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// First step that writes it.
+    /// The first step that writes it.
     pub first: usize,
-    /// Last step that reads it.
+    /// The last step that reads it.
     pub last: usize,
-    /// Has a slot of its own, zero at the start: gaps between its parts stay zero.
+    /// Whether it has a slot of its own, which is zero at the start, so that the gaps between its parts stay
+    /// zero.
     pub exclusive: bool,
 }
 
-/// Slots and the slot of each request.
+/// The slots, and which of them each request gets.
 #[derive(Clone, Debug, Default)]
 pub struct Assignment {
-    /// Bytes of each slot.
+    /// The size of each slot in bytes.
     pub slots: Vec<u64>,
-    /// Slot per request.
+    /// The slot of each request.
     pub slot_of: Vec<usize>,
 }
 
-/// Greedy by size: each request takes the first slot that is free during its lifetime.
+/// Gives requests slots, the biggest first: each takes the first slot that is free during its lifetime.
 pub fn assign(requests: &[Request]) -> Assignment {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(requests[i].bytes), requests[i].first, i));
@@ -47,7 +48,7 @@ pub fn assign(requests: &[Request]) -> Assignment {
     out
 }
 
-/// Bytes of the values alive at the worst step: no plan can use less.
+/// The bytes of the values alive at the worst step. No plan can use less.
 pub fn live_minimum(requests: &[Request]) -> u64 {
     let live = |step: usize| {
         requests.iter().filter(|r| r.exclusive || (r.first <= step && step <= r.last)).map(|r| r.bytes).sum()

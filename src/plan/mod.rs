@@ -1,5 +1,5 @@
-//! A plan is pure data: launches with buffer slots, printable as a table, made without a device by
-//! small passes in order: simplify, fuse, schedule, select, memory.
+//! A plan is pure data: launches with buffer slots, printable as a table. Small passes make it without a
+//! device, in this order: simplify, fuse, schedule, select, memory.
 
 pub mod expr;
 pub mod fuse;
@@ -19,16 +19,17 @@ use crate::{
     kernel::{Shader, caps::Caps},
 };
 
-/// A buffer by its role; the executor owns slots, the State variables and arenas, the host inputs.
+/// A buffer by its role. The executor owns slots, the State owns variables and arenas, and the host binds
+/// inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Buffer {
-    /// Memory shared by values with disjoint lifetimes.
+    /// Memory that values with disjoint lifetimes share.
     Slot(usize),
     /// A variable with a buffer of its own.
     Var(usize),
-    /// An optimizer group.
+    /// The arena of an optimizer group.
     Arena(usize),
-    /// A host-bound input.
+    /// An input that the host binds.
     Input(usize),
 }
 
@@ -37,77 +38,80 @@ pub enum Buffer {
 pub struct Place {
     /// The buffer.
     pub buffer: Buffer,
-    /// First byte, a multiple of 256.
+    /// The first byte, a multiple of 256.
     pub offset: u64,
-    /// Length in bytes, a multiple of 16.
+    /// The length in bytes, a multiple of 16.
     pub bytes: u64,
 }
 
 /// One dispatch with everything it needs.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// Op and epilogue, as the table shows them.
+    /// The op and its epilogue, as the table shows them.
     pub label: String,
-    /// WGSL module.
+    /// The WGSL module.
     pub shader: &'static Shader,
-    /// Replacement of the module's marked function.
+    /// What replaces the module's marked function, if anything does.
     pub function: Option<String>,
-    /// Entry point.
+    /// The entry point.
     pub entry: &'static str,
-    /// Override values.
+    /// The values of its `override`s.
     pub constants: Vec<(&'static str, f64)>,
-    /// Named bindings.
+    /// What the named bindings are bound to.
     pub bindings: Vec<(&'static str, Place)>,
-    /// Bindings among them that are written.
+    /// The names of the bindings that are written.
     pub writes: Vec<&'static str>,
-    /// Members of the `dims` uniform.
+    /// The members of the `dims` uniform; an f32 is given by its bits.
     pub dims: Vec<(String, u32)>,
-    /// Workgroups.
+    /// The numbers of workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// Floating-point operations.
+    /// The floating-point operations.
     pub flops: u64,
-    /// Bytes that a perfect cache moves.
+    /// The bytes that would be read and written with a perfect cache.
     pub bytes: u64,
-    /// Element type of what is written.
+    /// The element type of what is written.
     pub dtype: DType,
-    /// Why this variant.
+    /// Why this kernel variant was chosen.
     pub why: &'static str,
-    /// The user's line.
+    /// The user's line that recorded the op.
     pub at: String,
 }
 
 /// A named result.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Name.
+    /// The result's name.
     pub name: String,
-    /// Shape and element type.
+    /// The result's shape and element type.
     pub ty: Type,
-    /// Where it lies after the step.
+    /// Where the result lies after the step.
     pub place: Place,
 }
 
-/// Everything an executor needs to know, and nothing that needs a device.
+/// Everything that an executor needs to know, and nothing that needs a device.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Dispatches in order.
+    /// The dispatches in order.
     pub launches: Vec<Launch>,
-    /// Bytes of each slot.
+    /// The size of each slot in bytes.
     pub slots: Vec<u64>,
-    /// Persistent values.
+    /// The persistent values.
     pub vars: Vec<VarSpec>,
-    /// Optimizer groups.
+    /// The optimizer groups.
     pub arenas: Vec<Arena>,
-    /// Host-bound inputs.
+    /// The inputs that the host binds, with their types.
     pub inputs: Vec<(String, Type)>,
-    /// Named results.
+    /// The named results.
     pub outputs: Vec<Output>,
-    /// Bytes alive at the worst step, slots only: no plan can use less.
+    /// The bytes in slots that are alive at the worst step. No plan can use less.
     pub live_minimum: u64,
 }
 
 impl Plan {
-    /// Plans a graph for an adapter. Errors: the model's first mistake, or a limit that it exceeds.
+    /// Plans a graph for an adapter.
+    ///
+    /// # Errors
+    /// The model's first mistake, or a limit of the adapter that the plan exceeds.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
         graph.check()?;
         let recording = simplify::simplify(&graph.recording());
@@ -118,35 +122,35 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Bytes of the largest range that a launch binds.
+    /// The bytes of the largest range that a launch binds.
     pub fn largest_binding(&self) -> u64 {
         self.launches.iter().flat_map(|l| &l.bindings).map(|(_, p)| p.bytes).max().unwrap_or(0)
     }
 
-    /// Bytes of all slots.
+    /// The bytes of all slots.
     pub fn slot_bytes(&self) -> u64 {
         self.slots.iter().sum()
     }
 
-    /// Bytes of all persistent values.
+    /// The bytes of all persistent values.
     pub fn state_bytes(&self) -> u64 {
         let arenas: usize = self.arenas.iter().map(|a| a.rows * a.row_len * 4).sum();
         let own: u64 = self.vars.iter().filter(|v| v.home.is_none()).map(|v| v.ty.bytes()).sum();
         arenas as u64 + own
     }
 
-    /// Names of the model's weights among the variables, which a weights file holds: what an optimizer trains, here or
-    /// elsewhere, moving averages, and running statistics.
+    /// The names of the model's weights among the variables. A weights file holds them: what an optimizer
+    /// trains, in this graph or elsewhere, moving averages, and running statistics.
     pub fn weights(&self) -> Vec<String> {
         self.vars.iter().filter(|v| v.role.is_weight()).map(|v| v.name.clone()).collect()
     }
 
-    /// Floating-point operations of one step.
+    /// The floating-point operations of one step.
     pub fn flops(&self) -> u64 {
         self.launches.iter().map(|l| l.flops).sum()
     }
 
-    /// Number of different pipelines.
+    /// The number of different pipelines.
     pub fn pipelines(&self) -> usize {
         let key = |l: &Launch| (l.shader.stem, l.function.clone(), l.entry, format!("{:?}", l.constants));
         self.launches.iter().map(key).collect::<std::collections::BTreeSet<_>>().len()

@@ -1,6 +1,6 @@
-//! Third pass: the order of steps, and which of them may write straight into a variable.
-//! Reads see the value before the step, so an in-place update waits for every reader of the old value;
-//! where a reader needs the new value first, the update goes to a slot and is copied at the end.
+//! Third pass: the steps get their order, and some of them may write straight into a variable. Reads see the
+//! value before the step, so an in-place update waits for every reader of the old value. Where a reader needs
+//! the new value first, the update goes to a slot and is copied at the end.
 
 use super::{
     expr::Access,
@@ -11,15 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps in execution order, and what happens to variables.
 pub(crate) struct Schedule {
-    /// Steps in order.
+    /// The steps in order.
     pub(crate) steps: Vec<Step>,
-    /// Root of a step that writes straight into the memory of this leaf.
+    /// For the root of a step that writes straight into a leaf's memory: that leaf.
     pub(crate) in_place: BTreeMap<NodeId, NodeId>,
-    /// (leaf, stored value): copied after all steps.
+    /// Pairs of a leaf and the stored value that is copied into it after all steps.
     pub(crate) copies: Vec<(NodeId, NodeId)>,
 }
 
-/// Orders the steps.
+/// Puts the steps in order.
 pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
     let mut steps = graph.steps();
     let producer: BTreeMap<NodeId, usize> = steps.iter().enumerate().map(|(i, s)| (s.root, i)).collect();
@@ -83,7 +83,7 @@ fn depends(after: &[BTreeSet<usize>], a: usize, b: usize) -> bool {
     false
 }
 
-/// The order nearest to the recording's that respects the dependencies.
+/// The order that is nearest to the recording's and respects the dependencies.
 fn topological(after: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut order = Vec::with_capacity(after.len());
     let mut done = vec![false; after.len()];

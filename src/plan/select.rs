@@ -1,4 +1,5 @@
-//! Fourth pass: steps to launches. Each op picks its kernel variant for the adapter; nodes become places.
+//! Fourth pass: steps become launches. Each op picks its kernel variant for the adapter, and nodes become
+//! places.
 
 use super::{
     Buffer, Launch, Output, Place, Plan,
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The elementwise cluster kernel, whose functions epilogues borrow.
 pub(crate) static ELEMENTWISE: Shader = crate::shader!("elementwise");
-/// Constants that the `dims` of a fused kernel holds.
+/// Most constants that the `dims` of a fused kernel hold.
 const MAX_CONSTANTS: usize = 32;
 const WORKGROUP: usize = 256;
 
@@ -42,7 +43,7 @@ struct Placement<'a> {
     node: NodeId,
     inputs: &'a [Memory],
     output: Memory,
-    /// Position of the step in the schedule.
+    /// The position of the step in the schedule.
     now: usize,
 }
 
@@ -54,11 +55,11 @@ struct Selector<'a> {
     memory: BTreeMap<NodeId, Memory>,
     requests: Vec<Request>,
     inputs: Vec<(String, Type)>,
-    /// Launches, and the memory of their bindings.
+    /// The launches, and the memory of their bindings.
     launches: Vec<(Launch, Vec<(&'static str, Memory)>)>,
 }
 
-/// Lowers a schedule.
+/// Lowers the steps of a schedule.
 pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Plan> {
     let mut s =
         Selector { graph, caps, memory: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
@@ -101,8 +102,8 @@ impl Selector<'_> {
         }
     }
 
-    /// Gives each step's result memory. Returns the inputs of packs, as (pack, position), that their producers write
-    /// straight into the packed row.
+    /// Gives each step's result memory. Returns the inputs of packs, as (pack, position), that their
+    /// producers write straight into the packed row.
     fn place_results(&mut self, schedule: &Schedule) -> BTreeSet<(NodeId, usize)> {
         for (now, step) in schedule.steps.iter().enumerate() {
             let root = step.root;
@@ -121,8 +122,8 @@ impl Selector<'_> {
         packed
     }
 
-    /// Producers of a packed row write their part of it themselves where nothing speaks against it: no
-    /// launch may read one part and write another, since both are one buffer.
+    /// Lets the producers of a packed row write their part of it themselves where nothing speaks against it.
+    /// No launch may read one part and write another, since both lie in one buffer.
     fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeSet<(NodeId, usize)>) {
         let (Some(offsets), Memory::Request { index, .. }) =
             (self.pack_offsets(step.root), self.memory[&step.root])
@@ -155,7 +156,7 @@ impl Selector<'_> {
         if let Class::Pack(offsets) = self.graph.class(id) { Some(offsets) } else { None }
     }
 
-    /// Memory of its own, alive at this step at least.
+    /// Requests memory that is alive at this step at least.
     fn request(&mut self, bytes: u64, now: usize, exclusive: bool) -> Memory {
         self.requests.push(Request { bytes, first: now, last: now, exclusive });
         Memory::Request { index: self.requests.len() - 1, offset: 0, bytes }
@@ -223,7 +224,8 @@ impl Selector<'_> {
         self.emit(launch.into(), placement, Some(expr))
     }
 
-    /// Turns what an op was lowered to into launches: operands become memory, and the marked launch takes the expression.
+    /// Turns what an op was lowered to into launches: operands become memory, and the marked launch takes the
+    /// expression.
     fn emit(&mut self, lowered: Lowered, placement: &Placement<'_>, expr: Option<&Expr>) -> Result<()> {
         let &Placement { name, node, inputs, output, now } = placement;
         if expr.is_some_and(|e| e.constants() > MAX_CONSTANTS) {
@@ -319,7 +321,7 @@ impl Selector<'_> {
     }
 }
 
-/// Op and epilogue, or the cluster's functions.
+/// The name of a launch: its op and epilogue, or the cluster's functions.
 fn label(name: &str, expr: Option<&Expr>) -> String {
     match expr {
         Some(expr) if name.is_empty() => expr.label(),
@@ -328,12 +330,14 @@ fn label(name: &str, expr: Option<&Expr>) -> String {
     }
 }
 
-/// The text of the shader's marked function; other shaders than the cluster's borrow the functions that it calls.
+/// The text of the shader's marked function; other shaders than the cluster's borrow the functions that it
+/// calls.
 fn function(expr: &Expr, shader: &Shader) -> String {
     expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text))
 }
 
-/// Whether a launch writes a binding. A scratch buffer is written by one launch, as its `y`, and read by the next.
+/// Whether a launch writes a binding. A scratch buffer is written by one launch, as its `y`, and read by the
+/// next.
 fn written(&(name, operand): &(&str, Operand)) -> bool {
     match operand {
         Operand::Input(_) => false,

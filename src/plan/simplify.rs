@@ -1,4 +1,5 @@
-//! First pass: keep what outputs and assigns need, merge equal nodes, see through no-op views.
+//! First pass: it keeps what outputs and assigns need, merges equal nodes, and sees through views that change
+//! nothing.
 
 use crate::{
     graph::{Node, NodeId, Origin, Recording, op::Class, shape::DType},
@@ -44,8 +45,8 @@ pub(crate) fn simplify(recording: &Recording) -> Recording {
     out
 }
 
-/// Outputs and new values that lie, perhaps reshaped, in a variable which the step assigns are copied
-/// first: they mean its value before the step.
+/// Copies outputs and new values that lie, perhaps reshaped, in a variable which the step assigns: they mean
+/// its value before the step.
 fn keep_old_values(out: &mut Recording) {
     let targets: Vec<NodeId> = out.assigns.iter().map(|&(leaf, _)| leaf).collect();
     let copied = |out: &mut Recording, id: NodeId| {
@@ -66,7 +67,7 @@ fn keep_old_values(out: &mut Recording) {
     }
 }
 
-/// Needed nodes and the targets of assigns, in order.
+/// The needed nodes and the targets of assigns, in order.
 fn needed_with_leaves(recording: &Recording) -> Vec<NodeId> {
     let mut ids = recording.needed();
     ids.extend(recording.assigns.iter().map(|&(leaf, _)| leaf));

@@ -1,4 +1,4 @@
-//! The plan as a table: what runs, on what, how big.
+//! The plan as a table: what runs, on which memory, and how big it is.
 
 use super::{Buffer, Launch, Place, Plan};
 use std::fmt;
@@ -26,7 +26,7 @@ fn places(launch: &Launch, written: bool) -> String {
     chosen.map(|(_, place)| place.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// Bytes with a binary unit.
+/// A number of bytes with a binary unit.
 pub fn bytes(n: u64) -> String {
     match n {
         0..1024 => format!("{n} B"),

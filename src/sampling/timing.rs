@@ -1,8 +1,8 @@
-//! When each node of a network is computed while pictures are drawn pixel by pixel, and how far the rows of a picture
-//! follow each other.
+//! When each node of a network is computed while pictures are drawn pixel by pixel, and how far the rows of a
+//! picture follow each other.
 //!
-//! Left: the steps at which the pixels are drawn, where each row follows the one above by a lag of 2. Right: what a 3x3
-//! window over earlier pixels (mask A) sees from the pixel of step 7.
+//! Left: the steps at which the pixels are drawn, where each row follows the one above by a lag of 2. Right:
+//! what a 3x3 window over earlier pixels (mask A) sees from the pixel of step 7.
 //!
 //! ```text
 //! 0   1   2   3   4   5          .   .   .   .   .   .
@@ -11,9 +11,9 @@
 //! 6   7   8   9  10  11          .   .   .   .   .   .
 //! ```
 //!
-//! All that the window sees is drawn before step 7. With a lag of 1, the pixel at its upper right would be drawn in the
-//! same step as the pixel itself, which is too late. A node that is seen to the right within its own row is computed as
-//! many steps before its pixel is drawn.
+//! All that the window sees is drawn before step 7. With a lag of 1, the pixel at its upper right would be
+//! drawn in the same step as the pixel itself, which is too late. A node that is seen to the right within its
+//! own row is computed as many steps before its pixel is drawn.
 
 use crate::{
     error::{Error, Result},
@@ -72,8 +72,8 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Whether windows see values that a pixel's last channel reaches without any window: such values are complete only
-    /// one count after that channel is drawn.
+    /// Whether windows see values that a pixel's last channel reaches without any window: such values are
+    /// complete only one count after that channel is drawn.
     pub(super) fn settles(&self) -> bool {
         let mut pointwise = vec![false; self.from.nodes.len()];
         pointwise[self.input] = true;
@@ -88,9 +88,9 @@ impl<'a> Network<'a> {
         false
     }
 
-    /// Times the nodes. The picture's pixel is there one step after it was drawn, and the output is there when its pixel
-    /// is drawn. Refuses windows that see what is not drawn yet. Where channels are drawn one after another, nodes may see
-    /// the pixel itself; their masks must leave out the channels that follow.
+    /// Times the nodes. The picture's pixel is there one step after it was drawn, and the output is there
+    /// when its pixel is drawn. Refuses windows that see what is not drawn yet. Where channels are drawn one
+    /// after another, nodes may see the pixel itself; their masks must leave out the channels that follow.
     pub(super) fn timing(&self) -> Result<Timing> {
         self.check_windows()?;
         let early = self.early(&self.earliest())?;
@@ -125,8 +125,8 @@ impl<'a> Network<'a> {
         (self.input + 1..=self.output).filter(|&id| self.depends[id])
     }
 
-    /// The column of the rightmost pixel that a node sees in its own row, counted from its own pixel; none if it sees
-    /// only other rows.
+    /// The column of the rightmost pixel that a node sees in its own row, counted from its own pixel; none if
+    /// it sees only other rows.
     fn right(&self, id: NodeId) -> Option<i32> {
         match self.window(id) {
             Some(window) => window.taps.iter().filter(|tap| tap[0] == 0).map(|tap| tap[1]).max(),
@@ -148,8 +148,8 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Second pass, from the picture on: how many steps before its pixel is drawn a node can be computed at most. The
-    /// picture comes one step late, or with the pixel where channels are drawn one after another.
+    /// Second pass, from the picture on: how many steps before its pixel is drawn a node can be computed at
+    /// most. The picture comes one step late, or with the pixel where channels are drawn one after another.
     fn earliest(&self) -> Vec<i32> {
         let mut earliest = vec![i32::MAX; self.from.nodes.len()];
         earliest[self.input] = if self.counts > 1 { 0 } else { -1 };
@@ -160,8 +160,8 @@ impl<'a> Network<'a> {
         earliest
     }
 
-    /// Third pass, from the output back: how many steps before its pixel is drawn a node must be computed. What another
-    /// node sees to the right is due as many steps before that node.
+    /// Third pass, from the output back: how many steps before its pixel is drawn a node must be computed.
+    /// What another node sees to the right is due as many steps before that node.
     fn early(&self, earliest: &[i32]) -> Result<BTreeMap<NodeId, i32>> {
         let mut early = BTreeMap::from([(self.output, 0)]);
         for id in self.between().rev() {

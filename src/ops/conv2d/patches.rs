@@ -1,5 +1,5 @@
-//! Convolutions of a few channels on CPU drivers, through patches: a row of a matrix holds what a pixel sees. The rows are
-//! whole vec4s where the channels are not.
+//! Convolutions of a few channels on CPU drivers, through patches: a row of a matrix holds what a pixel sees.
+//! The rows are whole vec4s where the channels are not.
 
 use super::{
     Conv2d, Extents, MAX_TAPS, PORTABLE, Role,
@@ -24,7 +24,8 @@ impl Conv2d {
         few && self.window.taps.len() <= MAX_TAPS && (self.window.taps.len() * e.c).is_multiple_of(4)
     }
 
-    /// The input gradient: the product of pixels and weights as a matrix of patches, and their sum where they overlap.
+    /// The input gradient: the product of pixels and weights as a matrix of patches, and their sum where they
+    /// overlap.
     pub(super) fn folded(&self, e: Extents, caps: &Caps) -> Lowered {
         let (pixels, k) = (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c);
         let extents = matmul::Extents { batch: 1, m: pixels, n: k, k: e.o };
@@ -47,7 +48,8 @@ impl Conv2d {
         Lowered { launches, scratch: vec![4 * (pixels * k) as u64] }
     }
 
-    /// The output or the weight gradient: a matrix of patches, and its product with the weights or the cotangent.
+    /// The output or the weight gradient: a matrix of patches, and its product with the weights or the
+    /// cotangent.
     pub(super) fn patched(&self, e: Extents, caps: &Caps, epilogue: bool) -> Lowered {
         let sweep = self.window.forward();
         let ([seen, swept], k) = (sweep.pixels(), sweep.taps.len() * e.c);

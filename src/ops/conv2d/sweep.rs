@@ -1,4 +1,5 @@
-//! The convolution and its input gradient: sweeps over a lattice of pixels, each of which sums what its taps see.
+//! The convolution and its input gradient: sweeps over a lattice of pixels, each of which sums what its taps
+//! see.
 
 use super::{
     Conv2d, Extents, LANES, MAX_LOOP, MAX_TAPS, PORTABLE, Role,
@@ -14,7 +15,7 @@ use crate::{
 use std::ops::Range;
 
 impl Conv2d {
-    /// Channels that a sweep reads, and channels that it makes.
+    /// The channels that a sweep reads, and the channels that it makes.
     fn channels(&self, e: Extents) -> [usize; 2] {
         if self.role == Role::Output { [e.c, e.o] } else { [e.o, e.c] }
     }

@@ -18,7 +18,7 @@ pub(super) enum Tile {
 }
 
 impl Tile {
-    /// Rows and columns.
+    /// The rows and columns of the tile.
     pub(super) fn size(self) -> [usize; 2] {
         match self {
             Tile::Lanes { wide: true } | Tile::Panels => [64, 64],

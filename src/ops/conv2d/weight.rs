@@ -14,8 +14,8 @@ use crate::{
 use std::ops::Range;
 
 impl Conv2d {
-    /// Launches of some taps and some pixels each. Few tiles would leave cores of a CPU driver idle: there, two halves of
-    /// the pixels are summed apart and then added.
+    /// Launches of some taps and some pixels each. Few tiles would leave cores of a CPU driver idle: there,
+    /// two halves of the pixels are summed apart and then added.
     pub(super) fn weight(&self, e: Extents, caps: &Caps) -> Lowered {
         let taps = self.window.taps.len();
         let (pixels, total) = (e.n * self.window.made[0] * self.window.made[1], taps * e.c * e.o);

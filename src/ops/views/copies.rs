@@ -1,5 +1,5 @@
-//! Views that have to copy, because their output holds what no one input does: zeros around a tensor,
-//! or several tensors in one.
+//! Views that have to copy, because their output holds what no single input holds: zeros around a tensor, or
+//! several tensors in one.
 
 use super::{Cotangents, SHADER, WORKGROUP, words};
 use crate::graph::{
@@ -8,8 +8,8 @@ use crate::graph::{
     shape::{Array, DType, Shape, Type},
 };
 
-/// A launch of `entry`, or of its vec4 twin `entry4` where all `dims`, here in elements, are multiples
-/// of 4. The first is `n`, the number of elements to write.
+/// A launch of the first entry point, or of its vec4 twin where all `dims`, here in elements, are multiples
+/// of 4. The first of `dims` is `n`, the number of elements to write.
 fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: usize) -> LaunchSpec {
     let wide = dims.iter().all(|(_, v)| v % 4 == 0);
     let unit = if wide { 4 } else { 1 };
@@ -24,14 +24,14 @@ fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: us
     dims.iter().fold(launch, |launch, (name, value)| launch.dim(name, value / unit))
 }
 
-/// Zeros before and after one axis.
+/// A tensor with zeros before and after the elements of one axis.
 #[derive(Debug)]
 pub struct Pad {
-    /// The axis.
+    /// The axis that grows.
     pub axis: usize,
-    /// Zeros in front.
+    /// The number of zeros in front.
     pub before: usize,
-    /// Zeros behind.
+    /// The number of zeros behind.
     pub after: usize,
 }
 
@@ -85,7 +85,7 @@ impl Op for Pad {
 /// Tensors one after the other along an axis.
 #[derive(Debug)]
 pub struct Concat {
-    /// The axis.
+    /// The axis that grows.
     pub axis: usize,
 }
 
@@ -151,12 +151,12 @@ impl Op for Concat {
     }
 }
 
-/// All elements of the inputs in one row: input i from element `offsets[i]`, zeros in the gaps.
+/// All elements of the inputs in one row: input i begins at element `offsets[i]`, and the gaps are zero.
 #[derive(Debug)]
 pub struct Pack {
-    /// First element of each input, ascending from 0.
+    /// The first element of each input, ascending from 0.
     pub offsets: Vec<usize>,
-    /// Length of the row.
+    /// The length of the row.
     pub len: usize,
 }
 
@@ -210,7 +210,7 @@ impl Op for Pack {
         let launch = |(i, x): (usize, &Type)| {
             let (offset, valid) = (self.offsets[i], x.shape.numel());
             let n = self.end(i) - offset;
-            // One row, so that the pitch is never used.
+            // There is one row, so that the pitch is never used.
             let dims = [("n", n), ("row", n), ("pitch", 0), ("offset", offset)];
             copy(["scatter", "scatter4"], i, &dims, valid).dim("valid", valid)
         };
@@ -223,7 +223,7 @@ impl Op for Pack {
 }
 
 impl<'g> Tensor<'g> {
-    /// Zeros before and after one axis.
+    /// A tensor with zeros before and after the elements of one axis.
     #[track_caller]
     #[must_use]
     pub fn pad(self, axis: usize, before: usize, after: usize) -> Tensor<'g> {
@@ -232,15 +232,15 @@ impl<'g> Tensor<'g> {
     }
 }
 
-/// At least one tensor, one after the other along an axis; the other extents must agree.
+/// Tensors (at least one) one after the other along an axis; their other extents must agree.
 #[track_caller]
 pub fn concat<'g>(tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
     assert!(!tensors.is_empty(), "concat takes at least one tensor");
     tensors[0].graph().apply(Concat { axis }, tensors)
 }
 
-/// All elements of at least one f32 tensor in one row; each tensor starts at a multiple of
-/// [`ALIGN`], and so does the end.
+/// All elements of f32 tensors (at least one) in one row. Each tensor starts at a multiple of [`ALIGN`], and
+/// the row ends at one.
 #[track_caller]
 pub fn pack<'g>(tensors: &[Tensor<'g>]) -> Tensor<'g> {
     assert!(!tensors.is_empty(), "pack takes at least one tensor");
