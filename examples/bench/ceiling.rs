@@ -140,7 +140,7 @@ fn host_copy(bytes: usize, seconds: f64) -> Result<Stat> {
     })
 }
 
-/// Multiply-adds in registers: y[i] is the sum of 32 chains of 4·rounds steps each.
+/// Multiply-adds in registers: `y[i]` is the sum of 32 chains of 4·rounds steps each.
 #[derive(Debug)]
 struct Fma {
     rounds: usize,
