@@ -45,7 +45,7 @@ struct Model {
     /// The options of `train`.
     train: &'static str,
     /// The commands that draw pictures from the trained model, each without `--run`.
-    draw: [&'static str; 2],
+    draw: &'static [&'static str],
 }
 
 const MODELS: [Model; 3] = [
@@ -54,21 +54,21 @@ const MODELS: [Model; 3] = [
         name: "a variational autoencoder",
         share: 0.2,
         train: "--latent 8 --lr 0.003",
-        draw: ["sample --count 64", "interpolate --count 6"],
+        draw: &["sample --count 64", "reconstruct --count 12", "interpolate --count 6"],
     },
     Model {
         example: "pixelcnn",
         name: "a PixelCNN",
-        share: 0.4,
-        train: "--features 16 --blocks 3 --dilations 1,3,6 --batch 16 --lr 0.004 --decay 0.998",
-        draw: ["sample --count 64", "complete --count 16"],
+        share: 0.5,
+        train: "--features 16 --blocks 3 --dilations 2,5,9 --batch 4 --lr 0.01 --decay 0.99925",
+        draw: &["sample --count 64 --temperature 0.9", "complete --count 16 --temperature 0.9"],
     },
     Model {
         example: "dcgan",
         name: "a DCGAN",
-        share: 0.4,
+        share: 0.3,
         train: "--features 8 --batch 32 --lr 0.0008",
-        draw: ["sample --count 64", "interpolate --count 6"],
+        draw: &["sample --count 64", "interpolate --count 6"],
     },
 ];
 

@@ -46,9 +46,7 @@ fn value(blank: &str, folder: &Path, out: &str, took: Duration) -> Result<String
         ["out"] => Some(out.trim_end_matches('/').to_string()),
         ["took"] => Some(time(took)),
         ["adapter"] => fact(&summary(MODELS[0].example)?, "adapter").map(String::from),
-        ["steps", run] => {
-            fact(&summary(run)?, "steps").and_then(|steps| Some(steps.split_once(',')?.0.into()))
-        }
+        ["steps", run] => fact(&summary(run)?, "steps").and_then(steps),
         ["number", run, name] => fact(&summary(run)?, name).and_then(one_decimal),
         ["picture", path] => Some(picture(&within(folder, path))?),
         _ => None,
@@ -68,6 +66,12 @@ fn fact<'a>(summary: &'a str, name: &str) -> Option<&'a str> {
 fn one_decimal(fact: &str) -> Option<String> {
     let number: f64 = fact.split(' ').next()?.parse().ok()?;
     Some(format!("{number:.1}"))
+}
+
+/// The length of a training, such as `400 steps of 128 images` of `400 of 128 images, seed 0`.
+fn steps(fact: &str) -> Option<String> {
+    let (steps, images) = fact.split_once(',')?.0.split_once(" of ")?;
+    Some(format!("{steps} steps of {images}"))
 }
 
 /// A picture as a data URI.
@@ -141,7 +145,7 @@ test_nll                 88.25 at step 400
         for part in [
             "3 min 5 s",
             "An &lt;adapter&gt; &amp; its driver (Vulkan)",
-            "400 of 128 images",
+            "400 steps of 128 images",
             "147.9",
             "88.2",
             "--run runs/demo/vae",
