@@ -138,9 +138,9 @@ pub(crate) struct Trajectory {
     pub(crate) weights: Weights,
 }
 
-/// What came of a trajectory.
+/// The result of a trajectory.
 pub(crate) struct Played {
-    /// What each round measured, the loss first.
+    /// The metrics of each round, the loss first.
     pub(crate) measured: Vec<Vec<f64>>,
     /// The evaluation's loss.
     evaluated: Option<f64>,

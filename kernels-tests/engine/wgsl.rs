@@ -290,7 +290,7 @@ struct Block {
     indent: String,
     /// The block's lines in the file, without the marks.
     place: Range<usize>,
-    /// Its text without the marks' indentation.
+    /// The block's text, without the indentation of its marks.
     lines: Vec<String>,
 }
 

@@ -22,7 +22,7 @@ fn moments(rows: usize, c: usize, low: f64) -> Case {
         .tolerance(2e-5, 2e-6)
 }
 
-/// What is done with the normalised tensor.
+/// The op that follows the normalised tensor.
 type After = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 const AFTER: [(&str, After); 2] = [("", |y| y), (" + leaky_relu", |y| y.leaky_relu(0.2))];
 

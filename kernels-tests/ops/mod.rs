@@ -28,9 +28,9 @@ const LEAST: usize = 3_500;
 /// Cases of one file.
 struct Family {
     name: &'static str,
-    /// What runs on the adapter.
+    /// The cases that run on the adapter.
     cases: fn() -> Vec<Case>,
-    /// What is differentiated on the CPU.
+    /// The graphs that are differentiated on the CPU.
     smooth: fn() -> Vec<Case>,
 }
 

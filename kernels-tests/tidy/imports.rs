@@ -6,7 +6,7 @@
 pub(super) struct Import {
     /// The line on which it stands.
     pub(super) line: usize,
-    /// Its parts, from the crate's root.
+    /// The parts of the path, from the crate's root.
     pub(super) path: Vec<String>,
     /// Whether the file passes the name on (`pub use`).
     pub(super) passed_on: bool,

@@ -104,7 +104,7 @@ pub enum DataError {
     Picture {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
     /// A picture has another size than the first one, and no size to bring all to was asked for.

@@ -19,7 +19,7 @@ use super::picture::{self, Header};
 /// Pictures in files, decoded to one size and number of channels.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// What the files decode to, without pixels.
+    /// The images that the files decode to, without their pixels.
     pub(super) about: Images,
     /// The digest of the files' contents and labels, in order.
     pub(super) digest: [u8; 32],
@@ -28,7 +28,7 @@ pub struct Files {
     size: Option<u32>,
 }
 
-/// What one look at a file tells.
+/// The facts that one look at a file gives.
 pub(super) struct Look {
     pub(super) digest: [u8; 32],
     pub(super) header: Header,

@@ -73,8 +73,8 @@ impl Hand {
         low + (high - low) * self.unit()
     }
 
-    /// A number from a bell-shaped distribution, a sum of four uniforms: its mean is 0, its deviation 1, and it is never
-    /// beyond 3.5.
+    /// A number from a bell-shaped distribution, a sum of four uniforms: its mean is 0, its deviation 1, and
+    /// it is never beyond 3.5.
     fn bell(&mut self) -> f32 {
         let sum = self.unit() + self.unit() + self.unit() + self.unit();
         (sum - 2.0) * 1.732_050_8

@@ -65,7 +65,7 @@ pub struct Asked {
 pub struct Progress<'a> {
     /// The file's name, or what is done with which images.
     pub file: &'a str,
-    /// What is counted.
+    /// The unit in which progress is counted.
     pub unit: Unit,
     /// The bytes received or images read; the count starts again at 0 where another attempt had to be made.
     pub done: u64,
@@ -73,7 +73,7 @@ pub struct Progress<'a> {
     pub total: u64,
 }
 
-/// What a [`Progress`] counts.
+/// The unit of a [`Progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// The bytes of a download.

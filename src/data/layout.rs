@@ -1,4 +1,5 @@
-//! A folder is known by what lies in it: IDX files, CIFAR's binary files, pictures, or torchvision's folders with these.
+//! A folder is known by what lies in it: IDX files, CIFAR's binary files, pictures, or torchvision's folders
+//! with these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use super::images::some;
 use super::names::ACCEPTED;
 use super::{cifar, error::DataError, idx};
 
-/// Where torchvision's data sets keep IDX files, below the root that it is given; the last is seen from their own folder.
+/// Where torchvision's data sets keep IDX files, below the root that it is given; the last is seen from their
+/// own folder.
 const TORCHVISION: [&str; 6] =
     ["MNIST/raw", "FashionMNIST/raw", "KMNIST/raw", "EMNIST/raw", "QMNIST/raw", "raw"];
 
@@ -34,11 +36,12 @@ impl Known {
     }
 }
 
-/// The one data set that lies in a folder; or one of several, where the path ends in the beginning of its files'
-/// names, such as `emnist-letters`.
+/// The one data set that lies in a folder; or one of several, where the path ends in the beginning of its
+/// files' names, such as `emnist-letters`.
 ///
 /// # Errors
-/// A path that is none, a folder with nothing that is known, with several data sets, or with Python's pickles.
+/// A path that is none, a folder with nothing that is known, with several data sets, or with Python's
+/// pickles.
 pub(super) fn find(path: &Path) -> Result<Known, DataError> {
     if !path.is_dir() {
         let within = idx::places(path.parent().unwrap_or(path));

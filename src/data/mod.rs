@@ -1,11 +1,11 @@
 //! A data set is two boxes of bytes, train and test, and an order to walk them in.
 //!
-//! [`open`] takes a name or a folder: `"glyphs"` draws handwritten-looking digits from a seed and needs no file
-//! ([`glyphs`]); the names in [`PUBLISHED`] are downloaded once and kept (`download`, behind the feature of that name);
-//! anything else is a folder with the four IDX files that MNIST and its relatives are published as ([`idx`]), with
-//! CIFAR's binary files ([`cifar`]), or with a folder of pictures for each class (`folder`, behind the feature
-//! `folders`). Pictures in files are a [`Source`], decoded when they are wanted: [`load`] wants all, a streamed run
-//! some at a time.
+//! [`open`] takes a name or a folder: `"glyphs"` draws handwritten-looking digits from a seed and needs no
+//! file ([`glyphs`]); the names in [`PUBLISHED`] are downloaded once and kept (`download`, behind the feature
+//! of that name); anything else is a folder with the four IDX files that MNIST and its relatives are
+//! published as ([`idx`]), with CIFAR's binary files ([`cifar`]), or with a folder of pictures for each class
+//! (`folder`, behind the feature `folders`). Pictures in files are a [`Source`], decoded when they are
+//! wanted: [`load`] wants all, a streamed run some at a time.
 //!
 //! Nothing here keeps random state: a picture depends only on (seed, index) and an epoch's order
 //! only on (seed, epoch), so a run resumed at epoch 7 sees what an uninterrupted one would have.
@@ -56,13 +56,15 @@ pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
     open(name_or_path, &Asked { seed, ..Asked::default() }, nobody)?.read(nobody)
 }
 
-/// Finds a data set, and reads all of it but the pixels of image folders; `progress` hears of every step of a long wait.
+/// Finds a data set, and reads all of it but the pixels of image folders; `progress` hears of every step of a
+/// long wait.
 ///
-/// A published set is downloaded into the user's cache folder where it is not there yet. A folder that is itself called `glyphs`
-/// or `mnist` can be given as `./mnist`.
+/// A published set is downloaded into the user's cache folder where it is not there yet. A folder that is
+/// itself called `glyphs` or `mnist` can be given as `./mnist`.
 ///
 /// # Errors
-/// Whatever is found wrong with the folder, and a download that fails or that this build cannot do; `"glyphs"` never fails.
+/// Whatever is found wrong with the folder, and a download that fails or that this build cannot do;
+/// `"glyphs"` never fails.
 pub fn open(
     name_or_path: &str,
     asked: &Asked,

@@ -1,7 +1,7 @@
 //! The order in which the epochs of a run visit the images.
 //!
-//! Nothing here keeps random state: an order is a function of its arguments alone, so a run resumed at epoch 7 sees
-//! what an uninterrupted one would have seen.
+//! Nothing here keeps random state: an order is a function of its arguments alone, so a run resumed at epoch
+//! 7 sees what an uninterrupted one would have seen.
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -47,12 +47,14 @@ impl Order {
         self.batch as u64 * self.batches
     }
 
-    /// The steps of an epoch; images that are left over are dropped, and shuffled into other batches next time.
+    /// The steps of an epoch; images that are left over are dropped, and shuffled into other batches next
+    /// time.
     pub fn per_epoch(&self) -> u64 {
         self.count as u64 / self.images()
     }
 
-    /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its counter looks.
+    /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its
+    /// counter looks.
     pub(crate) fn of(&self, epoch: u64) -> Vec<u32> {
         let mut order = permutation(self.seed, epoch, self.count);
         let batches = self.count / self.batch;

@@ -1,8 +1,8 @@
 //! One picture: what its bytes are, whether they are whole, and its pixels, upright and in 8 bits.
 //!
 //! A picture is known by its content, whatever its name. A cut file is an error, never a picture with a grey
-//! rest. EXIF's orientation is followed; transparency is dropped. Memory is bounded by the file's size: pixels may
-//! take three times its bytes and 64 MiB, so that no header that lies costs more.
+//! rest. EXIF's orientation is followed; transparency is dropped. Memory is bounded by the file's size:
+//! pixels may take three times its bytes and 64 MiB, so that no header that lies costs more.
 
 use std::io::Cursor;
 
@@ -20,8 +20,8 @@ const KINDS: [ImageFormat; 7] = [
     ImageFormat::Pnm,
     ImageFormat::Tiff,
 ];
-/// The endings of files that count as pictures, in any case. A file of another ending is a picture if its content
-/// is one.
+/// The endings of files that count as pictures, in any case. A file of another ending is a picture if its
+/// content is one.
 pub(super) const ENDINGS: [&str; 14] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "pbm", "pgm", "ppm", "pnm", "tif", "tiff"];
 /// The number of bytes at a file's beginning by which [`recognise`] knows it.
@@ -38,7 +38,8 @@ pub(super) struct Header {
     pub(super) size: [usize; 2],
     /// Whether the pixels may have colours: every pixel may still be grey.
     pub(super) colours: bool,
-    /// Whether the 8 bits of its pixels are not exactly what was coded: after JPEG, lossy WebP, and more bits.
+    /// Whether the 8 bits of its pixels are not exactly what was coded: after JPEG, lossy WebP, and more
+    /// bits.
     pub(super) lossy: bool,
     /// The value of EXIF's orientation, 1 to 8; 1 is upright.
     pub(super) orientation: u8,
@@ -60,7 +61,8 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
     Ok(opened(bytes)?.1)
 }
 
-/// The pixels of a picture, upright; where a side is asked for, the largest square in the middle, scaled to it.
+/// The pixels of a picture, upright; where a side is asked for, the largest square in the middle, scaled to
+/// it.
 ///
 /// # Errors
 /// As [`header`], and what only decoding finds.
@@ -115,7 +117,8 @@ fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
     Ok((decoder, header))
 }
 
-/// The bytes that decoding takes: for the pixels themselves, and for the decoder's own copies and the conversion to RGB.
+/// The bytes that decoding takes: for the pixels themselves, and for the decoder's own copies and the
+/// conversion to RGB.
 fn memory(format: ImageFormat, in_parts: bool, pixels: u64, colour: ColorType) -> (u64, u64) {
     let row = u64::from(colour.bytes_per_pixel());
     let copies = match format {
@@ -194,8 +197,8 @@ fn webp_is_lossy(bytes: &[u8]) -> bool {
     true
 }
 
-/// Whether a TIFF's first picture is coded with loss; an error where its tags claim more than the file holds, since
-/// the decoder believes them.
+/// Whether a TIFF's first picture is coded with loss; an error where its tags claim more than the file holds,
+/// since the decoder believes them.
 fn tiff_is_lossy(bytes: &[u8], room: u64) -> Result<bool, String> {
     const COMPRESSION: u64 = 259;
     // None, CCITT's, LZW, deflate and packbits.

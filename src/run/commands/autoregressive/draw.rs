@@ -27,7 +27,8 @@ pub struct PixelDraw {
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
-    /// Class to draw by its name, if the model is conditional [default: all in turn, or those of the images to complete]
+    /// Class to draw by its name, if the model is conditional [default: all in turn, or those of the images
+    /// to complete]
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
     /// Also write a GIF of the pictures as they appear
