@@ -29,18 +29,8 @@ const ROOMS: [&str; 17] = [
 ];
 
 /// Imports that close a circle all the same: (file, what it imports, why).
-const CIRCLES: [(&str, &str, &str); 9] = [
-    ("graph/op.rs", "graph/mod.rs", "a graph holds ops, and an op records its derivative as graph"),
-    ("gpu/selftest.rs", "gpu/mod.rs", "opening a device tests it with the device's own pipelines"),
-    ("plan/select.rs", "plan/mod.rs", "to be untied: what a plan is made of stands beside how it is made"),
-    ("ops/views.rs", "ops/views/copies.rs", "to be untied: views and copies share a shader"),
-    ("run/commands/adversarial.rs", "run/commands/adversarial/draw.rs", COMMANDS),
-    ("run/commands/adversarial.rs", "run/commands/adversarial/evaluate.rs", COMMANDS),
-    ("run/commands/adversarial.rs", "run/commands/adversarial/watch.rs", COMMANDS),
-    ("run/commands/autoregressive.rs", "run/commands/autoregressive/draw.rs", COMMANDS),
-    ("run/commands/autoregressive.rs", "run/commands/autoregressive/evaluate.rs", COMMANDS),
-];
-const COMMANDS: &str = "a family's file lists its commands, which are written over the family's trait";
+const CIRCLES: [(&str, &str, &str); 1] =
+    [("graph/op.rs", "graph/mod.rs", "a graph holds ops, and an op records its derivative as graph")];
 
 /// A source file: its path within src, its module's path, and what it imports.
 struct File {

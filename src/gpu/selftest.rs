@@ -1,7 +1,7 @@
 //! The start-up self-test by small kernels with known answers. A driver that fails the baseline's is refused;
 //! a power whose test fails is not offered to plans.
 
-use super::Gpu;
+use super::device::Gpu;
 use crate::{
     error::{Error, Result},
     graph::shape::DType,

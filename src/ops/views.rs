@@ -4,36 +4,18 @@
 
 mod copies;
 mod detach;
+mod words;
 
 pub use copies::{Concat, Pack, Pad, concat, pack};
 pub use detach::Detach;
 
-use crate::{
-    graph::{
-        Tensor,
-        op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
-        shape::{Array, DType, Shape, Type},
-    },
-    kernel::Shader,
+use crate::graph::{
+    Tensor,
+    op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
+    shape::{Array, Shape, Type},
 };
 use std::ops::Range;
-
-static SHADER: Shader = crate::shader!("views");
-const WORKGROUP: usize = 256;
-
-type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
-
-/// The inputs' common element type, which must be one of 32 bits.
-fn words(inputs: &[Type]) -> Result<DType, String> {
-    let dtype = inputs.first().map_or(DType::F32, |t| t.dtype);
-    match inputs.iter().find(|t| t.dtype != dtype || t.dtype == DType::U8) {
-        Some(bad) if bad.dtype == DType::U8 => {
-            Err("takes 32-bit elements, not U8; convert with `.to_f32()`".into())
-        }
-        Some(bad) => Err(format!("takes one element type, got {dtype:?} and {:?}", bad.dtype)),
-        None => Ok(dtype),
-    }
-}
+use words::{Cotangents, SHADER, WORKGROUP, words};
 
 /// Another shape for the same elements in the same order.
 #[derive(Debug)]
@@ -336,12 +318,6 @@ mod tests {
         );
         assert_eq!(view(&[2, 3], Reading::Permute(vec![1, 0])).data, [0., 3., 1., 4., 2., 5.]);
         assert_eq!(view(&[2, 3], Reading::Slice { axis: 1, range: 1..3 }).data, [1., 2., 4., 5.]);
-        let padded = Pad { axis: 1, before: 1, after: 1 }.reference(&[&range(&[2, 1])]);
-        assert_eq!(padded.data, [0., 0., 0., 0., 1., 0.]);
-        let joined = Concat { axis: 1 }.reference(&[&range(&[2, 1]), &range(&[2, 2])]);
-        assert_eq!(joined.data, [0., 0., 1., 1., 2., 3.]);
-        let packed = Pack { offsets: vec![0, 3], len: 6 }.reference(&[&range(&[2]), &range(&[2, 1])]);
-        assert_eq!(packed.data, [0., 1., 0., 0., 1., 0.]);
     }
 
     #[test]

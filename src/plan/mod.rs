@@ -3,90 +3,25 @@
 
 pub mod expr;
 pub mod fuse;
+mod launch;
 pub mod memory;
 mod schedule;
 mod select;
 mod simplify;
 pub mod table;
 
+pub use launch::{Buffer, Launch, Output, Place};
+
 use crate::{
     error::{Error, Result},
     graph::{
         Graph,
-        shape::{DType, Type},
+        shape::Type,
         var::{Arena, VarSpec},
     },
-    kernel::{Shader, caps::Caps},
+    kernel::caps::Caps,
 };
-
-/// A buffer by its role. The executor owns slots, the State owns variables and arenas, and the host binds
-/// inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Buffer {
-    /// Memory that values with disjoint lifetimes share.
-    Slot(usize),
-    /// A variable with a buffer of its own.
-    Var(usize),
-    /// The arena of an optimizer group.
-    Arena(usize),
-    /// An input that the host binds.
-    Input(usize),
-}
-
-/// A range of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The buffer.
-    pub buffer: Buffer,
-    /// The first byte, a multiple of 256.
-    pub offset: u64,
-    /// The length in bytes, a multiple of 16.
-    pub bytes: u64,
-}
-
-/// One dispatch with everything it needs.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The op and its epilogue, as the table shows them.
-    pub label: String,
-    /// The WGSL module.
-    pub shader: &'static Shader,
-    /// What replaces the module's marked function, if anything does.
-    pub function: Option<String>,
-    /// The entry point.
-    pub entry: &'static str,
-    /// The values of its `override`s.
-    pub constants: Vec<(&'static str, f64)>,
-    /// What the named bindings are bound to.
-    pub bindings: Vec<(&'static str, Place)>,
-    /// The names of the bindings that are written.
-    pub writes: Vec<&'static str>,
-    /// The members of the `dims` uniform; an f32 is given by its bits.
-    pub dims: Vec<(String, u32)>,
-    /// The numbers of workgroups in x, y and z.
-    pub grid: [u32; 3],
-    /// The floating-point operations.
-    pub flops: u64,
-    /// The bytes that would be read and written with a perfect cache.
-    pub bytes: u64,
-    /// The element type of what is written.
-    pub dtype: DType,
-    /// Why this kernel variant was chosen.
-    pub why: &'static str,
-    /// The user's line that recorded the op.
-    pub at: String,
-}
-
-/// A named result.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// The result's name.
-    pub name: String,
-    /// The result's shape and element type.
-    pub ty: Type,
-    /// Where the result lies after the step.
-    pub place: Place,
-}
+use select::Selection;
 
 /// Everything that an executor needs to know, and nothing that needs a device.
 #[derive(Clone, Debug)]
@@ -117,7 +52,10 @@ impl Plan {
         let recording = simplify::simplify(&graph.recording());
         let fused = fuse::Fused::new(&recording);
         let schedule = schedule::schedule(&fused);
-        let plan = select::select(&fused, schedule, caps)?;
+        let Selection { launches, slots, inputs, outputs, live_minimum } =
+            select::select(&fused, schedule, caps)?;
+        let (vars, arenas) = (recording.vars.clone(), recording.arenas.clone());
+        let plan = Self { launches, slots, vars, arenas, inputs, outputs, live_minimum };
         plan.check_limits(caps)?;
         Ok(plan)
     }

@@ -2,9 +2,9 @@
 //! places.
 
 use super::{
-    Buffer, Launch, Output, Place, Plan,
     expr::Expr,
     fuse::{Fused, Step},
+    launch::{Buffer, Launch, Output, Place},
     memory::{self, Request},
     schedule::Schedule,
 };
@@ -47,7 +47,16 @@ struct Placement<'a> {
     now: usize,
 }
 
-/// A plan under construction.
+/// What this pass makes: the parts of a plan that the graph does not have. `Plan` says what they are.
+pub(super) struct Selection {
+    pub(super) launches: Vec<Launch>,
+    pub(super) slots: Vec<u64>,
+    pub(super) inputs: Vec<(String, Type)>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) live_minimum: u64,
+}
+
+/// A selection under construction.
 struct Selector<'a> {
     graph: &'a Fused<'a>,
     caps: &'a Caps,
@@ -60,7 +69,7 @@ struct Selector<'a> {
 }
 
 /// Lowers the steps of a schedule.
-pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Plan> {
+pub(super) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Selection> {
     let mut s =
         Selector { graph, caps, memory: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
     s.place_leaves();
@@ -72,7 +81,7 @@ pub(crate) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Resu
     for &(leaf, value) in &schedule.copies {
         s.copy(s.memory[&value], s.memory[&leaf], value, end)?;
     }
-    s.finish(end)
+    Ok(s.finish(end))
 }
 
 impl Selector<'_> {
@@ -284,7 +293,7 @@ impl Selector<'_> {
         self.emit(lowered, &Placement { name: "copy", node, inputs: &[from], output: to, now }, None)
     }
 
-    fn finish(mut self, end: usize) -> Result<Plan> {
+    fn finish(mut self, end: usize) -> Selection {
         let recording = self.graph.recording;
         for &(_, id) in &recording.outputs {
             self.touch(self.memory[&self.graph.storage(id)], end);
@@ -309,15 +318,13 @@ impl Selector<'_> {
             let bindings = bindings.into_iter().map(|(name, memory)| (name, place(memory))).collect();
             Launch { bindings, ..launch }
         });
-        Ok(Plan {
+        Selection {
             launches: launches.collect(),
             slots: assignment.slots,
-            vars: recording.vars.clone(),
-            arenas: recording.arenas.clone(),
             inputs: self.inputs,
             outputs,
             live_minimum: memory::live_minimum(&requests),
-        })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Views that have to copy, because their output holds what no single input holds: zeros around a tensor, or
 //! several tensors in one.
 
-use super::{Cotangents, SHADER, WORKGROUP, words};
+use super::words::{Cotangents, SHADER, WORKGROUP, words};
 use crate::graph::{
     ALIGN, Tensor,
     op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
@@ -252,4 +252,23 @@ pub fn pack<'g>(tensors: &[Tensor<'g>]) -> Tensor<'g> {
     };
     let offsets = tensors.iter().map(&mut place).collect();
     tensors[0].graph().apply(Pack { offsets, len }, tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(shape: &[usize]) -> Array {
+        Array::from_fn(shape, |i| i as f64)
+    }
+
+    #[test]
+    fn references() {
+        let padded = Pad { axis: 1, before: 1, after: 1 }.reference(&[&range(&[2, 1])]);
+        assert_eq!(padded.data, [0., 0., 0., 0., 1., 0.]);
+        let joined = Concat { axis: 1 }.reference(&[&range(&[2, 1]), &range(&[2, 2])]);
+        assert_eq!(joined.data, [0., 0., 1., 1., 2., 3.]);
+        let packed = Pack { offsets: vec![0, 3], len: 6 }.reference(&[&range(&[2]), &range(&[2, 1])]);
+        assert_eq!(packed.data, [0., 1., 0., 0., 1., 0.]);
+    }
 }

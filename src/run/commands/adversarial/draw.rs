@@ -1,7 +1,10 @@
 //! The commands `sample`, `interpolate`, `arithmetic` and `nearest`: pictures that a trained generator makes
 //! from random noise, from walks between noise vectors, and from sums of them.
 
-use super::{Adversarial, Contest, Pictures, in_turn, one_hot, pictures};
+use super::{
+    contest::{Adversarial, Contest},
+    pictures::{Pictures, in_turn, one_hot, pictures},
+};
 use crate::{
     error::{Error, Result},
     measure::nearest::nearest,

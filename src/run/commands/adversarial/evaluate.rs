@@ -1,7 +1,10 @@
 //! The command `evaluate`: how good a generator's pictures are, and how much the discriminator's features
 //! tell of the classes.
 
-use super::{Adversarial, NoiseDraw, draw::TrainedPlayers};
+use super::{
+    contest::Adversarial,
+    draw::{NoiseDraw, TrainedPlayers},
+};
 use crate::{
     data::{Images, permutation},
     disk::write_atomic,

@@ -1,12 +1,12 @@
 //! What a person sees during training: pictures from the same noise again and again, their diversity, their
 //! FID, and a warning if one player has won.
 
-use super::{Pictures, Watching, in_turn};
+use super::pictures::{Pictures, in_turn};
 use crate::{
     error::Result,
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
-    run::{EpochEnd, Measured, RunDir, Session, animate, grid, plot, read, save},
+    run::{EpochEnd, Measured, RunDir, SITTING, Session, animate, grid, plot, read, save},
     train::normals,
 };
 #[cfg(feature = "fid")]
@@ -17,11 +17,27 @@ use crate::{
     },
     run::listener,
 };
+use clap::Args;
 
 /// The number of pictures in the grid that training shows.
 pub(super) const SHOWN: usize = 64;
 /// The largest number of pictures in the film of training.
 const FRAMES: usize = 60;
+
+/// The options for watching the game, which one sitting may change.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = SITTING)]
+pub struct Watching {
+    /// Draw the sample grid every so many steps too, which gives the film of training more pictures [default:
+    /// only at the end of epochs]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) picture_every: Option<u64>,
+    /// Measure FID with this many pictures whenever the sample grid is drawn, as a curve; first trains the
+    /// extractor, once per data set
+    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[cfg(feature = "fid")]
+    fid: Option<u32>,
+}
 
 /// Draws, measures and warns during training.
 pub(super) struct Watcher<'a> {

@@ -1,6 +1,9 @@
 //! The commands `sample` and `complete`: pictures that are drawn pixel by pixel, and how they appeared.
 
-use super::{CLASS, Density, TrainedDensity, one_hot};
+use super::{
+    fit::Density,
+    trained::{CLASS, TrainedDensity, one_hot},
+};
 use crate::{
     error::{Error, Result},
     run::{Look, animate, grid, listener, options::number},

@@ -1,7 +1,10 @@
 //! The command `evaluate`: exact scores of test images, in all and for each class, and how well the
 //! likelihoods classify them.
 
-use super::{CLASS, Density, TrainedDensity, fitting, one_hot};
+use super::{
+    fit::Density,
+    trained::{CLASS, TrainedDensity, fitting, one_hot},
+};
 use crate::{
     data::Images,
     disk::write_atomic,

@@ -1,0 +1,215 @@
+//! Opening a device: an adapter of this machine or a host's own device, its limits and features, and the
+//! self-test that both must pass.
+
+use super::{device::Gpu, selftest};
+use crate::{
+    error::{Error, Result},
+    kernel::{
+        caps::{AdapterClass, Caps},
+        power::{POWERS, Power},
+    },
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which adapter to take.
+#[derive(Clone, Debug, Default)]
+pub enum Choice {
+    /// The best adapter is taken: a discrete GPU before an integrated one before a software driver.
+    #[default]
+    Best,
+    /// The adapter with this index in the list is taken, or the first whose name contains this text in upper
+    /// or lower case.
+    Named(String),
+}
+
+fn backends() -> wgpu::Backends {
+    wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12
+}
+
+fn instance() -> wgpu::Instance {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
+    desc.backends = backends();
+    wgpu::Instance::new(desc)
+}
+
+fn line(index: usize, info: &wgpu::AdapterInfo) -> String {
+    format!(
+        "  {index}: {} ({:?}, {:?}, {} {})",
+        info.name, info.device_type, info.backend, info.driver, info.driver_info
+    )
+}
+
+/// One line for each adapter of this machine, in the order of their indices.
+pub async fn adapters() -> Vec<String> {
+    let found = instance().enumerate_adapters(backends()).await;
+    found.iter().enumerate().map(|(i, a)| line(i, &a.get_info())).collect()
+}
+
+/// The device's feature that a power needs.
+fn feature(power: &Power) -> wgpu::Features {
+    wgpu::Features::from_name(power.feature).expect("rows of the table name features")
+}
+
+fn rank(kind: wgpu::DeviceType) -> usize {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter of this machine and runs the start-up self-test on it.
+    ///
+    /// # Errors
+    /// No adapter is there or matches, of which the error lists those that were found; one that fails the
+    /// self-test.
+    pub async fn headless(choice: &Choice) -> Result<Self> {
+        let mut found: Vec<_> =
+            instance().enumerate_adapters(backends()).await.into_iter().enumerate().collect();
+        let list: Vec<_> = found.iter().map(|(i, a)| line(*i, &a.get_info())).collect();
+        found.sort_by_key(|(i, a)| (rank(a.get_info().device_type), *i));
+        let chosen = match choice {
+            Choice::Best => found.into_iter().next(),
+            Choice::Named(text) => found.into_iter().find(|(i, a)| {
+                text.parse::<usize>().map_or_else(
+                    |_| a.get_info().name.to_lowercase().contains(&text.to_lowercase()),
+                    |index| *i == index,
+                )
+            }),
+        };
+        let Some((_, adapter)) = chosen else {
+            let what = match (choice, list.is_empty()) {
+                (_, true) => "no Vulkan, Metal or DX12 adapter was found; `cargo xtask setup` installs a software driver on Linux".into(),
+                (Choice::Named(text), _) => format!("no adapter matches `{text}`; found:\n{}", list.join("\n")),
+                (Choice::Best, _) => "no adapter can be used".into(),
+            };
+            return Err(Error::Device(what));
+        };
+        let gpu = Self::open(&adapter).await?;
+        selftest::run(gpu)
+    }
+
+    /// Does what [`Gpu::headless`] does, for programs without an async runtime.
+    pub fn headless_blocking(choice: &Choice) -> Result<Self> {
+        pollster::block_on(Self::headless(choice))
+    }
+
+    async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
+        let has = adapter.limits();
+        let mut limits = Self::required_limits();
+        limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
+        limits.max_buffer_size = has.max_buffer_size;
+        let desc = wgpu::DeviceDescriptor {
+            label: Some("oneiro"),
+            required_features: adapter.features() & Self::useful_features(),
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) =
+            adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
+        let trouble = Arc::new(Mutex::new(None));
+        let note = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            record_trouble(&note, error.to_string())
+        }));
+        let note = trouble.clone();
+        device.set_device_lost_callback(move |_, text| {
+            record_trouble(&note, format!("the device was lost: {text}"))
+        });
+        Ok(Self::assemble(device, queue, trouble))
+    }
+
+    /// Uses a host's device and queue, a software driver's too, and runs the start-up self-test on it, which
+    /// makes a few submissions. No callback is installed on the device. [`Gpu::useful_features`] are used
+    /// where the host enabled them.
+    ///
+    /// # Errors
+    /// A device that lacks a compute limit of [`Gpu::required_limits`], which the error names, or fails the
+    /// self-test.
+    pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let (has, need) = (device.limits(), Self::required_limits());
+        if let Some((name, has, need, bound)) = lacking(&has, &need) {
+            let what = format!(
+                "{name} is {has}, the engine needs {bound}{need}; request the device with Gpu::required_limits()"
+            );
+            return Err(Error::Device(what));
+        }
+        selftest::run(Self::assemble(device, queue, Arc::default()))
+    }
+
+    /// Uses a device without checking its limits or testing it, for devices that validate but do not compute.
+    #[doc(hidden)]
+    pub fn untested(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::assemble(device, queue, Arc::default())
+    }
+
+    /// The limits that the engine asks of a host's device, which are WebGPU's defaults. Models whose buffers
+    /// and bindings exceed them want a larger `max_buffer_size` and `max_storage_buffer_binding_size`; plans
+    /// adapt to what the device has.
+    pub fn required_limits() -> wgpu::Limits {
+        wgpu::Limits::default()
+    }
+
+    /// The features that make kernels faster (subgroups, 64-bit integers) or measurable (timestamps). None is
+    /// required.
+    pub fn useful_features() -> wgpu::Features {
+        let timestamps = wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        POWERS.iter().map(feature).fold(timestamps, |all, feature| all | feature)
+    }
+
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
+        let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
+        let lanes = [info.subgroup_min_size, info.subgroup_max_size];
+        let has = |power: &&Power| {
+            features.contains(feature(power)) && power.lanes.is_none_or(|fixed| lanes == [fixed; 2])
+        };
+        let caps = Caps {
+            name: info.name.clone(),
+            driver: format!("{} {}", info.driver, info.driver_info),
+            backend: format!("{:?}", info.backend),
+            class: if info.device_type == wgpu::DeviceType::Cpu {
+                AdapterClass::Cpu
+            } else {
+                AdapterClass::Gpu
+            },
+            powers: POWERS.iter().filter(has).map(|power| power.name).collect(),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            timestamps: features
+                .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+        };
+        Self { device, queue, caps, pipelines: Mutex::default(), trouble }
+    }
+}
+
+/// The first limit that kernels rely on and a device lacks: its name, what the device has, what is needed,
+/// and "at most " where that is an upper bound.
+fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64, u64, &'static str)> {
+    macro_rules! limits {
+        ($($name:ident)*) => { [$((stringify!($name), u64::from(has.$name), u64::from(need.$name))),*] };
+    }
+    let least = limits! {
+        max_bindings_per_bind_group max_storage_buffers_per_shader_stage max_uniform_buffers_per_shader_stage
+        max_uniform_buffer_binding_size max_compute_workgroup_storage_size max_compute_invocations_per_workgroup
+        max_compute_workgroup_size_x max_compute_workgroup_size_y max_compute_workgroup_size_z max_compute_workgroups_per_dimension
+    };
+    // Arena members, slots and uniforms start at multiples of 256 bytes.
+    let most = limits! { min_uniform_buffer_offset_alignment min_storage_buffer_offset_alignment };
+    let weak =
+        least.into_iter().find(|(_, has, need)| has < need).map(|(name, has, need)| (name, has, need, ""));
+    weak.or_else(|| {
+        most.into_iter()
+            .find(|(_, has, need)| has > need)
+            .map(|(name, has, need)| (name, has, need, "at most "))
+    })
+}
+
+fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+}

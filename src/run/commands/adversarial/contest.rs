@@ -1,0 +1,172 @@
+//! The options of a game: the model's own, with [`Adversarial`], and those of its rules.
+
+use crate::{
+    error::Result,
+    models::{
+        game::{Game, Rules},
+        gan::Objective,
+        players::Players,
+    },
+    run::{
+        Options, Recipe,
+        options::{below_one, number},
+        positive,
+    },
+};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A model's own options.
+pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
+    /// The name of the model and of its runs.
+    const MODEL: &'static str;
+    /// The networks of the two players.
+    type Networks: Players;
+
+    /// The networks that these options describe.
+    fn networks(&self) -> Self::Networks;
+
+    /// Whether both players are told the classes of the images.
+    fn conditional(&self) -> bool;
+
+    /// The rows and columns of the networks' pictures, for images of these rows and columns.
+    ///
+    /// # Errors
+    /// Fails if the images are too large for the networks.
+    fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]>;
+}
+
+/// The objective of the two players.
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The original game: the generator minimises log(1 - D(G(z)))
+    Minimax,
+    /// The generator maximises log D(G(z))
+    NonSaturating,
+    /// Squared distances of the scores to 1 and 0
+    LeastSquares,
+    /// Hinge losses at 1 and -1
+    Hinge,
+    /// Difference of mean scores, with clipped weights of the critic
+    Wasserstein,
+    /// Difference of mean scores, with a penalty on the critic's gradient
+    WassersteinGp,
+}
+
+impl Loss {
+    fn objective(self) -> Objective {
+        match self {
+            Loss::Minimax => Objective::Minimax,
+            Loss::NonSaturating => Objective::NonSaturating,
+            Loss::LeastSquares => Objective::LeastSquares,
+            Loss::Hinge => Objective::Hinge,
+            Loss::Wasserstein | Loss::WassersteinGp => Objective::Wasserstein,
+        }
+    }
+}
+
+/// The options that determine a run: the model's own, and those of the game.
+#[derive(Args, Serialize, Deserialize, Clone)]
+#[serde(bound = "")]
+pub struct Contest<M: Adversarial> {
+    #[command(flatten)]
+    #[serde(flatten)]
+    recipe: Recipe,
+    /// Objective of the two players
+    #[arg(long, value_enum, default_value = "non-saturating")]
+    loss: Loss,
+    /// Discriminator steps before each generator step
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    discriminator_steps: u16,
+    /// Adam's step size
+    #[arg(long, default_value_t = 2e-4, value_parser = positive)]
+    lr: f64,
+    /// Adam's step size of the discriminator [default: the value of --lr]
+    #[arg(long, value_name = "LR", value_parser = positive)]
+    lr_discriminator: Option<f64>,
+    /// Adam's decay rate of the first moment
+    #[arg(long, default_value_t = 0.5, value_parser = below_one)]
+    beta1: f64,
+    /// One-sided label smoothing: real pictures get the label 1 minus this
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    smooth: f64,
+    /// Standard deviation of normal noise on all pictures that the discriminator sees; pixels are in [-1, 1]
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
+    instance_noise: f64,
+    /// Divide the discriminator's weights by their spectral norms, instead of normalising its activations
+    #[arg(long)]
+    spectral: bool,
+    /// Draw samples with weights averaged over training, with this decay (such as 0.999)
+    #[arg(long, value_name = "DECAY", value_parser = below_one)]
+    ema: Option<f64>,
+    /// Largest absolute weight of the critic, with --loss wasserstein [default: 0.01]
+    #[arg(long, value_parser = positive)]
+    clip: Option<f64>,
+    /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
+    #[arg(long, value_parser = positive)]
+    penalty: Option<f64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) model: M,
+}
+
+impl<M: Adversarial> Contest<M> {
+    fn rules(&self) -> Rules {
+        Rules {
+            objective: self.loss.objective(),
+            discriminator_steps: self.discriminator_steps,
+            lr: self.lr as f32,
+            lr_discriminator: self.lr_discriminator.unwrap_or(self.lr) as f32,
+            beta1: self.beta1,
+            smooth: self.smooth as f32,
+            instance_noise: self.instance_noise as f32,
+            spectral: self.spectral,
+            ema: self.ema,
+            clip: (self.loss == Loss::Wasserstein).then(|| self.clip.unwrap_or(0.01) as f32),
+            penalty: (self.loss == Loss::WassersteinGp).then(|| self.penalty.unwrap_or(10.0) as f32),
+        }
+    }
+
+    /// The game over images `[height, width, channels]` with this number of classes.
+    pub(super) fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
+        let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
+        let classes = if self.model.conditional() { classes } else { 0 };
+        Game::new(self.model.networks(), self.rules(), image, canvas, classes, batch)
+    }
+}
+
+impl<M: Adversarial> Options for Contest<M> {
+    const MODEL: &'static str = M::MODEL;
+
+    fn recipe(&mut self) -> &mut Recipe {
+        &mut self.recipe
+    }
+
+    fn batches(&self) -> u64 {
+        self.discriminator_steps.into()
+    }
+
+    fn refuse(&self) -> Option<&'static str> {
+        match self.loss {
+            _ if self.smooth > 0.0 && !self.loss.objective().has_labels() => Some(
+                "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
+            ),
+            _ if self.clip.is_some() && self.loss != Loss::Wasserstein => {
+                Some("--clip: only --loss wasserstein clips; leave it out")
+            }
+            _ if self.penalty.is_some() && self.loss != Loss::WassersteinGp => {
+                Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
+            }
+            Loss::WassersteinGp if self.spectral => {
+                Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Parses a finite number of at least 0, for clap.
+fn zero_or_more(text: &str) -> Result<f64, String> {
+    number(text, 0.0..1e30, "wants a number from 0 on")
+}

@@ -1,0 +1,59 @@
+//! A generator on a device, which turns noise into pictures.
+
+use crate::{
+    error::Result,
+    gpu::{Executor, Gpu, State},
+    graph::{Graph, shape::Type},
+    kernel::caps::Caps,
+    models::{game::Game, players::Players},
+    plan::Plan,
+};
+
+/// The names of the inputs and the output of a plan that draws pictures.
+const NOISE: &str = "z";
+pub(super) const CLASS: &str = "class";
+pub(super) const PICTURES: &str = "pictures";
+
+/// Plans `count` pictures from noise `z` and, if the model is conditional, classes `class`.
+pub(super) fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Plan> {
+    let g = Graph::new();
+    let z = g.input(NOISE, Type::f32([count, game.latent()]));
+    let class = (game.classes() > 0).then(|| g.input(CLASS, Type::f32([count, game.classes()])));
+    g.output(PICTURES, game.pictures(z, class));
+    Plan::new(&g, caps)
+}
+
+/// The classes of `count` pictures, one-hot: all classes in turn. Empty if there are no classes.
+pub(super) fn in_turn(classes: usize, count: usize) -> Vec<f32> {
+    one_hot(classes, (0..count).map(|i| i % classes.max(1)))
+}
+
+pub(super) fn one_hot(classes: usize, of: impl Iterator<Item = usize>) -> Vec<f32> {
+    of.flat_map(|class| (0..classes).map(move |k| f32::from(u8::from(k == class)))).collect()
+}
+
+/// A generator on a device, which turns noise into pictures.
+pub(super) struct Pictures<'a> {
+    gpu: &'a Gpu,
+    executor: Executor,
+    inputs: Vec<String>,
+}
+
+impl<'a> Pictures<'a> {
+    pub(super) fn new(gpu: &'a Gpu, plan: &Plan, state: &State) -> Result<Self> {
+        let inputs = plan.inputs.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self { gpu, executor: Executor::new(gpu, plan, state, &[])?, inputs })
+    }
+
+    /// Draws pictures with values in [0, 1]. Noise vectors and one-hot classes must be as many as the plan
+    /// takes.
+    pub(super) fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
+        for (name, values) in [(NOISE, z), (CLASS, classes)] {
+            if self.inputs.iter().any(|input| input == name) {
+                self.executor.write(self.gpu, name, values)?;
+            }
+        }
+        self.executor.step(self.gpu);
+        self.executor.read(self.gpu, PICTURES)
+    }
+}

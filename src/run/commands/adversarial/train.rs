@@ -1,0 +1,67 @@
+//! Training: both players in turn, with a look at the game between epochs.
+
+use super::{
+    contest::{Adversarial, Contest},
+    pictures::{Pictures, pictures},
+    watch::{self, Watcher, Watching},
+};
+use crate::{
+    error::{Error, Result},
+    graph::Graph,
+    models::{game::Game, players::Players},
+    plan::Plan,
+    run::{Each, EpochEnd, RunDir, Session, Train, Trainer},
+    train::{Round, batch, labels},
+};
+use clap::Args;
+
+/// The options of `train`.
+#[derive(Args)]
+pub struct Watched<M: Adversarial> {
+    #[command(flatten)]
+    train: Train<Contest<M>>,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
+    let Watched { train, watching } = options;
+    let (session, options) = Session::open(train)?;
+    let (caps, set) = (session.gpu.caps(), &session.set.train);
+    if options.model.conditional() && set.labels.is_none() {
+        return Err(Error::new(format!(
+            "{}: the images have no labels to condition on; give others, or train without",
+            session.set.name
+        )));
+    }
+    let game = options.game(session.image(), set.classes)?;
+    let round = round(&game, &session)?;
+    let draw = pictures(&game, caps, watch::SHOWN)?;
+    if session.print_plan(&round, &[&draw]) {
+        return Ok(());
+    }
+    let state = session.state(&round, &[&draw])?;
+    let draw = Pictures::new(&session.gpu, &draw, &state)?;
+    let mut watcher = Watcher::new(&session, &game, &draw, &watching)?;
+    let (unit, shown) = ("loss, judgement", round.metrics.len());
+    let run = {
+        let watcher = std::cell::RefCell::new(&mut watcher);
+        let mut between = |run: &RunDir, step| watcher.borrow_mut().look(run, step);
+        let each = watching.picture_every.map(|steps| -> Each<'_> { (steps, &mut between) });
+        let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
+        trainer.run(|at: &EpochEnd<'_>| watcher.borrow_mut().report(at))?
+    };
+    watcher.finish(M::MODEL, &run)
+}
+
+/// The steps of both players over the session's training images.
+fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
+    let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.recipe.batch as usize);
+    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    game.discriminator_step(&discriminator, |g| {
+        (batch(g, set, size, None), (game.classes() > 0).then(|| labels(g, set, size)))
+    });
+    let metrics = game.generator_step(&generator);
+    let times = game.rules().discriminator_steps.into();
+    Ok(Round::new(&generator, &metrics, caps)?.after(Plan::new(&discriminator, caps)?, times))
+}

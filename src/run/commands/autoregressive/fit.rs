@@ -1,0 +1,104 @@
+//! The options of a fit: the model's own, with [`Density`], and how its likelihood is maximised.
+
+use crate::{
+    models::{autoregressive::Autoregressive, likelihood::Likelihood},
+    run::{Options, Recipe, decay, positive},
+    train::Method,
+};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A model's own options.
+pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone {
+    /// The name of the model and of its runs.
+    const MODEL: &'static str;
+    /// The method that draws its samples.
+    const METHOD: Method;
+
+    /// Whether the model is conditioned on classes.
+    fn conditional(&self) -> bool {
+        false
+    }
+
+    /// The reason why these options exclude each other, if they do.
+    fn refuse(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The options that determine a run: the model's own, and how its likelihood is maximised.
+#[derive(Args, Serialize, Deserialize, Clone)]
+#[serde(bound = "")]
+pub struct Fit<M: Density> {
+    #[command(flatten)]
+    #[serde(flatten)]
+    recipe: Recipe,
+    /// Adam's step size
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    pub(super) lr: f64,
+    /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
+    /// steps)
+    #[arg(long, default_value_t = 1.0, value_parser = decay)]
+    #[serde(default = "constant")]
+    pub(super) decay: f64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) model: M,
+}
+
+/// The options that say what a pixel is.
+#[derive(Args, Serialize, Deserialize, Clone)]
+pub struct Pixels {
+    /// Distribution of a pixel; all but `bernoulli` keep the images' 256 levels
+    #[arg(long, value_enum, default_value_t = Output::Bernoulli)]
+    #[serde(default)]
+    output: Output,
+    /// Number of logistics of `--output mixture`
+    #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
+    #[serde(default = "ten")]
+    components: u8,
+}
+
+/// The distribution of a pixel.
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "lowercase")]
+enum Output {
+    /// Black or white
+    #[default]
+    Bernoulli,
+    /// One of 256 levels, channel after channel
+    Softmax,
+    /// A mixture of discretised logistics, all channels at once
+    Mixture,
+}
+
+impl Pixels {
+    /// The distribution of a pixel.
+    pub fn likelihood(&self) -> Likelihood {
+        match self.output {
+            Output::Bernoulli => Likelihood::Bernoulli,
+            Output::Softmax => Likelihood::Softmax,
+            Output::Mixture => Likelihood::Mixture(self.components.into()),
+        }
+    }
+}
+
+fn ten() -> u8 {
+    10
+}
+
+impl<M: Density> Options for Fit<M> {
+    const MODEL: &'static str = M::MODEL;
+
+    fn recipe(&mut self) -> &mut Recipe {
+        &mut self.recipe
+    }
+
+    fn refuse(&self) -> Option<&'static str> {
+        self.model.refuse()
+    }
+}
+
+fn constant() -> f64 {
+    1.0
+}

@@ -1,0 +1,92 @@
+//! Training by maximum likelihood, with samples and a test score at the end of each epoch.
+
+use super::{
+    fit::{Density, Fit},
+    trained::{CLASS, chosen, fitting, one_hot},
+};
+use crate::{
+    data::Images,
+    error::{Error, Result},
+    graph::{Graph, Tensor},
+    models::autoregressive::Given,
+    optim::{Optimizer, Schedule},
+    plan::Plan,
+    run::{Session, Train, Trainer, grid, interrupt, listener, of_test, save},
+    train::{Draws, Evaluation, Round, Sampler, Work, batch, labels},
+};
+
+/// The name of the random stream that binarises training images anew in every step.
+const BINARISE: &str = "binarise";
+/// The number of pictures that training draws at the end of an epoch.
+const SHOWN: usize = 16;
+
+/// The network's inputs for a batch `[N, pixels]` of a data set, with the classes if the model is
+/// conditional.
+fn given<'g>(model: &impl Density, images: &Images, x: Tensor<'g>, training: bool) -> Given<'g> {
+    let size = x.shape()[0];
+    let class = model.conditional().then(|| labels(x.graph(), images, size));
+    Given { x: x.reshape([size, images.height, images.width, images.channels]), class, training }
+}
+
+pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
+    let (mut session, options) = Session::open(options)?;
+    let model = &options.model;
+    if !model.likelihood().has_levels() {
+        session.set.test.binarise();
+    }
+    let (caps, image) = (session.gpu.caps(), session.image());
+    let (train, test) = (&session.set.train, &session.set.test);
+    if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
+        return Err(Error::new(format!(
+            "{}: the images have no labels to condition on; give others, or train without",
+            session.set.name
+        )));
+    }
+    let g = Graph::new();
+    let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
+    let x = batch(&g, train, session.recipe.batch as usize, stream);
+    let schedule = Schedule::Exponential { per_step: options.decay };
+    let optimizer = Optimizer::adam(options.lr as f32).schedule(schedule);
+    let metrics = model.training_step(&g, M::MODEL, given(model, train, x, true), &optimizer);
+    let round = Round::new(&g, &metrics, caps)?;
+    let score = fitting(|size| {
+        Evaluation::in_batches(size, caps, test, |g, x| {
+            vec![("nll", model.nats(g, given(model, test, x, false)).1.sum_all())]
+        })
+    })?;
+    let classes = train.classes;
+    let draws = Draws {
+        shape: [SHOWN, image[0], image[1], image[2]],
+        likelihood: model.likelihood(),
+        temperature: 1.0,
+        method: M::METHOD,
+    };
+    let draw = Sampler::new(caps, draws, |g, x| {
+        model.network(g, Given { x, class: chosen(g, model, SHOWN, classes), training: false }).1
+    })?;
+    let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
+    if session.print_plan(&round, &others) {
+        return Ok(());
+    }
+    let state = session.state(&round, &others)?;
+    let score = score.ready(&session.gpu, &state, test)?;
+    if model.conditional() {
+        state.write(&session.gpu, CLASS, &one_hot((0..SHOWN).map(|i| i % classes), classes))?;
+    }
+    let unit = "nats per image";
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
+    trainer.run(|at| {
+        let (mut told, total) = (listener(), draw.steps() as u64);
+        let drawn = draw.run(&session.gpu, &state, None, 1, |done, _| {
+            told(Work { what: "steps of drawing samples", done: done as u64, total })
+        });
+        match drawn {
+            // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
+            // are left out, and the run ends as usual.
+            Err(_) if interrupt::asked() => {}
+            drawn => save(&at.run.samples(at.step), &grid(&drawn?, SHOWN, image[0], image[1], image[2], 4))?,
+        }
+        Ok(of_test(score.run()?))
+    })?;
+    Ok(())
+}

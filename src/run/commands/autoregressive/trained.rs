@@ -1,0 +1,73 @@
+//! A trained model, and what training, drawing and scoring share: the classes of pictures, and how many are
+//! scored at a time.
+
+use super::fit::{Density, Fit};
+use crate::{
+    data::Images,
+    error::Result,
+    graph::{Graph, Tensor, shape::Type, var::Init},
+    models::autoregressive::Given,
+    run::{Look, Trained},
+};
+
+/// Numbers of test images at a time, of which the largest that fits the adapter is taken.
+pub(super) const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
+/// The name of the variable with the one-hot classes of the pictures that are drawn or scored.
+pub(super) const CLASS: &str = "class";
+/// The variable of the classes of pictures that are drawn or scored, if the model is conditional. The host
+/// writes it.
+pub(super) fn chosen<'g>(
+    g: &'g Graph,
+    model: &impl Density,
+    count: usize,
+    classes: usize,
+) -> Option<Tensor<'g>> {
+    model.conditional().then(|| g.var(CLASS, Type::f32([count, classes]), Init::Zeros))
+}
+
+/// The result of `make` for the largest of [`BATCHES`] for which it succeeds.
+pub(super) fn fitting<T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
+    let (least, more) = BATCHES.split_last().expect("there are batches");
+    more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
+}
+
+/// Rows of `of` elements, each with a 1 at its class and 0 elsewhere.
+pub(super) fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
+    classes.flat_map(|class| (0..of).map(move |i| f32::from(u8::from(i == class)))).collect()
+}
+
+/// A trained model.
+pub(super) struct TrainedDensity<M: Density> {
+    pub(super) trained: Trained<Fit<M>>,
+}
+
+impl<M: Density> TrainedDensity<M> {
+    pub(super) fn open(look: &Look) -> Result<Self> {
+        Ok(Self { trained: Trained::open(look)? })
+    }
+
+    /// The test images, binarised if the model's pixels are black or white, and
+    /// [`crate::data::DataSet::lossy`].
+    pub(super) fn test(&self) -> Result<(Images, bool)> {
+        let (mut test, lossy) = self.trained.saved.test()?;
+        if !self.model().likelihood().has_levels() {
+            test.binarise();
+        }
+        Ok((test, lossy))
+    }
+
+    pub(super) fn model(&self) -> &M {
+        &self.trained.options().model
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.trained.saved.classes
+    }
+
+    /// The network's inputs for pictures `[N, H, W, C]`. The host writes their classes, if the model is
+    /// conditional.
+    pub(super) fn given<'g>(&self, x: Tensor<'g>) -> Given<'g> {
+        let class = chosen(x.graph(), self.model(), x.shape()[0], self.classes());
+        Given { x, class, training: false }
+    }
+}
