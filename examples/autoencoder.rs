@@ -4,7 +4,8 @@
 use clap::{Args, Parser};
 use oneiro::{
     error::Result,
-    models::autoencoder::Config,
+    graph::Graph,
+    models::autoencoder::{Autoencoder, Config},
     run::{
         Options, Recipe,
         commands::autoencoder::{Command, Restoring, run},
@@ -53,6 +54,12 @@ impl Options for AutoencoderOptions {
 
     fn recipe(&mut self) -> &mut Recipe {
         &mut self.recipe
+    }
+
+    fn weights(&self, image: [usize; 3], _: usize) -> Result<Vec<String>> {
+        let g = Graph::new();
+        Autoencoder::new(&g, &self.config(image));
+        Ok(g.weights())
     }
 }
 

@@ -88,6 +88,12 @@ impl Options for VaeOptions {
             _ => None,
         }
     }
+
+    fn weights(&self, image: [usize; 3], _: usize) -> Result<Vec<String>> {
+        let g = Graph::new();
+        self.vae(&g, image, Mode::Evaluation);
+        Ok(g.weights())
+    }
 }
 
 impl Variational for VaeOptions {

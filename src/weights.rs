@@ -1,53 +1,142 @@
 //! Weights as safetensors files, with PyTorch's names and layouts.
+//!
+//! Loading is strict, as `load_state_dict` is: [`apply`] refuses a file whose names are not exactly those
+//! asked for. [`apply_partial`] takes what fits and tells what was left.
 
 use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
     graph::shape::DType,
 };
+use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    path::Path,
+};
 
-/// The tensors of a file by their names: shapes and elements.
+/// The number of names that a message lists before it only counts.
+const LISTED: usize = 6;
+
+/// The tensors of a file by their names: shapes and elements, in PyTorch's layouts.
 pub type Weights = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// How the names in a weights file compare with the names that a model asks for. Each list is sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// The names that both have.
+    pub taken: Vec<String>,
+    /// The names that the model asks for and the file lacks.
+    pub missing: Vec<String>,
+    /// The names that only the file has.
+    pub unexpected: Vec<String>,
+}
+
+impl Fit {
+    /// Compares the names that a model asks for with those of a file.
+    pub fn of(names: &[String], weights: &Weights) -> Self {
+        let (asked, found) = (BTreeSet::from_iter(names), BTreeSet::from_iter(weights.keys()));
+        let [taken, missing, unexpected] =
+            [&asked & &found, &asked - &found, &found - &asked].map(|set| set.into_iter().cloned().collect());
+        Self { taken, missing, unexpected }
+    }
+
+    /// Demands that file and model have the same names; `path` is named in the error.
+    ///
+    /// # Errors
+    /// A missing or an unexpected name. The error lists both.
+    pub fn strict(&self, path: &Path) -> Result<()> {
+        if self.missing.is_empty() && self.unexpected.is_empty() {
+            return Ok(());
+        }
+        let (missing, unexpected) = (listed(&self.missing), listed(&self.unexpected));
+        let what = format!("does not fit the model: missing {missing}; unexpected {unexpected}");
+        Err(bad(
+            path,
+            format!("{what}; give the file's sizes, or take what fits (--weights-partial, apply_partial)"),
+        ))
+    }
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [taken, missing, unexpected] = [&self.taken, &self.missing, &self.unexpected].map(|l| listed(l));
+        write!(f, "taken {taken}; missing in the file {missing}; left in the file {unexpected}")
+    }
+}
+
+/// Names as one line: their number, and the first of them.
+fn listed(names: &[String]) -> String {
+    let first: Vec<_> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => "none".into(),
+        n if n > LISTED => format!("{n} ({} and {} more)", first.join(", "), n - LISTED),
+        n => format!("{n} ({})", first.join(", ")),
+    }
+}
 
 fn bad(path: &Path, what: impl Into<String>) -> Error {
     Error::File { path: path.display().to_string(), what: what.into() }
 }
 
-/// Reads a safetensors file's tensors of f32, f64 and i64 (PyTorch's counters) as f32; tensors of other types
-/// are passed over.
+/// Reads a safetensors file. Tensors of f16, bf16, f32, f64 and i64 (PyTorch's counters) become f32.
 ///
 /// # Errors
-/// A file that cannot be read or is no whole safetensors file.
+/// A file that cannot be read, is no whole safetensors file, or holds a tensor of another type.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
-    let mut out = HashMap::new();
-    for (name, view) in file.tensors() {
-        let values = match view.dtype() {
-            Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-            Dtype::F64 => {
-                bytemuck::pod_collect_to_vec::<u8, f64>(view.data()).into_iter().map(|v| v as f32).collect()
-            }
-            Dtype::I64 => {
-                bytemuck::pod_collect_to_vec::<u8, i64>(view.data()).into_iter().map(|v| v as f32).collect()
-            }
-            _ => continue,
-        };
-        out.insert(name, (view.shape().to_vec(), values));
+    let read = |(name, view): (String, TensorView<'_>)| {
+        let values = widened(&view).ok_or_else(|| {
+            let what = format!("`{name}` is of type {:?}", view.dtype());
+            bad(path, format!("{what}; weights are read from F16, BF16, F32, F64 and I64"))
+        })?;
+        Ok((name, (view.shape().to_vec(), values)))
+    };
+    file.tensors().into_iter().map(read).collect()
+}
+
+/// The elements of a tensor as f32, if its type is one that weights have.
+fn widened(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    fn each<const N: usize>(bytes: &[u8], widen: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        bytes.chunks_exact(N).map(|b| widen(b.try_into().expect("chunks have N bytes"))).collect()
     }
-    Ok(out)
+    let data = view.data();
+    Some(match view.dtype() {
+        Dtype::F16 => each(data, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => each(data, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F32 => each(data, f32::from_le_bytes),
+        Dtype::F64 => each(data, |b| f64::from_le_bytes(b) as f32),
+        Dtype::I64 => each(data, |b| i64::from_le_bytes(b) as f32),
+        _ => return None,
+    })
+}
+
+/// Checks that the State holds f32 variables of all these names.
+fn known(state: &State, names: &[String]) -> Result<()> {
+    let held: BTreeSet<&str> =
+        state.names().filter(|(_, ty)| ty.dtype == DType::F32).map(|(n, _)| n).collect();
+    let lacking: Vec<String> = names.iter().filter(|n| !held.contains(n.as_str())).cloned().collect();
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => {
+            let held: Vec<String> = held.into_iter().map(String::from).collect();
+            let what = format!("there are no f32 variables {}", listed(&lacking));
+            Err(Error::State(format!("{what}; the State holds {}", listed(&held))))
+        }
+    }
 }
 
 /// The bytes of a safetensors file that holds the State's variables of these names.
 ///
 /// # Errors
-/// What the device refuses.
+/// A name that the State does not have; what the device refuses.
 pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+    known(state, names)?;
     let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
-    for (name, ty) in state.names().filter(|(n, ty)| ty.dtype == DType::F32 && names.iter().any(|m| m == n)) {
+    for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
         let layout = state.file_layout(name)?;
         let shape = layout.shape(&ty.shape);
         let mut values = vec![0.0; shape.iter().product()];
@@ -66,15 +155,41 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
 }
 
-/// Writes a file's tensors into the State's variables of these names; `path` is named in errors.
+/// Writes a file's tensors into the State's variables of these names, which must be all that the file holds;
+/// `path` is named in errors. To take a part of a file, leave the other tensors out of `weights`.
 ///
 /// # Errors
-/// A file that lacks one of the variables, or holds it in another shape or with a value that is not finite.
+/// A name that the State lacks; names that the file lacks or has beyond those asked for, which are listed; a
+/// tensor of another shape, or with a value that is not finite.
 pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
+    known(state, names)?;
+    Fit::of(names, weights).strict(path)?;
+    write(gpu, state, names, weights, path)
+}
+
+/// Writes those of a file's tensors that have one of these names into the State's variables, and returns what
+/// was taken and what was left.
+///
+/// # Errors
+/// As [`apply`] does, but missing and unexpected names are none.
+pub fn apply_partial(
+    gpu: &Gpu,
+    state: &State,
+    names: &[String],
+    weights: &Weights,
+    path: &Path,
+) -> Result<Fit> {
+    known(state, names)?;
+    let fit = Fit::of(names, weights);
+    write(gpu, state, &fit.taken, weights, path)?;
+    Ok(fit)
+}
+
+/// Writes the tensors of these names, which State and file have. Where one is refused, none is written.
+fn write(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path: &Path) -> Result<()> {
+    let mut all = vec![];
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
-        let (shape, values) = weights.get(name).ok_or_else(|| {
-            bad(path, format!("has no f32 or f64 tensor `{name}`; it holds {:?}", sorted(weights)))
-        })?;
+        let (shape, values) = &weights[name];
         let layout = state.file_layout(name)?;
         let wanted = layout.shape(&ty.shape);
         if *shape != wanted {
@@ -91,14 +206,8 @@ pub fn apply(gpu: &Gpu, state: &State, names: &[String], weights: &Weights, path
                 format!("`{name}` holds {value}: its training went bad; give weights from before that"),
             ));
         }
-        let values: Vec<f32> = layout.places(&ty.shape).into_iter().map(|place| values[place]).collect();
-        state.write(gpu, name, &values)?;
+        let places = layout.places(&ty.shape).into_iter();
+        all.push((name, places.map(|place| values[place]).collect::<Vec<f32>>()));
     }
-    Ok(())
-}
-
-fn sorted(weights: &Weights) -> Vec<&String> {
-    let mut names: Vec<_> = weights.keys().collect();
-    names.sort();
-    names
+    all.iter().try_for_each(|(name, values)| state.write(gpu, name, values))
 }

@@ -7,4 +7,5 @@ mod hazards;
 pub(crate) mod mistakes;
 mod plans;
 mod sampling;
+mod weights;
 mod wgsl;

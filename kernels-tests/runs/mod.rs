@@ -10,3 +10,4 @@ mod memory;
 mod refused;
 mod resume;
 mod vae;
+mod weights;

@@ -166,6 +166,10 @@ impl Options for Tiny {
     fn recipe(&mut self) -> &mut Recipe {
         &mut self.recipe
     }
+
+    fn weights(&self, _: [usize; 3], _: usize) -> oneiro::error::Result<Vec<String>> {
+        Ok(["layer.weight", "layer.bias"].map(String::from).into())
+    }
 }
 
 #[derive(Parser)]

@@ -20,6 +20,12 @@ impl Graph {
         self.declare(VarSpec::new(name, ty, init, Role::Trained))
     }
 
+    /// The names of the model's weights that the graph has declared so far; see
+    /// [`Plan::weights`](crate::plan::Plan::weights).
+    pub fn weights(&self) -> Vec<String> {
+        self.recording().vars.iter().filter(|v| v.role.is_weight()).map(|v| v.name.clone()).collect()
+    }
+
     /// Declares a parameter as [`Graph::param`] does, which weights files hold in another layout.
     #[track_caller]
     pub fn param_in(&self, name: &str, ty: Type, init: Init, layout: FileLayout) -> Tensor<'_> {

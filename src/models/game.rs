@@ -20,6 +20,7 @@ use crate::{
     nn::{Mode, Sequential, Weight},
     ops::views::concat,
     optim::{Optimizer, advance},
+    weights::Weights,
 };
 
 /// The name of the generator's variables.
@@ -115,6 +116,21 @@ impl<P: Players> Game<P> {
             return Err(Error::new(format!("{what}; scale the images by --image-size {side}")));
         }
         Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
+    }
+
+    /// The names of all weights of both players; see [`Plan::weights`](crate::plan::Plan::weights).
+    pub fn weights(&self) -> Vec<String> {
+        let [discriminator, generator] = [Graph::new(), Graph::new()];
+        let (n, [h, w, c]) = (self.batch, self.image);
+        self.discriminator_step(&discriminator, |g| {
+            let class = (self.classes > 0).then(|| g.input("class", Type::f32([n, self.classes])));
+            (g.input("x", Type::f32([n, h, w, c])), class)
+        });
+        self.generator_step(&generator);
+        let mut names = [discriminator.weights(), generator.weights()].concat();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// The number of classes that the players are told; 0 tells none.
@@ -270,6 +286,15 @@ impl<P: Players> Game<P> {
     fn last_classes<'g>(&self, g: &'g Graph) -> Tensor<'g> {
         g.var(CLASSES, Type::f32([self.batch, self.classes]), Init::Zeros)
     }
+}
+
+/// A file's tensors under the names of a game's variables. The file of a generator alone, as pytorch/examples'
+/// DCGAN saves it, names its layers `main.N`; here they are `generator.main.N`, or `ema/generator.main.N`
+/// where pictures come from the averaged generator. Other names stay.
+pub fn named(weights: Weights, averaged: bool) -> Weights {
+    let drawn = if averaged { AVERAGE } else { GENERATOR };
+    let whose = |name: String| if name.starts_with("main.") { format!("{drawn}.{name}") } else { name };
+    weights.into_iter().map(|(name, tensor)| (whose(name), tensor)).collect()
 }
 
 /// Activations as rows, those of pictures by their maxima over a 4x4 grid.

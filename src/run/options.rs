@@ -5,6 +5,7 @@ use crate::{
     data::{self, Asked, DataError, DataSet, Images, Source, Unit},
     error::{Error, Result},
     gpu::{Choice, Gpu},
+    weights::Weights,
 };
 use clap::{ArgMatches, Args, Parser, parser::ValueSource};
 use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
@@ -66,6 +67,10 @@ pub struct Recipe {
     /// Start from these weights (safetensors, PyTorch's names) instead of random ones
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Take from the file --weights what fits the model, although names are missing in it or unknown
+    #[arg(long, requires = "weights")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weights_partial: bool,
 }
 
 /// The options that one sitting at a run may change.
@@ -149,6 +154,18 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone {
     fn refuse(&self) -> Option<&'static str> {
         None
     }
+
+    /// The names of all weights of the model for images of this height, width and number of channels, and
+    /// with this number of classes. A weights file must hold no others.
+    ///
+    /// # Errors
+    /// Fails if the model cannot be made for such images.
+    fn weights(&self, image: [usize; 3], classes: usize) -> Result<Vec<String>>;
+
+    /// A file's tensors under the names that the model gives them.
+    fn named(&self, weights: Weights) -> Weights {
+        weights
+    }
 }
 
 /// The options of `train`: those that determine the result, and those of this sitting.
@@ -171,6 +188,9 @@ pub struct Look {
     /// Your own weights (safetensors, PyTorch's names) instead of the run's
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Take from the file --weights what fits the model; the rest stays as the run has it
+    #[arg(long, requires = "weights")]
+    pub weights_partial: bool,
     /// Seed of the draws: the same seed draws the same pictures
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

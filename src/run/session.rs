@@ -14,7 +14,7 @@ use crate::{
     gpu::{Gpu, State},
     plan::{Plan, table},
     train::{Feed, Round, Stream, limit},
-    weights,
+    weights::{self, Weights},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -41,6 +41,8 @@ pub struct Session {
     pub(super) config: String,
     /// The number of minibatches in a training step.
     batches: u64,
+    /// The tensors of `--weights` and the file's path, if the run begins with them.
+    weights: Option<(Weights, PathBuf)>,
 }
 
 /// The folder and the starting point of a sitting.
@@ -76,6 +78,13 @@ impl Session {
         if let Some(began) = began.filter(|began| *began != images) {
             return Err(changed(&options.recipe().data, &began, &images));
         }
+        // A run that goes on from a checkpoint may have lost the file that it began with.
+        let resumes = |dir: &PathBuf| {
+            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+        };
+        let file = options.recipe().weights.clone().filter(|_| !sitting.resume.as_ref().is_some_and(resumes));
+        let weights =
+            file.map(|path| weights::load(&path).map(|file| (options.named(file), path))).transpose()?;
         let gpu = sitting.adapter.open()?;
         let lasting = &mut sitting.lasting;
         lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
@@ -99,7 +108,7 @@ impl Session {
         let saved =
             Saved { model: model.into(), image, classes, class_names, images, options, sitting: lasting };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches }, saved.options))
+        Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights }, saved.options))
     }
 
     /// How minibatches are taken from the training images.
@@ -116,12 +125,13 @@ impl Session {
     pub fn state(&self, round: &Round, others: &[&Plan]) -> Result<State> {
         let plans: Vec<&Plan> = round.plans().chain(others.iter().copied()).collect();
         let state = State::new(&self.gpu, &plans, self.recipe.seed).map_err(|e| self.memory(e, &plans))?;
-        let resumes = |dir: &PathBuf| {
-            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
-        };
-        let begins = !self.sitting.resume.as_ref().is_some_and(resumes);
-        if let Some(path) = self.recipe.weights.as_ref().filter(|_| begins) {
-            weights::apply(&self.gpu, &state, &round.weights(), &weights::load(path)?, path)?;
+        match &self.weights {
+            Some((file, path)) if self.recipe.weights_partial => {
+                let fit = weights::apply_partial(&self.gpu, &state, &round.weights(), file, path)?;
+                eprintln!("{}: {fit}", path.display());
+            }
+            Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)?,
+            None => {}
         }
         Ok(state)
     }

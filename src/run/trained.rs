@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::Plan,
-    weights::{self, Weights},
+    weights::{self, Fit, Weights},
 };
 use std::path::PathBuf;
 
@@ -30,6 +30,10 @@ pub struct Trained<T> {
     pub path: PathBuf,
     /// The weights.
     pub weights: Weights,
+    /// Whether the file may lack weights of the model, or hold others.
+    partial: bool,
+    /// The names of all weights of the model.
+    known: Vec<String>,
 }
 
 impl<T: Options> Trained<T> {
@@ -41,10 +45,16 @@ impl<T: Options> Trained<T> {
     /// is no such adapter.
     pub fn open(look: &Look) -> Result<Self> {
         let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
-        let saved = run.read_config(T::MODEL)?;
+        let saved: Saved<T> = run.read_config(T::MODEL)?;
         let path = look.weights.clone().unwrap_or_else(|| run.weights());
-        let weights = weights::load(&path)?;
-        Ok(Self { run, saved, gpu: look.adapter.open()?, seed: look.seed, path, weights })
+        let known = saved.options.weights(saved.image, saved.classes)?;
+        let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
+        if partial {
+            eprintln!("{}: {}", path.display(), Fit::of(&known, &weights));
+            let own = saved.options.named(weights::load(&run.weights())?);
+            weights = own.into_iter().chain(weights).collect();
+        }
+        Ok(Self { run, saved, gpu: look.adapter.open()?, seed: look.seed, path, weights, partial, known })
     }
 
     /// The options that made the run.
@@ -57,6 +67,20 @@ impl<T: Options> Trained<T> {
         self.saved.image.iter().product()
     }
 
+    /// Writes the trained weights of these names into a State.
+    ///
+    /// # Errors
+    /// Fails if the file lacks one of them, or holds a weight that the model does not know, unless
+    /// `--weights-partial` was given; or if a weight has another shape.
+    pub fn load(&self, state: &State, names: &[String]) -> Result<()> {
+        let mut fit = Fit::of(names, &self.weights);
+        fit.unexpected.retain(|name| !self.known.contains(name));
+        if !self.partial {
+            fit.strict(&self.path)?;
+        }
+        weights::apply_partial(&self.gpu, state, names, &self.weights, &self.path).map(drop)
+    }
+
     /// Makes a State for these plans, with the trained weights.
     ///
     /// # Errors
@@ -64,7 +88,7 @@ impl<T: Options> Trained<T> {
     pub fn state(&self, plans: &[&Plan]) -> Result<State> {
         let state = State::new(&self.gpu, plans, self.seed)?;
         let names: Vec<String> = plans.iter().flat_map(|plan| plan.weights()).collect();
-        weights::apply(&self.gpu, &state, &names, &self.weights, &self.path)?;
+        self.load(&state, &names)?;
         Ok(state)
     }
 

@@ -11,7 +11,6 @@ use crate::{
     plan::Plan,
     run::{Look, Options, Session, Train, Trained, Trainer, grid, of_test, positive, save},
     train::{Evaluation, Feed, Round, batch, labels},
-    weights,
 };
 use clap::{Args, Subcommand};
 
@@ -209,7 +208,7 @@ fn fine_tune<T: Restoring>(
     if warm {
         let mut encoder = step.weights();
         encoder.retain(|name| name.starts_with("encoder."));
-        weights::apply(gpu, &state, &encoder, &trained.weights, &trained.path)?;
+        trained.load(&state, &encoder)?;
     }
     let feed = Feed::new(gpu, few)?;
     let executor = Executor::new(gpu, &step, &state, &feed.bindings(&step))?;

@@ -3,7 +3,7 @@
 use crate::{
     error::Result,
     models::{
-        game::{Game, Rules},
+        game::{Game, Rules, named},
         gan::Objective,
         players::Players,
     },
@@ -12,6 +12,7 @@ use crate::{
         options::{below_one, number},
         positive,
     },
+    weights::Weights,
 };
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -163,6 +164,14 @@ impl<M: Adversarial> Options for Contest<M> {
             }
             _ => None,
         }
+    }
+
+    fn weights(&self, image: [usize; 3], classes: usize) -> Result<Vec<String>> {
+        Ok(self.game(image, classes)?.weights())
+    }
+
+    fn named(&self, weights: Weights) -> Weights {
+        named(weights, self.ema.is_some())
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     measure::nearest::nearest,
-    models::game::{AVERAGE, GENERATOR, Game},
+    models::game::Game,
     rng,
     run::{Look, Trained, animate, grid},
     train::normals,
@@ -91,13 +91,8 @@ pub(super) struct TrainedPlayers<'a, M: Adversarial> {
 
 impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     pub(super) fn open(options: &'a NoiseDraw) -> Result<Self> {
-        let mut trained = Trained::<Contest<M>>::open(&options.look)?;
+        let trained = Trained::<Contest<M>>::open(&options.look)?;
         let game = trained.options().game(trained.saved.image, trained.saved.classes)?;
-        let drawn = if game.rules().ema.is_some() { AVERAGE } else { GENERATOR };
-        // The weights file of a generator alone names its layers without the player.
-        let whose = |name: String| if name.starts_with("main.") { format!("{drawn}.{name}") } else { name };
-        let weights = std::mem::take(&mut trained.weights);
-        trained.weights = weights.into_iter().map(|(name, tensor)| (whose(name), tensor)).collect();
         Ok(Self { options, trained, game })
     }
 

@@ -1,7 +1,12 @@
 //! The options of a fit: the model's own, with [`Density`], and how its likelihood is maximised.
 
 use crate::{
-    models::{autoregressive::Autoregressive, likelihood::Likelihood},
+    error::Result,
+    graph::{Graph, shape::Type},
+    models::{
+        autoregressive::{Autoregressive, Given},
+        likelihood::Likelihood,
+    },
     run::{Options, Recipe, decay, positive},
     train::Method,
 };
@@ -96,6 +101,14 @@ impl<M: Density> Options for Fit<M> {
 
     fn refuse(&self) -> Option<&'static str> {
         self.model.refuse()
+    }
+
+    fn weights(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Vec<String>> {
+        let g = Graph::new();
+        let x = g.input("x", Type::f32([1, h, w, c]));
+        let class = self.model.conditional().then(|| g.input("class", Type::f32([1, classes])));
+        self.model.network(&g, Given { x, class, training: false });
+        Ok(g.weights())
     }
 }
 
