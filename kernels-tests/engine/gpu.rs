@@ -2,6 +2,7 @@
 
 use crate::subjects::{adapter, all_caps, config, decoder, evaluation, for_gpus, noop, training};
 use oneiro::{
+    data::Images,
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
     graph::{Graph, shape::Type},
     kernel::{
@@ -10,6 +11,7 @@ use oneiro::{
     },
     models::vae::Config,
     plan::Plan,
+    train::Feed,
 };
 
 const IMAGES: usize = 64;
@@ -59,6 +61,23 @@ fn assert_same(a: &[(String, Vec<u32>)], b: &[(String, Vec<u32>)]) {
     for ((name, a), (_, b)) in a.iter().zip(b) {
         let differs = a.iter().zip(b).position(|(a, b)| a != b);
         assert!(differs.is_none(), "`{name}` differs from element {differs:?}");
+    }
+}
+
+/// Fifty images of 5x5 pixels are no whole words of 4 bytes; what is written fills up the last word.
+#[test]
+fn a_feed_of_odd_images_is_replaced() {
+    let Some(gpu) = adapter("a_feed_of_odd_images_is_replaced") else { return };
+    for (count, new) in [(50, 50), (50, 7), (5, 1), (1, 1), (4, 4)] {
+        let pixels = vec![9; count * 25];
+        let images = Images { count, height: 5, width: 5, channels: 1, classes: 0, pixels, labels: None };
+        let feed = Feed::new(gpu, &images).unwrap();
+        let bytes: Vec<u8> = (0..new * 25).map(|i| i as u8).collect();
+        feed.replace(gpu, &bytes).unwrap();
+        let held = gpu.read(&feed.data, 0, (count as u64 * 25).next_multiple_of(4)).unwrap();
+        let rest = held[bytes.len()..].iter().all(|&b| b == 0);
+        assert!(held[..bytes.len()] == bytes && rest, "{new} of {count}: {held:?}");
+        assert!(feed.replace(gpu, &vec![0; count * 25 + 1]).is_err());
     }
 }
 

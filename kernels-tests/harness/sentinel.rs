@@ -111,7 +111,7 @@ impl Guarded {
         for (buffer, &end) in executor.slots().iter().zip(&self.end) {
             let start = if self.dirty { 0 } else { end };
             let words = vec![POISON; buffer.size() as usize / 4 - start];
-            gpu.queue.write_buffer(buffer, 4 * start as u64, bytemuck::cast_slice(&words));
+            gpu.write(buffer, 4 * start as u64, bytemuck::cast_slice(&words));
         }
     }
 

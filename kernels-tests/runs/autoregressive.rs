@@ -2,7 +2,7 @@
 //! known.
 
 use crate::{
-    commands::{empty, fails, json, labelled, run},
+    commands::{empty, fails, images, json, labelled, run},
     subjects::adapter,
 };
 use oneiro::weights;
@@ -46,6 +46,21 @@ fn a_conditional_pixelcnn_trains_resumes_draws_and_scores() {
         let text = fails(&dir, &format!("pixelcnn {command}"));
         assert!(text.contains(what), "{text}");
     }
+}
+
+/// 50 images of 37x37 pixels are no whole words of 4 bytes; 100 at a time, with 256 levels for each pixel, are more
+/// than a binding of WebGPU's default size.
+#[test]
+fn chunks_of_odd_images_are_scored() {
+    if adapter("chunks_of_odd_images_are_scored").is_none() {
+        return;
+    }
+    let dir = empty("chunks");
+    images(&dir, 37, |i| (i * 7) as u8);
+    let small = "--features 4 --blocks 1 --head 4 --batch 8 --steps 1";
+    run(&dir, &format!("pixelcnn train --data . --output softmax {small} --out run"));
+    let text = run(&dir, "pixelcnn evaluate --run run --images 3");
+    assert!(text.contains("3 test images of 256 levels"), "{text}");
 }
 
 /// Weights of 0 make all 256 levels equally likely, which costs 8 bits per dimension.

@@ -48,6 +48,19 @@ fn a_convolutional_run_trains_resumes_draws_and_scores() {
     }
 }
 
+/// 50 images of 5x5 pixels, which are scored at a time, are no whole words of 4 bytes.
+#[test]
+fn odd_images_are_scored() {
+    if adapter("odd_images_are_scored").is_none() {
+        return;
+    }
+    let dir = empty("odd");
+    images(&dir, 5, |i| (i * 7) as u8);
+    run(&dir, "vae train --data . --hidden 9 --latent 2 --batch 16 --steps 2 --out run");
+    let text = run(&dir, "vae evaluate --run run --images 63 --k 3");
+    assert!(text.contains("63 test images"), "{text}");
+}
+
 /// A run of a version that knew one network only has no option for the kind of network.
 #[test]
 fn a_perceptrons_older_run_goes_on() {

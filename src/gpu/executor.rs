@@ -197,7 +197,7 @@ impl Executor {
                 bytes.len()
             )));
         }
-        gpu.write_padded(&port.buffer, port.offset, bytes);
+        gpu.write(&port.buffer, port.offset, bytes);
         Ok(())
     }
 
@@ -278,7 +278,7 @@ impl<'a> Builder<'a> {
             mapped_at_creation: false,
         };
         let buffer = self.gpu.guarded(|d| d.create_buffer(&desc))?;
-        self.gpu.queue.write_buffer(&buffer, 0, &self.uniforms);
+        self.gpu.write(&buffer, 0, &self.uniforms);
         Ok(buffer)
     }
 

@@ -108,7 +108,7 @@ impl State {
         }
         for (name, Held { spec, buffer, offset }) in &this.vars {
             let words = spec.init.words(seed, name, spec.ty.shape.numel());
-            gpu.queue.write_buffer(&this.buffers[*buffer], *offset, bytemuck::cast_slice(&words));
+            gpu.write(&this.buffers[*buffer], *offset, bytemuck::cast_slice(&words));
         }
         Ok(this)
     }
@@ -151,7 +151,7 @@ impl State {
         if got != elements {
             return Err(Error::State(format!("variable `{name}` has {elements} elements, got {got}")));
         }
-        gpu.queue.write_buffer(&self.buffers[held.buffer], held.offset, bytemuck::cast_slice(words));
+        gpu.write(&self.buffers[held.buffer], held.offset, bytemuck::cast_slice(words));
         Ok(())
     }
 

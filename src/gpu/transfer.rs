@@ -111,12 +111,13 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         })?;
-        self.write_padded(&buffer, 0, bytes);
+        self.write(&buffer, 0, bytes);
         Ok(buffer)
     }
 
-    /// Writes bytes into a buffer and pads their tail with zeros, since `write_buffer` wants multiples of 4.
-    pub(crate) fn write_padded(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+    /// Writes bytes into a buffer, before what is submitted next. This is the engine's only way to write a buffer:
+    /// devices copy whole words of 4 bytes, so zeros fill the last word. `offset` must be a multiple of 4.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
         let whole = bytes.len() / 4 * 4;
         self.queue.write_buffer(buffer, offset, &bytes[..whole]);
         if whole < bytes.len() {

@@ -184,9 +184,7 @@ impl Bound {
         let (mut bounds, mut reconstruction, mut kl) = (vec![vec![]; marks.len()], vec![], vec![]);
         for start in (0..count).step_by(IMAGES) {
             let here = IMAGES.min(count - start);
-            let mut pixels = images.pixels[start * self.pixels..][..here * self.pixels].to_vec();
-            pixels.resize(IMAGES * self.pixels, 0);
-            gpu.queue.write_buffer(&feed.data, 0, &pixels);
+            feed.replace(gpu, &images.pixels[start * self.pixels..][..here * self.pixels])?;
             state.write_words(gpu, "bound.batch", &[(start / IMAGES) as u32])?;
             state.write(gpu, "bound.top", &[LOWEST; IMAGES])?;
             ["bound.sum", "bound.reconstruction"]

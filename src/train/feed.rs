@@ -3,7 +3,7 @@
 
 use crate::{
     data::Images,
-    error::Result,
+    error::{Error, Result},
     gpu::{Gpu, wgpu},
     graph::{
         Graph, Tensor,
@@ -21,6 +21,8 @@ pub struct Feed {
     /// The input `order`: u32 `[N]`, the places of the images in the order of the epoch.
     pub order: wgpu::Buffer,
     count: usize,
+    /// The number of bytes of all pixels.
+    bytes: usize,
 }
 
 impl Feed {
@@ -37,6 +39,7 @@ impl Feed {
             labels,
             order: gpu.upload("order", bytemuck::cast_slice(&order))?,
             count: images.count,
+            bytes: images.pixels.len(),
         })
     }
 
@@ -53,7 +56,21 @@ impl Feed {
 
     /// Sets the order of the images, `[N]`, from the next submission on.
     pub fn reorder(&self, gpu: &Gpu, order: &[u32]) {
-        gpu.queue.write_buffer(&self.order, 0, bytemuck::cast_slice(order));
+        gpu.write(&self.order, 0, bytemuck::cast_slice(order));
+    }
+
+    /// Replaces the first images by other pixels, `[n, H·W·C]` with n at most N, from the next submission on. The
+    /// images behind them become black.
+    ///
+    /// # Errors
+    /// Fails if there are more pixels than the feed holds.
+    pub fn replace(&self, gpu: &Gpu, pixels: &[u8]) -> Result<()> {
+        if pixels.len() > self.bytes {
+            let what = format!("{} bytes of pixels for a feed of {}", pixels.len(), self.bytes);
+            return Err(Error::State(format!("{what}; give at most as many images")));
+        }
+        gpu.write(&self.data, 0, &[pixels, &vec![0; self.bytes - pixels.len()]].concat());
+        Ok(())
     }
 
     /// The number of images, N.

@@ -126,9 +126,9 @@ impl Stream {
     fn upload(&self, gpu: &Gpu, feed: &Feed, ahead: &mut Ahead, chunk: Chunk) -> Result<()> {
         let (pixels, labels) = chunk.map_err(|e| Error::new(e.to_string()))?;
         let half = ahead.next % 2;
-        gpu.write_padded(&feed.data, half * pixels.len() as u64, &pixels);
+        gpu.write(&feed.data, half * pixels.len() as u64, &pixels);
         if let (Some(buffer), Some(labels)) = (&feed.labels, labels) {
-            gpu.write_padded(buffer, half * labels.len() as u64, &labels);
+            gpu.write(buffer, half * labels.len() as u64, &labels);
         }
         ahead.next += 1;
         Ok(())

@@ -74,9 +74,7 @@ impl<M: Density> TrainedDensity<M> {
         let mut scores = Scores { under: vec![vec![]; count], map: vec![0.0; count.min(SHOWN) * place] };
         for start in (0..count).step_by(size) {
             let here = size.min(count - start);
-            let mut bytes = test.pixels[start * pixels..(start + here) * pixels].to_vec();
-            bytes.resize(size * pixels, 0);
-            gpu.queue.write_buffer(&feed.data, 0, &bytes);
+            feed.replace(gpu, &test.pixels[start * pixels..(start + here) * pixels])?;
             for class in 0..classes {
                 if model.conditional() {
                     state.write(gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
