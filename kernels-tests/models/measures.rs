@@ -99,8 +99,8 @@ fn judged(reference: &Reference<'_>, set: &DataSet) {
     let fresh = unit(&glyphs(500, 9));
     let report = reference.report(&fresh).unwrap();
     assert_eq!((report.pictures.count, report.floor.count, report.real), (500, 500, 1000));
-    assert!(report.pictures.fid < 2.0 * report.floor.fid, "{}", report.table());
-    assert!(report.pictures.kid.mean.abs() < 4.0 * report.pictures.kid.std, "{}", report.table());
+    assert!(report.pictures.fid < 2.0 * report.floor.fid, "{}", report.table(false));
+    assert!(report.pictures.kid.mean.abs() < 4.0 * report.pictures.kid.std, "{}", report.table(false));
     assert_eq!((report.pictures.coverage.covered(), report.floor.coverage.covered()), (10, 10));
     assert!(
         report.pictures.coverage.kl_to_uniform() < 0.01 && (report.pictures.diversity - 1.0).abs() < 0.05
@@ -113,7 +113,7 @@ fn judged(reference: &Reference<'_>, set: &DataSet) {
         spoilt.pictures.fid > 4.0 * report.pictures.fid
             && spoilt.pictures.kid.mean > 4.0 * spoilt.pictures.kid.std,
         "{}",
-        spoilt.table()
+        spoilt.table(false)
     );
     assert!((spoilt.pictures.diversity - 0.25 * report.pictures.diversity).abs() < 1e-3);
 
@@ -121,12 +121,12 @@ fn judged(reference: &Reference<'_>, set: &DataSet) {
     assert!(
         collapsed.pictures.fid > spoilt.floor.fid * 4.0 && collapsed.pictures.diversity < 1e-6,
         "{}",
-        collapsed.table()
+        collapsed.table(false)
     );
     assert_eq!(collapsed.pictures.coverage.covered(), 1);
     assert!((collapsed.pictures.coverage.kl_to_uniform() - 10f64.ln()).abs() < 1e-9);
 
-    let (table, json) = (report.table(), report.json());
+    let (table, json) = (report.table(false), report.json(false));
     for part in [NAME, "trained on digits (", "weights sha256", "10 of 10", "not to be compared", "floor"] {
         assert!(table.contains(part), "no `{part}` in\n{table}");
     }

@@ -1,7 +1,7 @@
 //! Runs of the players of a game: continued bit for bit, drawn from, and trained by every objective.
 
 use crate::{
-    commands::{empty, fails, labelled, newest, run, weights},
+    commands::{empty, fails, json, labelled, newest, run, weights},
     subjects::adapter,
 };
 
@@ -78,6 +78,25 @@ fn a_trained_game_draws_walks_and_reckons() {
         let text = fails(&dir, command);
         assert!(text.contains(what), "{text}");
     }
+}
+
+/// An extractor that saw 64 images of noise, and 5 pictures, are no base of a FID.
+#[cfg(feature = "fid")]
+#[test]
+fn a_fid_without_a_base_is_refused() {
+    if adapter("a_fid_without_a_base_is_refused").is_none() {
+        return;
+    }
+    let dir = empty("fid");
+    labelled(&dir);
+    let text = run(&dir, &format!("{DCGAN} --steps 1 --out run --fid 100"));
+    assert!(text.contains("warning: the FID will mean little"), "{text}");
+    let text = run(&dir, "dcgan evaluate --run run --count 5 --json report.json");
+    let json = json(&dir.join("report.json"));
+    assert!(text.contains("the FID is refused; --fid shows it"), "{text}");
+    assert!(json["pictures"]["fid"].is_null() && json["pictures"]["doubt"].is_string(), "{json}");
+    let text = run(&dir, "dcgan evaluate --run run --count 5 --fid");
+    assert!(!text.contains("refused") && text.contains("because it was asked for"), "{text}");
 }
 
 /// Every objective and trick trains for a few steps, with finite losses.

@@ -25,6 +25,9 @@ pub const IMAGES: usize = 10_000;
 /// The seed of the choice of images and of subsets. It does not depend on the run, so that figures of one
 /// extractor can be compared.
 const SEED: u64 = 0;
+/// The share of the way from guessing to certainty that an extractor's accuracy must have gone: with ten
+/// classes, 55 % of the test images.
+pub const LEARNT: f64 = 0.5;
 /// The warning that stands beside every figure.
 const CAVEAT: &str =
     "figures of this extractor alone; not to be compared with published (Inception) FID or KID";
@@ -154,10 +157,17 @@ impl<'a> Reference<'a> {
             extractor: self.extractor.identity.clone(),
             data: self.data.clone(),
             real: self.train.count(),
+            features: width,
             accuracy: self.accuracy,
             pictures: self.scores(&features, spread(pictures.iter().copied(), row))?,
             floor: self.scores(&test, self.spread[1])?,
         })
+    }
+
+    /// Why a FID of `count` pictures would mean nothing, if it would; see [`Report::doubt`].
+    pub fn doubt(&self, count: usize) -> Option<String> {
+        let classes = self.extractor.classes();
+        unlearnt(self.accuracy, classes).or_else(|| few(count, self.train.count(), self.train.width))
     }
 
     fn scores(&self, features: &Features, spread: f64) -> Result<Scores> {
@@ -180,6 +190,8 @@ pub struct Report {
     pub data: String,
     /// The number of real training images that the pictures are compared with.
     pub real: usize,
+    /// The number of features of a picture.
+    pub features: usize,
     /// The share of real test images, from 0 to 1, whose class the extractor finds. It says how far its
     /// classes can be trusted.
     pub accuracy: Option<f64>,
@@ -189,9 +201,54 @@ pub struct Report {
     pub floor: Scores,
 }
 
+/// Why features say nothing: their extractor does not find the classes of test images.
+fn unlearnt(accuracy: Option<f64>, classes: usize) -> Option<String> {
+    let guess = 1.0 / classes as f64;
+    let (least, found) = (guess + LEARNT * (1.0 - guess), accuracy?);
+    let percent = |share| format!("{:.2} %", 100.0 * share);
+    (found < least).then(|| {
+        let (found, least) = (percent(found), percent(least));
+        format!(
+            "the extractor is right for {found} of the test images, and its features count from {least} on"
+        )
+    })
+}
+
+/// Why a FID says nothing: fewer pictures than features do not determine a covariance.
+fn few(pictures: usize, real: usize, features: usize) -> Option<String> {
+    let what =
+        |count, of| format!("{count} {of} are fewer than the {features} features, too few for a covariance");
+    match pictures < features {
+        true => Some(what(pictures, "pictures")),
+        false => (real < features).then(|| what(real, "training images")),
+    }
+}
+
 impl Report {
-    /// The report as text for a terminal.
-    pub fn table(&self) -> String {
+    /// Why the FID of these pictures means nothing, if it does: the extractor learnt too little ([`LEARNT`]), or
+    /// there are fewer pictures than features. In the first case the KID means nothing either.
+    pub fn doubt(&self, of: &Scores) -> Option<String> {
+        self.unlearnt().or_else(|| few(of.count, self.real, self.features))
+    }
+
+    fn unlearnt(&self) -> Option<String> {
+        unlearnt(self.accuracy, self.pictures.coverage.histogram.len())
+    }
+
+    /// The FID of these pictures, unless there is a doubt; `named` asks for it even then.
+    fn fid(&self, of: &Scores, named: bool) -> Option<f64> {
+        (named || self.doubt(of).is_none()).then_some(of.fid)
+    }
+
+    /// The KID of these pictures, unless the extractor learnt too little; `named` asks for it even then.
+    fn kid<'a>(&self, of: &'a Scores, named: bool) -> Option<&'a Kid> {
+        (named || self.unlearnt().is_none()).then_some(&of.kid)
+    }
+
+    /// The report as text for a terminal. Figures that a [`Report::doubt`] is about are refused, unless they are
+    /// asked for by name.
+    pub fn table(&self, named: bool) -> String {
+        const REFUSED: &str = "refused";
         let [a, b] = [&self.pictures, &self.floor];
         let row =
             |name: &str, of: &dyn Fn(&Scores) -> String| format!("{name:<24} {:>20} {:>20}\n", of(a), of(b));
@@ -202,8 +259,9 @@ impl Report {
         }
         text += &format!("{:<24} {:>20} {:>20}\n", "", "pictures", "test images (floor)");
         text += &row("count", &|s| s.count.to_string());
-        text += &row("FID", &|s| format!("{:.3}", s.fid));
-        text += &row("KID", &|s| format!("{:.5} ± {:.5}", s.kid.mean, s.kid.std));
+        text += &row("FID", &|s| self.fid(s, named).map_or(REFUSED.into(), |fid| format!("{fid:.3}")));
+        let kid = |kid: &Kid| format!("{:.5} ± {:.5}", kid.mean, kid.std);
+        text += &row("KID", &|s| self.kid(s, named).map_or(REFUSED.into(), kid));
         text += &row("classes covered", &|s| {
             format!("{} of {}", s.coverage.covered(), s.coverage.histogram.len())
         });
@@ -212,6 +270,10 @@ impl Report {
         for class in 0..a.coverage.histogram.len() {
             text += &row(&format!("  class {class}"), &|s| s.coverage.histogram[class].to_string());
         }
+        if let Some(doubt) = self.doubt(a) {
+            let how = if named { "is shown because it was asked for" } else { "is refused; --fid shows it" };
+            text += &format!("the FID {how}: {doubt}\n");
+        }
         text += "a class is covered by a tenth of its even share; diversity is the mean squared distance of pictures, of real images 1\n";
         text + &format!(
             "KID: {} subsets of {}, features scaled to a mean square of 1; {CAVEAT}\n",
@@ -219,12 +281,13 @@ impl Report {
         )
     }
 
-    /// The report as JSON for other programs.
-    pub fn json(&self) -> Value {
+    /// The report as JSON for other programs. Figures that are refused, as in [`Report::table`], are null, and
+    /// `doubt` says why.
+    pub fn json(&self, named: bool) -> Value {
         let scores = |s: &Scores| {
             json!({
-                "count": s.count, "fid": s.fid, "diversity": s.diversity,
-                "kid": { "mean": s.kid.mean, "std": s.kid.std, "subsets": s.kid.subsets, "size": s.kid.size },
+                "count": s.count, "fid": self.fid(s, named), "doubt": self.doubt(s), "diversity": s.diversity,
+                "kid": self.kid(s, named).map(|kid| json!({ "mean": kid.mean, "std": kid.std, "subsets": kid.subsets, "size": kid.size })),
                 "classes_covered": s.coverage.covered(), "kl_to_uniform_nats": s.coverage.kl_to_uniform(), "histogram": s.coverage.histogram,
             })
         };

@@ -117,6 +117,42 @@ fn too_few_or_broken_features_are_one_line_errors() {
     }
 }
 
+/// A report of `count` pictures by an extractor of ten classes and 16 features.
+fn report(accuracy: Option<f64>, count: usize, real: usize) -> Report {
+    let kid = Kid { mean: 0.25, std: 0.125, subsets: 50, size: 2 };
+    let coverage = Coverage::of(&vec![0; count], 10);
+    let scores = Scores { count, fid: 7.5, kid, coverage, diversity: 1.0 };
+    let extractor = Identity { name: "n".into(), data: None, sha256: "s".into() };
+    let (pictures, floor) = (scores.clone(), scores);
+    Report { extractor, data: "d".into(), real, features: 16, accuracy, pictures, floor }
+}
+
+#[test]
+fn figures_that_mean_nothing_are_refused_unless_named() {
+    let learnt = Some(0.55);
+    for (report, fid, kid, why) in [
+        (report(learnt, 16, 16), true, true, ""),
+        (report(None, 16, 16), true, true, ""),
+        (report(Some(0.25), 400, 400), false, false, "right for 25.00 % of the test images"),
+        (report(Some(0.25), 400, 400), false, false, "count from 55.00 % on"),
+        (report(learnt, 4, 400), false, true, "4 pictures are fewer than the 16 features"),
+        (report(learnt, 400, 15), false, true, "15 training images are fewer"),
+    ] {
+        let (table, json) = (report.table(false), report.json(false));
+        assert_eq!([table.contains("7.500"), table.contains("0.25000 ±")], [fid, kid], "{table}");
+        assert_eq!(table.contains("refused"), !fid, "{table}");
+        assert!(table.contains(why) && (fid || table.contains("--fid")), "{table}");
+        let pictures = &json["pictures"];
+        assert_eq!([pictures["fid"].is_null(), pictures["kid"].is_null()], [!fid, !kid], "{json}");
+        assert!(pictures["doubt"].as_str().unwrap_or_default().contains(why), "{json}");
+        // Asked for by name, it is there, and so is the doubt.
+        let (table, json) = (report.table(true), report.json(true));
+        assert!(table.contains("7.500") && table.contains(why) && !table.contains("refused"), "{table}");
+        assert_eq!(json["pictures"]["fid"], 7.5);
+        assert_eq!(json["pictures"]["doubt"], pictures["doubt"]);
+    }
+}
+
 #[test]
 fn coverage_by_hand() {
     let even = Coverage::of(&[3, 1, 0, 2, 2, 0, 1, 3], 4);

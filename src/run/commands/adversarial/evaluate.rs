@@ -39,6 +39,10 @@ pub struct Evaluate {
     /// [default: a classifier trained on the run's data, once]
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
+    /// Show FID and KID although they mean little: where the features are of a network that does not find the
+    /// classes, or where there are fewer pictures than features
+    #[arg(long)]
+    fid: bool,
     /// Also train a linear classifier (logistic regression on standardised features) on the discriminator's
     /// features of this many training images [default without a number: 10000]; Radford et al. 2015, §5.1,
     /// use an SVM on all images
@@ -63,8 +67,8 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             None => Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?,
         };
         let report = Reference::new(extractor, &set, report::IMAGES)?.report(&pictures)?;
-        print!("{}", report.table());
-        let mut json = report.json();
+        print!("{}", report.table(options.fid));
+        let mut json = report.json(options.fid);
         let write = |json: &serde_json::Value| match &options.json {
             Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
             None => Ok(()),

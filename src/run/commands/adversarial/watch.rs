@@ -153,5 +153,9 @@ impl<'a> Watcher<'a> {
 fn reference(session: &Session, count: u32) -> Result<(usize, Reference<'_>)> {
     let (set, folder) = (session.whole()?, std::path::Path::new(features::FOLDER));
     let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
-    Ok((count as usize, Reference::new(extractor, &set, report::IMAGES)?))
+    let reference = Reference::new(extractor, &set, report::IMAGES)?;
+    if let Some(doubt) = reference.doubt(count as usize) {
+        eprintln!("warning: the FID will mean little: {doubt}");
+    }
+    Ok((count as usize, reference))
 }
