@@ -3,7 +3,7 @@
 //!
 //! A missing adapter is a failure, unless `ONEIRO_SKIP_GPU=1` opts out of what needs one.
 //! `ONEIRO_ADAPTER=NAME|INDEX` chooses among several, `ONEIRO_OPS=conv2d,matmul` the op families to compare.
-//! `ONEIRO_BLESS=1` rewrites the known plans.
+//! `ONEIRO_BLESS=1` rewrites the known plans and copies shared blocks of WGSL.
 
 mod commands;
 mod docs;

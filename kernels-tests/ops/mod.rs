@@ -38,14 +38,14 @@ struct Family {
 /// `cases`.
 macro_rules! families {
     ($($smooth:ident)+; $($flat:ident)+) => {
-        [
+        &[
             $(Family { name: stringify!($smooth), cases: $smooth::cases, smooth: $smooth::smooth }),+,
             $(Family { name: stringify!($flat), cases: $flat::cases, smooth: Vec::new }),+
         ]
     };
 }
 
-const FAMILIES: [Family; 18] = families![
+const FAMILIES: &[Family] = families![
     elementwise matmul conv2d reduce views reparameterize categorical likelihood dropout weight_norm
     batch_norm layers pool resample;
     cursor random data optimizer

@@ -53,7 +53,7 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
             )));
         }
     }
-    for power in &POWERS {
+    for power in POWERS {
         // A power whose kernels do not compile fails its test, too.
         let passes = || ask(&gpu, &power.test, power.entry).is_ok_and(|words| (power.passes)(&words));
         if gpu.caps.powers.contains(&power.name) && !passes() {

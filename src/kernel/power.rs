@@ -29,7 +29,7 @@ pub struct Power {
 pub const QUESTION: [u32; 4] = [0x3f80_0000, 0x3380_0000, 0x7fc0_0000, 0x7f80_0000];
 
 /// All powers that shaders may ask for.
-pub static POWERS: [Power; 2] = [
+pub const POWERS: &[Power] = &[
     Power {
         name: "subgroup",
         allows: Capabilities::SUBGROUP,

@@ -19,9 +19,9 @@ static SHADER: Shader = crate::shader!("categorical");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
 const WORKGROUP: usize = 64;
-/// Most classes of [`Pick`] and [`Spread`]: up to here, indices are exact in f32.
+/// The largest number of classes of [`Pick`] and [`Spread`]: up to here, indices are exact in f32.
 const MAX_INDEX: usize = 1 << 24;
-/// Most classes of [`DrawCategorical`]: its three loops must stay under 65,535 iterations together.
+/// The largest number of classes of [`DrawCategorical`]: its three loops must stay under 65,535 iterations together.
 const MAX_CLASSES: usize = 4096;
 /// The logarithm of the smallest weight, relative to the largest one, that [`DrawCategorical`] does not take
 /// for 0.

@@ -33,9 +33,9 @@ pub static WEIGHT: Shader = crate::shader!("conv2d_weight");
 /// The weight gradient, for CPU drivers, as [`LANES`].
 pub static WEIGHT_LANES: Shader = crate::shader!("conv2d_weight.subgroup.int64");
 
-/// Most taps that the uniform holds.
+/// The largest number of taps that the uniform holds.
 const MAX_TAPS: usize = 64;
-/// Most loop iterations of one launch: some drivers end loops at 65,535.
+/// The largest number of loop iterations of one launch: some drivers end loops at 65,535.
 const MAX_LOOP: usize = 32_768;
 
 /// Which of the three ops: the convolution, or one of its gradients.
@@ -52,7 +52,7 @@ pub enum Role {
 /// One of the three ops, over a window.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    /// Which of the three.
+    /// Which of the three ops this is.
     pub role: Role,
     /// Which pixels an output pixel sees.
     pub window: Window,

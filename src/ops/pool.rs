@@ -15,7 +15,7 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("pool");
 const WORKGROUP: usize = 64;
-/// Most positions in a window: each is a loop iteration of one invocation, and some drivers end loops at
+/// The largest number of positions in a window: each is a loop iteration of one invocation, and some drivers end loops at
 /// 65,535.
 const MAX_TAPS: usize = 32_768;
 
@@ -38,7 +38,7 @@ pub enum Pooling {
 /// One of the pooling ops over windows.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// What is computed.
+    /// The function of a window that is computed.
     pub pooling: Pooling,
     /// The size, stride, padding and dilation of the windows, of which all taps take part.
     pub kernel: Kernel,

@@ -16,7 +16,7 @@ static SHADER: Shader = crate::shader!("reduce");
 /// The invocations of a workgroup of `rows` and `columns`, and of `tree`.
 const WORKGROUP: usize = 64;
 const TREE: usize = 256;
-/// Most elements that one invocation reduces, or one workgroup of `tree`.
+/// The largest number of elements that one invocation reduces, or one workgroup of `tree`.
 const LONGEST: usize = 4096;
 
 /// What a reduction computes.
@@ -33,7 +33,7 @@ pub enum Kind {
 /// A reduction over `axes` (ascending), which the output lacks.
 #[derive(Debug)]
 pub struct Reduce {
-    /// What is computed.
+    /// The function of the elements that is computed.
     pub kind: Kind,
     /// The reduced axes.
     pub axes: Vec<usize>,

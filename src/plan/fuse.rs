@@ -8,11 +8,11 @@ use super::expr::{Access, Expr};
 use crate::graph::{NodeId, Origin, Recording, op::Class};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most loads of a launch: WebGPU allows 8 storage bindings by default, and one is the output's.
+/// The largest number of loads of a launch: WebGPU allows 8 storage bindings by default, and one is the output's.
 const MAX_LOADS: usize = 7;
-/// Most inputs that an epilogue reads beside its host's result.
+/// The largest number of inputs that an epilogue reads beside its host's result.
 const MAX_EXTRA: usize = 3;
-/// Most functions of a cluster. It bounds the text that a driver must compile, and the constants, of which a
+/// The largest number of functions of a cluster. It bounds the text that a driver must compile, and the constants, of which a
 /// call has two at most.
 const MAX_CALLS: usize = 16;
 
@@ -41,7 +41,7 @@ pub struct Fused<'a> {
     /// The simplified recording.
     pub recording: &'a Recording,
     users: Vec<Vec<NodeId>>,
-    /// For a node that is not stored: the root of the cluster that computes it.
+    /// The root of the cluster that computes a node which is not stored.
     inlined: Vec<Option<NodeId>>,
     /// Whether something reads the node that needs it in memory.
     stored: Vec<bool>,

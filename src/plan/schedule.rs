@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Schedule {
     /// The steps in order.
     pub(crate) steps: Vec<Step>,
-    /// For the root of a step that writes straight into a leaf's memory: that leaf.
+    /// The leaf into whose memory a step writes straight, by the step's root.
     pub(crate) in_place: BTreeMap<NodeId, NodeId>,
     /// Pairs of a leaf and the stored value that is copied into it after all steps.
     pub(crate) copies: Vec<(NodeId, NodeId)>,

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The elementwise cluster kernel, whose functions epilogues borrow.
 pub(crate) static ELEMENTWISE: Shader = crate::shader!("elementwise");
-/// Most constants that the `dims` of a fused kernel hold.
+/// The largest number of constants that the `dims` of a fused kernel hold.
 const MAX_CONSTANTS: usize = 32;
 const WORKGROUP: usize = 256;
 
