@@ -3,11 +3,13 @@
 //! unwritten memory, and the last run is compared with the f64 reference. On the CPU, the same graph's
 //! first and second derivatives are compared with central differences.
 
+pub(crate) mod coverage;
 mod derivatives;
 mod sentinel;
 
 pub(crate) use derivatives::{check_derivatives, differences};
 
+use coverage::Kernel;
 use oneiro::{
     gpu::{Choice, Executor, Gpu, State},
     graph::{
@@ -32,6 +34,8 @@ use std::{
 
 /// The runs of one executor, the last of which is compared.
 pub(crate) const RUNS: usize = 3;
+/// The distance of the NaNs in inputs that have some.
+const HOLES: usize = 29;
 const SEED: u64 = 0x5eed_0123_4567_89ab;
 
 /// Prints to the terminal, although libtest hides what passing tests print.
@@ -63,6 +67,8 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
 pub(crate) enum Fill {
     /// Uniform in a range.
     Uniform(f64, f64),
+    /// Either sign, with absolute values whose logarithms are uniform in a range.
+    Magnitude(f64, f64),
     /// Whole numbers in `low..high`, so that values occur twice.
     Whole(u32, u32),
     /// Each of the numbers 0..n once.
@@ -78,6 +84,7 @@ pub(crate) struct Case {
     build: Box<dyn Fn(&Graph)>,
     fills: BTreeMap<&'static str, Fill>,
     fixed: Vec<&'static str>,
+    holes: Vec<&'static str>,
     state: BTreeMap<&'static str, Vec<f64>>,
     tolerance: (f64, f64),
     workgroup: Option<usize>,
@@ -101,6 +108,7 @@ impl Case {
             build: Box::new(build),
             fills: BTreeMap::new(),
             fixed: vec![],
+            holes: vec![],
             state: BTreeMap::new(),
             tolerance: (1e-6, 1e-5),
             workgroup: None,
@@ -117,6 +125,13 @@ impl Case {
     /// Names an input that is not differentiated.
     pub(crate) fn fixed(mut self, input: &'static str) -> Self {
         self.fixed.push(input);
+        self
+    }
+
+    /// Puts a NaN at the first of every [`HOLES`] elements of an input.
+    pub(crate) fn holes(mut self, input: &'static str) -> Self {
+        self.label += &format!(", {input} with NaNs");
+        self.holes.push(input);
         self
     }
 
@@ -162,14 +177,23 @@ impl Case {
         graph
     }
 
+    /// The case's plan for an adapter.
+    pub(crate) fn plan(&self, caps: &Caps) -> Plan {
+        Plan::new(&self.graph(), caps).unwrap_or_else(|e| panic!("{}: {e}", self.name()))
+    }
+
     fn input(&self, name: &str, ty: &Type) -> Array {
         let key = Stream::new(&format!("{name}/{}", self.name())).key([7, 11]);
         let unit = |i: usize| f64::from(rng::uniform(key, 0, i as u32));
         let default = if ty.dtype == DType::F32 { Fill::Uniform(-2.0, 2.0) } else { Fill::Whole(0, 256) };
-        match self.fills.get(name).copied().unwrap_or(default) {
+        let mut array = match self.fills.get(name).copied().unwrap_or(default) {
             Fill::Uniform(low, high) => {
                 Array::from_fn(ty.shape.clone(), |i| f64::from((low + (high - low) * unit(i)) as f32))
             }
+            Fill::Magnitude(low, high) => Array::from_fn(ty.shape.clone(), |i| {
+                let (sign, u) = (if unit(i) < 0.5 { -1.0 } else { 1.0 }, 2.0 * unit(i) % 1.0);
+                f64::from((sign * (low.ln() + (high / low).ln() * u).exp()) as f32)
+            }),
             Fill::Whole(low, high) => Array::from_fn(ty.shape.clone(), |i| {
                 f64::from(low) + (unit(i) * f64::from(high - low)).floor()
             }),
@@ -178,7 +202,11 @@ impl Case {
                 order.sort_by(|&a, &b| unit(a).total_cmp(&unit(b)));
                 Array::from_fn(ty.shape.clone(), |i| order[i] as f64)
             }
+        };
+        if self.holes.contains(&name) {
+            array.data.iter_mut().step_by(HOLES).for_each(|x| *x = f64::NAN);
         }
+        array
     }
 
     fn inputs(&self, graph: &Graph) -> Values {
@@ -252,8 +280,7 @@ fn identity(plan: &Plan) -> String {
 #[derive(Default)]
 pub(crate) struct Report {
     lines: BTreeMap<String, (usize, f64)>,
-    ran: BTreeSet<(&'static str, &'static str)>,
-    texts: BTreeMap<&'static str, &'static str>,
+    ran: BTreeSet<Kernel>,
 }
 
 impl Report {
@@ -288,11 +315,9 @@ impl Report {
                 continue;
             }
             case.workgroup.into_iter().for_each(|w| sentinel::shrink(&mut plan, w, &case.name()));
-            plan.launches.iter().for_each(|l| {
-                self.ran.insert((l.shader.stem, l.entry));
-                self.texts.insert(l.shader.stem, l.shader.text);
-            });
+            let launched: Vec<Kernel> = coverage::kernels(&plan).collect();
             let (got, after) = run(gpu, &graph, plan, &inputs, &start, &case.name());
+            self.ran.extend(launched);
             let mut worst: f64 = 0.0;
             for (name, ty, values) in got.iter().chain(&after) {
                 let want = wanted
@@ -317,15 +342,11 @@ impl Report {
         say(&text);
     }
 
-    /// Fails for an entry point of a shader that no case launched.
-    pub(crate) fn assert_every_entry_point_ran(&self, gpu: &Gpu) {
-        let all = |(&stem, text): (&&'static str, &&'static str)| {
-            let entries =
-                text.split("@compute").skip(1).filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next());
-            entries.map(|entry| (stem, entry)).collect::<Vec<_>>()
-        };
-        let missed: Vec<_> = self.texts.iter().flat_map(all).filter(|e| !self.ran.contains(e)).collect();
-        assert!(missed.is_empty(), "no case ran {missed:?}");
+    /// Fails for a kernel that this adapter's planners choose for one of the cases and that did not run.
+    pub(crate) fn assert_every_choice_ran(&self, gpu: &Gpu, cases: &[Case]) {
+        let chosen = coverage::chosen(cases, &classes(gpu.caps()));
+        let missed: Vec<_> = chosen.difference(&self.ran).collect();
+        assert!(missed.is_empty(), "chosen on this adapter, but no case ran {missed:?}");
         for power in POWERS.iter().filter(|power| !gpu.caps().powers.contains(&power.name)) {
             say(&format!(
                 "not run: the kernels that need `{}`, which this adapter does not have",
@@ -347,8 +368,11 @@ fn check(
     let mut worst: f64 = 0.0;
     for (i, (&a, &b)) in got.iter().zip(&want.data).enumerate() {
         let error = (a - b).abs();
-        let fine = error <= absolute + relative * b.abs()
-            || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a));
+        let near = || {
+            error <= absolute + relative * b.abs()
+                || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a))
+        };
+        let fine = if b.is_nan() { a.is_nan() } else { !a.is_nan() && near() };
         assert!(
             fine,
             "{} (class {:?}, powers {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",

@@ -74,10 +74,28 @@ fn spread4(id: Invocation) {
   y4[i] = select(vec4<f32>(), vec4<f32>(x[r]), vec4<i32>(class_of(r, 4u * dims.k)) == here);
 }
 
+// <nan, from elementwise.wgsl>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
 // exp(x - top), 0 under e^-80. Halved, the difference of any two floats is finite.
 fn weight(x: vec4<f32>, top: f32) -> vec4<f32> {
   let half = 0.5 * x - 0.5 * top;
-  return select(vec4<f32>(), exp(2.0 * max(half, vec4<f32>(-40.0))), half > vec4<f32>(-40.0));
+  return with_nan(select(vec4<f32>(), exp(2.0 * max(half, vec4<f32>(-40.0))), half > vec4<f32>(-40.0)), x);
+}
+
+// A drawn class; a row with a NaN, whose total is one, draws it.
+fn put(r: u32, drawn: u32, total: f32) {
+  y[r] = with_nan(vec4<f32>(f32(drawn)), vec4<f32>(total)).x;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -98,7 +116,7 @@ fn draw_categorical(id: Invocation) {
     sum += w;
     if (w > 0.0) { drawn = i; }
   }
-  y[r] = f32(drawn - first);
+  put(r, drawn - first, total);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -128,5 +146,5 @@ fn draw_categorical4(id: Invocation) {
     drawn = max(drawn, max(max(at.x, at.y), max(at.z, at.w)));
     sum = c + w.w;
   }
-  y[r] = f32(drawn);
+  put(r, drawn, total);
 }

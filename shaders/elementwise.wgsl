@@ -78,45 +78,74 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 // </access>
 
 // <functions>
+// <nan, master>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
+// log(1 + t) for t in [-1/2, 1], as 2·artanh(t/(2 + t)) by its series: drivers' log loses the digits of a
+// small t.
+fn log1p(t: vec4<f32>) -> vec4<f32> {
+  let s = t / (2.0 + t);
+  let q = s * s;
+  let tail = 0.14285715 + q * (0.11111111 + q * (0.09090909 + q * (0.07692308 + q * 0.06666667)));
+  return 2.0 * s * (1.0 + q * (0.33333334 + q * (0.2 + q * tail)));
+}
+
 // Bounds are set by comparing, since max and min turn a NaN into the bound on some drivers, and a NaN must be
 // seen.
 fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
 fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
-fn e_exp(a: vec4<f32>) -> vec4<f32> { return exp(a); }
+fn e_exp(a: vec4<f32>) -> vec4<f32> { return with_nan(exp(a), a); }
 // Near 0 by their series, whose next terms are below an f32's precision.
 fn e_expm1(a: vec4<f32>) -> vec4<f32> {
   let tail = 1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0)));
   let series = a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * tail));
-  return select(exp(a) - 1.0, series, abs(a) < vec4<f32>(0.5));
+  return select(e_exp(a) - 1.0, series, abs(a) < vec4<f32>(0.5));
 }
 fn e_log1mexp(a: vec4<f32>) -> vec4<f32> {
   let s = a * a;
   let series = log(a) - a * 0.5 + s * (1.0 / 24.0 - s * (1.0 / 2880.0 - s / 181440.0));
-  return select(log(1.0 - exp(-a)), series, a < vec4<f32>(0.5));
+  return with_nan(select(log1p(-exp(-a)), series, a < vec4<f32>(0.6931472)), a);
 }
 fn e_floor(a: vec4<f32>) -> vec4<f32> { return floor(a); }
-fn e_log(a: vec4<f32>) -> vec4<f32> { return log(a); }
+fn e_log(a: vec4<f32>) -> vec4<f32> { return with_nan(log(a), a); }
 fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
 fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }
 fn e_recip(a: vec4<f32>) -> vec4<f32> { return 1.0 / a; }
 fn e_square(a: vec4<f32>) -> vec4<f32> { return a * a; }
 fn e_tanh(a: vec4<f32>) -> vec4<f32> {
+  let s = a * a;
+  let tail = s * (0.13333334 - s * (0.053968254 - s * 0.021869488));
+  let series = a - a * s * (0.33333334 - tail);
   let above = select(a, vec4<f32>(-15.0), a < vec4<f32>(-15.0));
-  return tanh(select(above, vec4<f32>(15.0), a > vec4<f32>(15.0)));
+  let far = tanh(select(above, vec4<f32>(15.0), a > vec4<f32>(15.0)));
+  return with_nan(select(far, series, s < vec4<f32>(0.0625)), a);
 }
 fn e_sigmoid(a: vec4<f32>) -> vec4<f32> {
-  return 1.0 / (1.0 + exp(-select(a, vec4<f32>(-80.0), a < vec4<f32>(-80.0))));
+  let t = exp(-abs(a));
+  return with_nan(select(vec4<f32>(1.0), t, a < vec4<f32>(0.0)) / (1.0 + t), a);
 }
-fn e_softplus(a: vec4<f32>) -> vec4<f32> { return max(a, vec4<f32>(0.0)) + log(1.0 + exp(-abs(a))); }
+fn e_softplus(a: vec4<f32>) -> vec4<f32> {
+  return with_nan(max(a, vec4<f32>(0.0)) + log1p(exp(-abs(a))), a);
+}
 fn e_relu(a: vec4<f32>) -> vec4<f32> { return select(a, vec4<f32>(0.0), a < vec4<f32>(0.0)); }
 fn e_abs(a: vec4<f32>) -> vec4<f32> { return abs(a); }
-fn e_sign(a: vec4<f32>) -> vec4<f32> { return sign(a); }
+fn e_sign(a: vec4<f32>) -> vec4<f32> { return with_nan(sign(a), a); }
 fn e_add(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a + b; }
 fn e_sub(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a - b; }
 fn e_mul(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a * b; }
 fn e_div(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a / b; }
-fn e_min(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return min(a, b); }
-fn e_max(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return max(a, b); }
+fn e_min(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return with_nan(with_nan(min(a, b), a), b); }
+fn e_max(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return with_nan(with_nan(max(a, b), a), b); }
 fn truth(yes: vec4<bool>) -> vec4<f32> { return select(vec4<f32>(0.0), vec4<f32>(1.0), yes); }
 fn e_lt(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a < b); }
 fn e_le(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return truth(a <= b); }
@@ -129,7 +158,7 @@ fn e_leaky_relu(a: vec4<f32>, slope: vec4<f32>) -> vec4<f32> {
 }
 fn e_gate(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return e_tanh(a) * e_sigmoid(b); }
 fn e_bce_with_logits(l: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
-  return max(l, vec4<f32>(0.0)) - l * x + log(1.0 + exp(-abs(l)));
+  return with_nan(max(l, vec4<f32>(0.0)) - l * x + log1p(exp(-abs(l))), l);
 }
 fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
   return select(b, a, c != vec4<f32>(0.0));

@@ -80,6 +80,19 @@ fn seer(pixel: vec2<u32>, tap: vec2<u32>) -> vec2<u32> {
   return select(dims.made, first / dims.stride, whole);
 }
 
+// <nan, from elementwise.wgsl>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
 // What has been gathered: the sum, or the largest value and its tap, -1 before the first.
 struct Gathered {
   value: vec4<f32>,
@@ -89,8 +102,7 @@ struct Gathered {
 // With one more value. A NaN counts as larger than all, so that it is seen.
 fn joined(old: Gathered, v: vec4<f32>, tap: f32) -> Gathered {
   if (!ARGMAX) { return Gathered(old.value + v, old.tap); }
-  let nan = (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-  let better = (old.tap < vec4<f32>()) | (v > old.value) | nan;
+  let better = (old.tap < vec4<f32>()) | (v > old.value) | is_nan(v);
   return Gathered(select(old.value, v, better), select(old.tap, vec4<f32>(tap), better));
 }
 

@@ -128,8 +128,21 @@ fn uniforms(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
   return unit(words(run, step, i).a);
 }
 
+// <nan, from elementwise.wgsl>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
 fn bernoullis(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
-  return select(vec4<f32>(0.0), vec4<f32>(1.0), uniforms(run, step, i) < p[i]);
+  return with_nan(select(vec4<f32>(0.0), vec4<f32>(1.0), uniforms(run, step, i) < p[i]), p[i]);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -50,24 +50,45 @@ fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
 }
 // </invocation>
 
+// <nan, from elementwise.wgsl>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
 // What a value adds to the total. Capping the exponent at -80 keeps x - top finite for all finite x.
 fn term(v: vec4<f32>, top: vec4<f32>) -> vec4<f32> {
   if (KIND == SUM) { return v; }
-  return exp(max(v, top - 80.0) - top);
+  let least = top - 80.0;
+  let x = select(v, least, v < least) - top;
+  return with_nan(exp(x), x);
+}
+
+// The larger of two. A NaN is a maximum; logsumexp has it in its terms.
+fn larger(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  if (KIND != MAX) { return max(a, b); }
+  return with_nan(with_nan(max(a, b), a), b);
 }
 
 // The total of logsumexp is at least 1, the largest element's term.
 fn finish(top: vec4<f32>, total: vec4<f32>) -> vec4<f32> {
   if (KIND == SUM) { return total; }
   if (KIND == MAX) { return top; }
-  return top + log(max(total, vec4<f32>(1.0)));
+  return top + with_nan(log(max(total, vec4<f32>(1.0))), total);
 }
 
 // The largest of x[first], x[first + stride], ... before x[end], and the sum of their terms.
 fn largest(first: u32, end: u32, stride: u32) -> f32 {
   var top = LOWEST;
   if (KIND == SUM) { return top; }
-  for (var j = first; j < end; j += stride) { top = max(top, x[j]); }
+  for (var j = first; j < end; j += stride) { top = larger(vec4<f32>(top), vec4<f32>(x[j])).x; }
   return top;
 }
 
@@ -82,7 +103,7 @@ fn summed(first: u32, end: u32, stride: u32, top: f32) -> f32 {
 fn largest4(first: u32, end: u32, stride: u32) -> vec4<f32> {
   var top = vec4<f32>(LOWEST);
   if (KIND == SUM) { return top; }
-  for (var j = first; j < end; j += stride) { top = max(top, x4[j]); }
+  for (var j = first; j < end; j += stride) { top = larger(top, x4[j]); }
   return top;
 }
 
@@ -123,8 +144,9 @@ fn rows4(id: Invocation) {
   let tail = at.y % 4u;
   let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(tail);
   var tops = largest4(at.x / 4u, end, 1u);
-  if (KIND != SUM && tail > 0u) { tops = max(tops, select(vec4<f32>(LOWEST), x4[end], inside)); }
-  let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
+  if (KIND != SUM && tail > 0u) { tops = larger(tops, select(vec4<f32>(LOWEST), x4[end], inside)); }
+  let pairs = larger(tops, tops.zwxy);
+  let top = larger(pairs, pairs.yxwz).x;
   var total = summed4(at.x / 4u, end, 1u, vec4<f32>(top));
   if (KIND != MAX && tail > 0u) {
     // Padding is masked before exp and after, since its bits may be anything.
@@ -168,7 +190,7 @@ fn across(lane: u32, value: f32, adds: bool) -> f32 {
     if (lane < half) {
       let a = partial[lane];
       let b = partial[lane + half];
-      partial[lane] = select(max(a, b), a + b, adds);
+      partial[lane] = select(larger(vec4<f32>(a), vec4<f32>(b)).x, a + b, adds);
     }
     workgroupBarrier();
   }

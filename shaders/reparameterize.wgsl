@@ -127,10 +127,23 @@ fn put(i: u32, v: vec4<f32>) {
 }
 // </tail>
 
+// <nan, from elementwise.wgsl>
+// Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
+fn is_nan(a: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(a) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// y, a function of a, with a's NaNs: drivers' functions make numbers of some, as exp an infinity and max the
+// other argument.
+fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(select(bitcast<vec4<u32>>(y), bitcast<vec4<u32>>(a), is_nan(a)));
+}
+// </nan>
+
 // exp(logvar/2)·eps: the deviation of z from mu.
 fn deviation(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {
   let eps = normals(words(run, step, i));
-  return exp(0.5 * logvar[i]) * eps;
+  return with_nan(exp(0.5 * logvar[i]), logvar[i]) * eps;
 }
 
 fn sample(run: vec2<u32>, step: u32, i: u32) -> vec4<f32> {

@@ -2,7 +2,7 @@
 //! reference at tile edges and row ends, its derivatives against central differences.
 
 use crate::{
-    harness::{self, Case, Report},
+    harness::{self, Case, Report, coverage},
     subjects::adapter,
 };
 use oneiro::{
@@ -68,8 +68,10 @@ fn the_custom_op_matches_its_reference() {
     let mut report = Report::default();
     report.family(gpu, "custom_op", &cases());
     report.print();
-    report.assert_every_entry_point_ran(gpu);
+    report.assert_every_choice_ran(gpu, &cases());
     assert!(report.compared() >= cases().len());
+    let chosen = coverage::chosen(&cases(), &[gpu.caps().clone()]);
+    assert!(["causal", "anticausal"].iter().all(|e| chosen.contains(&("custom_op".into(), (*e).into()))));
 }
 
 #[test]

@@ -8,4 +8,4 @@ pub(crate) mod mistakes;
 mod plans;
 mod sampling;
 mod weights;
-mod wgsl;
+pub(crate) mod wgsl;

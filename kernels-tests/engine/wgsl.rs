@@ -48,6 +48,16 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
+/// (stem, name) of every entry point in `shaders/`.
+pub(crate) fn entry_points() -> Vec<(String, String)> {
+    let of_file = |(stem, text): (String, String)| {
+        let (module, _) =
+            kernel::parse(&text, kernel::powers(&stem)).unwrap_or_else(|e| panic!("{stem}.wgsl: {e}"));
+        module.entry_points.into_iter().map(move |entry| (stem.clone(), entry.name))
+    };
+    files().into_iter().flat_map(of_file).collect()
+}
+
 /// One entry point of one text under given constants.
 struct Variant {
     name: String,

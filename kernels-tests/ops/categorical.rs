@@ -140,6 +140,7 @@ pub(crate) fn cases() -> Vec<Case> {
         SIZES.into_iter().flat_map(|size| [draw(size, 2.0), draw(size, 30.0), draw(size, 1e30), ends(size)]),
     );
     out.extend(SIZES.into_iter().flat_map(|size| [certain(size, 100.0), certain(size, 1e30)]));
+    out.extend([[65, 7], [127, 12]].map(|size| draw(size, 2.0).holes("x")));
     out.extend([[33, 2], [65, 4], [257, 64], [300, 256], [9, 1_024]].map(thresholds));
     out.extend(
         MANY.into_iter()

@@ -18,9 +18,16 @@ mod resample;
 mod views;
 
 use crate::{
-    harness::{self, Case, Report},
+    engine::wgsl,
+    harness::{
+        self, Case, Report,
+        coverage::{self, Kernel},
+    },
     models::{layers, likelihood, weight_norm},
+    subjects::all_caps,
 };
+use oneiro::plan::{Buffer, Place};
+use std::collections::BTreeSet;
 
 /// The number of op x shape cases that a whole run compares at least.
 const LEAST: usize = 3_500;
@@ -51,21 +58,58 @@ const FAMILIES: &[Family] = families![
     cursor random data optimizer
 ];
 
+/// Shaders that no op launches: a device's self-test, pictures for a host's texture, and the benchmark's
+/// ceilings, which have tests of their own.
+const NOT_OPS: [&str; 3] = ["selftest", "texture", "ceiling"];
+
 #[test]
 fn all_op_cases() {
     let Some(gpu) = harness::gpu() else { return };
     let mut report = Report::default();
     let only = std::env::var("ONEIRO_OPS").ok();
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == name));
+    let mut all = vec![];
     for family in FAMILIES.iter().filter(|family| wanted(family.name)) {
-        report.family(gpu, family.name, &(family.cases)());
+        let cases = (family.cases)();
+        report.family(gpu, family.name, &cases);
+        all.extend(cases);
     }
     report.print();
-    if only.is_some() {
-        return;
+    report.assert_every_choice_ran(gpu, &all);
+    let least = if only.is_some() { 1 } else { LEAST };
+    assert!(report.compared() >= least, "{} cases compared, at least {least} are due", report.compared());
+}
+
+/// Together the kinds of adapters that planners know choose every kernel for one of the cases, so that none
+/// is dead or untested on all of them.
+#[test]
+fn every_entry_point_is_chosen_on_some_adapter() {
+    let cases: Vec<Case> = FAMILIES.iter().flat_map(|family| (family.cases)()).collect();
+    let chosen = coverage::chosen(&cases, &all_caps().map(|(_, caps)| caps));
+    let of_an_op = |(stem, _): &Kernel| !NOT_OPS.contains(&stem.split('.').next().unwrap_or_default());
+    let written: BTreeSet<Kernel> = wgsl::entry_points().into_iter().filter(of_an_op).collect();
+    assert_eq!(chosen.symmetric_difference(&written).collect::<Vec<_>>(), Vec::<&Kernel>::new());
+}
+
+/// A launch says what it writes, scratch included: nothing is read from a slot that no launch wrote before.
+#[test]
+fn what_is_read_was_written() {
+    let cases: Vec<Case> = FAMILIES.iter().flat_map(|family| (family.cases)()).collect();
+    let (all, mut reads) = (all_caps(), 0);
+    for (case, (adapter, caps)) in cases.iter().flat_map(|case| all.iter().map(move |caps| (case, caps))) {
+        let mut written = BTreeSet::new();
+        for launch in case.plan(caps).launches {
+            let slot = |place: Place| if let Buffer::Slot(slot) = place.buffer { Some(slot) } else { None };
+            for &(name, place) in launch.bindings.iter().filter(|b| !launch.writes.contains(&b.0)) {
+                reads += 1;
+                let known = slot(place).is_none_or(|slot| written.contains(&slot));
+                assert!(known, "{adapter}, {}: {} reads `{name}` unwritten", case.op, launch.label);
+            }
+            let writes = launch.bindings.iter().filter(|b| launch.writes.contains(&b.0));
+            written.extend(writes.filter_map(|b| slot(b.1)));
+        }
     }
-    report.assert_every_entry_point_ran(gpu);
-    assert!(report.compared() >= LEAST, "{} cases compared, at least {LEAST} are due", report.compared());
+    assert!(reads > 1_000, "{reads} bindings are read");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| draws(n, 0.0)).collect();
     out.extend(STEPS.into_iter().flat_map(|step| draws(1_001, step)).collect::<Vec<_>>());
     out.extend(MANY.into_iter().flat_map(|n| draws(n, 3.0)).map(|c| c.many_workgroups(1)));
+    out.extend(draws(257, 0.0).into_iter().filter(|c| c.op == "bernoulli").map(|c| c.holes("p")));
     // A draw that a cluster reads twice, and another shape of the same elements.
     out.push(
         Case::new("normal", "in a cluster", |g| {

@@ -102,6 +102,16 @@ pub(crate) fn cases() -> Vec<Case> {
         .collect();
     out.extend(many());
     out.extend([[1, 1], [3, 10], [17, 64], [128, 33]].into_iter().flat_map(composed));
+    // A NaN shows in what it is part of, by every kernel.
+    let nans: [(&[usize], &[usize]); 6] = [
+        (&[40, 10], &[1]),
+        (&[40, 12], &[1]),
+        (&[10, 40], &[0]),
+        (&[10, 41], &[0]),
+        (&[9, 300], &[1]),
+        (&[10_007], &[0]),
+    ];
+    out.extend(KINDS.iter().flat_map(|&k| nans.map(|(shape, axes)| case(k, shape, axes).holes("a"))));
     // Logits far outside of what exp can take.
     for far in [90.0, 1e4] {
         let large = case(KINDS[2], &[33, 10], &[1]);

@@ -32,6 +32,7 @@ fn case(n: usize, order: usize) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = SIZES.into_iter().flat_map(|n| [0, 1, 2].map(|order| case(n, order))).collect();
+    out.extend([257, 1_024].into_iter().flat_map(|n| [0, 1, 2].map(|order| case(n, order).holes("logvar"))));
     for n in [4 * 65_601, 4 * 65_601 + 1] {
         out.extend([case(n, 0).many_workgroups(1), case(n, 1).many_workgroups(1)]);
     }

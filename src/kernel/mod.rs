@@ -9,7 +9,10 @@ pub use shader::Shader;
 
 use self::power::{POWERS, Power};
 use naga::{AddressSpace, Module, TypeInner, valid};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The lines around the one function of a shader that the planner may rewrite.
 pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];
@@ -78,6 +81,17 @@ pub fn specialise<'m>(
         .map_err(|e| e.to_string())
 }
 
+/// The names of the buffers that a module's kernels may write. The error is naga's.
+pub fn writable(text: &str) -> Result<BTreeSet<String>, String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
+    let variables = module.global_variables.iter().map(|(_, variable)| variable);
+    Ok(variables.filter(|v| stores(v.space)).filter_map(|v| v.name.clone()).collect())
+}
+
+fn stores(space: AddressSpace) -> bool {
+    matches!(space, AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE))
+}
+
 /// Reflects one entry point under these override values.
 ///
 /// # Errors
@@ -114,7 +128,7 @@ pub fn reflect(
             flatten(&module, variable.ty, "", 0, &mut out.dims);
             out.dims_size = size;
         }
-        let writes = matches!(variable.space, AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE));
+        let writes = stores(variable.space);
         out.bindings.push(Binding { name: name.clone(), index: binding.binding, uniform, writes });
     }
     out.bindings.sort_by_key(|b| b.index);

@@ -169,9 +169,11 @@ impl Op for DrawCategorical {
     }
 
     fn reference(&self, x: &[&Array]) -> Array {
+        let draw = |(logits, &u): (&[f64], &f64)| {
+            if logits.iter().any(|l| l.is_nan()) { f64::NAN } else { invert(logits, u) as f64 }
+        };
         let rows = x[0].data.chunks_exact(x[0].shape[1]);
-        let drawn = rows.zip(&x[1].data).map(|(logits, &u)| invert(logits, u) as f64).collect();
-        Array::new(x[1].shape.clone(), drawn)
+        Array::new(x[1].shape.clone(), rows.zip(&x[1].data).map(draw).collect())
     }
 
     fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {

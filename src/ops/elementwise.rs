@@ -33,12 +33,27 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
+/// log(1 - exp(-x)): for small x the argument is near 0, for large ones near 1.
+fn log1mexp(x: f64) -> f64 {
+    if x < 0.5 { (-(-x).exp_m1()).ln() } else { (-(-x).exp()).ln_1p() }
+}
+
+/// `a` if it is first, else `b`; a NaN if one is, which Rust's `min` and `max` leave out.
+fn ordered(a: f64, b: f64, first: bool) -> f64 {
+    match (a.is_nan(), b.is_nan()) {
+        (true, _) => a,
+        (_, true) => b,
+        _ if first => a,
+        _ => b,
+    }
+}
+
 rows! {
     "identity" 1 0, |x| x[0], |x, y, ct| vec![Some(ct)];
     "neg" 1 1, |x| -x[0], |x, y, ct| vec![Some(-ct)];
     "exp" 1 8, |x| x[0].exp(), |x, y, ct| vec![Some(ct * y)];
-    "expm1" 1 10, |x| x[0].exp_m1(), |x, y, ct| vec![Some(ct * (y + 1.0))];
-    "log1mexp" 1 16, |x| (-(-x[0]).exp_m1()).ln(), |x, y, ct| vec![Some(ct / x[0].expm1())];
+    "expm1" 1 10, |x| x[0].exp_m1(), |x, y, ct| vec![Some(ct * x[0].exp())];
+    "log1mexp" 1 16, |x| log1mexp(x[0]), |x, y, ct| vec![Some(ct / x[0].expm1())];
     "floor" 1 1, |x| x[0].floor(), |x, y, ct| vec![None];
     "log" 1 8, |x| x[0].ln(), |x, y, ct| vec![Some(ct / x[0])];
     "sqrt" 1 4, |x| x[0].sqrt(), |x, y, ct| vec![Some(ct * 0.5 / y)];
@@ -50,7 +65,7 @@ rows! {
     "softplus" 1 16, |x| softplus(x[0]), |x, y, ct| vec![Some(ct * x[0].sigmoid())];
     // The derivative is written with the output, so that the input need not be kept when the op ends a
     // matmul.
-    "relu" 1 1, |x| x[0].max(0.0), |x, y, ct| vec![Some(y.gt(0.0).select(ct, 0.0))];
+    "relu" 1 1, |x| if x[0] < 0.0 { 0.0 } else { x[0] }, |x, y, ct| vec![Some(y.gt(0.0).select(ct, 0.0))];
     "abs" 1 1, |x| x[0].abs(), |x, y, ct| vec![Some(ct * x[0].sign())];
     "sign" 1 1, |x| if x[0] == 0.0 { 0.0 } else { x[0].signum() }, |x, y, ct| vec![None];
     "add" 2 1, |x| x[0] + x[1], |x, y, ct| vec![Some(ct), Some(ct)];
@@ -58,8 +73,8 @@ rows! {
     "mul" 2 1, |x| x[0] * x[1], |x, y, ct| vec![Some(ct * x[1]), Some(ct * x[0])];
     "div" 2 4, |x| x[0] / x[1], |x, y, ct| vec![Some(ct / x[1]), Some(-(ct * y / x[1]))];
     // Ties share the cotangent, as in PyTorch.
-    "min" 2 1, |x| x[0].min(x[1]), |x, y, ct| share(ct, x[0].lt(x[1]), x[0].eq(x[1]));
-    "max" 2 1, |x| x[0].max(x[1]), |x, y, ct| share(ct, x[0].gt(x[1]), x[0].eq(x[1]));
+    "min" 2 1, |x| ordered(x[0], x[1], x[0] < x[1]), |x, y, ct| share(ct, x[0].lt(x[1]), x[0].eq(x[1]));
+    "max" 2 1, |x| ordered(x[0], x[1], x[0] > x[1]), |x, y, ct| share(ct, x[0].gt(x[1]), x[0].eq(x[1]));
     "lt" 2 1, |x| truth(x[0] < x[1]), |x, y, ct| vec![None, None];
     "le" 2 1, |x| truth(x[0] <= x[1]), |x, y, ct| vec![None, None];
     "gt" 2 1, |x| truth(x[0] > x[1]), |x, y, ct| vec![None, None];
@@ -76,7 +91,7 @@ rows! {
         |x, y, ct| vec![Some(ct * (x[0].sigmoid() - x[1])), Some(-(ct * x[0]))];
     "select" 3 1, |x| if x[0] != 0.0 { x[1] } else { x[2] },
         |x, y, ct| vec![None, Some(x[0].select(ct, 0.0)), Some(x[0].select(0.0, ct))];
-    "clamp" 3 2, |x| x[0].max(x[1]).min(x[2]),
+    "clamp" 3 2, |x| if x[0].is_nan() { x[0] } else { x[0].max(x[1]).min(x[2]) },
         |x, y, ct| vec![Some((x[0].ge(x[1]) * x[0].le(x[2])).select(ct, 0.0)), None, None];
 }
 
@@ -232,17 +247,17 @@ macro_rules! unary {
 
 unary! {
     exp: "e^x.";
-    expm1: "e^x - 1, exact for small x.";
-    log1mexp: "log(1 - e^-x) of a positive x, exact for small x and for large ones.";
+    expm1: "e^x - 1, to all digits of an f32 for small x too.";
+    log1mexp: "log(1 - e^-x) of a positive x, to all digits of an f32 for small x and for large ones, as its derivative.";
     floor: "The largest whole number that is not larger; its derivative counts as none.";
     log: "Natural logarithm; the argument must be positive (guard it, see `clamp`).";
     sqrt: "Square root.";
     rsqrt: "1/√x.";
     recip: "1/x.";
     square: "x².";
-    tanh: "Hyperbolic tangent.";
-    sigmoid: "1/(1 + e^-x).";
-    softplus: "log(1 + e^x), without overflow.";
+    tanh: "Hyperbolic tangent, to all digits of an f32 for small x too.";
+    sigmoid: "1/(1 + e^-x), to all digits of an f32 for x far below 0 too.";
+    softplus: "log(1 + e^x) without overflow, to all digits of an f32 for x far below 0 too, as its derivative.";
     relu: "max(x, 0).";
     abs: "|x|.";
     sign: "-1, 0 or 1.";
@@ -262,8 +277,8 @@ macro_rules! binary {
 }
 
 binary! {
-    min: "Smaller of two.";
-    max: "Larger of two.";
+    min: "Smaller of two; a NaN if one is.";
+    max: "Larger of two; a NaN if one is.";
     lt: "1 where self < other, else 0.";
     le: "1 where self <= other, else 0.";
     gt: "1 where self > other, else 0.";

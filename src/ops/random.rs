@@ -159,8 +159,9 @@ impl Op for Bernoulli {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (key, step) = counter(&self.stream, x[1], x[2]);
-        let below = |e: usize| f64::from(rng::uniform(key, step, e as u32)) < x[0].data[e];
-        Array::from_fn(x[0].shape.clone(), |e| f64::from(u8::from(below(e))))
+        let below = |e: usize, p: f64| f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) < p));
+        let draw = |e: usize| if x[0].data[e].is_nan() { f64::NAN } else { below(e, x[0].data[e]) };
+        Array::from_fn(x[0].shape.clone(), draw)
     }
 
     fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {

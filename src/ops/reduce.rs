@@ -91,7 +91,11 @@ impl Op for Reduce {
         let mut top = vec![f64::NEG_INFINITY; shape.numel()];
         let mut total = vec![0.0; shape.numel()];
         for (i, &v) in x.data.iter().enumerate() {
-            top[place(i)] = v.max(top[place(i)]);
+            let top = &mut top[place(i)];
+            // A NaN is the largest, and nothing is larger than it.
+            if v.is_nan() || v > *top {
+                *top = v;
+            }
         }
         for (i, &v) in x.data.iter().enumerate() {
             total[place(i)] += if self.kind == Kind::Sum { v } else { (v - top[place(i)]).exp() };

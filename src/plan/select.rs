@@ -15,7 +15,7 @@ use crate::{
         op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::Type,
     },
-    kernel::{Shader, caps::Caps},
+    kernel::{self, Shader, caps::Caps},
     ops::views::Pack,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,14 +64,23 @@ struct Selector<'a> {
     memory: BTreeMap<NodeId, Memory>,
     requests: Vec<Request>,
     inputs: Vec<(String, Type)>,
+    /// The names of the buffers that a shader's kernels write, by its stem.
+    writable: BTreeMap<&'static str, BTreeSet<String>>,
     /// The launches, and the memory of their bindings.
     launches: Vec<(Launch, Vec<(&'static str, Memory)>)>,
 }
 
 /// Lowers the steps of a schedule.
 pub(super) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Result<Selection> {
-    let mut s =
-        Selector { graph, caps, memory: BTreeMap::new(), requests: vec![], inputs: vec![], launches: vec![] };
+    let mut s = Selector {
+        graph,
+        caps,
+        memory: BTreeMap::new(),
+        requests: vec![],
+        inputs: vec![],
+        writable: BTreeMap::new(),
+        launches: vec![],
+    };
     s.place_leaves();
     let packed = s.place_results(&schedule);
     for (now, step) in schedule.steps.iter().enumerate() {
@@ -256,6 +265,7 @@ impl Selector<'_> {
             let own = spec.bindings.iter().map(|&(name, operand)| (name, memory(operand)));
             let bindings: Vec<_> = own.chain(expr.map(|e| self.loads(e)).unwrap_or_default()).collect();
             bindings.iter().for_each(|&(_, memory)| self.touch(memory, now));
+            let writes = self.written(&spec);
             let launch = Launch {
                 label: label(name, expr),
                 shader: spec.shader,
@@ -263,7 +273,7 @@ impl Selector<'_> {
                 entry: spec.entry,
                 constants: spec.constants,
                 bindings: vec![],
-                writes: spec.bindings.iter().filter(|b| written(b)).map(|b| b.0).collect(),
+                writes,
                 dims: spec.dims,
                 grid: spec.grid,
                 flops: spec.flops,
@@ -275,6 +285,17 @@ impl Selector<'_> {
             self.launches.push((launch, bindings));
         }
         Ok(())
+    }
+
+    /// The bindings that a launch writes, which its shader says. A shader that is no WGSL writes its output
+    /// alone; the device refuses it with naga's words.
+    fn written(&mut self, spec: &LaunchSpec) -> Vec<&'static str> {
+        let read = || kernel::writable(spec.shader.text).unwrap_or_default();
+        let known = self.writable.entry(spec.shader.stem).or_insert_with(read);
+        let writes = |&&(name, to): &&(&str, Operand)| {
+            if known.is_empty() { to == Operand::Output } else { known.contains(name) }
+        };
+        spec.bindings.iter().filter(writes).map(|b| b.0).collect()
     }
 
     /// The bindings through which an expression reads stored nodes.
@@ -341,14 +362,4 @@ fn label(name: &str, expr: Option<&Expr>) -> String {
 /// calls.
 fn function(expr: &Expr, shader: &Shader) -> String {
     expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text))
-}
-
-/// Whether a launch writes a binding. A scratch buffer is written by one launch, as its `y`, and read by the
-/// next.
-fn written(&(name, operand): &(&str, Operand)) -> bool {
-    match operand {
-        Operand::Input(_) => false,
-        Operand::Output => true,
-        Operand::Scratch(_) => name.starts_with('y'),
-    }
 }
