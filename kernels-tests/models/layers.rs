@@ -16,19 +16,23 @@ use oneiro::{
 };
 use std::collections::BTreeSet;
 
-/// A spectrally normalised weight and the next u, as a function of both.
+/// A spectrally normalised weight and the next u and v, as a function of all three.
 fn spectral(shape: &[usize], outputs: usize, mode: Mode) -> Case {
     let dims = shape.to_vec();
     let build = move |g: &Graph| {
-        let [weight, u] =
-            [("w", &dims[..]), ("u", &[dims[outputs]])].map(|(name, shape)| g.input(name, Type::f32(shape)));
-        let [weight, next] = spectral_norm(weight, u, outputs, mode);
+        let mut rest = dims.clone();
+        rest[outputs] = 1;
+        let [weight, u, v] = [("w", &dims[..]), ("u", &[dims[outputs]]), ("v", &rest)]
+            .map(|(name, shape)| g.input(name, Type::f32(shape)));
+        let [weight, next_u, next_v] = spectral_norm(weight, [u, v], outputs, mode);
         g.output("y", weight);
-        g.output("next", next);
+        g.output("next u", next_u);
+        g.output("next v", next_v);
     };
     Case::new("spectral_norm", format!("{shape:?} along {outputs} {mode:?}"), build)
         .fill("w", Fill::Uniform(0.1, 1.0))
         .fill("u", Fill::Uniform(0.1, 1.0))
+        .fill("v", Fill::Uniform(0.1, 1.0))
         .tolerance(5e-6, 5e-6)
 }
 
@@ -49,7 +53,7 @@ fn composed(shape: &[usize], over: Option<usize>) -> Case {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
-    for mode in [Mode::Training, Mode::Evaluation] {
+    for mode in [Mode::Training, Mode::Batch, Mode::Evaluation] {
         out.extend([[1, 1], [1, 7], [3, 5], [64, 65], [127, 300]].map(|shape| spectral(&shape, 0, mode)));
         out.extend(
             [[9, 3, 5], [16, 8, 12], [4, 33, 64]]
@@ -176,13 +180,18 @@ fn compare(golden: &Weights, name: &str, got: &[f32], places: &[usize]) {
 #[test]
 fn layers_are_pytorchs() {
     let Some(gpu) = adapter("layers_are_pytorchs") else { return };
-    let golden = golden::tensors("layers.safetensors");
+    let mut golden = golden::tensors("layers.safetensors");
+    // Evaluation with the kept u and v and unchanged weights makes what the third training step made. What v
+    // is before training plays no part.
+    for (name, columns) in [("sn_linear", 5), ("sn_conv", 2 * 3 * 2), ("sn_up", 3 * 4 * 4)] {
+        golden.insert(format!("{name}.weight_v"), (vec![columns], vec![1.0; columns]));
+        golden.insert(format!("{name}.eval"), golden[&format!("{name}.y")].clone());
+    }
+    let golden = golden;
     let layers: Vec<&str> = golden.keys().filter_map(|name| name.strip_suffix(".x")).collect();
     assert_eq!(layers.len(), 15, "{layers:?}");
-    // Power iteration goes on in training only, where PyTorch keeps v of the step before.
-    let evaluated: Vec<&str> = layers.iter().copied().filter(|name| !name.starts_with("sn")).collect();
     let plan = |names: &[&str], mode| Plan::new(&graph(&golden, names, mode), gpu.caps()).unwrap();
-    let (training, evaluation) = (plan(&layers, Mode::Training), plan(&evaluated, Mode::Evaluation));
+    let (training, evaluation) = (plan(&layers, Mode::Training), plan(&layers, Mode::Evaluation));
     let state = State::new(gpu, &[&training, &evaluation], 3).unwrap();
     let names: BTreeSet<String> = [&training, &evaluation].iter().flat_map(|plan| plan.weights()).collect();
     let names: Vec<String> = names.into_iter().collect();

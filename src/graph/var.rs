@@ -88,6 +88,8 @@ pub enum FileLayout {
     },
     /// The file holds the channels first, as PyTorch does; here they come last.
     Channels,
+    /// The file holds as one row what it would hold by the inner layout.
+    Row(Box<FileLayout>),
 }
 
 impl FileLayout {
@@ -99,6 +101,7 @@ impl FileLayout {
             FileLayout::Channels => {
                 shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect()
             }
+            FileLayout::Row(inner) => vec![inner.shape(shape).iter().product()],
         }
     }
 
@@ -119,6 +122,7 @@ impl FileLayout {
                 let c = shape[shape.len() - 1];
                 (0..n).map(|i| i % c * (n / c) + i / c).collect()
             }
+            FileLayout::Row(inner) => inner.places(shape),
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum Weight {
     /// first is v.
     Normed,
     /// The weight is normalised by [`spectral_norm::spectral_norm`]. `NAME.weight_orig` stands in place of
-    /// the weight, and each training step iterates `NAME.weight_u` once.
+    /// the weight, and each training step iterates `NAME.weight_u` and `NAME.weight_v` once.
     Spectral(Mode),
 }
 
