@@ -73,6 +73,34 @@ fn exists(path: &str) -> bool {
     root().join(known.collect::<Vec<_>>().join("/")).exists()
 }
 
+/// Who wants other numbers in a stream's place (`Graph::bind_stream`) needs its name.
+#[test]
+fn random_streams_are_named_in_the_docs() {
+    let calls = ["normal(\"", "uniform(\"", "bernoulli(\"", "reparameterize(\"", "dropout(&format!(\""];
+    let mut found = vec![];
+    for folder in ["src/models", "src/train", "src/measure"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let code = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+            let (code, docs) = code.split_once("#[cfg(test)]").unwrap_or((&code, "")).0.lines().fold(
+                (String::new(), String::new()),
+                |(code, docs), line| match line.trim_start().starts_with("///") {
+                    true => (code, docs + line + "\n"),
+                    false => (code + line + "\n", docs),
+                },
+            );
+            for name in calls.iter().flat_map(|call| code.split(call).skip(1)) {
+                let name = name.split('"').next().unwrap().to_string();
+                assert!(
+                    docs.contains(&format!("`{name}`")),
+                    "{folder}: no doc comment names the stream `{name}`"
+                );
+                found.push(name);
+            }
+        }
+    }
+    assert!(found.iter().any(|name| name == "vae/eps") && found.len() >= 6, "{found:?}");
+}
+
 #[test]
 fn documents_name_what_exists() {
     let (names, manifest) = (file_names(), text("Cargo.toml"));

@@ -129,6 +129,29 @@ fn known(state: &State, names: &[String]) -> Result<()> {
     }
 }
 
+/// Reads a variable in PyTorch's layout: its shape there, and its elements. A masked convolution has zeros where it
+/// has no weights.
+///
+/// # Errors
+/// A name that the State does not have; a device that is lost.
+pub fn read(gpu: &Gpu, state: &State, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    in_file(state, name, &state.read(gpu, name)?)
+}
+
+/// Lays values that belong to a variable element by element, such as its gradient that an executor has read, out in
+/// PyTorch's layout: the shape there, and the elements.
+///
+/// # Errors
+/// A name that the State does not have; another number of values than the variable has elements.
+pub fn in_file(state: &State, name: &str, values: &[f32]) -> Result<(Vec<usize>, Vec<f32>)> {
+    let (layout, ty) = (state.file_layout(name)?, state.ty(name)?);
+    let (wanted, got) = (ty.shape.numel(), values.len());
+    match wanted == got {
+        true => Ok(layout.to_file(&ty.shape, values)),
+        false => Err(Error::State(format!("variable `{name}` has {wanted} elements, got {got}"))),
+    }
+}
+
 /// The bytes of a safetensors file that holds the State's variables of these names.
 ///
 /// # Errors
@@ -137,14 +160,7 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     known(state, names)?;
     let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
     for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
-        let layout = state.file_layout(name)?;
-        let shape = layout.shape(&ty.shape);
-        let mut values = vec![0.0; shape.iter().product()];
-        layout
-            .places(&ty.shape)
-            .into_iter()
-            .zip(state.read(gpu, name)?)
-            .for_each(|(place, value)| values[place] = value);
+        let (shape, values) = state.file_layout(name)?.to_file(&ty.shape, &state.read(gpu, name)?);
         data.push((name, shape, values));
     }
     let views = data.iter().map(|(name, shape, values)| {

@@ -2,7 +2,8 @@
 
 use crate::subjects::{Ready, adapter};
 use oneiro::{
-    graph::{Graph, shape::Type, var::Init},
+    graph::{Graph, autodiff::grad, shape::Type, var::Init, window::Kernel},
+    nn::Conv2d,
     weights::{self, Fit, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -73,4 +74,29 @@ fn names_are_taken_strictly_or_told() {
     assert_eq!(fit, Fit { taken, missing, unexpected });
     assert_eq!(fit.to_string(), "taken 1 (`b`); missing in the file 1 (`a`); left in the file 1 (`c`)");
     assert_eq!([state.read(gpu, "a").unwrap(), state.read(gpu, "b").unwrap()], [[9.0; 2], [1.0; 2]]);
+}
+
+/// A convolution's weight and its gradient, which lie as `[T, C, O]` here, are read as PyTorch's `[O, C, rows,
+/// columns]`.
+#[test]
+fn variables_and_gradients_are_read_in_pytorchs_layout() {
+    let Some(gpu) = adapter("variables_and_gradients_are_read_in_pytorchs_layout") else { return };
+    let g = Graph::new();
+    let layer = Conv2d::new(&g, "conv", Kernel::square(3), [2, 4]);
+    let w = layer.params()[0];
+    g.output("gradient", grad(w.square().sum_all() * 0.5, &[w])[0]);
+    let ready = Ready::new(gpu, &g, 0);
+    let theirs: Vec<f32> = (0..72).map(|i| i as f32 * 0.25 - 3.0).collect();
+    let names = ["conv.weight".to_string()];
+    let file = Weights::from([(names[0].clone(), (vec![4, 2, 3, 3], theirs.clone()))]);
+    weights::apply(gpu, &ready.state, &names, &file, Path::new("conv.safetensors")).unwrap();
+    assert_eq!(weights::read(gpu, &ready.state, "conv.weight").unwrap(), (vec![4, 2, 3, 3], theirs.clone()));
+    // The gradient of half a square is the weight itself.
+    let gradient = ready.step().read("gradient");
+    assert_ne!(gradient, theirs);
+    let laid = weights::in_file(&ready.state, "conv.weight", &gradient).unwrap();
+    assert_eq!(laid, (vec![4, 2, 3, 3], theirs));
+    let line = weights::in_file(&ready.state, "conv.weight", &gradient[1..]).unwrap_err().to_string();
+    assert!(line.contains("`conv.weight` has 72 elements, got 71"), "{line}");
+    assert!(weights::read(gpu, &ready.state, "conv").is_err());
 }

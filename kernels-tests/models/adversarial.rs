@@ -16,11 +16,11 @@ use oneiro::{
     },
     models::{
         dcgan::{self, Config, Norm},
-        game::{Game, Rules},
+        game::{self, Game, Rules},
         gan::{self, gradient_penalty},
     },
     nn::{Mode, Sequential, Weight},
-    weights::Weights,
+    weights::{self, Weights},
 };
 
 const N: usize = 4;
@@ -140,6 +140,33 @@ fn a_generator_of_pytorch_loads_unchanged() {
     let want = &tensors["pictures"].1;
     let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(got.len() == want.len() && worst < 1e-4, "pictures are {worst:e} from PyTorch's");
+}
+
+/// A file of the generator alone loads by the names that a game gives it.
+#[test]
+fn a_generators_own_file_loads_by_the_games_names() {
+    let Some(gpu) = adapter("a_generators_own_file_loads_by_the_games_names") else { return };
+    let tensors = golden::tensors(FILE);
+    let main = tensors
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix("generator.")?.to_string(), t.clone())));
+    let file: Weights = main.collect();
+    assert!(file.len() > 10 && file.keys().all(|name| name.starts_with("main.")), "{:?}", file.keys());
+    let networks = dcgan::Networks { latent: 6, generator: 4, discriminator: 4 };
+    for ema in [None, Some(0.9)] {
+        let rules = Rules { ema, ..Rules::default() };
+        let game = Game::new(networks, rules, [32, 32, 3], [32, 32], 0, N).unwrap();
+        let g = Graph::new();
+        g.output("pictures", game.pictures(g.input("z", Type::f32([N, 6])), None));
+        let (ready, named) = (Ready::new(gpu, &g, 0), game::named(file.clone(), ema.is_some()));
+        let (names, path) = (ready.plan.weights(), std::path::Path::new("netG.safetensors"));
+        weights::apply(gpu, &ready.state, &names, &named, path).unwrap();
+        assert!(names.iter().all(|name| game.weights().contains(name)), "{names:?}");
+        let got = ready.write("z", &signed(3000, NOISE.iter().product())).step().read("pictures");
+        let want = tensors["pictures"].1.iter().map(|p| (p + 1.0) / 2.0);
+        let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "pictures are {worst:e} from PyTorch's");
+    }
 }
 
 /// The gradient of the penalty by a critic's weights is a second derivative through all of its layers.

@@ -112,6 +112,15 @@ fn more_draws_tighten_the_bound() {
         first.elbo.mean
     );
     assert!(first.elbo.mean < means[3] && first.kl.mean > 0.0);
+    let scores = &first.scores;
+    for (of, mean) in [
+        (&scores.log_px, means[3]),
+        (&scores.elbo, first.elbo.mean),
+        (&scores.reconstruction, first.reconstruction.mean),
+        (&scores.kl, first.kl.mean),
+    ] {
+        assert!(of.len() == 200 && (of.iter().sum::<f64>() / 200.0 - mean).abs() < 1e-9, "{mean}");
+    }
     let text = first.table();
     assert!(text.contains("IWAE k = 500") && text.contains("200 test images"), "{text}");
     assert_eq!(first.json()["iwae"][3]["k"], 500);

@@ -8,7 +8,11 @@ use crate::{
 use oneiro::{
     error::Error,
     gpu::Gpu,
-    graph::{Graph, shape::Type},
+    graph::{
+        Graph,
+        reference::{self, Values},
+        shape::{Array, Type},
+    },
     models::vae::Vae,
     optim::Optimizer,
     weights,
@@ -89,6 +93,33 @@ fn weights_of_pytorch_give_pytorchs_codes() {
     for (i, (got, expected)) in mu.iter().zip(numbers(SMALL)).enumerate() {
         assert!((f64::from(*got) - expected).abs() < 1e-5, "mu {i}: {got} instead of {expected}");
     }
+}
+
+/// What the objective is made of is what its terms say: they can be computed again from the parts.
+#[test]
+fn the_objective_hands_out_its_parts() {
+    let g = Graph::new();
+    let loss = Vae::new(&g, &config(6, 5, 2)).loss(g.input("x", Type::f32([3, 6])));
+    for (name, value) in [("mu", loss.mu), ("logvar", loss.logvar), ("z", loss.z), ("logits", loss.logits)] {
+        g.output(name, value);
+    }
+    g.output("reconstruction", loss.reconstruction);
+    g.output("kl", loss.kl);
+    let x = Array::from_fn([3, 6], |i| (i % 2) as f64);
+    let inputs = Values::from([("x".into(), x.clone())]);
+    let out = reference::eval(&g, &inputs, &mut reference::initial(&g, 1)).unwrap();
+    let sum = |f: &dyn Fn(usize) -> f64, n: usize| (0..n).map(f).sum::<f64>();
+    let bce = |i: usize| {
+        let l = out["logits"].data[i];
+        l.exp().ln_1p() - l * x.data[i]
+    };
+    let kl = |i: usize| {
+        let (mu, logvar) = (out["mu"].data[i], out["logvar"].data[i]);
+        0.5 * (mu * mu + logvar.exp() - logvar - 1.0)
+    };
+    assert!((sum(&bce, 18) - out["reconstruction"].data[0]).abs() < 1e-9);
+    assert!((sum(&kl, 6) - out["kl"].data[0]).abs() < 1e-9);
+    assert!(out["z"].data != out["mu"].data && out["z"].data.len() == 6);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Weights files that are given to a program.
 
 use crate::{
-    commands::{empty, fails, images, run, weights},
+    commands::{empty, fails, images, json, labelled, run, weights},
+    golden,
     subjects::adapter,
 };
+use oneiro::weights::{Weights, load};
+use safetensors::{Dtype, tensor::TensorView};
+use std::{fs, path::Path};
 
 /// A file fits the model or it is refused, unless a part of it is meant.
 #[test]
@@ -34,4 +38,106 @@ fn a_deeper_networks_file_is_no_shallower_ones() {
     let part = format!("vae evaluate --run deep {deep} --weights-partial {own}");
     assert!(run(&dir, &part).contains(whole.split_once("test images").unwrap().1));
     assert_ne!(weights(&dir, "deep"), weights(&dir, "shallow"));
+}
+
+fn mean(scores: &Weights, name: &str) -> f64 {
+    let (_, values) = &scores[name];
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
+}
+
+/// A model without a run is what its weights and the options say; it draws and scores as the run does. Pictures and
+/// scores are written as numbers.
+#[test]
+fn weights_without_a_run_draw_and_score() {
+    if adapter("weights without a run").is_none() {
+        return;
+    }
+    let dir = empty("bare");
+    images(&dir, 5, |i| (i * 7) as u8);
+    run(&dir, "vae train --data . --hidden 9 --latent 2 --batch 16 --steps 2 --out run");
+    fs::create_dir(dir.join("bare")).unwrap();
+    fs::copy(dir.join("run/weights.safetensors"), dir.join("bare/w.safetensors")).unwrap();
+    let (bare, model) = (dir.join("bare"), "--weights w.safetensors --hidden 9 --latent 2");
+    let own = run(&dir, "vae evaluate --run run --images 20 --k 12 --json own.json");
+    let options = "--images 20 --k 12 --raw scores.safetensors";
+    let text = run(&bare, &format!("vae evaluate {model} --data .. {options}"));
+    let table = |text: &str| {
+        text.split_once("20 test images").unwrap().1.split("scores.saf").next().unwrap().to_string()
+    };
+    assert_eq!(table(&text), table(&own));
+    let (scores, json) = (load(&bare.join("scores.safetensors")).unwrap(), json(&dir.join("own.json")));
+    for (name, want) in [
+        ("elbo", &json["elbo"]),
+        ("reconstruction", &json["reconstruction"]),
+        ("kl", &json["kl"]),
+        ("log_px", &json["iwae"][2]["log_px"]),
+    ] {
+        let (got, want) = (mean(&scores, name), want["mean"].as_f64().unwrap());
+        assert!(scores[name].0 == [20] && (got - want).abs() < 1e-4, "{name}: {got} instead of {want}");
+    }
+
+    // Without data, the size of the images is an option.
+    run(&bare, &format!("vae sample {model} --image 5,5,1 --count 3 --raw drawn.npy"));
+    run(&dir, "vae sample --run run --count 3 --raw drawn.safetensors");
+    let (npy, drawn) =
+        (fs::read(bare.join("drawn.npy")).unwrap(), load(&dir.join("drawn.safetensors")).unwrap());
+    let (shape, values) = &drawn["pictures"];
+    assert_eq!(*shape, [3, 5, 5, 1]);
+    assert_eq!(npy[128..], *bytemuck::cast_slice::<f32, u8>(values));
+    assert_eq!(fs::read(bare.join("samples.png")).unwrap(), fs::read(dir.join("run/samples.png")).unwrap());
+    for (options, what) in [
+        ("--weights bare/w.safetensors --hidden 9,9 --latent 2 --image 5,5,1", "missing 4 (`fc1.1.bias`"),
+        ("--run run --hidden 9", "--hidden describes a model without a run"),
+        ("--hidden 9", "--hidden describes a model without a run"),
+        ("--run run --raw drawn.txt", "ends in .safetensors or .npy"),
+        ("--weights bare/w.safetensors --image 5,5", "three numbers"),
+    ] {
+        let text = fails(&dir, &format!("vae sample {options}"));
+        assert!(text.contains(what), "{options}: {text}");
+    }
+}
+
+/// Writes the generator of pytorch/examples' DCGAN, whose file names its layers `main.N`.
+fn generator(path: &Path) {
+    let tensors = golden::tensors("dcgan_trajectory.safetensors");
+    let main = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("generator.")?, tensor)));
+    let views = main.map(|(name, (shape, values))| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values)).unwrap())
+    });
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn other_programs_draw_and_score_without_a_run() {
+    if adapter("other weights without a run").is_none() {
+        return;
+    }
+    let dir = empty("bare-others");
+    labelled(&dir);
+    let small = "--features 4 --blocks 1 --head 4";
+    run(
+        &dir,
+        &format!("pixelcnn train --data . --gated --conditional {small} --batch 8 --steps 3 --out run"),
+    );
+    run(&dir, "pixelcnn evaluate --run run --images 50 --json own.json");
+    let bare = format!("--weights run/weights.safetensors --gated --conditional {small}");
+    run(
+        &dir,
+        &format!("pixelcnn evaluate {bare} --data . --images 50 --json bare.json --raw nats.safetensors"),
+    );
+    let [own, other] = ["own.json", "bare.json"].map(|name| json(&dir.join(name)));
+    assert_eq!(own, other);
+    let scores = load(&dir.join("nats.safetensors")).unwrap();
+    assert_eq!(scores["nats_per_class"].0, [50, 3]);
+    assert!((mean(&scores, "nats") - own["nll"].as_f64().unwrap()).abs() < 1e-4);
+    run(
+        &dir,
+        &format!("pixelcnn sample {bare} --image 6,6,1 --classes 3 --class 2 --count 4 --raw drawn.npy"),
+    );
+    assert!(dir.join("samples.png").is_file() && dir.join("drawn.npy").is_file());
+
+    generator(&dir.join("netG.safetensors"));
+    let bare = "--weights netG.safetensors --latent 6 --features 4 --image 32,32,3";
+    run(&dir, &format!("dcgan sample {bare} --count 5 --raw drawn.safetensors"));
+    assert_eq!(load(&dir.join("drawn.safetensors")).unwrap()["pictures"].0, [5, 32, 32, 3]);
 }

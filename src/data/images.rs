@@ -85,7 +85,7 @@ pub enum Unit {
 impl Images {
     /// Makes every value 0 or 255, where value/255 is the probability of 255 (Salakhutdinov & Murray 2008). The
     /// draw is a function of the image's number and the value's place in it alone, so that whoever measures on
-    /// the set measures on the same one.
+    /// the set measures on the same one. Random stream: `binarise/once`.
     pub fn binarise(&mut self) {
         let (key, size) =
             (Stream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);

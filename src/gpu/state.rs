@@ -126,6 +126,14 @@ impl State {
         Ok(&self.held(name)?.spec.layout)
     }
 
+    /// The shape and element type of a value.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn ty(&self, name: &str) -> Result<&Type> {
+        Ok(&self.held(name)?.spec.ty)
+    }
+
     fn held(&self, name: &str) -> Result<&Held> {
         self.vars.get(name).ok_or_else(|| Error::State(format!("there is no variable `{name}`")))
     }

@@ -48,7 +48,8 @@ impl Init {
         Init::Uniform(1.0 / (fan_in as f32).sqrt())
     }
 
-    /// The first `n` values as 32-bit words. They are a function of seed and name alone.
+    /// The first `n` values as 32-bit words. They are a function of seed and name alone, by the
+    /// random stream `init/NAME`.
     pub fn words(&self, seed: u64, name: &str, n: usize) -> Vec<u32> {
         let draw = |f: &dyn Fn(u32) -> f32| (0..n as u32).map(|i| f(i).to_bits()).collect();
         let stream = rng::Stream::new(&format!("init/{name}"));
@@ -103,6 +104,19 @@ impl FileLayout {
             }
             FileLayout::Row(inner) => vec![inner.shape(shape).iter().product()],
         }
+    }
+
+    /// A value of this shape as the file holds it: the shape there, and the elements. Gradients and moments lie as
+    /// their variable does.
+    ///
+    /// # Panics
+    /// Panics if there are not as many values as the shape has elements.
+    pub fn to_file(&self, shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
+        let (there, places) = (self.shape(shape), self.places(shape));
+        assert_eq!(places.len(), values.len(), "a value of {shape:?}");
+        let mut out = vec![0.0; there.iter().product()];
+        places.into_iter().zip(values).for_each(|(place, &value)| out[place] = value);
+        (there, out)
     }
 
     /// The position in the file of each element here, in row-major order.

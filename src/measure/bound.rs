@@ -60,6 +60,21 @@ pub struct Bounds {
     /// Pairs of k and the bound on log p(x): k takes the powers of ten below the k that was asked for, then
     /// that k.
     pub bounds: Vec<(usize, Mean)>,
+    /// The figures of each image, of which the others are means.
+    pub scores: Scores,
+}
+
+/// The figures of single images, `[images]`, in nats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// The bound on log p(x) for the k that was asked for.
+    pub log_px: Vec<f64>,
+    /// The ELBO.
+    pub elbo: Vec<f64>,
+    /// E_q log p(x|z).
+    pub reconstruction: Vec<f64>,
+    /// KL(q(z|x) || p(z)).
+    pub kl: Vec<f64>,
 }
 
 impl Bounds {
@@ -157,7 +172,7 @@ impl Bound {
         std::iter::once(&self.begin).chain(self.draw.iter().map(|(_, plan)| plan)).collect()
     }
 
-    /// Evaluates the first `count` images with `k` draws each. `told` hears of the progress after each batch
+    /// Evaluates the first `count` images with `k` draws each, by the random stream `vae/importance`. `told` hears of the progress after each batch
     /// of images.
     ///
     /// # Errors
@@ -230,6 +245,7 @@ impl Bound {
                 .map(|d| kl.iter().map(|row| row[d]).sum::<f64>() / count as f64)
                 .collect(),
             bounds: marks.into_iter().zip(bounds.iter().map(|b| Mean::of(b))).collect(),
+            scores: Scores { log_px: bounds.pop().unwrap_or_default(), elbo, reconstruction, kl: kls },
         })
     }
 }

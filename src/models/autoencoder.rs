@@ -110,7 +110,7 @@ impl<'g> Autoencoder<'g> {
     }
 
     /// Records a step that minimises [`Autoencoder::loss`] of a corrupted batch `[N, pixels]` by an
-    /// optimizer.
+    /// optimizer. Random stream: `autoencoder/mask`.
     #[track_caller]
     pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
         let loss = self.loss(x, true);

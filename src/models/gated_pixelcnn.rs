@@ -162,7 +162,7 @@ impl<'g> GatedPixelCnn<'g> {
     }
 
     /// [`GatedPixelCnn::logits`] for training, which drops this share of the horizontal stack's gates
-    /// (Srivastava et al. 2014).
+    /// (Srivastava et al. 2014). Random streams: `layers.{i}.dropout` of each layer i.
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
         let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {

@@ -60,7 +60,7 @@ struct Mlp<'g> {
     logits: Linear<'g>,
 }
 
-/// The terms of the objective, summed over batch and pixels, in nats.
+/// The terms of the objective, summed over batch and pixels, in nats, and what they were made of.
 pub struct Loss<'g> {
     /// What is minimised: reconstruction + beta·KL.
     pub total: Tensor<'g>,
@@ -68,6 +68,14 @@ pub struct Loss<'g> {
     pub reconstruction: Tensor<'g>,
     /// The divergence KL(q(z|x) || N(0, I)).
     pub kl: Tensor<'g>,
+    /// The means of q(z|x), `[N, latent]`.
+    pub mu: Tensor<'g>,
+    /// The logarithms of the variances of q(z|x), `[N, latent]`.
+    pub logvar: Tensor<'g>,
+    /// The drawn latents, `[N, latent]`.
+    pub z: Tensor<'g>,
+    /// The logits of the pixels of p(x|z), `[N, pixels]`.
+    pub logits: Tensor<'g>,
 }
 
 impl<'g> Loss<'g> {
@@ -181,18 +189,21 @@ impl<'g> Vae<'g> {
         }
     }
 
-    /// The negative evidence lower bound of a batch `[N, pixels]` in [0, 1] with one draw of z (eq. 10).
+    /// The negative evidence lower bound of a batch `[N, pixels]` in [0, 1] with one draw of z (eq. 10). Its
+    /// noise is of the random stream `vae/eps`, `[N, latent]`.
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>) -> Loss<'g> {
         let (mu, logvar) = self.encode(x);
         let z = reparameterize("vae/eps", mu, logvar);
-        let reconstruction = self.decode(z).bce_with_logits(x).sum_all();
+        let logits = self.decode(z);
+        let reconstruction = logits.bce_with_logits(x).sum_all();
         // Appendix B: -KL = ½ Σ (1 + log σ² - μ² - σ²).
         let kl = (mu.square() + logvar.exp() - logvar - 1.0).sum_all() * 0.5;
-        Loss { total: reconstruction + kl * self.beta, reconstruction, kl }
+        Loss { total: reconstruction + kl * self.beta, reconstruction, kl, mu, logvar, z, logits }
     }
 
-    /// Records a step that minimises [`Vae::loss`] of a batch `[N, pixels]` by an optimizer.
+    /// Records a step that minimises [`Vae::loss`] of a batch `[N, pixels]` by an optimizer. Random
+    /// stream: `vae/eps`.
     #[track_caller]
     pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
         let loss = self.loss(x);
@@ -209,7 +220,7 @@ impl<'g> Vae<'g> {
 
     /// The log importance weights log p(x|z) + log p(z) - log q(z|x) of `samples` draws of z for each image
     /// (Burda, Grosse & Salakhutdinov 2015, eq. 8), and log p(x|z) alone: x `[N, pixels]`, mu and logvar
-    /// `[N, latent]` to twice `[samples, N]`.
+    /// `[N, latent]` to twice `[samples, N]`. Random stream: `vae/importance`, `[samples, N, latent]`.
     #[track_caller]
     pub fn log_weights(
         &self,

@@ -51,7 +51,8 @@ pub struct Saved<T> {
     /// What users call the classes, `[classes]`; nothing where an older version trained the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// The number of images and their SHA-256, by which changed data is noticed.
+    /// The number of images and their SHA-256, by which changed data is noticed; nothing where any images of this
+    /// size will do.
     pub images: String,
     /// The options that made the run.
     pub options: T,
@@ -251,6 +252,11 @@ impl RunDir {
             // A file that cannot be deleted takes room, but the run can go on.
             entries.filter(half).for_each(|p| drop(fs::remove_file(p)));
         }
+    }
+
+    /// The current folder, where the pictures of a model without a run go.
+    pub(super) fn here() -> Self {
+        Self { root: PathBuf::from(".") }
     }
 
     /// The path of the folder.

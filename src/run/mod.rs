@@ -7,6 +7,7 @@
 //!
 //! Every [`Error`](crate::error::Error) is one line that says what is wrong and what to do next.
 
+mod bare;
 mod checkpoint;
 pub mod commands;
 mod curve;
@@ -18,11 +19,13 @@ mod picture;
 mod plot;
 mod progress;
 mod range;
+mod raw;
 mod session;
 mod summary;
 mod trained;
 mod training;
 
+pub use bare::Bare;
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::Curve;
 pub use dir::{RunDir, Saved};
@@ -33,6 +36,7 @@ pub use options::{
 pub use picture::{animate, grid, save};
 pub use plot::plot;
 pub use progress::{Progress, listener};
+pub use raw::{Numbers, Raw};
 pub use session::Session;
 pub use trained::Trained;
 pub(crate) use training::of_test;

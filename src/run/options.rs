@@ -41,6 +41,9 @@ impl AdapterOption {
 /// `--resume`.
 pub const SITTING: &str = "This sitting";
 
+/// The heading, in the help, of the options that describe a model without a run.
+pub(super) const BARE: &str = "Without a run: the model of --weights";
+
 /// The options that determine a run's result, whatever the model. They are saved, and a resumed run keeps
 /// them.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -185,7 +188,8 @@ pub struct Look {
     /// Run directory of an earlier `train` [default: the newest in runs]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Your own weights (safetensors, PyTorch's names) instead of the run's
+    /// Your own weights (safetensors, PyTorch's names) instead of those of the run --run; without --run, the
+    /// options below say what the model is, and pictures go into the current folder
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Take from the file --weights what fits the model; the rest stays as the run has it
@@ -265,15 +269,33 @@ pub fn parse<C: Parser>() -> C {
         deepest = sub;
     }
     let parsed = check_resume(&command, deepest)
+        .and_then(|()| check_bare(&command, deepest))
         .and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
+/// Whether an option was typed.
+fn typed(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// Checks that a model is described only where its weights are given and no run, which knows it.
+fn check_bare(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
+    let bare =
+        |arg: &&clap::Arg| arg.get_help_heading() == Some(BARE) && typed(matches, arg.get_id().as_str());
+    let run = typed(matches, "run") || !typed(matches, "weights");
+    match command.get_arguments().find(bare).filter(|_| run) {
+        Some(arg) => Err(format!(
+            "--{} describes a model without a run; leave it out, or give --weights FILE and no --run",
+            arg.get_long().unwrap_or_default()
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Checks that only options of this sitting were typed beside `--resume`.
 fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
-    let typed = |id: &str| {
-        matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
-    };
+    let typed = |id: &str| typed(matches, id);
     let own = |arg: &&clap::Arg| arg.get_help_heading() != Some(SITTING) && typed(arg.get_id().as_str());
     match command.get_arguments().find(own).filter(|_| typed("resume")) {
         Some(arg) => Err(format!(

@@ -298,7 +298,7 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
 
 /// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
 /// With it, a resumed run checks that its data has not changed.
-fn fingerprint(set: &DataSet<Source>) -> String {
+pub(super) fn fingerprint(set: &DataSet<Source>) -> String {
     let mut hasher = Sha256::new();
     [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
     format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
@@ -344,6 +344,16 @@ impl<T: Options> Saved<T> {
     fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
         let mut recipe = self.options.clone().recipe().clone();
         let set = recipe.open()?;
+        if self.images.is_empty() {
+            let about = set.train.about();
+            let (found, image) = ([about.height, about.width, about.channels], self.image);
+            let what = format!("--image {image:?}: the images of {} are {found:?}", recipe.data);
+            return if found == image {
+                Ok((recipe, set))
+            } else {
+                Err(Error::new(what + "; give others by --data"))
+            };
+        }
         let now = fingerprint(&set);
         if now == self.images { Ok((recipe, set)) } else { Err(changed(&recipe.data, &self.images, &now)) }
     }

@@ -2,7 +2,7 @@
 //! pictures.
 
 use super::{
-    RunDir,
+    Bare, Numbers, RunDir,
     dir::Saved,
     grid,
     options::{Look, Options},
@@ -38,21 +38,30 @@ pub struct Trained<T> {
 
 impl<T: Options> Trained<T> {
     /// Opens the run that `--run` names, or the newest run of the model. The weights are the run's, or those
-    /// of `--weights`.
+    /// of `--weights`. With `--weights` and without `--run` there is no run, and `bare` says what the model is.
     ///
     /// # Errors
     /// Fails if there is no such run, if it is of another model, if the weights cannot be read, or if there
     /// is no such adapter.
-    pub fn open(look: &Look) -> Result<Self> {
-        let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
-        let saved: Saved<T> = run.read_config(T::MODEL)?;
+    pub fn open(look: &Look, bare: Option<&Bare<T>>) -> Result<Self> {
+        let bare = bare.filter(|_| look.run.is_none() && look.weights.is_some());
+        let (run, saved) = match bare {
+            Some(bare) => (RunDir::here(), bare.saved()?),
+            None => {
+                let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
+                let saved = run.read_config(T::MODEL)?;
+                (run, saved)
+            }
+        };
         let path = look.weights.clone().unwrap_or_else(|| run.weights());
         let known = saved.options.weights(saved.image, saved.classes)?;
         let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
         if partial {
             eprintln!("{}: {}", path.display(), Fit::of(&known, &weights));
-            let own = saved.options.named(weights::load(&run.weights())?);
-            weights = own.into_iter().chain(weights).collect();
+            if bare.is_none() {
+                let own = saved.options.named(weights::load(&run.weights())?);
+                weights = own.into_iter().chain(weights).collect();
+            }
         }
         Ok(Self { run, saved, gpu: look.adapter.open()?, seed: look.seed, path, weights, partial, known })
     }
@@ -103,6 +112,12 @@ impl<T: Options> Trained<T> {
             return Err(Error::new(format!("{what}; give a smaller --count")));
         }
         Ok(set.test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
+    }
+
+    /// Pictures `[N, H, W, C]` as numbers.
+    pub fn numbers<'a>(&self, pictures: &'a [f32]) -> Numbers<'a> {
+        let [h, w, c] = self.saved.image;
+        ("pictures", vec![pictures.len() / (h * w * c), h, w, c], pictures)
     }
 
     /// Writes pictures `[N, H, W, channels]` with values in [0, 1] as one grid into the run's folder, and

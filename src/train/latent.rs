@@ -3,7 +3,8 @@
 
 use crate::graph::var::Init;
 
-/// Draws `n` standard normal numbers by the engine's own generator. They are a function of the seed alone.
+/// Draws `n` standard normal numbers by the engine's own generator. They are a function of the seed
+/// alone, by the random stream `init/latents`.
 pub fn normals(seed: u64, n: usize) -> Vec<f32> {
     Init::Normal(0.0, 1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
 }

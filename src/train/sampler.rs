@@ -52,7 +52,8 @@ pub struct Sampler {
 
 impl Sampler {
     /// Plans the drawing of pictures. `model` gets pictures `[N, H, W, C]` with values in [0, 1] and returns
-    /// the parameters of each pixel's distribution, `[N, H, W, P]`.
+    /// the parameters of each pixel's distribution, `[N, H, W, P]`. All uniform numbers of a drawing come first, by
+    /// the random stream `sampling/draw`.
     ///
     /// # Errors
     /// Fails if the graph is wrong, if the cached method does not know how to sample one of its ops, or if it

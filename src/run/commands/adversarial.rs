@@ -30,18 +30,18 @@ pub enum Command<M: Adversarial> {
     /// film of the samples
     Train(Box<Watched<M>>),
     /// Draw noise and turn it into pictures
-    Sample(NoiseDraw),
+    Sample(NoiseDraw<M>),
     /// Draw a walk on the sphere between pairs of noise vectors, as a strip and a GIF
-    Interpolate(NoiseDraw),
+    Interpolate(NoiseDraw<M>),
     /// Add and subtract means of noise vectors (and of classes, if the model is conditional): smiling woman -
     /// neutral woman + neutral man
-    Arithmetic(Arithmetic),
+    Arithmetic(Arithmetic<M>),
     /// Show samples above the training images that are nearest to them
-    Nearest(Nearest),
+    Nearest(Nearest<M>),
     /// Measure FID and KID against the data, the classes covered and the diversity, and with --probe
     /// the discriminator's features
     #[cfg(feature = "fid")]
-    Evaluate(Evaluate),
+    Evaluate(Evaluate<M>),
 }
 
 /// Runs a subcommand.

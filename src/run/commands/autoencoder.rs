@@ -9,7 +9,7 @@ use crate::{
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{Look, Options, Session, Train, Trained, Trainer, grid, of_test, positive, save},
+    run::{Bare, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save},
     train::{Evaluation, Feed, Round, batch, labels},
 };
 use clap::{Args, Subcommand};
@@ -32,19 +32,23 @@ pub enum Command<T: Restoring> {
     /// Train on images without their labels, or continue a run
     Train(Train<T>),
     /// Show test images above their reconstructions
-    Reconstruct(Reconstruct),
+    Reconstruct(Reconstruct<T>),
     /// Fine-tune a classifier on few labels, from the trained encoder and from scratch
     Probe(Probe),
 }
 
 /// The options of `reconstruct`.
 #[derive(Args)]
-pub struct Reconstruct {
+pub struct Reconstruct<T: Restoring> {
+    #[command(flatten)]
+    bare: Bare<T>,
     #[command(flatten)]
     look: Look,
     /// Number of test images
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: u16,
+    #[command(flatten)]
+    raw: Raw,
 }
 
 /// The options of `probe`.
@@ -73,7 +77,7 @@ pub struct Probe {
 pub fn run<T: Restoring>(command: Command<T>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Reconstruct(options) => reconstruct::<T>(&options),
+        Command::Reconstruct(options) => reconstruct(&options),
         Command::Probe(options) => probe::<T>(&options),
     }
 }
@@ -122,14 +126,15 @@ fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
     Ok([x, &restore.read(gpu, "pictures")?].concat())
 }
 
-fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
-    let trained = Trained::<T>::open(&options.look)?;
+fn reconstruct<T: Restoring>(options: &Reconstruct<T>) -> Result<()> {
+    let trained = Trained::open(&options.look, Some(&options.bare))?;
     let (count, gpu) = (usize::from(options.count), &trained.gpu);
     let x = trained.test_images(count)?;
     let plan = restorer(&trained.options().config(trained.saved.image), count, gpu)?;
     let state = trained.state(&[&plan])?;
     let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
-    trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)
+    trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)?;
+    options.raw.write(&[trained.numbers(&pictures)])
 }
 
 /// Takes `n` images, an equal number from each class, in an order that the seed determines.
@@ -154,7 +159,7 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
 }
 
 fn probe<T: Restoring>(options: &Probe) -> Result<()> {
-    let trained = Trained::<T>::open(&options.look)?;
+    let trained = Trained::<T>::open(&options.look, None)?;
     let DataSet { train, test, .. } = trained.saved.load()?;
     // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;

@@ -25,11 +25,11 @@ pub enum Command<M: Density> {
     /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<Fit<M>>),
     /// Draw pictures, pixel by pixel on the GPU
-    Sample(PixelDraw),
+    Sample(PixelDraw<M>),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
-    Complete(Complete),
+    Complete(Complete<M>),
     /// Compute the exact negative log-likelihood of test images, in all and for each pixel and class
-    Evaluate(Evaluate),
+    Evaluate(Evaluate<M>),
 }
 
 /// Runs a subcommand.
@@ -39,8 +39,10 @@ pub enum Command<M: Density> {
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train::train(options),
-        Command::Sample(options) => TrainedDensity::<M>::open(&options.look)?.sample(&options),
-        Command::Complete(options) => TrainedDensity::<M>::open(&options.draw.look)?.complete(&options),
-        Command::Evaluate(options) => TrainedDensity::<M>::open(&options.look)?.evaluate(&options),
+        Command::Sample(options) => TrainedDensity::open(&options.look, &options.bare)?.sample(&options),
+        Command::Complete(options) => {
+            TrainedDensity::open(&options.draw.look, &options.draw.bare)?.complete(&options)
+        }
+        Command::Evaluate(options) => TrainedDensity::open(&options.look, &options.bare)?.evaluate(&options),
     }
 }

@@ -7,12 +7,15 @@ use crate::{
     gpu::{Executor, Gpu},
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
-    measure::bound::Bound,
+    measure::bound::{Bound, Scores},
     models::vae::Vae,
     nn::Mode,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{Look, Options, Session, Train, Trained, Trainer, decay, grid, listener, of_test, positive, save},
+    run::{
+        Bare, Look, Options, Raw, Session, Train, Trained, Trainer, decay, grid, listener, of_test, positive,
+        save,
+    },
     train::{Evaluation, Round, batch, normals, quantile},
 };
 use clap::{Args, Subcommand};
@@ -65,20 +68,22 @@ pub enum Command<T: Variational> {
     /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<T>),
     /// Draw z from the prior and decode it
-    Sample(LatentDraw),
+    Sample(LatentDraw<T>),
     /// Show test images above their reconstructions
-    Reconstruct(LatentDraw),
+    Reconstruct(LatentDraw<T>),
     /// Decode a grid of points of the latent plane (the paper's figure 4)
-    Manifold(LatentDraw),
+    Manifold(LatentDraw<T>),
     /// Decode straight lines in latent space between pairs of test images
-    Interpolate(LatentDraw),
+    Interpolate(LatentDraw<T>),
     /// Measure the ELBO, the KL per dimension and the importance-weighted bound on log p(x), over test images
-    Evaluate(Evaluate),
+    Evaluate(Evaluate<T>),
 }
 
 /// The options of the commands that draw pictures.
 #[derive(Args)]
-pub struct LatentDraw {
+pub struct LatentDraw<T: Variational> {
+    #[command(flatten)]
+    bare: Bare<T>,
     #[command(flatten)]
     look: Look,
     /// Number of pictures (sample 100, reconstruct 10) or rows (interpolate 8), or side of the grid (manifold
@@ -88,9 +93,11 @@ pub struct LatentDraw {
     /// The two latent axes of the manifold
     #[arg(long, value_delimiter = ',', default_value = "0,1")]
     axes: Vec<usize>,
+    #[command(flatten)]
+    raw: Raw,
 }
 
-impl LatentDraw {
+impl<T: Variational> LatentDraw<T> {
     fn count(&self, default: u16) -> usize {
         self.count.unwrap_or(default).into()
     }
@@ -98,7 +105,9 @@ impl LatentDraw {
 
 /// The options of `evaluate`.
 #[derive(Args)]
-pub struct Evaluate {
+pub struct Evaluate<T: Variational> {
+    #[command(flatten)]
+    bare: Bare<T>,
     #[command(flatten)]
     look: Look,
     /// Importance samples per image
@@ -110,6 +119,8 @@ pub struct Evaluate {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    raw: Raw,
 }
 
 /// Runs a subcommand.
@@ -119,11 +130,15 @@ pub struct Evaluate {
 pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
     match command {
         Command::Train(options) => train(options),
-        Command::Sample(options) => TrainedVae::<T>::open(&options.look)?.sample(&options),
-        Command::Reconstruct(options) => TrainedVae::<T>::open(&options.look)?.reconstruct(&options),
-        Command::Manifold(options) => TrainedVae::<T>::open(&options.look)?.manifold(&options),
-        Command::Interpolate(options) => TrainedVae::<T>::open(&options.look)?.interpolate(&options),
-        Command::Evaluate(options) => TrainedVae::<T>::open(&options.look)?.evaluate(&options),
+        Command::Sample(options) => TrainedVae::open(&options.look, &options.bare)?.sample(&options),
+        Command::Reconstruct(options) => {
+            TrainedVae::open(&options.look, &options.bare)?.reconstruct(&options)
+        }
+        Command::Manifold(options) => TrainedVae::open(&options.look, &options.bare)?.manifold(&options),
+        Command::Interpolate(options) => {
+            TrainedVae::open(&options.look, &options.bare)?.interpolate(&options)
+        }
+        Command::Evaluate(options) => TrainedVae::open(&options.look, &options.bare)?.evaluate(&options),
     }
 }
 
@@ -185,8 +200,8 @@ struct TrainedVae<T: Variational> {
 }
 
 impl<T: Variational> TrainedVae<T> {
-    fn open(look: &Look) -> Result<Self> {
-        let trained = Trained::<T>::open(look)?;
+    fn open(look: &Look, bare: &Bare<T>) -> Result<Self> {
+        let trained = Trained::open(look, Some(bare))?;
         let g = Graph::new();
         let latent = trained.options().vae(&g, trained.saved.image, Mode::Evaluation).latent();
         Ok(Self { trained, latent })
@@ -215,25 +230,26 @@ impl<T: Variational> TrainedVae<T> {
         executor.read(gpu, "mu")
     }
 
-    fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
-        self.trained.write(name, pictures, self.trained.saved.image[2], columns)
+    fn write(&self, name: &str, pictures: &[f32], columns: usize, raw: &Raw) -> Result<()> {
+        self.trained.write(name, pictures, self.trained.saved.image[2], columns)?;
+        raw.write(&[self.trained.numbers(pictures)])
     }
 
-    fn sample(&self, options: &LatentDraw) -> Result<()> {
+    fn sample(&self, options: &LatentDraw<T>) -> Result<()> {
         let count = options.count(100);
         let z = normals(self.trained.seed, count * self.latent);
-        self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize)
+        self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize, &options.raw)
     }
 
-    fn reconstruct(&self, options: &LatentDraw) -> Result<()> {
+    fn reconstruct(&self, options: &LatentDraw<T>) -> Result<()> {
         let count = options.count(10);
         let x = self.trained.test_images(count)?;
         let pictures = self.decode(&self.encode(&x)?)?;
-        self.write("reconstructions.png", &[x, pictures].concat(), count)
+        self.write("reconstructions.png", &[x, pictures].concat(), count, &options.raw)
     }
 
     /// Decodes quantiles of the prior along two axes. The other coordinates are 0.
-    fn manifold(&self, options: &LatentDraw) -> Result<()> {
+    fn manifold(&self, options: &LatentDraw<T>) -> Result<()> {
         let latent = self.latent;
         let (&[a, b], side) = (options.axes.as_slice(), options.count(20)) else {
             return Err(Error::new("--axes wants two numbers, such as 0,1"));
@@ -247,10 +263,10 @@ impl<T: Variational> TrainedVae<T> {
             z[i * latent + a] = quantile(i % side, side);
             z[i * latent + b] = quantile(i / side, side);
         }
-        self.write("manifold.png", &self.decode(&z)?, side)
+        self.write("manifold.png", &self.decode(&z)?, side, &options.raw)
     }
 
-    fn interpolate(&self, options: &LatentDraw) -> Result<()> {
+    fn interpolate(&self, options: &LatentDraw<T>) -> Result<()> {
         let (rows, latent) = (options.count(8), self.latent);
         let mu = self.encode(&self.trained.test_images(2 * rows)?)?;
         let mut z = Vec::with_capacity(rows * STEPS * latent);
@@ -260,10 +276,10 @@ impl<T: Variational> TrainedVae<T> {
                 z.extend((0..latent).map(|d| ends[d] * (1.0 - t) + ends[latent + d] * t));
             }
         }
-        self.write("interpolation.png", &self.decode(&z)?, STEPS)
+        self.write("interpolation.png", &self.decode(&z)?, STEPS, &options.raw)
     }
 
-    fn evaluate(&self, options: &Evaluate) -> Result<()> {
+    fn evaluate(&self, options: &Evaluate<T>) -> Result<()> {
         let (trained, gpu) = (&self.trained, &self.trained.gpu);
         let mut test = trained.saved.load()?.test;
         if trained.options().learning().binarise {
@@ -277,6 +293,9 @@ impl<T: Variational> TrainedVae<T> {
         if let Some(path) = &options.json {
             write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
         }
-        Ok(())
+        let Scores { log_px, elbo, reconstruction, kl } = &report.scores;
+        let scores = [("log_px", log_px), ("elbo", elbo), ("reconstruction", reconstruction), ("kl", kl)]
+            .map(|(name, of)| (name, of.iter().map(|&v| v as f32).collect::<Vec<_>>()));
+        options.raw.write(&scores.each_ref().map(|(name, of)| (*name, vec![count], of.as_slice())))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     measure::nearest::nearest,
     models::game::Game,
     rng,
-    run::{Look, Trained, animate, grid},
+    run::{Bare, Look, Raw, Trained, animate, grid},
     train::normals,
 };
 use clap::Args;
@@ -23,7 +23,9 @@ const AROUND: f32 = 0.25;
 
 /// The options of all commands that draw from noise.
 #[derive(Args, Clone)]
-pub struct NoiseDraw {
+pub struct NoiseDraw<M: Adversarial> {
+    #[command(flatten)]
+    bare: Bare<Contest<M>>,
     #[command(flatten)]
     pub(super) look: Look,
     /// Number of pictures (sample 64, nearest 8, evaluate 5000) or of walks (interpolate 6)
@@ -32,14 +34,16 @@ pub struct NoiseDraw {
     /// Class to draw by its name, if the model is conditional [default: all in turn]
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
+    #[command(flatten)]
+    pub(super) raw: Raw,
 }
 
 /// The options of `arithmetic`. Pictures are given by their places in the grid that `sample` draws with the
 /// same seed, counted from 0 row by row.
 #[derive(Args)]
-pub struct Arithmetic {
+pub struct Arithmetic<M: Adversarial> {
     #[command(flatten)]
-    pub(super) draw: NoiseDraw,
+    pub(super) draw: NoiseDraw<M>,
     /// Pictures that have a quality (smiling women), whose noise is averaged
     #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES")]
     from: Vec<u16>,
@@ -51,7 +55,7 @@ pub struct Arithmetic {
     plus: Vec<u16>,
 }
 
-impl Arithmetic {
+impl<M: Adversarial> Arithmetic<M> {
     /// The places of the three terms, an equal number in each.
     fn terms(&self) -> Result<[&[u16]; 3]> {
         let width = self.from.len();
@@ -74,9 +78,9 @@ fn mean(vectors: &[Vec<f32>]) -> Vec<f32> {
 
 /// The options of `nearest`.
 #[derive(Args)]
-pub struct Nearest {
+pub struct Nearest<M: Adversarial> {
     #[command(flatten)]
-    pub(super) draw: NoiseDraw,
+    pub(super) draw: NoiseDraw<M>,
     /// Number of training images below each sample
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=20))]
     images: u8,
@@ -84,14 +88,14 @@ pub struct Nearest {
 
 /// A trained generator and its discriminator.
 pub(super) struct TrainedPlayers<'a, M: Adversarial> {
-    pub(super) options: &'a NoiseDraw,
+    pub(super) options: &'a NoiseDraw<M>,
     pub(super) trained: Trained<Contest<M>>,
     pub(super) game: Game<M::Networks>,
 }
 
 impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
-    pub(super) fn open(options: &'a NoiseDraw) -> Result<Self> {
-        let trained = Trained::<Contest<M>>::open(&options.look)?;
+    pub(super) fn open(options: &'a NoiseDraw<M>) -> Result<Self> {
+        let trained = Trained::open(&options.look, Some(&options.bare))?;
         let game = trained.options().game(trained.saved.image, trained.saved.classes)?;
         Ok(Self { options, trained, game })
     }
@@ -143,7 +147,8 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     }
 
     fn write(&self, name: &str, pictures: &[f32], columns: usize) -> Result<()> {
-        self.trained.write(name, pictures, self.trained.saved.image[2], columns)
+        self.trained.write(name, pictures, self.trained.saved.image[2], columns)?;
+        self.options.raw.write(&[self.trained.numbers(pictures)])
     }
 
     /// Draws `count` samples.
@@ -189,7 +194,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
 
     /// Draws one row for each term: its pictures, the picture of their mean, and three of nine pictures. The
     /// nine are the result, in the middle, and its neighbours.
-    pub(super) fn arithmetic(&self, options: &Arithmetic) -> Result<()> {
+    pub(super) fn arithmetic(&self, options: &Arithmetic<M>) -> Result<()> {
         let (terms, latent) = (options.terms()?, self.game.latent());
         let inputs =
             self.inputs(terms.into_iter().flatten().max().map_or(0, |&place| usize::from(place) + 1))?;
@@ -228,7 +233,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         input.iter().enumerate().map(moved).collect()
     }
 
-    pub(super) fn nearest(&self, options: &Nearest) -> Result<()> {
+    pub(super) fn nearest(&self, options: &Nearest<M>) -> Result<()> {
         let (count, below) = (self.count(8), usize::from(options.images));
         let (samples, set) = (self.samples(count)?, self.trained.saved.load()?.train);
         if set.count < below {

@@ -12,7 +12,7 @@ use crate::{
     gpu::Executor,
     graph::{Graph, shape::Type},
     measure::{
-        features::{Extractor, FOLDER},
+        features::{Extractor, FOLDER, Features},
         probe::{Labelled, Probe},
         report::{self, Reference},
     },
@@ -32,13 +32,13 @@ const BATCH: usize = 50;
 
 /// The options of `evaluate`.
 #[derive(Args)]
-pub struct Evaluate {
+pub struct Evaluate<M: Adversarial> {
     #[command(flatten)]
-    pub(super) draw: NoiseDraw,
+    pub(super) draw: NoiseDraw<M>,
     /// Your own network for the features (safetensors; 3x3 convolutions of stride 2, then linear layers)
     /// [default: a classifier trained on the run's data, once]
     #[arg(long, value_name = "FILE")]
-    features: Option<PathBuf>,
+    extractor: Option<PathBuf>,
     /// Show FID and KID although they mean little: where the features are of a network that does not find the
     /// classes, or where there are fewer pictures than features
     #[arg(long)]
@@ -54,7 +54,7 @@ pub struct Evaluate {
 }
 
 impl<M: Adversarial> TrainedPlayers<'_, M> {
-    pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
+    pub(super) fn evaluate(&self, options: &Evaluate<M>) -> Result<()> {
         let (set, pictures) = (self.trained.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {
             return Err(Error::new(format!(
@@ -62,11 +62,15 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
                 set.name
             )));
         }
-        let extractor = match &options.features {
+        let extractor = match &options.extractor {
             Some(path) => Extractor::from_file(&self.trained.gpu, path, self.trained.saved.image)?,
             None => Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?,
         };
-        let report = Reference::new(extractor, &set, report::IMAGES)?.report(&pictures)?;
+        let reference = Reference::new(extractor, &set, report::IMAGES)?;
+        let report = reference.report(&pictures)?;
+        if self.options.raw.asked() {
+            self.numbers(&pictures, reference.extractor.pictures(&pictures)?)?;
+        }
         print!("{}", report.table(options.fid));
         let mut json = report.json(options.fid);
         let write = |json: &serde_json::Value| match &options.json {
@@ -84,6 +88,18 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             write(&json)?;
         }
         Ok(())
+    }
+
+    /// Writes pictures as numbers, with what the extractor finds in each.
+    fn numbers(&self, pictures: &[f32], found: Features) -> Result<()> {
+        let (count, width) = (found.count(), found.width);
+        let values: Vec<f32> = found.values.into_iter().map(|v| v as f32).collect();
+        let classes: Vec<f32> = found.classes.into_iter().map(|class| class as f32).collect();
+        self.options.raw.write(&[
+            self.trained.numbers(pictures),
+            ("features", vec![count, width], &values),
+            ("classes", vec![count], &classes),
+        ])
     }
 
     /// The test accuracy of a linear classifier on the discriminator's features, trained on at most `most`

@@ -1,12 +1,12 @@
 //! The commands `sample` and `complete`: pictures that are drawn pixel by pixel, and how they appeared.
 
 use super::{
-    fit::Density,
+    fit::{Density, Fit},
     trained::{CLASS, TrainedDensity, one_hot},
 };
 use crate::{
     error::{Error, Result},
-    run::{Look, animate, grid, listener, options::number},
+    run::{Bare, Look, Raw, animate, grid, listener, options::number},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
@@ -21,7 +21,9 @@ const STRIP: usize = 8;
 
 /// The options of `sample`.
 #[derive(Args, Clone)]
-pub struct PixelDraw {
+pub struct PixelDraw<M: Density> {
+    #[command(flatten)]
+    pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
     /// Number of pictures
@@ -40,13 +42,15 @@ pub struct PixelDraw {
     /// Run the whole network for every pixel, for comparison
     #[arg(long)]
     naive: bool,
+    #[command(flatten)]
+    raw: Raw,
 }
 
 /// The options of `complete`.
 #[derive(Args)]
-pub struct Complete {
+pub struct Complete<M: Density> {
     #[command(flatten)]
-    pub(super) draw: PixelDraw,
+    pub(super) draw: PixelDraw<M>,
     /// Picture of the images' size whose bright pixels are kept [default: the upper half]
     #[arg(long, value_name = "PNG")]
     mask: Option<PathBuf>,
@@ -57,7 +61,7 @@ impl<M: Density> TrainedDensity<M> {
     /// and a GIF if asked.
     fn draw(
         &self,
-        options: &PixelDraw,
+        options: &PixelDraw<M>,
         classes: &[usize],
         given: Option<(&[f32], &[f32])>,
         name: &str,
@@ -96,6 +100,7 @@ impl<M: Density> TrainedDensity<M> {
             })?;
         println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
         self.trained.write(&format!("{name}.png"), &pictures, c, columns)?;
+        options.raw.write(&[trained.numbers(&pictures)])?;
         let parts = strip.len() / (h * w * c);
         self.trained.write(&format!("{name}-strip.png"), &strip, c, parts)?;
         if options.gif {
@@ -108,7 +113,7 @@ impl<M: Density> TrainedDensity<M> {
     }
 
     /// The class of the option `--class` for each picture; `None` without the option.
-    fn class(&self, options: &PixelDraw) -> Result<Option<Vec<usize>>> {
+    fn class(&self, options: &PixelDraw<M>) -> Result<Option<Vec<usize>>> {
         let Some(name) = &options.class else { return Ok(None) };
         if !self.model().conditional() {
             return Err(Error::new(
@@ -118,13 +123,13 @@ impl<M: Density> TrainedDensity<M> {
         Ok(Some(vec![self.trained.saved.class(name)?; options.count.into()]))
     }
 
-    pub(super) fn sample(&self, options: &PixelDraw) -> Result<()> {
+    pub(super) fn sample(&self, options: &PixelDraw<M>) -> Result<()> {
         let in_turn = || (0..options.count.into()).map(|i| i % self.classes().max(1)).collect();
         let classes = self.class(options)?.unwrap_or_else(in_turn);
         self.draw(options, &classes, None, "samples")
     }
 
-    pub(super) fn complete(&self, options: &Complete) -> Result<()> {
+    pub(super) fn complete(&self, options: &Complete<M>) -> Result<()> {
         let ([h, w, c], (test, _), count) =
             (self.trained.saved.image, self.test()?, usize::from(options.draw.count));
         if test.count < count {

@@ -2,7 +2,7 @@
 //! likelihoods classify them.
 
 use super::{
-    fit::Density,
+    fit::{Density, Fit},
     trained::{CLASS, TrainedDensity, fitting, one_hot},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     graph::Graph,
     measure::bound::Mean,
     plan::Plan,
-    run::{Look, listener},
+    run::{Bare, Look, Raw, listener},
     train::{Feed, Work, batch},
 };
 use clap::Args;
@@ -24,7 +24,9 @@ const SHOWN: usize = 25;
 
 /// The options of `evaluate`.
 #[derive(Args)]
-pub struct Evaluate {
+pub struct Evaluate<M: Density> {
+    #[command(flatten)]
+    pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
     /// Score only this many test images, from the first on [default: all]
@@ -33,6 +35,8 @@ pub struct Evaluate {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    raw: Raw,
 }
 
 /// The scores of the test images: -log p in nats.
@@ -95,7 +99,7 @@ impl<M: Density> TrainedDensity<M> {
         Ok(scores)
     }
 
-    pub(super) fn evaluate(&self, options: &Evaluate) -> Result<()> {
+    pub(super) fn evaluate(&self, options: &Evaluate<M>) -> Result<()> {
         let (image, (test, lossy), model) = (self.trained.saved.image, self.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
@@ -134,7 +138,10 @@ impl<M: Density> TrainedDensity<M> {
         if let Some(path) = &options.json {
             write_atomic(path, format!("{json:#}\n").as_bytes())?;
         }
-        Ok(())
+        let own: Vec<f32> = scores.own(of).into_iter().map(|v| v as f32).collect();
+        let under: Vec<f32> = scores.under.concat().into_iter().map(|v| v as f32).collect();
+        let classes = under.len() / count;
+        options.raw.write(&[("nats", vec![count], &own), ("nats_per_class", vec![count, classes], &under)])
     }
 
     /// Prints the score of each class, the score of images whose class is not known, and how often the most

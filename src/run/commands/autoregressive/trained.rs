@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     graph::{Graph, Tensor, shape::Type, var::Init},
     models::autoregressive::Given,
-    run::{Look, Trained},
+    run::{Bare, Look, Trained},
 };
 
 /// Numbers of test images at a time, of which the largest that fits the adapter is taken.
@@ -42,8 +42,8 @@ pub(super) struct TrainedDensity<M: Density> {
 }
 
 impl<M: Density> TrainedDensity<M> {
-    pub(super) fn open(look: &Look) -> Result<Self> {
-        Ok(Self { trained: Trained::open(look)? })
+    pub(super) fn open(look: &Look, bare: &Bare<Fit<M>>) -> Result<Self> {
+        Ok(Self { trained: Trained::open(look, Some(bare))? })
     }
 
     /// The test images, binarised if the model's pixels are black or white, and

@@ -1,0 +1,85 @@
+//! A model without a run: its weights come from a file, and the command line says what it is.
+
+use super::{
+    dir::Saved,
+    options::{BARE, Lasting, Options},
+    session::fingerprint,
+};
+use crate::error::{Error, Result};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+/// The options of a recipe that the commands have themselves.
+const OWN: [&str; 3] = ["weights", "weights_partial", "seed"];
+
+/// The options of a model whose weights are in a file and that has no run. It stands before
+/// [`Look`](super::Look), whose options it shares.
+#[derive(Clone, Debug)]
+pub struct Bare<T> {
+    options: T,
+    size: Size,
+}
+
+/// The size of images, where there are none.
+#[derive(Args, Clone, Debug)]
+struct Size {
+    /// Height, width and number of channels of the images, such as 64,64,3 [default: those of --data]
+    #[arg(long, value_name = "H,W,C", value_parser = image)]
+    image: Option<[usize; 3]>,
+    /// Number of classes, with --image
+    #[arg(long, default_value_t = 0, requires = "image")]
+    classes: usize,
+}
+
+/// Parses the size of images, for clap.
+fn image(text: &str) -> std::result::Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|n| n.parse().ok().filter(|&n| n > 0)).collect();
+    let wants = "wants three numbers above 0, such as 64,64,3";
+    numbers.and_then(|n| n.try_into().ok()).ok_or_else(|| wants.into())
+}
+
+impl<T: Options> Args for Bare<T> {
+    fn augment_args(command: Command) -> Command {
+        let all = Size::augment_args(T::augment_args(Command::new("all")));
+        let others = all.get_arguments().filter(|arg| !OWN.contains(&arg.get_id().as_str()));
+        others.fold(command, |c, arg| c.arg(arg.clone().help_heading(BARE).hide_short_help(true)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<T: Options> FromArgMatches for Bare<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        Ok(Self { options: T::from_arg_matches(matches)?, size: Size::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<T: Options> Bare<T> {
+    /// What a run of this model would have saved. Without `--image`, the size of the images is that of `--data`.
+    pub(super) fn saved(&self) -> Result<Saved<T>> {
+        let mut options = self.options.clone();
+        if let Some(why) = options.refuse() {
+            return Err(Error::new(why));
+        }
+        let recipe = options.recipe();
+        // The seed and the batch are those of draws and of training: no part of the model or of its images.
+        (recipe.seed, recipe.batch, recipe.weights) = (0, 1, None);
+        let (image, classes, class_names, images) = match self.size.image {
+            Some(image) => (image, self.size.classes, vec![], String::new()),
+            None => {
+                let set = recipe.open()?;
+                let about = set.train.about();
+                let image = [about.height, about.width, about.channels];
+                (image, about.classes, set.class_names.clone(), fingerprint(&set))
+            }
+        };
+        let (model, sitting) = (T::MODEL.into(), Lasting::default());
+        Ok(Saved { model, image, classes, class_names, images, options, sitting })
+    }
+}
