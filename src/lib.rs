@@ -44,6 +44,8 @@
 pub mod data;
 pub mod disk;
 pub mod error;
+#[cfg(all(any(test, fuzzing), feature = "run", feature = "download", feature = "folders"))]
+pub mod foreign;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

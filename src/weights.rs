@@ -86,16 +86,33 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
 /// A file that cannot be read, is no whole safetensors file, or holds a tensor of another type.
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| bad(path, format!("not a whole safetensors file: {e}")))?;
+    from_bytes(&bytes).map_err(|what| bad(path, what))
+}
+
+/// Reads the bytes of a safetensors file; see [`load`].
+///
+/// # Errors
+/// One line about bytes that are no whole safetensors file, or about a tensor of another type.
+pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Weights, String> {
+    let file = tensors(bytes).map_err(|e| format!("not a whole safetensors file: {e}"))?;
     let read = |(name, view): (String, TensorView<'_>)| {
         let values = widened(&view).ok_or_else(|| {
             let what = format!("`{name}` is of type {:?}", view.dtype());
-            bad(path, format!("{what}; weights are read from F16, BF16, F32, F64 and I64"))
+            format!("{what}; weights are read from F16, BF16, F32, F64 and I64")
         })?;
         Ok((name, (view.shape().to_vec(), values)))
     };
     file.tensors().into_iter().map(read).collect()
+}
+
+/// Finds the tensors of a safetensors file; a header of more than 4 MiB is refused, since it takes many times its
+/// size to read.
+pub(crate) fn tensors(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
+    const HEADER: u64 = 4 << 20;
+    match bytes.first_chunk().map(|length| u64::from_le_bytes(*length)) {
+        Some(length @ HEADER..) => Err(format!("a header of {length} bytes, more than any model's")),
+        _ => SafeTensors::deserialize(bytes).map_err(|e| e.to_string()),
+    }
 }
 
 /// The elements of a tensor as f32, if its type is one that weights have.

@@ -2,35 +2,15 @@
 //! program tells what it made of a folder.
 
 use crate::{
-    commands::{Folder, empty, fails, newest, run, start, weights},
+    commands::{empty, fails, newest, pictures, run, start, weights},
     subjects::adapter,
 };
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use oneiro::{graph::shape::Type, run::Position};
 use std::path::Path;
 
 /// A small VAE.
 const TRAIN: &str = "vae train --batch 32 --hidden 16 --latent 2 --seed 5";
-/// The pictures of each class. Of all three, 177 are trained on: 5 batches of 32 in an epoch, with 17
-/// pictures left over.
-const PICTURES: u32 = 65;
-
-/// A folder of 6x5 pictures in colours, of three classes, without test pictures, so that every tenth picture
-/// is held out.
-fn pictures(name: &str) -> Folder {
-    let dir = empty(name);
-    for (class, blue) in [("cat", 0), ("dog", 100), ("eel", 200)] {
-        std::fs::create_dir_all(dir.join("photos").join(class)).unwrap();
-        for i in 0..PICTURES {
-            let image = RgbImage::from_fn(6, 5, |x, y| {
-                Rgb([(40 * x) as u8, (i * 3 + y * 7) as u8, blue + (i ^ x) as u8 % 50])
-            });
-            image.save(dir.join("photos").join(class).join(format!("{i:03}.png"))).unwrap();
-        }
-    }
-    dir
-}
-
 /// The position of a run and all its variables.
 fn state(dir: &Path, run: &str) -> (Position, Vec<(String, Type, Vec<u32>)>) {
     let checkpoint = newest(dir, run).unwrap();

@@ -5,6 +5,7 @@ mod autoregressive;
 mod embed;
 #[cfg(feature = "folders")]
 mod folders;
+mod lines;
 #[cfg(target_os = "linux")]
 mod memory;
 mod refused;

@@ -1,7 +1,7 @@
 //! Runs that were stopped and go on: killed, interrupted, left by their device, and continued bit for bit.
 
 use crate::{
-    commands::{empty, fails, images, newest, run, start, weights},
+    commands::{empty, fails, images, labelled, newest, run, start, weights},
     golden,
     harness::say,
     subjects::adapter,
@@ -46,31 +46,42 @@ fn a_killed_run_goes_on_bit_for_bit() {
     assert!(logged.is_sorted() && logged.last() == Some(&steps), "{logged:?}");
 }
 
-/// `ONEIRO_KILLS` gives the number of kills.
+/// `ONEIRO_KILLS` gives the number of kills, which the models take in turn.
 #[test]
 fn a_kill_at_any_moment_leaves_a_readable_run() {
     if adapter("killing").is_none() {
         return;
     }
-    let kills: u32 =
-        std::env::var("ONEIRO_KILLS").map_or(20, |n| n.parse().expect("ONEIRO_KILLS is a number"));
+    let kills: usize =
+        std::env::var("ONEIRO_KILLS").map_or(21, |n| n.parse().expect("ONEIRO_KILLS is a number"));
     let dir = empty("kill");
-    let mut child = start(&dir, &format!("{TRAIN} --out run {ENDLESS} --checkpoint-every 1"));
-    child.reaches(&dir, "run", 1);
-    let mut last = 0;
+    labelled(&dir);
+    let models = [
+        TRAIN,
+        "pixelcnn train --data . --batch 8 --features 4 --blocks 1",
+        "gan train --data . --batch 8 --hidden 16 --latent 4 --discriminator-steps 2 --ema 0.9",
+    ];
+    let mut last = [0; 3];
     for i in 0..kills {
+        let model = i % models.len();
+        let (name, run) = (models[model].split(' ').next().unwrap(), format!("run{model}"));
+        let typed = match last[model] {
+            0 => format!("{} --out {run} {ENDLESS} --checkpoint-every 1", models[model]),
+            _ => format!("{name} train --resume {run} --checkpoint-every 1"),
+        };
+        let mut child = start(&dir, &typed);
+        child.reaches(&dir, &run, last[model] + 1);
         // Moments spread evenly over the time of a few steps, by the golden ratio.
-        let moment = (f64::from(i) * 0.618_034).fract().mul_add(60_000.0, 1.0);
+        let moment = (i as f64 * 0.618_034).fract().mul_add(60_000.0, 1.0);
         std::thread::sleep(Duration::from_micros(moment as u64));
         child.kill();
-        let step = newest(&dir, "run").expect("a checkpoint is there").position.step;
-        assert!(step > last, "kill {i}: from step {last} to {step}");
-        last = step;
-        child = start(&dir, "vae train --resume run --checkpoint-every 1");
-        child.reaches(&dir, "run", last + 1);
+        let step = newest(&dir, &run).expect("a checkpoint is there").position.step;
+        assert!(step > last[model], "kill {i}, {name}: from step {} to {step}", last[model]);
+        last[model] = step;
     }
     say(&format!(
-        "{kills} kills while checkpointing every step: every run readable, and further than before"
+        "{kills} kills of a VAE, a PixelCNN and a GAN while checkpointing every step: every run readable, and \
+         further than before, at steps {last:?}"
     ));
 }
 

@@ -23,7 +23,7 @@ const NAMES: u64 = 1 << 16;
 
 /// One of the two data sets, as files.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Kind {
+pub(super) struct Kind {
     name: &'static str,
     /// The folder within the archive.
     inner: &'static str,
@@ -69,6 +69,11 @@ const CIFAR_100: Kind = Kind {
     names: "fine_label_names.txt",
     python: ("cifar-100-python", &["meta", "train", "test"]),
 };
+
+/// Both data sets in files of two records, for tests and fuzzing.
+#[cfg(any(test, fuzzing))]
+pub(super) const SMALL: [Kind; 2] =
+    [Kind { records: [2, 2], ..CIFAR_10 }, Kind { records: [2, 2], ..CIFAR_100 }];
 
 /// Where a data set's files lie.
 #[derive(Debug, Clone)]
@@ -151,13 +156,25 @@ pub fn load_archive(path: &Path) -> Result<DataSet, DataError> {
 
 #[cfg(feature = "download")]
 fn in_archive(kind: Kind, path: &Path) -> Result<DataSet, DataError> {
-    let broken = |source| DataError::Gzip { path: path.to_owned(), source };
     let unreadable = |source| DataError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    unpack(kind, path, io::BufReader::new(file), size)
+}
+
+/// Reads a data set out of an archive of `size` bytes; the path is for messages.
+#[cfg(feature = "download")]
+pub(super) fn unpack(
+    kind: Kind,
+    path: &Path,
+    file: impl io::BufRead,
+    size: u64,
+) -> Result<DataSet, DataError> {
+    let broken = |source| DataError::Gzip { path: path.to_owned(), source };
     // The files are held twice, as they are and as images, and all of that is to stay within four times the archive
     // and 64 MiB; the published one holds little more than its own size.
-    let most = 2 * file.metadata().map_err(unreadable)?.len() + (32 << 20);
-    let unpacked = flate2::read::GzDecoder::new(io::BufReader::new(file)).take(most);
+    let most = 2 * size + (32 << 20);
+    let unpacked = flate2::bufread::GzDecoder::new(file).take(most);
     let mut archive = tar::Archive::new(unpacked);
     let mut found = std::collections::HashMap::new();
     let wanted: Vec<(&str, u64)> = kind.files().chain([(kind.names, NAMES)]).collect();
@@ -203,7 +220,7 @@ impl Kind {
     }
 
     /// The data set from the contents of its files, which `file` gives by name, with the bytes to expect.
-    fn collect(
+    pub(super) fn collect(
         self,
         name: &str,
         class_names: Option<Vec<u8>>,

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use ureq::Agent;
+use ureq::{Agent, Body, config::Config};
 
 use super::cifar;
 use super::error::DataError;
@@ -205,16 +205,20 @@ enum Fault {
 
 impl Client {
     fn new() -> Self {
+        Self { agent: Agent::new_with_config(Self::config()), rounds: 3, pause: Duration::from_secs(1) }
+    }
+
+    fn config() -> Config {
         let seconds = |n| Some(Duration::from_secs(n));
-        let config = Agent::config_builder()
+        Agent::config_builder()
             .user_agent(concat!("oneiro/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(seconds(10))
             .timeout_connect(seconds(10))
             .timeout_recv_response(seconds(20))
             .timeout_per_read(seconds(20))
             // Against a server that drips; the largest file needs 48 kB/s.
-            .timeout_recv_body(seconds(3600));
-        Self { agent: config.build().into(), rounds: 3, pause: Duration::from_secs(1) }
+            .timeout_recv_body(seconds(3600))
+            .build()
     }
 
     /// Fetches one file from the first mirror that gives it; each round asks all mirrors of which there is still hope.
@@ -254,21 +258,35 @@ impl Client {
         file: &Remote,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(), Fault> {
-        let mut response = self.agent.get(url).call().map_err(refused)?;
-        let body = response.body_mut();
-        if let Some(offered) = body.content_length().filter(|&n| n != file.size) {
-            return Err(Fault::Lasting(format!("offers {offered} bytes instead of {}", file.size)));
-        }
+        let mut body = ask(&self.agent, url, file)?;
         let mut part = Part::create(folder, file.name).map_err(Fault::Disk)?;
         receive(body.as_reader(), &mut part.file, file, progress)?;
         part.keep(&folder.join(file.name)).map_err(Fault::Disk)
     }
 }
 
+/// Requests a file; the body of an answer that may be this file.
+fn ask(agent: &Agent, url: &str, file: &Remote) -> Result<Body, Fault> {
+    let body = agent.get(url).call().map_err(refused)?.into_body();
+    match body.content_length().filter(|&n| n != file.size) {
+        Some(offered) => Err(Fault::Lasting(format!("offers {offered} bytes instead of {}", file.size))),
+        None => Ok(body),
+    }
+}
+
+/// Whether a mirror's answer, as it comes from the agent's connection, gives a file of 64 zeros.
+#[cfg(any(test, fuzzing))]
+pub(super) fn gives_zeros(agent: impl FnOnce(Config) -> Agent) -> bool {
+    let sha256 = hex(Sha256::new_with_prefix([0; 64]));
+    let file = file("zeros", 64, &sha256);
+    let body = ask(&agent(Client::config()), "http://mirror.invalid/zeros", &file);
+    body.and_then(|mut body| receive(body.as_reader(), &mut io::sink(), &file, &mut |_| ())).is_ok()
+}
+
 /// Copies the body into `to` while checking it; reads at most one byte beyond the file's size.
 fn receive(
     body: impl Read,
-    to: &mut File,
+    to: &mut impl Write,
     file: &Remote,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<(), Fault> {

@@ -156,16 +156,16 @@ fn looks_like(magic: u32) -> &'static str {
 
 /// Reads one split's images and, where a path is given, its labels as they are.
 fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError> {
-    let mut images = read_images(images)?;
-    images.labels = labels.map(|path| read_labels(path, images.count)).transpose()?;
+    let mut images = read_images(Source::open(images)?)?;
+    let labels = labels.map(|path| read_labels(Source::open(path)?, images.count));
+    images.labels = labels.transpose()?;
     Ok(images)
 }
 
 /// Reads an images file, `[N, H, W, 1]`, without labels.
-fn read_images(path: &Path) -> Result<Images, DataError> {
-    let mut source = Source::open(path)?;
+pub(super) fn read_images(mut source: Source) -> Result<Images, DataError> {
     let [n, h, w] = source.header(IMAGES_MAGIC)?;
-    let refuse = |why| DataError::Dimensions { path: path.to_owned(), claimed: [n, h, w], why };
+    let refuse = |why| DataError::Dimensions { path: source.path.to_owned(), claimed: [n, h, w], why };
     if n == 0 {
         return Err(refuse("there are no images in it"));
     }
@@ -207,19 +207,18 @@ fn transpose(images: &mut Images) {
 }
 
 /// Reads a labels file, `[images]`.
-fn read_labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
-    let mut source = Source::open(path)?;
+pub(super) fn read_labels(mut source: Source, images: usize) -> Result<Vec<u8>, DataError> {
     let [labels] = source.header(LABELS_MAGIC)?;
     if labels as usize != images {
-        return Err(DataError::LabelCount { path: path.to_owned(), labels, images });
+        return Err(DataError::LabelCount { path: source.path.to_owned(), labels, images });
     }
     source.body(u64::from(labels))
 }
 
 /// A file that is being read, decompressed on the way where it is gzip.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     path: &'a Path,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + 'a>,
     gzip: bool,
     /// The bytes that its contents may take: the file's own, or of gzip four times as many and [`ROOM`].
     room: u64,
@@ -229,9 +228,21 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn open(path: &'a Path) -> Result<Self, DataError> {
-        let (reader, gzip, size) =
-            open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let unreadable = |source| DataError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let size = file.metadata().map_err(unreadable)?.len();
+        Self::new(path, file, size).map_err(unreadable)
+    }
+
+    /// The contents of a file, which has `size` bytes; the path is for messages.
+    pub(super) fn new(path: &'a Path, mut file: impl Read + Seek + 'a, size: u64) -> io::Result<Self> {
+        let mut start = Vec::new();
+        file.by_ref().take(2).read_to_end(&mut start)?;
+        file.rewind()?;
+        let (file, gzip) = (BufReader::new(file), start == [0x1f, 0x8b]);
         let room = if gzip { size.saturating_mul(4).saturating_add(ROOM) } else { size };
+        let reader: Box<dyn Read + 'a> =
+            if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         Ok(Self { path, reader, gzip, room, taken: 0 })
     }
 
@@ -281,21 +292,6 @@ impl<'a> Source<'a> {
 
     fn truncated(&self, expected: u64) -> DataError {
         DataError::Truncated { path: self.path.to_owned(), expected, found: self.taken }
-    }
-}
-
-/// Opens a file; tells whether it is gzip, and its size in bytes.
-fn open(path: &Path) -> io::Result<(Box<dyn Read>, bool, u64)> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut start = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut start)?;
-    file.rewind()?;
-    let file = BufReader::new(file);
-    if start == [0x1f, 0x8b] {
-        Ok((Box::new(MultiGzDecoder::new(file)), true, size))
-    } else {
-        Ok((Box::new(file), false, size))
     }
 }
 

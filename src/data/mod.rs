@@ -19,16 +19,17 @@ mod error;
 mod files;
 #[cfg(feature = "folders")]
 pub mod folder;
-#[cfg(all(test, feature = "download", feature = "folders"))]
-mod foreign;
+#[cfg(all(any(test, fuzzing), feature = "download", feature = "folders"))]
+pub(crate) mod foreign;
 pub mod glyphs;
 pub mod idx;
 mod images;
 mod layout;
 mod names;
 mod order;
-#[cfg(feature = "folders")]
-mod picture;
+#[cfg(any(feature = "folders", feature = "run"))]
+#[cfg_attr(not(feature = "folders"), expect(dead_code, reason = "a mask needs its pixels alone"))]
+pub(crate) mod picture;
 #[cfg(test)]
 mod scratch;
 mod source;

@@ -66,7 +66,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
 ///
 /// # Errors
 /// As [`header`], and what only decoding finds.
-pub(super) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
+pub(crate) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
     let (decoder, header) = opened(bytes)?;
     let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?.into_rgb8();
@@ -230,6 +230,22 @@ fn tiff_is_lossy(bytes: &[u8], room: u64) -> Result<bool, String> {
         lossy |= tag == COMPRESSION && !LOSSLESS.contains(&number(&entry[8..10]));
     }
     Ok(lossy)
+}
+
+/// A PNG whose chunks have their right sums, so that what is wrong within them is read.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn summed(bytes: &[u8]) -> Vec<u8> {
+    let (mut png, mut start) = (bytes.to_vec(), 8);
+    while let Some(length) = png.get(start..start + 4) {
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+        let Some(body) = png.get(start + 4..start.saturating_add(8).saturating_add(length)) else { break };
+        let mut crc = flate2::Crc::new();
+        crc.update(body);
+        let end = start + 8 + length;
+        png.iter_mut().skip(end).zip(crc.sum().to_be_bytes()).for_each(|(b, sum)| *b = sum);
+        start = end + 4;
+    }
+    png
 }
 
 #[cfg(test)]

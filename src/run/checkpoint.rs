@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     gpu::{Gpu, State},
     graph::shape::{DType, Type},
+    weights::tensors,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -158,10 +159,11 @@ impl Checkpoint {
         }
     }
 
-    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let (length, header) = SafeTensors::read_metadata(bytes).map_err(|e| {
-            format!("it is truncated, damaged or no safetensors file ({e}); {} bytes", bytes.len())
-        })?;
+    pub(crate) fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let damaged =
+            |e| format!("it is truncated, damaged or no safetensors file ({e}); {} bytes", bytes.len());
+        let file = tensors(bytes).map_err(damaged)?;
+        let (length, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
         let meta = header.metadata().clone().unwrap_or_default();
         let get = |key: &str| {
             meta.get(key)
@@ -198,8 +200,6 @@ impl Checkpoint {
             sums,
             score,
         };
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|e| format!("it is truncated or damaged ({e})"))?;
         let value = |(name, view): (String, TensorView<'_>)| {
             let dtype = if view.dtype() == Dtype::F32 { DType::F32 } else { DType::U32 };
             let ty = Type { shape: view.shape().to_vec().into(), dtype };
@@ -229,6 +229,16 @@ fn hash(bytes: &[u8], at: usize) -> String {
     hasher.update([b'0'; DIGITS]);
     hasher.update(&bytes[at + DIGITS..]);
     hex(hasher.finalize())
+}
+
+/// A checkpoint's bytes with the hash that belongs to them.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn hashed(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    if let Some(at) = digits(bytes) {
+        out[at..at + DIGITS].copy_from_slice(hash(bytes, at).as_bytes());
+    }
+    out
 }
 
 fn step_of(path: &Path) -> Option<u64> {
@@ -378,10 +388,7 @@ mod tests {
             let text = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
             let mut changed = bytes.clone();
             changed[text..text + to.len()].copy_from_slice(to.as_bytes());
-            let at = digits(&changed).unwrap();
-            let hash = hash(&changed, at);
-            changed[at..at + DIGITS].copy_from_slice(hash.as_bytes());
-            error(&changed)
+            error(&hashed(&changed))
         };
         assert!(other("oneiro checkpoint 1", "oneiro checkpoint 2").contains("this program reads"));
         assert!(other("version 1", "version 9").contains("ordered by"));

@@ -42,8 +42,10 @@ impl Curve {
         Self::new(self.label.clone(), points)
     }
 
+    /// The points that can be drawn: the distances between them are finite, too.
     pub(super) fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite())
+        const LARGEST: f64 = 1e100;
+        self.points.iter().copied().filter(|p| p.0.abs() < LARGEST && p.1.abs() < LARGEST)
     }
 }
 

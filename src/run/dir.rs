@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoints, options::Lasting};
 use crate::{
+    data::MAX_SIDE,
     disk,
     error::{Error, Result},
 };
@@ -76,6 +77,28 @@ impl<T> Saved<T> {
     /// What users call a class.
     pub fn class_name(&self, class: usize) -> String {
         self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+impl<T: DeserializeOwned> Saved<T> {
+    /// Reads a configuration from TOML.
+    ///
+    /// # Errors
+    /// One line about a text that is no configuration, or one of images or classes that there cannot be.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        let this: Self = toml::from_str(text).map_err(|e| e.message().to_string())?;
+        let [height, width, channels] = this.image;
+        let side = 1..=MAX_SIDE as usize;
+        if !side.contains(&height) || !side.contains(&width) || ![1, 3].contains(&channels) {
+            return Err(format!("images of {:?} are none that it can have been trained on", this.image));
+        }
+        match (this.classes, this.class_names.len()) {
+            (257.., _) => Err(format!("{} classes; there are at most 256", this.classes)),
+            (classes, names) if names != 0 && names != classes => {
+                Err(format!("{names} names of {classes} classes"))
+            }
+            _ => Ok(this),
+        }
     }
 }
 
@@ -175,7 +198,7 @@ impl RunDir {
                 format!("the run is of a `{found}`, not a `{model}`"),
                 "name another run",
             )),
-            _ => toml::from_str(&text).map_err(|e| Error::at("read", &path, e.message(), advice)),
+            _ => Saved::parse(&text).map_err(|what| Error::at("read", &path, what, advice)),
         }
     }
 

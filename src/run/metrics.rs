@@ -4,8 +4,8 @@
 //! nothing. A value that is not a number is written as `null`, and is read back as a NaN, which makes a gap
 //! in the curve.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -17,6 +17,10 @@ use crate::{
 };
 
 const STEP: &str = "step";
+/// The longest line that is read, in bytes.
+const LINE: u64 = 1 << 20;
+/// The most curves that are read from one file.
+const CURVES: usize = 1000;
 const ADVICE: &str = "check that its folder exists, is yours to write to and has room";
 
 /// Writes one line for each step that was measured.
@@ -47,14 +51,15 @@ impl MetricsLog {
     pub fn resume(path: impl AsRef<Path>, step: u64) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         if path.exists() {
-            let mut kept = String::new();
-            for (line, object) in lines(&path)? {
-                if step_of(&object).is_some_and(|s| s <= step as f64) {
-                    kept.push_str(&line);
-                    kept.push('\n');
+            let mut kept = vec![];
+            each_line(open(&path)?, &path, |line, object| {
+                if step_of(object).is_some_and(|s| s <= step as f64) {
+                    kept.extend(line);
+                    kept.push(b'\n');
                 }
-            }
-            write_atomic(&path, kept.as_bytes())?;
+                Ok(())
+            })?;
+            write_atomic(&path, &kept)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|e| Error::at("write", &path, e, ADVICE))?;
@@ -79,61 +84,80 @@ impl MetricsLog {
 
 /// The last step in a metrics file; `None` if there is no file, or no step after 0 in it.
 pub(super) fn last_step(path: PathBuf) -> Result<Option<u64>> {
-    if !path.exists() {
-        return Ok(None);
+    let mut last = 0;
+    if path.exists() {
+        each_line(open(&path)?, &path, |_, object| {
+            last = last.max(step_of(object).map_or(0, |s| s as u64));
+            Ok(())
+        })?;
     }
-    Ok(lines(&path)?
-        .iter()
-        .filter_map(|(_, object)| step_of(object))
-        .map(|s| s as u64)
-        .max()
-        .filter(|&s| s > 0))
+    Ok(Some(last).filter(|&s| s > 0))
 }
 
 /// Reads a metrics file as one curve over the steps for each name.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or if a line is damaged.
+/// Fails if the file cannot be read, if a line is damaged, or if there are more than a thousand names.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Curve>> {
+    curves(open(path.as_ref())?, path.as_ref())
+}
+
+/// The curves of a metrics file's contents; the path is for messages.
+pub(crate) fn curves(from: impl BufRead, path: &Path) -> Result<Vec<Curve>> {
     let mut curves: Vec<Curve> = Vec::new();
-    for (_, object) in lines(path.as_ref())? {
-        let Some(step) = step_of(&object) else {
-            continue;
-        };
+    each_line(from, path, |_, object| {
+        let Some(step) = step_of(object) else { return Ok(()) };
         for (name, value) in object.iter().filter(|(name, _)| *name != STEP) {
-            let y = match value {
-                Value::Null => f64::NAN,
-                // Text and lists are notes for people, not points of a curve.
-                _ => match value.as_f64() {
-                    Some(y) => y,
-                    None => continue,
-                },
-            };
+            // Text and lists are notes for people, not points of a curve.
+            let Some(y) = value.is_null().then_some(f64::NAN).or_else(|| value.as_f64()) else { continue };
+            let many = curves.len() == CURVES;
             match curves.iter_mut().find(|c| c.label == *name) {
-                Some(curve) => curve.points.push((step, y)),
+                Some(curve) => {
+                    // A curve takes as much memory as its text; doubling would take several times as much.
+                    let points = &mut curve.points;
+                    if points.len() == points.capacity() {
+                        points.reserve_exact(4 + points.len() / 4);
+                    }
+                    points.push((step, y));
+                }
+                None if many => {
+                    let what = format!("it measures more than {CURVES} things");
+                    return Err(Error::at("read", path, what, "restore it from a copy"));
+                }
                 None => curves.push(Curve::new(name, vec![(step, y)])),
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(curves)
 }
 
-/// The lines, each as text and as an object. A last line without its line end was cut short, so it is left
-/// out.
-fn lines(path: &Path) -> Result<Vec<(String, Map<String, Value>)>> {
-    let advice = "train first, or name another run";
-    let bytes = fs::read(path).map_err(|e| Error::at("read", path, e, advice))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(i, line): (usize, &str)| {
-        let object = serde_json::from_str(line).map_err(|e| {
-            let advice = format!("mend or delete line {}", i + 1);
-            Error::at("read", path, e, &advice)
-        })?;
-        Ok((line.to_string(), object))
-    };
-    let filled = |(_, line): &(usize, &str)| !line.trim().is_empty();
-    whole.lines().enumerate().filter(filled).map(parse).collect()
+fn open(path: &Path) -> Result<BufReader<File>> {
+    let file = File::open(path);
+    file.map(BufReader::new).map_err(|e| Error::at("read", path, e, "train first, or name another run"))
+}
+
+/// Gives each line as it stands and as an object. A last line without its line end was cut short, so it is
+/// left out.
+fn each_line(
+    mut from: impl BufRead,
+    path: &Path,
+    mut take: impl FnMut(&[u8], &Map<String, Value>) -> Result<()>,
+) -> Result<()> {
+    let mut line = vec![];
+    for number in 1.. {
+        line.clear();
+        let bad = |what: String| Error::at("read", path, what, &format!("mend or delete line {number}"));
+        let read = from.by_ref().take(LINE).read_until(b'\n', &mut line).map_err(|e| bad(e.to_string()))?;
+        match line.pop() {
+            Some(b'\n') if line.trim_ascii().is_empty() => continue,
+            Some(b'\n') => {}
+            _ if read as u64 == LINE => return Err(bad(format!("a line of more than {LINE} bytes"))),
+            _ => break,
+        }
+        take(&line, &serde_json::from_slice(&line).map_err(|e| bad(e.to_string()))?)?;
+    }
+    Ok(())
 }
 
 fn step_of(object: &Map<String, Value>) -> Option<f64> {
@@ -144,6 +168,7 @@ fn step_of(object: &Map<String, Value>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::run::tests::empty_dir;
+    use std::fs;
 
     #[test]
     fn what_was_written_is_read_back_as_curves() {

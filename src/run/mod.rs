@@ -26,15 +26,23 @@ mod trained;
 mod training;
 
 pub use bare::Bare;
+#[cfg(any(test, fuzzing))]
+pub(crate) use checkpoint::hashed;
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
+#[cfg(any(test, fuzzing))]
+pub(crate) use commands::autoregressive::mask;
 pub use curve::Curve;
 pub use dir::{RunDir, Saved};
+#[cfg(any(test, fuzzing))]
+pub(crate) use metrics::curves;
 pub use metrics::{MetricsLog, read};
 pub use options::{
     AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,
 };
 pub use picture::{animate, grid, save};
 pub use plot::plot;
+#[cfg(any(test, fuzzing))]
+pub(crate) use plot::ranges;
 pub use progress::{Progress, listener};
 pub use raw::{Numbers, Raw};
 pub use session::Session;

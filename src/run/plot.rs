@@ -140,6 +140,14 @@ fn draw(
     Ok(fine)
 }
 
+/// Finds what a plot of these curves shows, without drawing it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn ranges(curves: &[Curve]) {
+    let (x, y) = (x_range(curves), y_range(curves));
+    assert!(x.0 < x.1 && y.0 < y.1, "{x:?}, {y:?}");
+    curves.iter().for_each(|curve| drop(clip(&curve.smoothed(3).thinned(MANY).points, y.0, y.1)));
+}
+
 fn pale(RGBColor(r, g, b): RGBColor) -> RGBColor {
     let mix = |v: u8| 255 - (255 - v) / 4;
     RGBColor(mix(r), mix(g), mix(b))
@@ -180,6 +188,19 @@ fn tick(value: f64, span: f64) -> String {
 mod tests {
     use super::*;
     use crate::run::tests::empty_dir;
+
+    /// Drawing such curves once panicked or had no end.
+    #[test]
+    fn extreme_curves_are_drawn() {
+        let (tiny, near) = (f64::from_bits(1), 1.0 + 2.0 * f64::EPSILON);
+        for ys in [[f64::MAX, f64::MIN], [1e308, 1e308], [tiny, 0.0], [tiny, tiny], [1.0, near], [1e99, near]]
+        {
+            for xs in [[0.0, 1.0], [f64::MIN, f64::MAX], [1.0, near], [tiny, tiny]] {
+                let curve = Curve::new("extreme", xs.into_iter().zip(ys).collect());
+                assert!(draw("", "", "", std::slice::from_ref(&curve)).is_ok(), "{curve:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_plot_shows_each_curve_in_its_colour() {

@@ -84,10 +84,12 @@ fn widen(low: f64, high: f64, air: f64) -> (f64, f64) {
     if low > high {
         return (0.0, 1.0);
     }
-    let margin = match high - low {
-        0.0 if low == 0.0 => 1.0,
-        0.0 => low.abs() * 0.1,
-        height => height * air,
+    let (height, size) = (high - low, low.abs().max(high.abs()));
+    // The ticks of an axis are sums of small steps, which a range of few digits would swallow.
+    let margin = match size {
+        0.0..1e-100 => 1.0,
+        _ if height <= size * 1e-9 => size * 0.1,
+        _ => height * air,
     };
     (low - margin, high + margin)
 }

@@ -4,6 +4,7 @@
 //! package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
+mod figures;
 mod plan;
 mod probe;
 mod runtime;
@@ -18,8 +19,8 @@ The project's own commands. Each does the set-up first.
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization
-    cargo xtask figures                     the long measurements that tests and CI leave out: 200 kills of a
-                                            run that checkpoints every step, 10,000 steps of soak, the benchmark
+    cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
+                                            benchmark, fuzzing; figures --help
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let asked = rest.iter().take_while(|a| *a != "--").any(|a| a == "--help" || a == "-h");
     let result = match command {
         "demo" if asked => help(demo::HELP),
+        "figures" if asked => help(figures::HELP),
         _ if asked => help(HELP),
         "help" | "--help" | "-h" => help(HELP),
         // Wrong options are reported before anything is installed.
@@ -44,11 +46,14 @@ fn main() -> ExitCode {
             demo::run(&options)
         }),
         "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
-        "figures" if rest.is_empty() => setup::run().and_then(|()| figures()),
+        "figures" => figures::Figures::parse(rest).and_then(|figures| {
+            if figures.needs_device() {
+                setup::run()?;
+            }
+            figures.run()
+        }),
         "setup" if rest.is_empty() => setup::run(),
-        "setup" | "figures" => {
-            Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out")))
-        }
+        "setup" => Err(Failure::new("`cargo xtask setup` takes no options; leave them out")),
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
     match result {
@@ -65,21 +70,6 @@ fn main() -> ExitCode {
 fn help(text: &str) -> Result<(), Failure> {
     print!("{text}");
     Ok(())
-}
-
-/// Runs what takes from minutes to an hour. Each part prints its result, and fails if the result is wrong.
-fn figures() -> Result<(), Failure> {
-    let run = |args: &str, variables: &[(&str, &str)]| {
-        let args: Vec<String> = args.split(' ').map(String::from).collect();
-        cargo_with(&args, variables, Shown::Everything)
-    };
-    run("build --release --examples", &[])?;
-    let test = "test --release --test kernels-tests";
-    run(&format!("{test} a_kill_at_any_moment -- --nocapture"), &[("ONEIRO_KILLS", "200")])?;
-    run(&format!("{test} a_long_run -- --nocapture"), &[("ONEIRO_SOAK", "10000")])?;
-    run(&format!("{test} all_op_cases -- --nocapture"), &[])?;
-    run("run --release --package bench -- --json target/bench.json", &[])?;
-    run("run --release --package bench -- --model vae --launches", &[])
 }
 
 fn test_args(rest: &[String]) -> Vec<String> {

@@ -11,6 +11,8 @@ mod fit;
 mod train;
 mod trained;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use draw::mask;
 pub use draw::{Complete, PixelDraw};
 pub use evaluate::Evaluate;
 pub use fit::{Density, Fit, Pixels};

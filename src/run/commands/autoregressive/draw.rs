@@ -5,11 +5,13 @@ use super::{
     trained::{CLASS, TrainedDensity, one_hot},
 };
 use crate::{
+    data::picture,
     error::{Error, Result},
     run::{Bare, Look, Raw, animate, grid, listener, options::number},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
+use image::DynamicImage;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -157,13 +159,17 @@ fn temperature(text: &str) -> std::result::Result<f64, String> {
 
 /// Reads a mask `[height, width]` that is 1 where the picture is bright, else 0.
 fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
-    let picture = image::open(path)
-        .map_err(|e| Error::at("read the mask", path, e, "give a PNG of the images' size"))?
-        .to_luma8();
-    if (picture.height() as usize, picture.width() as usize) != (height, width) {
-        let what =
-            format!("it is {}x{} pixels, the images are {width}x{height}", picture.width(), picture.height());
-        return Err(Error::at("use the mask", path, what, "scale it to the images' size"));
+    let bad = |what: String| Error::at("use the mask", path, what, "give a PNG of the images' size");
+    let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+    mask(&bytes, height, width).map_err(bad)
+}
+
+/// The mask in a picture's bytes, or why there is none.
+pub(crate) fn mask(bytes: &[u8], height: usize, width: usize) -> std::result::Result<Vec<f32>, String> {
+    let picture = DynamicImage::from(picture::decode(bytes, None)?).into_luma8();
+    let (found, wanted) = (picture.dimensions(), (width as u32, height as u32));
+    if found != wanted {
+        return Err(format!("it is {}x{} pixels, the images are {width}x{height}", found.0, found.1));
     }
     Ok(picture.pixels().map(|p| f32::from(u8::from(p.0[0] >= 128))).collect())
 }
