@@ -86,7 +86,7 @@ impl<T: DeserializeOwned> Saved<T> {
     /// # Errors
     /// One line about a text that is no configuration, or one of images or classes that there cannot be.
     pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
-        let this: Self = toml::from_str(text).map_err(|e| e.message().to_string())?;
+        let this: Self = from_toml(text)?;
         let [height, width, channels] = this.image;
         let side = 1..=MAX_SIDE as usize;
         if !side.contains(&height) || !side.contains(&width) || ![1, 3].contains(&channels) {
@@ -107,8 +107,17 @@ pub(super) fn config_text<T: Serialize>(saved: &Saved<T>) -> Result<String> {
     toml::to_string(saved).map_err(|e| Error::new(format!("the options cannot be written as TOML: {e}")))
 }
 
+/// Reads TOML; a text that is longer than any configuration is refused, since its values take many times its size.
+pub(super) fn from_toml<T: DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
+    const LONGEST: usize = 1 << 18;
+    match text.len() {
+        0..LONGEST => toml::from_str(text).map_err(|e| e.message().to_string()),
+        length => Err(format!("it has {length} bytes, more than any configuration")),
+    }
+}
+
 fn model_of(text: &str) -> Option<String> {
-    Some(toml::from_str::<toml::Table>(text).ok()?.get("model")?.as_str()?.to_string())
+    Some(from_toml::<toml::Table>(text).ok()?.get("model")?.as_str()?.to_string())
 }
 
 /// The folder of a run, and the names of the files in it.
@@ -357,6 +366,17 @@ mod tests {
         assert_eq!(run.read_config::<Vec<u32>>("vae").unwrap().options, [1, 2]);
         assert!(run.read_config::<Vec<u32>>("gan").unwrap_err().to_string().contains("`vae`"));
         assert!(run.read_config::<String>("vae").is_err());
+        for (bad, what) in [
+            (Saved { image: [28, 28, 2], ..saved() }, "[28, 28, 2]"),
+            (Saved { image: [1 << 40, 1 << 40, 1], ..saved() }, "none that it can have been"),
+            (Saved { classes: 1 << 40, ..saved() }, "at most 256"),
+            (Saved { class_names: vec!["cat".into()], ..saved() }, "1 names of 10 classes"),
+            (Saved { images: "1".repeat(1 << 18), ..saved() }, "more than any configuration"),
+        ] {
+            write_atomic(&run.config(), config_text(&bad).unwrap().as_bytes()).unwrap();
+            let line = run.read_config::<Vec<u32>>("vae").unwrap_err().to_string();
+            assert!(line.contains(what) && line.contains("config.toml") && !line.contains('\n'), "{line}");
+        }
         run.clear().unwrap();
         assert!(!run.has_run());
     }

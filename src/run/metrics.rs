@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn what_no_run_writes_is_refused_before_it_takes_memory() {
+        let names: String = (0..=CURVES).map(|i| format!(",\"{i}\":1")).collect();
+        let line = " ".repeat(LINE as usize);
+        for (text, what) in [(format!("{{\"step\":1{names}}}\n"), "1000 things"), (line, "delete line 1")] {
+            let error = curves(text.as_bytes(), Path::new("metrics")).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
     fn a_damaged_line_is_named() {
         let path = empty_dir("metrics-bad").join("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\nnonsense\n{\"step\":2}\n").unwrap();

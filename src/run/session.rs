@@ -3,7 +3,7 @@
 use super::{
     RunDir,
     checkpoint::{Checkpoint, Checkpoints},
-    dir::{Saved, config_text},
+    dir::{Saved, config_text, from_toml},
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
 };
@@ -363,7 +363,7 @@ impl<T: Options> Saved<T> {
 /// path of the data may differ, since its contents are compared; options that a newer version has added do
 /// not count, nor does what a sitting may change.
 fn same_run(theirs: &str, ours: &str) -> bool {
-    let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap_or_default();
+    let table = |text: &str| from_toml::<toml::Table>(text).unwrap_or_default();
     let (theirs, ours) = (table(theirs), table(ours));
     let alike = |a: &toml::Table, b: &toml::Table, but: &[&str]| {
         let known = a.iter().filter(|(key, _)| !but.contains(&key.as_str()) && b.contains_key(*key));
