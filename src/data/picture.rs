@@ -81,6 +81,7 @@ pub(crate) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String
 /// A decoder that has read the header, and what that says.
 fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
     let format = recognise(bytes).ok_or("no picture of a kind that is read")?;
+    let bytes = if format == ImageFormat::WebP { riff(bytes) } else { bytes };
     let room = 3 * bytes.len() as u64 + ROOM;
     let mut in_parts = false;
     let lossy = match format {
@@ -89,7 +90,7 @@ fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
             in_parts = jpeg_in_parts(bytes)?;
             true
         }
-        ImageFormat::WebP => webp_is_lossy(bytes),
+        ImageFormat::WebP => webp_is_lossy(bytes)?,
         ImageFormat::Tiff => tiff_is_lossy(bytes, room)?,
         _ => false,
     };
@@ -99,7 +100,7 @@ fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
-    let (own, others) = memory(format, in_parts, u64::from(width) * u64::from(height), colour);
+    let (own, others) = memory(format, in_parts, [width, height].map(u64::from), colour);
     let Some(left) = room.checked_sub(own.saturating_add(others)) else {
         return Err(format!(
             "{width} x {height} pixels take more memory than a file of its size is given, {} MiB: scale it down",
@@ -119,16 +120,19 @@ fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
 
 /// The bytes that decoding takes: for the pixels themselves, and for the decoder's own copies and the
 /// conversion to RGB.
-fn memory(format: ImageFormat, in_parts: bool, pixels: u64, colour: ColorType) -> (u64, u64) {
-    let row = u64::from(colour.bytes_per_pixel());
+fn memory(format: ImageFormat, in_parts: bool, [width, height]: [u64; 2], colour: ColorType) -> (u64, u64) {
+    // Decoders work on some rows at a time.
+    const ROWS: u64 = 16;
+    let (pixel, pixels) = (u64::from(colour.bytes_per_pixel()), width * height);
     let copies = match format {
         // Coefficients of up to four channels, 16 bits each.
         ImageFormat::Jpeg if in_parts => 2 * 4,
-        ImageFormat::Gif | ImageFormat::WebP | ImageFormat::Tiff => row + 4,
+        ImageFormat::Gif | ImageFormat::WebP | ImageFormat::Tiff => pixel + 4,
         _ => 0,
     };
     let converted = if colour == ColorType::Rgb8 { 0 } else { 3 };
-    (pixels.saturating_mul(row), pixels.saturating_mul(copies + converted))
+    let others = pixels.saturating_mul(copies + converted).saturating_add(width * ROWS * (pixel + 4));
+    (pixels.saturating_mul(pixel), others)
 }
 
 /// The square in the middle of the picture once it is upright, scaled to a side and not turned yet.
@@ -178,23 +182,31 @@ fn jpeg_in_parts(bytes: &[u8]) -> Result<bool, String> {
     }
 }
 
-/// Whether a WebP's picture, or its first, is coded with loss.
-fn webp_is_lossy(bytes: &[u8]) -> bool {
-    let mut rest = bytes.get(12..).unwrap_or_default();
+/// The bytes of a WebP's file as its header counts them; what follows is none of it.
+fn riff(bytes: &[u8]) -> &[u8] {
+    let length = bytes.get(4..8).map_or(0, |l| u32::from_le_bytes([l[0], l[1], l[2], l[3]]) as usize);
+    &bytes[..bytes.len().min(length.saturating_add(8))]
+}
+
+/// Whether a WebP's picture, or its first, is coded with loss; an error where a chunk claims more than the file
+/// holds, since the decoder believes it.
+fn webp_is_lossy(bytes: &[u8]) -> Result<bool, String> {
+    let (mut rest, mut lossy) = (bytes.get(12..).unwrap_or_default(), None);
     while let Some(&[a, b, c, d, ..]) = rest.get(4..8) {
-        match &rest[..4] {
-            b"VP8 " => return true,
-            b"VP8L" => return false,
-            // A frame of an animation: its chunks follow 16 bytes of its own.
-            b"ANMF" => rest = rest.get(8 + 16..).unwrap_or_default(),
-            _ => {
-                let size = u32::from_le_bytes([a, b, c, d]) as usize;
-                let next = size.saturating_add(size % 2).saturating_add(8);
-                rest = rest.get(next..).unwrap_or_default();
-            }
+        let size = u32::from_le_bytes([a, b, c, d]) as usize;
+        if size > rest.len() - 8 {
+            return Err("cut short, or its chunks claim more than the file holds".to_owned());
         }
+        // A frame of an animation begins with 16 bytes of its own, and its picture's chunk follows.
+        let kind = if rest.starts_with(b"ANMF") { rest.get(24..28).unwrap_or_default() } else { &rest[..4] };
+        lossy = lossy.or(match kind {
+            b"VP8 " => Some(true),
+            b"VP8L" => Some(false),
+            _ => None,
+        });
+        rest = rest.get(8 + size + size % 2..).unwrap_or_default();
     }
-    true
+    Ok(lossy.unwrap_or(true))
 }
 
 /// Whether a TIFF's first picture is coded with loss; an error where its tags claim more than the file holds,
