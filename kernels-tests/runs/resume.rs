@@ -91,6 +91,29 @@ fn ctrl_c_ends_with_a_checkpoint_and_says_how_to_go_on() {
     assert!(step > 0 && told, "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn only_one_process_at_a_time_trains_in_a_folder() {
+    if adapter("two writers").is_none() {
+        return;
+    }
+    let dir = empty("writers");
+    let mut child = start(&dir, &format!("{TRAIN} --out run {ENDLESS} --checkpoint-every 20"));
+    child.reaches(&dir, "run", 20);
+    let other = format!("process {} trains in run", child.id());
+    for options in ["--out run", "--out run --overwrite --hidden 8", "--resume run"] {
+        let text = fails(&dir, &format!("vae train --steps 2 {options}"));
+        assert!(text.contains(&other), "{options}: {text}");
+    }
+    // The run trains on, in its own configuration.
+    let step = newest(&dir, "run").unwrap().position.step;
+    child.reaches(&dir, "run", step + 40);
+    child.kill();
+    let step = newest(&dir, "run").unwrap().position.step;
+    run(&dir, &format!("vae train --resume run --steps {}", step + 1));
+    assert_eq!(newest(&dir, "run").unwrap().position.step, step + 1);
+}
+
 #[test]
 fn a_run_goes_on_only_with_what_it_was() {
     if adapter("other data").is_none() {

@@ -137,8 +137,13 @@ impl RunDir {
     /// # Errors
     /// Fails if the folder cannot be made.
     pub fn fresh(model: &str) -> Result<Self> {
+        Self::create(RUNS)?;
         let name = |n: u32| if n == 1 { model.to_string() } else { format!("{model}-{n}") };
-        let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(|p| !p.exists());
+        // Of two processes that start at once, only one makes a folder.
+        let made = |path: &PathBuf| {
+            !fs::create_dir(path).is_err_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists)
+        };
+        let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(made);
         Self::create(free.expect("numbers do not end"))
     }
 

@@ -12,6 +12,7 @@ pub mod commands;
 mod curve;
 mod dir;
 mod interrupt;
+mod lock;
 mod metrics;
 mod options;
 mod picture;

@@ -4,6 +4,7 @@ use super::{
     RunDir,
     checkpoint::{Checkpoint, Checkpoints},
     dir::{Saved, config_text},
+    lock::Lock,
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
 };
@@ -19,6 +20,7 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
@@ -43,6 +45,8 @@ pub struct Session {
     batches: u64,
     /// The tensors of `--weights` and the file's path, if the run begins with them.
     weights: Option<(Weights, PathBuf)>,
+    /// The lock of the run's folder, from the moment on at which the folder is known to hold a run or is made.
+    lock: OnceCell<Lock>,
 }
 
 /// The folder and the starting point of a sitting.
@@ -58,10 +62,18 @@ impl Session {
     /// beside the session.
     ///
     /// # Errors
-    /// Fails if options exclude each other, if the data set cannot be found or is not the run's any more, if
-    /// it has too few images, if there is no such adapter, or if the images do not fit into memory.
+    /// Fails if options exclude each other, if another process trains in the run's folder, if the data set
+    /// cannot be found or is not the run's any more, if it has too few images, if there is no such adapter, or
+    /// if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { mut options, mut sitting } = train;
+        let lock = OnceCell::new();
+        // Before anything is read that another process may be writing, and before long work.
+        if let Some(run) = sitting.resume.as_ref().or(sitting.out.as_ref()).filter(|_| !sitting.plan)
+            && let Ok(run) = RunDir::open(run)
+        {
+            let _ = lock.set(Lock::take(run.root())?);
+        }
         let began = match &sitting.resume {
             Some(dir) => {
                 let saved: Saved<T> = RunDir::open(dir)?.read_config(T::MODEL)?;
@@ -108,7 +120,8 @@ impl Session {
         let saved =
             Saved { model: model.into(), image, classes, class_names, images, options, sitting: lasting };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights }, saved.options))
+        let session = Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights, lock };
+        Ok((session, saved.options))
     }
 
     /// How minibatches are taken from the training images.
@@ -167,6 +180,9 @@ impl Session {
             (None, Some(dir)) => RunDir::create(dir)?,
             (None, None) => RunDir::fresh(self.model)?,
         };
+        if self.lock.get().is_none() {
+            let _ = self.lock.set(Lock::take(run.root())?);
+        }
         let mut checkpoints =
             Checkpoints::new(run.checkpoints(), self.sitting.lasting.keep.unwrap_or(3) as usize);
         if self.sitting.resume.is_some() {
