@@ -3,6 +3,7 @@
 mod adversarial;
 mod autoregressive;
 mod embed;
+mod ended;
 #[cfg(feature = "folders")]
 mod folders;
 #[cfg(target_os = "linux")]

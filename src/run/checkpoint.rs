@@ -41,6 +41,13 @@ pub struct Position {
     pub score: Option<f64>,
 }
 
+impl Position {
+    /// Whether the epoch that ends at this step has not been reported yet: training stopped at that moment.
+    pub(super) fn owes_report(&self, per_epoch: u64) -> bool {
+        self.step > self.epoch_start && self.step.is_multiple_of(per_epoch)
+    }
+}
+
 /// A saved State.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -352,7 +359,6 @@ mod tests {
             refused += usize::from(Checkpoint::from_bytes(&flipped).is_err());
         }
         assert_eq!(refused, 8 * bytes.len());
-        println!("{refused} single-bit flips refused");
     }
 
     #[test]

@@ -7,6 +7,9 @@
 //!
 //! Every [`Error`](crate::error::Error) is one line that says what is wrong and what to do next.
 
+#[macro_use]
+mod say;
+
 mod checkpoint;
 pub mod commands;
 mod curve;
@@ -27,6 +30,7 @@ mod training;
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::Curve;
 pub use dir::{RunDir, Saved};
+pub use interrupt::exit_code;
 pub use metrics::{MetricsLog, read};
 pub use options::{
     AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,

@@ -29,9 +29,9 @@ impl AdapterOption {
         let choice = self.adapter.clone().map_or(Choice::Best, Choice::Named);
         let gpu = Gpu::headless_blocking(&choice)?;
         let caps = gpu.caps();
-        eprintln!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
+        note!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
         if caps.class == crate::kernel::caps::AdapterClass::Cpu {
-            eprintln!("warning: this is a software driver; a GPU is many times faster");
+            note!("warning: this is a software driver; a GPU is many times faster");
         }
         Ok(gpu)
     }
@@ -107,7 +107,7 @@ pub struct Sitting {
 /// The part of a [`Sitting`] that the run remembers until another sitting changes it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lasting {
-    /// Passes over the training images [default: 10]
+    /// Passes over the training images; with --steps, whichever ends first [default: 10, or as --steps says]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub epochs: Option<u64>,
     /// Stop after this many steps in all
@@ -123,9 +123,12 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    /// The number of passes over the training images.
-    pub fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(10)
+    /// The number of steps of the whole run, of which an epoch has `per_epoch`: as many as the epochs or the
+    /// steps that were asked for, whichever ends first.
+    pub fn total(&self, per_epoch: u64) -> u64 {
+        let epochs = self.epochs.or(self.steps.is_none().then_some(10));
+        let of_epochs = epochs.map(|epochs| epochs.saturating_mul(per_epoch));
+        [of_epochs, self.steps].into_iter().flatten().min().unwrap_or_default()
     }
 
     /// The options that were typed, completed by those that the run remembers. A new length, in epochs or in
@@ -214,12 +217,12 @@ impl Recipe {
         }
         let set = self.find()?;
         if set.class_names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
-            eprintln!("classes of {}: {}", set.name, set.class_names.join(", "));
+            note!("classes of {}: {}", set.name, set.class_names.join(", "));
         }
-        set.notes.iter().for_each(|note| eprintln!("note: {}: {note}", set.name));
+        set.notes.iter().for_each(|note| note!("note: {}: {note}", set.name));
         if set.lossy {
             let why = "a lossy coding, scaling or the loss of colours or bits changed its pixels";
-            eprintln!(
+            note!(
                 "warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures",
                 set.name
             );
@@ -345,7 +348,7 @@ impl Shown {
                 ),
                 Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
             };
-            eprintln!("{line}");
+            note!("{line}");
             let style = ProgressStyle::with_template(&format!(
                 "{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"
             ));
@@ -397,9 +400,17 @@ mod tests {
         };
         let saved = lasting("x --epochs 2 --keep 5");
         let both = lasting("x --resume r --epochs 7").or(saved.clone());
-        assert_eq!((both.epochs(), both.keep), (7, Some(5)));
+        assert_eq!((both.epochs, both.keep), (Some(7), Some(5)));
         let both = lasting("x --resume r --steps 9").or(saved.clone());
         assert_eq!((both.epochs, both.steps), (None, Some(9)));
         assert_eq!(lasting("x --resume r").or(saved.clone()), saved);
+    }
+
+    #[test]
+    fn epochs_and_steps_end_a_run_at_whichever_comes_first() {
+        let total = |epochs, steps| Lasting { epochs, steps, ..Lasting::default() }.total(40);
+        assert_eq!([total(None, None), total(Some(3), None), total(None, Some(7))], [400, 120, 7]);
+        assert_eq!([total(Some(3), Some(7)), total(Some(3), Some(700))], [7, 120]);
+        assert_eq!(total(Some(u64::MAX), Some(u64::MAX)), u64::MAX);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     RunDir,
-    checkpoint::{Checkpoint, Checkpoints},
+    checkpoint::{Checkpoint, Checkpoints, Position},
     dir::{Saved, config_text},
     lock::Lock,
     metrics::last_step,
@@ -141,7 +141,7 @@ impl Session {
         match &self.weights {
             Some((file, path)) if self.recipe.weights_partial => {
                 let fit = weights::apply_partial(&self.gpu, &state, &round.weights(), file, path)?;
-                eprintln!("{}: {fit}", path.display());
+                note!("{}: {fit}", path.display());
             }
             Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)?,
             None => {}
@@ -165,16 +165,22 @@ impl Session {
         if self.sitting.plan {
             let parts = planned(&round.plans().chain(others.iter().copied()).collect::<Vec<_>>());
             let [slots, inputs, state] = parts.map(table::bytes);
-            round.plans().for_each(|plan| println!("{plan}"));
+            round.plans().for_each(|plan| say!("{plan}"));
             let all = table::bytes(parts.iter().sum());
-            println!("planned peak memory with sampling and evaluation: {all}");
-            println!("(slots {slots}, inputs {inputs}, state {state})");
+            say!("planned peak memory with sampling and evaluation: {all}");
+            say!("(slots {slots}, inputs {inputs}, state {state})");
         }
         self.sitting.plan
     }
 
-    /// Makes the run's folder, or finds it again with its newest checkpoint.
-    pub(super) fn begin(&self) -> Result<Begun> {
+    /// The number of steps of the whole run.
+    pub(super) fn total(&self) -> u64 {
+        self.sitting.lasting.total(self.order().per_epoch())
+    }
+
+    /// Makes the run's folder, or finds it again with its newest checkpoint. Says so and returns `None` if that
+    /// run has reached its end already.
+    pub(super) fn begin(&self) -> Result<Option<Begun>> {
         let run = match (&self.sitting.resume, &self.sitting.out) {
             (Some(dir), _) => RunDir::create(dir)?,
             (None, Some(dir)) => RunDir::create(dir)?,
@@ -208,8 +214,17 @@ impl Session {
                 );
                 return Err(Error::new(what));
             }
+            let (total, per_epoch) = (self.total(), self.order().per_epoch());
+            let done = |at: &Position| at.step >= total && !at.owes_report(per_epoch);
+            if let Some((Checkpoint { position, .. }, _)) = from.as_ref().filter(|(c, _)| done(&c.position)) {
+                let (dir, step) = (run.root().display(), position.step);
+                say!(
+                    "nothing to do: {dir} is at step {step} of {total}; go on with more --steps or --epochs"
+                );
+                return Ok(None);
+            }
             write_atomic(&run.config(), self.config.as_bytes())?;
-            return Ok(Begun { run, checkpoints, from });
+            return Ok(Some(Begun { run, checkpoints, from }));
         }
         let dir = run.root().display();
         if run.has_run() && !self.sitting.overwrite {
@@ -226,7 +241,7 @@ impl Session {
         }
         run.clear()?;
         write_atomic(&run.config(), self.config.as_bytes())?;
-        Ok(Begun { run, checkpoints, from: None })
+        Ok(Some(Begun { run, checkpoints, from: None }))
     }
 
     /// Adds what the plans need to an error, if the error says that memory is short.

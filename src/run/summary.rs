@@ -39,7 +39,7 @@ pub(super) fn write(
     text +=
         &format!("weights    {}\ngo on with --resume {}\n", run.weights().display(), run.root().display());
     write_atomic(&run.summary(), text.as_bytes())?;
-    println!(
+    say!(
         "weights: {}\nloss curve: {}\nsummary: {}",
         run.weights().display(),
         run.loss_plot().display(),

@@ -50,7 +50,7 @@ impl<T: Options> Trained<T> {
         let known = saved.options.weights(saved.image, saved.classes)?;
         let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
         if partial {
-            eprintln!("{}: {}", path.display(), Fit::of(&known, &weights));
+            note!("{}: {}", path.display(), Fit::of(&known, &weights));
             let own = saved.options.named(weights::load(&run.weights())?);
             weights = own.into_iter().chain(weights).collect();
         }
@@ -113,7 +113,7 @@ impl<T: Options> Trained<T> {
     pub fn write(&self, name: &str, pictures: &[f32], channels: usize, columns: usize) -> Result<()> {
         let ([h, w, _], path) = (self.saved.image, self.run.path(name));
         save(&path, &grid(pictures, pictures.len() / (h * w * channels), h, w, channels, columns))?;
-        println!("{}", path.display());
+        say!("{}", path.display());
         Ok(())
     }
 }

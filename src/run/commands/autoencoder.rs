@@ -158,11 +158,12 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
     let DataSet { train, test, .. } = trained.saved.load()?;
     // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
-    println!(
+    say!(
         "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
-        options.steps, options.repeats
+        options.steps,
+        options.repeats
     );
-    println!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
+    say!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
     for &n in &options.labels {
         let mut scores = [vec![], vec![]];
         for repeat in 0..options.repeats.into() {
@@ -177,7 +178,7 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
             let spread = (squares / (s.len() - 1).max(1) as f64).sqrt();
             format!("{:.2} % ± {:.2}", 100.0 * mean, 100.0 * spread)
         });
-        println!("{n:>8}  {ours:>20}  {scratch:>20}");
+        say!("{n:>8}  {ours:>20}  {scratch:>20}");
     }
     Ok(())
 }

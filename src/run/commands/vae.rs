@@ -273,7 +273,7 @@ impl<T: Variational> TrainedVae<T> {
         let state = trained.state(&bound.plans())?;
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
-        print!("{}", report.table());
+        say!("{}", report.table().trim_end());
         if let Some(path) = &options.json {
             write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
         }

@@ -67,7 +67,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             None => Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?,
         };
         let report = Reference::new(extractor, &set, report::IMAGES)?.report(&pictures)?;
-        print!("{}", report.table(options.fid));
+        say!("{}", report.table(options.fid).trim_end());
         let mut json = report.json(options.fid);
         let write = |json: &serde_json::Value| match &options.json {
             Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
@@ -76,7 +76,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         write(&json)?;
         if let Some(most) = options.probe {
             let accuracy = self.probe(&set.train, &set.test, most as usize)?;
-            println!(
+            say!(
                 "linear classifier on the discriminator's features: {:.2} % of the test images",
                 100.0 * accuracy
             );

@@ -51,7 +51,7 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
         let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
         trainer.run(|at: &EpochEnd<'_>| watcher.borrow_mut().report(at))?
     };
-    watcher.finish(M::MODEL, &run)
+    run.map_or(Ok(()), |run| watcher.finish(M::MODEL, &run))
 }
 
 /// The steps of both players over the session's training images.

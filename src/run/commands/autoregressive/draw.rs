@@ -94,7 +94,7 @@ impl<M: Density> TrainedDensity<M> {
                 }
                 Ok(())
             })?;
-        println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
+        say!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
         self.trained.write(&format!("{name}.png"), &pictures, c, columns)?;
         let parts = strip.len() / (h * w * c);
         self.trained.write(&format!("{name}-strip.png"), &strip, c, parts)?;
@@ -102,7 +102,7 @@ impl<M: Density> TrainedDensity<M> {
             frames.push(grid(&pictures, count, h, w, c, columns));
             let path = trained.run.path(&format!("{name}.gif"));
             animate(&path, &frames, 80)?;
-            println!("{}", path.display());
+            say!("{}", path.display());
         }
         Ok(())
     }
