@@ -267,6 +267,11 @@ impl Checkpoints {
         files
     }
 
+    /// The step of the newest checkpoint, by its name; 0 if there is none.
+    pub(super) fn newest_step(&self) -> u64 {
+        self.files().last().and_then(|path| step_of(path)).unwrap_or(0)
+    }
+
     /// Reads the newest checkpoint and returns it with its path; `None` if there is no checkpoint. The older
     /// ones are read only to find the best one.
     ///

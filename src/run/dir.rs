@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoints, options::Lasting};
+use super::{Checkpoints, change::Change, options::Lasting};
 use crate::{
     disk,
     error::{Error, Result},
@@ -53,11 +53,14 @@ pub struct Saved<T> {
     pub class_names: Vec<String>,
     /// The number of images and their SHA-256, by which changed data is noticed.
     pub images: String,
-    /// The options that made the run.
+    /// The options that made the run, with their latest values.
     pub options: T,
     /// The options that the next sitting takes over, unless it is given others.
     #[serde(default)]
     pub sitting: Lasting,
+    /// The changes of options when the run was resumed, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 impl<T> Saved<T> {
@@ -323,6 +326,7 @@ mod tests {
             images: "1 + 1".into(),
             options: vec![1, 2],
             sitting: Lasting::default(),
+            changes: vec![],
         }
     }
 

@@ -10,6 +10,7 @@
 #[macro_use]
 mod say;
 
+mod change;
 mod checkpoint;
 pub mod commands;
 mod curve;
@@ -27,6 +28,7 @@ mod summary;
 mod trained;
 mod training;
 
+pub use change::{Change, Typed};
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub use curve::Curve;
 pub use dir::{RunDir, Saved};

@@ -1,6 +1,7 @@
 //! The options that all examples share: what they mean, how they open the adapter and the data, and which of
 //! them a resumed run keeps.
 
+use super::change::{CHANGEABLE, Typed};
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Source, Unit},
     error::{Error, Result},
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 /// The option that chooses the adapter.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AdapterOption {
-    /// Adapter, by its index or a part of its name; a wrong name lists all adapters
+    /// Adapter, by its index or a part of its name (such as 3090); a wrong name lists all adapters
     #[arg(long, value_name = "NAME|INDEX")]
     pub adapter: Option<String>,
 }
@@ -90,7 +91,8 @@ pub struct Sitting {
     /// Replace the run in the directory --out
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Continue the run in this directory, bit for bit as if it had not stopped
+    /// Continue the run in this directory, bit for bit as if it had not stopped; --lr, --lr-discriminator and
+    /// --clip may change from here on, and --data says where moved data lie
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
@@ -174,6 +176,10 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone {
 /// The options of `train`: those that determine the result, and those of this sitting.
 #[derive(Args, Clone, Debug)]
 pub struct Train<T: Options> {
+    /// Which of the options that may change when a run is resumed were typed. It comes first, since clap takes
+    /// out of the matches what a field has read.
+    #[command(flatten)]
+    pub typed: Typed,
     /// The options that determine the result.
     #[command(flatten)]
     pub options: T,
@@ -188,6 +194,9 @@ pub struct Look {
     /// Run directory of an earlier `train` [default: the newest in runs]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Where the run's data lie now, if they were moved
+    #[arg(long, value_name = "NAME|PATH")]
+    pub data: Option<String>,
     /// Your own weights (safetensors, PyTorch's names) instead of the run's
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -257,11 +266,11 @@ impl Recipe {
 /// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
 /// ends the program.
 pub fn parse<C: Parser>() -> C {
-    let matches = C::command().get_matches();
+    let matches = command::<C>().get_matches();
     let called = std::env::args()
         .next()
         .and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
-    let (mut deepest, mut command) = (&matches, C::command().bin_name(called.unwrap_or_default()));
+    let (mut deepest, mut command) = (&matches, command::<C>().bin_name(called.unwrap_or_default()));
     command.build();
     while let Some((name, sub)) = deepest.subcommand() {
         command = command.find_subcommand(name).cloned().unwrap_or(command);
@@ -272,12 +281,29 @@ pub fn parse<C: Parser>() -> C {
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
+/// The command line's description. A number below 0 is a value like any other, which the option itself refuses by
+/// its range, and no unknown option.
+fn command<C: Parser>() -> clap::Command {
+    fn signed(command: clap::Command) -> clap::Command {
+        let signed_arg = |arg: clap::Arg| {
+            let takes = arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes)
+        };
+        command.mut_args(signed_arg).mut_subcommands(signed)
+    }
+    signed(C::command())
+}
+
 /// Checks that only options of this sitting were typed beside `--resume`.
 fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
     let typed = |id: &str| {
         matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
     };
-    let own = |arg: &&clap::Arg| arg.get_help_heading() != Some(SITTING) && typed(arg.get_id().as_str());
+    let fixed = |id: &str| !CHANGEABLE.contains(&id);
+    let own = |arg: &&clap::Arg| {
+        let id = arg.get_id().as_str();
+        arg.get_help_heading() != Some(SITTING) && fixed(id) && typed(id)
+    };
     match command.get_arguments().find(own).filter(|_| typed("resume")) {
         Some(arg) => Err(format!(
             "--{} belongs to the run and cannot change when it is resumed; leave it out",
@@ -373,11 +399,21 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         recipe: Recipe,
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = positive)]
         lr: f64,
         // The last one, since a heading goes on to the options after it.
         #[command(flatten)]
         sitting: Sitting,
+    }
+
+    #[test]
+    fn a_number_below_0_is_refused_by_its_range() {
+        for line in ["x --lr -1", "x --batch -5", "x --stream -1", "x --seconds -2.5e-3", "x --lr=-1"] {
+            let error = command::<Cli>().try_get_matches_from(line.split(' ')).unwrap_err().to_string();
+            let value = &line[line.find('-').unwrap() + 2..].split(['=', ' ']).last().unwrap();
+            assert!(error.contains(&format!("invalid value '{value}' for '--")), "{line}: {error}");
+        }
+        assert!(command::<Cli>().try_get_matches_from(["x", "--lr", "-nan"]).is_err());
     }
 
     fn check(line: &str) -> std::result::Result<(), String> {
@@ -389,7 +425,7 @@ mod tests {
     fn a_resumed_run_keeps_its_own_options() {
         assert!(check("x --resume runs/a --epochs 20 --adapter 0 --seconds 3").is_ok());
         assert!(check("x --lr 0.1 --batch 3").is_ok());
-        assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
+        assert!(check("x --resume runs/a --lr 0.1").is_ok());
         assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
     }
 

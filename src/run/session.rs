@@ -2,6 +2,7 @@
 
 use super::{
     RunDir,
+    change::unchanged,
     checkpoint::{Checkpoint, Checkpoints, Position},
     dir::{Saved, config_text},
     lock::Lock,
@@ -29,11 +30,12 @@ use std::{
 pub struct Session {
     /// The device.
     pub gpu: Gpu,
-    /// The data set. In a streamed run, its training images stand for the window on the GPU, and all are 0.
+    /// The data set. In a streamed run, its training images stand for the window on the GPU, and all are 0. For
+    /// `--plan`, images have no pixels.
     pub set: DataSet,
     pub(super) stream: Option<Stream>,
-    /// The training images on the GPU, or the window of them.
-    pub(super) feed: Feed,
+    /// The training images on the GPU, or the window of them; `None` for `--plan`, which uploads nothing.
+    pub(super) feed: Option<Feed>,
     /// The options that determine the result. A resumed run has those of its first sitting.
     pub recipe: Recipe,
     /// The options of this sitting.
@@ -66,7 +68,7 @@ impl Session {
     /// cannot be found or is not the run's any more, if it has too few images, if there is no such adapter, or
     /// if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
-        let Train { mut options, mut sitting } = train;
+        let Train { typed, mut options, mut sitting } = train;
         let lock = OnceCell::new();
         // Before anything is read that another process may be writing, and before long work.
         if let Some(run) = sitting.resume.as_ref().or(sitting.out.as_ref()).filter(|_| !sitting.plan)
@@ -74,10 +76,15 @@ impl Session {
         {
             let _ = lock.set(Lock::take(run.root())?);
         }
+        let mut changes = vec![];
         let began = match &sitting.resume {
             Some(dir) => {
-                let saved: Saved<T> = RunDir::open(dir)?.read_config(T::MODEL)?;
-                (options, sitting.lasting) = (saved.options, sitting.lasting.or(saved.sitting));
+                let run = RunDir::open(dir)?;
+                let saved: Saved<T> = run.read_config(T::MODEL)?;
+                let step = Checkpoints::new(run.checkpoints(), 1).newest_step();
+                let (changed, new) = typed.change(&saved.options, &options, step)?;
+                (options, sitting.lasting) = (changed, sitting.lasting.or(saved.sitting));
+                changes = [saved.changes, new].concat();
                 Some(saved.images)
             }
             None => None,
@@ -85,7 +92,10 @@ impl Session {
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
-        let set = options.recipe().open()?;
+        let set = match sitting.resume {
+            Some(_) => options.recipe().open().map_err(moved)?,
+            None => options.recipe().open()?,
+        };
         let images = fingerprint(&set);
         if let Some(began) = began.filter(|began| *began != images) {
             return Err(changed(&options.recipe().data, &began, &images));
@@ -109,16 +119,17 @@ impl Session {
             )));
         }
         // The pictures of a run that goes on are those that it began with, which were checked.
-        if lasting.stream.is_some() && sitting.resume.is_none() {
+        let streams = lasting.stream.is_some() && !sitting.plan;
+        if streams && sitting.resume.is_none() {
             recipe.check(&set.train)?;
         }
-        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu)?;
-        let feed = Feed::new(&gpu, &set.train)?;
+        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu, !sitting.plan)?;
+        let feed = (!sitting.plan).then(|| Feed::new(&gpu, &set.train)).transpose()?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let (model, classes, class_names) = (T::MODEL, set.train.classes, set.class_names.clone());
-        let lasting = lasting.clone();
+        let (name, lasting) = (model.to_string(), lasting.clone());
         let saved =
-            Saved { model: model.into(), image, classes, class_names, images, options, sitting: lasting };
+            Saved { model: name, image, classes, class_names, images, options, sitting: lasting, changes };
         let config = config_text(&saved)?;
         let session = Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights, lock };
         Ok((session, saved.options))
@@ -252,9 +263,8 @@ impl Session {
         }
         let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
         let (need, largest) = (table::bytes(planned(plans).iter().sum()), table::bytes(largest));
-        Error::new(format!(
-            "{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"
-        ))
+        let advice = advice(planned(plans));
+        Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; {advice}"))
     }
 
     /// All images in memory, even in a streamed run.
@@ -276,13 +286,15 @@ impl Session {
     }
 }
 
-/// Reads the data set, except for training images that are streamed.
+/// Reads the data set, except for training images that are streamed. Without `pixels`, images are as described
+/// and have none.
 fn read(
     recipe: &Recipe,
     stream: Option<f64>,
     batches: u64,
     set: DataSet<Source>,
     gpu: &Gpu,
+    pixels: bool,
 ) -> Result<(DataSet, Option<Stream>)> {
     let (caps, test) = (gpu.caps(), &set.test);
     let (bytes, most) = (test.bytes(), limit(caps));
@@ -295,15 +307,19 @@ fn read(
         )));
     }
     let about = set.with((), ());
+    let read = |images: Source| match pixels {
+        true => recipe.read(images),
+        false => Ok(Images { pixels: vec![], labels: images.about().labels.clone(), ..*images.about() }),
+    };
     let (train, stream) = match stream {
         Some(mib) => {
             let (seed, batch, count) = (recipe.seed, recipe.batch as usize, set.train.about().count);
             let stream = Stream::new(set.train, Order { seed, batch, batches, count }, mib, caps)?;
             (stream.window(), Some(stream))
         }
-        None => (recipe.read(set.train)?, None),
+        None => (read(set.train)?, None),
     };
-    Ok((about.with(train, recipe.read(set.test)?), stream))
+    Ok((about.with(train, read(set.test)?), stream))
 }
 
 /// The bytes of slots, of inputs and of the State that the plans need together.
@@ -327,6 +343,19 @@ fn planned(plans: &[&Plan]) -> [u64; 3] {
     [slots, inputs, arenas.values().chain(others.values()).sum()]
 }
 
+/// What helps where the bytes of [`planned`] are too many.
+fn advice([slots, inputs, state]: [u64; 3]) -> String {
+    if state > slots + inputs {
+        // A smaller batch leaves the weights as they are.
+        format!(
+            "the weights and what the optimizer keeps take {}: train a smaller model",
+            table::bytes(state)
+        )
+    } else {
+        "try a smaller --batch or model".into()
+    }
+}
+
 /// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
 /// With it, a resumed run checks that its data has not changed.
 fn fingerprint(set: &DataSet<Source>) -> String {
@@ -335,9 +364,15 @@ fn fingerprint(set: &DataSet<Source>) -> String {
     format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
 }
 
+/// The error of a run's data that cannot be opened.
+fn moved(error: Error) -> Error {
+    Error::new(format!("{error}; if the run's data were moved, give --data"))
+}
+
 fn changed(data: &str, began: &str, now: &str) -> Error {
     Error::new(format!(
-        "the images of {data} are not those of the run: {began} then, {now} now; restore them, or train anew"
+        "the images of {data} are not those of the run: {began} then, {now} now; restore them, say where they lie \
+         now by --data, or train anew"
     ))
 }
 
@@ -374,7 +409,7 @@ impl<T: Options> Saved<T> {
     /// Finds the run's data set, without reading it.
     fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
         let mut recipe = self.options.clone().recipe().clone();
-        let set = recipe.open()?;
+        let set = recipe.open().map_err(moved)?;
         let now = fingerprint(&set);
         if now == self.images { Ok((recipe, set)) } else { Err(changed(&recipe.data, &self.images, &now)) }
     }
@@ -382,7 +417,7 @@ impl<T: Options> Saved<T> {
 
 /// Whether two configurations belong to one run: the options that determine the result must be equal. The
 /// path of the data may differ, since its contents are compared; options that a newer version has added do
-/// not count, nor does what a sitting may change.
+/// not count, nor does what a sitting may change. Options that were changed count by their first values.
 fn same_run(theirs: &str, ours: &str) -> bool {
     let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap_or_default();
     let (theirs, ours) = (table(theirs), table(ours));
@@ -390,16 +425,21 @@ fn same_run(theirs: &str, ours: &str) -> bool {
         let known = a.iter().filter(|(key, _)| !but.contains(&key.as_str()) && b.contains_key(*key));
         known.into_iter().all(|(key, value)| b.get(key) == Some(value))
     };
-    let of =
-        |table: &toml::Table| table.get("options").and_then(|o| o.as_table().cloned()).unwrap_or_default();
     theirs.contains_key("options")
-        && alike(&theirs, &ours, &["options", "sitting"])
-        && alike(&of(&theirs), &of(&ours), &["data"])
+        && alike(&theirs, &ours, &["options", "sitting", "changes"])
+        && alike(&unchanged(&theirs), &unchanged(&ours), &["data"])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::same_run;
+    use super::{advice, same_run};
+
+    #[test]
+    fn a_smaller_batch_is_advised_only_where_it_helps() {
+        assert!(advice([700, 100, 500]).contains("smaller --batch"));
+        assert!(!advice([700, 100, 5000]).contains("batch"));
+        assert!(advice([700, 100, 5000]).contains("smaller model"));
+    }
 
     #[test]
     fn what_makes_the_result_tells_runs_apart() {
@@ -410,6 +450,12 @@ mod tests {
         assert!(same_run(&config("lr = 0.1\ndata = \"b\"", "epochs = 2"), &ours));
         assert!(same_run(&config("lr = 0.1\nepochs = 2", ""), &ours));
         assert!(!same_run(&config("lr = 0.2", "epochs = 3"), &ours));
+        let changed = |to: &str, from: &str| {
+            let change = format!("[[changes]]\nstep = 3\noption = \"lr\"\nfrom = {from}\nto = {to}\n");
+            config(&format!("lr = {to}\ndata = \"a\""), "") + &change
+        };
+        assert!(same_run(&ours, &changed("0.01", "0.1")) && same_run(&changed("0.01", "0.1"), &ours));
+        assert!(!same_run(&ours, &changed("0.01", "0.2")));
         assert!(!same_run("", &ours));
         assert!(!same_run(&ours.replace("vae", "gan"), &ours));
     }

@@ -9,6 +9,7 @@ use super::{
     save,
 };
 use crate::{
+    data::Images,
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::Plan,
@@ -45,7 +46,10 @@ impl<T: Options> Trained<T> {
     /// is no such adapter.
     pub fn open(look: &Look) -> Result<Self> {
         let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
-        let saved: Saved<T> = run.read_config(T::MODEL)?;
+        let mut saved: Saved<T> = run.read_config(T::MODEL)?;
+        if let Some(data) = &look.data {
+            saved.options.recipe().data = data.clone();
+        }
         let path = look.weights.clone().unwrap_or_else(|| run.weights());
         let known = saved.options.weights(saved.image, saved.classes)?;
         let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
@@ -92,17 +96,18 @@ impl<T: Options> Trained<T> {
         Ok(state)
     }
 
-    /// Reads the first `count` test images, `[count, H·W·C]` with values in [0, 1].
+    /// The first test images, `[count, H·W·C]` with values in [0, 1]: as many as were asked for, or `usual`
+    /// many, or fewer if the data set has fewer.
     ///
     /// # Errors
-    /// Fails if the data has changed since the run, or if it has fewer test images.
-    pub fn test_images(&self, count: usize) -> Result<Vec<f32>> {
-        let set = self.saved.load()?;
-        if set.test.count < count {
-            let what = format!("{} has only {} test images", set.name, set.test.count);
+    /// Fails if more images were asked for than there are.
+    pub fn first(&self, test: &Images, asked: Option<usize>, usual: usize) -> Result<Vec<f32>> {
+        let count = asked.unwrap_or(usual.min(test.count));
+        if test.count < count {
+            let what = format!("there are only {} test images and {count} are needed", test.count);
             return Err(Error::new(format!("{what}; give a smaller --count")));
         }
-        Ok(set.test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
+        Ok(test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
     }
 
     /// Writes pictures `[N, H, W, channels]` with values in [0, 1] as one grid into the run's folder, and

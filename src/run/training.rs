@@ -82,8 +82,9 @@ impl Trainer<'_> {
     pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<Option<RunDir>> {
         let Self { session, state, round, unit, shown, each } = self;
         let plans: Vec<_> = round.plans().collect();
-        let stream = session.stream.as_ref();
-        let steps = Steps::new(&session.gpu, state, round, &session.feed, stream, session.order())
+        let (stream, feed) = (session.stream.as_ref(), session.feed.as_ref());
+        let feed = feed.ok_or_else(|| Error::new("--plan only prints the plan; leave it out to train"))?;
+        let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
             .map_err(|e| session.memory(e, &plans))?;
         let Some(mut this) = Loop::begin(session, state, round, steps, shown, each)? else { return Ok(None) };
         interrupt::watch()?;
@@ -344,7 +345,7 @@ impl<'a> Loop<'a> {
         let dir = self.run.root().display();
         Error::new(format!(
             "{what} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
-             train anew with a smaller learning rate, or go on from there with --resume {dir}"
+             go on from there by smaller steps, with --resume {dir} --lr NUMBER, or train anew"
         ))
     }
 

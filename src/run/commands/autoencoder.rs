@@ -42,9 +42,9 @@ pub enum Command<T: Restoring> {
 pub struct Reconstruct {
     #[command(flatten)]
     look: Look,
-    /// Number of test images
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
-    count: u16,
+    /// Number of test images [default: 10, or all if there are fewer]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    count: Option<u16>,
 }
 
 /// The options of `probe`.
@@ -124,8 +124,9 @@ fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
 
 fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
     let trained = Trained::<T>::open(&options.look)?;
-    let (count, gpu) = (usize::from(options.count), &trained.gpu);
-    let x = trained.test_images(count)?;
+    let gpu = &trained.gpu;
+    let x = trained.first(&trained.saved.test()?.0, options.count.map(usize::from), 10)?;
+    let count = x.len() / trained.pixels();
     let plan = restorer(&trained.options().config(trained.saved.image), count, gpu)?;
     let state = trained.state(&[&plan])?;
     let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
@@ -134,8 +135,7 @@ fn reconstruct<T: Restoring>(options: &Reconstruct) -> Result<()> {
 
 /// Takes `n` images, an equal number from each class, in an order that the seed determines.
 fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
-    let all =
-        images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
+    let all = images.labels.as_deref().unwrap_or_default();
     let (mut left, mut rows) = (vec![n.div_ceil(images.classes); images.classes], vec![]);
     for i in permutation(seed, 0, images.count) {
         let class = all[i as usize] as usize;
@@ -155,7 +155,11 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
 
 fn probe<T: Restoring>(options: &Probe) -> Result<()> {
     let trained = Trained::<T>::open(&options.look)?;
-    let DataSet { train, test, .. } = trained.saved.load()?;
+    let set = trained.saved.load()?;
+    if let Some(why) = set.classless() {
+        return Err(Error::new(format!("{}: {why}: there is nothing to probe", set.name)));
+    }
+    let DataSet { train, test, .. } = set;
     // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
     say!(

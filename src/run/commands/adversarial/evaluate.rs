@@ -74,6 +74,9 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             None => Ok(()),
         };
         write(&json)?;
+        if let (Some(_), Some(why)) = (options.probe, set.classless()) {
+            return Err(Error::new(format!("--probe: {why}; leave it out")));
+        }
         if let Some(most) = options.probe {
             let accuracy = self.probe(&set.train, &set.test, most as usize)?;
             say!(

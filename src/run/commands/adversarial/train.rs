@@ -28,11 +28,9 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
     let Watched { train, watching } = options;
     let (session, options) = Session::open(train)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
-    if options.model.conditional() && set.labels.is_none() {
-        return Err(Error::new(format!(
-            "{}: the images have no labels to condition on; give others, or train without",
-            session.set.name
-        )));
+    if let (true, Some(why)) = (options.model.conditional(), session.set.classless()) {
+        let what = format!("{}: {why}: there is nothing to condition on", session.set.name);
+        return Err(Error::new(format!("{what}; give other images, or train without --conditional")));
     }
     let game = options.game(session.image(), set.classes)?;
     let round = round(&game, &session)?;

@@ -119,9 +119,9 @@ impl<M: Density> TrainedDensity<M> {
         let bits = |nats: f64| nats / image.iter().product::<usize>() as f64 / std::f64::consts::LN_2;
         let given = if model.conditional() { " given the class" } else { "" };
         say!(
-            "NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension",
+            "NLL{given} {:.3}{} nats per image (95 %), {:.4} bits per dimension",
             nll.mean,
-            nll.half,
+            nll.interval(),
             bits(nll.mean)
         );
         let mut json = serde_json::json!({
@@ -155,7 +155,7 @@ impl<M: Density> TrainedDensity<M> {
         for (class, nll) in per_class.iter().enumerate() {
             let class = self.trained.saved.class_name(class);
             match nll {
-                Some(nll) => say!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half),
+                Some(nll) => say!("class {class:>3}: NLL {:.3}{}", nll.mean, nll.interval()),
                 None => say!("class {class:>3}: no image"),
             }
         }
@@ -168,7 +168,7 @@ impl<M: Density> TrainedDensity<M> {
             least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
         };
         let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
-        say!("NLL over classes {:.3} ± {:.3} nats per image", unknown.mean, unknown.half);
+        say!("NLL over classes {:.3}{} nats per image", unknown.mean, unknown.interval());
         say!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
         json["nll_per_class"] = per_class.iter().map(|m| m.map(|m| m.mean)).collect::<Vec<_>>().into();
         json["nll_over_classes"] = unknown.mean.into();
