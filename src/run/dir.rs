@@ -61,6 +61,9 @@ pub struct Saved<T> {
     /// The changes of options when the run was resumed, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// The place of the list of the run's pictures, if it streams pictures.
+    #[serde(skip)]
+    pub list: Option<PathBuf>,
 }
 
 impl<T> Saved<T> {
@@ -182,7 +185,9 @@ impl RunDir {
                 format!("the run is of a `{found}`, not a `{model}`"),
                 "name another run",
             )),
-            _ => toml::from_str(&text).map_err(|e| Error::at("read", &path, e.message(), advice)),
+            _ => toml::from_str(&text)
+                .map(|saved| Saved { list: Some(self.pictures()), ..saved })
+                .map_err(|e| Error::at("read", &path, e.message(), advice)),
         }
     }
 
@@ -238,8 +243,8 @@ impl RunDir {
         picked.map(read).collect()
     }
 
-    fn fixed(&self) -> [PathBuf; 5] {
-        [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot()]
+    fn fixed(&self) -> [PathBuf; 6] {
+        [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot(), self.pictures()]
     }
 
     /// A file that the run would overwrite, although there is no run in the folder.
@@ -296,6 +301,11 @@ impl RunDir {
         self.path("checkpoints")
     }
 
+    /// `pictures.txt`: the list of the pictures that the run streams, with their digests.
+    pub fn pictures(&self) -> PathBuf {
+        self.path("pictures.txt")
+    }
+
     /// `summary.txt`: a text for people that says what the run was and what it reached.
     pub fn summary(&self) -> PathBuf {
         self.path("summary.txt")
@@ -327,6 +337,7 @@ mod tests {
             options: vec![1, 2],
             sitting: Lasting::default(),
             changes: vec![],
+            list: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod checkpoint;
 pub mod commands;
 mod curve;
 mod dir;
+mod images;
 mod interrupt;
 mod lock;
 mod metrics;

@@ -257,6 +257,13 @@ impl Recipe {
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
+    /// Finds the pictures of a list below the data's folder.
+    #[cfg(feature = "folders")]
+    pub(super) fn listed(&self, about: Images, list: &str) -> Result<Source> {
+        let root = std::path::Path::new(&self.data);
+        shown(&self.data, |progress| Source::listed(about, list, root, self.image_size, progress))
+    }
+
     /// Reads all of these images, and shows the progress if it takes long.
     pub(super) fn read(&self, images: Source) -> Result<Images> {
         shown(&self.data, |progress| images.read(progress))

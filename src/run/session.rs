@@ -5,25 +5,25 @@ use super::{
     change::unchanged,
     checkpoint::{Checkpoint, Checkpoints, Position},
     dir::{Saved, config_text},
+    images::{fingerprint, list},
     lock::Lock,
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
 };
 use crate::{
     data::{DataSet, Images, Order, Source, idx},
-    disk::{hex, write_atomic},
+    disk::write_atomic,
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
     train::{Feed, Round, Stream, limit},
     weights::{self, Weights},
 };
-use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Everything that training needs before there is a graph.
@@ -43,6 +43,8 @@ pub struct Session {
     /// The name of the model.
     pub model: &'static str,
     pub(super) config: String,
+    /// The list of the pictures that the run streams.
+    list: Option<String>,
     /// The number of minibatches in a training step.
     batches: u64,
     /// The tensors of `--weights` and the file's path, if the run begins with them.
@@ -80,26 +82,31 @@ impl Session {
         let began = match &sitting.resume {
             Some(dir) => {
                 let run = RunDir::open(dir)?;
-                let saved: Saved<T> = run.read_config(T::MODEL)?;
+                let mut saved: Saved<T> = run.read_config(T::MODEL)?;
                 let step = Checkpoints::new(run.checkpoints(), 1).newest_step();
                 let (changed, new) = typed.change(&saved.options, &options, step)?;
-                (options, sitting.lasting) = (changed, sitting.lasting.or(saved.sitting));
-                changes = [saved.changes, new].concat();
-                Some(saved.images)
+                (options, sitting.lasting) = (changed.clone(), sitting.lasting.or(saved.sitting.clone()));
+                changes = [saved.changes.clone(), new].concat();
+                saved.options = changed;
+                Some(saved)
             }
             None => None,
         };
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
-        let set = match sitting.resume {
-            Some(_) => options.recipe().open().map_err(moved)?,
-            None => options.recipe().open()?,
+        let (set, images) = match began {
+            Some(saved) => {
+                let (recipe, set) = saved.open()?;
+                *options.recipe() = recipe;
+                (set, saved.images)
+            }
+            None => {
+                let set = options.recipe().open()?;
+                let images = fingerprint(&set);
+                (set, images)
+            }
         };
-        let images = fingerprint(&set);
-        if let Some(began) = began.filter(|began| *began != images) {
-            return Err(changed(&options.recipe().data, &began, &images));
-        }
         // A run that goes on from a checkpoint may have lost the file that it began with.
         let resumes = |dir: &PathBuf| {
             RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
@@ -123,15 +130,26 @@ impl Session {
         if streams && sitting.resume.is_none() {
             recipe.check(&set.train)?;
         }
+        let list = streams.then(|| list(&set, Path::new(&recipe.data))).flatten();
         let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu, !sitting.plan)?;
         let feed = (!sitting.plan).then(|| Feed::new(&gpu, &set.train)).transpose()?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let (model, classes, class_names) = (T::MODEL, set.train.classes, set.class_names.clone());
         let (name, lasting) = (model.to_string(), lasting.clone());
-        let saved =
-            Saved { model: name, image, classes, class_names, images, options, sitting: lasting, changes };
+        let saved = Saved {
+            model: name,
+            image,
+            classes,
+            class_names,
+            images,
+            options,
+            sitting: lasting,
+            changes,
+            list: None,
+        };
         let config = config_text(&saved)?;
-        let session = Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights, lock };
+        let session =
+            Self { gpu, set, stream, feed, recipe, sitting, model, config, list, batches, weights, lock };
         Ok((session, saved.options))
     }
 
@@ -234,6 +252,9 @@ impl Session {
                 );
                 return Ok(None);
             }
+            if !run.pictures().exists() {
+                self.write_list(&run)?;
+            }
             write_atomic(&run.config(), self.config.as_bytes())?;
             return Ok(Some(Begun { run, checkpoints, from }));
         }
@@ -251,8 +272,13 @@ impl Session {
             return Err(Error::new(what));
         }
         run.clear()?;
+        self.write_list(&run)?;
         write_atomic(&run.config(), self.config.as_bytes())?;
         Ok(Some(Begun { run, checkpoints, from: None }))
+    }
+
+    fn write_list(&self, run: &RunDir) -> Result<()> {
+        self.list.as_ref().map_or(Ok(()), |list| write_atomic(&run.pictures(), list.as_bytes()))
     }
 
     /// Adds what the plans need to an error, if the error says that memory is short.
@@ -353,65 +379,6 @@ fn advice([slots, inputs, state]: [u64; 3]) -> String {
         )
     } else {
         "try a smaller --batch or model".into()
-    }
-}
-
-/// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
-/// With it, a resumed run checks that its data has not changed.
-fn fingerprint(set: &DataSet<Source>) -> String {
-    let mut hasher = Sha256::new();
-    [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
-    format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
-}
-
-/// The error of a run's data that cannot be opened.
-fn moved(error: Error) -> Error {
-    Error::new(format!("{error}; if the run's data were moved, give --data"))
-}
-
-fn changed(data: &str, began: &str, now: &str) -> Error {
-    Error::new(format!(
-        "the images of {data} are not those of the run: {began} then, {now} now; restore them, say where they lie \
-         now by --data, or train anew"
-    ))
-}
-
-impl<T: Options> Saved<T> {
-    /// Reads the data set on which the run was trained. The training images of a streamed run are left out if
-    /// they are files and need more than [`idx::MAX_BYTES`].
-    ///
-    /// # Errors
-    /// Fails if the data set cannot be read, or if it is not the same any more.
-    pub fn load(&self) -> Result<DataSet> {
-        let (recipe, set) = self.open()?;
-        let about = set.with((), ());
-        let train = match set.train {
-            #[cfg(feature = "folders")]
-            ref files @ Source::Files(_)
-                if self.sitting.stream.is_some() && files.bytes() > idx::MAX_BYTES =>
-            {
-                Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
-            }
-            source => recipe.read(source)?,
-        };
-        Ok(about.with(train, recipe.read(set.test)?))
-    }
-
-    /// Reads the test images alone, and returns them with [`DataSet::lossy`].
-    ///
-    /// # Errors
-    /// Fails if the data set cannot be read, or if it is not the same any more.
-    pub fn test(&self) -> Result<(Images, bool)> {
-        let (recipe, set) = self.open()?;
-        Ok((recipe.read(set.test)?, set.lossy))
-    }
-
-    /// Finds the run's data set, without reading it.
-    fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
-        let mut recipe = self.options.clone().recipe().clone();
-        let set = recipe.open().map_err(moved)?;
-        let now = fingerprint(&set);
-        if now == self.images { Ok((recipe, set)) } else { Err(changed(&recipe.data, &self.images, &now)) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::State,
-    train::{Round, Steps},
+    train::{Round, Steps, Stream},
     weights,
 };
 use std::{
@@ -209,6 +209,7 @@ impl<'a> Loop<'a> {
             let seen = self.each.as_ref().map_or(u64::MAX, |(n, _)| n - self.at.step % n);
             let count = self.steps.submit((end - self.at.step).min(due).min(seen))?;
             self.at.step += count;
+            self.tell_left_out();
             // The report at the end of an epoch does this itself.
             if self.at.step < end {
                 self.look()?;
@@ -227,6 +228,14 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(self.at.step == end)
+    }
+
+    /// Warns of pictures that broke while the run streams them.
+    fn tell_left_out(&self) {
+        for path in self.session.stream.iter().flat_map(Stream::newly_left_out) {
+            let what = "cannot be read any more; it is left out, and the next one stands for it";
+            self.progress.println(&format!("warning: {} {what}", path.display()));
+        }
     }
 
     /// Calls the callback between steps, if it is due.
