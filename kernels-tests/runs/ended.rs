@@ -257,3 +257,22 @@ fn a_finished_run_has_nothing_to_do_and_stays_as_it_is() {
     train("tiny --steps 9 --resume", &folder, quiet, |_, _| Ok(vec![])).unwrap().unwrap();
     assert_eq!(newest(&dir, "run").unwrap().position.step, 9);
 }
+
+#[test]
+fn a_plan_that_is_only_printed_uploads_no_images() {
+    if adapter("--plan").is_none() {
+        return;
+    }
+    let dir = empty("plan");
+    let held = |typed: &str| {
+        let mut args: Vec<String> = typed.split(' ').map(String::from).collect();
+        args.push(dir.join("run").display().to_string());
+        args.extend(std::env::var("ONEIRO_ADAPTER").map(|a| format!("--adapter={a}")));
+        let (session, _) = Session::open(TinyCommand::parse_from(args).train).unwrap();
+        session.gpu.device.get_internal_counters().hal.buffer_memory.read()
+    };
+    // The glyphs have 15 MB.
+    let (all, none) = (held("tiny --out"), held("tiny --plan --out"));
+    assert!(all > 15_000_000 && none < 1_000_000, "{all} and {none} bytes");
+    assert!(!dir.join("run").exists());
+}

@@ -10,5 +10,6 @@ mod folders;
 mod memory;
 mod refused;
 mod resume;
+mod told;
 mod vae;
 mod weights;
