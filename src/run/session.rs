@@ -36,7 +36,7 @@ pub struct Session {
     pub(super) stream: Option<Stream>,
     /// The training images on the GPU, or the window of them; `None` for `--plan`, which uploads nothing.
     pub(super) feed: Option<Feed>,
-    /// The options that determine the result. A resumed run has those of its first sitting.
+    /// The options that determine the result. A resumed run has its own, with those that were changed.
     pub recipe: Recipe,
     /// The options of this sitting.
     pub sitting: Sitting,
