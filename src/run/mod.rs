@@ -18,8 +18,10 @@ mod dir;
 mod images;
 mod interrupt;
 mod lock;
+mod memory;
 mod metrics;
 mod options;
+mod parse;
 mod picture;
 mod plot;
 mod progress;
@@ -35,9 +37,8 @@ pub use curve::Curve;
 pub use dir::{RunDir, Saved};
 pub use interrupt::exit_code;
 pub use metrics::{MetricsLog, read};
-pub use options::{
-    AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,
-};
+pub use options::{AdapterOption, Lasting, Look, Options, Recipe, Sitting, Train};
+pub use parse::{SITTING, below_one, decay, parse, positive};
 pub use picture::{animate, grid, save};
 pub use plot::plot;
 pub use progress::{Progress, listener};

@@ -2,11 +2,12 @@
 
 use super::{
     RunDir,
-    change::unchanged,
+    change::{Typed, unchanged},
     checkpoint::{Checkpoint, Checkpoints, Position},
     dir::{Saved, config_text},
     images::{fingerprint, list},
     lock::Lock,
+    memory::{advice, planned},
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
 };
@@ -22,7 +23,6 @@ use crate::{
 use std::{
     borrow::Cow,
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -71,49 +71,24 @@ impl Session {
     /// if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { typed, mut options, mut sitting } = train;
-        let lock = OnceCell::new();
-        // Before anything is read that another process may be writing, and before long work.
-        if let Some(run) = sitting.resume.as_ref().or(sitting.out.as_ref()).filter(|_| !sitting.plan)
-            && let Ok(run) = RunDir::open(run)
-        {
-            let _ = lock.set(Lock::take(run.root())?);
-        }
-        let mut changes = vec![];
-        let began = match &sitting.resume {
-            Some(dir) => {
-                let run = RunDir::open(dir)?;
-                let mut saved: Saved<T> = run.read_config(T::MODEL)?;
-                let step = Checkpoints::new(run.checkpoints(), 1).newest_step();
-                let (changed, new) = typed.change(&saved.options, &options, step)?;
-                (options, sitting.lasting) = (changed.clone(), sitting.lasting.or(saved.sitting.clone()));
-                changes = [saved.changes.clone(), new].concat();
-                saved.options = changed;
-                Some(saved)
-            }
-            None => None,
-        };
+        let lock = lock(&sitting)?;
+        let began = resumed(&typed, &mut options, &mut sitting)?;
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
-        let (set, images) = match began {
+        let (set, images, changes) = match began {
             Some(saved) => {
                 let (recipe, set) = saved.open()?;
                 *options.recipe() = recipe;
-                (set, saved.images)
+                (set, saved.images, saved.changes)
             }
             None => {
                 let set = options.recipe().open()?;
                 let images = fingerprint(&set);
-                (set, images)
+                (set, images, vec![])
             }
         };
-        // A run that goes on from a checkpoint may have lost the file that it began with.
-        let resumes = |dir: &PathBuf| {
-            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
-        };
-        let file = options.recipe().weights.clone().filter(|_| !sitting.resume.as_ref().is_some_and(resumes));
-        let weights =
-            file.map(|path| weights::load(&path).map(|file| (options.named(file), path))).transpose()?;
+        let weights = first_weights(&mut options, &sitting)?;
         let gpu = sitting.adapter.open()?;
         let lasting = &mut sitting.lasting;
         lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
@@ -312,6 +287,40 @@ impl Session {
     }
 }
 
+/// The lock of a folder that holds a run already, taken before anything is read that another process may be
+/// writing, and before long work.
+fn lock(sitting: &Sitting) -> Result<OnceCell<Lock>> {
+    let folder = sitting.resume.as_ref().or(sitting.out.as_ref()).filter(|_| !sitting.plan);
+    match folder.map(RunDir::open) {
+        Some(Ok(run)) => Ok(OnceCell::from(Lock::take(run.root())?)),
+        _ => Ok(OnceCell::new()),
+    }
+}
+
+/// The run that `--resume` names, with the options that change now. `options` and `sitting` become the run's.
+fn resumed<T: Options>(typed: &Typed, options: &mut T, sitting: &mut Sitting) -> Result<Option<Saved<T>>> {
+    let Some(dir) = &sitting.resume else { return Ok(None) };
+    let run = RunDir::open(dir)?;
+    let mut saved: Saved<T> = run.read_config(T::MODEL)?;
+    let step = Checkpoints::new(run.checkpoints(), 1).newest_step();
+    let (changed, changes) = typed.change(&saved.options, options, step)?;
+    saved.changes.extend(changes);
+    saved.options = changed.clone();
+    *options = changed;
+    sitting.lasting = std::mem::take(&mut sitting.lasting).or(saved.sitting.clone());
+    Ok(Some(saved))
+}
+
+/// The weights of `--weights` and the file's path, if the run begins with them: a run that goes on from a checkpoint
+/// may have lost the file.
+fn first_weights<T: Options>(options: &mut T, sitting: &Sitting) -> Result<Option<(Weights, PathBuf)>> {
+    let resumes = |dir: &PathBuf| {
+        RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+    };
+    let file = options.recipe().weights.clone().filter(|_| !sitting.resume.as_ref().is_some_and(resumes));
+    file.map(|path| weights::load(&path).map(|file| (options.named(file), path))).transpose()
+}
+
 /// Reads the data set, except for training images that are streamed. Without `pixels`, images are as described
 /// and have none.
 fn read(
@@ -348,40 +357,6 @@ fn read(
     Ok((about.with(train, read(set.test)?), stream))
 }
 
-/// The bytes of slots, of inputs and of the State that the plans need together.
-fn planned(plans: &[&Plan]) -> [u64; 3] {
-    let slots = plans.iter().map(|p| p.slot_bytes()).sum();
-    let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-    // Variables that an optimizer owns lie in its arena, for every plan.
-    let arenas: BTreeMap<&str, u64> = plans
-        .iter()
-        .flat_map(|p| &p.arenas)
-        .map(|a| (a.name.as_str(), (a.rows * a.row_len * 4) as u64))
-        .collect();
-    let owned: BTreeSet<&str> =
-        plans.iter().flat_map(|p| &p.vars).filter(|v| v.home.is_some()).map(|v| v.name.as_str()).collect();
-    let others = plans
-        .iter()
-        .flat_map(|p| &p.vars)
-        .map(|v| (v.name.as_str(), v.ty.bytes()))
-        .filter(|(name, _)| !owned.contains(name));
-    let others: BTreeMap<&str, u64> = others.collect();
-    [slots, inputs, arenas.values().chain(others.values()).sum()]
-}
-
-/// What helps where the bytes of [`planned`] are too many.
-fn advice([slots, inputs, state]: [u64; 3]) -> String {
-    if state > slots + inputs {
-        // A smaller batch leaves the weights as they are.
-        format!(
-            "the weights and what the optimizer keeps take {}: train a smaller model",
-            table::bytes(state)
-        )
-    } else {
-        "try a smaller --batch or model".into()
-    }
-}
-
 /// Whether two configurations belong to one run: the options that determine the result must be equal. The
 /// path of the data may differ, since its contents are compared; options that a newer version has added do
 /// not count, nor does what a sitting may change. Options that were changed count by their first values.
@@ -399,14 +374,7 @@ fn same_run(theirs: &str, ours: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{advice, same_run};
-
-    #[test]
-    fn a_smaller_batch_is_advised_only_where_it_helps() {
-        assert!(advice([700, 100, 500]).contains("smaller --batch"));
-        assert!(!advice([700, 100, 5000]).contains("batch"));
-        assert!(advice([700, 100, 5000]).contains("smaller model"));
-    }
+    use super::same_run;
 
     #[test]
     fn what_makes_the_result_tells_runs_apart() {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    run::{Look, animate, grid, listener, options::number},
+    run::{Look, animate, grid, listener, parse::number},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
