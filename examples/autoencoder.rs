@@ -9,10 +9,11 @@ use oneiro::{
     run::{
         Options, Recipe,
         commands::autoencoder::{Command, Restoring, run},
-        parse, positive,
+        exit_code, parse, positive,
     },
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// Autoencoder (Hinton & Salakhutdinov 2006; denoising: Vincent et al. 2008)
 #[derive(Parser)]
@@ -74,6 +75,6 @@ impl Restoring for AutoencoderOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

@@ -7,10 +7,11 @@ use oneiro::{
     models::dcgan::Networks,
     run::{
         commands::adversarial::{Adversarial, Command, run},
-        parse,
+        exit_code, parse,
     },
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// DCGAN (Radford et al. 2015), with other objectives and improvements from later papers
 #[derive(Parser)]
@@ -76,6 +77,6 @@ impl Adversarial for DcganOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

@@ -3,7 +3,6 @@
 
 use clap::{Args, Parser};
 use oneiro::{
-    error::Result,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -11,11 +10,12 @@ use oneiro::{
     },
     run::{
         commands::autoregressive::{Command, Density, run},
-        parse,
+        exit_code, parse,
     },
     train::Method,
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// Fully visible belief nets on black-and-white images: FVSBN, and MADE (Germain et al. 2015)
 #[derive(Parser)]
@@ -55,6 +55,6 @@ impl Autoregressive for FvbnOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

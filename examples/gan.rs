@@ -7,10 +7,11 @@ use oneiro::{
     models::gan::Networks,
     run::{
         commands::adversarial::{Adversarial, Command, run},
-        parse,
+        exit_code, parse,
     },
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// Generative adversarial nets (Goodfellow et al. 2014) of multilayer perceptrons
 #[derive(Parser)]
@@ -59,6 +60,6 @@ impl Adversarial for GanOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

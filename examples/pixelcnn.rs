@@ -2,7 +2,6 @@
 
 use clap::{Args, Parser};
 use oneiro::{
-    error::Result,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -13,11 +12,12 @@ use oneiro::{
     run::{
         below_one,
         commands::autoregressive::{Command, Density, Pixels, run},
-        parse,
+        exit_code, parse,
     },
     train::Method,
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// PixelCNN (van den Oord et al. 2016a, 2016b; outputs of PixelCNN++) on black-and-white, grey and colour
 /// images
@@ -117,6 +117,6 @@ impl Autoregressive for PixelCnnOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

@@ -12,10 +12,11 @@ use oneiro::{
     run::{
         Options, Recipe,
         commands::vae::{Command, Learning, Variational, run},
-        parse, positive,
+        exit_code, parse, positive,
     },
 };
 use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
 
 /// Variational autoencoder (Kingma & Welling 2013)
 #[derive(Parser)]
@@ -122,6 +123,6 @@ impl Variational for VaeOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

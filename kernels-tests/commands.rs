@@ -53,21 +53,35 @@ pub(crate) fn built(name: &str) -> PathBuf {
     built
 }
 
-/// Starts an example in a folder, as built beside this test: its name, a subcommand and options, as they are
-/// typed.
-pub(crate) fn start(dir: &Path, typed: &str) -> Process {
-    static PROCESSES: AtomicUsize = AtomicUsize::new(0);
+/// The command of an example as built beside this test: its name, a subcommand and options, as they are typed.
+/// It runs in a folder, by way of another program if one is given.
+pub(crate) fn command(dir: &Path, by: &[&str], typed: &str) -> Command {
     let (name, args) = typed.split_once(' ').expect("an example and its subcommand");
     let (subcommand, options) = args.split_once(' ').unwrap_or((args, ""));
-    let mut command = Command::new(built(name));
-    command.arg(subcommand).current_dir(dir);
+    let built = built(name);
+    let mut words = by.iter().map(Path::new).chain([built.as_path()]);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).arg(subcommand).current_dir(dir);
     if let Some(adapter) = std::env::var("ONEIRO_ADAPTER").ok().filter(|_| !options.contains("--adapter")) {
         command.args(["--adapter", &adapter]);
     }
+    command.args(options.split_whitespace());
+    command
+}
+
+/// Starts an example in a folder.
+pub(crate) fn start(dir: &Path, typed: &str) -> Process {
+    start_by(dir, &[], typed)
+}
+
+/// Starts an example in a folder, by way of another program.
+pub(crate) fn start_by(dir: &Path, by: &[&str], typed: &str) -> Process {
+    static PROCESSES: AtomicUsize = AtomicUsize::new(0);
     let number = PROCESSES.fetch_add(1, Ordering::Relaxed);
     let printed = std::env::temp_dir().join(format!("oneiro-printed-{}-{number}", std::process::id()));
     let out = File::create(&printed).unwrap();
-    command.args(options.split_whitespace()).stderr(out.try_clone().unwrap()).stdout(out);
+    let mut command = command(dir, by, typed);
+    command.stderr(out.try_clone().unwrap()).stdout(out);
     Process { child: command.spawn().unwrap(), printed }
 }
 
@@ -82,6 +96,13 @@ pub(crate) fn fails(dir: &Path, typed: &str) -> String {
 }
 
 impl Process {
+    /// Waits for the end, which must have this exit code; returns what was printed.
+    #[cfg(unix)]
+    pub(crate) fn ends_as(mut self, code: Option<i32>) -> String {
+        assert_eq!(self.child.wait().unwrap().code(), code, "{}", self.text());
+        self.text()
+    }
+
     /// Waits for the end, which is a good one or not; returns what was printed.
     pub(crate) fn ends(mut self, good: bool) -> String {
         let status = self.child.wait().unwrap();

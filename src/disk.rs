@@ -42,6 +42,14 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The 32 bytes of a digest that 64 hexadecimal digits write; `None` for any other text.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
+    let digit = |c: char| c.to_digit(16).map(|d| d as u8);
+    let digits: Vec<u8> = text.chars().map(digit).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| 16 * pair[0] + pair[1]).collect();
+    bytes.try_into().ok().filter(|_| digits.len() == 64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +70,8 @@ mod tests {
     #[test]
     fn digits_are_two_a_byte() {
         assert_eq!(hex([0, 10, 255]), "000aff");
+        let bytes: [u8; 32] = std::array::from_fn(|i| (i * 9) as u8);
+        assert_eq!(unhex(&hex(bytes)), Some(bytes));
+        assert_eq!([unhex("000aff"), unhex(&"0".repeat(65)), unhex(&"g".repeat(64))], [None; 3]);
     }
 }

@@ -133,6 +133,59 @@ fn a_broken_picture_is_told_before_a_streamed_run_begins() {
     assert!(text.contains("going on at step 12") && !text.contains("checking files"), "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_picture_that_breaks_is_left_out_and_the_run_goes_on() {
+    if adapter("pictures that break").is_none() {
+        return;
+    }
+    let dir = pictures("breaks");
+    let train = format!("{TRAIN} --out run --data photos --stream 0.001 --checkpoint-every 1");
+    let mut child = start(&dir, &format!("{train} --steps 1000000"));
+    child.reaches(&dir, "run", 2);
+    let (dog, eel) = (dir.join("photos/dog/007.png"), dir.join("photos/eel/030.png"));
+    let [whole, other] = [&dog, &eel].map(|path| std::fs::read(path).unwrap());
+    std::fs::write(&dog, &whole[..whole.len() - 20]).unwrap();
+    std::fs::remove_file(&eel).unwrap();
+    // Two more epochs visit every picture but those that the epochs leave over.
+    let step = newest(&dir, "run").unwrap().position.step;
+    child.reaches(&dir, "run", step + 25);
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let text = child.ends_as(Some(130));
+    let warned = ["dog/007.png cannot be read any more", "eel/030.png cannot be read any more"];
+    assert!(warned.iter().all(|w| text.matches(w).count() == 1), "{text}");
+    let summary = std::fs::read_to_string(dir.join("run/summary.txt")).unwrap();
+    assert!(summary.contains("left out   2 training pictures"), "{summary}");
+    // It goes on without them, and its measures too.
+    let until = newest(&dir, "run").unwrap().position.step + 10;
+    let text = run(&dir, &format!("vae train --resume run --steps {until}"));
+    assert!(text.contains("2 of the run's 177 training pictures are broken or gone and left out"), "{text}");
+    assert_eq!(newest(&dir, "run").unwrap().position.step, until);
+    run(&dir, "vae evaluate --run run --k 2");
+    // Another picture in the place of one is refused, and so is a test picture that broke.
+    std::fs::write(&dog, &other).unwrap();
+    let resume = format!("vae train --resume run --steps {}", until + 10);
+    let text = fails(&dir, &resume);
+    assert!(text.contains("dog/007.png: it is another picture"), "{text}");
+    std::fs::write(&dog, &whole).unwrap();
+    let test = dir.join("photos/cat/009.png");
+    let held_out = std::fs::read(&test).unwrap();
+    std::fs::write(&test, "none").unwrap();
+    let text = fails(&dir, &resume);
+    assert!(text.contains("test picture") && text.contains("cat/009.png is broken or gone"), "{text}");
+    // All are there again.
+    std::fs::write(&test, held_out).unwrap();
+    std::fs::write(&eel, other).unwrap();
+    let text = run(&dir, &resume);
+    assert!(!text.contains("broken") && text.contains("going on"), "{text}");
+}
+
 /// A small conditional GAN.
 const GAN: &str = "gan train --conditional --hidden 8 --batch 16 --steps 2 --out run";
 

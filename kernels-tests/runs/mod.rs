@@ -3,6 +3,7 @@
 mod adversarial;
 mod autoregressive;
 mod embed;
+mod ended;
 #[cfg(feature = "folders")]
 mod folders;
 mod lines;
@@ -10,5 +11,6 @@ mod lines;
 mod memory;
 mod refused;
 mod resume;
+mod told;
 mod vae;
 mod weights;

@@ -17,7 +17,17 @@ fn a_spoilt_loss_names_the_first_bad_tensor() {
     let dir = empty("nan");
     let text = fails(&dir, &format!("{TRAIN} --out run --steps 300 --lr 1e20"));
     assert!(text.contains("first bad tensor: launch") && text.contains("commands/vae.rs"), "{text}");
-    assert!(text.contains("--resume run") && newest(&dir, "run").is_some(), "{text}");
+    assert!(text.contains("--resume run --lr") && newest(&dir, "run").is_some(), "{text}");
+    // What is advised works, and the configuration tells from which step on.
+    let good = newest(&dir, "run").unwrap().position.step;
+    run(&dir, &format!("vae train --resume run --lr 0.002 --steps {}", good + 20));
+    assert_eq!(newest(&dir, "run").unwrap().position.step, good + 20);
+    let config = fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    let change =
+        format!("[[changes]]\nstep = {good}\noption = \"lr\"\nfrom = 100000000000000000000.0\nto = 0.002\n");
+    assert!(config.contains(&change) && config.contains("\nlr = 0.002\n"), "{config}");
+    run(&dir, &format!("vae train --resume run --steps {}", good + 30));
+    assert_eq!(newest(&dir, "run").unwrap().position.step, good + 30);
     // Weights that went bad after a finite loss are not saved over the last good ones.
     let text =
         fails(&dir, &format!("{TRAIN} --out each --steps 300 --lr 1e20 --checkpoint-every 1 --keep 1"));
@@ -51,7 +61,7 @@ fn bad_requests_lose_nothing() {
     let before = newest(&dir, "run").unwrap();
     for (options, what) in [
         ("--out run", "--overwrite"),
-        ("--resume run --lr 0.5", "--lr"),
+        ("--resume run --hidden 8", "--hidden"),
         ("--resume none", "no such folder"),
         ("--out run --overwrite --data nowhere", "nowhere"),
         ("--out run --overwrite --adapter none-such", "found"),

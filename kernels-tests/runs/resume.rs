@@ -1,4 +1,4 @@
-//! Runs that were stopped and go on: killed, interrupted, left by their device, and continued bit for bit.
+//! Runs that were stopped and go on: killed, and continued bit for bit.
 
 use crate::{
     commands::{empty, fails, images, labelled, newest, run, start, weights},
@@ -6,15 +6,7 @@ use crate::{
     harness::say,
     subjects::adapter,
 };
-use clap::{Args, Parser};
-use oneiro::{
-    graph::Graph,
-    nn::Linear,
-    optim::Optimizer,
-    run::{Checkpoint, Options, Recipe, Session, Train, Trainer},
-    train::{Round, batch},
-};
-use serde::{Deserialize, Serialize};
+use oneiro::run::Checkpoint;
 use std::{fs, time::Duration};
 
 /// A small VAE on the embedded glyphs.
@@ -87,19 +79,25 @@ fn a_kill_at_any_moment_leaves_a_readable_run() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_with_a_checkpoint_and_says_how_to_go_on() {
-    if adapter("Ctrl-C").is_none() {
+fn only_one_process_at_a_time_trains_in_a_folder() {
+    if adapter("two writers").is_none() {
         return;
     }
-    let dir = empty("interrupt");
-    let mut child = start(&dir, &format!("{TRAIN} --out run {ENDLESS} --checkpoint-every 1000000"));
-    child.until("a step was logged", || crate::commands::logged(&dir, "run") > 0);
-    let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupt.unwrap().success());
-    let text = child.ends(true);
+    let dir = empty("writers");
+    let mut child = start(&dir, &format!("{TRAIN} --out run {ENDLESS} --checkpoint-every 20"));
+    child.reaches(&dir, "run", 20);
+    let other = format!("process {} trains in run", child.id());
+    for options in ["--out run", "--out run --overwrite --hidden 8", "--resume run"] {
+        let text = fails(&dir, &format!("vae train --steps 2 {options}"));
+        assert!(text.contains(&other), "{options}: {text}");
+    }
+    // The run trains on, in its own configuration.
     let step = newest(&dir, "run").unwrap().position.step;
-    let told = text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run");
-    assert!(step > 0 && told, "{text}");
+    child.reaches(&dir, "run", step + 40);
+    child.kill();
+    let step = newest(&dir, "run").unwrap().position.step;
+    run(&dir, &format!("vae train --resume run --steps {}", step + 1));
+    assert_eq!(newest(&dir, "run").unwrap().position.step, step + 1);
 }
 
 #[test]
@@ -161,69 +159,4 @@ fn training_starts_from_weights_that_pytorch_wrote() {
     // It goes on without the file that it began with.
     fs::remove_file(dir.join("theirs.safetensors")).unwrap();
     run(&dir, "vae train --resume run --steps 2");
-}
-
-/// Options of a model of one layer.
-#[derive(Args, Clone, Serialize, Deserialize)]
-struct Tiny {
-    #[command(flatten)]
-    #[serde(flatten)]
-    recipe: Recipe,
-}
-
-impl Options for Tiny {
-    const MODEL: &'static str = "tiny";
-
-    fn recipe(&mut self) -> &mut Recipe {
-        &mut self.recipe
-    }
-
-    fn weights(&self, _: [usize; 3], _: usize) -> oneiro::error::Result<Vec<String>> {
-        Ok(["layer.weight", "layer.bias"].map(String::from).into())
-    }
-}
-
-#[derive(Parser)]
-struct TinyCommand {
-    #[command(flatten)]
-    train: Train<Tiny>,
-}
-
-#[test]
-fn a_lost_device_leaves_the_run_and_says_how_to_go_on() {
-    if adapter("losing the device").is_none() {
-        return;
-    }
-    let dir = empty("lost");
-    let mut args = vec![
-        "tiny".to_string(),
-        "--epochs=4".into(),
-        "--batch=2000".into(),
-        format!("--out={}", dir.join("run").display()),
-    ];
-    args.extend(std::env::var("ONEIRO_ADAPTER").map(|a| format!("--adapter={a}")));
-    let (session, options) = Session::open(TinyCommand::parse_from(args).train).unwrap();
-    let g = Graph::new();
-    let layer = Linear::new(&g, "layer", 784, 1);
-    let x = batch(&g, &session.set.train, options.recipe.batch as usize, None);
-    let loss = layer.forward(x).square().sum(&[0, 1]);
-    Optimizer::sgd(1e-6, 0.0).step("tiny", loss, &layer.params());
-    let round = Round::new(&g, &vec![("loss", loss)], session.gpu.caps()).unwrap();
-    let state = session.state(&round, &[]).unwrap();
-    let (unit, shown, each) = ("", 1, None);
-    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
-    let mut epochs = 0;
-    let lost = trainer.run(|_| {
-        epochs += 1;
-        if epochs == 2 {
-            session.gpu.device.destroy();
-        }
-        Ok(vec![])
-    });
-    let (text, saved) = (lost.unwrap_err().to_string(), newest(&dir, "run").unwrap().position.step);
-    assert!(saved > 0 && epochs == 2, "{epochs} epochs, saved at {saved}");
-    assert!(
-        text.contains("lost") && text.contains(&format!("at step {saved}: go on with --resume")),
-        "{text}"
-    );
 }

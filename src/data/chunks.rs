@@ -4,6 +4,7 @@
 use super::error::DataError;
 use super::order::{Order, permutation};
 use super::source::Source;
+use std::path::PathBuf;
 use std::sync::{
     Arc,
     mpsc::{Receiver, SyncSender, sync_channel},
@@ -19,8 +20,18 @@ pub struct Chunks {
     pub steps: u64,
 }
 
-/// The images of a chunk, `[steps·batch, H, W, C]`, and their labels, `[steps·batch]`.
-pub type Chunk = std::result::Result<(Vec<u8>, Option<Vec<u8>>), DataError>;
+/// What one chunk holds.
+pub struct Part {
+    /// The images, `[steps·batch, H, W, C]`.
+    pub pixels: Vec<u8>,
+    /// Their labels, `[steps·batch]`.
+    pub labels: Option<Vec<u8>>,
+    /// The pictures that could not be read any more, for which others stand.
+    pub left_out: Vec<PathBuf>,
+}
+
+/// A chunk, or why it could not be read.
+pub type Chunk = std::result::Result<Part, DataError>;
 
 impl Chunks {
     /// Starts a thread that reads this chunk and those after it; it ends when nobody listens.
@@ -43,9 +54,11 @@ impl Chunks {
                 }
                 rows.extend_from_slice(&order.1[at..at + batch]);
             }
-            let labels =
-                about.labels.as_ref().map(|labels| rows.iter().map(|&i| labels[i as usize]).collect());
-            if send.send(self.source.pixels(&rows).map(|pixels| (pixels, labels))).is_err() {
+            let part = self.source.pixels_or_next(&mut rows).map(|(pixels, left_out)| {
+                let of_row = |labels: &Vec<u8>| rows.iter().map(|&i| labels[i as usize]).collect();
+                Part { pixels, labels: about.labels.as_ref().map(of_row), left_out }
+            });
+            if send.send(part).is_err() {
                 return;
             }
         }
@@ -73,7 +86,7 @@ mod tests {
             scope.spawn(move || plan.read(1, &send));
             // Chunks 1 to 3 hold steps 4 to 15: the end of one epoch to the beginning of the fourth.
             for chunk in 1..4 {
-                let (pixels, labels) = chunks.recv().unwrap().unwrap();
+                let Part { pixels, labels, .. } = chunks.recv().unwrap().unwrap();
                 let rows: Vec<u8> = (4 * chunk..4 * chunk + 4).flat_map(rows).map(|i| i as u8).collect();
                 assert_eq!(pixels, rows.iter().flat_map(|&i| [i; 3]).collect::<Vec<u8>>());
                 assert_eq!(labels, Some(rows));

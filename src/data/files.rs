@@ -3,7 +3,11 @@
 //! Every file is looked at once, for its digest and header. All cores take part in whatever is done with many
 //! files, and what they find does not depend on which is first: of several broken pictures, the error names the
 //! first in order and counts the others.
+//!
+//! A long run must not end because a file breaks that was whole when it began. Whoever streams gets the next whole
+//! picture in its place, and hears of it. A list of the files, with their digests, lets the run go on later.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::error::DataError;
 use super::images::{Images, Progress, Unit, has_colour, luma, some};
 use super::picture::{self, Header};
+use crate::disk::{hex, unhex};
 
 /// Pictures in files, decoded to one size and number of channels.
 #[derive(Debug, Clone)]
@@ -24,9 +29,16 @@ pub struct Files {
     /// The digest of the files' contents and labels, in order.
     pub(super) digest: [u8; 32],
     paths: Vec<PathBuf>,
+    /// The digest of each file's contents.
+    digests: Vec<[u8; 32]>,
+    /// The rows that are known to be broken or gone.
+    gone: BTreeSet<u32>,
     /// The height and width that pictures are scaled to.
     size: Option<u32>,
 }
+
+/// How many pictures after a broken one are tried in its place.
+const TRIES: u32 = 100;
 
 /// The facts that one look at a file gives.
 pub(super) struct Look {
@@ -46,7 +58,109 @@ impl Files {
                 digest.update([look.header.orientation]);
             }
         }
-        Self { about, digest: digest.finalize().into(), paths, size }
+        let digests = looks.iter().map(|look| look.digest).collect();
+        Self { about, digest: digest.finalize().into(), paths, digests, gone: BTreeSet::new(), size }
+    }
+
+    /// The files that a list names, below `root`; `about` says what they decode to, without their number and labels.
+    /// Files that are gone or cannot be decoded any more are left out.
+    pub(super) fn listed(
+        about: Images,
+        list: &str,
+        root: &Path,
+        size: Option<u32>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Self, DataError> {
+        let (mut paths, mut digests, mut labels) = (vec![], vec![], vec![]);
+        for line in list.lines() {
+            let mut parts = line.splitn(3, ' ');
+            let (Some(digest), Some(Ok(label)), Some(path)) =
+                (parts.next().and_then(unhex), parts.next().map(str::parse), parts.next())
+            else {
+                let what = format!("the run's list of its pictures has the damaged line `{line}`");
+                return Err(DataError::Folder { path: root.to_owned(), what });
+            };
+            paths.push(root.join(path));
+            digests.push(digest);
+            labels.push(label);
+        }
+        let about = Images { count: paths.len(), labels: Some(labels), ..about };
+        let mut this = Self { about, digest: [0; 32], paths, digests, gone: BTreeSet::new(), size };
+        let mut gone = BTreeSet::new();
+        let whole = |i: usize| match fs::read(&this.paths[i]) {
+            Ok(bytes) if this.digests[i] == <[u8; 32]>::from(Sha256::digest(&bytes)) => Ok(true),
+            Ok(bytes) if picture::decode(&bytes, size).is_ok() => {
+                let what = "it is another picture than when the run began".to_owned();
+                Err(DataError::Folder { path: this.paths[i].clone(), what })
+            }
+            _ => Ok(false),
+        };
+        let take = |i: usize, whole: bool| {
+            if !whole {
+                gone.insert(i as u32);
+            }
+        };
+        on_all_cores(
+            this.paths.len(),
+            whole,
+            take,
+            &mut told("looking at files", this.paths.len(), progress),
+        )?;
+        this.gone = gone;
+        Ok(this)
+    }
+
+    /// The files as a list, one line each: digest, label, path below `root`. `None` if a path cannot stand in a
+    /// line of text.
+    pub(super) fn list(&self, root: &Path) -> Option<String> {
+        let mut list = String::new();
+        for ((path, digest), label) in
+            self.paths.iter().zip(&self.digests).zip(self.about.labels.iter().flatten())
+        {
+            let path = path.strip_prefix(root).ok()?.to_str().filter(|path| !path.contains(['\n', '\r']))?;
+            list += &format!("{} {label} {path}\n", hex(digest));
+        }
+        Some(list)
+    }
+
+    /// The paths of the pictures that are known to be broken or gone.
+    pub(super) fn gone(&self) -> Vec<&Path> {
+        self.gone.iter().map(|&row| self.paths[row as usize].as_path()).collect()
+    }
+
+    /// The pixels of these rows, `[rows, H, W, C]`. The next whole picture stands for a broken one, and its row
+    /// is put into `rows`; returned are also the paths of those that were not known to be broken.
+    pub(super) fn pixels_or_next(&self, rows: &mut [u32]) -> Result<(Vec<u8>, Vec<PathBuf>), DataError> {
+        let row = self.about.height * self.about.width * self.about.channels;
+        let (mut pixels, mut failed) = (vec![0; rows.len() * row], vec![]);
+        let take = |i: usize, image: Result<Vec<u8>, DataError>| match image {
+            Ok(image) => pixels[i * row..][..row].copy_from_slice(&image),
+            Err(error) => failed.push((i, error)),
+        };
+        on_all_cores(rows.len(), |i| Ok(self.whole(rows[i])), take, &mut |_| ())?;
+        failed.sort_by_key(|(i, _)| *i);
+        let (all, mut left_out) = (failed.len() == rows.len(), vec![]);
+        for (i, error) in failed {
+            // Where nothing can be read, the folder itself is out of reach.
+            let Some((next, image)) = self.next_whole(rows[i]).filter(|_| !all) else { return Err(error) };
+            if !self.gone.contains(&rows[i]) {
+                left_out.push(self.paths[rows[i] as usize].clone());
+            }
+            rows[i] = next;
+            pixels[i * row..][..row].copy_from_slice(&image);
+        }
+        Ok((pixels, left_out))
+    }
+
+    fn next_whole(&self, row: u32) -> Option<(u32, Vec<u8>)> {
+        let next = (1..=TRIES).map(|n| (row + n) % self.paths.len() as u32);
+        next.into_iter().find_map(|next| Some((next, self.whole(next).ok()?)))
+    }
+
+    /// The pixels of a picture that is not known to be broken.
+    fn whole(&self, row: u32) -> Result<Vec<u8>, DataError> {
+        let path = &self.paths[row as usize];
+        if self.gone.contains(&row) { Err(broken(path, "it was left out")) } else { self.decode(path) }
     }
 
     /// The pixels of these rows, `[rows, H, W, C]`.

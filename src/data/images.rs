@@ -123,6 +123,15 @@ impl<T> DataSet<T> {
 }
 
 impl DataSet {
+    /// Why the images cannot be told apart by their classes; `None` if they can.
+    pub fn classless(&self) -> Option<&'static str> {
+        match self.train.labels.as_ref().and(self.test.labels.as_ref()) {
+            None => Some("the images have no labels"),
+            Some(_) if self.train.classes < 2 => Some("all images are of one class"),
+            Some(_) => None,
+        }
+    }
+
     /// Numbers the classes that occur, in the order of their labels, and names them: a label that no image has
     /// is no class.
     pub(super) fn number_classes(&mut self, name: impl Fn(u8) -> String) {
@@ -218,6 +227,12 @@ mod tests {
         assert_eq!(set.notes, ["classes without training images: 9"]);
         let mut every = DataSet::new("all", images(&(0..=255).collect::<Vec<_>>()), images(&[]));
         every.number_classes(|label| label.to_string());
-        assert_eq!((every.train.classes, every.train.labels.unwrap()[255]), (256, 255));
+        assert_eq!((every.train.classes, every.classless()), (256, None));
+        assert_eq!(every.train.labels.unwrap()[255], 255);
+        let mut one = DataSet::new("one", images(&[4, 4]), images(&[4]));
+        one.number_classes(|label| label.to_string());
+        assert_eq!(one.classless(), Some("all images are of one class"));
+        one.test.labels = None;
+        assert_eq!(one.classless(), Some("the images have no labels"));
     }
 }

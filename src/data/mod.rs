@@ -37,7 +37,7 @@ mod strokes;
 #[cfg(feature = "folders")]
 mod walk;
 
-pub use chunks::{Chunk, Chunks};
+pub use chunks::{Chunk, Chunks, Part};
 pub use error::DataError;
 pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Unit};
 pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, is_name};

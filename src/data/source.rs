@@ -4,6 +4,7 @@ use super::error::DataError;
 #[cfg(feature = "folders")]
 use super::files::Files;
 use super::images::{DataSet, Images, Progress};
+use std::path::{Path, PathBuf};
 
 /// Images that can be read, in whole or some rows at a time: the same bytes either way.
 #[derive(Debug, Clone)]
@@ -49,6 +50,56 @@ impl Source {
                 .collect()),
             #[cfg(feature = "folders")]
             Self::Files(files) => files.pixels(rows, &mut |_| ()),
+        }
+    }
+
+    /// The pixels of these images, as [`Source::pixels`] gives them, but the next whole picture stands for one that
+    /// cannot be read any more; its row is put into `rows`. Returns the paths of the pictures that were newly left
+    /// out, too.
+    ///
+    /// # Errors
+    /// Not one of the files can be read, or none of the hundred after a broken one.
+    pub fn pixels_or_next(&self, rows: &mut [u32]) -> Result<(Vec<u8>, Vec<PathBuf>), DataError> {
+        match self {
+            Self::Held(_) => Ok((self.pixels(rows)?, vec![])),
+            #[cfg(feature = "folders")]
+            Self::Files(files) => files.pixels_or_next(rows),
+        }
+    }
+
+    /// The list of the files below `root`, each with its digest and label, for [`Source::listed`]; `None` for images
+    /// in memory, and for names that are no lines of text.
+    #[cfg_attr(not(feature = "folders"), expect(unused_variables, reason = "only image folders have files"))]
+    pub fn list(&self, root: &Path) -> Option<String> {
+        match self {
+            Self::Held(_) => None,
+            #[cfg(feature = "folders")]
+            Self::Files(files) => files.list(root),
+        }
+    }
+
+    /// The files of a list below `root`, scaled to `size` where that is given; `about` says what they decode to. Files
+    /// that are gone or broken since are left out, see [`Source::gone`].
+    ///
+    /// # Errors
+    /// A file that is another picture now, and a damaged list.
+    #[cfg(feature = "folders")]
+    pub fn listed(
+        about: Images,
+        list: &str,
+        root: &Path,
+        size: Option<u32>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Self, DataError> {
+        Files::listed(about, list, root, size, progress).map(Self::Files)
+    }
+
+    /// The pictures that are known to be broken or gone.
+    pub fn gone(&self) -> Vec<&Path> {
+        match self {
+            Self::Held(_) => vec![],
+            #[cfg(feature = "folders")]
+            Self::Files(files) => files.gone(),
         }
     }
 

@@ -17,8 +17,8 @@ pub enum Choice {
     /// The best adapter is taken: a discrete GPU before an integrated one before a software driver.
     #[default]
     Best,
-    /// The adapter with this index in the list is taken, or the first whose name contains this text in upper
-    /// or lower case.
+    /// The adapter with this index in the list is taken, or else the first whose name contains this text in
+    /// upper or lower case: of three adapters, `2` is the last, and `3090` is a part of a name.
     Named(String),
 }
 
@@ -50,6 +50,13 @@ fn feature(power: &Power) -> wgpu::Features {
     wgpu::Features::from_name(power.feature).expect("rows of the table name features")
 }
 
+/// The place, among adapters given by their indices and names, of the one that this text names.
+fn named(text: &str, adapters: &[(usize, String)]) -> Option<usize> {
+    let text = text.to_lowercase();
+    let by_index = adapters.iter().position(|(index, _)| text.parse() == Ok(*index));
+    by_index.or_else(|| adapters.iter().position(|(_, name)| name.to_lowercase().contains(&text)))
+}
+
 fn rank(kind: wgpu::DeviceType) -> usize {
     match kind {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -73,12 +80,10 @@ impl Gpu {
         found.sort_by_key(|(i, a)| (rank(a.get_info().device_type), *i));
         let chosen = match choice {
             Choice::Best => found.into_iter().next(),
-            Choice::Named(text) => found.into_iter().find(|(i, a)| {
-                text.parse::<usize>().map_or_else(
-                    |_| a.get_info().name.to_lowercase().contains(&text.to_lowercase()),
-                    |index| *i == index,
-                )
-            }),
+            Choice::Named(text) => {
+                let names: Vec<_> = found.iter().map(|(i, a)| (*i, a.get_info().name)).collect();
+                named(text, &names).map(|place| found.swap_remove(place))
+            }
         };
         let Some((_, adapter)) = chosen else {
             let what = match (choice, list.is_empty()) {
@@ -212,4 +217,23 @@ fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64
 
 fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {
     trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn digits_are_an_index_where_it_is_one_and_else_a_part_of_a_name() {
+        let names =
+            [(1, "NVIDIA GeForce RTX 3090"), (0, "Intel UHD 630"), (2, "llvmpipe (LLVM 15, 256 bits)")];
+        let adapters = names.map(|(index, name)| (index, name.to_string()));
+        let found = |text: &str| named(text, &adapters).map(|place| adapters[place].0);
+        assert_eq!(["0", "1", "2"].map(found), [Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            ["3090", "630", "15", "256", "LLVMPIPE"].map(found),
+            [Some(1), Some(0), Some(2), Some(2), Some(2)]
+        );
+        assert_eq!(["7", "4090", "-1"].map(found), [None; 3]);
+    }
 }

@@ -42,6 +42,11 @@ impl Mean {
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
         Self { mean, half: if values.len() < 2 { f64::INFINITY } else { 1.96 * (variance / n).sqrt() } }
     }
+
+    /// The half width as text to stand behind the mean, " ± 0.123"; empty for a single value.
+    pub fn interval(&self) -> String {
+        if self.half.is_finite() { format!(" ± {:.3}", self.half) } else { String::new() }
+    }
 }
 
 /// The result of an evaluation, in nats per image.
@@ -49,6 +54,9 @@ impl Mean {
 pub struct Bounds {
     /// The number of images that were evaluated.
     pub images: usize,
+    /// Whether all pixels are black or white. Of grey pixels, the figures are cross entropies: what training
+    /// minimises, but no log-likelihoods, since the model's densities of grey values do not add up to 1.
+    pub binary: bool,
     /// The evidence lower bound (ELBO): `reconstruction` - `kl`.
     pub elbo: Mean,
     /// E_q log p(x|z), estimated by the mean over all draws.
@@ -85,15 +93,19 @@ impl Bounds {
 
     /// The result as text for a terminal.
     pub fn table(&self) -> String {
-        let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3} ± {:.3}\n", m.mean, m.half);
+        let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3}{}\n", m.mean, m.interval());
         let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
+        if !self.binary {
+            text += "the pixels are grey: these are cross entropies, no log-likelihoods; train with --binarise for those\n";
+        }
+        let of = if self.binary { "log p(x), IWAE" } else { "IWAE's bound" };
         text += &row("ELBO", &self.elbo);
         text += &row("  reconstruction", &self.reconstruction);
         text += &row("  KL", &self.kl);
         for (k, bound) in &self.bounds {
-            text += &row(&format!("log p(x), IWAE k = {k}"), bound);
+            text += &row(&format!("{of} k = {k}"), bound);
         }
-        if let Some((k, bound)) = self.bounds.last() {
+        if let Some((k, bound)) = self.bounds.last().filter(|_| self.binary) {
             text += &row(&format!("NLL at k = {k}"), &Mean { mean: -bound.mean, half: bound.half });
         }
         text += &format!(
@@ -119,7 +131,7 @@ impl Bounds {
         let bounds: Vec<_> =
             self.bounds.iter().map(|(k, m)| serde_json::json!({ "k": k, "log_px": mean(m) })).collect();
         serde_json::json!({
-            "images": self.images, "elbo": mean(&self.elbo), "reconstruction": mean(&self.reconstruction), "kl": mean(&self.kl),
+            "images": self.images, "likelihood": self.binary, "elbo": mean(&self.elbo), "reconstruction": mean(&self.reconstruction), "kl": mean(&self.kl),
             "kl_per_dimension": self.kl_per_dimension, "active_dimensions": self.active(), "iwae": bounds,
         })
     }
@@ -236,8 +248,10 @@ impl Bound {
         }
         let kls: Vec<f64> = kl.iter().map(|dimensions| dimensions.iter().sum()).collect();
         let elbo: Vec<f64> = reconstruction.iter().zip(&kls).map(|(r, kl)| r - kl).collect();
+        let seen = &images.pixels[..count * self.pixels];
         Ok(Bounds {
             images: count,
+            binary: seen.iter().all(|&value| value == 0 || value == 255),
             elbo: Mean::of(&elbo),
             reconstruction: Mean::of(&reconstruction),
             kl: Mean::of(&kls),

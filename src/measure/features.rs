@@ -267,10 +267,12 @@ fn spaced(images: &Images, labels: &[u8], count: usize) -> Images {
 
 /// Trains the classifier on the training images, and returns its weights as a safetensors file.
 fn train(gpu: &Gpu, set: &DataSet, config: &Config, told: &mut Listener<'_>) -> Result<Vec<u8>> {
-    let known = set.train.labels.as_ref().filter(|_| set.train.count > 0 && set.train.classes > 1);
-    let known = known.ok_or_else(|| {
-        Error::new(format!("{} has no labels to train {NAME} on; give a weights file of features", set.name))
-    })?;
+    let why = set.classless().or((set.train.count == 0).then_some("there are no training images"));
+    let (None, Some(known)) = (why, &set.train.labels) else {
+        let why = why.unwrap_or("the images have no labels");
+        let what = format!("{}: {why}, so {NAME} has nothing to learn", set.name);
+        return Err(Error::new(format!("{what}; give a weights file of features")));
+    };
     let row = config.image.iter().product::<usize>();
     let images = spaced(&set.train, known, set.train.count.min(MOST / row).max(1));
     let (size, [h, w, c]) = (images.count.min(TRAIN_BATCH), config.image);

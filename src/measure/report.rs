@@ -78,8 +78,8 @@ pub struct Scores {
     /// The number of pictures in each class.
     pub coverage: Coverage,
     /// The mean squared pixel distance between pictures, divided by that between real training images. The
-    /// value 1 means equal diversity.
-    pub diversity: f64,
+    /// value 1 means equal diversity; `None` if all real images are equal.
+    pub diversity: Option<f64>,
 }
 
 /// Real images as an extractor sees them, with which pictures are compared.
@@ -87,6 +87,8 @@ pub struct Reference<'a> {
     /// The extractor.
     pub extractor: Extractor<'a>,
     data: String,
+    /// What users call the extractor's classes; empty if these are not the data set's.
+    classes: Vec<String>,
     train: Features,
     gaussian: Gaussian,
     test: Features,
@@ -127,7 +129,9 @@ impl<'a> Reference<'a> {
         };
         let accuracy = labels.map(|labels| right(labels) as f64 / test.count() as f64);
         let (gaussian, spread) = (Gaussian::of(&train)?, [&set.train, &set.test].map(spread_of));
-        Ok(Self { extractor, data: set.name.clone(), train, gaussian, test, accuracy, spread })
+        let same = set.train.classes == extractor.classes();
+        let classes = if same { set.class_names.clone() } else { vec![] };
+        Ok(Self { extractor, data: set.name.clone(), classes, train, gaussian, test, accuracy, spread })
     }
 
     /// The FID of pictures `[N, H, W, C]` with values in [0, 1]. It is fast enough for a curve during
@@ -156,6 +160,7 @@ impl<'a> Reference<'a> {
         Ok(Report {
             extractor: self.extractor.identity.clone(),
             data: self.data.clone(),
+            classes: self.classes.clone(),
             real: self.train.count(),
             features: width,
             accuracy: self.accuracy,
@@ -176,7 +181,7 @@ impl<'a> Reference<'a> {
             fid: Gaussian::of(features)?.frechet(&self.gaussian),
             kid: Kid::of(features, &self.train, SUBSETS, SEED)?,
             coverage: Coverage::of(&features.classes, self.extractor.classes()),
-            diversity: spread / self.spread[0],
+            diversity: (self.spread[0] > 0.0).then(|| spread / self.spread[0]),
         })
     }
 }
@@ -188,6 +193,8 @@ pub struct Report {
     pub extractor: Identity,
     /// The name of the data set.
     pub data: String,
+    /// What users call the extractor's classes; empty if these are not the data set's.
+    pub classes: Vec<String>,
     /// The number of real training images that the pictures are compared with.
     pub real: usize,
     /// The number of features of a picture.
@@ -266,9 +273,10 @@ impl Report {
             format!("{} of {}", s.coverage.covered(), s.coverage.histogram.len())
         });
         text += &row("KL to even classes, nats", &|s| format!("{:.4}", s.coverage.kl_to_uniform()));
-        text += &row("diversity", &|s| format!("{:.3}", s.diversity));
+        text += &row("diversity", &|s| s.diversity.map_or("-".into(), |d| format!("{d:.3}")));
         for class in 0..a.coverage.histogram.len() {
-            text += &row(&format!("  class {class}"), &|s| s.coverage.histogram[class].to_string());
+            let name = self.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+            text += &row(&format!("  class {name}"), &|s| s.coverage.histogram[class].to_string());
         }
         if let Some(doubt) = self.doubt(a) {
             let how = if named { "is shown because it was asked for" } else { "is refused; --fid shows it" };
@@ -293,7 +301,7 @@ impl Report {
         };
         let Identity { name, data, sha256 } = &self.extractor;
         json!({
-            "extractor": { "name": name, "trained_on": data, "weights_sha256": sha256, "test_accuracy": self.accuracy }, "data": self.data, "real_images": self.real,
+            "extractor": { "name": name, "trained_on": data, "weights_sha256": sha256, "test_accuracy": self.accuracy }, "data": self.data, "classes": self.classes, "real_images": self.real,
             "pictures": scores(&self.pictures), "floor": scores(&self.floor), "note": CAVEAT,
         })
     }

@@ -98,8 +98,13 @@ impl Plan {
         for launch in &self.launches {
             if let Some((name, place)) = launch.bindings.iter().find(|(_, p)| p.bytes > caps.max_binding) {
                 let (need, limit) = (place.bytes, caps.max_binding);
+                // No batch makes weights smaller.
+                let advice = match place.buffer {
+                    Buffer::Var(_) | Buffer::Arena(_) => "use a smaller model, or split the weight",
+                    Buffer::Slot(_) | Buffer::Input(_) => "use a smaller batch or split the tensor",
+                };
                 let what = format!(
-                    "{} ({}) binds {need} bytes as `{name}`, but {} allows {limit}; use a smaller batch or split the tensor",
+                    "{} ({}) binds {need} bytes as `{name}`, but {} allows {limit}; {advice}",
                     launch.label, launch.at, caps.name
                 );
                 return Err(Error::Device(what));
@@ -112,10 +117,18 @@ impl Plan {
             }
         }
         let arena = |a: &Arena| (a.rows * a.row_len * 4) as u64;
-        let biggest = self.slots.iter().copied().chain(self.arenas.iter().map(arena)).max().unwrap_or(0);
+        let slot = self.slots.iter().copied().max().unwrap_or(0);
+        let weights =
+            self.arenas.iter().map(arena).chain(self.vars.iter().map(|v| v.ty.bytes())).max().unwrap_or(0);
+        let biggest = slot.max(weights);
         if biggest > caps.max_buffer {
+            let advice = if weights > caps.max_buffer {
+                "use a smaller model"
+            } else {
+                "use a smaller batch or model"
+            };
             return Err(Error::Device(format!(
-                "the plan needs a buffer of {biggest} bytes, but {} allows {}; use a smaller batch or model",
+                "the plan needs a buffer of {biggest} bytes, but {} allows {}; {advice}",
                 caps.name, caps.max_buffer
             )));
         }

@@ -2,14 +2,17 @@
 
 use super::{
     dir::Saved,
-    options::{BARE, Lasting, Options},
-    session::fingerprint,
+    images::fingerprint,
+    options::{Lasting, Options},
+    parse::{BARE, typed},
 };
 use crate::error::{Error, Result};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 /// The options of a recipe that the commands have themselves.
 const OWN: [&str; 3] = ["weights", "weights_partial", "seed"];
+/// The help of `--data`.
+const DATA: &str = "Where the run's data lie now, if they were moved; without a run, the data of the model";
 
 /// The options of a model whose weights are in a file and that has no run. It stands before
 /// [`Look`](super::Look), whose options it shares.
@@ -17,6 +20,8 @@ const OWN: [&str; 3] = ["weights", "weights_partial", "seed"];
 pub struct Bare<T> {
     options: T,
     size: Size,
+    /// The option `--data`, if it was typed. A run's data may have been moved there.
+    pub(super) data: Option<String>,
 }
 
 /// The size of images, where there are none.
@@ -41,7 +46,10 @@ impl<T: Options> Args for Bare<T> {
     fn augment_args(command: Command) -> Command {
         let all = Size::augment_args(T::augment_args(Command::new("all")));
         let others = all.get_arguments().filter(|arg| !OWN.contains(&arg.get_id().as_str()));
-        others.fold(command, |c, arg| c.arg(arg.clone().help_heading(BARE).hide_short_help(true)))
+        others.fold(command, |command, arg| match arg.get_id().as_str() {
+            "data" => command.arg(arg.clone().help(DATA).hide_default_value(true)),
+            _ => command.arg(arg.clone().help_heading(BARE).hide_short_help(true)),
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -51,7 +59,8 @@ impl<T: Options> Args for Bare<T> {
 
 impl<T: Options> FromArgMatches for Bare<T> {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
-        Ok(Self { options: T::from_arg_matches(matches)?, size: Size::from_arg_matches(matches)? })
+        let data = typed(matches, "data").then(|| matches.get_one::<String>("data").cloned()).flatten();
+        Ok(Self { options: T::from_arg_matches(matches)?, size: Size::from_arg_matches(matches)?, data })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
@@ -80,6 +89,7 @@ impl<T: Options> Bare<T> {
             }
         };
         let (model, sitting) = (T::MODEL.into(), Lasting::default());
-        Ok(Saved { model, image, classes, class_names, images, options, sitting })
+        let (changes, list) = (vec![], None);
+        Ok(Saved { model, image, classes, class_names, images, options, sitting, changes, list })
     }
 }

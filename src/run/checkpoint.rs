@@ -42,6 +42,13 @@ pub struct Position {
     pub score: Option<f64>,
 }
 
+impl Position {
+    /// Whether the epoch that ends at this step has not been reported yet: training stopped at that moment.
+    pub(super) fn owes_report(&self, per_epoch: u64) -> bool {
+        self.step > self.epoch_start && self.step.is_multiple_of(per_epoch)
+    }
+}
+
 /// A saved State.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -270,6 +277,11 @@ impl Checkpoints {
         files
     }
 
+    /// The step of the newest checkpoint, by its name; 0 if there is none.
+    pub(super) fn newest_step(&self) -> u64 {
+        self.files().last().and_then(|path| step_of(path)).unwrap_or(0)
+    }
+
     /// Reads the newest checkpoint and returns it with its path; `None` if there is no checkpoint. The older
     /// ones are read only to find the best one.
     ///
@@ -362,7 +374,6 @@ mod tests {
             refused += usize::from(Checkpoint::from_bytes(&flipped).is_err());
         }
         assert_eq!(refused, 8 * bytes.len());
-        println!("{refused} single-bit flips refused");
     }
 
     #[test]

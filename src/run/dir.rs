@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoints, options::Lasting};
+use super::{Checkpoints, change::Change, options::Lasting};
 use crate::{
     data::MAX_SIDE,
     disk,
@@ -55,11 +55,17 @@ pub struct Saved<T> {
     /// The number of images and their SHA-256, by which changed data is noticed; nothing where any images of this
     /// size will do.
     pub images: String,
-    /// The options that made the run.
+    /// The options that made the run, with their latest values.
     pub options: T,
     /// The options that the next sitting takes over, unless it is given others.
     #[serde(default)]
     pub sitting: Lasting,
+    /// The changes of options when the run was resumed, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The place of the list of the run's pictures, if it streams pictures.
+    #[serde(skip)]
+    pub list: Option<PathBuf>,
 }
 
 impl<T> Saved<T> {
@@ -170,8 +176,13 @@ impl RunDir {
     /// # Errors
     /// Fails if the folder cannot be made.
     pub fn fresh(model: &str) -> Result<Self> {
+        Self::create(RUNS)?;
         let name = |n: u32| if n == 1 { model.to_string() } else { format!("{model}-{n}") };
-        let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(|p| !p.exists());
+        // Of two processes that start at once, only one makes a folder.
+        let made = |path: &PathBuf| {
+            !fs::create_dir(path).is_err_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists)
+        };
+        let free = (1..).map(|n| Path::new(RUNS).join(name(n))).find(made);
         Self::create(free.expect("numbers do not end"))
     }
 
@@ -207,7 +218,9 @@ impl RunDir {
                 format!("the run is of a `{found}`, not a `{model}`"),
                 "name another run",
             )),
-            _ => Saved::parse(&text).map_err(|what| Error::at("read", &path, what, advice)),
+            _ => Saved::parse(&text)
+                .map(|saved| Saved { list: Some(self.pictures()), ..saved })
+                .map_err(|what| Error::at("read", &path, what, advice)),
         }
     }
 
@@ -263,8 +276,8 @@ impl RunDir {
         picked.map(read).collect()
     }
 
-    fn fixed(&self) -> [PathBuf; 5] {
-        [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot()]
+    fn fixed(&self) -> [PathBuf; 6] {
+        [self.config(), self.metrics(), self.weights(), self.summary(), self.loss_plot(), self.pictures()]
     }
 
     /// A file that the run would overwrite, although there is no run in the folder.
@@ -326,6 +339,11 @@ impl RunDir {
         self.path("checkpoints")
     }
 
+    /// `pictures.txt`: the list of the pictures that the run streams, with their digests.
+    pub fn pictures(&self) -> PathBuf {
+        self.path("pictures.txt")
+    }
+
     /// `summary.txt`: a text for people that says what the run was and what it reached.
     pub fn summary(&self) -> PathBuf {
         self.path("summary.txt")
@@ -356,6 +374,8 @@ mod tests {
             images: "1 + 1".into(),
             options: vec![1, 2],
             sitting: Lasting::default(),
+            changes: vec![],
+            list: None,
         }
     }
 

@@ -1,35 +1,80 @@
-//! Ctrl-C asks training to stop after the current submission. A second Ctrl-C ends the program at once.
+//! Ctrl-C, SIGTERM and SIGHUP ask training to stop after the current submission. A second one ends the program
+//! at once. A signal that the program was told to ignore, as `nohup` does, stays ignored.
 
 use crate::error::{Error, Result};
 use std::{
+    io,
+    process::ExitCode,
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
-static ASKED: OnceLock<Instant> = OnceLock::new();
+/// The first signal that asked to stop: when, and its number.
+static ASKED: OnceLock<(Instant, u8)> = OnceLock::new();
+static WATCHED: OnceLock<()> = OnceLock::new();
 /// One key press may arrive twice: from the terminal and from a parent process.
 const TWICE: Duration = Duration::from_millis(300);
 
-/// Catches Ctrl-C from now on. Only a training run calls this, so other programs end as usual.
+/// Catches signals from now on. Only a training run calls this, so other programs end as usual.
 pub(super) fn watch() -> Result<()> {
-    let caught = ctrlc::set_handler(|| match ASKED.get() {
-        Some(first) if first.elapsed() > TWICE => std::process::exit(130),
-        Some(_) => {}
-        None => {
-            let _ = ASKED.set(Instant::now());
-            eprintln!(
-                "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
-            );
-        }
-    });
-    match caught {
+    match WATCHED.set(()) {
+        Ok(()) => catch().map_err(|e| Error::new(format!("Ctrl-C cannot be caught: {e}"))),
         // A program that trains twice has the handler already.
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(e) => Err(Error::new(format!("Ctrl-C cannot be caught: {e}"))),
+        Err(()) => Ok(()),
     }
 }
 
-/// Whether Ctrl-C was typed.
+/// Whether a signal asked to stop.
 pub(super) fn asked() -> bool {
     ASKED.get().is_some()
+}
+
+/// The exit code of a program that ended so: 128 + the signal's number where a signal interrupted training, as
+/// shells count, else 0 or 1. An error is printed.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    if let Err(error) = &result {
+        note!("Error: {error}");
+    }
+    match ASKED.get() {
+        Some((_, signal)) => ExitCode::from(128 + signal),
+        None if result.is_ok() => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn on(signal: u8) {
+    match ASKED.get() {
+        Some((first, _)) if first.elapsed() > TWICE => std::process::exit(128 + i32::from(signal)),
+        Some(_) => {}
+        None => {
+            let _ = ASKED.set((Instant::now(), signal));
+            note!(
+                "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
+            );
+        }
+    }
+}
+
+#[cfg(unix)]
+fn catch() -> io::Result<()> {
+    use signal_hook::{consts::*, iterator::Signals};
+    let all = [(SIGINT, "INT"), (SIGTERM, "TERM"), (SIGHUP, "HUP")];
+    let mut signals =
+        Signals::new(all.into_iter().filter(|(_, name)| !ignored(name)).map(|(number, _)| number))?;
+    let listen = move || signals.forever().for_each(|signal| on(signal as u8));
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+}
+
+/// Whether the program was started with this signal ignored. A shell inherits that and, as POSIX wants it, does
+/// not change it: it outlives the signal.
+#[cfg(unix)]
+fn ignored(signal: &str) -> bool {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("kill -{signal} $$")]).status().is_ok_and(|status| status.success())
+}
+
+#[cfg(not(unix))]
+fn catch() -> io::Result<()> {
+    const SIGINT: u8 = 2;
+    ctrlc::set_handler(|| on(SIGINT)).map_err(io::Error::other)
 }

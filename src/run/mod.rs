@@ -7,14 +7,22 @@
 //!
 //! Every [`Error`](crate::error::Error) is one line that says what is wrong and what to do next.
 
+#[macro_use]
+mod say;
+
 mod bare;
+mod change;
 mod checkpoint;
 pub mod commands;
 mod curve;
 mod dir;
+mod images;
 mod interrupt;
+mod lock;
+mod memory;
 mod metrics;
 mod options;
+mod parse;
 mod picture;
 mod plot;
 mod progress;
@@ -26,6 +34,7 @@ mod trained;
 mod training;
 
 pub use bare::Bare;
+pub use change::{Change, Typed};
 #[cfg(any(test, fuzzing))]
 pub(crate) use checkpoint::hashed;
 pub use checkpoint::{Checkpoint, Checkpoints, Position};
@@ -33,12 +42,12 @@ pub use checkpoint::{Checkpoint, Checkpoints, Position};
 pub(crate) use commands::autoregressive::mask;
 pub use curve::Curve;
 pub use dir::{RunDir, Saved};
+pub use interrupt::exit_code;
 #[cfg(any(test, fuzzing))]
 pub(crate) use metrics::curves;
 pub use metrics::{MetricsLog, read};
-pub use options::{
-    AdapterOption, Lasting, Look, Options, Recipe, SITTING, Sitting, Train, below_one, decay, parse, positive,
-};
+pub use options::{AdapterOption, Lasting, Look, Options, Recipe, Sitting, Train};
+pub use parse::{SITTING, below_one, decay, parse, positive};
 pub use picture::{animate, grid, save};
 pub use plot::plot;
 #[cfg(any(test, fuzzing))]

@@ -1,13 +1,17 @@
 //! The options that all examples share: what they mean, how they open the adapter and the data, and which of
 //! them a resumed run keeps.
 
+use super::{
+    change::Typed,
+    parse::{SITTING, positive},
+};
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Source, Unit},
     error::{Error, Result},
     gpu::{Choice, Gpu},
     weights::Weights,
 };
-use clap::{ArgMatches, Args, Parser, parser::ValueSource};
+use clap::Args;
 use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::PathBuf;
@@ -15,7 +19,7 @@ use std::path::PathBuf;
 /// The option that chooses the adapter.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AdapterOption {
-    /// Adapter, by its index or a part of its name; a wrong name lists all adapters
+    /// Adapter, by its index or a part of its name (such as 3090); a wrong name lists all adapters
     #[arg(long, value_name = "NAME|INDEX")]
     pub adapter: Option<String>,
 }
@@ -29,20 +33,13 @@ impl AdapterOption {
         let choice = self.adapter.clone().map_or(Choice::Best, Choice::Named);
         let gpu = Gpu::headless_blocking(&choice)?;
         let caps = gpu.caps();
-        eprintln!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
+        note!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
         if caps.class == crate::kernel::caps::AdapterClass::Cpu {
-            eprintln!("warning: this is a software driver; a GPU is many times faster");
+            note!("warning: this is a software driver; a GPU is many times faster");
         }
         Ok(gpu)
     }
 }
-
-/// The heading, in the help, of the options that one sitting may change. No other options are allowed with
-/// `--resume`.
-pub const SITTING: &str = "This sitting";
-
-/// The heading, in the help, of the options that describe a model without a run.
-pub(super) const BARE: &str = "Without a run: the model of --weights";
 
 /// The options that determine a run's result, whatever the model. They are saved, and a resumed run keeps
 /// them.
@@ -93,7 +90,8 @@ pub struct Sitting {
     /// Replace the run in the directory --out
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Continue the run in this directory, bit for bit as if it had not stopped
+    /// Continue the run in this directory, bit for bit as if it had not stopped; --lr, --lr-discriminator and
+    /// --clip may change from here on, and --data says where moved data lie
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
@@ -110,7 +108,7 @@ pub struct Sitting {
 /// The part of a [`Sitting`] that the run remembers until another sitting changes it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lasting {
-    /// Passes over the training images [default: 10]
+    /// Passes over the training images; with --steps, whichever ends first [default: 10, or as --steps says]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub epochs: Option<u64>,
     /// Stop after this many steps in all
@@ -126,9 +124,12 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    /// The number of passes over the training images.
-    pub fn epochs(&self) -> u64 {
-        self.epochs.unwrap_or(10)
+    /// The number of steps of the whole run, of which an epoch has `per_epoch`: as many as the epochs or the
+    /// steps that were asked for, whichever ends first.
+    pub fn total(&self, per_epoch: u64) -> u64 {
+        let epochs = self.epochs.or(self.steps.is_none().then_some(10));
+        let of_epochs = epochs.map(|epochs| epochs.saturating_mul(per_epoch));
+        [of_epochs, self.steps].into_iter().flatten().min().unwrap_or_default()
     }
 
     /// The options that were typed, completed by those that the run remembers. A new length, in epochs or in
@@ -174,6 +175,10 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone {
 /// The options of `train`: those that determine the result, and those of this sitting.
 #[derive(Args, Clone, Debug)]
 pub struct Train<T: Options> {
+    /// Which of the options that may change when a run is resumed were typed. It comes first, since clap takes
+    /// out of the matches what a field has read.
+    #[command(flatten)]
+    pub typed: Typed,
     /// The options that determine the result.
     #[command(flatten)]
     pub options: T,
@@ -218,12 +223,12 @@ impl Recipe {
         }
         let set = self.find()?;
         if set.class_names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
-            eprintln!("classes of {}: {}", set.name, set.class_names.join(", "));
+            note!("classes of {}: {}", set.name, set.class_names.join(", "));
         }
-        set.notes.iter().for_each(|note| eprintln!("note: {}: {note}", set.name));
+        set.notes.iter().for_each(|note| note!("note: {}: {note}", set.name));
         if set.lossy {
             let why = "a lossy coding, scaling or the loss of colours or bits changed its pixels";
-            eprintln!(
+            note!(
                 "warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures",
                 set.name
             );
@@ -249,93 +254,16 @@ impl Recipe {
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
+    /// Finds the pictures of a list below the data's folder.
+    #[cfg(feature = "folders")]
+    pub(super) fn listed(&self, about: Images, list: &str) -> Result<Source> {
+        let root = std::path::Path::new(&self.data);
+        shown(&self.data, |progress| Source::listed(about, list, root, self.image_size, progress))
+    }
+
     /// Reads all of these images, and shows the progress if it takes long.
     pub(super) fn read(&self, images: Source) -> Result<Images> {
         shown(&self.data, |progress| images.read(progress))
-    }
-}
-
-/// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
-/// ends the program.
-pub fn parse<C: Parser>() -> C {
-    let matches = C::command().get_matches();
-    let called = std::env::args()
-        .next()
-        .and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
-    let (mut deepest, mut command) = (&matches, C::command().bin_name(called.unwrap_or_default()));
-    command.build();
-    while let Some((name, sub)) = deepest.subcommand() {
-        command = command.find_subcommand(name).cloned().unwrap_or(command);
-        deepest = sub;
-    }
-    let parsed = check_resume(&command, deepest)
-        .and_then(|()| check_bare(&command, deepest))
-        .and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
-    parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
-}
-
-/// Whether an option was typed.
-fn typed(matches: &ArgMatches, id: &str) -> bool {
-    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
-}
-
-/// Checks that a model is described only where its weights are given and no run, which knows it.
-fn check_bare(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
-    let bare =
-        |arg: &&clap::Arg| arg.get_help_heading() == Some(BARE) && typed(matches, arg.get_id().as_str());
-    let run = typed(matches, "run") || !typed(matches, "weights");
-    match command.get_arguments().find(bare).filter(|_| run) {
-        Some(arg) => Err(format!(
-            "--{} describes a model without a run; leave it out, or give --weights FILE and no --run",
-            arg.get_long().unwrap_or_default()
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Checks that only options of this sitting were typed beside `--resume`.
-fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
-    let typed = |id: &str| typed(matches, id);
-    let own = |arg: &&clap::Arg| arg.get_help_heading() != Some(SITTING) && typed(arg.get_id().as_str());
-    match command.get_arguments().find(own).filter(|_| typed("resume")) {
-        Some(arg) => Err(format!(
-            "--{} belongs to the run and cannot change when it is resumed; leave it out",
-            arg.get_long().unwrap_or_default()
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Parses a number within a range, for clap; `wants` is the error message.
-pub(super) fn number(
-    text: &str,
-    range: impl std::ops::RangeBounds<f64>,
-    wants: &str,
-) -> std::result::Result<f64, String> {
-    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
-}
-
-/// Parses a finite number above 0, for clap.
-pub fn positive(text: &str) -> std::result::Result<f64, String> {
-    // The number must be finite and above 0 as f32 too, since kernels compute in f32.
-    text.parse()
-        .ok()
-        .filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0)
-        .ok_or_else(|| "wants a number above 0".into())
-}
-
-/// Parses a number from 0 to below 1, for clap.
-pub fn below_one(text: &str) -> std::result::Result<f64, String> {
-    number(text, 0.0..1.0, "wants a number from 0 to below 1")
-}
-
-/// Parses a factor in (0, 1], for clap.
-pub fn decay(text: &str) -> std::result::Result<f64, String> {
-    let value = positive(text)?;
-    if value <= 1.0 {
-        Ok(value)
-    } else {
-        Err(format!("{value} would let the step size grow; give at most 1"))
     }
 }
 
@@ -367,7 +295,7 @@ impl Shown {
                 ),
                 Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
             };
-            eprintln!("{line}");
+            note!("{line}");
             let style = ProgressStyle::with_template(&format!(
                 "{{bar:22.cyan/238}} {{percent:>3}}%  {{{rate}}}, {{eta}} left"
             ));
@@ -386,30 +314,15 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{CommandFactory, FromArgMatches};
+    use clap::{CommandFactory, FromArgMatches, Parser};
 
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
         recipe: Recipe,
-        #[arg(long, default_value_t = 1.0)]
-        lr: f64,
         // The last one, since a heading goes on to the options after it.
         #[command(flatten)]
         sitting: Sitting,
-    }
-
-    fn check(line: &str) -> std::result::Result<(), String> {
-        let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
-        check_resume(&Cli::command(), &matches)
-    }
-
-    #[test]
-    fn a_resumed_run_keeps_its_own_options() {
-        assert!(check("x --resume runs/a --epochs 20 --adapter 0 --seconds 3").is_ok());
-        assert!(check("x --lr 0.1 --batch 3").is_ok());
-        assert!(check("x --resume runs/a --lr 0.1").unwrap_err().contains("--lr"));
-        assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
     }
 
     #[test]
@@ -419,9 +332,17 @@ mod tests {
         };
         let saved = lasting("x --epochs 2 --keep 5");
         let both = lasting("x --resume r --epochs 7").or(saved.clone());
-        assert_eq!((both.epochs(), both.keep), (7, Some(5)));
+        assert_eq!((both.epochs, both.keep), (Some(7), Some(5)));
         let both = lasting("x --resume r --steps 9").or(saved.clone());
         assert_eq!((both.epochs, both.steps), (None, Some(9)));
         assert_eq!(lasting("x --resume r").or(saved.clone()), saved);
+    }
+
+    #[test]
+    fn epochs_and_steps_end_a_run_at_whichever_comes_first() {
+        let total = |epochs, steps| Lasting { epochs, steps, ..Lasting::default() }.total(40);
+        assert_eq!([total(None, None), total(Some(3), None), total(None, Some(7))], [400, 120, 7]);
+        assert_eq!([total(Some(3), Some(7)), total(Some(3), Some(700))], [7, 120]);
+        assert_eq!(total(Some(u64::MAX), Some(u64::MAX)), u64::MAX);
     }
 }

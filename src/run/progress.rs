@@ -68,7 +68,7 @@ impl Progress {
     pub fn println(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 
@@ -82,7 +82,7 @@ impl Progress {
     }
 
     fn line(&mut self) {
-        eprintln!("{:3.0}%  {}", self.pace.share() * 100.0, self.text);
+        note!("{:3.0}%  {}", self.pace.share() * 100.0, self.text);
         self.last_line = Some(Instant::now());
     }
 }
@@ -102,7 +102,7 @@ pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
             *bar = ProgressBar::new(total).with_message(shown.clone());
             bar.set_style(style.progress_chars("━━╌"));
             if !stderr().is_terminal() {
-                eprintln!("{total} {what}");
+                note!("{total} {what}");
             }
         }
         if done >= total {

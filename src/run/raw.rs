@@ -36,7 +36,7 @@ impl Raw {
         let bytes = if is_npy(path) { npy(&arrays[0]) } else { safetensors(arrays)? };
         write_atomic(path, &bytes)?;
         let held: Vec<_> = held.iter().map(|(name, shape, _)| format!("{name} {shape:?}")).collect();
-        println!("{}: {}", path.display(), held.join(", "));
+        say!("{}: {}", path.display(), held.join(", "));
         Ok(())
     }
 }

@@ -2,47 +2,55 @@
 
 use super::{
     RunDir,
-    checkpoint::{Checkpoint, Checkpoints},
+    change::{Typed, unchanged},
+    checkpoint::{Checkpoint, Checkpoints, Position},
     dir::{Saved, config_text, from_toml},
+    images::{fingerprint, list},
+    lock::Lock,
+    memory::{advice, planned},
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
 };
 use crate::{
     data::{DataSet, Images, Order, Source, idx},
-    disk::{hex, write_atomic},
+    disk::write_atomic,
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::{Plan, table},
     train::{Feed, Round, Stream, limit},
     weights::{self, Weights},
 };
-use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    cell::OnceCell,
+    path::{Path, PathBuf},
 };
 
 /// Everything that training needs before there is a graph.
 pub struct Session {
     /// The device.
     pub gpu: Gpu,
-    /// The data set. In a streamed run, its training images stand for the window on the GPU, and all are 0.
+    /// The data set. In a streamed run, its training images stand for the window on the GPU, and all are 0. For
+    /// `--plan`, images have no pixels.
     pub set: DataSet,
     pub(super) stream: Option<Stream>,
-    /// The training images on the GPU, or the window of them.
-    pub(super) feed: Feed,
-    /// The options that determine the result. A resumed run has those of its first sitting.
+    /// The training images on the GPU, or the window of them; `None` for `--plan`, which uploads nothing.
+    pub(super) feed: Option<Feed>,
+    /// The options that determine the result. A resumed run has its own, with those that were changed.
     pub recipe: Recipe,
     /// The options of this sitting.
     pub sitting: Sitting,
     /// The name of the model.
     pub model: &'static str,
     pub(super) config: String,
+    /// The list of the pictures that the run streams.
+    list: Option<String>,
     /// The number of minibatches in a training step.
     batches: u64,
     /// The tensors of `--weights` and the file's path, if the run begins with them.
     weights: Option<(Weights, PathBuf)>,
+    /// The lock of the run's folder, from the moment on at which the folder is known to hold a run or is made.
+    lock: OnceCell<Lock>,
 }
 
 /// The folder and the starting point of a sitting.
@@ -58,33 +66,29 @@ impl Session {
     /// beside the session.
     ///
     /// # Errors
-    /// Fails if options exclude each other, if the data set cannot be found or is not the run's any more, if
-    /// it has too few images, if there is no such adapter, or if the images do not fit into memory.
+    /// Fails if options exclude each other, if another process trains in the run's folder, if the data set
+    /// cannot be found or is not the run's any more, if it has too few images, if there is no such adapter, or
+    /// if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
-        let Train { mut options, mut sitting } = train;
-        let began = match &sitting.resume {
-            Some(dir) => {
-                let saved: Saved<T> = RunDir::open(dir)?.read_config(T::MODEL)?;
-                (options, sitting.lasting) = (saved.options, sitting.lasting.or(saved.sitting));
-                Some(saved.images)
-            }
-            None => None,
-        };
+        let Train { typed, mut options, mut sitting } = train;
+        let lock = lock(&sitting)?;
+        let began = resumed(&typed, &mut options, &mut sitting)?;
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
-        let set = options.recipe().open()?;
-        let images = fingerprint(&set);
-        if let Some(began) = began.filter(|began| *began != images) {
-            return Err(changed(&options.recipe().data, &began, &images));
-        }
-        // A run that goes on from a checkpoint may have lost the file that it began with.
-        let resumes = |dir: &PathBuf| {
-            RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+        let (set, images, changes) = match began {
+            Some(saved) => {
+                let (recipe, set) = saved.open()?;
+                *options.recipe() = recipe;
+                (set, saved.images, saved.changes)
+            }
+            None => {
+                let set = options.recipe().open()?;
+                let images = fingerprint(&set);
+                (set, images, vec![])
+            }
         };
-        let file = options.recipe().weights.clone().filter(|_| !sitting.resume.as_ref().is_some_and(resumes));
-        let weights =
-            file.map(|path| weights::load(&path).map(|file| (options.named(file), path))).transpose()?;
+        let weights = first_weights(&mut options, &sitting)?;
         let gpu = sitting.adapter.open()?;
         let lasting = &mut sitting.lasting;
         lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
@@ -97,18 +101,31 @@ impl Session {
             )));
         }
         // The pictures of a run that goes on are those that it began with, which were checked.
-        if lasting.stream.is_some() && sitting.resume.is_none() {
+        let streams = lasting.stream.is_some() && !sitting.plan;
+        if streams && sitting.resume.is_none() {
             recipe.check(&set.train)?;
         }
-        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu)?;
-        let feed = Feed::new(&gpu, &set.train)?;
+        let list = streams.then(|| list(&set, Path::new(&recipe.data))).flatten();
+        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu, !sitting.plan)?;
+        let feed = (!sitting.plan).then(|| Feed::new(&gpu, &set.train)).transpose()?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let (model, classes, class_names) = (T::MODEL, set.train.classes, set.class_names.clone());
-        let lasting = lasting.clone();
-        let saved =
-            Saved { model: model.into(), image, classes, class_names, images, options, sitting: lasting };
+        let (name, lasting) = (model.to_string(), lasting.clone());
+        let saved = Saved {
+            model: name,
+            image,
+            classes,
+            class_names,
+            images,
+            options,
+            sitting: lasting,
+            changes,
+            list: None,
+        };
         let config = config_text(&saved)?;
-        Ok((Self { gpu, set, stream, feed, recipe, sitting, model, config, batches, weights }, saved.options))
+        let session =
+            Self { gpu, set, stream, feed, recipe, sitting, model, config, list, batches, weights, lock };
+        Ok((session, saved.options))
     }
 
     /// How minibatches are taken from the training images.
@@ -128,7 +145,7 @@ impl Session {
         match &self.weights {
             Some((file, path)) if self.recipe.weights_partial => {
                 let fit = weights::apply_partial(&self.gpu, &state, &round.weights(), file, path)?;
-                eprintln!("{}: {fit}", path.display());
+                note!("{}: {fit}", path.display());
             }
             Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)?,
             None => {}
@@ -152,21 +169,30 @@ impl Session {
         if self.sitting.plan {
             let parts = planned(&round.plans().chain(others.iter().copied()).collect::<Vec<_>>());
             let [slots, inputs, state] = parts.map(table::bytes);
-            round.plans().for_each(|plan| println!("{plan}"));
+            round.plans().for_each(|plan| say!("{plan}"));
             let all = table::bytes(parts.iter().sum());
-            println!("planned peak memory with sampling and evaluation: {all}");
-            println!("(slots {slots}, inputs {inputs}, state {state})");
+            say!("planned peak memory with sampling and evaluation: {all}");
+            say!("(slots {slots}, inputs {inputs}, state {state})");
         }
         self.sitting.plan
     }
 
-    /// Makes the run's folder, or finds it again with its newest checkpoint.
-    pub(super) fn begin(&self) -> Result<Begun> {
+    /// The number of steps of the whole run.
+    pub(super) fn total(&self) -> u64 {
+        self.sitting.lasting.total(self.order().per_epoch())
+    }
+
+    /// Makes the run's folder, or finds it again with its newest checkpoint. Says so and returns `None` if that
+    /// run has reached its end already.
+    pub(super) fn begin(&self) -> Result<Option<Begun>> {
         let run = match (&self.sitting.resume, &self.sitting.out) {
             (Some(dir), _) => RunDir::create(dir)?,
             (None, Some(dir)) => RunDir::create(dir)?,
             (None, None) => RunDir::fresh(self.model)?,
         };
+        if self.lock.get().is_none() {
+            let _ = self.lock.set(Lock::take(run.root())?);
+        }
         let mut checkpoints =
             Checkpoints::new(run.checkpoints(), self.sitting.lasting.keep.unwrap_or(3) as usize);
         if self.sitting.resume.is_some() {
@@ -192,8 +218,20 @@ impl Session {
                 );
                 return Err(Error::new(what));
             }
+            let (total, per_epoch) = (self.total(), self.order().per_epoch());
+            let done = |at: &Position| at.step >= total && !at.owes_report(per_epoch);
+            if let Some((Checkpoint { position, .. }, _)) = from.as_ref().filter(|(c, _)| done(&c.position)) {
+                let (dir, step) = (run.root().display(), position.step);
+                say!(
+                    "nothing to do: {dir} is at step {step} of {total}; go on with more --steps or --epochs"
+                );
+                return Ok(None);
+            }
+            if !run.pictures().exists() {
+                self.write_list(&run)?;
+            }
             write_atomic(&run.config(), self.config.as_bytes())?;
-            return Ok(Begun { run, checkpoints, from });
+            return Ok(Some(Begun { run, checkpoints, from }));
         }
         let dir = run.root().display();
         if run.has_run() && !self.sitting.overwrite {
@@ -209,8 +247,13 @@ impl Session {
             return Err(Error::new(what));
         }
         run.clear()?;
+        self.write_list(&run)?;
         write_atomic(&run.config(), self.config.as_bytes())?;
-        Ok(Begun { run, checkpoints, from: None })
+        Ok(Some(Begun { run, checkpoints, from: None }))
+    }
+
+    fn write_list(&self, run: &RunDir) -> Result<()> {
+        self.list.as_ref().map_or(Ok(()), |list| write_atomic(&run.pictures(), list.as_bytes()))
     }
 
     /// Adds what the plans need to an error, if the error says that memory is short.
@@ -221,9 +264,8 @@ impl Session {
         }
         let largest = plans.iter().map(|p| p.largest_binding()).max().unwrap_or(0);
         let (need, largest) = (table::bytes(planned(plans).iter().sum()), table::bytes(largest));
-        Error::new(format!(
-            "{text}: the plans need {need}, their largest buffer {largest}; try a smaller --batch or model"
-        ))
+        let advice = advice(planned(plans));
+        Error::new(format!("{text}: the plans need {need}, their largest buffer {largest}; {advice}"))
     }
 
     /// All images in memory, even in a streamed run.
@@ -245,13 +287,49 @@ impl Session {
     }
 }
 
-/// Reads the data set, except for training images that are streamed.
+/// The lock of a folder that holds a run already, taken before anything is read that another process may be
+/// writing, and before long work.
+fn lock(sitting: &Sitting) -> Result<OnceCell<Lock>> {
+    let folder = sitting.resume.as_ref().or(sitting.out.as_ref()).filter(|_| !sitting.plan);
+    match folder.map(RunDir::open) {
+        Some(Ok(run)) => Ok(OnceCell::from(Lock::take(run.root())?)),
+        _ => Ok(OnceCell::new()),
+    }
+}
+
+/// The run that `--resume` names, with the options that change now. `options` and `sitting` become the run's.
+fn resumed<T: Options>(typed: &Typed, options: &mut T, sitting: &mut Sitting) -> Result<Option<Saved<T>>> {
+    let Some(dir) = &sitting.resume else { return Ok(None) };
+    let run = RunDir::open(dir)?;
+    let mut saved: Saved<T> = run.read_config(T::MODEL)?;
+    let step = Checkpoints::new(run.checkpoints(), 1).newest_step();
+    let (changed, changes) = typed.change(&saved.options, options, step)?;
+    saved.changes.extend(changes);
+    saved.options = changed.clone();
+    *options = changed;
+    sitting.lasting = std::mem::take(&mut sitting.lasting).or(saved.sitting.clone());
+    Ok(Some(saved))
+}
+
+/// The weights of `--weights` and the file's path, if the run begins with them: a run that goes on from a checkpoint
+/// may have lost the file.
+fn first_weights<T: Options>(options: &mut T, sitting: &Sitting) -> Result<Option<(Weights, PathBuf)>> {
+    let resumes = |dir: &PathBuf| {
+        RunDir::open(dir).is_ok_and(|run| !Checkpoints::new(run.checkpoints(), 1).files().is_empty())
+    };
+    let file = options.recipe().weights.clone().filter(|_| !sitting.resume.as_ref().is_some_and(resumes));
+    file.map(|path| weights::load(&path).map(|file| (options.named(file), path))).transpose()
+}
+
+/// Reads the data set, except for training images that are streamed. Without `pixels`, images are as described
+/// and have none.
 fn read(
     recipe: &Recipe,
     stream: Option<f64>,
     batches: u64,
     set: DataSet<Source>,
     gpu: &Gpu,
+    pixels: bool,
 ) -> Result<(DataSet, Option<Stream>)> {
     let (caps, test) = (gpu.caps(), &set.test);
     let (bytes, most) = (test.bytes(), limit(caps));
@@ -264,104 +342,24 @@ fn read(
         )));
     }
     let about = set.with((), ());
+    let read = |images: Source| match pixels {
+        true => recipe.read(images),
+        false => Ok(Images { pixels: vec![], labels: images.about().labels.clone(), ..*images.about() }),
+    };
     let (train, stream) = match stream {
         Some(mib) => {
             let (seed, batch, count) = (recipe.seed, recipe.batch as usize, set.train.about().count);
             let stream = Stream::new(set.train, Order { seed, batch, batches, count }, mib, caps)?;
             (stream.window(), Some(stream))
         }
-        None => (recipe.read(set.train)?, None),
+        None => (read(set.train)?, None),
     };
-    Ok((about.with(train, recipe.read(set.test)?), stream))
-}
-
-/// The bytes of slots, of inputs and of the State that the plans need together.
-fn planned(plans: &[&Plan]) -> [u64; 3] {
-    let slots = plans.iter().map(|p| p.slot_bytes()).sum();
-    let inputs = plans.iter().flat_map(|p| &p.inputs).map(|(_, ty)| ty.bytes()).sum();
-    // Variables that an optimizer owns lie in its arena, for every plan.
-    let arenas: BTreeMap<&str, u64> = plans
-        .iter()
-        .flat_map(|p| &p.arenas)
-        .map(|a| (a.name.as_str(), (a.rows * a.row_len * 4) as u64))
-        .collect();
-    let owned: BTreeSet<&str> =
-        plans.iter().flat_map(|p| &p.vars).filter(|v| v.home.is_some()).map(|v| v.name.as_str()).collect();
-    let others = plans
-        .iter()
-        .flat_map(|p| &p.vars)
-        .map(|v| (v.name.as_str(), v.ty.bytes()))
-        .filter(|(name, _)| !owned.contains(name));
-    let others: BTreeMap<&str, u64> = others.collect();
-    [slots, inputs, arenas.values().chain(others.values()).sum()]
-}
-
-/// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
-/// With it, a resumed run checks that its data has not changed.
-pub(super) fn fingerprint(set: &DataSet<Source>) -> String {
-    let mut hasher = Sha256::new();
-    [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
-    format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
-}
-
-fn changed(data: &str, began: &str, now: &str) -> Error {
-    Error::new(format!(
-        "the images of {data} are not those of the run: {began} then, {now} now; restore them, or train anew"
-    ))
-}
-
-impl<T: Options> Saved<T> {
-    /// Reads the data set on which the run was trained. The training images of a streamed run are left out if
-    /// they are files and need more than [`idx::MAX_BYTES`].
-    ///
-    /// # Errors
-    /// Fails if the data set cannot be read, or if it is not the same any more.
-    pub fn load(&self) -> Result<DataSet> {
-        let (recipe, set) = self.open()?;
-        let about = set.with((), ());
-        let train = match set.train {
-            #[cfg(feature = "folders")]
-            ref files @ Source::Files(_)
-                if self.sitting.stream.is_some() && files.bytes() > idx::MAX_BYTES =>
-            {
-                Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
-            }
-            source => recipe.read(source)?,
-        };
-        Ok(about.with(train, recipe.read(set.test)?))
-    }
-
-    /// Reads the test images alone, and returns them with [`DataSet::lossy`].
-    ///
-    /// # Errors
-    /// Fails if the data set cannot be read, or if it is not the same any more.
-    pub fn test(&self) -> Result<(Images, bool)> {
-        let (recipe, set) = self.open()?;
-        Ok((recipe.read(set.test)?, set.lossy))
-    }
-
-    /// Finds the run's data set, without reading it.
-    fn open(&self) -> Result<(Recipe, DataSet<Source>)> {
-        let mut recipe = self.options.clone().recipe().clone();
-        let set = recipe.open()?;
-        if self.images.is_empty() {
-            let about = set.train.about();
-            let (found, image) = ([about.height, about.width, about.channels], self.image);
-            let what = format!("--image {image:?}: the images of {} are {found:?}", recipe.data);
-            return if found == image {
-                Ok((recipe, set))
-            } else {
-                Err(Error::new(what + "; give others by --data"))
-            };
-        }
-        let now = fingerprint(&set);
-        if now == self.images { Ok((recipe, set)) } else { Err(changed(&recipe.data, &self.images, &now)) }
-    }
+    Ok((about.with(train, read(set.test)?), stream))
 }
 
 /// Whether two configurations belong to one run: the options that determine the result must be equal. The
 /// path of the data may differ, since its contents are compared; options that a newer version has added do
-/// not count, nor does what a sitting may change.
+/// not count, nor does what a sitting may change. Options that were changed count by their first values.
 fn same_run(theirs: &str, ours: &str) -> bool {
     let table = |text: &str| from_toml::<toml::Table>(text).unwrap_or_default();
     let (theirs, ours) = (table(theirs), table(ours));
@@ -369,11 +367,9 @@ fn same_run(theirs: &str, ours: &str) -> bool {
         let known = a.iter().filter(|(key, _)| !but.contains(&key.as_str()) && b.contains_key(*key));
         known.into_iter().all(|(key, value)| b.get(key) == Some(value))
     };
-    let of =
-        |table: &toml::Table| table.get("options").and_then(|o| o.as_table().cloned()).unwrap_or_default();
     theirs.contains_key("options")
-        && alike(&theirs, &ours, &["options", "sitting"])
-        && alike(&of(&theirs), &of(&ours), &["data"])
+        && alike(&theirs, &ours, &["options", "sitting", "changes"])
+        && alike(&unchanged(&theirs), &unchanged(&ours), &["data"])
 }
 
 #[cfg(test)]
@@ -389,6 +385,12 @@ mod tests {
         assert!(same_run(&config("lr = 0.1\ndata = \"b\"", "epochs = 2"), &ours));
         assert!(same_run(&config("lr = 0.1\nepochs = 2", ""), &ours));
         assert!(!same_run(&config("lr = 0.2", "epochs = 3"), &ours));
+        let changed = |to: &str, from: &str| {
+            let change = format!("[[changes]]\nstep = 3\noption = \"lr\"\nfrom = {from}\nto = {to}\n");
+            config(&format!("lr = {to}\ndata = \"a\""), "") + &change
+        };
+        assert!(same_run(&ours, &changed("0.01", "0.1")) && same_run(&changed("0.01", "0.1"), &ours));
+        assert!(!same_run(&ours, &changed("0.01", "0.2")));
         assert!(!same_run("", &ours));
         assert!(!same_run(&ours.replace("vae", "gan"), &ours));
     }

@@ -2,7 +2,7 @@
 //! file, so that they cover all sittings of a resumed run.
 
 use super::{Curve, RunDir, Session, plot, read};
-use crate::{disk::write_atomic, error::Result};
+use crate::{disk::write_atomic, error::Result, train::Stream};
 use std::time::Duration;
 
 /// Draws the curves, writes the summary, and prints the paths.
@@ -26,6 +26,9 @@ pub(super) fn write(
         ""
     };
     text += &format!("data       {}, {} test images{lossy}\n", session.set.name, session.set.test.count);
+    if let Some(count) = session.stream.as_ref().map(Stream::left_out).filter(|&count| count > 0) {
+        text += &format!("left out   {count} training pictures that could not be read any more\n");
+    }
     text += &format!("time       {:.0} s in the last sitting\n", took.as_secs_f64());
     text += &format!("adapter    {} ({}, {})\n", caps.name, caps.backend, caps.driver.trim());
     if let Some((score, step)) = best {
@@ -39,7 +42,7 @@ pub(super) fn write(
     text +=
         &format!("weights    {}\ngo on with --resume {}\n", run.weights().display(), run.root().display());
     write_atomic(&run.summary(), text.as_bytes())?;
-    println!(
+    say!(
         "weights: {}\nloss curve: {}\nsummary: {}",
         run.weights().display(),
         run.loss_plot().display(),

@@ -9,6 +9,7 @@ use super::{
     save,
 };
 use crate::{
+    data::Images,
     error::{Error, Result},
     gpu::{Gpu, State},
     plan::Plan,
@@ -44,8 +45,9 @@ impl<T: Options> Trained<T> {
     /// Fails if there is no such run, if it is of another model, if the weights cannot be read, or if there
     /// is no such adapter.
     pub fn open(look: &Look, bare: Option<&Bare<T>>) -> Result<Self> {
+        let moved = bare.and_then(|bare| bare.data.clone());
         let bare = bare.filter(|_| look.run.is_none() && look.weights.is_some());
-        let (run, saved) = match bare {
+        let (run, mut saved) = match bare {
             Some(bare) => (RunDir::here(), bare.saved()?),
             None => {
                 let run = look.run.as_ref().map_or_else(|| RunDir::latest(T::MODEL), RunDir::open)?;
@@ -53,11 +55,14 @@ impl<T: Options> Trained<T> {
                 (run, saved)
             }
         };
+        if let Some(data) = moved {
+            saved.options.recipe().data = data;
+        }
         let path = look.weights.clone().unwrap_or_else(|| run.weights());
         let known = saved.options.weights(saved.image, saved.classes)?;
         let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
         if partial {
-            eprintln!("{}: {}", path.display(), Fit::of(&known, &weights));
+            note!("{}: {}", path.display(), Fit::of(&known, &weights));
             if bare.is_none() {
                 let own = saved.options.named(weights::load(&run.weights())?);
                 weights = own.into_iter().chain(weights).collect();
@@ -101,17 +106,18 @@ impl<T: Options> Trained<T> {
         Ok(state)
     }
 
-    /// Reads the first `count` test images, `[count, H·W·C]` with values in [0, 1].
+    /// The first test images, `[count, H·W·C]` with values in [0, 1]: as many as were asked for, or `usual`
+    /// many, or fewer if the data set has fewer.
     ///
     /// # Errors
-    /// Fails if the data has changed since the run, or if it has fewer test images.
-    pub fn test_images(&self, count: usize) -> Result<Vec<f32>> {
-        let set = self.saved.load()?;
-        if set.test.count < count {
-            let what = format!("{} has only {} test images", set.name, set.test.count);
+    /// Fails if more images were asked for than there are.
+    pub fn first(&self, test: &Images, asked: Option<usize>, usual: usize) -> Result<Vec<f32>> {
+        let count = asked.unwrap_or(usual.min(test.count));
+        if test.count < count {
+            let what = format!("there are only {} test images and {count} are needed", test.count);
             return Err(Error::new(format!("{what}; give a smaller --count")));
         }
-        Ok(set.test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
+        Ok(test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())
     }
 
     /// Pictures `[N, H, W, C]` as numbers.
@@ -128,7 +134,7 @@ impl<T: Options> Trained<T> {
     pub fn write(&self, name: &str, pictures: &[f32], channels: usize, columns: usize) -> Result<()> {
         let ([h, w, _], path) = (self.saved.image, self.run.path(name));
         save(&path, &grid(pictures, pictures.len() / (h * w * channels), h, w, channels, columns))?;
-        println!("{}", path.display());
+        say!("{}", path.display());
         Ok(())
     }
 }

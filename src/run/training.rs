@@ -12,10 +12,11 @@ use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::State,
-    train::{Round, Steps},
+    train::{Round, Steps, Stream},
     weights,
 };
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -67,30 +68,40 @@ pub struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// Trains as the options of the sitting say, and returns the run's folder. `report` is called after every
-    /// epoch and at the end, and returns what it measured.
+    /// Trains as the options of the sitting say, and returns the run's folder; `None` if a resumed run had
+    /// nothing left to do, so that no file of it has changed. `report` is called after every epoch and at the
+    /// end, and returns what it measured.
     ///
     /// # Errors
     /// Fails if memory does not suffice, if a value becomes infinite or NaN, if a file cannot be read or
-    /// written, if the device is lost, or with the error of `report`.
-    pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<RunDir> {
+    /// written, if the device is lost, or with the error of `report`. Steps that are done are saved before that,
+    /// unless they are spoilt or the device is lost.
+    ///
+    /// # Panics
+    /// A panic of `report` or of the loop itself goes on after the steps that are done were saved.
+    pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<Option<RunDir>> {
         let Self { session, state, round, unit, shown, each } = self;
         let plans: Vec<_> = round.plans().collect();
-        let stream = session.stream.as_ref();
-        let steps = Steps::new(&session.gpu, state, round, &session.feed, stream, session.order())
+        let (stream, feed) = (session.stream.as_ref(), session.feed.as_ref());
+        let feed = feed.ok_or_else(|| Error::new("--plan only prints the plan; leave it out to train"))?;
+        let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
             .map_err(|e| session.memory(e, &plans))?;
-        let mut this = Loop::begin(session, state, round, steps, shown, each)?;
+        let Some(mut this) = Loop::begin(session, state, round, steps, shown, each)? else { return Ok(None) };
         interrupt::watch()?;
-        let done = this.epochs(report);
+        // What a panic leaves behind is judged by `rescue`.
+        let done = catch_unwind(AssertUnwindSafe(|| this.epochs(report)));
         this.progress.finish();
-        done.map_err(|e| this.lost(e))?;
+        if !matches!(done, Ok(Ok(()))) {
+            this.rescue();
+        }
+        done.unwrap_or_else(|panic| resume_unwind(panic)).map_err(|e| this.lost(e))?;
         let (best, took) = (this.checkpoints.best(), this.started.elapsed());
         summary::write(session, &this.run, this.at.step, best, &round.metrics[..shown], unit, took)?;
         if this.interrupted && this.at.step < this.total {
             let (step, total, dir) = (this.at.step, this.total, this.run.root().display());
-            println!("stopped at step {step} of {total}; go on with: train --resume {dir}");
+            say!("stopped at step {step} of {total}; go on with: train --resume {dir}");
         }
-        Ok(this.run)
+        Ok(Some(this.run))
     }
 }
 
@@ -111,6 +122,8 @@ struct Loop<'a> {
     progress: Progress,
     at: Position,
     saved: (u64, Instant),
+    /// Whether the State holds bad values, or those of a replay.
+    spoilt: bool,
     started: Instant,
     /// Whether Ctrl-C was typed, which is asked once after every submission.
     interrupted: bool,
@@ -120,7 +133,7 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    /// Begins a run, or continues one from its newest checkpoint.
+    /// Begins a run, or continues one from its newest checkpoint. Returns `None` if it has reached its end.
     fn begin(
         session: &'a Session,
         state: &'a State,
@@ -128,11 +141,10 @@ impl<'a> Loop<'a> {
         mut steps: Steps<'a>,
         shown: usize,
         each: Option<Each<'a>>,
-    ) -> Result<Self> {
-        let (order, lasting) = (steps.order(), &session.sitting.lasting);
-        let total = lasting.steps.unwrap_or(lasting.epochs().saturating_mul(order.per_epoch()));
+    ) -> Result<Option<Self>> {
+        let (order, total) = (steps.order(), session.total());
         let kept: Vec<String> = round.plans().flat_map(|plan| &plan.vars).map(|v| v.name.clone()).collect();
-        let Begun { run, checkpoints, from } = session.begin()?;
+        let Some(Begun { run, checkpoints, from }) = session.begin()? else { return Ok(None) };
         let mut progress = Progress::new(total.saturating_mul(order.images()));
         if let Some(seconds) = session.sitting.seconds {
             progress = progress.with_seconds(seconds);
@@ -159,6 +171,7 @@ impl<'a> Loop<'a> {
             log,
             progress,
             saved: (at.step, Instant::now()),
+            spoilt: false,
             at,
             started: Instant::now(),
             interrupted: false,
@@ -169,12 +182,13 @@ impl<'a> Loop<'a> {
             this.save()?;
             this.look()?;
         }
-        Ok(this)
+        Ok(Some(this))
     }
 
     fn epochs(&mut self, mut report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
-        while self.at.step < self.total && !self.stop {
-            let whole = self.epoch()?;
+        let owed = |this: &Self| this.at.owes_report(this.steps.order().per_epoch());
+        while (self.at.step < self.total || owed(self)) && !self.stop {
+            let whole = owed(self) || self.epoch()?;
             // After Ctrl-C in the middle of an epoch, nothing is measured, so that the program ends soon.
             if whole || !self.interrupted {
                 self.report(&mut report)?;
@@ -195,6 +209,7 @@ impl<'a> Loop<'a> {
             let seen = self.each.as_ref().map_or(u64::MAX, |(n, _)| n - self.at.step % n);
             let count = self.steps.submit((end - self.at.step).min(due).min(seen))?;
             self.at.step += count;
+            self.tell_left_out();
             // The report at the end of an epoch does this itself.
             if self.at.step < end {
                 self.look()?;
@@ -213,6 +228,14 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(self.at.step == end)
+    }
+
+    /// Warns of pictures that broke while the run streams them.
+    fn tell_left_out(&self) {
+        for path in self.session.stream.iter().flat_map(Stream::newly_left_out) {
+            let what = "cannot be read any more; it is left out, and the next one stands for it";
+            self.progress.println(&format!("warning: {} {what}", path.display()));
+        }
     }
 
     /// Calls the callback between steps, if it is due.
@@ -242,7 +265,9 @@ impl<'a> Loop<'a> {
         }
         let named = |(name, mean): (&&str, f64)| (name.to_string(), mean);
         let told: Vec<_> = self.metrics.iter().zip(means).map(named).collect();
-        self.log.write(self.at.step, &told)?;
+        if !rows.is_empty() {
+            self.log.write(self.at.step, &told)?;
+        }
         let order = self.steps.order();
         let epochs = self.total.div_ceil(order.per_epoch());
         let epoch = self.at.step.div_ceil(order.per_epoch());
@@ -294,6 +319,21 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
+    /// After an error or a panic, saves the steps that no checkpoint holds, unless they are spoilt or lost.
+    fn rescue(&mut self) {
+        // Where a panic struck between steps, the device knows best how many are done.
+        let Ok(step) = self.steps.recount() else { return };
+        self.at.step = step;
+        if self.spoilt || step == self.saved.0 {
+            return;
+        }
+        // A metrics file that cannot be written must not keep the weights from being saved.
+        let _ = self.read();
+        if !self.spoilt && self.save().is_ok() {
+            note!("step {step} is saved; go on with: train --resume {}", self.run.root().display());
+        }
+    }
+
     /// A lost device causes errors of many kinds. Replaces such an error by one that says so, and how to
     /// continue.
     fn lost(&self, error: Error) -> Error {
@@ -305,6 +345,7 @@ impl<'a> Loop<'a> {
     /// Replays from the last checkpoint to the step that went bad, and names the launch that wrote the first
     /// bad value.
     fn diagnose(&mut self, bad: u64, what: &str) -> Error {
+        self.spoilt = true;
         let from = self.saved.0;
         let culprit = self.replay(bad).unwrap_or_else(|e| Some(format!("(the replay failed: {e})")));
         let culprit = culprit.unwrap_or_else(|| {
@@ -313,7 +354,7 @@ impl<'a> Loop<'a> {
         let dir = self.run.root().display();
         Error::new(format!(
             "{what} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
-             train anew with a smaller learning rate, or go on from there with --resume {dir}"
+             go on from there by smaller steps, with --resume {dir} --lr NUMBER, or train anew"
         ))
     }
 

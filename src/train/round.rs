@@ -17,6 +17,9 @@ use crate::{
 };
 use std::time::Instant;
 
+/// The name of the State's step counter, by which the last plan of a round counts.
+const COUNTER: &str = "step";
+
 /// A training step: plans that run one after another on one State, each a given number of times. The last
 /// plan remembers what was measured. Players who train against each other have one plan each.
 pub struct Round {
@@ -109,6 +112,19 @@ impl<'a> Steps<'a> {
     /// Whether [`Steps::read`] must be called before the next step can be submitted.
     pub fn full(&self) -> bool {
         self.unread == HISTORY as u64
+    }
+
+    /// Counts the steps anew by the State's own counter, and returns their number. Where a panic ended a call
+    /// of [`Steps::submit`], steps may be done that were not counted.
+    ///
+    /// # Errors
+    /// Fails if the device is lost.
+    pub fn recount(&mut self) -> Result<u64> {
+        let counter = self.state.read_words(self.gpu, COUNTER)?[0];
+        let uncounted = u64::from(counter.wrapping_sub(self.at as u32));
+        self.at += uncounted;
+        self.unread += uncounted;
+        Ok(self.at)
     }
 
     /// Continues after `step` steps. The caller has already written the State of that time.

@@ -7,7 +7,7 @@
 
 use super::Feed;
 use crate::{
-    data::{Chunk, Chunks, Images, Order, Source},
+    data::{Chunk, Chunks, Images, Order, Part, Source},
     error::{Error, Result},
     gpu::Gpu,
     kernel::caps::Caps,
@@ -15,6 +15,8 @@ use crate::{
 };
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, mpsc::Receiver},
 };
 
@@ -26,6 +28,14 @@ const MIB: f64 = 1_048_576.0;
 pub struct Stream {
     plan: Arc<Chunks>,
     ahead: RefCell<Ahead>,
+    left_out: RefCell<LeftOut>,
+}
+
+/// The pictures that could not be read any more: all, and those of which nobody was told yet.
+#[derive(Default)]
+struct LeftOut {
+    all: BTreeSet<PathBuf>,
+    new: Vec<PathBuf>,
 }
 
 /// The thread that reads chunks, and how much of its work is on the GPU.
@@ -69,7 +79,7 @@ impl Stream {
             return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
         }
         let plan = Chunks { source, order, steps };
-        Ok(Self { plan: Arc::new(plan), ahead: RefCell::default() })
+        Ok(Self { plan: Arc::new(plan), ahead: RefCell::default(), left_out: RefCell::default() })
     }
 
     /// The data set that the graph gets: the window, whose pixels are all 0 until the first chunk is
@@ -83,6 +93,16 @@ impl Stream {
     /// The number of all training images.
     pub fn count(&self) -> usize {
         self.plan.source.about().count
+    }
+
+    /// The pictures that could not be read any more since the last call. Others stood for them.
+    pub fn newly_left_out(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.left_out.borrow_mut().new)
+    }
+
+    /// The number of all pictures that could not be read, from the beginning of the sitting.
+    pub fn left_out(&self) -> usize {
+        self.plan.source.gone().len() + self.left_out.borrow().all.len()
     }
 
     /// Makes sure that the images of a minibatch are on the GPU. Minibatches are counted from the start of
@@ -124,7 +144,13 @@ impl Stream {
     }
 
     fn upload(&self, gpu: &Gpu, feed: &Feed, ahead: &mut Ahead, chunk: Chunk) -> Result<()> {
-        let (pixels, labels) = chunk.map_err(|e| Error::new(e.to_string()))?;
+        let Part { pixels, labels, left_out } = chunk.map_err(|e| Error::new(e.to_string()))?;
+        let mut known = self.left_out.borrow_mut();
+        for path in left_out {
+            if known.all.insert(path.clone()) {
+                known.new.push(path);
+            }
+        }
         let half = ahead.next % 2;
         gpu.write(&feed.data, half * pixels.len() as u64, &pixels);
         if let (Some(buffer), Some(labels)) = (&feed.labels, labels) {

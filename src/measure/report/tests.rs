@@ -121,10 +121,25 @@ fn too_few_or_broken_features_are_one_line_errors() {
 fn report(accuracy: Option<f64>, count: usize, real: usize) -> Report {
     let kid = Kid { mean: 0.25, std: 0.125, subsets: 50, size: 2 };
     let coverage = Coverage::of(&vec![0; count], 10);
-    let scores = Scores { count, fid: 7.5, kid, coverage, diversity: 1.0 };
+    let scores = Scores { count, fid: 7.5, kid, coverage, diversity: Some(1.0) };
     let extractor = Identity { name: "n".into(), data: None, sha256: "s".into() };
     let (pictures, floor) = (scores.clone(), scores);
-    Report { extractor, data: "d".into(), real, features: 16, accuracy, pictures, floor }
+    let (data, classes) = ("d".to_string(), vec![]);
+    Report { extractor, data, classes, real, features: 16, accuracy, pictures, floor }
+}
+
+#[test]
+fn classes_have_their_names_and_no_diversity_is_no_number() {
+    let plain = report(None, 16, 16);
+    assert!(plain.table(false).contains("  class 9 ") && plain.table(false).contains("1.000"));
+    let mut named = plain.clone();
+    named.classes = (0..10).map(|i| format!("cat{i}")).collect();
+    named.pictures.diversity = None;
+    let (table, json) = (named.table(false), named.json(false));
+    assert!(table.contains("  class cat9 ") && !table.contains("class 9"), "{table}");
+    let row = table.lines().find(|line| line.starts_with("diversity")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["diversity", "-", "1.000"]);
+    assert!(json["pictures"]["diversity"].is_null() && json["classes"][9] == "cat9", "{json}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub enum Command<T: Restoring> {
     /// Show test images above their reconstructions
     Reconstruct(Reconstruct<T>),
     /// Fine-tune a classifier on few labels, from the trained encoder and from scratch
-    Probe(Probe),
+    Probe(Probe<T>),
 }
 
 /// The options of `reconstruct`.
@@ -44,16 +44,18 @@ pub struct Reconstruct<T: Restoring> {
     bare: Bare<T>,
     #[command(flatten)]
     look: Look,
-    /// Number of test images
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
-    count: u16,
+    /// Number of test images [default: 10, or all if there are fewer]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    count: Option<u16>,
     #[command(flatten)]
     raw: Raw,
 }
 
 /// The options of `probe`.
 #[derive(Args)]
-pub struct Probe {
+pub struct Probe<T: Restoring> {
+    #[command(flatten)]
+    bare: Bare<T>,
     #[command(flatten)]
     look: Look,
     /// Numbers of labelled images to train on, shared evenly among the classes; one line of results each
@@ -128,8 +130,9 @@ fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
 
 fn reconstruct<T: Restoring>(options: &Reconstruct<T>) -> Result<()> {
     let trained = Trained::open(&options.look, Some(&options.bare))?;
-    let (count, gpu) = (usize::from(options.count), &trained.gpu);
-    let x = trained.test_images(count)?;
+    let gpu = &trained.gpu;
+    let x = trained.first(&trained.saved.test()?.0, options.count.map(usize::from), 10)?;
+    let count = x.len() / trained.pixels();
     let plan = restorer(&trained.options().config(trained.saved.image), count, gpu)?;
     let state = trained.state(&[&plan])?;
     let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
@@ -139,8 +142,7 @@ fn reconstruct<T: Restoring>(options: &Reconstruct<T>) -> Result<()> {
 
 /// Takes `n` images, an equal number from each class, in an order that the seed determines.
 fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
-    let all =
-        images.labels.as_ref().ok_or_else(|| Error::new("the data set has no labels; probe needs some"))?;
+    let all = images.labels.as_deref().unwrap_or_default();
     let (mut left, mut rows) = (vec![n.div_ceil(images.classes); images.classes], vec![]);
     for i in permutation(seed, 0, images.count) {
         let class = all[i as usize] as usize;
@@ -158,16 +160,21 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
     Ok(Images { count: n, pixels, labels: Some(rows.iter().map(|&i| all[i]).collect()), ..*images })
 }
 
-fn probe<T: Restoring>(options: &Probe) -> Result<()> {
-    let trained = Trained::<T>::open(&options.look, None)?;
-    let DataSet { train, test, .. } = trained.saved.load()?;
+fn probe<T: Restoring>(options: &Probe<T>) -> Result<()> {
+    let trained = Trained::open(&options.look, Some(&options.bare))?;
+    let set = trained.saved.load()?;
+    if let Some(why) = set.classless() {
+        return Err(Error::new(format!("{}: {why}: there is nothing to probe", set.name)));
+    }
+    let DataSet { train, test, .. } = set;
     // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
-    println!(
+    say!(
         "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
-        options.steps, options.repeats
+        options.steps,
+        options.repeats
     );
-    println!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
+    say!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
     for &n in &options.labels {
         let mut scores = [vec![], vec![]];
         for repeat in 0..options.repeats.into() {
@@ -182,7 +189,7 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
             let spread = (squares / (s.len() - 1).max(1) as f64).sqrt();
             format!("{:.2} % ± {:.2}", 100.0 * mean, 100.0 * spread)
         });
-        println!("{n:>8}  {ours:>20}  {scratch:>20}");
+        say!("{n:>8}  {ours:>20}  {scratch:>20}");
     }
     Ok(())
 }
@@ -191,7 +198,7 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
 /// else from scratch.
 fn fine_tune<T: Restoring>(
     trained: &Trained<T>,
-    options: &Probe,
+    options: &Probe<T>,
     few: &Images,
     test: &Images,
     seed: u64,

@@ -2,6 +2,7 @@
 //! holds, and measure the bound.
 
 use crate::{
+    data::Images,
     disk::write_atomic,
     error::{Error, Result},
     gpu::{Executor, Gpu},
@@ -87,7 +88,7 @@ pub struct LatentDraw<T: Variational> {
     #[command(flatten)]
     look: Look,
     /// Number of pictures (sample 100, reconstruct 10) or rows (interpolate 8), or side of the grid (manifold
-    /// 20)
+    /// 20); fewer if there are fewer test images
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: Option<u16>,
     /// The two latent axes of the manifold
@@ -241,10 +242,18 @@ impl<T: Variational> TrainedVae<T> {
         self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize, &options.raw)
     }
 
+    /// The test images, black and white if the model was trained on such pixels.
+    fn test(&self) -> Result<Images> {
+        let (mut test, _) = self.trained.saved.test()?;
+        if self.trained.options().learning().binarise {
+            test.binarise();
+        }
+        Ok(test)
+    }
+
     fn reconstruct(&self, options: &LatentDraw<T>) -> Result<()> {
-        let count = options.count(10);
-        let x = self.trained.test_images(count)?;
-        let pictures = self.decode(&self.encode(&x)?)?;
+        let x = self.trained.first(&self.test()?, options.count.map(usize::from), 10)?;
+        let (pictures, count) = (self.decode(&self.encode(&x)?)?, x.len() / self.trained.pixels());
         self.write("reconstructions.png", &[x, pictures].concat(), count, &options.raw)
     }
 
@@ -267,10 +276,15 @@ impl<T: Variational> TrainedVae<T> {
     }
 
     fn interpolate(&self, options: &LatentDraw<T>) -> Result<()> {
-        let (rows, latent) = (options.count(8), self.latent);
-        let mu = self.encode(&self.trained.test_images(2 * rows)?)?;
-        let mut z = Vec::with_capacity(rows * STEPS * latent);
-        for ends in mu.chunks(2 * latent) {
+        let (asked, latent) = (options.count.map(|rows| 2 * usize::from(rows)), self.latent);
+        let x = self.trained.first(&self.test()?, asked, 16)?;
+        let pairs = x.len() / self.trained.pixels() / 2;
+        if pairs == 0 {
+            return Err(Error::new("there is one test image; a line has two ends"));
+        }
+        let mu = self.encode(&x)?;
+        let mut z = Vec::with_capacity(pairs * STEPS * latent);
+        for ends in mu.chunks_exact(2 * latent) {
             for s in 0..STEPS {
                 let t = s as f32 / (STEPS - 1) as f32;
                 z.extend((0..latent).map(|d| ends[d] * (1.0 - t) + ends[latent + d] * t));
@@ -281,15 +295,12 @@ impl<T: Variational> TrainedVae<T> {
 
     fn evaluate(&self, options: &Evaluate<T>) -> Result<()> {
         let (trained, gpu) = (&self.trained, &self.trained.gpu);
-        let mut test = trained.saved.load()?.test;
-        if trained.options().learning().binarise {
-            test.binarise();
-        }
+        let test = self.test()?;
         let bound = Bound::new(gpu.caps(), trained.pixels(), |g| self.vae(g))?;
         let state = trained.state(&bound.plans())?;
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
-        print!("{}", report.table());
+        say!("{}", report.table().trim_end());
         if let Some(path) = &options.json {
             write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
         }

@@ -9,7 +9,7 @@ use crate::{
     },
     run::{
         Options, Recipe,
-        options::{below_one, number},
+        parse::{below_one, number},
         positive,
     },
     weights::Weights,

@@ -188,7 +188,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
             (0..2 * FILM - 2).map(|s| grid(&frame(s), rows, h, w, c, rows.isqrt().max(1))).collect();
         let path = self.trained.run.path("interpolation.gif");
         animate(&path, &frames, 60)?;
-        println!("{}", path.display());
+        say!("{}", path.display());
         Ok(())
     }
 
@@ -210,8 +210,8 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         }
         let (z, classes): (Vec<_>, Vec<_>) = all.iter().map(|input| input.split_at(latent)).unzip();
         self.write("arithmetic.png", &self.draw(&z.concat(), &classes.concat())?, options.from.len() + 4)?;
-        println!("rows: --from, --minus, --plus, and their means");
-        println!("last three columns: from - minus + plus among its neighbours");
+        say!("rows: --from, --minus, --plus, and their means");
+        say!("last three columns: from - minus + plus among its neighbours");
         Ok(())
     }
 

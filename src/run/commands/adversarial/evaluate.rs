@@ -71,16 +71,19 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
         if self.options.raw.asked() {
             self.numbers(&pictures, reference.extractor.pictures(&pictures)?)?;
         }
-        print!("{}", report.table(options.fid));
+        say!("{}", report.table(options.fid).trim_end());
         let mut json = report.json(options.fid);
         let write = |json: &serde_json::Value| match &options.json {
             Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
             None => Ok(()),
         };
         write(&json)?;
+        if let (Some(_), Some(why)) = (options.probe, set.classless()) {
+            return Err(Error::new(format!("--probe: {why}; leave it out")));
+        }
         if let Some(most) = options.probe {
             let accuracy = self.probe(&set.train, &set.test, most as usize)?;
-            println!(
+            say!(
                 "linear classifier on the discriminator's features: {:.2} % of the test images",
                 100.0 * accuracy
             );

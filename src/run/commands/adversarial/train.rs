@@ -28,11 +28,9 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
     let Watched { train, watching } = options;
     let (session, options) = Session::open(train)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
-    if options.model.conditional() && set.labels.is_none() {
-        return Err(Error::new(format!(
-            "{}: the images have no labels to condition on; give others, or train without",
-            session.set.name
-        )));
+    if let (true, Some(why)) = (options.model.conditional(), session.set.classless()) {
+        let what = format!("{}: {why}: there is nothing to condition on", session.set.name);
+        return Err(Error::new(format!("{what}; give other images, or train without --conditional")));
     }
     let game = options.game(session.image(), set.classes)?;
     let round = round(&game, &session)?;
@@ -51,7 +49,7 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
         let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
         trainer.run(|at: &EpochEnd<'_>| watcher.borrow_mut().report(at))?
     };
-    watcher.finish(M::MODEL, &run)
+    run.map_or(Ok(()), |run| watcher.finish(M::MODEL, &run))
 }
 
 /// The steps of both players over the session's training images.

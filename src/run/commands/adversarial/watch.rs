@@ -81,7 +81,7 @@ impl<'a> Watcher<'a> {
     pub(super) fn look(&mut self, run: &RunDir, step: u64) -> Measured {
         let diversity = self.picture(run, step)?;
         let collapse = self.watch.collapse(step, diversity);
-        collapse.iter().filter(|_| !self.told).for_each(|line| eprintln!("warning: {line}"));
+        collapse.iter().filter(|_| !self.told).for_each(|line| note!("warning: {line}"));
         self.told = collapse.is_some();
         self.measured(diversity)
     }
@@ -90,7 +90,7 @@ impl<'a> Watcher<'a> {
     pub(super) fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
         let diversity = self.picture(at.run, at.step)?;
         let warning = self.watch.warning(at.step, at.means, diversity);
-        warning.into_iter().for_each(|line| eprintln!("warning: {line}"));
+        warning.into_iter().for_each(|line| note!("warning: {line}"));
         self.measured(diversity)
     }
 
@@ -100,13 +100,13 @@ impl<'a> Watcher<'a> {
             let title =
                 format!("FID of {model} on {}, features of {}", self.session.set.name, classifier::NAME);
             plot(&run.path("fid.png"), &title, "step", "FID", &[curve])?;
-            println!("FID: {}", run.path("fid.png").display());
+            say!("FID: {}", run.path("fid.png").display());
         }
         let frames = run.frames(FRAMES)?;
         if frames.len() > 1 {
             let path = run.path("training.gif");
             animate(&path, &frames, 120)?;
-            println!("film of training: {}", path.display());
+            say!("film of training: {}", path.display());
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ fn reference(session: &Session, count: u32) -> Result<(usize, Reference<'_>)> {
     let extractor = Extractor::of_data(&session.gpu, &set, folder, &mut listener())?;
     let reference = Reference::new(extractor, &set, report::IMAGES)?;
     if let Some(doubt) = reference.doubt(count as usize) {
-        eprintln!("warning: the FID will mean little: {doubt}");
+        note!("warning: the FID will mean little: {doubt}");
     }
     Ok((count as usize, reference))
 }

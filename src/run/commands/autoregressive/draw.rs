@@ -7,7 +7,7 @@ use super::{
 use crate::{
     data::picture,
     error::{Error, Result},
-    run::{Bare, Look, Raw, animate, grid, listener, options::number},
+    run::{Bare, Look, Raw, animate, grid, listener, parse::number},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
@@ -20,6 +20,8 @@ use std::{
 /// The numbers of pictures in a GIF, before the last one, and in the strip, at most.
 const FRAMES: usize = 60;
 const STRIP: usize = 8;
+/// The usual number of pictures.
+const COUNT: u16 = 25;
 
 /// The options of `sample`.
 #[derive(Args, Clone)]
@@ -28,9 +30,9 @@ pub struct PixelDraw<M: Density> {
     pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
-    /// Number of pictures
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    count: u16,
+    /// Number of pictures [default: 25, or all if there are fewer test images to complete]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: Option<u16>,
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
@@ -53,7 +55,8 @@ pub struct PixelDraw<M: Density> {
 pub struct Complete<M: Density> {
     #[command(flatten)]
     pub(super) draw: PixelDraw<M>,
-    /// Picture of the images' size whose bright pixels are kept [default: the upper half]
+    /// Picture of the images' size whose bright, opaque pixels are kept [default: the upper half]; pixels are
+    /// drawn row by row, so what is kept below guides nothing that is drawn above
     #[arg(long, value_name = "PNG")]
     mask: Option<PathBuf>,
 }
@@ -64,11 +67,12 @@ impl<M: Density> TrainedDensity<M> {
     fn draw(
         &self,
         options: &PixelDraw<M>,
+        count: usize,
         classes: &[usize],
         given: Option<(&[f32], &[f32])>,
         name: &str,
     ) -> Result<()> {
-        let (trained, count) = (&self.trained, usize::from(options.count));
+        let trained = &self.trained;
         let ([h, w, c], gpu) = (trained.saved.image, &trained.gpu);
         let (likelihood, temperature) = (self.model().likelihood(), options.temperature as f32);
         let method = if options.naive { Method::Naive } else { M::METHOD };
@@ -100,7 +104,7 @@ impl<M: Density> TrainedDensity<M> {
                 }
                 Ok(())
             })?;
-        println!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
+        say!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
         self.trained.write(&format!("{name}.png"), &pictures, c, columns)?;
         options.raw.write(&[trained.numbers(&pictures)])?;
         let parts = strip.len() / (h * w * c);
@@ -109,46 +113,52 @@ impl<M: Density> TrainedDensity<M> {
             frames.push(grid(&pictures, count, h, w, c, columns));
             let path = trained.run.path(&format!("{name}.gif"));
             animate(&path, &frames, 80)?;
-            println!("{}", path.display());
+            say!("{}", path.display());
         }
         Ok(())
     }
 
     /// The class of the option `--class` for each picture; `None` without the option.
-    fn class(&self, options: &PixelDraw<M>) -> Result<Option<Vec<usize>>> {
+    fn class(&self, options: &PixelDraw<M>, count: usize) -> Result<Option<Vec<usize>>> {
         let Some(name) = &options.class else { return Ok(None) };
         if !self.model().conditional() {
             return Err(Error::new(
                 "--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`",
             ));
         }
-        Ok(Some(vec![self.trained.saved.class(name)?; options.count.into()]))
+        Ok(Some(vec![self.trained.saved.class(name)?; count]))
     }
 
     pub(super) fn sample(&self, options: &PixelDraw<M>) -> Result<()> {
-        let in_turn = || (0..options.count.into()).map(|i| i % self.classes().max(1)).collect();
-        let classes = self.class(options)?.unwrap_or_else(in_turn);
-        self.draw(options, &classes, None, "samples")
+        let count = options.count.unwrap_or(COUNT).into();
+        let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
+        let classes = self.class(options, count)?.unwrap_or_else(in_turn);
+        self.draw(options, count, &classes, None, "samples")
     }
 
     pub(super) fn complete(&self, options: &Complete<M>) -> Result<()> {
-        let ([h, w, c], (test, _), count) =
-            (self.trained.saved.image, self.test()?, usize::from(options.draw.count));
-        if test.count < count {
-            return Err(Error::new(format!("--count {count}: there are {} test images", test.count)));
-        }
+        let ([h, w, c], (test, _)) = (self.trained.saved.image, self.test()?);
+        let asked = options.draw.count.map(usize::from);
+        let images = self.trained.first(&test, asked, COUNT.into())?;
+        let count = images.len() / self.trained.pixels();
         let mask = match &options.mask {
             Some(path) => read_mask(path, h, w)?,
             None => (0..h * w).map(|p| f32::from(u8::from(p / w < h / 2))).collect(),
         };
+        if guided_late(&mask) {
+            note!(
+                "note: pixels are drawn row by row: what the mask keeps guides only what is drawn after it, to its \
+                 right and below"
+            );
+        }
         let kept = |i: usize| mask[i / c % (h * w)];
         let n = count * h * w * c;
         let given: Vec<f32> = (0..n).map(kept).collect();
-        let pictures: Vec<f32> = (0..n).map(|i| f32::from(test.pixels[i]) / 255.0 * kept(i)).collect();
+        let pictures: Vec<f32> = (0..n).map(|i| images[i] * kept(i)).collect();
         let own = || test.labels.iter().flatten().take(count).map(|&l| l.into()).collect();
-        let classes = self.class(&options.draw)?.unwrap_or_else(own);
+        let classes = self.class(&options.draw, count)?.unwrap_or_else(own);
         self.trained.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
-        self.draw(&options.draw, &classes, Some((&pictures, &given)), "completed")
+        self.draw(&options.draw, count, &classes, Some((&pictures, &given)), "completed")
     }
 }
 
@@ -157,7 +167,12 @@ fn temperature(text: &str) -> std::result::Result<f64, String> {
     number(text, 1e-3..=1e3, "wants a number from 0.001 to 1000")
 }
 
-/// Reads a mask `[height, width]` that is 1 where the picture is bright, else 0.
+/// Whether a mask keeps a pixel that comes after one that is drawn, so that it cannot guide that one.
+fn guided_late(mask: &[f32]) -> bool {
+    mask.iter().skip_while(|&&kept| kept == 1.0).any(|&kept| kept == 1.0)
+}
+
+/// Reads a mask `[height, width]` that is 1 where the picture is bright and opaque, else 0.
 fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
     let bad = |what: String| Error::at("use the mask", path, what, "give a PNG of the images' size");
     let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
@@ -166,10 +181,32 @@ fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
 
 /// The mask in a picture's bytes, or why there is none.
 pub(crate) fn mask(bytes: &[u8], height: usize, width: usize) -> std::result::Result<Vec<f32>, String> {
-    let picture = DynamicImage::from(picture::decode(bytes, None)?).into_luma8();
+    let picture = DynamicImage::from(picture::decode(bytes, None)?).into_luma_alpha8();
     let (found, wanted) = (picture.dimensions(), (width as u32, height as u32));
     if found != wanted {
         return Err(format!("it is {}x{} pixels, the images are {width}x{height}", found.0, found.1));
     }
-    Ok(picture.pixels().map(|p| f32::from(u8::from(p.0[0] >= 128))).collect())
+    Ok(picture.pixels().map(|p| f32::from(u8::from(p.0.iter().all(|&value| value >= 128)))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_keeps_what_is_bright_and_opaque() {
+        let path = std::env::temp_dir().join(format!("oneiro-mask-{}.png", std::process::id()));
+        let pixel = |value, alpha| image::Rgba([value, value, value, alpha]);
+        let values = [pixel(255, 255), pixel(255, 0), pixel(0, 255), pixel(0, 0)];
+        image::RgbaImage::from_fn(4, 1, |x, _| values[x as usize]).save(&path).unwrap();
+        let mask = read_mask(&path, 1, 4).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(mask, [1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_mask_that_keeps_what_comes_late_is_known() {
+        assert!(guided_late(&[1.0, 0.0, 1.0]) && guided_late(&[0.0, 0.0, 1.0]));
+        assert!(!guided_late(&[1.0, 1.0, 0.0]) && !guided_late(&[1.0; 3]) && !guided_late(&[0.0; 3]));
+    }
 }

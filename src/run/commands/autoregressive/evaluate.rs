@@ -112,8 +112,8 @@ impl<M: Density> TrainedDensity<M> {
             1,
             5,
         )?;
-        println!("surprise.png: each pixel's -log p, white from {white:.1} nats");
-        println!(
+        say!("surprise.png: each pixel's -log p, white from {white:.1} nats");
+        say!(
             "{count} test images{}",
             if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
         );
@@ -122,10 +122,10 @@ impl<M: Density> TrainedDensity<M> {
         let nll = Mean::of(&scores.own(of));
         let bits = |nats: f64| nats / image.iter().product::<usize>() as f64 / std::f64::consts::LN_2;
         let given = if model.conditional() { " given the class" } else { "" };
-        println!(
-            "NLL{given} {:.3} ± {:.3} nats per image (95 %), {:.4} bits per dimension",
+        say!(
+            "NLL{given} {:.3}{} nats per image (95 %), {:.4} bits per dimension",
             nll.mean,
-            nll.half,
+            nll.interval(),
             bits(nll.mean)
         );
         let mut json = serde_json::json!({
@@ -162,8 +162,8 @@ impl<M: Density> TrainedDensity<M> {
         for (class, nll) in per_class.iter().enumerate() {
             let class = self.trained.saved.class_name(class);
             match nll {
-                Some(nll) => println!("class {class:>3}: NLL {:.3} ± {:.3}", nll.mean, nll.half),
-                None => println!("class {class:>3}: no image"),
+                Some(nll) => say!("class {class:>3}: NLL {:.3}{}", nll.mean, nll.interval()),
+                None => say!("class {class:>3}: no image"),
             }
         }
         let best = |s: &[f64]| (0..classes).min_by(|&a, &b| s[a].total_cmp(&s[b])).unwrap_or_default();
@@ -175,8 +175,8 @@ impl<M: Density> TrainedDensity<M> {
             least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
         };
         let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
-        println!("NLL over classes {:.3} ± {:.3} nats per image", unknown.mean, unknown.half);
-        println!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
+        say!("NLL over classes {:.3}{} nats per image", unknown.mean, unknown.interval());
+        say!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
         json["nll_per_class"] = per_class.iter().map(|m| m.map(|m| m.mean)).collect::<Vec<_>>().into();
         json["nll_over_classes"] = unknown.mean.into();
         json["accuracy"] = accuracy.into();

@@ -36,11 +36,9 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     }
     let (caps, image) = (session.gpu.caps(), session.image());
     let (train, test) = (&session.set.train, &session.set.test);
-    if model.conditional() && (train.labels.is_none() || test.labels.is_none()) {
-        return Err(Error::new(format!(
-            "{}: the images have no labels to condition on; give others, or train without",
-            session.set.name
-        )));
+    if let (true, Some(why)) = (model.conditional(), session.set.classless()) {
+        let what = format!("{}: {why}: there is nothing to condition on", session.set.name);
+        return Err(Error::new(format!("{what}; give other images, or train without --conditional")));
     }
     let g = Graph::new();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);

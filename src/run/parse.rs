@@ -1,0 +1,160 @@
+//! The command line is read: which options may stand beside `--resume`, and what numbers must be.
+
+use super::change::CHANGEABLE;
+use clap::{ArgMatches, Parser, parser::ValueSource};
+
+/// The heading, in the help, of the options that one sitting may change. No other options are allowed with
+/// `--resume`.
+pub const SITTING: &str = "This sitting";
+
+/// The heading, in the help, of the options that describe a model without a run.
+pub(super) const BARE: &str = "Without a run: the model of --weights";
+
+/// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
+/// ends the program.
+pub fn parse<C: Parser>() -> C {
+    let matches = command::<C>().get_matches();
+    let called = std::env::args()
+        .next()
+        .and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
+    let (mut deepest, mut command) = (&matches, command::<C>().bin_name(called.unwrap_or_default()));
+    command.build();
+    while let Some((name, sub)) = deepest.subcommand() {
+        command = command.find_subcommand(name).cloned().unwrap_or(command);
+        deepest = sub;
+    }
+    let parsed = check_resume(&command, deepest)
+        .and_then(|()| check_bare(&command, deepest))
+        .and_then(|()| C::from_arg_matches(&matches).map_err(|e| e.to_string()));
+    parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
+}
+
+/// The command line's description. A number below 0 is a value like any other, which the option itself refuses by
+/// its range, and no unknown option.
+fn command<C: Parser>() -> clap::Command {
+    fn signed(command: clap::Command) -> clap::Command {
+        let signed_arg = |arg: clap::Arg| {
+            let takes = arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes)
+        };
+        command.mut_args(signed_arg).mut_subcommands(signed)
+    }
+    signed(C::command())
+}
+
+/// Whether an option was typed.
+pub(super) fn typed(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// Checks that a model is described only where its weights are given and no run, which knows it.
+fn check_bare(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
+    let bare =
+        |arg: &&clap::Arg| arg.get_help_heading() == Some(BARE) && typed(matches, arg.get_id().as_str());
+    let run = typed(matches, "run") || !typed(matches, "weights");
+    match command.get_arguments().find(bare).filter(|_| run) {
+        Some(arg) => Err(format!(
+            "--{} describes a model without a run; leave it out, or give --weights FILE and no --run",
+            arg.get_long().unwrap_or_default()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks that only options of this sitting were typed beside `--resume`.
+fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
+    let typed = |id: &str| typed(matches, id);
+    let fixed = |id: &str| !CHANGEABLE.contains(&id);
+    let own = |arg: &&clap::Arg| {
+        let id = arg.get_id().as_str();
+        arg.get_help_heading() != Some(SITTING) && fixed(id) && typed(id)
+    };
+    match command.get_arguments().find(own).filter(|_| typed("resume")) {
+        Some(arg) => Err(format!(
+            "--{} belongs to the run and cannot change when it is resumed; leave it out",
+            arg.get_long().unwrap_or_default()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Parses a number within a range, for clap; `wants` is the error message.
+pub(super) fn number(
+    text: &str,
+    range: impl std::ops::RangeBounds<f64>,
+    wants: &str,
+) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
+}
+
+/// Parses a finite number above 0, for clap.
+pub fn positive(text: &str) -> std::result::Result<f64, String> {
+    // The number must be finite and above 0 as f32 too, since kernels compute in f32.
+    text.parse()
+        .ok()
+        .filter(|x: &f64| (*x as f32).is_finite() && *x as f32 > 0.0)
+        .ok_or_else(|| "wants a number above 0".into())
+}
+
+/// Parses a number from 0 to below 1, for clap.
+pub fn below_one(text: &str) -> std::result::Result<f64, String> {
+    number(text, 0.0..1.0, "wants a number from 0 to below 1")
+}
+
+/// Parses a factor in (0, 1], for clap.
+pub fn decay(text: &str) -> std::result::Result<f64, String> {
+    let value = positive(text)?;
+    if value <= 1.0 {
+        Ok(value)
+    } else {
+        Err(format!("{value} would let the step size grow; give at most 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[arg(id = "lr", long, default_value_t = 1.0, value_parser = positive)]
+        _lr: f64,
+        #[arg(id = "batch", long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        _batch: u32,
+        #[arg(id = "seconds", long, value_parser = positive, help_heading = SITTING)]
+        _seconds: Option<f64>,
+        #[arg(id = "stream", long, num_args = 0..=1, value_parser = positive, help_heading = SITTING)]
+        _stream: Option<f64>,
+        #[arg(id = "resume", long, help_heading = SITTING)]
+        _resume: Option<String>,
+    }
+
+    #[test]
+    fn a_number_below_0_is_refused_by_its_range() {
+        for (line, value) in [
+            ("x --lr -1", "-1"),
+            ("x --lr=-1", "-1"),
+            ("x --batch -5", "-5"),
+            ("x --stream -1", "-1"),
+            ("x --seconds -2.5e-3", "-2.5e-3"),
+        ] {
+            let error = command::<Cli>().try_get_matches_from(line.split(' ')).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid value '{value}' for '--")), "{line}: {error}");
+        }
+        assert!(command::<Cli>().try_get_matches_from(["x", "--lr", "-nan"]).is_err());
+    }
+
+    fn check(line: &str) -> std::result::Result<(), String> {
+        let matches = Cli::command().try_get_matches_from(line.split(' ')).unwrap();
+        check_resume(&Cli::command(), &matches)
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_its_own_options() {
+        assert!(check("x --resume runs/a --stream --seconds 3").is_ok());
+        assert!(check("x --lr 0.1 --batch 3").is_ok());
+        assert!(check("x --resume runs/a --lr 0.1").is_ok());
+        assert!(check("x --resume runs/a --batch 3").unwrap_err().contains("--batch"));
+    }
+}
