@@ -17,7 +17,6 @@ use oneiro::{
     train::Method,
 };
 use serde::{Deserialize, Serialize};
-use std::process::ExitCode;
 
 /// PixelCNN (van den Oord et al. 2016a, 2016b; outputs of PixelCNN++) on black-and-white, grey and colour
 /// images
@@ -27,7 +26,6 @@ use std::process::ExitCode;
   pixelcnn train --data mnist --features 32 --blocks 15 --batch 256 --decay 0.999977 --epochs 457 --out runs/large
   pixelcnn train --gated --features 32 --conditional --out runs/gated
   pixelcnn train --data cifar10 --output mixture --features 64 --out runs/colour
-  pixelcnn train --data cifar10 --output softmax --batch 16 --out runs/levels
   pixelcnn train --resume runs/large                   goes on where it stopped
   pixelcnn sample --count 100 --temperature 0.9 --gif  without --run: the newest run under runs
   pixelcnn sample --run runs/gated --class 7
@@ -117,6 +115,6 @@ impl Autoregressive for PixelCnnOptions {
     }
 }
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     exit_code(run(parse::<Cli>().command))
 }

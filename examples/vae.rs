@@ -12,11 +12,10 @@ use oneiro::{
     run::{
         Options, Recipe,
         commands::vae::{Command, Learning, Variational, run},
-        exit_code, parse, positive,
+        exit_code, parse, positive, sizes,
     },
 };
 use serde::{Deserialize, Serialize};
-use std::process::ExitCode;
 
 /// Variational autoencoder (Kingma & Welling 2013)
 #[derive(Parser)]
@@ -49,8 +48,7 @@ struct VaeOptions {
     /// Widths of the perceptron's hidden layers; the decoder has the same in reverse order [default: 400]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     hidden: Vec<u16>,
-    /// Channels of the convolutions, each of which halves the image; the decoder has the same in reverse
-    /// order [default: 32,64]
+    /// Channels of the convolutions that halve the image; the decoder has the same reversed [default: 32,64]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     #[serde(default)]
     widths: Vec<u16>,
@@ -91,21 +89,15 @@ impl Options for VaeOptions {
     }
 
     fn weights(&self, image: [usize; 3], _: usize) -> Result<Vec<String>> {
-        let g = Graph::new();
-        self.vae(&g, image, Mode::Evaluation);
-        Ok(g.weights())
+        Ok(self.names(image))
     }
 }
 
 impl Variational for VaeOptions {
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
-        let or = |given: &[u16], default: &[usize]| match given {
-            [] => default.to_vec(),
-            given => given.iter().map(|&w| w.into()).collect(),
-        };
         let activation = if self.activation == "tanh" { Activation::Tanh } else { Activation::Relu };
         let (latent, beta, pixels) = (self.latent.into(), self.beta as f32, image.iter().product());
-        let (hidden, widths) = (or(&self.hidden, &[400]), or(&self.widths, &[32, 64]));
+        let (hidden, widths) = (sizes(&self.hidden, &[400]), sizes(&self.widths, &[32, 64]));
         match self.model {
             Networks::Mlp => Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation }),
             Networks::Conv => {
@@ -123,6 +115,6 @@ impl Variational for VaeOptions {
     }
 }
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     exit_code(run(parse::<Cli>().command))
 }

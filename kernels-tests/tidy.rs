@@ -138,6 +138,30 @@ fn the_engine_is_quiet_and_has_no_threads() {
 }
 
 /// A file that no one declares is no part of any crate: it is neither compiled nor tested.
+/// A host of the library has no command line.
+#[test]
+fn only_the_tool_speaks_of_options() {
+    let words =
+        |line: &str| line.split("--").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let mut wrong = vec![];
+    for file in src_without(&["src/run"]) {
+        let lines = code(&file).into_iter().filter(|(_, line)| words(line) && !line.contains("cargo "));
+        wrong.extend(lines.map(|(number, line)| format!("{file}:{number}: {}", line.trim())));
+    }
+    assert!(wrong.is_empty(), "messages of the library name options of the tool:\n{}", wrong.join("\n"));
+}
+
+/// An example is its model, its options and a `main`; two of them show more.
+#[test]
+fn examples_are_short() {
+    const LONGER: [&str; 2] = ["examples/embed.rs", "examples/custom_op.rs"];
+    for file in rust_files("examples").iter().filter(|file| file.matches('/').count() == 1) {
+        let (lines, most) =
+            (text(file).lines().count(), if LONGER.contains(&file.as_str()) { 310 } else { 120 });
+        assert!(lines <= most, "{file} has {lines} lines, at most {most}");
+    }
+}
+
 #[test]
 fn every_file_is_declared() {
     let manifest = text("Cargo.toml");

@@ -52,10 +52,7 @@ impl Fit {
         }
         let (missing, unexpected) = (listed(&self.missing), listed(&self.unexpected));
         let what = format!("does not fit the model: missing {missing}; unexpected {unexpected}");
-        Err(bad(
-            path,
-            format!("{what}; give the file's sizes, or take what fits (--weights-partial, apply_partial)"),
-        ))
+        Err(bad(path, format!("{what}; give the file's sizes, or load only what fits (partially)")))
     }
 }
 

@@ -12,7 +12,7 @@ use oneiro::{
     graph::Graph,
     nn::Linear,
     optim::Optimizer,
-    run::{Each, EpochEnd, Measured, Options, Recipe, RunDir, Session, Train, Trainer},
+    run::{EpochEnd, Measured, Observer, Options, Recipe, RunDir, Session, Train, Trainer},
     train::{Round, batch},
 };
 use serde::{Deserialize, Serialize};
@@ -123,12 +123,35 @@ struct TinyCommand {
     train: Train<Tiny>,
 }
 
+/// Calls `look` after every step, `report` after every epoch.
+struct Looking<'a, L, R> {
+    session: &'a Session,
+    look: L,
+    report: R,
+}
+
+impl<L: FnMut(u64) -> Measured, R: FnMut(&Session, &EpochEnd<'_>) -> Measured> Observer
+    for Looking<'_, L, R>
+{
+    fn every(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    fn look(&mut self, _: &RunDir, step: u64) -> Measured {
+        (self.look)(step)
+    }
+
+    fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
+        (self.report)(self.session, at)
+    }
+}
+
 /// Trains a model of one layer in this process; `look` is called after every step, `report` after every epoch.
 fn train(
     typed: &str,
     folder: &Path,
-    mut look: impl FnMut(u64) -> Measured,
-    mut report: impl FnMut(&Session, &EpochEnd<'_>) -> Measured,
+    look: impl FnMut(u64) -> Measured,
+    report: impl FnMut(&Session, &EpochEnd<'_>) -> Measured,
 ) -> Result<Option<RunDir>> {
     let mut args: Vec<String> = typed.split(' ').map(String::from).collect();
     args.push(folder.display().to_string());
@@ -141,10 +164,8 @@ fn train(
     Optimizer::sgd(1e-6, 0.0).step("tiny", loss, &layer.params());
     let round = Round::new(&g, &vec![("loss", loss)], session.gpu.caps())?;
     let state = session.state(&round, &[])?;
-    let mut between = |_: &RunDir, step| look(step);
-    let each: Option<Each<'_>> = Some((1, &mut between));
-    let trainer = Trainer { session: &session, state: &state, round: &round, unit: "", shown: 1, each };
-    trainer.run(|at| report(&session, at))
+    let (session, mut looking) = (&session, Looking { session: &session, look, report });
+    Trainer { session, state: &state, round: &round, unit: "", curves: 1, scored: true }.run(&mut looking)
 }
 
 /// Looks at nothing between steps.

@@ -104,7 +104,7 @@ fn size_and_colours_belong_to_the_run() {
     // Several sizes, a picture that is none, and a batch that is too large for the adapter.
     RgbImage::new(7, 5).save(&changed).unwrap();
     let text = fails(&dir, &format!("{TRAIN} --out other --data photos --steps 3"));
-    assert!(text.contains("007.png") && text.contains("--image-size N"), "{text}");
+    assert!(text.contains("007.png") && text.contains("an image size"), "{text}");
     std::fs::write(&changed, "none").unwrap();
     let text = fails(&dir, &format!("{TRAIN} --out other --data photos --image-size 4 --steps 3"));
     assert!(text.contains("007.png") && text.contains("cannot be decoded"), "{text}");

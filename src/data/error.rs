@@ -253,7 +253,7 @@ impl DataError {
             }
             Self::Differs { path, size, first } => write!(
                 f,
-                "{}: {} x {} pixels, but the first image has {} x {}; bring all to one size with --image-size N",
+                "{}: {} x {} pixels, but the first image has {} x {}; bring all to one size by giving an image size",
                 path.display(),
                 size[0],
                 size[1],
@@ -264,32 +264,32 @@ impl DataError {
             Self::OneSize { name, size } => {
                 write!(
                     f,
-                    "{name}: its images are {} x {}; only image folders are scaled: leave --image-size out",
+                    "{name}: its images are {} x {}; only image folders are scaled: leave the image size out",
                     size[0], size[1]
                 )
             }
             Self::NoDownload { name } => {
                 write!(
                     f,
-                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the files: --data PATH"
+                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the files as the data"
                 )
             }
             Self::NoCache { name } => {
                 write!(
                     f,
-                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files: --data PATH"
+                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files as the data"
                 )
             }
             Self::Unwritable { path, source } => write!(
                 f,
                 "{}: cannot be written: {source}; make room or set another cache folder (on Linux XDG_CACHE_HOME), or give a \
-                 folder with the files: --data PATH",
+                 folder with the files as the data",
                 path.display()
             ),
             Self::Download { name, missing, folder, tried } => write!(
                 f,
                 "{name}: cannot get {} ({}); check the network, or put {} into {} by hand, or give another folder with the \
-                 files: --data PATH",
+                 files as the data",
                 missing[0],
                 tried.join("; "),
                 missing.join(", "),

@@ -223,7 +223,8 @@ fn one_size(paths: &[&Path], headers: &[Header], asked: Option<u32>) -> Result<[
     }
     if size.iter().any(|&side| side == 0 || side > MAX_SIDE as usize) {
         let [h, w] = size;
-        let what = format!("{h} x {w} pixels: a side may have 1 to {MAX_SIDE}; scale with --image-size N");
+        let what =
+            format!("{h} x {w} pixels: a side may have 1 to {MAX_SIDE}; scale them by giving an image size");
         return Err(DataError::Folder { path: paths[0].to_owned(), what });
     }
     Ok(size)

@@ -96,7 +96,7 @@ impl Bounds {
         let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3}{}\n", m.mean, m.interval());
         let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
         if !self.binary {
-            text += "the pixels are grey: these are cross entropies, no log-likelihoods; train with --binarise for those\n";
+            text += "the pixels are grey: these are cross entropies, no log-likelihoods; train on binarised pixels for those\n";
         }
         let of = if self.binary { "log p(x), IWAE" } else { "IWAE's bound" };
         text += &row("ELBO", &self.elbo);

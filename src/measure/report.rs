@@ -279,7 +279,11 @@ impl Report {
             text += &row(&format!("  class {name}"), &|s| s.coverage.histogram[class].to_string());
         }
         if let Some(doubt) = self.doubt(a) {
-            let how = if named { "is shown because it was asked for" } else { "is refused; --fid shows it" };
+            let how = if named {
+                "is shown because it was asked for"
+            } else {
+                "is refused; ask for it by name to see it"
+            };
             text += &format!("the FID {how}: {doubt}\n");
         }
         text += "a class is covered by a tenth of its even share; diversity is the mean squared distance of pictures, of real images 1\n";

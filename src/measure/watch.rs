@@ -36,13 +36,13 @@ impl Watch {
     /// by [`Watch::diversity`].
     pub fn collapse(&self, step: u64, diversity: f64) -> Option<String> {
         let other = match self.objective {
-            Objective::Wasserstein => "more --discriminator-steps",
-            _ => "--loss wasserstein-gp, or more --discriminator-steps",
+            Objective::Wasserstein => "more discriminator steps",
+            _ => "the loss wasserstein-gp, or more discriminator steps",
         };
         (step >= BEGUN && diversity < NARROW).then(|| {
             let what = "the generator draws nearly the same picture from all noise (mode collapse)";
             format!(
-                "{what}: samples differ {:.0} % as much as real images; try a smaller --lr, {other}",
+                "{what}: samples differ {:.0} % as much as real images; try a smaller step size, {other}",
                 100.0 * diversity
             )
         })
@@ -64,17 +64,20 @@ impl Watch {
             return Some(what);
         }
         if step >= BEGUN && right {
-            let smooth =
-                if self.objective.has_labels() && self.smooth == 0.0 { "--smooth 0.1, " } else { "" };
+            let smooth = if self.objective.has_labels() && self.smooth == 0.0 {
+                "labels smoothed by 0.1, "
+            } else {
+                ""
+            };
             return Some(format!(
                 "the discriminator is always right (D(x) {real:.3}, D(G(z)) {fake:.3}), so the generator learns little; \
-                 try {smooth}--instance-noise 0.1, --spectral, or a smaller --lr-discriminator"
+                 try {smooth}instance noise of 0.1, spectral normalisation, or a smaller step size of the discriminator"
             ));
         }
         if step >= BEGUN && probabilities && (real - fake).abs() < 0.01 && (real - 0.5).abs() > 0.25 {
             return Some(format!(
                 "the discriminator does not tell the pictures apart (D(x) {real:.3}, D(G(z)) {fake:.3}) and is not undecided either; \
-                 try a larger --lr-discriminator or more --discriminator-steps"
+                 try a larger step size of the discriminator or more discriminator steps"
             ));
         }
         None
@@ -155,6 +158,6 @@ mod tests {
         assert_eq!(at(&distance, BEGUN, -9.0, 8.5, -3.5, 1.0), "");
         let told = at(&distance, BEGUN, -9.0, 8.5, -3.5, 0.01);
         assert!(told.contains("mode collapse") && !told.contains("wasserstein-gp"), "{told}");
-        assert!(!at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("--smooth"));
+        assert!(!at(&hinge, BEGUN, 0.01, 8.5, -3.5, 1.0).contains("smoothed"));
     }
 }

@@ -113,7 +113,7 @@ impl<P: Players> Game<P> {
             let what =
                 format!("the images are {}x{}, the networks' pictures {rows}x{columns}", image[0], image[1]);
             let side = rows.min(columns);
-            return Err(Error::new(format!("{what}; scale the images by --image-size {side}")));
+            return Err(Error::new(format!("{what}; scale the images to an image size of {side}")));
         }
         Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
     }

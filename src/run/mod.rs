@@ -47,7 +47,7 @@ pub use interrupt::exit_code;
 pub(crate) use metrics::curves;
 pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, Lasting, Look, Options, Recipe, Sitting, Train};
-pub use parse::{SITTING, below_one, decay, parse, positive};
+pub use parse::{SITTING, below_one, decay, parse, positive, sizes};
 pub use picture::{animate, grid, save};
 pub use plot::plot;
 #[cfg(any(test, fuzzing))]
@@ -57,7 +57,7 @@ pub use raw::{Numbers, Raw};
 pub use session::Session;
 pub use trained::Trained;
 pub(crate) use training::of_test;
-pub use training::{Each, EpochEnd, Measured, Trainer};
+pub use training::{EpochEnd, Measured, Observer, Trainer};
 
 #[cfg(test)]
 mod tests {

@@ -111,6 +111,11 @@ pub fn decay(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
+/// The sizes that an option was given, or the usual ones.
+pub fn sizes(given: &[u16], usual: &[usize]) -> Vec<usize> {
+    if given.is_empty() { usual.to_vec() } else { given.iter().map(|&size| size.into()).collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

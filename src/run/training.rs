@@ -46,9 +46,28 @@ pub(crate) fn of_test(metrics: Vec<(&str, f64)>) -> Vec<(String, f64)> {
     metrics.into_iter().map(|(name, mean)| (format!("test_{name}"), mean)).collect()
 }
 
-/// A number of steps, and a callback that is called whenever so many more steps are done, and before the
-/// first one. It gets the run's folder and the number of steps that are done.
-pub type Each<'a> = (u64, &'a mut dyn FnMut(&RunDir, u64) -> Measured);
+/// What watches a training. A closure that measures at the end of epochs is one.
+pub trait Observer {
+    /// The number of steps from each [`Observer::look`] to the next; `None` if there are none.
+    fn every(&self) -> Option<u64> {
+        None
+    }
+
+    /// Looks at the training between steps, and before the first one. It gets the run's folder and the number
+    /// of steps that are done.
+    fn look(&mut self, _run: &RunDir, _step: u64) -> Measured {
+        Ok(vec![])
+    }
+
+    /// Measures at the end of every epoch, and of the run.
+    fn report(&mut self, at: &EpochEnd<'_>) -> Measured;
+}
+
+impl<F: FnMut(&EpochEnd<'_>) -> Measured> Observer for F {
+    fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
+        self(at)
+    }
+}
 
 /// The training of a run: what is trained, and what is shown of it.
 pub struct Trainer<'a> {
@@ -60,43 +79,41 @@ pub struct Trainer<'a> {
     pub round: &'a Round,
     /// The unit of the curves.
     pub unit: &'a str,
-    /// The number of metrics that are shown and drawn, from the first on. If it is 1, the first value that a
-    /// report measures decides which checkpoint is best.
-    pub shown: usize,
-    /// A callback between steps, if there is one.
-    pub each: Option<Each<'a>>,
+    /// The number of metrics that are drawn as curves, from the first on.
+    pub curves: usize,
+    /// Whether the first value of a report is a score: the checkpoint with the smallest is the best.
+    pub scored: bool,
 }
 
 impl Trainer<'_> {
     /// Trains as the options of the sitting say, and returns the run's folder; `None` if a resumed run had
-    /// nothing left to do, so that no file of it has changed. `report` is called after every epoch and at the
-    /// end, and returns what it measured.
+    /// nothing left to do, so that no file of it has changed.
     ///
     /// # Errors
     /// Fails if memory does not suffice, if a value becomes infinite or NaN, if a file cannot be read or
-    /// written, if the device is lost, or with the error of `report`. Steps that are done are saved before that,
+    /// written, if the device is lost, or with the error of the observer. Steps that are done are saved before that,
     /// unless they are spoilt or the device is lost.
     ///
     /// # Panics
-    /// A panic of `report` or of the loop itself goes on after the steps that are done were saved.
-    pub fn run(self, report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<Option<RunDir>> {
-        let Self { session, state, round, unit, shown, each } = self;
+    /// A panic of the observer or of the loop itself goes on after the steps that are done were saved.
+    pub fn run(self, observer: &mut dyn Observer) -> Result<Option<RunDir>> {
+        let Self { session, state, round, unit, curves, .. } = self;
         let plans: Vec<_> = round.plans().collect();
         let (stream, feed) = (session.stream.as_ref(), session.feed.as_ref());
         let feed = feed.ok_or_else(|| Error::new("--plan only prints the plan; leave it out to train"))?;
         let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
             .map_err(|e| session.memory(e, &plans))?;
-        let Some(mut this) = Loop::begin(session, state, round, steps, shown, each)? else { return Ok(None) };
+        let Some(mut this) = Loop::begin(&self, steps, observer)? else { return Ok(None) };
         interrupt::watch()?;
         // What a panic leaves behind is judged by `rescue`.
-        let done = catch_unwind(AssertUnwindSafe(|| this.epochs(report)));
+        let done = catch_unwind(AssertUnwindSafe(|| this.epochs()));
         this.progress.finish();
         if !matches!(done, Ok(Ok(()))) {
             this.rescue();
         }
         done.unwrap_or_else(|panic| resume_unwind(panic)).map_err(|e| this.lost(e))?;
         let (best, took) = (this.checkpoints.best(), this.started.elapsed());
-        summary::write(session, &this.run, this.at.step, best, &round.metrics[..shown], unit, took)?;
+        summary::write(session, &this.run, this.at.step, best, &round.metrics[..curves], unit, took)?;
         if this.interrupted && this.at.step < this.total {
             let (step, total, dir) = (this.at.step, this.total, this.run.root().display());
             say!("stopped at step {step} of {total}; go on with: train --resume {dir}");
@@ -110,7 +127,8 @@ struct Loop<'a> {
     session: &'a Session,
     state: &'a State,
     metrics: &'a [&'static str],
-    shown: usize,
+    curves: usize,
+    scored: bool,
     weights: Vec<String>,
     /// The names of the training step's variables, which a checkpoint holds.
     kept: Vec<String>,
@@ -129,19 +147,17 @@ struct Loop<'a> {
     interrupted: bool,
     /// Whether to stop, because Ctrl-C was typed or the time is over.
     stop: bool,
-    each: Option<Each<'a>>,
+    observer: &'a mut dyn Observer,
 }
 
 impl<'a> Loop<'a> {
     /// Begins a run, or continues one from its newest checkpoint. Returns `None` if it has reached its end.
     fn begin(
-        session: &'a Session,
-        state: &'a State,
-        round: &'a Round,
+        trainer: &Trainer<'a>,
         mut steps: Steps<'a>,
-        shown: usize,
-        each: Option<Each<'a>>,
+        observer: &'a mut dyn Observer,
     ) -> Result<Option<Self>> {
+        let &Trainer { session, state, round, curves, scored, .. } = trainer;
         let (order, total) = (steps.order(), session.total());
         let kept: Vec<String> = round.plans().flat_map(|plan| &plan.vars).map(|v| v.name.clone()).collect();
         let Some(Begun { run, checkpoints, from }) = session.begin()? else { return Ok(None) };
@@ -161,7 +177,8 @@ impl<'a> Loop<'a> {
             session,
             state,
             metrics: &round.metrics,
-            shown,
+            curves,
+            scored,
             weights: round.weights(),
             kept,
             steps,
@@ -176,7 +193,7 @@ impl<'a> Loop<'a> {
             started: Instant::now(),
             interrupted: false,
             stop: false,
-            each,
+            observer,
         };
         if this.at.step == 0 {
             this.save()?;
@@ -185,13 +202,13 @@ impl<'a> Loop<'a> {
         Ok(Some(this))
     }
 
-    fn epochs(&mut self, mut report: impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
+    fn epochs(&mut self) -> Result<()> {
         let owed = |this: &Self| this.at.owes_report(this.steps.order().per_epoch());
         while (self.at.step < self.total || owed(self)) && !self.stop {
             let whole = owed(self) || self.epoch()?;
             // After Ctrl-C in the middle of an epoch, nothing is measured, so that the program ends soon.
             if whole || !self.interrupted {
-                self.report(&mut report)?;
+                self.report()?;
             }
         }
         Ok(())
@@ -203,10 +220,10 @@ impl<'a> Loop<'a> {
         let per_epoch = self.steps.order().per_epoch();
         let end = (self.at.step / per_epoch + 1).saturating_mul(per_epoch).min(self.total);
         let every = self.session.sitting.checkpoint_every;
-        let mut shown = Instant::now();
+        let mut read_at = Instant::now();
         while self.at.step < end && !self.stop {
             let due = every.map_or(u64::MAX, |n| n - (self.at.step - self.saved.0).min(n - 1));
-            let seen = self.each.as_ref().map_or(u64::MAX, |(n, _)| n - self.at.step % n);
+            let seen = self.observer.every().map_or(u64::MAX, |n| n - self.at.step % n);
             let count = self.steps.submit((end - self.at.step).min(due).min(seen))?;
             self.at.step += count;
             self.tell_left_out();
@@ -219,9 +236,9 @@ impl<'a> Loop<'a> {
             self.stop = self.interrupted || self.session.sitting.seconds.is_some_and(over);
             let save = count == due || (every.is_none() && self.saved.1.elapsed() > SAVED);
             let read = save || self.stop || self.at.step == end || self.steps.full();
-            if read || shown.elapsed() > SHOWN {
+            if read || read_at.elapsed() > SHOWN {
                 self.read()?;
-                shown = Instant::now();
+                read_at = Instant::now();
             }
             if self.at.step < end && (save || self.interrupted) {
                 self.save()?;
@@ -238,15 +255,13 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Calls the callback between steps, if it is due.
+    /// Lets the observer look, if it is due.
     fn look(&mut self) -> Result<()> {
-        match &mut self.each {
-            Some((steps, look)) if self.at.step.is_multiple_of(*steps) => {
-                let measured = look(&self.run, self.at.step)?;
-                if measured.is_empty() { Ok(()) } else { self.log.write(self.at.step, &measured) }
-            }
-            _ => Ok(()),
+        if self.observer.every().is_none_or(|steps| !self.at.step.is_multiple_of(steps)) {
+            return Ok(());
         }
+        let measured = self.observer.look(&self.run, self.at.step)?;
+        if measured.is_empty() { Ok(()) } else { self.log.write(self.at.step, &measured) }
     }
 
     /// Reads the metrics of the steps that the host has not seen: checks them, logs and shows their means,
@@ -271,27 +286,27 @@ impl<'a> Loop<'a> {
         let order = self.steps.order();
         let epochs = self.total.div_ceil(order.per_epoch());
         let epoch = self.at.step.div_ceil(order.per_epoch());
-        self.progress.update(self.at.step * order.images(), epoch, epochs, &told[..self.shown]);
+        self.progress.update(self.at.step * order.images(), epoch, epochs, &told[..self.curves]);
         Ok(())
     }
 
     /// Measures at the end of an epoch or of the run, prints and logs the result, and saves a checkpoint.
-    fn report(&mut self, report: &mut impl FnMut(&EpochEnd<'_>) -> Measured) -> Result<()> {
+    fn report(&mut self) -> Result<()> {
         let (per_epoch, step) = (self.steps.order().per_epoch(), self.at.step);
         let steps = (step - self.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = self.at.sums.iter().map(|s| s / steps).collect();
         let epoch = step.div_ceil(per_epoch);
-        let measured = report(&EpochEnd { step, epoch, means: &means, run: &self.run })?;
+        let measured = self.observer.report(&EpochEnd { step, epoch, means: &means, run: &self.run })?;
         if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {
             return Err(self.diagnose(step - 1, &format!("{name} became {value}")));
         }
-        self.at.score = measured.first().map(|m| m.1).filter(|_| self.shown == 1);
+        self.at.score = measured.first().map(|m| m.1).filter(|_| self.scored);
         let trained = self.metrics.iter().zip(means).map(|(name, mean)| (format!("train_{name}"), mean));
         let now = [("epoch".to_string(), step as f64 / per_epoch as f64)];
         let line: Vec<_> = now.into_iter().chain(trained).chain(measured).collect();
         self.log.write(step, &line)?;
-        let shown: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-        self.progress.println(&format!("epoch {epoch:>3}: {}", shown.join(", ")));
+        let told: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        self.progress.println(&format!("epoch {epoch:>3}: {}", told.join(", ")));
         if step.is_multiple_of(per_epoch) {
             (self.at.epoch_start, self.at.sums) = (step, vec![0.0; self.metrics.len()]);
         }

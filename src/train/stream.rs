@@ -76,7 +76,7 @@ impl Stream {
             let what = format!(
                 "two parts of the streamed images need {need}, the adapter's largest buffer is {limit}"
             );
-            return Err(Error::new(format!("{what}; try a smaller --batch or --image-size")));
+            return Err(Error::new(format!("{what}; try a smaller batch or image size")));
         }
         let plan = Chunks { source, order, steps };
         Ok(Self { plan: Arc::new(plan), ahead: RefCell::default(), left_out: RefCell::default() })
@@ -119,7 +119,7 @@ impl Stream {
         if ahead.next == wanted {
             let chunk = ahead.chunks.as_ref().and_then(|chunks| chunks.recv().ok());
             let chunk =
-                chunk.ok_or_else(|| Error::new("the thread that reads images ended; go on with --resume"))?;
+                chunk.ok_or_else(|| Error::new("the thread that reads images ended; resume the training"))?;
             self.upload(gpu, feed, ahead, chunk)?;
         }
         Ok(ahead.next * self.plan.steps - step)

@@ -144,7 +144,7 @@ impl Cache {
         let before = self.names();
         let line = self.fetch(mirrors).unwrap_err().to_string();
         assert_eq!(line.lines().count(), 1, "{line}");
-        for part in ["set: cannot get", TRAIN_IMAGES, &self.0.display().to_string(), "by hand", "--data PATH"]
+        for part in ["set: cannot get", TRAIN_IMAGES, &self.0.display().to_string(), "by hand", "as the data"]
             .iter()
             .chain(mirrors)
         {

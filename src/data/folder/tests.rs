@@ -116,7 +116,7 @@ fn the_square_in_the_middle_is_scaled() {
     }
     let set = load(&dir, Some(4), false).unwrap();
     assert_eq!((set.train.channels, set.train.pixels, set.lossy), (1, vec![255; 5 * 16], true));
-    fails(&dir, None, &["1.png", "10 x 4", "4 x 8", "--image-size N"]);
+    fails(&dir, None, &["1.png", "10 x 4", "4 x 8", "an image size"]);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn what_is_wrong_with_a_folder_is_said() {
     fs::remove_file(&bad).unwrap();
     put(&dir, "train/a/0.png", GrayImage::new(2_000, 1));
     put(&dir, "test/a/0.png", GrayImage::new(2_000, 1));
-    fails(&dir, None, &["0.png", "1024", "--image-size"]);
+    fails(&dir, None, &["0.png", "1024", "an image size"]);
     assert_eq!(load(&dir, Some(3), false).unwrap().train.pixels, [0; 9]);
     let many = Folder::new("folder-many");
     (0..257).for_each(|i| put(&many, &format!("{i}/0.png"), GrayImage::new(1, 1)));

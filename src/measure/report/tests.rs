@@ -156,7 +156,7 @@ fn figures_that_mean_nothing_are_refused_unless_named() {
         let (table, json) = (report.table(false), report.json(false));
         assert_eq!([table.contains("7.500"), table.contains("0.25000 ±")], [fid, kid], "{table}");
         assert_eq!(table.contains("refused"), !fid, "{table}");
-        assert!(table.contains(why) && (fid || table.contains("--fid")), "{table}");
+        assert!(table.contains(why) && (fid || table.contains("by name")), "{table}");
         let pictures = &json["pictures"];
         assert_eq!([pictures["fid"].is_null(), pictures["kid"].is_null()], [!fid, !kid], "{json}");
         assert!(pictures["doubt"].as_str().unwrap_or_default().contains(why), "{json}");

@@ -9,7 +9,9 @@ use crate::{
     models::autoencoder::{Autoencoder, Classifier, Config, correct},
     optim::{Optimizer, advance},
     plan::Plan,
-    run::{Bare, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save},
+    run::{
+        Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save,
+    },
     train::{Evaluation, Feed, Round, batch, labels},
 };
 use clap::{Args, Subcommand};
@@ -105,8 +107,8 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
     let bytes = &test_set.pixels[..count * config.pixels];
     let x: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 255.0).collect();
     let unit = "nats per image";
-    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
-    trainer.run(|at| {
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
+    trainer.run(&mut |at: &EpochEnd<'_>| {
         let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
         save(&at.run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
         Ok(of_test(test.run()?))

@@ -14,8 +14,8 @@ use crate::{
     optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        Bare, Look, Options, Raw, Session, Train, Trained, Trainer, decay, grid, listener, of_test, positive,
-        save,
+        Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, decay, grid, listener, of_test,
+        positive, save,
     },
     train::{Evaluation, Round, batch, normals, quantile},
 };
@@ -32,6 +32,13 @@ const STEPS: usize = 12;
 pub trait Variational: Options {
     /// The network for images of this height, width and number of channels.
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g>;
+
+    /// The names of the network's weights.
+    fn names(&self, image: [usize; 3]) -> Vec<String> {
+        let g = Graph::new();
+        self.vae(&g, image, Mode::Evaluation);
+        g.weights()
+    }
 
     /// How the objective is optimised.
     fn learning(&self) -> &Learning;
@@ -170,8 +177,8 @@ fn train<T: Variational>(options: Train<T>) -> Result<()> {
     let draw = Executor::new(&session.gpu, &draw, &state, &[])?;
     let z = normals(recipe.seed, SHOWN * vae.latent());
     let unit = "nats per image";
-    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
-    trainer.run(|at| {
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
+    trainer.run(&mut |at: &EpochEnd<'_>| {
         let [h, w, c] = image;
         let pictures = decode(&session.gpu, &draw, &z)?;
         save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;

@@ -2,8 +2,9 @@
 //! from random noise, from walks between noise vectors, and from sums of them.
 
 use super::{
+    super::one_hot,
     contest::{Adversarial, Contest},
-    pictures::{Pictures, in_turn, one_hot, pictures},
+    pictures::{Pictures, in_turn, pictures},
 };
 use crate::{
     error::{Error, Result},
@@ -118,7 +119,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
             return Err(Error::new("--class: the model is not told classes; train one with --conditional"));
         }
         let class = self.trained.saved.class(name)?;
-        Ok(one_hot(classes, std::iter::repeat_n(class, count)))
+        Ok(one_hot(std::iter::repeat_n(class, count), classes))
     }
 
     /// Draws pictures `[N, H, W, C]` with values in [0, 1] from noise vectors `[N, latent]`.

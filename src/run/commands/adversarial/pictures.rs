@@ -1,5 +1,6 @@
 //! A generator on a device, which turns noise into pictures.
 
+use super::super::one_hot;
 use crate::{
     error::Result,
     gpu::{Executor, Gpu, State},
@@ -25,11 +26,7 @@ pub(super) fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) ->
 
 /// The classes of `count` pictures, one-hot: all classes in turn. Empty if there are no classes.
 pub(super) fn in_turn(classes: usize, count: usize) -> Vec<f32> {
-    one_hot(classes, (0..count).map(|i| i % classes.max(1)))
-}
-
-pub(super) fn one_hot(classes: usize, of: impl Iterator<Item = usize>) -> Vec<f32> {
-    of.flat_map(|class| (0..classes).map(move |k| f32::from(u8::from(k == class)))).collect()
+    one_hot((0..count).map(|i| i % classes.max(1)), classes)
 }
 
 /// A generator on a device, which turns noise into pictures.

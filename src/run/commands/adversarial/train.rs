@@ -1,16 +1,17 @@
 //! Training: both players in turn, with a look at the game between epochs.
 
 use super::{
+    super::conditioned,
     contest::{Adversarial, Contest},
     pictures::{Pictures, pictures},
     watch::{self, Watcher, Watching},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::Graph,
     models::{game::Game, players::Players},
     plan::Plan,
-    run::{Each, EpochEnd, RunDir, Session, Train, Trainer},
+    run::{Session, Train, Trainer},
     train::{Round, batch, labels},
 };
 use clap::Args;
@@ -28,10 +29,7 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
     let Watched { train, watching } = options;
     let (session, options) = Session::open(train)?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
-    if let (true, Some(why)) = (options.model.conditional(), session.set.classless()) {
-        let what = format!("{}: {why}: there is nothing to condition on", session.set.name);
-        return Err(Error::new(format!("{what}; give other images, or train without --conditional")));
-    }
+    conditioned(options.model.conditional(), &session.set)?;
     let game = options.game(session.image(), set.classes)?;
     let round = round(&game, &session)?;
     let draw = pictures(&game, caps, watch::SHOWN)?;
@@ -41,14 +39,9 @@ pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
     let state = session.state(&round, &[&draw])?;
     let draw = Pictures::new(&session.gpu, &draw, &state)?;
     let mut watcher = Watcher::new(&session, &game, &draw, &watching)?;
-    let (unit, shown) = ("loss, judgement", round.metrics.len());
-    let run = {
-        let watcher = std::cell::RefCell::new(&mut watcher);
-        let mut between = |run: &RunDir, step| watcher.borrow_mut().look(run, step);
-        let each = watching.picture_every.map(|steps| -> Each<'_> { (steps, &mut between) });
-        let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown, each };
-        trainer.run(|at: &EpochEnd<'_>| watcher.borrow_mut().report(at))?
-    };
+    let (unit, curves) = ("loss, judgement", round.metrics.len());
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves, scored: false };
+    let run = trainer.run(&mut watcher)?;
     run.map_or(Ok(()), |run| watcher.finish(M::MODEL, &run))
 }
 

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
-    run::{EpochEnd, Measured, RunDir, SITTING, Session, animate, grid, plot, read, save},
+    run::{EpochEnd, Measured, Observer, RunDir, SITTING, Session, animate, grid, plot, read, save},
     train::normals,
 };
 #[cfg(feature = "fid")]
@@ -31,7 +31,7 @@ pub struct Watching {
     /// Draw the sample grid every so many steps too, which gives the film of training more pictures [default:
     /// only at the end of epochs]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) picture_every: Option<u64>,
+    picture_every: Option<u64>,
     /// Measure FID with this many pictures whenever the sample grid is drawn, as a curve; first trains the
     /// extractor, once per data set
     #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
@@ -49,12 +49,13 @@ pub(super) struct Watcher<'a> {
     /// The number of pictures for FID, and the real images with which they are compared.
     #[cfg(feature = "fid")]
     fid: Option<(usize, Reference<'a>)>,
+    /// The number of steps between looks.
+    every: Option<u64>,
     /// Whether the last look between epochs reported a collapse.
     told: bool,
 }
 
 impl<'a> Watcher<'a> {
-    #[cfg_attr(not(feature = "fid"), expect(unused_variables, reason = "only FID is asked for"))]
     pub(super) fn new<P: Players>(
         session: &'a Session,
         game: &Game<P>,
@@ -73,25 +74,9 @@ impl<'a> Watcher<'a> {
             watch,
             #[cfg(feature = "fid")]
             fid: watching.fid.map(|count| reference(session, count)).transpose()?,
+            every: watching.picture_every,
             told: false,
         })
-    }
-
-    /// Draws and measures between epochs. A collapse is reported once, and again only after it was over.
-    pub(super) fn look(&mut self, run: &RunDir, step: u64) -> Measured {
-        let diversity = self.picture(run, step)?;
-        let collapse = self.watch.collapse(step, diversity);
-        collapse.iter().filter(|_| !self.told).for_each(|line| note!("warning: {line}"));
-        self.told = collapse.is_some();
-        self.measured(diversity)
-    }
-
-    /// Draws and measures at the end of an epoch, and warns if a player has won.
-    pub(super) fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
-        let diversity = self.picture(at.run, at.step)?;
-        let warning = self.watch.warning(at.step, at.means, diversity);
-        warning.into_iter().for_each(|line| note!("warning: {line}"));
-        self.measured(diversity)
     }
 
     /// Writes the FID curve, and the film of the pictures.
@@ -145,6 +130,29 @@ impl<'a> Watcher<'a> {
     #[cfg(not(feature = "fid"))]
     fn fid(&self) -> Result<Option<f64>> {
         Ok(None)
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn every(&self) -> Option<u64> {
+        self.every
+    }
+
+    /// Draws and measures between epochs. A collapse is reported once, and again only after it was over.
+    fn look(&mut self, run: &RunDir, step: u64) -> Measured {
+        let diversity = self.picture(run, step)?;
+        let collapse = self.watch.collapse(step, diversity);
+        collapse.iter().filter(|_| !self.told).for_each(|line| note!("warning: {line}"));
+        self.told = collapse.is_some();
+        self.measured(diversity)
+    }
+
+    /// Draws and measures at the end of an epoch, and warns if a player has won.
+    fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
+        let diversity = self.picture(at.run, at.step)?;
+        let warning = self.watch.warning(at.step, at.means, diversity);
+        warning.into_iter().for_each(|line| note!("warning: {line}"));
+        self.measured(diversity)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The commands `sample` and `complete`: pictures that are drawn pixel by pixel, and how they appeared.
 
 use super::{
+    super::one_hot,
     fit::{Density, Fit},
-    trained::{CLASS, TrainedDensity, one_hot},
+    trained::{CLASS, TrainedDensity},
 };
 use crate::{
     data::picture,

@@ -2,8 +2,9 @@
 //! likelihoods classify them.
 
 use super::{
+    super::one_hot,
     fit::{Density, Fit},
-    trained::{CLASS, TrainedDensity, fitting, one_hot},
+    trained::{CLASS, TrainedDensity, fitting},
 };
 use crate::{
     data::Images,

@@ -1,17 +1,18 @@
 //! Training by maximum likelihood, with samples and a test score at the end of each epoch.
 
 use super::{
+    super::{conditioned, one_hot},
     fit::{Density, Fit},
-    trained::{CLASS, chosen, fitting, one_hot},
+    trained::{CLASS, chosen, fitting},
 };
 use crate::{
     data::Images,
-    error::{Error, Result},
+    error::Result,
     graph::{Graph, Tensor},
     models::autoregressive::Given,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{Session, Train, Trainer, grid, interrupt, listener, of_test, save},
+    run::{EpochEnd, Session, Train, Trainer, grid, interrupt, listener, of_test, save},
     train::{Draws, Evaluation, Round, Sampler, Work, batch, labels},
 };
 
@@ -36,10 +37,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     }
     let (caps, image) = (session.gpu.caps(), session.image());
     let (train, test) = (&session.set.train, &session.set.test);
-    if let (true, Some(why)) = (model.conditional(), session.set.classless()) {
-        let what = format!("{}: {why}: there is nothing to condition on", session.set.name);
-        return Err(Error::new(format!("{what}; give other images, or train without --conditional")));
-    }
+    conditioned(model.conditional(), &session.set)?;
     let g = Graph::new();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
     let x = batch(&g, train, session.recipe.batch as usize, stream);
@@ -72,8 +70,8 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
         state.write(&session.gpu, CLASS, &one_hot((0..SHOWN).map(|i| i % classes), classes))?;
     }
     let unit = "nats per image";
-    let trainer = Trainer { session: &session, state: &state, round: &round, unit, shown: 1, each: None };
-    trainer.run(|at| {
+    let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
+    trainer.run(&mut |at: &EpochEnd<'_>| {
         let (mut told, total) = (listener(), draw.steps() as u64);
         let drawn = draw.run(&session.gpu, &state, None, 1, |done, _| {
             told(Work { what: "steps of drawing samples", done: done as u64, total })

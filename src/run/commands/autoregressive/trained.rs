@@ -31,11 +31,6 @@ pub(super) fn fitting<T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
     more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
 }
 
-/// Rows of `of` elements, each with a 1 at its class and 0 elsewhere.
-pub(super) fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
-    classes.flat_map(|class| (0..of).map(move |i| f32::from(u8::from(i == class)))).collect()
-}
-
 /// A trained model.
 pub(super) struct TrainedDensity<M: Density> {
     pub(super) trained: Trained<Fit<M>>,
