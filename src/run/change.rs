@@ -26,7 +26,7 @@ pub struct Change {
     pub to: f64,
 }
 
-/// The options of [`CHANGEABLE`] that were typed.
+/// The options of `CHANGEABLE` that were typed.
 #[derive(Clone, Debug, Default)]
 pub struct Typed(Vec<&'static str>);
 
