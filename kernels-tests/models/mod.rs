@@ -1,6 +1,7 @@
 //! Layers and models against formulas and against PyTorch, and what measures a model.
 
 mod adversarial;
+mod autoencoder;
 mod bound;
 mod conv_vae;
 pub(crate) mod layers;

@@ -4,6 +4,7 @@ mod adversarial;
 mod autoregressive;
 mod embed;
 mod ended;
+mod every;
 #[cfg(feature = "folders")]
 mod folders;
 mod lines;
