@@ -114,7 +114,7 @@ impl<'g> PixelCnn<'g> {
     }
 
     /// [`PixelCnn::logits`] for training, which drops this share of each block's inner features (Srivastava
-    /// et al. 2014).
+    /// et al. 2014). Random streams: `blocks.{i}.dropout` of each block i.
     #[track_caller]
     pub fn logits_dropping(&self, x: Tensor<'g>, rate: f32) -> Tensor<'g> {
         let block = |x: Tensor<'g>, (i, [to, middle, back]): (usize, &[Conv2d<'g>; 3])| {

@@ -193,8 +193,8 @@ pub struct Look {
     /// Run directory of an earlier `train` [default: the newest in runs]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Your own weights (safetensors, PyTorch's names) instead of those of the run --run; without --run, the
-    /// options below say what the model is, and pictures go into the current folder
+    /// Your own weights (safetensors, PyTorch's names) instead of the run's; without --run, the model's own
+    /// options (see --help) say what the file holds, and pictures go into the current folder
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Take from the file --weights what fits the model; the rest stays as the run has it

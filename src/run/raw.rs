@@ -65,8 +65,10 @@ fn safetensors(arrays: &[Numbers<'_>]) -> Result<Vec<u8>> {
 
 /// A file of NumPy's format 1.0: a magic string, a header padded to a multiple of 64 bytes, and the elements.
 fn npy((_, shape, values): &Numbers<'_>) -> Vec<u8> {
-    let extents: String = shape.iter().map(|n| format!("{n}, ")).collect();
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", extents.trim_end());
+    let extents = shape.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    // Python's tuple of one number ends in a comma.
+    let extents = if shape.len() == 1 { extents + "," } else { extents };
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({extents}), }}");
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((length as u16).to_le_bytes());
