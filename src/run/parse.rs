@@ -2,6 +2,7 @@
 
 use super::change::CHANGEABLE;
 use clap::{ArgMatches, Parser, parser::ValueSource};
+use std::ffi::OsString;
 
 /// The heading, in the help, of the options that one sitting may change. No other options are allowed with
 /// `--resume`.
@@ -13,11 +14,11 @@ pub(super) const BARE: &str = "Without a run: the model of --weights";
 /// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
 /// ends the program.
 pub fn parse<C: Parser>() -> C {
-    let matches = command::<C>().get_matches();
+    let matches = C::command().get_matches_from(joined(std::env::args_os()));
     let called = std::env::args()
         .next()
         .and_then(|path| Some(std::path::Path::new(&path).file_stem()?.to_string_lossy().into_owned()));
-    let (mut deepest, mut command) = (&matches, command::<C>().bin_name(called.unwrap_or_default()));
+    let (mut deepest, mut command) = (&matches, C::command().bin_name(called.unwrap_or_default()));
     command.build();
     while let Some((name, sub)) = deepest.subcommand() {
         command = command.find_subcommand(name).cloned().unwrap_or(command);
@@ -29,17 +30,27 @@ pub fn parse<C: Parser>() -> C {
     parsed.unwrap_or_else(|what| command.error(clap::error::ErrorKind::ArgumentConflict, what).exit())
 }
 
-/// The command line's description. A number below 0 is a value like any other, which the option itself refuses by
-/// its range, and no unknown option.
-fn command<C: Parser>() -> clap::Command {
-    fn signed(command: clap::Command) -> clap::Command {
-        let signed_arg = |arg: clap::Arg| {
-            let takes = arg.get_action().takes_values();
-            arg.allow_negative_numbers(takes)
-        };
-        command.mut_args(signed_arg).mut_subcommands(signed)
+/// The words of a command line, with numbers below 0 joined to the options before them: they are values like any
+/// other, which the option refuses by its range, and no unknown options.
+fn joined(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let negative =
+        |word: &str| word.starts_with('-') && word.split(',').all(|number| number.parse::<f64>().is_ok());
+    let mut all: Vec<OsString> = vec![];
+    for word in words {
+        match all.last_mut().filter(|last| is_option(last)) {
+            Some(option) if word.to_str().is_some_and(negative) => {
+                option.push("=");
+                option.push(word);
+            }
+            _ => all.push(word),
+        }
     }
-    signed(C::command())
+    all
+}
+
+/// Whether a word is an option without its value.
+fn is_option(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word.len() > 2 && word.starts_with("--") && !word.contains('='))
 }
 
 /// Whether an option was typed.
@@ -143,11 +154,20 @@ mod tests {
             ("x --batch -5", "-5"),
             ("x --stream -1", "-1"),
             ("x --seconds -2.5e-3", "-2.5e-3"),
+            ("x --lr -inf --batch 3", "-inf"),
+            ("x --lr -nan", "-nan"),
         ] {
-            let error = command::<Cli>().try_get_matches_from(line.split(' ')).unwrap_err().to_string();
+            let words = joined(line.split(' ').map(OsString::from));
+            let error = Cli::command().try_get_matches_from(words).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid value '{value}' for '--")), "{line}: {error}");
         }
-        assert!(command::<Cli>().try_get_matches_from(["x", "--lr", "-nan"]).is_err());
+        for line in ["x --axes=1 -1", "x --lr 3 --resume -x", "x - -1", "x -- -1", "x --lr -1,x"] {
+            assert_eq!(
+                joined(line.split(' ').map(OsString::from)).join("".as_ref()),
+                line.replace(' ', "").as_str()
+            );
+        }
+        assert_eq!(joined(["--axes", "-1,0"].into_iter().map(OsString::from)), ["--axes=-1,0"]);
     }
 
     fn check(line: &str) -> std::result::Result<(), String> {
