@@ -102,10 +102,10 @@ pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Weights, String> {
     file.tensors().into_iter().map(read).collect()
 }
 
-/// Finds the tensors of a safetensors file; a header of more than 4 MiB is refused, since it takes many times its
+/// Finds the tensors of a safetensors file; a header of more than 1 MiB is refused, since it takes many times its
 /// size to read.
 pub(crate) fn tensors(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
-    const HEADER: u64 = 4 << 20;
+    const HEADER: u64 = 1 << 20;
     match bytes.first_chunk().map(|length| u64::from_le_bytes(*length)) {
         Some(length @ HEADER..) => Err(format!("a header of {length} bytes, more than any model's")),
         _ => SafeTensors::deserialize(bytes).map_err(|e| e.to_string()),
