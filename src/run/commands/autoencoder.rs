@@ -36,7 +36,7 @@ pub enum Command<T: Restoring> {
     /// Show test images above their reconstructions
     Reconstruct(Reconstruct<T>),
     /// Fine-tune a classifier on few labels, from the trained encoder and from scratch
-    Probe(Probe<T>),
+    Probe(Probe),
 }
 
 /// The options of `reconstruct`.
@@ -55,11 +55,12 @@ pub struct Reconstruct<T: Restoring> {
 
 /// The options of `probe`.
 #[derive(Args)]
-pub struct Probe<T: Restoring> {
-    #[command(flatten)]
-    bare: Bare<T>,
+pub struct Probe {
     #[command(flatten)]
     look: Look,
+    /// Where the run's data lie now, if they were moved
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<String>,
     /// Numbers of labelled images to train on, shared evenly among the classes; one line of results each
     #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..))]
     labels: Vec<u32>,
@@ -162,8 +163,11 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
     Ok(Images { count: n, pixels, labels: Some(rows.iter().map(|&i| all[i]).collect()), ..*images })
 }
 
-fn probe<T: Restoring>(options: &Probe<T>) -> Result<()> {
-    let trained = Trained::open(&options.look, Some(&options.bare))?;
+fn probe<T: Restoring>(options: &Probe) -> Result<()> {
+    let mut trained = Trained::<T>::open(&options.look, None)?;
+    if let Some(data) = &options.data {
+        trained.saved.options.recipe().data.clone_from(data);
+    }
     let set = trained.saved.load()?;
     if let Some(why) = set.classless() {
         return Err(Error::new(format!("{}: {why}: there is nothing to probe", set.name)));
@@ -200,7 +204,7 @@ fn probe<T: Restoring>(options: &Probe<T>) -> Result<()> {
 /// else from scratch.
 fn fine_tune<T: Restoring>(
     trained: &Trained<T>,
-    options: &Probe<T>,
+    options: &Probe,
     few: &Images,
     test: &Images,
     seed: u64,
