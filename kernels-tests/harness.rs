@@ -22,7 +22,7 @@ use oneiro::{
         power::POWERS,
     },
     plan::{Launch, Plan},
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 use sentinel::Guarded;
 use std::{
@@ -183,7 +183,7 @@ impl Case {
     }
 
     fn input(&self, name: &str, ty: &Type) -> Array {
-        let key = Stream::new(&format!("{name}/{}", self.name())).key([7, 11]);
+        let key = RandomStream::new(&format!("{name}/{}", self.name())).key([7, 11]);
         let unit = |i: usize| f64::from(rng::uniform(key, 0, i as u32));
         let default = if ty.dtype == DType::F32 { Fill::Uniform(-2.0, 2.0) } else { Fill::Whole(0, 256) };
         let mut array = match self.fills.get(name).copied().unwrap_or(default) {

@@ -22,14 +22,14 @@ pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
 
 /// A named random stream; the 64-bit FNV-1a hash of the name tells it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
+pub struct RandomStream {
     /// The name that the model gives.
     pub name: String,
     /// The hash of the name as two words, the lower one first.
     pub hash: [u32; 2],
 }
 
-impl Stream {
+impl RandomStream {
     /// Makes the stream of a name.
     pub fn new(name: &str) -> Self {
         let hash = name
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn normals_have_unit_variance() {
-        let key = Stream::new("test").key([1, 2]);
+        let key = RandomStream::new("test").key([1, 2]);
         let draws: Vec<f64> = (0..20_000).map(|i| normal(key, 3, i)).collect();
         let mean = draws.iter().sum::<f64>() / 2e4;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4;

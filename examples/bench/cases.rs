@@ -13,7 +13,7 @@ use oneiro::{
     models::vae::Config,
     nn::Linear,
     ops::{
-        conv2d::{Conv2d, Role},
+        conv2d::{Conv2d, Side},
         matmul::{MatMul, product},
         optimizer::{Rule, Update},
         reparameterize::reparameterize,
@@ -129,23 +129,23 @@ fn convolutions() -> Vec<Case> {
     for (name, kernel, [c, o]) in layers {
         let window = kernel.window([28, 28]).expect("the kernel fits");
         let [h, w] = window.made;
-        for (role, what) in
-            [(Role::Output, "forward"), (Role::Input, "input gradient"), (Role::Weight, "weight gradient")]
+        for (side, what) in
+            [(Side::Output, "forward"), (Side::Input, "input gradient"), (Side::Weight, "weight gradient")]
         {
             // Images have no gradient.
-            if role == Role::Input && c == 1 {
+            if side == Side::Input && c == 1 {
                 continue;
             }
             let (window, taps) = (window.clone(), window.taps.len());
             out.push(case(format!("conv2d {name} 16x28x28 {c} to {o} {what}"), |g| {
                 let (x, y) = (|| input(g, "x", [16, 28, 28, c]), || input(g, "y", [16, h, w, o]));
                 let weights = || input(g, "w", [taps, c, o]);
-                let inputs = match role {
-                    Role::Output => [x(), weights()],
-                    Role::Input => [y(), weights()],
-                    Role::Weight => [x(), y()],
+                let inputs = match side {
+                    Side::Output => [x(), weights()],
+                    Side::Input => [y(), weights()],
+                    Side::Weight => [x(), y()],
                 };
-                g.output("z", g.apply(Conv2d { role, window }, &inputs));
+                g.output("z", g.apply(Conv2d { side, window }, &inputs));
             }));
         }
     }

@@ -13,7 +13,7 @@ use oneiro::{
     },
     ops::matmul::MatMul,
     plan::Plan,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -235,7 +235,7 @@ impl<'a> Subject<'a> {
 /// Values for an input: uniform numbers in [-½, ½) for f32, bytes for U8, each row number once for U32.
 fn fill(name: &str, ty: &Type) -> Array {
     let n = ty.shape.numel();
-    let key = Stream::new(name).key([SEED as u32, 0]);
+    let key = RandomStream::new(name).key([SEED as u32, 0]);
     let order = if ty.dtype == DType::U32 { permutation(SEED, 0, n) } else { vec![] };
     Array::from_fn(ty.shape.clone(), |i| match ty.dtype {
         DType::F32 => f64::from(rng::uniform(key, 0, i as u32)) - 0.5,

@@ -5,7 +5,7 @@
 use crate::harness::{Case, Fill};
 use oneiro::{
     graph::{Graph, Tensor, shape::Type},
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 /// Rows and classes: sizes around a workgroup of rows and around multiples of four, primes, and the most
@@ -91,7 +91,7 @@ fn streamed(size: [usize; 2], step: u32) -> Case {
         .state("seed", SEED.map(f64::from))
         .state("step", [f64::from(step)])
         .judge(move |inputs, r, class| {
-            let u = rng::uniform(Stream::new("c").key(SEED), step, r as u32);
+            let u = rng::uniform(RandomStream::new("c").key(SEED), step, r as u32);
             nearly(&inputs["x"].data[r * size[1]..(r + 1) * size[1]], f64::from(u), class)
         })
 }

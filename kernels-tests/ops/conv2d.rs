@@ -8,11 +8,11 @@ use oneiro::{
         shape::Type,
         window::{Kernel, Taps},
     },
-    ops::conv2d::{Conv2d, Role},
+    ops::conv2d::{Conv2d, Side},
 };
 
 const HALF: Fill = Fill::Uniform(-0.5, 0.5);
-const ROLES: [Role; 3] = [Role::Output, Role::Input, Role::Weight];
+const SIDES: [Side; 3] = [Side::Output, Side::Input, Side::Weight];
 
 /// Images, their extents, and the channels that are read and made.
 type Size = (usize, [usize; 2], usize, usize);
@@ -36,45 +36,45 @@ fn kernels() -> Vec<(&'static str, Kernel)> {
 
 fn operands<'g>(
     g: &'g Graph,
-    role: Role,
+    side: Side,
     kernel: &Kernel,
     (n, image, c, o): Size,
 ) -> (Conv2d, [Tensor<'g>; 2]) {
     let window = kernel.window(image).unwrap();
     let pixels = |name, [h, w]: [usize; 2], channels| g.input(name, Type::f32([n, h, w, channels]));
     let w = || g.input("w", Type::f32([window.taps.len(), c, o]));
-    let inputs = match role {
-        Role::Output => [pixels("x", image, c), w()],
-        Role::Input => [pixels("y", window.made, o), w()],
-        Role::Weight => [pixels("x", image, c), pixels("y", window.made, o)],
+    let inputs = match side {
+        Side::Output => [pixels("x", image, c), w()],
+        Side::Input => [pixels("y", window.made, o), w()],
+        Side::Weight => [pixels("x", image, c), pixels("y", window.made, o)],
     };
-    (Conv2d { role, window }, inputs)
+    (Conv2d { side, window }, inputs)
 }
 
-fn terms(role: Role, kernel: &Kernel, (n, image, c, o): Size) -> usize {
+fn terms(side: Side, kernel: &Kernel, (n, image, c, o): Size) -> usize {
     let window = kernel.window(image).unwrap();
-    match role {
-        Role::Output => window.taps.len() * c,
-        Role::Input => window.taps.len() * o,
-        Role::Weight => n * window.made[0] * window.made[1],
+    match side {
+        Side::Output => window.taps.len() * c,
+        Side::Input => window.taps.len() * o,
+        Side::Weight => n * window.made[0] * window.made[1],
     }
 }
 
-fn plain(role: Role, (name, kernel): (&str, Kernel), size: Size) -> Case {
-    let k = terms(role, &kernel, size);
+fn plain(side: Side, (name, kernel): (&str, Kernel), size: Size) -> Case {
+    let k = terms(side, &kernel, size);
     let build = move |g: &Graph| {
-        let (op, inputs) = operands(g, role, &kernel, size);
+        let (op, inputs) = operands(g, side, &kernel, size);
         g.output("y", g.apply(op, &inputs));
     };
     let fills = |case: Case| ["x", "y", "w"].into_iter().fold(case, |case, name| case.fill(name, HALF));
-    fills(Case::new(op_name(role), format!("{name} {size:?}"), build).tolerance(2e-6, 2e-6).terms(k))
+    fills(Case::new(op_name(side), format!("{name} {size:?}"), build).tolerance(2e-6, 2e-6).terms(k))
 }
 
-fn op_name(role: Role) -> &'static str {
-    match role {
-        Role::Output => "conv2d",
-        Role::Input => "conv2d input",
-        Role::Weight => "conv2d weight",
+fn op_name(side: Side) -> &'static str {
+    match side {
+        Side::Output => "conv2d",
+        Side::Input => "conv2d input",
+        Side::Weight => "conv2d weight",
     }
 }
 
@@ -90,17 +90,17 @@ const EPILOGUES: [(&str, Epilogue); 4] = [
 ];
 
 fn with_epilogue(
-    role: Role,
+    side: Side,
     (name, kernel): (&str, Kernel),
     size: Size,
     (what, epilogue): (&'static str, Epilogue),
 ) -> Case {
-    let k = terms(role, &kernel, size);
+    let k = terms(side, &kernel, size);
     let build = move |g: &Graph| {
-        let (op, inputs) = operands(g, role, &kernel, size);
+        let (op, inputs) = operands(g, side, &kernel, size);
         g.output("z", epilogue(g, g.apply(op, &inputs)));
     };
-    let case = Case::new(format!("{} + epilogue", op_name(role)), format!("{name} {size:?} {what}"), build);
+    let case = Case::new(format!("{} + epilogue", op_name(side)), format!("{name} {size:?} {what}"), build);
     ["x", "y", "w"].into_iter().fold(case.tolerance(2e-6, 1e-5).terms(k), |case, name| case.fill(name, HALF))
 }
 
@@ -121,7 +121,7 @@ fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], 
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
-    for role in ROLES {
+    for side in SIDES {
         for kernel in kernels() {
             // Vec4s and not; a pixel, a row; tiles of 32 and 64 pixels and channels and one more; primes.
             let sizes: [Size; 9] = [
@@ -135,54 +135,54 @@ pub(crate) fn cases() -> Vec<Case> {
                 (1, [13, 5], 20, 31),
                 (2, [11, 4], 7, 12),
             ];
-            out.extend(sizes.map(|size| plain(role, kernel.clone(), size)));
+            out.extend(sizes.map(|size| plain(side, kernel.clone(), size)));
         }
         let [three, strided] =
             [("3x3", Kernel::same(3)), ("4x4 stride 2", Kernel::square(4).stride(2).padding(1))];
         out.extend(
             [(1, [1, 1], 4, 4), (1, [1, 17], 5, 3), (65, [1, 1], 8, 8), (1, [64, 1], 4, 128)]
-                .map(|s| plain(role, three.clone(), s)),
+                .map(|s| plain(side, three.clone(), s)),
         );
         // A few channels, in patches: of an image, and added up to one.
         out.extend(
             [(2, [8, 6], 3, 8), (1, [5, 9], 1, 36), (3, [6, 7], 2, 64), (1, [17, 16], 6, 4)]
-                .map(|s| plain(role, strided.clone(), s)),
+                .map(|s| plain(side, strided.clone(), s)),
         );
         // Over 64 taps, over what one launch sums.
-        out.push(plain(role, ("9x9", Kernel::same(9)), (2, [6, 5], 4, 8)));
-        out.push(plain(role, ("9x9", Kernel::same(9)), (1, [5, 6], 3, 2)));
+        out.push(plain(side, ("9x9", Kernel::same(9)), (2, [6, 5], 4, 8)));
+        out.push(plain(side, ("9x9", Kernel::same(9)), (1, [5, 6], 3, 2)));
         out.extend(
             [(1, [2, 2], 9_000, 4), (1, [2, 3], 4, 9_000), (1, [2, 2], 3, 8_193)]
-                .map(|size| plain(role, three.clone(), size)),
+                .map(|size| plain(side, three.clone(), size)),
         );
-        if role != Role::Weight {
+        if side != Side::Weight {
             let sizes = [(2, [7, 6], 12, 68), (1, [9, 5], 3, 8), (1, [5, 5], 24, 32)];
             out.extend(
                 sizes
                     .into_iter()
-                    .flat_map(|size| EPILOGUES.map(|e| with_epilogue(role, three.clone(), size, e))),
+                    .flat_map(|size| EPILOGUES.map(|e| with_epilogue(side, three.clone(), size, e))),
             );
-            out.push(with_epilogue(role, strided, sizes[0], EPILOGUES[0]));
+            out.push(with_epilogue(side, strided, sizes[0], EPILOGUES[0]));
         }
     }
     // Enough pixels to be summed in two halves, the second shorter.
     let mask = Kernel::same(3).taps(Taps::MaskB);
     out.extend(
         [(3, [16, 11], 8, 36), (1, [23, 23], 4, 68), (2, [257, 1], 12, 4)]
-            .map(|s| plain(Role::Weight, ("mask B 3x3", mask.clone()), s)),
+            .map(|s| plain(Side::Weight, ("mask B 3x3", mask.clone()), s)),
     );
     // In patches: whole and odd halves, and an odd number of pixels, which stays whole.
     let four = Kernel::square(4).stride(2).padding(1);
     out.extend(
         [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)]
-            .map(|s| plain(Role::Weight, ("4x4 stride 2", four.clone()), s)),
+            .map(|s| plain(Side::Weight, ("4x4 stride 2", four.clone()), s)),
     );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
-    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
-    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
-    out.push(plain(Role::Weight, ("1x1", Kernel::square(1)), (1, [1, 263_000], 4, 4)));
+    out.push(plain(Side::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
+    out.push(plain(Side::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));
+    out.push(plain(Side::Weight, ("1x1", Kernel::square(1)), (1, [1, 263_000], 4, 4)));
     out.push(plain(
-        Role::Output,
+        Side::Output,
         ("1x2", Kernel { size: [1, 2], ..Kernel::square(1) }),
         (1, [1, 2_100_000], 1, 1),
     ));
@@ -204,10 +204,10 @@ pub(crate) fn cases() -> Vec<Case> {
 pub(crate) fn smooth() -> Vec<Case> {
     let mut out: Vec<Case> = kernels()
         .into_iter()
-        .flat_map(|kernel| ROLES.map(|role| plain(role, kernel.clone(), (1, [4, 5], 2, 3))))
+        .flat_map(|kernel| SIDES.map(|side| plain(side, kernel.clone(), (1, [4, 5], 2, 3))))
         .collect();
     out.extend(
-        EPILOGUES.map(|e| with_epilogue(Role::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)),
+        EPILOGUES.map(|e| with_epilogue(Side::Output, ("3x3", Kernel::same(3)), (1, [3, 3], 2, 4), e)),
     );
     out.push(layer(("1x1", Kernel::square(1)), None, (1, [2, 3], 2, 3)));
     out.push(layer(("3x3 whole", Kernel::square(3)), None, (2, [3, 3], 2, 3)));

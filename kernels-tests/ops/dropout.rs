@@ -9,7 +9,7 @@ use oneiro::{
     gpu::Gpu,
     graph::{Graph, autodiff, shape::Type},
     optim::advance,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 const SIZES: [usize; 12] = [1, 2, 3, 4, 5, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];
@@ -34,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         SIZES.into_iter().flat_map(|n| [0.1, 0.5, 0.999].map(|rate| case(n, rate, 2.0))).collect();
     out.extend([0.0, 7.0, f64::from(u32::MAX)].map(|step| case(1_001, 0.25, step)));
     // A rate that is one of the uniforms: that element is kept.
-    let rate = rng::uniform(Stream::new("d").key([1, 2]), 3, 700);
+    let rate = rng::uniform(RandomStream::new("d").key([1, 2]), 3, 700);
     out.extend([1_024, 1_025].map(|n| case(n, rate, 3.0).state("seed", [1.0, 2.0])));
     out.extend([4 * 65_601, 4 * 65_601 + 1].map(|n| case(n, 0.3, 1.0).many_workgroups(1)));
     out
@@ -75,7 +75,7 @@ fn masks_are_drawn_again_in_the_derivative_and_anew_in_each_step() {
     let (seed, run) = (9 << 32 | 5, masks(gpu, 9 << 32 | 5, 0, 4));
     for (step, [y, dx]) in run.iter().enumerate() {
         assert_eq!(y, dx, "step {step}: the derivative's mask");
-        let key = Stream::new("d").key([seed as u32, (seed >> 32) as u32]);
+        let key = RandomStream::new("d").key([seed as u32, (seed >> 32) as u32]);
         let keep = |e: usize| rng::uniform(key, step as u32, e as u32) >= RATE;
         assert!(
             y.iter().enumerate().all(|(e, &v)| v == if keep(e) { 1.0 / (1.0 - RATE) } else { 0.0 }),

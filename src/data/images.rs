@@ -2,7 +2,7 @@
 //!
 //! Pixels stay `u8` until a batch is uploaded, so a whole data set fits in memory and its levels stay exact.
 
-use crate::rng::{self, Stream};
+use crate::rng::{self, RandomStream};
 
 /// The largest height or width of images, in pixels.
 pub const MAX_SIDE: u32 = 1024;
@@ -88,7 +88,7 @@ impl Images {
     /// the set measures on the same one. Random stream: `binarise/once`.
     pub fn binarise(&mut self) {
         let (key, size) =
-            (Stream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);
+            (RandomStream::new("binarise/once").key([0, 0]), self.height * self.width * self.channels);
         for (i, image) in self.pixels.chunks_mut(size.max(1)).enumerate() {
             for (j, value) in image.iter_mut().enumerate() {
                 *value =

@@ -78,6 +78,18 @@ pub(crate) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String
     Ok(upright.into_rgb8())
 }
 
+/// A picture as it is in its file, upright, with its transparency.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let (decoder, header) = opened(bytes)?;
+    let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
 /// A decoder that has read the header, and what that says.
 fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
     let format = recognise(bytes).ok_or("no picture of a kind that is read")?;

@@ -52,7 +52,7 @@ impl Init {
     /// random stream `init/NAME`.
     pub fn words(&self, seed: u64, name: &str, n: usize) -> Vec<u32> {
         let draw = |f: &dyn Fn(u32) -> f32| (0..n as u32).map(|i| f(i).to_bits()).collect();
-        let stream = rng::Stream::new(&format!("init/{name}"));
+        let stream = rng::RandomStream::new(&format!("init/{name}"));
         let key = stream.key([seed as u32, (seed >> 32) as u32]);
         match self {
             Init::Zeros => vec![0; n],

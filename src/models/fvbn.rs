@@ -9,7 +9,7 @@
 use crate::{
     graph::{Graph, Tensor},
     nn::MaskedLinear,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 /// The network's architecture.
@@ -75,7 +75,7 @@ impl<'g> Fvbn<'g> {
 /// The degrees of hidden units, drawn uniformly from the least degree before them to one below the number of
 /// pixels (§4.1). They are a function of the layer alone, so that a weights file fits.
 fn degrees(layer: usize, width: usize, pixels: usize, least: usize) -> Vec<usize> {
-    let key = Stream::new(&format!("made/degrees/{layer}")).key([0, 0]);
+    let key = RandomStream::new(&format!("made/degrees/{layer}")).key([0, 0]);
     let most = pixels.saturating_sub(1).max(least);
     let draw =
         |i: usize| least + (f64::from(rng::uniform(key, 0, i as u32)) * (most + 1 - least) as f64) as usize;

@@ -40,7 +40,7 @@ const MAX_LOOP: usize = 32_768;
 
 /// Which of the three ops: the convolution, or one of its gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum Side {
     /// The convolution: (x `[N, H, W, C]`, w `[T, C, O]`) to y `[N, H', W', O]`.
     Output,
     /// The input gradient: (dy `[N, H', W', O]`, w) to dx.
@@ -53,7 +53,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     /// Which of the three ops this is.
-    pub role: Role,
+    pub side: Side,
     /// Which pixels an output pixel sees.
     pub window: Window,
 }
@@ -72,14 +72,14 @@ impl Conv2d {
         let [a, b] = inputs else { return Err("takes two tensors".into()) };
         let pixels = |s: &Shape, of: &[usize; 2]| (s.len() == 4 && s[1..3] == of[..]).then(|| (s[0], s[3]));
         let weights = |s: &Shape| (s.len() == 3 && s[0] == taps.len()).then(|| (s[1], s[2]));
-        let found = match self.role {
-            Role::Output => {
+        let found = match self.side {
+            Side::Output => {
                 pixels(a, image).zip(weights(b)).filter(|(x, w)| x.1 == w.0).map(|(x, w)| (x.0, x.1, w.1))
             }
-            Role::Input => {
+            Side::Input => {
                 pixels(a, made).zip(weights(b)).filter(|(y, w)| y.1 == w.1).map(|(y, w)| (y.0, w.0, y.1))
             }
-            Role::Weight => pixels(a, image)
+            Side::Weight => pixels(a, image)
                 .zip(pixels(b, made))
                 .filter(|(x, y)| x.0 == y.0)
                 .map(|(x, y)| (x.0, x.1, y.1)),
@@ -95,10 +95,10 @@ impl Conv2d {
 
     fn shape(&self, Extents { n, c, o }: Extents) -> Shape {
         let Window { image, made, taps, .. } = &self.window;
-        match self.role {
-            Role::Output => [n, made[0], made[1], o].into(),
-            Role::Input => [n, image[0], image[1], c].into(),
-            Role::Weight => [taps.len(), c, o].into(),
+        match self.side {
+            Side::Output => [n, made[0], made[1], o].into(),
+            Side::Input => [n, image[0], image[1], c].into(),
+            Side::Weight => [taps.len(), c, o].into(),
         }
     }
 
@@ -117,8 +117,8 @@ impl Conv2d {
         }
     }
 
-    fn other(&self, role: Role) -> Self {
-        Self { role, window: self.window.clone() }
+    fn other(&self, side: Side) -> Self {
+        Self { side, window: self.window.clone() }
     }
 
     /// Whether the adapter takes the tile of [`LANES`], which loads channels as whole vec4s.
@@ -129,10 +129,10 @@ impl Conv2d {
 
 impl Op for Conv2d {
     fn name(&self) -> &'static str {
-        match self.role {
-            Role::Output => "conv2d",
-            Role::Input => "conv2d_input",
-            Role::Weight => "conv2d_weight",
+        match self.side {
+            Side::Output => "conv2d",
+            Side::Input => "conv2d_input",
+            Side::Weight => "conv2d_weight",
         }
     }
 
@@ -152,10 +152,10 @@ impl Op for Conv2d {
             for c in 0..e.c {
                 for o in 0..e.o {
                     let (x, w, y) = (x * e.c + c, (t * e.c + c) * e.o + o, y * e.o + o);
-                    match self.role {
-                        Role::Output => out.data[y] += a.data[x] * b.data[w],
-                        Role::Input => out.data[x] += a.data[y] * b.data[w],
-                        Role::Weight => out.data[w] += a.data[x] * b.data[y],
+                    match self.side {
+                        Side::Output => out.data[y] += a.data[x] * b.data[w],
+                        Side::Input => out.data[x] += a.data[y] * b.data[w],
+                        Side::Weight => out.data[w] += a.data[x] * b.data[y],
                     }
                 }
             }
@@ -165,34 +165,34 @@ impl Op for Conv2d {
 
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
         let (a, b) = (inputs[0], inputs[1]);
-        let of = |role, x, y| Some(ct.graph().apply(self.other(role), &[x, y]));
-        match self.role {
-            Role::Output => vec![of(Role::Input, ct, b), of(Role::Weight, a, ct)],
-            Role::Input => vec![of(Role::Output, ct, b), of(Role::Weight, ct, a)],
-            Role::Weight => vec![of(Role::Input, b, ct), of(Role::Output, a, ct)],
+        let of = |side, x, y| Some(ct.graph().apply(self.other(side), &[x, y]));
+        match self.side {
+            Side::Output => vec![of(Side::Input, ct, b), of(Side::Weight, a, ct)],
+            Side::Input => vec![of(Side::Output, ct, b), of(Side::Weight, ct, a)],
+            Side::Weight => vec![of(Side::Input, b, ct), of(Side::Output, a, ct)],
         }
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = self.extents(&[&at.inputs[0].shape, &at.inputs[1].shape])?;
         if self.by_patches(e, at.caps) {
-            return Ok(match self.role {
-                Role::Input => self.folded(e, at.caps),
+            return Ok(match self.side {
+                Side::Input => self.folded(e, at.caps),
                 _ => self.patched(e, at.caps, at.epilogue),
             });
         }
-        match self.role {
-            Role::Weight => Ok(self.weight(e, at.caps)),
+        match self.side {
+            Side::Weight => Ok(self.weight(e, at.caps)),
             _ => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
         }
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {
-        (self.role == Role::Output).then_some(Footprint::Window(&self.window))
+        (self.side == Side::Output).then_some(Footprint::Window(&self.window))
     }
 
     fn accepts_epilogue(&self, _: &[Type], output: &Type) -> bool {
-        let whole = self.role == Role::Output || (self.role == Role::Input && self.window.stride == [1, 1]);
+        let whole = self.side == Side::Output || (self.side == Side::Input && self.window.stride == [1, 1]);
         whole && output.shape[3].is_multiple_of(4)
     }
 }
@@ -218,7 +218,7 @@ impl<'g> Tensor<'g> {
                 product(self.reshape([x[0], k]), weight.reshape([k, o]), false, false)
                     .reshape([x[0], 1, 1, o])
             }
-            Ok(window) => self.graph().apply(Conv2d { role: Role::Output, window }, &[self, weight]),
+            Ok(window) => self.graph().apply(Conv2d { side: Side::Output, window }, &[self, weight]),
         }
     }
 
@@ -238,7 +238,7 @@ impl<'g> Tensor<'g> {
                 product(self.reshape([x[0], x[3]]), weight.reshape([w[0] * w[1], w[2]]), false, true)
                     .reshape([x[0], rows, columns, w[1]])
             }
-            Ok(window) => self.graph().apply(Conv2d { role: Role::Input, window }, &[self, weight]),
+            Ok(window) => self.graph().apply(Conv2d { side: Side::Input, window }, &[self, weight]),
         }
     }
 }

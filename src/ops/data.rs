@@ -9,7 +9,7 @@ use crate::{
         shape::{Array, DType, Type},
     },
     kernel::Shader,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 static SHADER: Shader = crate::shader!("data");
@@ -24,7 +24,7 @@ pub struct GatherRows {
     pub batch: usize,
     /// The stream of a stochastic binarisation, if the batch is binarised: a value becomes 1 with itself as
     /// probability, else 0.
-    pub stream: Option<Stream>,
+    pub stream: Option<RandomStream>,
 }
 
 /// The labels of the same rows: U8 `[N]` to u32 `[batch]`. The inputs are the labels, the order and the step.
@@ -278,7 +278,7 @@ impl<'g> Tensor<'g> {
             let rows = self.gather_rows(order, batch);
             return graph.input(stream, rows.ty()).lt(rows);
         }
-        let stream = Some(Stream::new(stream));
+        let stream = Some(RandomStream::new(stream));
         graph.apply(GatherRows { batch, stream }, &[self, order, graph.step(), graph.seed()])
     }
 
@@ -336,7 +336,7 @@ mod tests {
         let (order, seed) = (Array::new([1], vec![0.0]), Array::new([2], vec![1.0, 2.0]));
         for step in 0..50 {
             let step = Array::new([1], vec![f64::from(step)]);
-            let op = GatherRows { batch: 1, stream: Some(Stream::new("x")) };
+            let op = GatherRows { batch: 1, stream: Some(RandomStream::new("x")) };
             assert_eq!(op.reference(&[&data, &order, &step, &seed]).data, [0.0, 1.0, 0.0, 1.0]);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
         shape::{Array, DType, Type},
     },
     kernel::Shader,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 static SHADER: Shader = crate::shader!("dropout");
@@ -23,7 +23,7 @@ static SHADER: Shader = crate::shader!("dropout");
 #[derive(Debug)]
 pub struct Dropout {
     /// The stream of the mask.
-    pub stream: Stream,
+    pub stream: RandomStream,
     /// The share of the elements that become 0, in [0, 1).
     pub rate: f32,
 }
@@ -80,7 +80,7 @@ impl<'g> Tensor<'g> {
         if graph.is_bound(stream) {
             return self * graph.input(stream, Type::f32(self.shape())).ge(rate) * (1.0 / (1.0 - rate));
         }
-        graph.apply(Dropout { stream: Stream::new(stream), rate }, &[self, graph.seed(), graph.step()])
+        graph.apply(Dropout { stream: RandomStream::new(stream), rate }, &[self, graph.seed(), graph.step()])
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     fn mask(stream: &str, rate: f32, step: f64, n: usize) -> Vec<f64> {
         let (seed, step) = (Array::new([2], vec![3.0, 4.0]), Array::new([1], vec![step]));
-        Dropout { stream: Stream::new(stream), rate }
+        Dropout { stream: RandomStream::new(stream), rate }
             .reference(&[&Array::from_fn([n], |_| 1.0), &seed, &step])
             .data
     }

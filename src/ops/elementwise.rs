@@ -178,18 +178,18 @@ impl Op for Constant {
 }
 
 /// What elementwise methods take as a further operand: a tensor or a number.
-pub trait Operand<'g> {
+pub trait IntoTensor<'g> {
     /// The operand as a tensor of `graph`.
     fn tensor(self, graph: &'g Graph) -> Tensor<'g>;
 }
 
-impl<'g> Operand<'g> for Tensor<'g> {
+impl<'g> IntoTensor<'g> for Tensor<'g> {
     fn tensor(self, _: &'g Graph) -> Tensor<'g> {
         self
     }
 }
 
-impl<'g> Operand<'g> for f32 {
+impl<'g> IntoTensor<'g> for f32 {
     #[track_caller]
     fn tensor(self, graph: &'g Graph) -> Tensor<'g> {
         graph.constant(self)
@@ -269,7 +269,7 @@ macro_rules! binary {
             #[doc = $doc]
             #[track_caller]
             #[must_use]
-            pub fn $name(self, other: impl Operand<'g>) -> Tensor<'g> {
+            pub fn $name(self, other: impl IntoTensor<'g>) -> Tensor<'g> {
                 map(stringify!($name), &[self, other.tensor(self.graph())])
             }
         )*}
@@ -294,21 +294,21 @@ impl<'g> Tensor<'g> {
     /// The elements of `yes` where self is not 0, else those of `no`.
     #[track_caller]
     #[must_use]
-    pub fn select(self, yes: impl Operand<'g>, no: impl Operand<'g>) -> Tensor<'g> {
+    pub fn select(self, yes: impl IntoTensor<'g>, no: impl IntoTensor<'g>) -> Tensor<'g> {
         map("select", &[self, yes.tensor(self.graph()), no.tensor(self.graph())])
     }
 
     /// Self limited to [low, high].
     #[track_caller]
     #[must_use]
-    pub fn clamp(self, low: impl Operand<'g>, high: impl Operand<'g>) -> Tensor<'g> {
+    pub fn clamp(self, low: impl IntoTensor<'g>, high: impl IntoTensor<'g>) -> Tensor<'g> {
         map("clamp", &[self, low.tensor(self.graph()), high.tensor(self.graph())])
     }
 }
 
 macro_rules! operators {
     ($($trait:ident $method:ident)*) => {$(
-        impl<'g, T: Operand<'g>> ops::$trait<T> for Tensor<'g> {
+        impl<'g, T: IntoTensor<'g>> ops::$trait<T> for Tensor<'g> {
             type Output = Tensor<'g>;
             #[track_caller]
             fn $method(self, other: T) -> Tensor<'g> {

@@ -8,7 +8,7 @@ use crate::{
         shape::{Array, DType, Shape, Type},
     },
     kernel::Shader,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 static SHADER: Shader = crate::shader!("random");
@@ -37,12 +37,12 @@ pub(crate) fn quads(
 }
 
 /// Binds seed and step, which are the op's inputs `first` and `first + 1`, and sets the stream.
-pub(crate) fn with_stream(launch: LaunchSpec, stream: &Stream, first: usize) -> LaunchSpec {
+pub(crate) fn with_stream(launch: LaunchSpec, stream: &RandomStream, first: usize) -> LaunchSpec {
     name_stream(launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1)), stream)
 }
 
 /// Sets the stream.
-pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &Stream) -> LaunchSpec {
+pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &RandomStream) -> LaunchSpec {
     for (i, word) in stream.hash.into_iter().enumerate() {
         launch.dims.push((format!("stream[{i}]"), word));
     }
@@ -58,7 +58,7 @@ pub(crate) fn check_counter(seed: &Type, step: &Type) -> Result<(), String> {
 }
 
 /// The stream's key and the step, from arrays that hold them.
-pub(crate) fn counter(stream: &Stream, seed: &Array, step: &Array) -> ([u32; 2], u32) {
+pub(crate) fn counter(stream: &RandomStream, seed: &Array, step: &Array) -> ([u32; 2], u32) {
     (stream.key([seed.data[0] as u32, seed.data[1] as u32]), step.data[0] as u32)
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn inputs<const N: usize>(inputs: &[Type]) -> Result<&[Type; N], Stri
 #[derive(Debug)]
 pub struct Uniform {
     /// The stream that is drawn from.
-    pub stream: Stream,
+    pub stream: RandomStream,
     /// The output's shape.
     pub shape: Shape,
 }
@@ -80,7 +80,7 @@ pub struct Uniform {
 #[derive(Debug)]
 pub struct Normal {
     /// The stream that is drawn from.
-    pub stream: Stream,
+    pub stream: RandomStream,
     /// The output's shape.
     pub shape: Shape,
 }
@@ -89,7 +89,7 @@ pub struct Normal {
 #[derive(Debug)]
 pub struct Bernoulli {
     /// The stream that is drawn from.
-    pub stream: Stream,
+    pub stream: RandomStream,
 }
 
 impl Op for Uniform {
@@ -184,7 +184,10 @@ impl Graph {
         if self.is_bound(stream) {
             return self.input(stream, Type::f32(shape));
         }
-        self.apply(Uniform { stream: Stream::new(stream), shape: shape.into() }, &[self.seed(), self.step()])
+        self.apply(
+            Uniform { stream: RandomStream::new(stream), shape: shape.into() },
+            &[self.seed(), self.step()],
+        )
     }
 
     /// Standard normal numbers from a stream of this name, drawn anew in every step. No other draw may use
@@ -195,7 +198,10 @@ impl Graph {
         if self.is_bound(stream) {
             return self.input(stream, Type::f32(shape));
         }
-        self.apply(Normal { stream: Stream::new(stream), shape: shape.into() }, &[self.seed(), self.step()])
+        self.apply(
+            Normal { stream: RandomStream::new(stream), shape: shape.into() },
+            &[self.seed(), self.step()],
+        )
     }
 }
 
@@ -210,7 +216,7 @@ impl<'g> Tensor<'g> {
         if graph.is_bound(stream) {
             return graph.input(stream, Type::f32(self.shape())).lt(self);
         }
-        graph.apply(Bernoulli { stream: Stream::new(stream) }, &[self, graph.seed(), graph.step()])
+        graph.apply(Bernoulli { stream: RandomStream::new(stream) }, &[self, graph.seed(), graph.step()])
     }
 }
 
@@ -221,7 +227,7 @@ mod tests {
     #[test]
     fn draws_follow_the_counter() {
         let (seed, step) = (Array::new([2], vec![1.0, 2.0]), Array::new([1], vec![3.0]));
-        let stream = Stream::new("z");
+        let stream = RandomStream::new("z");
         let drawn = Uniform { stream: stream.clone(), shape: [5].into() }.reference(&[&seed, &step]);
         let expected = (0..5).map(|e| f64::from(rng::uniform(stream.key([1, 2]), 3, e))).collect();
         assert_eq!(drawn, Array::new([5], expected));
@@ -232,8 +238,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let (seed, step) = (Type::u32([2]), Type::u32([1]));
-        let uniform = Uniform { stream: Stream::new("u"), shape: [5].into() };
+        let uniform = Uniform { stream: RandomStream::new("u"), shape: [5].into() };
         assert!(uniform.infer(&[step.clone(), seed.clone()]).unwrap_err().contains("the seed as U32[2]"));
-        assert!(Bernoulli { stream: Stream::new("b") }.infer(&[Type::u32([2]), seed, step]).is_err());
+        assert!(Bernoulli { stream: RandomStream::new("b") }.infer(&[Type::u32([2]), seed, step]).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         shape::{Array, DType, Type},
     },
     kernel::Shader,
-    rng::{self, Stream},
+    rng::{self, RandomStream},
 };
 
 static SHADER: Shader = crate::shader!("reparameterize");
@@ -23,14 +23,14 @@ type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 #[derive(Debug)]
 pub struct Reparameterize {
     /// The stream of eps.
-    pub stream: Stream,
+    pub stream: RandomStream,
 }
 
 /// c·2^-halvings·exp(logvar/2)·eps, where eps is drawn again. The inputs are c, logvar, seed and step.
 #[derive(Debug)]
 pub struct ScaledNoise {
     /// The stream of eps, which is that of the op whose derivative this is.
-    pub stream: Stream,
+    pub stream: RandomStream,
     /// How often logvar was differentiated.
     pub halvings: u32,
 }
@@ -45,7 +45,7 @@ fn infer(types: &[Type]) -> Result<Type, String> {
 }
 
 /// The noise exp(logvar/2)·eps of element `e`.
-fn deviation<'a>(stream: &Stream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + use<'a> {
+fn deviation<'a>(stream: &RandomStream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + use<'a> {
     let (key, step) = counter(stream, x[2], x[3]);
     let logvar = &x[1].data;
     move |e| (0.5 * logvar[e]).exp() * rng::normal(key, step, e as u32)
@@ -54,7 +54,7 @@ fn deviation<'a>(stream: &Stream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + us
 /// The launch of both ops; `first` is the WGSL name of the first input.
 fn lower(
     at: &Lowering<'_>,
-    stream: &Stream,
+    stream: &RandomStream,
     entry: [&'static str; 2],
     first: &'static str,
     factor: f32,
@@ -130,7 +130,10 @@ pub fn reparameterize<'g>(stream: &str, mu: Tensor<'g>, logvar: Tensor<'g>) -> T
     if graph.is_bound(stream) {
         return mu + (logvar * 0.5).exp() * graph.input(stream, mu.ty());
     }
-    graph.apply(Reparameterize { stream: Stream::new(stream) }, &[mu, logvar, graph.seed(), graph.step()])
+    graph.apply(
+        Reparameterize { stream: RandomStream::new(stream) },
+        &[mu, logvar, graph.seed(), graph.step()],
+    )
 }
 
 #[cfg(test)]
@@ -141,7 +144,7 @@ mod tests {
     /// The analytic derivatives equal central differences of the references.
     #[test]
     fn derivatives_match_differences() {
-        let (stream, h) = (Stream::new("eps"), 1e-5);
+        let (stream, h) = (RandomStream::new("eps"), 1e-5);
         let (seed, step) = (Array::new([2], vec![7.0, 0.0]), Array::new([1], vec![2.0]));
         let x = |shift: f64| Array::new([3], vec![-1.0 + shift, 0.3 + shift, 2.0 + shift]);
         let (c, z) = (Array::new([3], vec![1.0, -2.0, 0.5]), Reparameterize { stream: stream.clone() });

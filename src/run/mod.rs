@@ -1,7 +1,7 @@
 //! What the examples share, so that an example is its model and little else.
 //!
 //! A run is a folder. [`RunDir`] names the files in it, [`MetricsLog`] writes the metrics as JSON lines,
-//! [`plot`] draws them as curves, [`grid`] puts a batch of images into one picture, and [`Progress`] shows
+//! [`plot`] draws them as curves, [`grid`] puts a batch of images into one picture, and [`TrainingProgress`] shows
 //! how long training will take. [`Session`] opens what training needs, for a new run or a resumed one;
 //! [`Trainer`] is the loop that submits a graph's steps and saves [`Checkpoint`]s.
 //!
@@ -52,7 +52,7 @@ pub use picture::{animate, grid, save};
 pub use plot::plot;
 #[cfg(any(test, fuzzing))]
 pub(crate) use plot::ranges;
-pub use progress::{Progress, listener};
+pub use progress::{TrainingProgress, listener};
 pub use raw::{Numbers, Raw};
 pub use session::Session;
 pub use trained::Trained;

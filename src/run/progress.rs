@@ -23,7 +23,7 @@ const STEPS: u64 = 1000;
 
 /// Shows epoch, metrics, speed and the time left on stderr.
 #[derive(Debug)]
-pub struct Progress {
+pub struct TrainingProgress {
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Option<Instant>,
@@ -31,7 +31,7 @@ pub struct Progress {
     text: String,
 }
 
-impl Progress {
+impl TrainingProgress {
     /// Makes a bar that is full after `total_images` images.
     pub fn new(total_images: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {

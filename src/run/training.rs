@@ -2,7 +2,7 @@
 //! checkpoints from which training can continue. The steps themselves are [`crate::train::Steps`].
 
 use super::{
-    MetricsLog, Progress, RunDir, Session,
+    MetricsLog, RunDir, Session, TrainingProgress,
     checkpoint::{Checkpoint, Checkpoints, Position},
     interrupt,
     session::Begun,
@@ -137,7 +137,7 @@ struct Loop<'a> {
     run: RunDir,
     checkpoints: Checkpoints,
     log: MetricsLog,
-    progress: Progress,
+    progress: TrainingProgress,
     at: Position,
     saved: (u64, Instant),
     /// Whether the State holds bad values, or those of a replay.
@@ -161,7 +161,7 @@ impl<'a> Loop<'a> {
         let (order, total) = (steps.order(), session.total());
         let kept: Vec<String> = round.plans().flat_map(|plan| &plan.vars).map(|v| v.name.clone()).collect();
         let Some(Begun { run, checkpoints, from }) = session.begin()? else { return Ok(None) };
-        let mut progress = Progress::new(total.saturating_mul(order.images()));
+        let mut progress = TrainingProgress::new(total.saturating_mul(order.images()));
         if let Some(seconds) = session.sitting.seconds {
             progress = progress.with_seconds(seconds);
         }

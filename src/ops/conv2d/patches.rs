@@ -2,7 +2,7 @@
 //! The rows are whole vec4s where the channels are not.
 
 use super::{
-    Conv2d, Extents, MAX_TAPS, PORTABLE, Role,
+    Conv2d, Extents, MAX_TAPS, PORTABLE, Side,
     sweep::{seeing, written},
     weight::added,
 };
@@ -64,7 +64,7 @@ impl Conv2d {
             .why("few channels: rows of patches for the matrix product");
         let mut scratch = vec![4 * (pixels * k) as u64];
         let mut launches = vec![patches];
-        if self.role == Role::Output {
+        if self.side == Side::Output {
             let extents = matmul::Extents { batch: 1, m: pixels, n: e.o, k };
             let operands = [PATCHES, Operand::Input(1), Operand::Output];
             launches.extend(MatMul { ta: false, tb: false }.preferred(extents, caps, epilogue, operands));

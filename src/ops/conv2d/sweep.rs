@@ -2,7 +2,7 @@
 //! see.
 
 use super::{
-    Conv2d, Extents, LANES, MAX_LOOP, MAX_TAPS, PORTABLE, Role,
+    Conv2d, Extents, LANES, MAX_LOOP, MAX_TAPS, PORTABLE, Side,
     tile::{Tile, with_taps},
 };
 use crate::{
@@ -17,13 +17,13 @@ use std::ops::Range;
 impl Conv2d {
     /// The channels that a sweep reads, and the channels that it makes.
     fn channels(&self, e: Extents) -> [usize; 2] {
-        if self.role == Role::Output { [e.c, e.o] } else { [e.o, e.c] }
+        if self.side == Side::Output { [e.c, e.o] } else { [e.o, e.c] }
     }
 
     /// All launches, in order: each adds its taps to what the ones before it made.
     pub(super) fn sweeps(&self, e: Extents, caps: &Caps, epilogue: bool) -> Result<Vec<LaunchSpec>, String> {
         let sweeps =
-            if self.role == Role::Output { vec![self.window.forward()] } else { self.window.backward() };
+            if self.side == Side::Output { vec![self.window.forward()] } else { self.window.backward() };
         let [read, made] = self.channels(e);
         let part = (MAX_LOOP / read).min(MAX_TAPS);
         if part == 0 {
@@ -45,7 +45,7 @@ impl Conv2d {
 
     /// One launch: some taps of a sweep.
     fn sweep(&self, e: Extents, sweep: &Sweep, taps: Range<usize>, tile: Tile, epilogue: bool) -> LaunchSpec {
-        let forward = self.role == Role::Output;
+        let forward = self.side == Side::Output;
         let [read, made] = self.channels(e);
         let ([seen, swept], weights) = (sweep.pixels(), taps.len() * e.c * e.o);
         let rows = e.n * swept;

@@ -228,7 +228,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     /// [`AROUND`]. The fifth neighbour is the input itself.
     fn neighbour(&self, input: &[f32], i: usize) -> Vec<f32> {
         let (seed, latent) = (self.trained.seed, self.game.latent());
-        let key = rng::Stream::new("arithmetic").key([seed as u32, (seed >> 32) as u32]);
+        let key = rng::RandomStream::new("arithmetic").key([seed as u32, (seed >> 32) as u32]);
         let away = |d: usize| (2.0 * rng::uniform(key, 0, (i * latent + d) as u32) - 1.0) * AROUND;
         let moved = |(d, &x): (usize, &f32)| if i == 4 || d >= latent { x } else { x + away(d) };
         input.iter().enumerate().map(moved).collect()

@@ -12,7 +12,6 @@ use crate::{
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
-use image::DynamicImage;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -182,7 +181,7 @@ fn read_mask(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
 
 /// The mask in a picture's bytes, or why there is none.
 pub(crate) fn mask(bytes: &[u8], height: usize, width: usize) -> std::result::Result<Vec<f32>, String> {
-    let picture = DynamicImage::from(picture::decode(bytes, None)?).into_luma_alpha8();
+    let picture = picture::upright(bytes)?.into_luma_alpha8();
     let (found, wanted) = (picture.dimensions(), (width as u32, height as u32));
     if found != wanted {
         return Err(format!("it is {}x{} pixels, the images are {width}x{height}", found.0, found.1));
