@@ -13,7 +13,7 @@ fn root() -> &'static Path {
 }
 
 /// Rust files below a folder, by their paths from the root.
-fn rust_files(folder: &str) -> Vec<String> {
+pub(crate) fn rust_files(folder: &str) -> Vec<String> {
     let mut found = vec![];
     let mut folders: Vec<PathBuf> = vec![root().join(folder)];
     while let Some(next) = folders.pop() {

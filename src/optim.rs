@@ -141,12 +141,43 @@ impl Optimizer {
         self
     }
 
+    /// What is wrong with the numbers, if anything is.
+    fn mistake(&self) -> Option<String> {
+        let above = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let bounds = [self.clip, self.largest].into_iter().flatten();
+        let decay = match self.rule {
+            Rule::Adam { weight_decay, .. } | Rule::Sgd { weight_decay, .. } => weight_decay,
+        };
+        let (kind, rates) = match self.rule {
+            Rule::Adam { beta1, beta2, .. } => ("a beta", vec![beta1, beta2]),
+            Rule::Sgd { momentum, .. } => ("a momentum", vec![momentum]),
+        };
+        if !(self.lr >= 0.0 && self.lr.is_finite()) {
+            return Some(format!("a learning rate is at least 0, not {}", self.lr));
+        }
+        if !(decay >= 0.0 && decay.is_finite()) {
+            return Some(format!("a weight decay is at least 0, not {decay}"));
+        }
+        let far = rates.into_iter().map(|rate| (kind, rate));
+        let far = far.chain(self.ema.map(|ema| ("the decay of an average", ema)));
+        let wrong = far.into_iter().find(|&(_, x)| !share(x));
+        wrong.map(|(what, x)| format!("{what} is in [0, 1), not {x}")).or_else(|| {
+            let bound = bounds.map(f64::from).find(|&x| !above(x));
+            bound.map(|x| format!("a bound of gradients or weights is above 0, not {x}"))
+        })
+    }
+
     /// Records the update of `params` down the gradient of `loss`, a scalar; `name` names the group. The
     /// moments are the variables `adam.m/NAME` and `adam.v/NAME`, or `sgd.momentum/NAME`. Adam's bias
     /// corrections follow the graph's step counter, which [`advance`] moves on.
     #[track_caller]
     pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> StepMetrics<'g> {
         let graph = loss.graph();
+        if let Some(what) = self.mistake() {
+            let lr = graph.poison(format!("optimizer `{name}`: {what}"));
+            return StepMetrics { lr, grad_norm: None };
+        }
         let lr = self.schedule.rate(graph, self.lr);
         if params.is_empty() {
             graph.poison(format!("optimizer `{name}`: there are no parameters"));
@@ -174,6 +205,7 @@ impl Optimizer {
             next = concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
         }
         graph.assign(state, next);
+        graph.trains();
         StepMetrics { lr, grad_norm }
     }
 }

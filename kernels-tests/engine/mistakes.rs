@@ -1,6 +1,8 @@
 //! What a user can get wrong in graphs and layers: every constructor and every forward pass defers its error,
 //! which names the user's line, and goes on recording; nothing panics after the first mistake either.
 
+mod ops;
+
 use oneiro::{
     graph::{
         Graph, Tensor,
@@ -104,9 +106,22 @@ fn layers_defer_mistakes() {
                     let _ = Linear::of(g, "l", [4, 3], Weight::Plain, false);
                     _ = g.var("l.bias", Type::f32([7]), Init::Zeros);
                     // The bias is declared within a closure.
-                    _ = Linear::new(g, "l", 4, 3);
+                    _ = g.sharing(|| Linear::new(g, "l", 4, 3));
                 },
                 "`l.bias` is declared twice",
+            ),
+            (
+                line!(),
+                |g| _ = [Linear::new(g, "l", 4, 3), Linear::new(g, "l", 4, 3)],
+                "layer `l` is declared twice",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = LayerNorm::new(g, "n", &[3]);
+                    _ = InstanceNorm::new(g, "n", 3);
+                },
+                "layer `n` is declared twice",
             ),
             (line!(), |g| _ = MaskedLinear::new(g, "m", &[], &[1]).forward(x(g, &[2, 3])), "has no elements"),
             (line!(), |g| _ = MaskedLinear::new(g, "m", &[1, 2], &[1]).forward(x(g, &[2, 3])), "matmul"),

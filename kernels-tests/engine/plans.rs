@@ -192,6 +192,37 @@ fn mistake(graph: &Graph, line: u32) -> String {
     error
 }
 
+/// A step whose counter stands still draws the same numbers and minibatch for ever.
+#[test]
+fn a_training_step_advances_its_counter() {
+    let line = line!() + 4;
+    let record = |ends: &dyn Fn(&Graph)| {
+        let g = Graph::new();
+        let w = g.param("w", Type::f32([2]), Init::Zeros);
+        let _ = Optimizer::adam(0.1).step("fit", (w - 1.0).square().sum_all(), &[w]);
+        ends(&g);
+        Plan::new(&g, &Caps::software())
+    };
+    let error = record(&|_| ()).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("{}:{line}:", file!())) && error.contains("`step` stands still"),
+        "{error}"
+    );
+    assert!(record(&|g| g.count_by("other")).unwrap_err().to_string().contains("`other` stands still"));
+    assert!(record(&|g| advance(g)).is_ok() && record(&Graph::counted_elsewhere).is_ok());
+}
+
+#[test]
+fn variables_and_inputs_know_their_names() {
+    let g = Graph::new();
+    let (w, x) = (g.param("w", Type::f32([2]), Init::Zeros), g.input("x", Type::f32([2])));
+    assert_eq!([w, x, w + x].map(Tensor::name), [Some("w".into()), Some("x".into()), None]);
+    let layer = Linear::new(&g, "fc", 2, 3);
+    let shared = g.sharing(|| Linear::new(&g, "fc", 2, 3));
+    assert_eq!(layer.weight().name().as_deref(), Some("fc.weight"));
+    assert!(layer.weight().id() == shared.weight().id() && g.check().is_ok());
+}
+
 #[test]
 fn errors_name_the_users_line() {
     let input = |g: &Graph, name: &str, shape: [usize; 2]| g.input(name, Type::f32(shape)).id();

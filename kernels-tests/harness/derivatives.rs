@@ -76,11 +76,7 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
 /// Compares a loss's gradient by three elements of each of these variables with central differences.
 pub(crate) fn differences(loss: Tensor<'_>, params: &[Tensor<'_>], inputs: &Values, start: &Values) {
     let g = loss.graph();
-    let name = |t: &Tensor<'_>| match g.recording().nodes[t.id()].origin {
-        Origin::Var(v) => g.recording().vars[v].name.clone(),
-        _ => panic!("{t:?} is no variable"),
-    };
-    let names: Vec<String> = params.iter().map(name).collect();
+    let names: Vec<String> = params.iter().map(|t| t.name().expect("a variable")).collect();
     g.output("differentiated", loss);
     autodiff::grad(loss, params)
         .into_iter()

@@ -2,6 +2,7 @@
 
 use crate::engine::mistakes::{check, x};
 use oneiro::{
+    graph::shape::Type,
     models::{
         autoencoder::{self, Autoencoder},
         autoregressive::{Autoregressive, Given},
@@ -11,12 +12,13 @@ use oneiro::{
         game::{Game, Rules},
         gan,
         gated_pixelcnn::{self, GatedPixelCnn},
-        likelihood::Likelihood,
+        likelihood::{Likelihood, log_probability},
         pixelcnn::{self, PixelCnn},
         players,
         vae::{self, Vae},
     },
     nn::{Mode, Weight},
+    optim::Optimizer,
 };
 
 fn conv_vae() -> conv_vae::Config {
@@ -101,6 +103,22 @@ fn autoencoders_defer_mistakes() {
                 |g| _ = Vae::convolutional(g, &conv_vae(), Mode::Training).decode(x(g, &[3, 4])),
                 "matmul",
             ),
+            (line!(), |g| _ = Vae::new(g, &small_vae()).encode(x(g, &[3, 11])), "matmul"),
+            (line!(), |g| _ = Vae::kl(x(g, &[3, 2]), x(g, &[3, 3])), "do not broadcast"),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &small_vae()).training_step(x(g, &[3, 11]), &Optimizer::adam(0.1)),
+                "matmul",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = Autoencoder::new(g, &Code::default())
+                        .training_step(x(g, &[3, 12]), &Optimizer::adam(0.1))
+                },
+                "matmul",
+            ),
+            (line!(), |g| _ = Autoencoder::new(g, &Code::default()).restore(x(g, &[3, 12])), "matmul"),
             (line!(), |g| _ = Autoencoder::new(g, &Code { noise: 1.5, ..Code::default() }), "a share of 1.5"),
             (line!(), |g| _ = Autoencoder::new(g, &Code { code: 0, ..Code::default() }), "has no elements"),
             (line!(), |g| _ = Autoencoder::new(g, &Code::default()).loss(x(g, &[3, 12]), true), "matmul"),
@@ -204,6 +222,42 @@ fn density_models_defer_mistakes() {
             ),
             (
                 line!(),
+                |g| _ = GatedPixelCnn::new(g, &gated()).loss(x(g, &[2, 36]), None),
+                "wants the classes one-hot, [N, 3], got none",
+            ),
+            (
+                line!(),
+                |g| {
+                    let plain = gated_pixelcnn::Config { classes: None, ..gated() };
+                    _ = GatedPixelCnn::new(g, &plain).logits(x(g, &[2, 6, 6, 1]), Some(x(g, &[2, 3])));
+                },
+                "is not conditioned on classes",
+            ),
+            (
+                line!(),
+                |g| {
+                    let given = Given { x: x(g, &[2, 6, 6, 1]), class: Some(x(g, &[2, 3])), training: true };
+                    _ = pixels().training_step(g, "fit", given, &Optimizer::adam(0.1));
+                },
+                "is not conditioned on classes",
+            ),
+            (
+                line!(),
+                |g| _ = log_probability(x(g, &[4, 1]), x(g, &[4, 2]), x(g, &[4, 3])),
+                "do not broadcast",
+            ),
+            (
+                line!(),
+                |g| _ = Likelihood::Softmax.draw(x(g, &[4, 1024]), 1.0, x(g, &[4, 4])),
+                "1 to 3 channels",
+            ),
+            (
+                line!(),
+                |g| _ = Likelihood::Bernoulli.draw(x(g, &[4, 1]), 0.0, x(g, &[4, 1])),
+                "a temperature is above 0, not 0",
+            ),
+            (
+                line!(),
                 |g| _ = Likelihood::Softmax.nats(x(g, &[2, 6, 6, 7]), x(g, &[2, 6, 6, 1])),
                 "wants outputs",
             ),
@@ -298,6 +352,25 @@ fn adversaries_and_classifiers_defer_mistakes() {
             (line!(), |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[]), x(g, &[]), "p"), ""),
             (line!(), |g| game().discriminator_step(g, |g| (x(g, &[4, 7]), None)), "reshape"),
             (line!(), |g| game().discriminator_step(g, |g| (x(g, &[3, 240]), Some(x(g, &[4, 2])))), ""),
+            (
+                line!(),
+                |g| {
+                    let networks = dcgan::Networks { latent: 0, generator: 2, discriminator: 2 };
+                    let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
+                    _ = game.generator_step(g);
+                },
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| {
+                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
+                    let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
+                    game.discriminator_step(g, |g| (x(g, &[4, 7]), None));
+                },
+                "reshape",
+            ),
+            (line!(), |g| _ = gan::Objective::Minimax.judgement(g.input("u", Type::u32([2]))), "takes f32"),
             (line!(), |g| _ = game().pictures(x(g, &[4]), None), ""),
             (line!(), |g| _ = game().pictures(x(g, &[4, 2]), Some(x(g, &[4, 2]))), "conv2d"),
             (line!(), |g| _ = game().hidden(x(g, &[4, 7])), "reshape"),

@@ -20,6 +20,16 @@ pub fn vjp<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) ->
     if wrt.iter().chain([&cotangent]).any(|t| !std::ptr::eq(t.graph(), graph)) {
         return vec![graph.poison("gradient: a tensor belongs to another graph"); wrt.len()];
     }
+    if cotangent.ty() != output.ty() {
+        let what = format!("gradient: the cotangent is {:?}, the output {:?}", cotangent.ty(), output.ty());
+        return vec![graph.poison(what); wrt.len()];
+    }
+    graph.traced(|| walk(output, cotangent, wrt))
+}
+
+/// The walk back from `output` to `wrt`.
+fn walk<'g>(output: Tensor<'g>, cotangent: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let graph = output.graph();
     let on_path = reachable(output, wrt);
     let mut cotangents: HashMap<NodeId, Tensor<'g>> = HashMap::from([(output.id(), cotangent)]);
     for id in (0..=output.id()).rev().filter(|&id| on_path[id]) {

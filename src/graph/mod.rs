@@ -71,6 +71,10 @@ pub struct Recording {
     pub(crate) error: Option<Error>,
     pub(crate) counter: Option<String>,
     pub(crate) streams: BTreeSet<String>,
+    pub(crate) layers: BTreeSet<String>,
+    /// The line of the first optimizer, unless another graph of the State advances the counter.
+    pub(crate) trained: Option<&'static Location<'static>>,
+    pub(crate) counted_elsewhere: bool,
     pub(crate) bound: BTreeSet<String>,
 }
 
@@ -127,6 +131,8 @@ pub struct Graph {
     recording: RefCell<Recording>,
     /// The line that all nodes and mistakes name, within [`Graph::traced`].
     caller: Cell<Option<&'static Location<'static>>>,
+    /// Whether layers may have names that are taken, within [`Graph::sharing`].
+    shares: Cell<bool>,
 }
 
 /// A handle of a node. It is `Copy`, so that `a * b + c` needs neither clones nor `?`.
@@ -150,6 +156,38 @@ impl Graph {
     /// Returns the user's first mistake, if there was one.
     pub fn check(&self) -> Result<()> {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Returns the first mistake, or that the graph trains but does not advance its step counter.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        self.check()?;
+        let recording = self.recording.borrow();
+        let counter = recording.counter.as_deref().unwrap_or("step");
+        let advances = recording.assigns.iter().any(
+            |&(leaf, _)| matches!(recording.nodes[leaf].origin, Origin::Var(v) if recording.vars[v].name == counter),
+        );
+        match recording.trained.filter(|_| !advances && !recording.counted_elsewhere) {
+            Some(at) => Err(Error::Model {
+                at: at.to_string(),
+                what: format!(
+                    "the graph trains, but its step counter `{counter}` stands still, so that every step draws the same; call \
+                     `optim::advance`, or `Graph::counted_elsewhere` where another graph of the State advances it"
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that an optimizer's step was recorded at the caller's line.
+    #[track_caller]
+    pub(crate) fn trains(&self) {
+        let at = self.here();
+        self.recording.borrow_mut().trained.get_or_insert(at);
+    }
+
+    /// Says that another graph of the State advances the step counter, so that this one may train without.
+    pub fn counted_elsewhere(&self) {
+        self.recording.borrow_mut().counted_elsewhere = true;
     }
 
     /// Runs `record`; all nodes and mistakes within it name the line that calls this function. Layers and
@@ -236,6 +274,25 @@ impl Graph {
         }
     }
 
+    /// Reserves a layer's name; a second use poisons the graph, unless sharing is asked for.
+    #[track_caller]
+    pub(crate) fn claim_layer(&self, name: &str) {
+        if !self.recording.borrow_mut().layers.insert(name.into()) && !self.shares.get() {
+            self.poison(format!(
+                "layer `{name}` is declared twice; give each a name of its own, or ask for sharing by `Graph::sharing`"
+            ));
+        }
+    }
+
+    /// Runs `record`, in which layers and models may have names that others of the graph have. Layers of one
+    /// name share their variables, where these have one type.
+    pub fn sharing<T>(&self, record: impl FnOnce() -> T) -> T {
+        let outer = self.shares.replace(true);
+        let recorded = record();
+        self.shares.set(outer);
+        recorded
+    }
+
     /// Makes the stream an input of the same name instead of a draw, so that a test can give recorded noise.
     pub fn bind_stream(&self, name: &str) {
         self.recording.borrow_mut().bound.insert(name.into());
@@ -264,9 +321,10 @@ impl Graph {
     }
 
     /// The handle of a node by its position.
+    #[track_caller]
     pub fn tensor(&self, id: NodeId) -> Tensor<'_> {
-        assert!(id < self.recording.borrow().nodes.len(), "no node {id}");
-        Tensor { graph: self, id }
+        let known = id < self.recording.borrow().nodes.len();
+        if known { Tensor { graph: self, id } } else { self.poison(format!("there is no node {id}")) }
     }
 }
 
@@ -282,6 +340,16 @@ impl<'g> Tensor<'g> {
     /// The position of its node.
     pub fn id(self) -> NodeId {
         self.id
+    }
+
+    /// The variable's or input's name, if the tensor is one.
+    pub fn name(self) -> Option<String> {
+        let recording = self.graph.recording.borrow();
+        match &recording.nodes[self.id].origin {
+            Origin::Var(v) => Some(recording.vars[*v].name.clone()),
+            Origin::Input(name) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// The shape and element type.

@@ -29,17 +29,27 @@ pub struct Kernel {
     pub dilation: [usize; 2],
     /// The positions that take part.
     pub taps: Taps,
+    /// Whether the size must be odd, as [`Kernel::same`] wants it.
+    pub odd: bool,
 }
 
 impl Kernel {
     /// A square kernel of all taps, with stride 1 and without padding.
     pub fn square(size: usize) -> Self {
-        Self { size: [size; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], taps: Taps::All }
+        Self {
+            size: [size; 2],
+            stride: [1; 2],
+            padding: [0; 2],
+            dilation: [1; 2],
+            taps: Taps::All,
+            odd: false,
+        }
     }
 
-    /// A square kernel of odd size whose output has the input's extents.
+    /// A square kernel of odd size whose output has the input's extents. An even size is a mistake where the
+    /// kernel is used, since padding on both sides cannot keep the extents.
     pub fn same(size: usize) -> Self {
-        Self::square(size).padding(size / 2)
+        Self { odd: true, ..Self::square(size).padding(size / 2) }
     }
 
     /// Sets the stride.
@@ -51,7 +61,7 @@ impl Kernel {
     /// Sets the padding.
     #[must_use]
     pub fn padding(self, padding: usize) -> Self {
-        Self { padding: [padding; 2], ..self }
+        Self { padding: [padding; 2], odd: false, ..self }
     }
 
     /// Sets the dilation.
@@ -129,6 +139,11 @@ impl Kernel {
 
     fn check(&self) -> Result<(), String> {
         let Self { size, stride, dilation, .. } = self;
+        if self.odd && size.iter().any(|n| n.is_multiple_of(2)) {
+            return Err(format!(
+                "`Kernel::same` wants an odd size, not {size:?}; pad an even one by `padding`"
+            ));
+        }
         match [size, stride, dilation].iter().any(|n| n.contains(&0)) {
             true => {
                 Err(format!("a kernel of {size:?} with stride {stride:?} and dilation {dilation:?} has a 0"))

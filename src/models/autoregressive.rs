@@ -62,8 +62,19 @@ pub trait Autoregressive {
     }
 }
 
+/// Poisons the graph where classes are given to a network that cannot take them.
+#[track_caller]
+fn unconditional<'g>(g: &'g Graph, given: &Given<'g>) {
+    if let Some(class) = given.class {
+        g.poison(format!("the network is not conditioned on classes, got {class:?}"));
+    }
+}
+
 impl Autoregressive for fvbn::Config {
-    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    #[track_caller]
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        unconditional(g, &given);
+        let x = given.x;
         let (shape, model) = (x.shape(), fvbn::Fvbn::new(g, self));
         let logits = model.logits(x.reshape([x.extent(0), self.pixels]));
         (model.params(), logits.reshape(shape))
@@ -75,7 +86,9 @@ impl Autoregressive for pixelcnn::Config {
         self.likelihood
     }
 
+    #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        unconditional(g, &given);
         let model = PixelCnn::new(g, self);
         let dropout = if given.training { self.dropout } else { 0.0 };
         (model.params(), model.logits_dropping(given.x, dropout))
@@ -87,6 +100,7 @@ impl Autoregressive for gated_pixelcnn::Config {
         self.likelihood
     }
 
+    #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let model = gated_pixelcnn::GatedPixelCnn::new(g, self);
         let dropout = if given.training { self.dropout } else { 0.0 };

@@ -141,8 +141,7 @@ impl Players for Networks {
     }
 
     fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
-        let shape = pictures.shape();
-        pictures.reshape([shape[0], 1, 1, shape[1..].iter().product()])
+        pictures.reshape([pictures.extent(0), 1, 1, pictures.shape().iter().skip(1).product()])
     }
 }
 

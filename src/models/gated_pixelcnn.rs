@@ -58,6 +58,7 @@ pub struct GatedPixelCnn<'g> {
     likelihood: Likelihood,
     layers: Vec<Layer<'g>>,
     head: [Conv2d<'g>; 2],
+    classes: Option<usize>,
 }
 
 impl<'g> Layer<'g> {
@@ -146,6 +147,7 @@ impl<'g> GatedPixelCnn<'g> {
                 pointwise("head.0", [config.features, config.head]),
                 pointwise("head.1", [config.head, outputs]),
             ],
+            classes: config.classes,
         })
     }
 
@@ -168,6 +170,19 @@ impl<'g> GatedPixelCnn<'g> {
         let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
             layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
         };
+        match (self.classes, class) {
+            (Some(n), None) => {
+                return x
+                    .graph()
+                    .poison(format!("gated_pixelcnn: wants the classes one-hot, [N, {n}], got none"));
+            }
+            (None, Some(class)) => {
+                return x
+                    .graph()
+                    .poison(format!("gated_pixelcnn: is not conditioned on classes, got {class:?}"));
+            }
+            _ => {}
+        }
         x.graph().traced(|| {
             let (_, horizontal) = self.layers.iter().enumerate().fold((x, x), layer);
             self.head.iter().fold(horizontal, |x, layer| layer.forward(x.relu()))

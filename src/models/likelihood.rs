@@ -109,6 +109,17 @@ impl Likelihood {
                 .graph()
                 .poison(format!("likelihood: wants uniform numbers [R, {least}] or more, got {got:?}"));
         }
+        if self.has_levels() && n > self.uniforms(3) {
+            let got = uniform.shape();
+            return outputs
+                .graph()
+                .poison(format!("likelihood: wants 1 to 3 channels, got uniform numbers {got:?}"));
+        }
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return outputs
+                .graph()
+                .poison(format!("likelihood: a temperature is above 0, not {temperature}"));
+        }
         match self {
             Likelihood::Bernoulli => uniform.lt((outputs * (1.0 / temperature)).sigmoid()),
             Likelihood::Softmax => {

@@ -14,6 +14,7 @@ const EPS: f32 = 1e-5;
 /// Declares `NAME.weight`, at first ones, and `NAME.bias`, at first zeros.
 #[track_caller]
 fn affine<'g>(g: &'g Graph, name: &str, shape: &[usize], layout: FileLayout) -> [Tensor<'g>; 2] {
+    g.claim_layer(name);
     let var = |part: &str, value, layout| {
         g.param_in(&format!("{name}.{part}"), Type::f32(shape), Init::Constant(value), layout)
     };

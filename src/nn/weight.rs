@@ -77,6 +77,7 @@ impl<'g> Declared<'g> {
     /// Declares the variables; `bias` is its number of elements, if there is one.
     #[track_caller]
     pub(super) fn new(g: &'g Graph, name: &str, weight: Weight, spec: Spec, bias: Option<usize>) -> Self {
+        g.claim_layer(name);
         let Spec { ty, init, layout, axes } = spec;
         let of_bias = init.clone();
         let (weight, [first, second]) = match weight {

@@ -56,6 +56,7 @@ impl Wave {
 
     fn images(&self, shape: &Shape) -> Result<[usize; 2], String> {
         match shape[..] {
+            _ if self.lag == 0 || self.counts == 0 => Err(format!("{self:?} has a 0")),
             [n, h, w, c] if [h, w] == self.image && n * c > 0 => Ok([n, c]),
             _ => Err(format!("wants images of {:?}, got {shape:?}", self.image)),
         }

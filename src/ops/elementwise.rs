@@ -229,7 +229,10 @@ pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
     for t in operands {
         alike.push(t.broadcast_to(shape.clone()));
     }
-    graph.apply(Elementwise(row(name)), &alike)
+    match TABLE.iter().find(|row| row.name == name) {
+        Some(row) => graph.apply(Elementwise(row), &alike),
+        None => graph.poison(format!("there is no elementwise function `{name}`")),
+    }
 }
 
 macro_rules! unary {

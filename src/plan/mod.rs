@@ -46,9 +46,10 @@ impl Plan {
     /// Plans a graph for an adapter.
     ///
     /// # Errors
-    /// The model's first mistake, or a limit of the adapter that the plan exceeds.
+    /// The model's first mistake, a training graph that does not advance its step counter, or a limit of the
+    /// adapter that the plan exceeds.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
-        graph.check()?;
+        graph.check_whole()?;
         let recording = simplify::simplify(&graph.recording());
         let fused = fuse::Fused::new(&recording);
         let schedule = schedule::schedule(&fused);
