@@ -55,7 +55,10 @@ fn an_extractor_is_trained_once_and_judges() {
     found_again(gpu, &set, &folder, &trained);
     assert_eq!(files(&folder), kept, "a second call touched the file");
     let bare = DataSet { train: Images { labels: None, ..set.train.clone() }, ..set.clone() };
-    refused(Extractor::of_data(gpu, &bare, &folder, &mut |_| Ok(())), &["digits has no labels", NAME]);
+    refused(
+        Extractor::of_data(gpu, &bare, &folder, &mut |_| Ok(())),
+        &["digits: the images have no labels", NAME],
+    );
     judged(&Reference::new(trained, &set, 1000).unwrap(), &set);
 }
 
