@@ -85,6 +85,7 @@ pub(crate) struct Case {
     fills: BTreeMap<&'static str, Fill>,
     fixed: Vec<&'static str>,
     holes: Vec<&'static str>,
+    once: bool,
     state: BTreeMap<&'static str, Vec<f64>>,
     tolerance: (f64, f64),
     workgroup: Option<usize>,
@@ -109,11 +110,17 @@ impl Case {
             fills: BTreeMap::new(),
             fixed: vec![],
             holes: vec![],
+            once: false,
             state: BTreeMap::new(),
             tolerance: (1e-6, 1e-5),
             workgroup: None,
             judge: None,
         }
+    }
+
+    /// Only the first derivative is compared, where the second is not offered.
+    pub(crate) fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// Fills an input in another way than uniformly in [-2, 2).

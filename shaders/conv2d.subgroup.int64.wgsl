@@ -16,7 +16,7 @@ struct Dims {
   taps: u32,
   accumulate: u32, // 1: adds to an earlier launch's taps
   // <sweep, from conv2d.wgsl>
-  lattice: vec2<u32>, // rows and columns of pixels made by this launch
+  lattice: vec3<u32>, // rows and columns made by this launch, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
@@ -32,7 +32,6 @@ struct Dims {
 @group(0) @binding(1) var<storage, read> w: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
-
 override WIDE: bool = true;
 override TB: bool = false;
 override LATTICE: bool = false; // pixels made are not all in their order
@@ -98,7 +97,8 @@ fn floats(v: vec2<u64>) -> vec4<f32> {
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
   let line = row / dims.lattice.y;
-  return vec3<u32>(line / dims.lattice.x, line % dims.lattice.x, row % dims.lattice.y);
+  let y = line % dims.lattice.x;
+  return vec3<u32>(line / dims.lattice.x, y, row % dims.lattice.y + y * dims.lattice.z);
 }
 
 // The pixel of y where a lattice pixel is made.

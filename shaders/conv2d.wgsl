@@ -23,7 +23,7 @@ struct Dims {
   accumulate: u32, // 1: adds to an earlier launch's taps
   epilogue: u32, // 1: the marked function ends the launch, and o is a multiple of 4
   // <sweep, master>
-  lattice: vec2<u32>, // rows and columns of pixels made by this launch
+  lattice: vec3<u32>, // rows and columns made by this launch, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
@@ -40,7 +40,6 @@ struct Dims {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
-
 const WORKGROUP = 256u;
 
 // <epilogue, from matmul.wgsl>
@@ -114,7 +113,8 @@ fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
   let line = row / dims.lattice.y;
-  return vec3<u32>(line / dims.lattice.x, line % dims.lattice.x, row % dims.lattice.y);
+  let y = line % dims.lattice.x;
+  return vec3<u32>(line / dims.lattice.x, y, row % dims.lattice.y + y * dims.lattice.z);
 }
 
 // The pixel of y where a lattice pixel is made.

@@ -122,6 +122,7 @@ fn e_sqrt(a: vec4<f32>) -> vec4<f32> { return sqrt(a); }
 fn e_rsqrt(a: vec4<f32>) -> vec4<f32> { return 1.0 / sqrt(a); }
 fn e_recip(a: vec4<f32>) -> vec4<f32> { return 1.0 / a; }
 fn e_square(a: vec4<f32>) -> vec4<f32> { return a * a; }
+// <saturating, master>
 fn e_tanh(a: vec4<f32>) -> vec4<f32> {
   let s = a * a;
   let tail = s * (0.13333334 - s * (0.053968254 - s * 0.021869488));
@@ -134,6 +135,7 @@ fn e_sigmoid(a: vec4<f32>) -> vec4<f32> {
   let t = exp(-abs(a));
   return with_nan(select(vec4<f32>(1.0), t, a < vec4<f32>(0.0)) / (1.0 + t), a);
 }
+// </saturating>
 fn e_softplus(a: vec4<f32>) -> vec4<f32> {
   return with_nan(max(a, vec4<f32>(0.0)) + log1p(exp(-abs(a))), a);
 }

@@ -35,19 +35,18 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
         .map(|id| graph.tensor(id))
         .reduce(|a, b| a + b)
         .expect("an input is differentiated");
-    let second = autodiff::grad(slope, &wrt);
+    let second = if case.once { vec![] } else { autodiff::grad(slope, &wrt) };
     graph.output("value", (y * cotangent).sum_all());
     graph.output("slope", slope);
-    for (i, (a, b)) in first.iter().zip(&second).enumerate() {
-        graph.output(&format!("first {i}"), *a);
-        graph.output(&format!("second {i}"), *b);
+    for (order, derivatives) in [("first", &first), ("second", &second)] {
+        derivatives.iter().enumerate().for_each(|(i, d)| graph.output(&format!("{order} {i}"), *d));
     }
     let values = case.inputs(&graph);
     let eval = |values: &Values| {
         reference::eval(&graph, values, &mut case.initial(&graph))
             .unwrap_or_else(|e| panic!("{}: {e}", case.name()))
     };
-    let (analytic, h) = (eval(&values), 1e-5);
+    let (analytic, h, orders) = (eval(&values), 1e-5, if case.once { 1 } else { 2 });
     let mut compared = 0;
     for (i, (name, t)) in inputs.iter().enumerate() {
         for e in 0..t.shape().numel() {
@@ -57,7 +56,7 @@ pub(crate) fn check_derivatives(case: &Case) -> usize {
                 eval(&values)
             };
             let (low, high) = (shifted(-h), shifted(h));
-            for (of, order) in [("value", "first"), ("slope", "second")] {
+            for (of, order) in [("value", "first"), ("slope", "second")].into_iter().take(orders) {
                 let difference = (high[of].data[0] - low[of].data[0]) / (2.0 * h);
                 let derivative = analytic[&format!("{order} {i}")].data[e];
                 let fine = (derivative - difference).abs() <= 1e-6 * (1.0 + difference.abs());

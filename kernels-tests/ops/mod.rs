@@ -12,6 +12,7 @@ mod matmul;
 mod optimizer;
 mod pool;
 mod random;
+mod recurrence;
 mod reduce;
 mod reparameterize;
 mod resample;
@@ -54,7 +55,7 @@ macro_rules! families {
 
 const FAMILIES: &[Family] = families![
     elementwise matmul conv2d reduce views reparameterize categorical likelihood dropout weight_norm
-    batch_norm layers pool resample;
+    batch_norm layers pool resample recurrence;
     cursor random data optimizer
 ];
 

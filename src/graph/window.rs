@@ -197,6 +197,8 @@ impl Window {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sweep {
     pub(crate) lattice: [usize; 2],
+    /// How many columns further right each lattice row lies than the one above.
+    pub(crate) shear: i32,
     pub(crate) src: [usize; 2],
     pub(crate) dst: [usize; 2],
     pub(crate) src_step: [usize; 2],
@@ -218,7 +220,7 @@ impl Window {
     pub(crate) fn forward(&self) -> Sweep {
         let taps = self.taps.iter().copied().zip(0..).collect();
         let (src, dst, src_step) = (self.image, self.made, self.stride);
-        Sweep { lattice: dst, src, dst, src_step, dst_step: [1; 2], dst_first: [0; 2], taps }
+        Sweep { lattice: dst, shear: 0, src, dst, src_step, dst_step: [1; 2], dst_first: [0; 2], taps }
     }
 
     /// The sweeps of the input gradient, one for each remainder modulo the stride: the image pixels of one
@@ -239,7 +241,16 @@ impl Window {
                 .map(|(tap, t)| (offset(tap), t))
                 .collect();
             let (src, dst) = (self.made, self.image);
-            Sweep { lattice, src, dst, src_step: [1; 2], dst_step: self.stride, dst_first: first, taps }
+            Sweep {
+                lattice,
+                shear: 0,
+                src,
+                dst,
+                src_step: [1; 2],
+                dst_step: self.stride,
+                dst_first: first,
+                taps,
+            }
         };
         phases.map(sweep).filter(|s| s.lattice.iter().all(|&n| n > 0)).collect()
     }

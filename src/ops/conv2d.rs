@@ -60,10 +60,10 @@ pub struct Conv2d {
 
 /// The numbers of images, of channels of the convolution's input, and of channels of its output.
 #[derive(Clone, Copy, Debug)]
-struct Extents {
-    n: usize,
-    c: usize,
-    o: usize,
+pub(super) struct Extents {
+    pub(super) n: usize,
+    pub(super) c: usize,
+    pub(super) o: usize,
 }
 
 impl Conv2d {

@@ -11,6 +11,7 @@ pub mod matmul;
 pub mod optimizer;
 pub mod pool;
 pub mod random;
+pub mod recurrence;
 pub mod reduce;
 pub mod reparameterize;
 pub mod resample;

@@ -1,0 +1,350 @@
+//! LSTMs whose states are the pixels of an image (van den Oord et al. 2016, "Pixel Recurrent Neural Networks",
+//! §3): a scan over rows or diagonals, which is one node of the graph whatever the image's size.
+//!
+//! A scan step is two launches over the pixels of one [`Order`]'s front: the convolution of the states that
+//! the front sees, which is `conv2d`'s, and the cell. [`Scan`] makes and keeps states, cells and gates;
+//! [`Hidden`] is the states, and carries the derivative; [`ScanBack`] is the scan backwards, to the
+//! cotangents of the gates. That of the weights is one convolution over all pixels at once.
+
+mod front;
+
+pub use front::Order;
+
+use super::conv2d::{self, Conv2d, Side};
+use crate::{
+    graph::{
+        Tensor,
+        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        shape::{Array, DType, Shape, Type},
+        window::{Sweep, Window},
+    },
+    kernel::Shader,
+};
+use front::Front;
+
+static SHADER: Shader = crate::shader!("recurrence");
+const WORKGROUP: usize = 64;
+/// The numbers of a state that are kept for each unit: h, c, and the gates o, f, i, g.
+const KEPT: usize = 6;
+
+/// The numbers of images, rows, columns and units.
+#[derive(Clone, Copy, Debug)]
+struct Extents {
+    n: usize,
+    image: [usize; 2],
+    units: usize,
+}
+
+impl Extents {
+    /// The extents from gates `[N, H, W, 4·units]` and weights `[T, units, 4·units]`.
+    fn new(order: Order, gates: &Type, weight: &Type) -> Result<Self, String> {
+        let (&[n, h, w, made], &[taps, units, of]) = (&gates.shape[..], &weight.shape[..]) else {
+            return Err(format!(
+                "takes gates [N, H, W, 4U] and weights [T, U, 4U], got {gates:?} and {weight:?}"
+            ));
+        };
+        if matches!(order, Order::Rows(width) if width % 2 == 0) {
+            return Err(format!("{order:?} sees an odd number of states of the row above"));
+        }
+        let floats = [gates, weight].iter().all(|t| t.dtype == DType::F32);
+        if !floats || n * h * w * units == 0 || [made, of] != [4 * units; 2] || taps != order.taps().len() {
+            return Err(format!(
+                "takes f32 gates [N, H, W, 4U] and weights [{}, U, 4U], got {gates:?} and {weight:?}",
+                order.taps().len()
+            ));
+        }
+        Ok(Self { n, image: [h, w], units })
+    }
+
+    /// The extents from what [`Scan`] kept.
+    fn of_kept(kept: &Shape) -> Self {
+        Self { n: kept[1], image: [kept[2], kept[3]], units: kept[4] }
+    }
+
+    /// The units of all states.
+    fn states(self) -> usize {
+        self.n * self.image[0] * self.image[1] * self.units
+    }
+
+    fn shape(self, channels: usize) -> Shape {
+        [self.n, self.image[0], self.image[1], channels].into()
+    }
+
+    /// The pixel at an offset from pixel p of all images, if it lies within the image.
+    fn neighbour(self, p: usize, [dy, dx]: [i32; 2]) -> Option<usize> {
+        let [h, w] = self.image;
+        let (y, x) = ((p / w % h) as i32 + dy, (p % w) as i32 + dx);
+        let inside = (0..h as i32).contains(&y) && (0..w as i32).contains(&x);
+        inside.then(|| (p / (h * w) * h + y as usize) * w + x as usize)
+    }
+
+    /// The pixels of a front in all images.
+    fn pixels(self, front: Front) -> impl Iterator<Item = usize> {
+        let [h, w] = self.image;
+        (0..self.n).flat_map(move |z| front.pixels().map(move |[y, x]| (z * h + y) * w + x))
+    }
+}
+
+/// The pixels of a front as a sweep of the convolution over a window, or of its input gradient.
+fn sweep(front: Front, window: &Window, back: bool) -> Sweep {
+    let sign = if back { -1 } else { 1 };
+    let from = |(tap, t): (&[i32; 2], usize)| ([0, 1].map(|d| front.first[d] as i32 + sign * tap[d]), t);
+    Sweep {
+        lattice: front.lattice,
+        shear: front.shear,
+        src: window.image,
+        dst: window.image,
+        src_step: [1; 2],
+        dst_step: [1; 2],
+        dst_first: front.first,
+        taps: window.taps.iter().zip(0..).map(from).collect(),
+    }
+}
+
+/// The launch of a cell's kernel over a front.
+fn cell(
+    entry: &'static str,
+    e: Extents,
+    order: Order,
+    front: Front,
+    flops: usize,
+    words: usize,
+) -> LaunchSpec {
+    let made = e.n * front.lattice[0] * front.lattice[1] * e.units;
+    let [dy, dx] = order.carried().map(|d| d as u32 as usize);
+    LaunchSpec::new(&SHADER, entry, grid_1d(made.div_ceil(WORKGROUP)))
+        .constant("WORKGROUP", WORKGROUP as f64)
+        .dim("n", made)
+        .dim("units", e.units)
+        .dim("states", e.states())
+        .pair("lattice", front.lattice)
+        .pair("first", front.first)
+        .dim("lattice[2]", front.shear as u32 as usize)
+        .pair("image", e.image)
+        .pair("carried", [dy, dx])
+        .cost(flops * made, 4 * (words * made) as u64)
+        .why("a unit an invocation")
+}
+
+/// Adds to `sum` the product of a row of `x` with the tap's weights `[units, 4·units]`, or their transpose.
+fn multiply(sum: &mut [f64], x: &[f64], weight: &[f64], transposed: bool) {
+    let made = sum.len();
+    for (j, sum) in sum.iter_mut().enumerate() {
+        let at = |k: usize| if transposed { j * x.len() + k } else { k * made + j };
+        *sum += x.iter().enumerate().map(|(k, x)| x * weight[at(k)]).sum::<f64>();
+    }
+}
+
+fn sigmoid(a: f64) -> f64 {
+    1.0 / (1.0 + (-a).exp())
+}
+
+/// The states of all pixels: (gates `[N, H, W, 4U]`, weights `[T, U, 4U]`) to what is kept, `[6, N, H, W,
+/// U]`: h, c, and in the last four the gates o, f, i, g of each unit side by side. The columns of gates and
+/// weights are o, f, i, g of each unit, too.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The order of the pixels.
+    pub order: Order,
+}
+
+impl Op for Scan {
+    fn name(&self) -> &'static str {
+        "scan"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let [gates, weight] = inputs else { return Err("takes two tensors".into()) };
+        let e = Extents::new(self.order, gates, weight)?;
+        Ok(Type::f32([KEPT, e.n, e.image[0], e.image[1], e.units]))
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (gates, weight) = (inputs[0], inputs[1]);
+        let [n, h, w, _] = gates.shape[..] else { unreachable!("inferred") };
+        let e = Extents { n, image: [h, w], units: weight.shape[1] };
+        let (u, states) = (e.units, e.states());
+        let mut kept = Array::from_fn([KEPT, n, h, w, u], |_| 0.0);
+        for front in self.order.fronts(e.image) {
+            for p in e.pixels(front) {
+                let mut a = gates.data[4 * p * u..4 * (p + 1) * u].to_vec();
+                for (t, &tap) in self.order.taps().iter().enumerate() {
+                    if let Some(q) = e.neighbour(p, tap) {
+                        let tap = &weight.data[4 * t * u * u..4 * (t + 1) * u * u];
+                        multiply(&mut a, &kept.data[q * u..(q + 1) * u], tap, false);
+                    }
+                }
+                let from = e.neighbour(p, self.order.carried());
+                for j in 0..u {
+                    let at = p * u + j;
+                    let [o, f, i] = [0, 1, 2].map(|k| sigmoid(a[4 * j + k]));
+                    let g = a[4 * j + 3].tanh();
+                    let c = f * from.map_or(0.0, |q| kept.data[states + q * u + j]) + i * g;
+                    (kept.data[at], kept.data[states + at]) = (o * c.tanh(), c);
+                    kept.data[2 * states + 4 * at..][..4].copy_from_slice(&[o, f, i, g]);
+                }
+            }
+        }
+        kept
+    }
+
+    // The states carry the derivative; what is kept beside them has none.
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        vec![None, None]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let e = Extents::new(self.order, &at.inputs[0], &at.inputs[1])?;
+        let window = self.order.window(e.image);
+        let conv = Conv2d { side: Side::Output, window: window.clone() };
+        let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
+        let seen = Operand::Scratch(0);
+        let mut launches = vec![];
+        for front in self.order.fronts(e.image) {
+            let operands = [Operand::Output, Operand::Input(1), seen];
+            launches.extend(conv.summed(of, &sweep(front, &window, false), at.caps, false, operands)?);
+            let cell = cell("cell", e, self.order, front, 40, 15);
+            let cell = cell.bind("gates", Operand::Input(0)).bind("seen", seen).bind("y", Operand::Output);
+            launches.push(cell);
+        }
+        Ok(Lowered { launches, scratch: vec![16 * e.states() as u64] })
+    }
+}
+
+/// The states h `[N, H, W, U]` themselves, from (the states, what [`Scan`] kept, the gates, the weights). It
+/// carries the derivative of the whole scan by the gates and the weights.
+#[derive(Clone, Debug)]
+pub struct Hidden {
+    /// The order of the pixels.
+    pub order: Order,
+}
+
+impl Op for Hidden {
+    fn name(&self) -> &'static str {
+        "hidden"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        Ok(inputs[0].clone())
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        inputs[0].clone()
+    }
+
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], h: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        let (kept, weight, g) = (inputs[1], inputs[3], ct.graph());
+        let shape = h.shape();
+        let window = self.order.window([shape[1], shape[2]]);
+        let gates = g.apply(ScanBack { order: self.order }, &[weight, kept, ct]);
+        let weight = g.apply(Conv2d { side: Side::Weight, window }, &[h, gates]);
+        vec![None, None, Some(gates), Some(weight)]
+    }
+
+    fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
+        Err("the states alias themselves".into())
+    }
+
+    fn class(&self) -> Class {
+        Class::Alias
+    }
+}
+
+/// The scan backwards: (weights, what [`Scan`] kept, the cotangent of the states) to the cotangent of the
+/// gates, `[N, H, W, 4U]`.
+#[derive(Clone, Debug)]
+pub struct ScanBack {
+    /// The order of the scan forwards.
+    pub order: Order,
+}
+
+impl Op for ScanBack {
+    fn name(&self) -> &'static str {
+        "scan_back"
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
+        let e = Extents::of_kept(&inputs[1].shape);
+        Ok(Type::f32(e.shape(4 * e.units)))
+    }
+
+    fn reference(&self, inputs: &[&Array]) -> Array {
+        let (weight, kept, cotangent) = (inputs[0], inputs[1], inputs[2]);
+        let e = Extents::of_kept(&kept.shape);
+        let (u, states) = (e.units, e.states());
+        let mut out = Array::from_fn(e.shape(4 * u), |_| 0.0);
+        let mut cells = vec![0.0; states];
+        let back = |[dy, dx]: [i32; 2]| [-dy, -dx];
+        for front in self.order.fronts(e.image).into_iter().rev() {
+            for p in e.pixels(front) {
+                let mut dh = cotangent.data[p * u..(p + 1) * u].to_vec();
+                for (t, &tap) in self.order.taps().iter().enumerate() {
+                    if let Some(q) = e.neighbour(p, back(tap)) {
+                        let tap = &weight.data[4 * t * u * u..4 * (t + 1) * u * u];
+                        multiply(&mut dh, &out.data[4 * q * u..4 * (q + 1) * u], tap, true);
+                    }
+                }
+                let [from, to] =
+                    [self.order.carried(), back(self.order.carried())].map(|d| e.neighbour(p, d));
+                for j in 0..u {
+                    let at = p * u + j;
+                    let gates = &kept.data[2 * states + 4 * at..][..4];
+                    let (o, f, i, g) = (gates[0], gates[1], gates[2], gates[3]);
+                    let t = kept.data[states + at].tanh();
+                    let before = from.map_or(0.0, |q| kept.data[states + q * u + j]);
+                    let dc = dh[j] * o * (1.0 - t * t) + to.map_or(0.0, |q| cells[q * u + j]);
+                    cells[at] = dc * f;
+                    out.data[4 * at..][..4].copy_from_slice(&[
+                        dh[j] * t * o * (1.0 - o),
+                        dc * before * f * (1.0 - f),
+                        dc * g * i * (1.0 - i),
+                        dc * i * (1.0 - g * g),
+                    ]);
+                }
+            }
+        }
+        out
+    }
+
+    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Vec<Option<Tensor<'g>>> {
+        let what = "the derivative of a recurrence's derivative is not offered";
+        let poison = ct.graph().poison(format!("scan_back: {what}"));
+        vec![Some(poison); 3]
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let e = Extents::of_kept(&at.inputs[1].shape);
+        let window = self.order.window(e.image);
+        let conv = Conv2d { side: Side::Input, window: window.clone() };
+        let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
+        let [asked, cells] = [Operand::Scratch(0), Operand::Scratch(1)];
+        let mut launches = vec![];
+        for front in self.order.fronts(e.image).into_iter().rev() {
+            let operands = [Operand::Output, Operand::Input(0), asked];
+            launches.extend(conv.summed(of, &sweep(front, &window, true), at.caps, false, operands)?);
+            let cell = cell("cell_back", e, self.order, front, 40, 14)
+                .bind("kept", Operand::Input(1))
+                .bind("cotangent", Operand::Input(2))
+                .bind("asked", asked)
+                .bind("cells", cells)
+                .bind("y4", Operand::Output);
+            launches.push(cell);
+        }
+        Ok(Lowered { launches, scratch: vec![4 * e.states() as u64; 2] })
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// The hidden states `[N, H, W, U]` of an LSTM over the pixels of images, in this order, for gates
+    /// `[N, H, W, 4U]` before the recurrence (biases included) and state-to-state weights `[T, U, 4U]`, whose T
+    /// taps are [`Order::taps`] (van den Oord et al. 2016, eq. 3). Columns are o, f, i, g of each unit side by
+    /// side. States and cells outside the image are zero. The derivative of its derivative is not offered.
+    #[track_caller]
+    #[must_use]
+    pub fn lstm(self, weight: Tensor<'g>, order: Order) -> Tensor<'g> {
+        let kept = self.graph().apply(Scan { order }, &[self, weight]);
+        let [_, n, h, w, units] = kept.shape()[..] else { return kept };
+        let states = kept.slice(0, 0..1).reshape([n, h, w, units]);
+        self.graph().apply(Hidden { order }, &[states, kept, self, weight])
+    }
+}
