@@ -8,6 +8,7 @@ use super::{
     Metrics, fvbn, gated_pixelcnn,
     likelihood::Likelihood,
     pixelcnn::{self, PixelCnn},
+    pixelrnn,
 };
 use crate::{
     graph::{Graph, Tensor},
@@ -105,5 +106,16 @@ impl Autoregressive for gated_pixelcnn::Config {
         let model = gated_pixelcnn::GatedPixelCnn::new(g, self);
         let dropout = if given.training { self.dropout } else { 0.0 };
         (model.params(), model.logits_dropping(given.x, given.class, dropout))
+    }
+}
+
+impl Autoregressive for pixelrnn::Config {
+    fn likelihood(&self) -> Likelihood {
+        self.likelihood
+    }
+
+    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let model = pixelrnn::PixelRnn::new(g, self);
+        (model.params(), model.logits(x))
     }
 }

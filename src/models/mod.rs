@@ -12,6 +12,7 @@ pub mod gan;
 pub mod gated_pixelcnn;
 pub mod likelihood;
 pub mod pixelcnn;
+pub mod pixelrnn;
 pub mod players;
 pub mod vae;
 

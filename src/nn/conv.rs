@@ -145,8 +145,21 @@ impl<'g> Conv2d<'g> {
     /// Applies the layer.
     #[track_caller]
     pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let weight = self.degrees.map_or(self.declared.weight, |degrees| degrees.mask(self.declared.weight));
-        self.declared.biased(x.conv2d(weight, &self.kernel))
+        self.declared.biased(x.conv2d(self.masked_weight(), &self.kernel))
+    }
+
+    /// Applies the layer, whose outputs are copies of the same channels one after the other, with the copies of
+    /// each channel side by side.
+    #[track_caller]
+    pub(super) fn side_by_side(&self, x: Tensor<'g>, copies: usize) -> Tensor<'g> {
+        let y = x.conv2d(self.masked_weight().side_by_side(copies), &self.kernel);
+        self.declared.bias.map_or(y, |bias| y + bias.side_by_side(copies))
+    }
+
+    #[track_caller]
+    fn masked_weight(&self) -> Tensor<'g> {
+        let weight = self.declared.weight;
+        self.degrees.map_or(weight, |degrees| degrees.mask(weight))
     }
 
     /// The variables that an optimizer trains.

@@ -2,6 +2,7 @@
 //! unchanged.
 
 mod conv;
+mod lstm;
 mod mode;
 mod norm;
 mod sequential;
@@ -10,6 +11,7 @@ mod weight;
 mod weight_norm;
 
 pub use conv::{Channels, Conv2d, ConvTranspose2d};
+pub use lstm::PixelLstm;
 pub use mode::Mode;
 pub use norm::{BatchNorm, InstanceNorm, LayerNorm};
 pub use sequential::{Layer, Sequential};
