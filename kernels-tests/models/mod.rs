@@ -10,5 +10,6 @@ pub(crate) mod likelihood;
 mod measures;
 mod mistakes;
 mod pixelcnn;
+mod pixelrnn;
 mod vae;
 pub(crate) mod weight_norm;

@@ -2,7 +2,7 @@
 
 use super::{
     logits,
-    networks::{MODELS, Model, image},
+    networks::{MODELS, Model, RECURRENT, image},
 };
 use crate::subjects::adapter;
 use oneiro::{
@@ -33,7 +33,7 @@ fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
 #[test]
 fn no_logit_sees_its_pixel_or_a_later_one() {
     let Some(gpu) = adapter("causality") else { return };
-    for (name, likelihood, model) in MODELS {
+    for (name, likelihood, model) in MODELS.into_iter().chain(RECURRENT) {
         let c = if likelihood.has_levels() { 3 } else { 2 };
         let (eval, (x, changes)) = (logits(gpu, [1, 3, 4, c], 2, model), changes(12 * c));
         let before = eval(&x);
@@ -54,10 +54,10 @@ fn no_logit_sees_its_pixel_or_a_later_one() {
     }
 }
 
-/// Every logit of a gated PixelCNN sees every pixel before it; some logits of a PixelCNN with windows as
+/// Every logit of a gated PixelCNN and of a Diagonal BiLSTM sees every pixel before it; some logits of a PixelCNN with windows as
 /// large do not (van den Oord et al. 2016b, §2.2).
 #[test]
-fn only_the_gated_pixelcnn_has_no_blind_spot() {
+fn the_gated_pixelcnn_and_the_diagonal_bilstm_have_no_blind_spot() {
     let Some(gpu) = adapter("blind spots") else { return };
     fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         let config = gated_pixelcnn::Config {
@@ -87,6 +87,7 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
             })
             .sum()
     };
-    let (gated, plain) = (blind(gated), blind(plain));
+    let (gated, plain, diagonal) = (blind(gated), blind(plain), blind(RECURRENT[2].2));
     assert!(gated == 0 && plain > 0, "a gated PixelCNN misses {gated} pairs of pixels, a plain one {plain}");
+    assert!(diagonal == 0, "a Diagonal BiLSTM misses {diagonal} pairs of pixels");
 }

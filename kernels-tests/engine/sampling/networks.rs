@@ -13,6 +13,7 @@ use oneiro::{
         gated_pixelcnn::{self, GatedPixelCnn},
         likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
         pixelcnn::{Config, PixelCnn},
+        pixelrnn::{self, Cell, PixelRnn},
     },
     nn::{Channels, Conv2d},
 };
@@ -159,6 +160,20 @@ fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         * 8.0)
         .reshape(shape)
 }
+
+fn recurrent<'g>(g: &'g Graph, x: Tensor<'g>, cell: Cell, likelihood: Likelihood) -> Tensor<'g> {
+    let (features, layers, head) = (7, 2, 8);
+    let config = pixelrnn::Config { image: image(x), cell, features, layers, head, likelihood };
+    PixelRnn::new(g, &config).logits(x) * 8.0
+}
+
+/// Recurrent networks, from which no cached sampling is derived.
+pub(super) const RECURRENT: [(&str, Likelihood, Model); 4] = [
+    ("row LSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Row(3), Bernoulli)),
+    ("row LSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Row(5), Softmax)),
+    ("diagonal BiLSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Diagonal, Bernoulli)),
+    ("diagonal BiLSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Diagonal, Softmax)),
+];
 
 pub(super) const MODELS: [(&str, Likelihood, Model); 10] = [
     ("PixelCNN", Bernoulli, residual),

@@ -1,0 +1,58 @@
+//! PixelRNN against PyTorch: from the same weights file and images, the losses of the Row LSTM and of the Diagonal
+//! BiLSTM are PyTorch's, step by step, and the weights travel back in PyTorch's layout.
+//! `golden/pixelrnn_trajectory.py` makes the files.
+
+use crate::{
+    golden::{self, Trajectory, bits},
+    subjects::adapter,
+};
+use oneiro::{
+    graph::{Graph, shape::Type},
+    models::{
+        autoregressive::{Autoregressive, Given},
+        likelihood::Likelihood,
+        pixelrnn::{Cell, Config},
+    },
+    optim::Optimizer,
+};
+
+const CELLS: [(&str, Cell); 2] = [("row", Cell::Row(3)), ("diagonal", Cell::Diagonal)];
+const IMAGE: [usize; 3] = [6, 7, 1];
+const BATCH: usize = 3;
+
+/// Ten training steps of a network of two layers.
+fn trajectory(name: &str, cell: Cell) -> Trajectory {
+    let g = Graph::new();
+    let [h, w, c] = IMAGE;
+    let x = g.input("x", Type::f32([BATCH, h, w, c]));
+    let (features, layers, head, likelihood) = (5, 2, 6, Likelihood::Bernoulli);
+    let config = Config { image: IMAGE, cell, features, layers, head, likelihood };
+    let given = Given { x, class: None, training: true };
+    golden::ends(&g, &config.training_step(&g, name, given, &Optimizer::adam(3e-3)));
+    let weights = golden::tensors(&format!("{name}_weights.safetensors"));
+    let inputs = Box::new(|step| vec![("x", pictures(step))]);
+    let trajectory = Trajectory { round: vec![g], evaluation: None, rounds: 10, inputs, weights };
+    assert_eq!(trajectory.variables().len(), trajectory.weights.len());
+    trajectory
+}
+
+/// Black and white pictures.
+fn pictures(step: u32) -> Vec<f32> {
+    let n = (BATCH * IMAGE.iter().product::<usize>()) as u32;
+    (0..n).map(|i| f32::from(u8::from(bits(1000 + step, i) >= 1 << 23))).collect()
+}
+
+fn losses(name: &str) -> Vec<f64> {
+    golden::numbers(&format!("{name}_trajectory.txt"), "")
+}
+
+#[test]
+fn the_references_recurrent_models_follow_pytorch() {
+    CELLS.into_iter().for_each(|(name, cell)| trajectory(name, cell).check_reference(name, &losses(name)));
+}
+
+#[test]
+fn the_adapters_recurrent_models_follow_pytorch() {
+    let Some(gpu) = adapter("the_adapters_recurrent_models_follow_pytorch") else { return };
+    CELLS.into_iter().for_each(|(name, cell)| trajectory(name, cell).check_adapter(gpu, name, &losses(name)));
+}
