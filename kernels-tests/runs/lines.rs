@@ -3,6 +3,7 @@
 
 use crate::{
     commands::{Folder, built, empty, labelled, run},
+    harness::say,
     subjects::adapter,
 };
 use oneiro::rng;
@@ -14,7 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const LINES: u32 = 500;
 /// The longest time that a line may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Each program, with what makes its training small.
@@ -60,6 +60,8 @@ const VALUES: [&str; 31] = [
     ".",
     "run",
 ];
+/// Values that fit most options that want a number.
+const FITTING: [&str; 5] = ["1", "2", "3", "7", "0.5"];
 /// Values of options that say how long a run is, and of sizes that this machine has to hold.
 const SMALL: [&str; 8] = ["0", "1", "2", "3", "-1", "0.5", "none", ""];
 const LENGTHS: [&str; 4] = ["steps", "epochs", "seconds", "checkpoint-every"];
@@ -154,6 +156,7 @@ fn line(draw: &mut Draw, subcommand: &Subcommand) -> Vec<String> {
         let value = match option.takes_value {
             false => None,
             true if !option.values.is_empty() && draw.below(4) > 0 => Some(draw.of(&option.values).clone()),
+            true if draw.below(3) == 0 => Some(draw.of(&FITTING).to_string()),
             true => Some(draw.of(values).to_string()),
         };
         // An option that is given twice is an error, which needs only few lines.
@@ -169,8 +172,8 @@ fn line(draw: &mut Draw, subcommand: &Subcommand) -> Vec<String> {
     [subcommand.name.clone()].into_iter().chain(typed.flatten()).collect()
 }
 
-/// Runs a line to its end, and returns what is wrong with that.
-fn wrong(dir: &Path, number: u32, program: &str, words: &[String]) -> Option<String> {
+/// Runs a line to its end, and returns its exit code, or what is wrong with that end.
+fn end(dir: &Path, number: u32, program: &str, words: &[String]) -> Result<i32, String> {
     let printed = dir.join(format!("printed-{number}"));
     let out = File::create(&printed).unwrap();
     let mut command = Command::new(built(program));
@@ -189,10 +192,10 @@ fn wrong(dir: &Path, number: u32, program: &str, words: &[String]) -> Option<Str
         }
     };
     let text = String::from_utf8_lossy(&std::fs::read(&printed).unwrap()).into_owned();
-    let code =
-        status.map_or("no end".into(), |s| s.code().map_or("a signal".into(), |code| code.to_string()));
-    let good = ["0", "1", "2"].contains(&code.as_str()) && !text.contains("panicked at");
-    (!good).then(|| format!("{program} {words:?}: {code}\n{text}"))
+    match status.map(|status| status.code()) {
+        Some(Some(code @ 0..=2)) if !text.contains("panicked at") => Ok(code),
+        code => Err(format!("{program} {words:?}: exit code {code:?}\n{text}")),
+    }
 }
 
 /// A folder with a small data set and a trained run of each program.
@@ -205,11 +208,13 @@ fn prepared() -> Folder {
     dir
 }
 
+/// `ONEIRO_LINES` gives the number of lines.
 #[test]
 fn random_command_lines_are_results_or_errors() {
     if adapter("command lines").is_none() {
         return;
     }
+    let lines = std::env::var("ONEIRO_LINES").map_or(500, |n| n.parse().expect("ONEIRO_LINES is a number"));
     let dir = prepared();
     let all: Vec<Subcommand> = (0..PROGRAMS.len()).flat_map(subcommands).collect();
     assert!(all.len() > 20 && all.iter().all(|s| s.options.len() > 3), "{} subcommands", all.len());
@@ -220,14 +225,22 @@ fn random_command_lines_are_results_or_errors() {
             let mut draw = Draw { line: number, draws: 0 };
             let subcommand = draw.of(&all);
             let words = line(&mut draw, subcommand);
-            wrong(&dir, number, PROGRAMS[subcommand.program].0, &words)
+            end(&dir, number, PROGRAMS[subcommand.program].0, &words)
         };
-        numbers.take_while(|&n| n < LINES).filter_map(check).collect::<Vec<String>>()
+        numbers.take_while(|&n| n < lines).map(check).collect::<Vec<_>>()
     };
-    let wrong: Vec<String> = std::thread::scope(|scope| {
+    let ends: Vec<Result<i32, String>> = std::thread::scope(|scope| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(wrong.is_empty(), "{} of {LINES} lines:\n{}", wrong.len(), wrong.join("\n"));
+    let of = |code| ends.iter().filter(|end| **end == Ok(code)).count() as u32;
+    let [results, errors, refused] = [0, 1, 2].map(of);
+    let said =
+        format!("{lines} lines: {results} results, {errors} errors, {refused} refused by their options");
+    say(&said);
+    let wrong: Vec<String> = ends.into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{} of {lines} lines:\n{}", wrong.len(), wrong.join("\n"));
+    // Lines that all end at the options' parser would test little.
+    assert!(results > lines / 10 && errors > lines / 50, "{said}");
 }
