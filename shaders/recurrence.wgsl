@@ -5,9 +5,9 @@
 // Outside the image, states and cells are zero. `kept` is [h][c][o f i g of each unit], with [N][H][W][unit].
 //
 // Index map: one invocation makes one unit of one state.
-//   cell       the step itself
-//   cell_back  its derivative, front by front backwards: from the cotangent of h and what later states ask
-//              (`asked`), the cotangents of the four gates, and of c' (`cells`)
+//   cell_first, cell  the step itself; the first front sees no state
+//   back_first, back  its derivative, front by front backwards: from the cotangent of h and what later states
+//                     ask (`asked`), the cotangents of the four gates, and of c' (`cells`)
 //
 // Bound: bandwidth, and the launch itself where a front is small.
 
@@ -99,17 +99,10 @@ fn neighbour(p: vec4<u32>, offset: vec2<i32>) -> i32 {
 
 fn tanh_of(a: f32) -> f32 { return e_tanh(vec4<f32>(a)).x; }
 
-@compute @workgroup_size(WORKGROUP)
-fn cell(id: Invocation) {
-  let i = number(id.group, id.groups, id.lane);
-  if (i >= dims.n) { return; }
-  let p = unit_of(i);
-  let at = place(p);
-  let a = gates[at] + seen[at];
+// Stores a unit of a state from its gates before their functions, and the cell that goes on.
+fn make(at: u32, a: vec4<f32>, before: f32) {
   let open = e_sigmoid(a);
   let g = tanh_of(a.w);
-  let source = neighbour(p, dims.carried);
-  let before = select(0.0, y[dims.states + u32(max(source, 0))], source >= 0);
   let c = open.y * before + open.z * g;
   y[at] = open.x * tanh_of(c);
   y[dims.states + at] = c;
@@ -118,21 +111,53 @@ fn cell(id: Invocation) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn cell_back(id: Invocation) {
+fn cell_first(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let at = place(unit_of(i));
+  make(at, gates[at], 0.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn cell(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let p = unit_of(i);
   let at = place(p);
+  let source = neighbour(p, dims.carried);
+  make(at, gates[at] + seen[at], select(0.0, y[dims.states + u32(max(source, 0))], source >= 0));
+}
+
+// Cotangents of a unit from that of h, and from what the cell that goes on from it asks.
+fn make_back(p: vec4<u32>, at: u32, dh: f32, later: f32) {
   let gate = 2u * dims.states + 4u * at;
   let open = vec3<f32>(kept[gate], kept[gate + 1u], kept[gate + 2u]); // o, f, i
   let g = kept[gate + 3u];
   let t = tanh_of(kept[dims.states + at]);
   let source = neighbour(p, dims.carried);
   let before = select(0.0, kept[dims.states + u32(max(source, 0))], source >= 0);
-  let to = neighbour(p, -dims.carried);
-  let dh = cotangent[at] + asked[at];
-  let dc = dh * open.x * (1.0 - t * t) + select(0.0, cells[u32(max(to, 0))], to >= 0);
+  let dc = dh * open.x * (1.0 - t * t) + later;
   cells[at] = dc * open.y;
   let slope = open * (1.0 - open);
   y4[at] = vec4<f32>(vec3<f32>(dh * t, dc * before, dc * g) * slope, dc * open.z * (1.0 - g * g));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn back_first(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let p = unit_of(i);
+  let at = place(p);
+  make_back(p, at, cotangent[at], 0.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn back(id: Invocation) {
+  let i = number(id.group, id.groups, id.lane);
+  if (i >= dims.n) { return; }
+  let p = unit_of(i);
+  let at = place(p);
+  let onward = neighbour(p, -dims.carried);
+  let later = select(0.0, cells[u32(max(onward, 0))], onward >= 0);
+  make_back(p, at, cotangent[at] + asked[at], later);
 }

@@ -7,11 +7,14 @@ use crate::{
     subjects::adapter,
 };
 use oneiro::{
-    graph::{Graph, shape::Type},
+    graph::{
+        Graph, autodiff, reference,
+        shape::{Array, Type},
+    },
     models::{
         autoregressive::{Autoregressive, Given},
         likelihood::Likelihood,
-        pixelrnn::{Cell, Config},
+        pixelrnn::{Cell, Config, PixelRnn},
     },
     optim::Optimizer,
 };
@@ -55,4 +58,32 @@ fn the_references_recurrent_models_follow_pytorch() {
 fn the_adapters_recurrent_models_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_recurrent_models_follow_pytorch") else { return };
     CELLS.into_iter().for_each(|(name, cell)| trajectory(name, cell).check_adapter(gpu, name, &losses(name)));
+}
+
+/// How many pixels before its own a logit does not see, in all; none sees its own pixel or a later one.
+fn blind(cell: Cell) -> usize {
+    let (g, image) = (Graph::new(), [5, 6, 1]);
+    let (features, layers, head, likelihood) = (8, 1, 40, Likelihood::Bernoulli);
+    let config = Config { image, cell, features, layers, head, likelihood };
+    let x = g.input("x", Type::f32([1, 5, 6, 1]));
+    let logits = PixelRnn::new(&g, &config).logits(x).reshape([30]);
+    for i in 0..30 {
+        g.output(&i.to_string(), autodiff::grad(logits.slice(0, i..i + 1), &[x])[0]);
+    }
+    let picture = Array::from_fn([1, 5, 6, 1], |i| f64::from(bits(7, i as u32) % 2));
+    let inputs = [("x".to_string(), picture)].into();
+    let slopes = reference::eval(&g, &inputs, &mut reference::initial(&g, 0)).unwrap();
+    let mut blind = 0;
+    for i in 0..30 {
+        let slopes = &slopes[&i.to_string()].data;
+        assert!(slopes[i..].iter().all(|&slope| slope == 0.0), "{cell:?}: logit {i} sees ahead");
+        blind += slopes[..i].iter().filter(|&&slope| slope == 0.0).count();
+    }
+    blind
+}
+
+#[test]
+fn no_logit_sees_ahead_and_a_diagonal_bilstm_has_no_blind_spot() {
+    assert_eq!(blind(Cell::Diagonal), 0);
+    blind(Cell::Row(3));
 }

@@ -200,11 +200,16 @@ impl Op for Scan {
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
         let seen = Operand::Scratch(0);
         let mut launches = vec![];
-        for front in self.order.fronts(e.image) {
-            let operands = [Operand::Output, Operand::Input(1), seen];
-            launches.extend(conv.summed(of, &sweep(front, &window, false), at.caps, false, operands)?);
-            let cell = cell("cell", e, self.order, front, 40, 15);
-            let cell = cell.bind("gates", Operand::Input(0)).bind("seen", seen).bind("y", Operand::Output);
+        for (step, front) in self.order.fronts(e.image).into_iter().enumerate() {
+            let entry = if step == 0 { "cell_first" } else { "cell" };
+            let mut cell = cell(entry, e, self.order, front, 40, 15)
+                .bind("gates", Operand::Input(0))
+                .bind("y", Operand::Output);
+            if step > 0 {
+                let operands = [Operand::Output, Operand::Input(1), seen];
+                launches.extend(conv.summed(of, &sweep(front, &window, false), at.caps, false, operands)?);
+                cell = cell.bind("seen", seen);
+            }
             launches.push(cell);
         }
         Ok(Lowered { launches, scratch: vec![16 * e.states() as u64] })
@@ -319,15 +324,18 @@ impl Op for ScanBack {
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
         let [asked, cells] = [Operand::Scratch(0), Operand::Scratch(1)];
         let mut launches = vec![];
-        for front in self.order.fronts(e.image).into_iter().rev() {
-            let operands = [Operand::Output, Operand::Input(0), asked];
-            launches.extend(conv.summed(of, &sweep(front, &window, true), at.caps, false, operands)?);
-            let cell = cell("cell_back", e, self.order, front, 40, 14)
+        for (step, front) in self.order.fronts(e.image).into_iter().rev().enumerate() {
+            let entry = if step == 0 { "back_first" } else { "back" };
+            let mut cell = cell(entry, e, self.order, front, 40, 14)
                 .bind("kept", Operand::Input(1))
                 .bind("cotangent", Operand::Input(2))
-                .bind("asked", asked)
                 .bind("cells", cells)
                 .bind("y4", Operand::Output);
+            if step > 0 {
+                let operands = [Operand::Output, Operand::Input(0), asked];
+                launches.extend(conv.summed(of, &sweep(front, &window, true), at.caps, false, operands)?);
+                cell = cell.bind("asked", asked);
+            }
             launches.push(cell);
         }
         Ok(Lowered { launches, scratch: vec![4 * e.states() as u64; 2] })

@@ -15,6 +15,7 @@ use oneiro::{
         data::OneHot,
         elementwise::{TABLE, map},
         matmul::product,
+        recurrence::Order,
         reparameterize::reparameterize,
         views::{concat, pack},
     },
@@ -80,6 +81,11 @@ fn views_and_reductions_defer_mistakes() {
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).max_pool(&Kernel::square(5)), "does not fit"),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).upsample_nearest(0), "and a factor"),
             (line!(), |g| _ = x(g, &[4, 4]).upsample_bilinear(2), "an f32 image"),
+            (
+                line!(),
+                |g| _ = x(g, &[1, 2, 2, 6]).lstm(x(g, &[2, 2, 8]), Order::Diagonals),
+                "takes f32 gates",
+            ),
             (
                 line!(),
                 |g| _ = x(g, &[1, 4, 4, 1]).look(Wave { lag: 0, ..WAVE }, &[[0, 0]], g.step()),
