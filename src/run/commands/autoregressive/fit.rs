@@ -46,6 +46,10 @@ pub struct Fit<M: Density> {
     #[arg(long, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     pub(super) decay: f64,
+    /// Largest norm of all gradients together; longer ones are scaled down to it [default: none]
+    #[arg(long, value_name = "NORM", value_parser = positive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clip: Option<f64>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) model: M,

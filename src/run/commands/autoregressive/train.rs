@@ -43,6 +43,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     let x = batch(&g, train, session.recipe.batch as usize, stream);
     let schedule = Schedule::Exponential { per_step: options.decay };
     let optimizer = Optimizer::adam(options.lr as f32).schedule(schedule);
+    let optimizer = options.clip.map_or(optimizer.clone(), |norm| optimizer.clip_norm(norm as f32));
     let metrics = model.training_step(&g, M::MODEL, given(model, train, x, true), &optimizer);
     let round = Round::new(&g, &metrics, caps)?;
     let score = fitting(|size| {
