@@ -23,7 +23,8 @@ pub enum Cell {
     /// sees is a triangle above it.
     Row(usize),
     /// Diagonal BiLSTM (§3.2): two LSTMs over diagonals, from the left and from the right. A pixel sees all
-    /// pixels before it.
+    /// pixels before it, but for the last one of the row above where the 7x7 window does not reach it: mask A
+    /// hides each pixel from its own features, and no later ones are seen.
     Diagonal,
 }
 
