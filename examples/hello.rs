@@ -54,5 +54,6 @@ fn main() -> Result<()> {
         rows.extend(draw.read(&gpu, "pictures")?);
     }
     rows.extend(digits.pixels[..12 * 784].iter().map(|&byte| f32::from(byte) / 255.0));
+    println!("hello.png: digits drawn after 0, 1, 2, 4, 8 and 16 epochs, and true ones");
     save("hello.png".as_ref(), &grid(&rows, rows.len() / 784, 28, 28, 1, 12))
 }

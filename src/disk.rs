@@ -7,11 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes a whole file beside its place and renames it: a reader sees the old content or the new, never a part.
+/// Writes a whole file beside its place and renames it: a reader sees the old content or the new, never a part. A
+/// link is followed; what is no file, such as a device or a pipe, is written to and stays what it is.
 ///
 /// # Errors
 /// The folder is missing, is not writable or has no room; the old file stays.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let advice = "check that its folder exists, is yours to write to and has room";
+    if fs::metadata(path).is_ok_and(|what| !what.is_file() && !what.is_dir()) {
+        let write = || fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        return write().map_err(|e| Error::at("write", path, e, advice));
+    }
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let temporary = beside(path);
     let write = || {
         let mut file = fs::File::create(&temporary)?;
@@ -27,7 +34,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     write().map_err(|e: std::io::Error| {
         let _ = fs::remove_file(&temporary);
-        Error::at("write", path, e, "check that its folder exists, is yours to write to and has room")
+        Error::at("write", path, e, advice)
     })
 }
 
@@ -73,5 +80,25 @@ mod tests {
         let bytes: [u8; 32] = std::array::from_fn(|i| (i * 9) as u8);
         assert_eq!(unhex(&hex(bytes)), Some(bytes));
         assert_eq!([unhex("000aff"), unhex(&"0".repeat(65)), unhex(&"g".repeat(64))], [None; 3]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_devices_stay() {
+        let dir = std::env::temp_dir().join(format!("oneiro-disk-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, link) = (dir.join("file"), dir.join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomic(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        let (device, null) = (dir.join("device"), Path::new("/dev/null"));
+        std::os::unix::fs::symlink(null, &device).unwrap();
+        write_atomic(&device, b"gone").unwrap();
+        assert!(
+            fs::symlink_metadata(&device).unwrap().is_symlink() && !fs::metadata(null).unwrap().is_file()
+        );
+        fs::remove_dir_all(dir).unwrap();
     }
 }

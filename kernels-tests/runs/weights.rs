@@ -24,7 +24,7 @@ fn a_deeper_networks_file_is_no_shallower_ones() {
     let told = "missing none; unexpected 4 (`fc1.1.bias`, `fc1.1.weight`, `fc3.1.bias`, `fc3.1.weight`)";
     for command in [&format!("{train} --hidden 9 --out new")[..], "vae evaluate --run shallow"] {
         let text = fails(&dir, &format!("{command} {deep}"));
-        assert!(text.contains(told) && text.contains("load only what fits (partially)"), "{text}");
+        assert!(text.contains(told) && text.contains("add --weights-partial"), "{text}");
         let text = run(&dir, &format!("{command} {deep} --weights-partial"));
         assert!(text.contains("taken 10 (`fc1.bias`") && text.contains("left in the file 4"), "{text}");
     }

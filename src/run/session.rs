@@ -26,6 +26,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How a weights file is loaded that is not the model's own.
+pub(super) const PARTIAL: &str = "add --weights-partial";
+
 /// Everything that training needs before there is a graph.
 pub struct Session {
     /// The device.
@@ -147,7 +150,8 @@ impl Session {
                 let fit = weights::apply_partial(&self.gpu, &state, &round.weights(), file, path)?;
                 note!("{}: {fit}", path.display());
             }
-            Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)?,
+            Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)
+                .map_err(|e| Error::new(format!("{e}: {PARTIAL}")))?,
             None => {}
         }
         Ok(state)

@@ -7,6 +7,7 @@ use super::{
     grid,
     options::{Look, Options},
     save,
+    session::PARTIAL,
 };
 use crate::{
     data::Images,
@@ -90,7 +91,7 @@ impl<T: Options> Trained<T> {
         let mut fit = Fit::of(names, &self.weights);
         fit.unexpected.retain(|name| !self.known.contains(name));
         if !self.partial {
-            fit.strict(&self.path)?;
+            fit.strict(&self.path).map_err(|e| Error::new(format!("{e}: {PARTIAL}")))?;
         }
         weights::apply_partial(&self.gpu, state, names, &self.weights, &self.path).map(drop)
     }

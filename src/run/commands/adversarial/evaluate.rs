@@ -72,6 +72,9 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             self.numbers(&pictures, reference.extractor.pictures(&pictures)?)?;
         }
         say!("{}", report.table(options.fid).trim_end());
+        if !options.fid && report.doubt(&report.pictures).is_some() {
+            note!("note: --fid asks for the FID by name");
+        }
         let mut json = report.json(options.fid);
         let write = |json: &serde_json::Value| match &options.json {
             Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
