@@ -8,7 +8,7 @@ use super::{
     options::{Options, Recipe},
 };
 use crate::{
-    data::{DataSet, Images, Source, idx},
+    data::{DataSet, Images, Source},
     disk::hex,
     error::{Error, Result},
 };
@@ -32,7 +32,7 @@ pub(super) fn list(set: &DataSet<Source>, root: &Path) -> Option<String> {
 
 impl<T: Options> Saved<T> {
     /// Reads the data set on which the run was trained. The training images of a streamed run are left out if
-    /// they are files and need more than [`idx::MAX_BYTES`].
+    /// they are files and need more than [`crate::data::MAX_BYTES`].
     ///
     /// # Errors
     /// Fails if the data set cannot be read, or if it is not the same any more.
@@ -42,7 +42,7 @@ impl<T: Options> Saved<T> {
         let train = match set.train {
             #[cfg(feature = "folders")]
             ref files @ Source::Files(_)
-                if self.sitting.stream.is_some() && files.bytes() > idx::MAX_BYTES =>
+                if self.sitting.stream.is_some() && files.bytes() > crate::data::MAX_BYTES =>
             {
                 Images { count: 0, pixels: vec![], labels: None, ..*files.about() }
             }
