@@ -33,7 +33,7 @@ struct Cli {
     command: Command<PixelRnnOptions>,
 }
 
-/// What the LSTM layers are.
+/// The kind of the LSTM layers.
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Cell {

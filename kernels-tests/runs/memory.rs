@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{fs, path::Path, time::Duration};
 
-/// What a process held at a step.
+/// The memory and the file handles that a process held at a step.
 struct Held {
     step: u64,
     pages: usize,

@@ -20,7 +20,7 @@ pub struct Chunks {
     pub steps: u64,
 }
 
-/// What one chunk holds.
+/// The pixels and labels that one chunk holds.
 pub struct Part {
     /// The images, `[steps·batch, H, W, C]`.
     pub pixels: Vec<u8>,

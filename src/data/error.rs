@@ -271,13 +271,15 @@ impl DataError {
             Self::NoDownload { name } => {
                 write!(
                     f,
-                    "{name}: this build lacks the feature `download`; build with it, or give a folder with the files as the data"
+                    "{name}: this build lacks the feature `download`; build with it, or \
+                     give a folder with the files as the data"
                 )
             }
             Self::NoCache { name } => {
                 write!(
                     f,
-                    "{name}: the system names no cache folder to download into; set HOME, or give a folder with the files as the data"
+                    "{name}: the system names no cache folder to download into; set HOME, \
+                     or give a folder with the files as the data"
                 )
             }
             Self::Unwritable { path, source } => write!(

@@ -11,7 +11,7 @@ pub const GLYPHS_TEST: usize = 2_000;
 pub const PUBLISHED: [&str; 4] = ["mnist", "fashion-mnist", "kmnist", CIFAR10];
 pub(super) const CIFAR10: &str = "cifar10";
 
-/// What a folder may hold, for messages.
+/// The kinds of files that a folder may hold, as messages list them.
 pub(super) const ACCEPTED: &str = "MNIST's four IDX files or those of its relatives, CIFAR-10's or CIFAR-100's \
                                    binary files, or a folder of pictures for each class (CLASS/*, or train/CLASS/* \
                                    and test/CLASS/*)";

@@ -41,7 +41,7 @@ impl Left {
     }
 }
 
-/// What a path leads to.
+/// The kind of thing that a path leads to.
 pub(super) enum Entry {
     Folder,
     Picture,
@@ -67,7 +67,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// What lies at a path that [`entries`] gave.
+/// Tells the kind of thing that lies at a path of [`entries`].
 pub(super) fn entry(path: &Path) -> Result<Entry, DataError> {
     let unreadable = |source| DataError::Io { path: path.to_owned(), source };
     match fs::metadata(path) {

@@ -29,7 +29,7 @@ pub(crate) struct Pipeline {
 }
 
 impl Gpu {
-    /// What plans need to know of the adapter.
+    /// The adapter's properties on which plans depend.
     pub fn caps(&self) -> &Caps {
         &self.caps
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Which adapter to take.
+/// The choice of an adapter.
 #[derive(Clone, Debug, Default)]
 pub enum Choice {
     /// The best adapter is taken: a discrete GPU before an integrated one before a software driver.
@@ -87,8 +87,12 @@ impl Gpu {
         };
         let Some((_, adapter)) = chosen else {
             let what = match (choice, list.is_empty()) {
-                (_, true) => "no Vulkan, Metal or DX12 adapter was found; `cargo xtask setup` installs a software driver on Linux".into(),
-                (Choice::Named(text), _) => format!("no adapter matches `{text}`; found:\n{}", list.join("\n")),
+                (_, true) => "no Vulkan, Metal or DX12 adapter was found; \
+                              `cargo xtask setup` installs a software driver on Linux"
+                    .into(),
+                (Choice::Named(text), _) => {
+                    format!("no adapter matches `{text}`; found:\n{}", list.join("\n"))
+                }
                 (Choice::Best, _) => "no adapter can be used".into(),
             };
             return Err(Error::Device(what));
@@ -202,7 +206,8 @@ fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64
     let least = limits! {
         max_bindings_per_bind_group max_storage_buffers_per_shader_stage max_uniform_buffers_per_shader_stage
         max_uniform_buffer_binding_size max_compute_workgroup_storage_size max_compute_invocations_per_workgroup
-        max_compute_workgroup_size_x max_compute_workgroup_size_y max_compute_workgroup_size_z max_compute_workgroups_per_dimension
+        max_compute_workgroup_size_x max_compute_workgroup_size_y max_compute_workgroup_size_z
+        max_compute_workgroups_per_dimension
     };
     // Arena members, slots and uniforms start at multiples of 256 bytes.
     let most = limits! { min_uniform_buffer_offset_alignment min_storage_buffer_offset_alignment };

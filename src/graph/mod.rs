@@ -170,7 +170,8 @@ impl Graph {
             Some(at) => Err(Error::Model {
                 at: at.to_string(),
                 what: format!(
-                    "the graph trains, but its step counter `{counter}` stands still, so that every step draws the same; call \
+                    "the graph trains, but its step counter `{counter}` stands still, so that every step draws \
+                     the same; call \
                      `optim::advance`, or `Graph::counted_elsewhere` where another graph of the State advances it"
                 ),
             }),

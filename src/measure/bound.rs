@@ -96,7 +96,8 @@ impl Bounds {
         let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3}{}\n", m.mean, m.interval());
         let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
         if !self.binary {
-            text += "the pixels are grey: these are cross entropies, no log-likelihoods; train on binarised pixels for those\n";
+            text += "the pixels are grey: these are cross entropies, no log-likelihoods; \
+                     train on binarised pixels for those\n";
         }
         let of = if self.binary { "log p(x), IWAE" } else { "IWAE's bound" };
         text += &row("ELBO", &self.elbo);
@@ -184,8 +185,8 @@ impl Bound {
         std::iter::once(&self.begin).chain(self.draw.iter().map(|(_, plan)| plan)).collect()
     }
 
-    /// Evaluates the first `count` images with `k` draws each, by the random stream `vae/importance`. `told` hears of the progress after each batch
-    /// of images.
+    /// Evaluates the first `count` images with `k` draws each, by the random stream `vae/importance`. `told` hears of the
+    /// progress after each batch of images.
     ///
     /// # Errors
     /// Fails if the device refuses a buffer or a pipeline, if it is lost, or with the error that `told`

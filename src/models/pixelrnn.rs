@@ -16,7 +16,7 @@ use crate::{
     ops::recurrence::Order,
 };
 
-/// What an LSTM layer is.
+/// The kind of an LSTM layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// Row LSTM (§3.1): a state sees this odd number of states of the row above, 3 in the paper. What a pixel
@@ -33,7 +33,7 @@ pub enum Cell {
 pub struct Config {
     /// The rows, columns and channels of an image.
     pub image: [usize; 3],
-    /// What the LSTM layers are.
+    /// The kind of all LSTM layers.
     pub cell: Cell,
     /// h, the units of an LSTM, which runs on 2h channels.
     pub features: usize,

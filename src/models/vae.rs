@@ -62,7 +62,7 @@ struct Mlp<'g> {
 
 /// The terms of the objective, summed over batch and pixels, in nats, and what they were made of.
 pub struct Loss<'g> {
-    /// What is minimised: reconstruction + beta·KL.
+    /// The objective that is minimised: reconstruction + beta·KL.
     pub total: Tensor<'g>,
     /// The reconstruction term, -log p(x|z) under Bernoulli pixels.
     pub reconstruction: Tensor<'g>,

@@ -33,7 +33,7 @@ pub struct CentredSums;
 /// + bias: the op passes y on and knows its derivative by the other inputs.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// What is added to the variance.
+    /// The number that is added to the variance.
     pub eps: f32,
 }
 

@@ -15,8 +15,8 @@ use crate::{
 
 static SHADER: Shader = crate::shader!("pool");
 const WORKGROUP: usize = 64;
-/// The largest number of positions in a window: each is a loop iteration of one invocation, and some drivers end loops at
-/// 65,535.
+/// The largest number of positions in a window: each is a loop iteration of one invocation, and some
+/// drivers end loops at 65,535.
 const MAX_TAPS: usize = 32_768;
 
 /// What a pooling op computes. Images x are `[N, H, W, C]`, results y and taps `[N, H', W', C]`.

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_LOADS: usize = 7;
 /// The largest number of inputs that an epilogue reads beside its host's result.
 const MAX_EXTRA: usize = 3;
-/// The largest number of functions of a cluster. It bounds the text that a driver must compile, and the constants, of which a
-/// call has two at most.
+/// The largest number of functions of a cluster. It bounds the text that a driver must compile,
+/// and the constants, of which a call has two at most.
 const MAX_CALLS: usize = 16;
 
 /// One op or one cluster: what one `lower` call turns into launches.
