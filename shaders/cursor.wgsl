@@ -1,7 +1,7 @@
 // The pixels of a sampler's wavefront (src/ops/cursor.rs). Several image rows are in flight at once: step s,
 // which is time / counts + shift, is at column s - i·lag of image row i. A matrix holds one row for each
 // pixel at work: row n·flight + f is the pixel of image n in the image row i with i mod flight = f, where
-// there is one.
+// there is one. A mirrored wave counts columns from the right.
 //   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image
 //   place  y[n, pixel, channel] = image[row, channel]; with one_channel only channel time mod counts
 //
@@ -19,6 +19,7 @@ struct Dims {
   shift: i32,
   flight: u32,
   counts: u32,
+  mirrored: u32, // 1 where rows are gone through from right to left
   one_channel: u32,
   tap: array<vec4<i32>, 64>, // row, column
 }
@@ -54,8 +55,9 @@ fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
   let newest = u32(max(step, 0)) / dims.lag;
   let behind = (newest + dims.flight - row % dims.flight) % dims.flight;
   let i = i32(newest) - i32(behind);
-  let j = step - i * i32(dims.lag);
   let size = vec2<i32>(i32(dims.rows), i32(dims.columns));
+  let forwards = step - i * i32(dims.lag);
+  let j = select(forwards, size.y - 1 - forwards, dims.mirrored != 0u);
   let at = vec2<i32>(i, j) + tap;
   let here = i >= 0 && i < size.x && j >= 0 && j < size.y;
   let inside = at.x >= 0 && at.x < size.x && at.y >= 0 && at.y < size.y;

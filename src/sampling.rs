@@ -21,7 +21,7 @@ use crate::{
         shape::{Shape, Type},
         var::{Init, VarSpec},
     },
-    ops::{cursor::Wave, matmul::product},
+    ops::{cursor::Wave, matmul::product, recurrence},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use timing::{Network, Timing};
@@ -93,7 +93,7 @@ pub fn cached<'g>(
     let Timing { early, first, lag } = network.timing()?;
     let counts = counts + usize::from(counts > 1 && network.settles());
     // The counter starts where the earliest node does.
-    let wave = Wave { image, lag, shift: -first, counts };
+    let wave = Wave { image, lag, shift: -first, counts, mirrored: false };
     let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
     let mut this = Deriving { network, g, early, size, wave, step, picture, parts, caches };
     match this.part(output)? {
@@ -110,7 +110,9 @@ impl<'g> Deriving<'_, 'g> {
 
     /// The wave of the pixels at which a node is computed.
     fn wave(&self, id: NodeId) -> Wave {
-        Wave { shift: self.wave.shift + self.early[&id], ..self.wave }
+        let mirrored = self.network.mirrored(id);
+        let before = if mirrored { self.size[2] as i32 - 1 } else { 0 };
+        Wave { shift: self.wave.shift + self.early[&id] + before, mirrored, ..self.wave }
     }
 
     /// What a node is in the step's graph.
@@ -151,7 +153,7 @@ impl<'g> Deriving<'_, 'g> {
     /// A node's values at the pixels at which another is computed, `[N·F, C]`.
     fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
         let rows = self.rows();
-        if self.network.depends[id] && self.early[&id] != self.early[&of] {
+        if self.network.depends[id] && self.wave(id) != self.wave(of) {
             return Ok(self.cache(id)?.reshape([self.size[0], self.size[1], self.size[2], channels]).look(
                 self.wave(of),
                 &[[0, 0]],
@@ -212,6 +214,12 @@ impl<'g> Deriving<'_, 'g> {
         let channels = self.channels(shape).ok_or_else(|| refuse("it mixes pixels with channels"))?;
         let first = self.channels(&self.network.from.nodes[inputs[0]].ty.shape);
         match (op.class(), op.footprint()) {
+            (_, Some(Footprint::Moved(tap))) => {
+                Ok(self.cache(inputs[0])?.look(self.wave(id), &[tap], self.step))
+            }
+            (_, Some(Footprint::States { taps, carried })) if !self.network.depends[inputs[3]] => {
+                self.states(id, [inputs[2], inputs[3]], &taps, carried)
+            }
             (Class::Elementwise(_), _) => {
                 let rows =
                     inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
@@ -239,18 +247,46 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
+    /// The states of a recurrence at the pixels in flight, from its gates and weights. States and cells of
+    /// earlier pixels are kept.
+    fn states(
+        &mut self,
+        id: NodeId,
+        [gates, weight]: [NodeId; 2],
+        taps: &[[i32; 2]],
+        carried: [i32; 2],
+    ) -> Result<Tensor<'g>> {
+        let (wave, step) = (self.wave(id), self.step);
+        let weight = self.whole(weight)?;
+        let (taps_units, made) = (weight.extent(0) * weight.extent(1), weight.extent(2));
+        let gates = self.rows_of(gates, made, id)?;
+        let [states, cells] = ["states", "cells"].map(|what| self.kept(&format!("{what}/{id}"), made / 4));
+        let seen = product(states.look(wave, taps, step), weight.reshape([taps_units, made]), false, false);
+        let [new, cell] = recurrence::cell(gates + seen, cells.look(wave, &[carried], step));
+        self.g.assign(cells, cells.place(wave, cell, step));
+        let placed = states.place(wave, new, step);
+        self.g.assign(states, placed);
+        self.caches.insert(id, placed);
+        Ok(new)
+    }
+
+    /// A variable for values of so many channels at all pixels.
+    fn kept(&self, name: &str, channels: usize) -> Tensor<'g> {
+        let [n, h, w] = self.size;
+        self.g.var(&format!("sampling/{name}"), Type::f32([n, h, w, channels]), Init::Zeros)
+    }
+
     /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight
     /// placed.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }
-        let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else {
-            unreachable!("only what depends is cached")
-        };
-        let shape = [n, h, w, rows.shape()[1]];
-        let cache =
-            self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
+        let Part::Rows(rows) = self.part(id)? else { unreachable!("only what depends is cached") };
+        if let Some(&cache) = self.caches.get(&id) {
+            return Ok(cache);
+        }
+        let cache = self.kept(&format!("cache/{}", self.caches.len()), rows.extent(1));
         let placed = cache.place(self.wave(id), rows, self.step);
         self.g.assign(cache, placed);
         self.caches.insert(id, placed);

@@ -9,7 +9,7 @@ use crate::{
     harness::say,
     subjects::{Ready, adapter},
 };
-use networks::{MODELS, Model, residual};
+use networks::{MODELS, Model, RECURRENT, residual};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
@@ -53,7 +53,7 @@ fn draw(
 #[test]
 fn cached_sampling_draws_what_the_whole_network_draws() {
     let Some(gpu) = adapter("cached sampling") else { return };
-    for (name, likelihood, model) in &MODELS[..5] {
+    for (name, likelihood, model) in MODELS[..5].iter().chain(&RECURRENT[..2]) {
         for shape in [[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]] {
             let [naive, cached] =
                 [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
@@ -67,7 +67,7 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
             );
         }
     }
-    say("cached sampling drew the same pixels as the whole network, for 5 models of 5 shapes");
+    say("cached sampling drew the same pixels as the whole network, for 7 models of 5 shapes");
 }
 
 /// The values that the f64 reference draws after the given pictures' pixels if all uniform numbers are 1e-5
@@ -103,7 +103,7 @@ fn shifted(
 #[test]
 fn cached_sampling_draws_the_same_levels() {
     let Some(gpu) = adapter("cached sampling of levels") else { return };
-    for (name, likelihood, model) in &MODELS[5..8] {
+    for (name, likelihood, model) in MODELS[5..8].iter().chain(&RECURRENT[2..]) {
         for shape in [[6, 4, 5, 3], [6, 5, 4, 1]] {
             let [naive, cached] =
                 [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
@@ -141,8 +141,9 @@ fn cached_sampling_draws_the_same_levels() {
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
     let Some(gpu) = adapter("teacher-forced logits") else { return };
-    let colours = MODELS[..8].iter().filter(|(name, ..)| *name != "stacks").map(|model| (model, 3));
-    for ((name, likelihood, model), c) in MODELS[..8].iter().map(|model| (model, 1)).chain(colours) {
+    let models = || MODELS[..8].iter().chain(&RECURRENT);
+    let colours = models().filter(|(name, ..)| *name != "stacks").map(|model| (model, 3));
+    for ((name, likelihood, model), c) in models().map(|model| (model, 1)).chain(colours) {
         let (shape, outputs) = ([3, 8, 9, c], [3, 8, 9, likelihood.outputs(c)]);
         let whole = Graph::new();
         whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));

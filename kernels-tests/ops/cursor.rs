@@ -15,9 +15,11 @@ const TAPS: [[i32; 2]; 5] = [[-1, -2], [-1, 1], [0, -1], [0, 0], [-3, 3]];
 
 fn waves() -> Vec<Wave> {
     [([1, 1], 1), ([1, 7], 3), ([7, 1], 1), ([5, 8], 4), ([6, 5], 2), ([3, 9], 9), ([4, 7], 5), ([3, 4], 6)]
-        .map(|(image, lag)| Wave { image, lag, shift: 0, counts: 1 })
+        .map(|(image, lag)| Wave { image, lag, shift: 0, counts: 1, mirrored: false })
         .into_iter()
-        .flat_map(|wave| [wave, Wave { shift: -3, counts: 3, ..wave }, Wave { shift: 2, ..wave }])
+        .flat_map(|wave| {
+            [wave, Wave { shift: -3, counts: 3, ..wave }, Wave { shift: 2, mirrored: true, ..wave }]
+        })
         .collect()
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn cases() -> Vec<Case> {
             out.push(place(wave, 2, wave.counts.max(2), step as u32, true));
         }
     }
-    let wide = Wave { image: [2, 3], lag: 3, shift: 0, counts: 1 };
+    let wide = Wave { image: [2, 3], lag: 3, shift: 0, counts: 1, mirrored: false };
     out.push(look(wide, 70_000, 1, 1, 1).many_workgroups(1));
     out.push(place(wide, 70_000, 1, 1, false).many_workgroups(1));
     out

@@ -31,6 +31,8 @@ pub struct Wave {
     pub shift: i32,
     /// How many counts a step takes: one for each channel that is drawn after another.
     pub counts: usize,
+    /// Whether the wave goes through each row from right to left.
+    pub mirrored: bool,
 }
 
 impl Wave {
@@ -50,8 +52,9 @@ impl Wave {
         let step = (count / self.counts).checked_add_signed(self.shift as isize)?;
         let (newest, flight) = (step / self.lag, self.flight());
         let row = newest.checked_sub((newest + flight - f) % flight)?;
-        let column = step - row * self.lag;
-        (row < self.image[0] && column < self.image[1]).then_some([row, column])
+        let (column, columns) = (step - row * self.lag, self.image[1]);
+        let inside = row < self.image[0] && column < columns;
+        inside.then(|| [row, if self.mirrored { columns - 1 - column } else { column }])
     }
 
     fn images(&self, shape: &Shape) -> Result<[usize; 2], String> {
@@ -74,6 +77,7 @@ impl Wave {
             .dim("shift", self.shift as u32 as usize)
             .dim("flight", self.flight())
             .dim("counts", self.counts)
+            .dim("mirrored", usize::from(self.mirrored))
             .cost(0, 8 * elements as u64)
     }
 }

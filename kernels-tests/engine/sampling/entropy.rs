@@ -1,6 +1,9 @@
 //! A sampler draws from its model: the likelihood of its draws is what the entropy of the distributions says.
 
-use super::{draw, networks::MODELS};
+use super::{
+    draw,
+    networks::{MODELS, RECURRENT},
+};
 use crate::{
     harness::say,
     subjects::{Ready, adapter},
@@ -18,7 +21,7 @@ use oneiro::{
 #[test]
 fn drawn_pictures_are_as_likely_as_their_entropy_says() {
     let Some(gpu) = adapter("entropy of draws") else { return };
-    for (name, likelihood, model) in &MODELS[..8] {
+    for (name, likelihood, model) in MODELS[..8].iter().chain(&RECURRENT) {
         let (n, c) = (300, if *name == "stacks" { 1 } else { 3 });
         let shape = [n, 3, 4, c];
         let pictures = draw(gpu, shape, Method::Cached, (*likelihood, *model), None);

@@ -167,11 +167,11 @@ fn recurrent<'g>(g: &'g Graph, x: Tensor<'g>, cell: Cell, likelihood: Likelihood
     PixelRnn::new(g, &config).logits(x) * 8.0
 }
 
-/// Recurrent networks, from which no cached sampling is derived.
+/// Recurrent networks.
 pub(super) const RECURRENT: [(&str, Likelihood, Model); 4] = [
     ("row LSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Row(3), Bernoulli)),
-    ("row LSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Row(5), Softmax)),
     ("diagonal BiLSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Diagonal, Bernoulli)),
+    ("row LSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Row(5), Softmax)),
     ("diagonal BiLSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Diagonal, Softmax)),
 ];
 
