@@ -54,7 +54,8 @@ struct Deriving<'a, 'g> {
     picture: Tensor<'g>,
     /// What the network's nodes are in the step's graph, as far as they are derived.
     parts: BTreeMap<NodeId, Part<'g>>,
-    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed.
+    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed; of a picture
+    /// of one row, only the columns that are still seen.
     caches: BTreeMap<NodeId, Tensor<'g>>,
 }
 
@@ -152,11 +153,9 @@ impl<'g> Deriving<'_, 'g> {
     fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
         let rows = self.rows();
         if self.network.depends[id] && self.early[&id] != self.early[&of] {
-            return Ok(self.cache(id)?.reshape([self.size[0], self.size[1], self.size[2], channels]).look(
-                self.wave(of),
-                &[[0, 0]],
-                self.step,
-            ));
+            let cache = self.cache(id)?;
+            let shape = [cache.extent(0), cache.extent(1), cache.extent(2), channels];
+            return Ok(cache.reshape(shape).look(self.wave(of), &[[0, 0]], self.step));
         }
         if let Part::Rows(tensor) = self.part(id)? {
             return Ok(tensor);
@@ -210,7 +209,8 @@ impl<'g> Deriving<'_, 'g> {
         let refuse = |what: &str| self.network.refused(id, what);
         let shape = &self.network.from.nodes[id].ty.shape;
         let channels = self.channels(shape).ok_or_else(|| refuse("it mixes pixels with channels"))?;
-        let first = self.channels(&self.network.from.nodes[inputs[0]].ty.shape);
+        let read = &self.network.from.nodes[inputs[0]].ty.shape;
+        let first = self.channels(read);
         match (op.class(), op.footprint()) {
             (Class::Elementwise(_), _) => {
                 let rows =
@@ -221,6 +221,9 @@ impl<'g> Deriving<'_, 'g> {
             (_, Some(Footprint::Channels(range))) => {
                 let all = first.ok_or_else(|| refuse("it moves pixels"))?;
                 Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+            }
+            (_, Some(Footprint::Repeat)) if first == Some(1) && read.len() == shape.len() => {
+                Ok(self.rows_of(inputs[0], 1, id)?.broadcast_to([self.rows(), channels]))
             }
             (Class::Strided(_), _) => Err(refuse("it moves pixels")),
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.network.depends[i]) => {
@@ -240,7 +243,7 @@ impl<'g> Deriving<'_, 'g> {
     }
 
     /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight
-    /// placed.
+    /// placed; of a picture of one row, a ring `[N, 1, R, C]` of the columns that are still seen.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
@@ -248,7 +251,8 @@ impl<'g> Deriving<'_, 'g> {
         let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else {
             unreachable!("only what depends is cached")
         };
-        let shape = [n, h, w, rows.shape()[1]];
+        let columns = if h == 1 { self.network.span(&self.early, id).min(w) } else { w };
+        let shape = [n, h, columns, rows.extent(1)];
         let cache =
             self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
         let placed = cache.place(self.wave(id), rows, self.step);

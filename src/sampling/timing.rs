@@ -95,8 +95,9 @@ impl<'a> Network<'a> {
         self.check_windows()?;
         let early = self.early(&self.earliest())?;
         let first = early.values().copied().max().unwrap_or(0).max(0);
-        // No row needs to wait for more than the whole row above.
-        let lag = self.lag(&early).min(self.image[1] + first as usize);
+        // No row needs to wait for more than the whole row above; a single one has none, and is alone in flight.
+        let whole = self.image[1] + first as usize;
+        let lag = if self.image[0] == 1 { whole } else { self.lag(&early).min(whole) };
         Ok(Timing { early, first, lag })
     }
 
@@ -192,5 +193,16 @@ impl<'a> Network<'a> {
             }
         }
         lag as usize
+    }
+
+    /// How many columns of its own row a node's values are looked at: from the column where it is computed
+    /// back to the leftmost one that a reader still sees.
+    pub(super) fn span(&self, early: &BTreeMap<NodeId, i32>, id: NodeId) -> usize {
+        let left = |reader: NodeId| {
+            self.window(reader).and_then(|window| window.taps.iter().map(|tap| tap[1]).min()).unwrap_or(0)
+        };
+        let readers = early.iter().filter(|&(&reader, _)| self.inputs(reader).any(|i| i == id));
+        let back = readers.map(|(&reader, at)| early[&id] - at - left(reader)).max();
+        back.unwrap_or(0).max(0) as usize + 1
     }
 }
