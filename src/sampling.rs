@@ -54,7 +54,8 @@ struct Deriving<'a, 'g> {
     picture: Tensor<'g>,
     /// What the network's nodes are in the step's graph, as far as they are derived.
     parts: BTreeMap<NodeId, Part<'g>>,
-    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed.
+    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed; of a picture
+    /// of one row, only the columns that are still seen.
     caches: BTreeMap<NodeId, Tensor<'g>>,
 }
 
@@ -154,11 +155,9 @@ impl<'g> Deriving<'_, 'g> {
     fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
         let rows = self.rows();
         if self.network.depends[id] && self.wave(id) != self.wave(of) {
-            return Ok(self.cache(id)?.reshape([self.size[0], self.size[1], self.size[2], channels]).look(
-                self.wave(of),
-                &[[0, 0]],
-                self.step,
-            ));
+            let cache = self.cache(id)?;
+            let shape = [cache.extent(0), cache.extent(1), cache.extent(2), channels];
+            return Ok(cache.reshape(shape).look(self.wave(of), &[[0, 0]], self.step));
         }
         if let Part::Rows(tensor) = self.part(id)? {
             return Ok(tensor);
@@ -212,7 +211,8 @@ impl<'g> Deriving<'_, 'g> {
         let refuse = |what: &str| self.network.refused(id, what);
         let shape = &self.network.from.nodes[id].ty.shape;
         let channels = self.channels(shape).ok_or_else(|| refuse("it mixes pixels with channels"))?;
-        let first = self.channels(&self.network.from.nodes[inputs[0]].ty.shape);
+        let read = &self.network.from.nodes[inputs[0]].ty.shape;
+        let first = self.channels(read);
         match (op.class(), op.footprint()) {
             (_, Some(Footprint::Moved(tap))) => {
                 Ok(self.cache(inputs[0])?.look(self.wave(id), &[tap], self.step))
@@ -229,6 +229,9 @@ impl<'g> Deriving<'_, 'g> {
             (_, Some(Footprint::Channels(range))) => {
                 let all = first.ok_or_else(|| refuse("it moves pixels"))?;
                 Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+            }
+            (_, Some(Footprint::Repeat)) if first == Some(1) && read.len() == shape.len() => {
+                Ok(self.rows_of(inputs[0], 1, id)?.broadcast_to([self.rows(), channels]))
             }
             (Class::Strided(_), _) => Err(refuse("it moves pixels")),
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.network.depends[i]) => {
@@ -260,7 +263,8 @@ impl<'g> Deriving<'_, 'g> {
         let weight = self.whole(weight)?;
         let (taps_units, made) = (weight.extent(0) * weight.extent(1), weight.extent(2));
         let gates = self.rows_of(gates, made, id)?;
-        let [states, cells] = ["states", "cells"].map(|what| self.kept(&format!("{what}/{id}"), made / 4));
+        let [states, cells] =
+            ["states", "cells"].map(|what| self.kept(id, &format!("{what}/{id}"), made / 4));
         let seen = product(states.look(wave, taps, step), weight.reshape([taps_units, made]), false, false);
         let [new, cell] = recurrence::cell(gates + seen, cells.look(wave, &[carried], step));
         self.g.assign(cells, cells.place(wave, cell, step));
@@ -270,14 +274,15 @@ impl<'g> Deriving<'_, 'g> {
         Ok(new)
     }
 
-    /// A variable for values of so many channels at all pixels.
-    fn kept(&self, name: &str, channels: usize) -> Tensor<'g> {
+    /// A variable for values of so many channels at a node's pixels; of a picture of one row, a ring `[N, 1, R,
+    /// C]` of the columns that are still seen.
+    fn kept(&self, id: NodeId, name: &str, channels: usize) -> Tensor<'g> {
         let [n, h, w] = self.size;
-        self.g.var(&format!("sampling/{name}"), Type::f32([n, h, w, channels]), Init::Zeros)
+        let columns = if h == 1 { self.network.span(&self.early, id).min(w) } else { w };
+        self.g.var(&format!("sampling/{name}"), Type::f32([n, h, columns, channels]), Init::Zeros)
     }
 
-    /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight
-    /// placed.
+    /// The images in which a node's values at the pixels so far are kept, those in flight placed.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
@@ -286,7 +291,7 @@ impl<'g> Deriving<'_, 'g> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }
-        let cache = self.kept(&format!("cache/{}", self.caches.len()), rows.extent(1));
+        let cache = self.kept(id, &format!("cache/{}", self.caches.len()), rows.extent(1));
         let placed = cache.place(self.wave(id), rows, self.step);
         self.g.assign(cache, placed);
         self.caches.insert(id, placed);

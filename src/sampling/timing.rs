@@ -146,10 +146,11 @@ impl<'a> Network<'a> {
         self.check_windows()?;
         let early = self.early(&self.earliest())?;
         let first = early.values().copied().max().unwrap_or(0).max(0);
-        // No row needs to wait for more than the whole row above, and what goes back through it.
+        // No row needs to wait for more than the whole row above, and what goes back through it. A single one
+        // has none, and is alone in flight.
         let ends = early.iter().filter(|&(&id, _)| self.mirrored(id)).map(|(_, at)| self.unfinished() - at);
-        let end = ends.max().unwrap_or(0).max(self.image[1] as i32);
-        let lag = self.lag(&early).min((end + first) as usize);
+        let whole = (ends.max().unwrap_or(0).max(self.image[1] as i32) + first) as usize;
+        let lag = if self.image[0] == 1 { whole } else { self.lag(&early).min(whole) };
         Ok(Timing { early, first, lag })
     }
 
@@ -248,5 +249,21 @@ impl<'a> Network<'a> {
             }
         }
         lag as usize
+    }
+
+    /// How many columns of its own row a node's values are looked at: from the column where it is computed
+    /// back to the leftmost one that a reader still sees.
+    pub(super) fn span(&self, early: &BTreeMap<NodeId, i32>, id: NodeId) -> usize {
+        let mut back = 0;
+        for (&reader, at) in early {
+            for sight in self.sights(reader).iter().filter(|sight| sight.of == id) {
+                if self.mirrored(reader) || self.mirrored(id) {
+                    return self.image[1];
+                }
+                let left = sight.taps.iter().map(|tap| tap[1]).min().unwrap_or(0);
+                back = back.max(early[&id] - at - left);
+            }
+        }
+        back as usize + 1
     }
 }
