@@ -5,6 +5,7 @@ use crate::{
     ceiling::Ceilings,
     measure::{Clock, Stat, compare, decode, time},
     report::{Measured, ModelFigures, Report},
+    sound,
 };
 use oneiro::{
     data::{Images, glyphs::glyphs},
@@ -33,7 +34,7 @@ use oneiro::{
 use std::{slice, time::Instant};
 
 /// The names that `--model` takes.
-pub(crate) const MODELS: [&str; 4] = ["vae", "pixelcnn", "dcgan32", "dcgan64"];
+pub(crate) const MODELS: [&str; 5] = ["vae", "pixelcnn", "wavenet", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
 /// The largest distance of a moment from its reference, as a share of its length.
 const APART: f64 = 5e-3;
@@ -56,11 +57,16 @@ pub(crate) struct Step {
 
 impl Step {
     pub(crate) fn new(name: &str) -> Result<Self> {
-        let batch = if name == "vae" { crate::cases::BATCH } else { 16 };
-        let images = glyphs(10 * batch, 0);
+        let batch = match name {
+            "vae" => crate::cases::BATCH,
+            "wavenet" => 4,
+            _ => 16,
+        };
+        let images = if name == "wavenet" { sound::signals(10 * batch) } else { glyphs(10 * batch, 0) };
         let graphs = match name {
             "vae" => vec![vae(&images, batch)],
             "pixelcnn" => vec![pixelcnn(&images, batch)],
+            "wavenet" => vec![sound::step(&images, batch)],
             _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 })?.into(),
         };
         Ok(Self { graphs, images, batch })
@@ -186,6 +192,9 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
         for what in DRAWN {
             report.cases.push(sampling(gpu, what, Method::Cached, &report.ceilings)?);
         }
+    }
+    if name == "wavenet" {
+        report.cases.extend(sound::draws(gpu, &report.ceilings)?);
     }
     report.model = Some(ModelFigures {
         name: name.into(),
