@@ -229,6 +229,7 @@ fn sampling(
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };
     let draw = || -> Result<f64> {
         let executors = [Executor::new(gpu, begin, &state, &[])?, Executor::new(gpu, step, &state, &[])?];
+        executors[0].step(gpu);
         let started = Instant::now();
         for burst in (0..steps).collect::<Vec<_>>().chunks(16) {
             gpu.submit(|encoder| burst.iter().for_each(|_| executors[1].record(encoder)));
