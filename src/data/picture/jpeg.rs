@@ -18,8 +18,9 @@ pub(super) const SCANS: usize = 500;
 pub(super) struct Jpeg<'a> {
     /// Whether the coefficients come in several scans.
     pub(super) in_parts: bool,
-    /// All before the end marker, or all if there is none.
+    /// All before the end marker, or all if there is none, and where in it the last segment ends.
     body: &'a [u8],
+    last: usize,
     /// Whether there is an end marker.
     pub(super) ends: bool,
 }
@@ -41,15 +42,15 @@ impl<'a> Jpeg<'a> {
                 // A disk or a program may fill up what it lacks by zeros, of which a scan's end has few.
                 let all =
                     !components.is_empty() && components.iter().all(|&c: &u8| known[usize::from(c)] == !0);
-                if !all || bytes.ends_with(&[0; 4]) {
+                if !all || at > bytes.len() || bytes.ends_with(&[0; 4]) {
                     return Err("cut short: a JPEG without its end".to_owned());
                 }
-                return Ok(Self { in_parts, body: bytes, ends: false });
+                return Ok(Self { in_parts, body: bytes, last: at, ends: false });
             };
             let (code, length) = (bytes[next + 1], bytes.get(next + 2..next + 4));
             let segment = bytes.get(next + 4..).unwrap_or_default();
             match code {
-                0xd9 => return Ok(Self { in_parts, body: &bytes[..next], ends: true }),
+                0xd9 => return Ok(Self { in_parts, body: &bytes[..next], last: at, ends: true }),
                 // Baseline and extended frames, and progressive ones, in Huffman and arithmetic coding.
                 0xc0 | 0xc1 | 0xc2 | 0xca => {
                     in_parts |= code & 2 > 0;
@@ -87,7 +88,7 @@ impl<'a> Jpeg<'a> {
     /// others, such as [`OTHERS`].
     pub(super) fn ended(&self, others: &[u8]) -> Vec<u8> {
         // 0xff fills up, and would make markers of what follows.
-        let filled = self.body.iter().rev().take_while(|&&b| b == 0xff).count();
+        let filled = self.body[self.last..].iter().rev().take_while(|&&b| b == 0xff).count();
         [&self.body[..self.body.len() - filled], others, &END].concat()
     }
 }

@@ -153,6 +153,9 @@ fn a_jpeg_that_lacks_only_its_end_is_whole() {
             assert_eq!(header(cut), header(&jpeg));
         }
         assert!(decode_whole(&jpeg, None).unwrap() == pixels);
+        // A segment that claims more than there is would hide the end that is added.
+        let claims = [&jpeg[..jpeg.len() - 2], &[0xff, 0xc4, 0xff, 0xff]].concat();
+        assert!(decode(&claims, None).unwrap_err().contains("cut short"));
     }
     let pixels = decode_whole(PROGRESSIVE, None).unwrap();
     assert!(decode(&PROGRESSIVE[..PROGRESSIVE.len() - 2], None).unwrap() == pixels);
