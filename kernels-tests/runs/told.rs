@@ -236,7 +236,10 @@ fn messages_fit_what_was_asked() {
         ("autoencoder train --steps 0", "wants a whole number from 1 on"),
         ("autoencoder train --hidden 70000", "wants a whole number from 1 to 65535"),
         ("vae manifold --axes 0,x", "wants a whole number from 0 to 65535"),
-        ("autoencoder reconstruct --run absent", "train first, or give the folder that an earlier `train` named"),
+        (
+            "autoencoder reconstruct --run absent",
+            "train first, or give the folder that an earlier `train` named",
+        ),
         ("autoencoder reconstruct --run run --data absent", "--data says where the run's data lie"),
     ];
     for (typed, told) in refused {
