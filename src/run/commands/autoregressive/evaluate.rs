@@ -14,7 +14,7 @@ use crate::{
     graph::Graph,
     measure::bound::Mean,
     plan::Plan,
-    run::{Bare, Look, Raw, listener},
+    run::{Bare, Look, Raw, listener, say::counted, whole},
     train::{Feed, Work, batch},
 };
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct Evaluate<M: Density> {
     #[command(flatten)]
     pub(super) look: Look,
     /// Score only this many test images, from the first on [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..))]
     images: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
@@ -115,7 +115,8 @@ impl<M: Density> TrainedDensity<M> {
         )?;
         say!("surprise.png: each pixel's -log p, white from {white:.1} nats");
         say!(
-            "{count} test images{}",
+            "{}{}",
+            counted(count, "test image"),
             if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
         );
         let labels = test.labels.as_deref().filter(|_| model.conditional());
