@@ -58,6 +58,25 @@ pub struct Asked {
     pub size: Option<u32>,
     /// Whether colours become grey.
     pub grey: bool,
+    /// How sounds become images; where it is asked for, the data set must be of sounds.
+    pub sound: Option<Sound>,
+}
+
+/// How sounds become images: a signal is an image of one row, `[N, 1, length, 1]`, of [μ-law](super::mulaw)
+/// levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sound {
+    /// The samples of a second, in Hz.
+    pub rate: u32,
+    /// The samples of a signal, L.
+    pub length: u32,
+}
+
+impl Default for Sound {
+    /// A quarter of a second at 16 kHz.
+    fn default() -> Self {
+        Self { rate: 16_000, length: 4096 }
+    }
 }
 
 /// How far a download or the reading of an image folder is.

@@ -25,6 +25,7 @@ pub mod glyphs;
 pub mod idx;
 mod images;
 mod layout;
+pub mod mulaw;
 mod names;
 mod order;
 #[cfg(any(feature = "folders", feature = "run"))]
@@ -34,12 +35,13 @@ pub(crate) mod picture;
 mod scratch;
 mod source;
 mod strokes;
+pub mod tones;
 #[cfg(feature = "folders")]
 mod walk;
 
 pub use chunks::{Chunk, Chunks, Part};
 pub use error::DataError;
-pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Unit};
+pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Sound, Unit};
 pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, is_name};
 pub use order::{GENERATOR, Order, PERMUTATION_VERSION, permutation};
 pub use source::Source;

@@ -250,7 +250,7 @@ impl Recipe {
 
     /// Finds the data set.
     pub(super) fn find(&self) -> Result<DataSet<Source>> {
-        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey };
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound: None };
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
