@@ -64,7 +64,7 @@ struct PixelRnnOptions {
 
 impl Density for PixelRnnOptions {
     const MODEL: &'static str = "pixelrnn";
-    const METHOD: Method = Method::Naive;
+    const METHOD: Method = Method::Cached;
 }
 
 impl Autoregressive for PixelRnnOptions {

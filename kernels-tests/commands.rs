@@ -9,32 +9,28 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use tempfile::{Builder, TempDir};
 
 /// A folder of one test; it goes with the test unless that failed.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(TempDir);
 
 impl std::ops::Deref for Folder {
     type Target = Path;
 
     fn deref(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+        self.0.disable_cleanup(std::thread::panicking());
     }
 }
 
-/// An empty folder of this name.
+/// Makes an empty folder that no other test has; the name says whose it is.
 pub(crate) fn empty(name: &str) -> Folder {
-    let dir = std::env::temp_dir().join(format!("oneiro-runs-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
-    Folder(dir)
+    Folder(Builder::new().prefix(&format!("oneiro-runs-{name}-")).tempdir().unwrap())
 }
 
 /// An example that runs. What it prints goes to a file, so that it never waits for a reader; it ends with its

@@ -85,6 +85,16 @@ fn buffers_are_written_in_one_place() {
     assert!(elsewhere.is_empty() && !raw.is_empty(), "only Gpu::write may write a buffer: {elsewhere:?}");
 }
 
+/// Folders named by hand met once: two tests of one process shared one.
+#[test]
+fn folders_of_tests_have_names_of_their_own() {
+    forbid(
+        &src_without(&["src/disk/scratch.rs"]),
+        &["temp_dir("],
+        "a test's folder is a disk::scratch::Folder",
+    );
+}
+
 #[test]
 fn kernels_are_files() {
     // The planner composes calls; the functions themselves are lines of WGSL files.

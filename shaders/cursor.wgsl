@@ -1,9 +1,10 @@
 // The pixels of a sampler's wavefront (src/ops/cursor.rs). Several image rows are in flight at once: step s,
 // which is time / counts + shift, is at column s - i·lag of image row i. A matrix holds one row for each
 // pixel at work: row n·flight + f is the pixel of image n in the image row i with i mod flight = f, where
-// there is one.
+// there is one. A mirrored wave counts columns from the right.
 //   look   y[row, t·c + channel] = image[n, pixel + tap_t, channel], zero outside the image
 //   place  y[n, pixel, channel] = image[row, channel]; with one_channel only channel time mod counts
+// Images hold the columns that are kept: column j lies at j mod kept.
 //
 // Index map: one invocation moves one element, in the entry points *4 four channels (c is a multiple of 4).
 //
@@ -15,10 +16,12 @@ struct Dims {
   width: u32, // columns of look's matrix
   rows: u32, // of an image
   columns: u32,
+  kept: u32, // of the columns
   lag: u32,
   shift: i32,
   flight: u32,
   counts: u32,
+  mirrored: u32, // 1 where rows are gone through from right to left
   one_channel: u32,
   tap: array<vec4<i32>, 64>, // row, column
 }
@@ -54,12 +57,14 @@ fn pixel(row: u32, time: u32, tap: vec2<i32>) -> i32 {
   let newest = u32(max(step, 0)) / dims.lag;
   let behind = (newest + dims.flight - row % dims.flight) % dims.flight;
   let i = i32(newest) - i32(behind);
-  let j = step - i * i32(dims.lag);
   let size = vec2<i32>(i32(dims.rows), i32(dims.columns));
+  let forwards = step - i * i32(dims.lag);
+  let j = select(forwards, size.y - 1 - forwards, dims.mirrored != 0u);
   let at = vec2<i32>(i, j) + tap;
   let here = i >= 0 && i < size.x && j >= 0 && j < size.y;
   let inside = at.x >= 0 && at.x < size.x && at.y >= 0 && at.y < size.y;
-  return select(-1, (i32(row / dims.flight) * size.x + at.x) * size.y + at.y, here && inside);
+  let place = u32(max(at.y, 0)) % dims.kept;
+  return select(-1, (i32(row / dims.flight) * size.x + at.x) * i32(dims.kept) + i32(place), here && inside);
 }
 
 // What element i of look's matrix sees, in units of so many channels: an element of the images, -1 where

@@ -1,5 +1,8 @@
 //! Whole files: whoever reads one, even after a crash, sees the old file or the new one and never half of one.
 
+#[cfg(test)]
+pub(crate) mod scratch;
+
 use crate::error::{Error, Result};
 use std::{
     fs,
@@ -60,18 +63,17 @@ pub fn unhex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::scratch::Folder;
 
     #[test]
     fn a_whole_file_replaces_the_old_one_and_a_failure_leaves_it() {
-        let dir = std::env::temp_dir().join(format!("oneiro-disk-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
+        let dir = Folder::new("disk");
         let path = dir.join("config.json");
         write_atomic(&path, b"a longer old text").unwrap();
         write_atomic(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(write_atomic(&dir.join("absent/config.json"), b"x").is_err());
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&*dir).unwrap().count(), 1);
     }
 
     #[test]
@@ -85,8 +87,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn links_are_followed_and_devices_stay() {
-        let dir = std::env::temp_dir().join(format!("oneiro-disk-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let dir = Folder::new("disk-links");
         let (file, link) = (dir.join("file"), dir.join("link"));
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
@@ -99,6 +100,5 @@ mod tests {
         assert!(
             fs::symlink_metadata(&device).unwrap().is_symlink() && !fs::metadata(null).unwrap().is_file()
         );
-        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         shape::{Shape, Type},
         var::{Init, VarSpec},
     },
-    ops::{cursor::Wave, matmul::product},
+    ops::{cursor::Wave, matmul::product, recurrence},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use timing::{Network, Timing};
@@ -54,7 +54,8 @@ struct Deriving<'a, 'g> {
     picture: Tensor<'g>,
     /// What the network's nodes are in the step's graph, as far as they are derived.
     parts: BTreeMap<NodeId, Part<'g>>,
-    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed.
+    /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed; of a picture
+    /// of one row, only the columns that are still seen.
     caches: BTreeMap<NodeId, Tensor<'g>>,
 }
 
@@ -93,7 +94,7 @@ pub fn cached<'g>(
     let Timing { early, first, lag } = network.timing()?;
     let counts = counts + usize::from(counts > 1 && network.settles());
     // The counter starts where the earliest node does.
-    let wave = Wave { image, lag, shift: -first, counts };
+    let wave = Wave { image, lag, shift: -first, counts, mirrored: false };
     let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
     let mut this = Deriving { network, g, early, size, wave, step, picture, parts, caches };
     match this.part(output)? {
@@ -110,7 +111,9 @@ impl<'g> Deriving<'_, 'g> {
 
     /// The wave of the pixels at which a node is computed.
     fn wave(&self, id: NodeId) -> Wave {
-        Wave { shift: self.wave.shift + self.early[&id], ..self.wave }
+        let mirrored = self.network.mirrored(id);
+        let before = if mirrored { self.size[2] as i32 - 1 } else { 0 };
+        Wave { shift: self.wave.shift + self.early[&id] + before, mirrored, ..self.wave }
     }
 
     /// What a node is in the step's graph.
@@ -151,12 +154,10 @@ impl<'g> Deriving<'_, 'g> {
     /// A node's values at the pixels at which another is computed, `[N·F, C]`.
     fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
         let rows = self.rows();
-        if self.network.depends[id] && self.early[&id] != self.early[&of] {
-            return Ok(self.cache(id)?.reshape([self.size[0], self.size[1], self.size[2], channels]).look(
-                self.wave(of),
-                &[[0, 0]],
-                self.step,
-            ));
+        if self.network.depends[id] && self.wave(id) != self.wave(of) {
+            let cache = self.cache(id)?;
+            let shape = [cache.extent(0), cache.extent(1), cache.extent(2), channels];
+            return Ok(cache.reshape(shape).look(self.wave(of), &[[0, 0]], self.step));
         }
         if let Part::Rows(tensor) = self.part(id)? {
             return Ok(tensor);
@@ -210,8 +211,15 @@ impl<'g> Deriving<'_, 'g> {
         let refuse = |what: &str| self.network.refused(id, what);
         let shape = &self.network.from.nodes[id].ty.shape;
         let channels = self.channels(shape).ok_or_else(|| refuse("it mixes pixels with channels"))?;
-        let first = self.channels(&self.network.from.nodes[inputs[0]].ty.shape);
+        let read = &self.network.from.nodes[inputs[0]].ty.shape;
+        let first = self.channels(read);
         match (op.class(), op.footprint()) {
+            (_, Some(Footprint::Moved(tap))) => {
+                Ok(self.cache(inputs[0])?.look(self.wave(id), &[tap], self.step))
+            }
+            (_, Some(Footprint::States { taps, carried })) if !self.network.depends[inputs[3]] => {
+                self.states(id, [inputs[2], inputs[3]], &taps, carried)
+            }
             (Class::Elementwise(_), _) => {
                 let rows =
                     inputs.iter().map(|&i| self.rows_of(i, channels, id)).collect::<Result<Vec<_>>>()?;
@@ -221,6 +229,9 @@ impl<'g> Deriving<'_, 'g> {
             (_, Some(Footprint::Channels(range))) => {
                 let all = first.ok_or_else(|| refuse("it moves pixels"))?;
                 Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+            }
+            (_, Some(Footprint::Repeat)) if first == Some(1) && read.len() == shape.len() => {
+                Ok(self.rows_of(inputs[0], 1, id)?.broadcast_to([self.rows(), channels]))
             }
             (Class::Strided(_), _) => Err(refuse("it moves pixels")),
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.network.depends[i]) => {
@@ -239,18 +250,48 @@ impl<'g> Deriving<'_, 'g> {
         }
     }
 
-    /// The images `[N, H, W, C]` in which a node's values at all pixels so far are kept, those in flight
-    /// placed.
+    /// The states of a recurrence at the pixels in flight, from its gates and weights. States and cells of
+    /// earlier pixels are kept.
+    fn states(
+        &mut self,
+        id: NodeId,
+        [gates, weight]: [NodeId; 2],
+        taps: &[[i32; 2]],
+        carried: [i32; 2],
+    ) -> Result<Tensor<'g>> {
+        let (wave, step) = (self.wave(id), self.step);
+        let weight = self.whole(weight)?;
+        let (taps_units, made) = (weight.extent(0) * weight.extent(1), weight.extent(2));
+        let gates = self.rows_of(gates, made, id)?;
+        let [states, cells] =
+            ["states", "cells"].map(|what| self.kept(id, &format!("{what}/{id}"), made / 4));
+        let seen = product(states.look(wave, taps, step), weight.reshape([taps_units, made]), false, false);
+        let [new, cell] = recurrence::cell(gates + seen, cells.look(wave, &[carried], step));
+        self.g.assign(cells, cells.place(wave, cell, step));
+        let placed = states.place(wave, new, step);
+        self.g.assign(states, placed);
+        self.caches.insert(id, placed);
+        Ok(new)
+    }
+
+    /// A variable for values of so many channels at a node's pixels; of a picture of one row, a ring `[N, 1, R,
+    /// C]` of the columns that are still seen.
+    fn kept(&self, id: NodeId, name: &str, channels: usize) -> Tensor<'g> {
+        let [n, h, w] = self.size;
+        let columns = if h == 1 { self.network.span(&self.early, id).min(w) } else { w };
+        self.g.var(&format!("sampling/{name}"), Type::f32([n, h, columns, channels]), Init::Zeros)
+    }
+
+    /// The images in which a node's values at the pixels so far are kept, those in flight placed.
     fn cache(&mut self, id: NodeId) -> Result<Tensor<'g>> {
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }
-        let ([n, h, w], Part::Rows(rows)) = (self.size, self.part(id)?) else {
-            unreachable!("only what depends is cached")
-        };
-        let shape = [n, h, w, rows.shape()[1]];
-        let cache =
-            self.g.var(&format!("sampling/cache/{}", self.caches.len()), Type::f32(shape), Init::Zeros);
+        let Part::Rows(rows) = self.part(id)? else { unreachable!("only what depends is cached") };
+        if let Some(&cache) = self.caches.get(&id) {
+            return Ok(cache);
+        }
+        let cache = self.kept(id, &format!("cache/{}", self.caches.len()), rows.extent(1));
         let placed = cache.place(self.wave(id), rows, self.step);
         self.g.assign(cache, placed);
         self.caches.insert(id, placed);

@@ -191,7 +191,7 @@ fn layers_defer_mistakes() {
 /// Every op takes what a mistake left, and a scalar, without panicking; the first error stays.
 #[test]
 fn ops_go_on_after_a_mistake() {
-    let wave = Wave { image: [4, 4], lag: 1, shift: 0, counts: 1 };
+    let wave = Wave { image: [4, 4], lag: 1, shift: 0, counts: 1, mirrored: false };
     let kernel = &Kernel::square(2);
     let record = |g: &Graph, x: Tensor<'_>, i: usize| {
         let x = g.tensor(x.id());

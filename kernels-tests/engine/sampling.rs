@@ -9,7 +9,7 @@ use crate::{
     harness::say,
     subjects::{Ready, adapter},
 };
-use networks::{MODELS, Model, residual};
+use networks::{MODELS, Model, RECURRENT, SIGNALS, residual};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
@@ -53,8 +53,11 @@ fn draw(
 #[test]
 fn cached_sampling_draws_what_the_whole_network_draws() {
     let Some(gpu) = adapter("cached sampling") else { return };
-    for (name, likelihood, model) in &MODELS[..5] {
-        for shape in [[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]] {
+    let pictures: &[_] = &[[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]];
+    let signals: &[_] = &[[3, 1, 61, 1], [2, 1, 3, 1]];
+    let models = MODELS[..5].iter().chain(&RECURRENT[..2]).map(|model| (model, pictures));
+    for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[1], signals)]) {
+        for &shape in shapes {
             let [naive, cached] =
                 [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
             let differ = naive.iter().zip(&cached).filter(|(a, b)| a != b).count();
@@ -67,7 +70,7 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
             );
         }
     }
-    say("cached sampling drew the same pixels as the whole network, for 5 models of 5 shapes");
+    say("cached sampling drew the same pixels as the whole network, for 8 models");
 }
 
 /// The values that the f64 reference draws after the given pictures' pixels if all uniform numbers are 1e-5
@@ -103,8 +106,12 @@ fn shifted(
 #[test]
 fn cached_sampling_draws_the_same_levels() {
     let Some(gpu) = adapter("cached sampling of levels") else { return };
-    for (name, likelihood, model) in &MODELS[5..8] {
-        for shape in [[6, 4, 5, 3], [6, 5, 4, 1]] {
+    let pictures: &[_] = &[[6, 4, 5, 3], [6, 5, 4, 1]];
+    // Longer than what is seen, so that rings go round.
+    let signals: &[_] = &[[6, 1, 50, 1], [6, 1, 5, 1]];
+    let models = MODELS[5..8].iter().chain(&RECURRENT[2..]).map(|model| (model, pictures));
+    for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[0], signals)]) {
+        for &shape in shapes {
             let [naive, cached] =
                 [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
             let size = naive.len() / shape[0];
@@ -141,9 +148,12 @@ fn cached_sampling_draws_the_same_levels() {
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
     let Some(gpu) = adapter("teacher-forced logits") else { return };
-    let colours = MODELS[..8].iter().filter(|(name, ..)| *name != "stacks").map(|model| (model, 3));
-    for ((name, likelihood, model), c) in MODELS[..8].iter().map(|model| (model, 1)).chain(colours) {
-        let (shape, outputs) = ([3, 8, 9, c], [3, 8, 9, likelihood.outputs(c)]);
+    let models = || MODELS[..8].iter().chain(&RECURRENT);
+    let grey = models().map(|model| (model, [3, 8, 9, 1]));
+    let colours = models().filter(|(name, ..)| *name != "stacks").map(|model| (model, [3, 8, 9, 3]));
+    let signals = SIGNALS.iter().map(|model| (model, [3, 1, 72, 1]));
+    for ((name, likelihood, model), shape @ [n, h, w, c]) in grey.chain(colours).chain(signals) {
+        let outputs = [n, h, w, likelihood.outputs(c)];
         let whole = Graph::new();
         whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
         let g = Graph::new();
@@ -190,6 +200,26 @@ fn given_pixels_are_kept_and_another_round_differs() {
     let rounds = [(); 2].map(|()| sampler.run(gpu, &state, None, 1, |_, _| Ok(())).unwrap());
     assert_ne!(rounds[0], rounds[1]);
     assert_eq!(rounds[0], free);
+}
+
+/// A signal's step costs the same however long the signal is; a longer one adds its own samples alone, what is
+/// given of them, and the random numbers they take.
+#[test]
+fn the_step_of_a_signal_does_not_grow_with_its_length() {
+    let caps = Caps::portable(AdapterClass::Cpu);
+    for (name, likelihood, model) in SIGNALS {
+        let [short, long] = [100, 1_000_000]
+            .map(|length| sampler(&caps, [2, 1, length, 1], Method::Cached, likelihood, model).unwrap());
+        let [a, b] = [&short, &long].map(|sampler| sampler.plans()[1]);
+        let costs =
+            |plan: &Plan| plan.launches.iter().map(|l| (l.grid, l.flops, l.bytes)).collect::<Vec<_>>();
+        assert_eq!(costs(a), costs(b), "{name}");
+        assert_eq!(
+            (a.slot_bytes(), b.state_bytes() - a.state_bytes()),
+            (b.slot_bytes(), 3 * 4 * 2 * 999_900)
+        );
+        assert_eq!(long.steps() - short.steps(), 999_900, "{name}");
+    }
 }
 
 /// A function that computes a model's logits over pictures by the kernels.

@@ -12,4 +12,5 @@ mod mistakes;
 mod pixelcnn;
 mod pixelrnn;
 mod vae;
+mod wavenet;
 pub(crate) mod weight_norm;

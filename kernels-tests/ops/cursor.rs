@@ -15,25 +15,37 @@ const TAPS: [[i32; 2]; 5] = [[-1, -2], [-1, 1], [0, -1], [0, 0], [-3, 3]];
 
 fn waves() -> Vec<Wave> {
     [([1, 1], 1), ([1, 7], 3), ([7, 1], 1), ([5, 8], 4), ([6, 5], 2), ([3, 9], 9), ([4, 7], 5), ([3, 4], 6)]
-        .map(|(image, lag)| Wave { image, lag, shift: 0, counts: 1 })
+        .map(|(image, lag)| Wave { image, lag, shift: 0, counts: 1, mirrored: false })
         .into_iter()
-        .flat_map(|wave| [wave, Wave { shift: -3, counts: 3, ..wave }, Wave { shift: 2, ..wave }])
+        .flat_map(|wave| {
+            [wave, Wave { shift: -3, counts: 3, ..wave }, Wave { shift: 2, mirrored: true, ..wave }]
+        })
         .collect()
 }
 
 fn look(wave: Wave, n: usize, c: usize, taps: usize, step: usize) -> Case {
+    looking(wave, wave.image[1], [n, c, taps, step])
+}
+
+/// What is seen of images that keep fewer columns than they have.
+fn looking(wave: Wave, kept: usize, [n, c, taps, step]: [usize; 4]) -> Case {
     let build = move |g: &Graph| {
-        let images = g.input("images", Type::f32([n, wave.image[0], wave.image[1], c]));
+        let images = g.input("images", Type::f32([n, wave.image[0], kept, c]));
         let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
         g.output("y", images.look(wave, &TAPS[..taps], step));
     };
-    Case::new("look", format!("{wave:?} {n} {c} {taps} {step}"), build)
+    Case::new("look", format!("{wave:?} {kept} {n} {c} {taps} {step}"), build)
         .fill("step", Fill::Whole(step as u32, step as u32 + 1))
 }
 
 fn place(wave: Wave, n: usize, c: usize, step: u32, one_channel: bool) -> Case {
+    placing(wave, wave.image[1], [n, c], step, one_channel)
+}
+
+/// What is placed into images that keep fewer columns than they have.
+fn placing(wave: Wave, kept: usize, [n, c]: [usize; 2], step: u32, one_channel: bool) -> Case {
     let build = move |g: &Graph| {
-        let images = g.var("images", Type::f32([n, wave.image[0], wave.image[1], c]), Init::Normal(0.0, 1.0));
+        let images = g.var("images", Type::f32([n, wave.image[0], kept, c]), Init::Normal(0.0, 1.0));
         let step = g.input("step", Type { shape: [1].into(), dtype: DType::U32 });
         let rows = g.input("rows", Type::f32([n * wave.flight(), c]));
         let after =
@@ -42,7 +54,7 @@ fn place(wave: Wave, n: usize, c: usize, step: u32, one_channel: bool) -> Case {
         g.output("seen", after.look(wave, &TAPS, step));
         g.assign(images, after);
     };
-    Case::new("place", format!("{wave:?} {n} {c} {step} {one_channel}"), build)
+    Case::new("place", format!("{wave:?} {kept} {n} {c} {step} {one_channel}"), build)
         .fill("step", Fill::Whole(step, step + 1))
 }
 
@@ -58,7 +70,18 @@ pub(crate) fn cases() -> Vec<Case> {
             out.push(place(wave, 2, wave.counts.max(2), step as u32, true));
         }
     }
-    let wide = Wave { image: [2, 3], lag: 3, shift: 0, counts: 1 };
+    for (image, kept, c) in [([1, 9], 4, 3), ([1, 9], 1, 4), ([1, 40], 7, 8), ([3, 9], 5, 2), ([3, 9], 8, 4)]
+    {
+        for (shift, counts) in [(0, 1), (-2, 2)] {
+            let wave = Wave { image, lag: image[1], shift, counts, mirrored: counts > 1 };
+            for step in [0, 3, wave.steps() / 2, wave.steps() - 1] {
+                out.push(looking(wave, kept, [2, c, 5, step]));
+                out.push(placing(wave, kept, [2, c], step as u32, false));
+                out.push(placing(wave, kept, [2, c], step as u32, true));
+            }
+        }
+    }
+    let wide = Wave { image: [2, 3], lag: 3, shift: 0, counts: 1, mirrored: false };
     out.push(look(wide, 70_000, 1, 1, 1).many_workgroups(1));
     out.push(place(wide, 70_000, 1, 1, false).many_workgroups(1));
     out

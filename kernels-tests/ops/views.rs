@@ -13,7 +13,7 @@ use oneiro::{
 type Build = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 
 /// A view of a rank-3 tensor `[n, m, k]`.
-const VIEWS: [(&str, Build); 14] = [
+const VIEWS: [(&str, Build); 16] = [
     ("reshape", |x| x.reshape([x.shape().numel()])),
     ("permute", |x| x.permute(&[1, 0, 2])),
     ("permute", |x| x.permute(&[2, 0, 1])),
@@ -29,6 +29,8 @@ const VIEWS: [(&str, Build); 14] = [
     ("pad", |x| x.pad(0, 1, 2)),
     ("pad", |x| x.pad(1, 0, 4)),
     ("pad", |x| x.pad(2, 4, 0).pad(2, 3, 1)),
+    ("pad", |x| x.shift(2, x.shape()[2] - 1)),
+    ("pad", |x| x.shift(0, 0).shift(2, x.shape()[2] / 2)),
     ("concat", |x| concat(&[x, x.slice(1, 0..2), x], 1)),
 ];
 

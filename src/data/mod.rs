@@ -31,8 +31,6 @@ mod order;
 #[cfg(any(feature = "folders", feature = "run"))]
 #[cfg_attr(not(feature = "folders"), expect(dead_code, reason = "a mask needs its pixels alone"))]
 pub(crate) mod picture;
-#[cfg(test)]
-mod scratch;
 mod source;
 mod strokes;
 pub mod tones;

@@ -73,6 +73,16 @@ pub enum Footprint<'a> {
     Window(&'a Window),
     /// The output is a range of the pixel's own channels.
     Channels(Range<usize>),
+    /// The output is the pixel at this offset (row, column) from its own, or zero where that is outside.
+    Moved([i32; 2]),
+    /// The output is the states of a recurrence. A state reads the gates at its own pixel, the third input,
+    /// and other states of the output itself, which the fourth input multiplies as a window's.
+    States {
+        /// The offsets (row, column) of the pixels whose states a state reads.
+        taps: Vec<[i32; 2]>,
+        /// The offset of the pixel whose cell goes on.
+        carried: [i32; 2],
+    },
     /// The output repeats its input along the axes that the input lacks or has with an extent of 1.
     Repeat,
 }

@@ -8,7 +8,7 @@ use super::{
     Metrics, fvbn, gated_pixelcnn,
     likelihood::Likelihood,
     pixelcnn::{self, PixelCnn},
-    pixelrnn,
+    pixelrnn, wavenet,
 };
 use crate::{
     graph::{Graph, Tensor},
@@ -117,5 +117,17 @@ impl Autoregressive for pixelrnn::Config {
     fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let model = pixelrnn::PixelRnn::new(g, self);
         (model.params(), model.logits(x))
+    }
+}
+
+impl Autoregressive for wavenet::Config {
+    fn likelihood(&self) -> Likelihood {
+        wavenet::LIKELIHOOD
+    }
+
+    #[track_caller]
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        let model = wavenet::WaveNet::new(g, self);
+        (model.params(), model.logits(given.x, given.class))
     }
 }

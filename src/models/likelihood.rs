@@ -8,7 +8,7 @@
 use crate::graph::Tensor;
 
 /// The grey levels of a channel.
-const LEVELS: usize = 256;
+pub(super) const LEVELS: usize = 256;
 /// The step between levels of pixels in [0, 1]. It is half the step between pixels in [-1, 1], which the
 /// logistics see.
 const LEVEL: f32 = 1.0 / (LEVELS - 1) as f32;
@@ -152,7 +152,7 @@ fn per_channel(c: usize) -> usize {
 
 /// The nearest of the 256 levels 0 to 255 to a value in [0, 1].
 #[track_caller]
-fn level(x: Tensor<'_>) -> Tensor<'_> {
+pub(super) fn level(x: Tensor<'_>) -> Tensor<'_> {
     (x * (LEVELS - 1) as f32 + 0.5).floor()
 }
 

@@ -15,6 +15,7 @@ pub mod pixelcnn;
 pub mod pixelrnn;
 pub mod players;
 pub mod vae;
+pub mod wavenet;
 
 use crate::graph::Tensor;
 

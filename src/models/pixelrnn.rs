@@ -61,7 +61,7 @@ impl<'g> Layer<'g> {
         let rows = x.extent(1);
         let states = self.lstms[0].forward(x);
         match self.lstms.get(1) {
-            Some(right) if rows > 1 => states + right.forward(x).slice(1, 0..rows - 1).pad(1, 1, 0),
+            Some(right) if rows > 1 => states + right.forward(x).shift(1, 1),
             _ => states,
         }
     }

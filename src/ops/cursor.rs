@@ -7,6 +7,9 @@
 //! flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel of image n in
 //! the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
 //! writes nothing.
+//!
+//! Images may keep fewer columns than they have: then each row is a ring, in which column j takes the place
+//! of column j - R of R that are kept. Whoever looks must see no column that is gone.
 
 use crate::{
     graph::{
@@ -31,6 +34,8 @@ pub struct Wave {
     pub shift: i32,
     /// How many counts a step takes: one for each channel that is drawn after another.
     pub counts: usize,
+    /// Whether the wave goes through each row from right to left.
+    pub mirrored: bool,
 }
 
 impl Wave {
@@ -50,19 +55,22 @@ impl Wave {
         let step = (count / self.counts).checked_add_signed(self.shift as isize)?;
         let (newest, flight) = (step / self.lag, self.flight());
         let row = newest.checked_sub((newest + flight - f) % flight)?;
-        let column = step - row * self.lag;
-        (row < self.image[0] && column < self.image[1]).then_some([row, column])
+        let (column, columns) = (step - row * self.lag, self.image[1]);
+        let inside = row < self.image[0] && column < columns;
+        inside.then(|| [row, if self.mirrored { columns - 1 - column } else { column }])
     }
 
-    fn images(&self, shape: &Shape) -> Result<[usize; 2], String> {
+    /// The numbers of images, of columns that they keep, and of channels.
+    fn images(&self, shape: &Shape) -> Result<[usize; 3], String> {
+        let [rows, columns] = self.image;
         match shape[..] {
             _ if self.lag == 0 || self.counts == 0 => Err(format!("{self:?} has a 0")),
-            [n, h, w, c] if [h, w] == self.image && n * c > 0 => Ok([n, c]),
-            _ => Err(format!("wants images of {:?}, got {shape:?}", self.image)),
+            [n, h, kept, c] if h == rows && (1..=columns).contains(&kept) && n * c > 0 => Ok([n, kept, c]),
+            _ => Err(format!("wants images of {:?}, or fewer columns of them, got {shape:?}", self.image)),
         }
     }
 
-    fn common(&self, launch: LaunchSpec, [n, c]: [usize; 2], width: usize) -> LaunchSpec {
+    fn common(&self, launch: LaunchSpec, [n, kept, c]: [usize; 3], width: usize) -> LaunchSpec {
         let elements = n * self.flight() * width;
         launch
             .constant("WORKGROUP", WORKGROUP as f64)
@@ -70,10 +78,12 @@ impl Wave {
             .dim("c", c)
             .dim("rows", self.image[0])
             .dim("columns", self.image[1])
+            .dim("kept", kept)
             .dim("lag", self.lag)
             .dim("shift", self.shift as u32 as usize)
             .dim("flight", self.flight())
             .dim("counts", self.counts)
+            .dim("mirrored", usize::from(self.mirrored))
             .cost(0, 8 * elements as u64)
     }
 }
@@ -82,8 +92,8 @@ fn check_step(step: &Type) -> Result<(), String> {
     if *step == Type::u32([1]) { Ok(()) } else { Err(format!("the step is a u32 [1], got {step:?}")) }
 }
 
-/// What the pixels in flight see through T taps (row, column), with zeros outside: (images `[N, H, W, C]`,
-/// step) to `[N·F, T·C]`.
+/// What the pixels in flight see through T taps (row, column), with zeros outside: (images `[N, H, R, C]` of
+/// the R columns that are kept, step) to `[N·F, T·C]`.
 #[derive(Clone, Debug)]
 pub struct Look {
     /// The pixels in flight.
@@ -100,7 +110,7 @@ impl Op for Look {
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let [images, step] = inputs else { return Err("takes images and the step".into()) };
         check_step(step)?;
-        let [n, c] = self.wave.images(&images.shape)?;
+        let [n, _, c] = self.wave.images(&images.shape)?;
         if images.dtype != DType::F32 || self.taps.is_empty() || self.taps.len() > 64 {
             return Err(format!("takes f32 and 1 to 64 taps, got {images:?} and {}", self.taps.len()));
         }
@@ -109,7 +119,7 @@ impl Op for Look {
 
     fn reference(&self, inputs: &[&Array]) -> Array {
         let (images, step) = (inputs[0], inputs[1].data[0] as usize);
-        let ([h, w], flight, c) = (self.wave.image, self.wave.flight(), images.shape[3]);
+        let (h, kept, flight, c) = (self.wave.image[0], images.shape[2], self.wave.flight(), images.shape[3]);
         let width = self.taps.len() * c;
         Array::from_fn([images.shape[0] * flight, width], |i| {
             let (row, tap, channel) = (i / width, self.taps[i % width / c], i % c);
@@ -117,7 +127,7 @@ impl Op for Look {
                 usize::try_from(p as i64 + i64::from(tap[d])).ok().filter(|&q| q < self.wave.image[d])
             };
             let seen = self.wave.pixel(step, row % flight).and_then(|p| at(p[0], 0).zip(at(p[1], 1)));
-            seen.map_or(0.0, |(y, x)| images.data[((row / flight * h + y) * w + x) * c + channel])
+            seen.map_or(0.0, |(y, x)| images.data[((row / flight * h + y) * kept + x % kept) * c + channel])
         })
     }
 
@@ -126,13 +136,13 @@ impl Op for Look {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let [n, c] = self.wave.images(&at.inputs[0].shape)?;
+        let extents @ [n, _, c] = self.wave.images(&at.inputs[0].shape)?;
         let width = self.taps.len() * c;
         let (entry, to, images, per) =
             if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
         let grid = grid_1d((n * self.wave.flight() * width).div_ceil(per * WORKGROUP));
         let mut launch =
-            self.wave.common(LaunchSpec::new(&SHADER, entry, grid), [n, c], width).dim("width", width);
+            self.wave.common(LaunchSpec::new(&SHADER, entry, grid), extents, width).dim("width", width);
         for (t, [y, x]) in self.taps.iter().enumerate() {
             launch = launch
                 .dim(&format!("tap[{t}][0]"), *y as u32 as usize)
@@ -146,8 +156,8 @@ impl Op for Look {
     }
 }
 
-/// The images with the pixels in flight replaced, in place: (images `[N, H, W, C]`, rows `[N·F, C]`, step) to
-/// images.
+/// The images with the pixels in flight replaced, in place: (images `[N, H, R, C]` of the R columns that are
+/// kept, rows `[N·F, C]`, step) to images.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The pixels in flight.
@@ -164,7 +174,7 @@ impl Op for Place {
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let [images, rows, step] = inputs else { return Err("takes images, rows and the step".into()) };
         check_step(step)?;
-        let [n, c] = self.wave.images(&images.shape)?;
+        let [n, _, c] = self.wave.images(&images.shape)?;
         if *rows != Type::f32([n * self.wave.flight(), c]) || images.dtype != DType::F32 {
             return Err(format!(
                 "{rows:?} are not the pixels in flight, {} of {c} channels",
@@ -176,11 +186,12 @@ impl Op for Place {
 
     fn reference(&self, inputs: &[&Array]) -> Array {
         let (rows, step) = (inputs[1], inputs[2].data[0] as usize);
-        let ([h, w], flight, c) = (self.wave.image, self.wave.flight(), inputs[0].shape[3]);
+        let (h, kept, flight, c) =
+            (self.wave.image[0], inputs[0].shape[2], self.wave.flight(), inputs[0].shape[3]);
         let mut out = inputs[0].clone();
         for row in 0..rows.shape[0] {
             if let Some([y, x]) = self.wave.pixel(step, row % flight) {
-                let at = ((row / flight * h + y) * w + x) * c;
+                let at = ((row / flight * h + y) * kept + x % kept) * c;
                 for channel in (0..c).filter(|&i| !self.one_channel || i == step % self.wave.counts) {
                     out.data[at + channel] = rows.data[row * c + channel];
                 }
@@ -194,7 +205,7 @@ impl Op for Place {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let [n, c] = self.wave.images(&at.inputs[0].shape)?;
+        let extents @ [n, _, c] = self.wave.images(&at.inputs[0].shape)?;
         let (entry, to, rows, per) = if c.is_multiple_of(4) && !self.one_channel {
             ("place4", "y4", "image4", 4)
         } else {
@@ -203,7 +214,7 @@ impl Op for Place {
         let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
         let launch = self
             .wave
-            .common(LaunchSpec::new(&SHADER, entry, grid), [n, c], c)
+            .common(LaunchSpec::new(&SHADER, entry, grid), extents, c)
             .dim("one_channel", usize::from(self.one_channel));
         Ok(launch
             .bind(to, Operand::Output)
@@ -218,7 +229,8 @@ impl Op for Place {
 }
 
 impl<'g> Tensor<'g> {
-    /// What the pixels in flight at `step` see of these images `[N, H, W, C]` through taps: `[N·F, T·C]`.
+    /// What the pixels in flight at `step` see of these images `[N, H, R, C]` through taps: `[N·F, T·C]`. With
+    /// R below the wave's columns, column j lies at j mod R.
     #[track_caller]
     #[must_use]
     pub fn look(self, wave: Wave, taps: &[[i32; 2]], step: Tensor<'g>) -> Tensor<'g> {

@@ -14,7 +14,7 @@ use super::conv2d::{self, Conv2d, Side};
 use crate::{
     graph::{
         Tensor,
-        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::{Array, DType, Shape, Type},
         window::{Sweep, Window},
     },
@@ -102,7 +102,7 @@ fn sweep(front: Front, window: &Window, back: bool) -> Sweep {
 }
 
 /// The launch of a cell's kernel over a front.
-fn cell(
+fn cell_launch(
     entry: &'static str,
     e: Extents,
     order: Order,
@@ -202,7 +202,7 @@ impl Op for Scan {
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().enumerate() {
             let entry = if step == 0 { "cell_first" } else { "cell" };
-            let mut cell = cell(entry, e, self.order, front, 40, 15)
+            let mut cell = cell_launch(entry, e, self.order, front, 40, 15)
                 .bind("gates", Operand::Input(0))
                 .bind("y", Operand::Output);
             if step > 0 {
@@ -253,6 +253,20 @@ impl Op for Hidden {
     fn class(&self) -> Class {
         Class::Alias
     }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        Some(Footprint::States { taps: self.order.taps(), carried: self.order.carried() })
+    }
+}
+
+/// The states and the cells `[R, U]` of a scan step, from the sums `[R, 4U]` that the gates' functions are
+/// applied to, and the cells that go on.
+pub(crate) fn cell<'g>(sums: Tensor<'g>, before: Tensor<'g>) -> [Tensor<'g>; 2] {
+    let (rows, units) = (before.extent(0), before.extent(1));
+    let [o, f, i, g] = [0, 1, 2, 3]
+        .map(|gate| sums.reshape([rows, units, 4]).slice(2, gate..gate + 1).reshape([rows, units]));
+    let cell = f.sigmoid() * before + i.sigmoid() * g.tanh();
+    [o.sigmoid() * cell.tanh(), cell]
 }
 
 /// The scan backwards: (weights, what [`Scan`] kept, the cotangent of the states) to the cotangent of the
@@ -326,7 +340,7 @@ impl Op for ScanBack {
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().rev().enumerate() {
             let entry = if step == 0 { "back_first" } else { "back" };
-            let mut cell = cell(entry, e, self.order, front, 40, 14)
+            let mut cell = cell_launch(entry, e, self.order, front, 40, 14)
                 .bind("kept", Operand::Input(1))
                 .bind("cotangent", Operand::Input(2))
                 .bind("cells", cells)

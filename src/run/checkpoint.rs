@@ -345,7 +345,7 @@ impl Checkpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::disk::scratch::Folder;
 
     fn small(step: u64, score: Option<f64>) -> Checkpoint {
         let position = Position { step, epoch_start: 3, sums: vec![0.1, f64::MAX], score };
@@ -358,7 +358,8 @@ mod tests {
 
     #[test]
     fn what_was_saved_is_loaded_bit_for_bit() {
-        let path = empty_dir("checkpoint-round").join("step-000000007.safetensors");
+        let dir = Folder::new("checkpoint-round");
+        let path = dir.join("step-000000007.safetensors");
         std::fs::write(&path, small(7, Some(0.1)).to_bytes().unwrap()).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), small(7, Some(0.1)));
     }
@@ -378,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_truncated_renamed_or_foreign_file_is_told_apart() {
-        let dir = empty_dir("checkpoint-bad");
+        let dir = Folder::new("checkpoint-bad");
         let (path, bytes) = (dir.join("step-000000008.safetensors"), small(7, None).to_bytes().unwrap());
         let error = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
@@ -407,7 +408,8 @@ mod tests {
 
     #[test]
     fn the_last_few_and_the_best_are_kept() {
-        let mut kept = Checkpoints::new(empty_dir("checkpoint-keep").join("checkpoints"), 2);
+        let dir = Folder::new("checkpoint-keep");
+        let mut kept = Checkpoints::new(dir.join("checkpoints"), 2);
         assert!(kept.newest().unwrap().is_none());
         for (step, score) in
             [(1, Some(5.0)), (2, Some(1.0)), (3, None), (4, Some(2.0)), (5, Some(f64::NAN)), (6, Some(3.0))]

@@ -363,7 +363,7 @@ impl RunDir {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{disk::write_atomic, run::tests::empty_dir};
+    use crate::disk::{scratch::Folder, write_atomic};
 
     fn saved() -> Saved<Vec<u32>> {
         Saved {
@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn a_configuration_is_read_back_and_only_by_its_model() {
-        let run = RunDir::create(empty_dir("dir-config")).unwrap();
+        let dir = Folder::new("dir-config");
+        let run = RunDir::create(dir.to_path_buf()).unwrap();
         write_atomic(&run.config(), config_text(&saved()).unwrap().as_bytes()).unwrap();
         assert_eq!(run.read_config::<Vec<u32>>("vae").unwrap().options, [1, 2]);
         assert!(run.read_config::<Vec<u32>>("gan").unwrap_err().to_string().contains("`vae`"));
@@ -403,7 +404,8 @@ mod tests {
 
     #[test]
     fn a_run_directory_is_made_with_its_parents_and_may_be_used_again() {
-        let root = empty_dir("dir-create").join("runs/one");
+        let dir = Folder::new("dir-create");
+        let root = dir.join("runs/one");
         let run = RunDir::create(&root).unwrap();
         assert!(!run.has_run());
         assert!(RunDir::open(&root).is_err());
@@ -417,7 +419,8 @@ mod tests {
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_a_one_line_error() {
-        let file = empty_dir("dir-file").join("taken");
+        let dir = Folder::new("dir-file");
+        let file = dir.join("taken");
         fs::write(&file, "x").unwrap();
         let line = RunDir::create(&file).unwrap_err().to_string();
         assert!(line.contains("not a folder") && line.contains("taken"));

@@ -63,11 +63,11 @@ fn taken(folder: &Path, file: &mut File) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::disk::scratch::Folder;
 
     #[test]
     fn a_folder_is_locked_once_and_free_again_after_that() {
-        let dir = empty_dir("lock");
+        let dir = Folder::new("lock");
         std::fs::write(dir.join(NAME), "4294967295, left by a process that was killed").unwrap();
         let lock = Lock::take(&dir).unwrap();
         let refused = Lock::take(&dir).unwrap_err().to_string();

@@ -167,12 +167,13 @@ fn step_of(object: &Map<String, Value>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::disk::scratch::Folder;
     use std::fs;
 
     #[test]
     fn what_was_written_is_read_back_as_curves() {
-        let path = empty_dir("metrics").join("metrics.jsonl");
+        let dir = Folder::new("metrics");
+        let path = dir.join("metrics.jsonl");
         let mut log = MetricsLog::create(&path).unwrap();
         log.write(1, &[("loss", 2.5), ("kl", 0.125)]).unwrap();
         // The line can be read while the log is open, since nothing waits in a buffer.
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_line_cut_short_is_left_out_and_gone_after_resuming() {
-        let path = empty_dir("metrics-resume").join("metrics.jsonl");
+        let dir = Folder::new("metrics-resume");
+        let path = dir.join("metrics.jsonl");
         let text = "{\"step\":1,\"a\":1}\n{\"step\":2,\"a\":2}\n{\"step\":3,\"a\":3}\n{\"step\":4,";
         fs::write(&path, text).unwrap();
         assert_eq!(read(&path).unwrap()[0].points.len(), 3);
@@ -199,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_new_log_drops_the_old_one_and_resuming_needs_none() {
-        let path = empty_dir("metrics-new").join("metrics.jsonl");
+        let dir = Folder::new("metrics-new");
+        let path = dir.join("metrics.jsonl");
         MetricsLog::resume(&path, 0).unwrap().write(1, &[("a", 1.0)]).unwrap();
         assert_eq!(read(&path).unwrap().len(), 1);
         MetricsLog::create(&path).unwrap();
@@ -218,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_damaged_line_is_named() {
-        let path = empty_dir("metrics-bad").join("metrics.jsonl");
+        let dir = Folder::new("metrics-bad");
+        let path = dir.join("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\nnonsense\n{\"step\":2}\n").unwrap();
         let line = read(&path).unwrap_err().to_string();
         assert!(line.contains("line 2") && line.contains("metrics.jsonl"), "{line}");

@@ -58,14 +58,3 @@ pub use session::Session;
 pub use trained::Trained;
 pub(crate) use training::of_test;
 pub use training::{EpochEnd, Measured, Observer, Trainer};
-
-#[cfg(test)]
-mod tests {
-    /// Makes an empty folder for one test.
-    pub(super) fn empty_dir(name: &str) -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("oneiro-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-}

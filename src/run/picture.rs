@@ -116,7 +116,7 @@ fn factor(width: u32, height: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::disk::scratch::Folder;
 
     #[test]
     fn the_usual_grid_has_a_comfortable_size() {
@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn an_animation_holds_its_frames() {
         use image::AnimationDecoder as _;
-        let path = empty_dir("animation").join("grid.gif");
+        let dir = Folder::new("animation");
+        let path = dir.join("grid.gif");
         let frames = [0.0, 0.5, 1.0].map(|v| grid(&[v], 1, 1, 1, 1, 1));
         animate(&path, &frames, 40).unwrap();
         let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
@@ -166,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_saved_picture_is_a_png_of_that_size() {
-        let path = empty_dir("picture").join("grid.png");
+        let dir = Folder::new("picture");
+        let path = dir.join("grid.png");
         save(&path, &grid(&[0.0, 1.0], 2, 1, 1, 1, 2)).unwrap();
         let read = image::open(&path).unwrap();
         assert_eq!((read.width(), read.height()), (5 * 8, 3 * 8));

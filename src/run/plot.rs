@@ -187,7 +187,7 @@ fn tick(value: f64, span: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::empty_dir;
+    use crate::disk::scratch::Folder;
 
     /// Drawing such curves once panicked or had no end.
     #[test]
@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_plot_shows_each_curve_in_its_colour() {
-        let path = empty_dir("plot").join("loss.png");
+        let dir = Folder::new("plot");
+        let path = dir.join("loss.png");
         let line = |k: f64| (0..200).map(|i| (i as f64, k / (1.0 + i as f64))).collect();
         let curves = [Curve::new("train", line(100.0)), Curve::new("test", line(150.0))];
         plot(&path, "Loss", "step", "nats", &curves).unwrap();

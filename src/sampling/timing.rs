@@ -14,10 +14,18 @@
 //! All that the window sees is drawn before step 7. With a lag of 1, the pixel at its upper right would be
 //! drawn in the same step as the pixel itself, which is too late. A node that is seen to the right within its
 //! own row is computed as many steps before its pixel is drawn.
+//!
+//! A recurrence that sees its own states to the right goes through a row from right to left, after the whole
+//! row was drawn. It may be seen from rows below only, and these follow by a lag of almost two rows:
+//!
+//! ```text
+//! 0   1   2   3    drawn         6   5   4   3    states from the right
+//! 6   7   8   9                 12  11  10   9
+//! ```
 
 use crate::{
     error::{Error, Result},
-    graph::{NodeId, Origin, Recording, op::Footprint, window::Window},
+    graph::{NodeId, Origin, Recording, op::Footprint},
 };
 use std::collections::BTreeMap;
 
@@ -38,12 +46,22 @@ pub(super) struct Network<'a> {
 
 /// When each node is computed, and how far rows follow each other.
 pub(super) struct Timing {
-    /// How many steps before its pixel is drawn each node that the output needs is computed.
+    /// How many steps before its pixel is drawn each node that the output needs is computed; for a node that
+    /// goes from right to left, before the leftmost pixel of its row is drawn.
     pub(super) early: BTreeMap<NodeId, i32>,
     /// The earliest of these.
     pub(super) first: i32,
     /// How many steps later a row's pixels are drawn than those of the row above.
     pub(super) lag: usize,
+}
+
+/// What a node reads of another, or of itself.
+struct Sight {
+    of: NodeId,
+    /// The offsets (row, column) of the pixels that are read.
+    taps: Vec<[i32; 2]>,
+    /// How many steps earlier they must be computed.
+    before: i32,
 }
 
 impl<'a> Network<'a> {
@@ -72,16 +90,49 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// What an op tells about the pixels that it reads.
+    fn footprint(&self, id: NodeId) -> Option<Footprint<'a>> {
+        match &self.from.nodes[id].origin {
+            Origin::Op(op, _) => op.footprint(),
+            _ => None,
+        }
+    }
+
+    /// Whether a node goes through its row from right to left: a recurrence that sees its states to the right.
+    pub(super) fn mirrored(&self, id: NodeId) -> bool {
+        let to_the_right = |tap: &[i32; 2]| tap[0] == 0 && tap[1] > 0;
+        matches!(self.footprint(id), Some(Footprint::States { taps, .. }) if taps.iter().any(to_the_right))
+    }
+
+    /// What a node reads of nodes that depend on the picture.
+    fn sights(&self, id: NodeId) -> Vec<Sight> {
+        let Origin::Op(op, inputs) = &self.from.nodes[id].origin else { return vec![] };
+        let sight = |of, taps| Sight { of, taps, before: 0 };
+        match op.footprint() {
+            Some(Footprint::Window(window)) => vec![sight(inputs[0], window.taps.clone())],
+            Some(Footprint::Moved(tap)) => vec![sight(inputs[0], vec![tap])],
+            Some(Footprint::States { taps, .. }) => {
+                vec![sight(inputs[2], vec![[0, 0]]), Sight { of: id, taps, before: 1 }]
+            }
+            _ => {
+                let inputs = inputs.iter().filter(|&&i| self.depends[i]);
+                inputs.map(|&i| sight(i, vec![[0, 0]])).collect()
+            }
+        }
+    }
+
     /// Whether windows see values that a pixel's last channel reaches without any window: such values are
     /// complete only one count after that channel is drawn.
     pub(super) fn settles(&self) -> bool {
         let mut pointwise = vec![false; self.from.nodes.len()];
         pointwise[self.input] = true;
-        for id in (self.input + 1..pointwise.len()).filter(|&id| self.depends[id]) {
-            let Origin::Op(_, inputs) = &self.from.nodes[id].origin else { continue };
-            if self.window(id).is_none() {
-                pointwise[id] = inputs.iter().any(|&i| pointwise[i]);
-            } else if inputs[0] != self.input && pointwise[inputs[0]] {
+        for id in self.between() {
+            let sees = self.sights(id);
+            if let None | Some(Footprint::Row | Footprint::Channels(_) | Footprint::Repeat) =
+                self.footprint(id)
+            {
+                pointwise[id] = sees.iter().any(|sight| pointwise[sight.of]);
+            } else if sees.iter().any(|sight| sight.of != self.input && pointwise[sight.of]) {
                 return true;
             }
         }
@@ -95,29 +146,18 @@ impl<'a> Network<'a> {
         self.check_windows()?;
         let early = self.early(&self.earliest())?;
         let first = early.values().copied().max().unwrap_or(0).max(0);
-        // No row needs to wait for more than the whole row above.
-        let lag = self.lag(&early).min(self.image[1] + first as usize);
+        // No row needs to wait for more than the whole row above, and what goes back through it. A single one
+        // has none, and is alone in flight.
+        let ends = early.iter().filter(|&(&id, _)| self.mirrored(id)).map(|(_, at)| self.unfinished() - at);
+        let whole = (ends.max().unwrap_or(0).max(self.image[1] as i32) + first) as usize;
+        let lag = if self.image[0] == 1 { whole } else { self.lag(&early).min(whole) };
         Ok(Timing { early, first, lag })
     }
 
-    /// The window through which a node sees, if it does.
-    fn window(&self, id: NodeId) -> Option<&'a Window> {
-        match &self.from.nodes[id].origin {
-            Origin::Op(op, _) => match op.footprint() {
-                Some(Footprint::Window(window)) => Some(window),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// A node's inputs that depend on the picture.
-    fn inputs(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        let inputs = match &self.from.nodes[id].origin {
-            Origin::Op(_, inputs) => &inputs[..],
-            _ => &[],
-        };
-        inputs.iter().copied().filter(|&i| self.depends[i])
+    /// How many steps later what is at pixels in flight is final: where channels are drawn one after another,
+    /// only when the last one is drawn.
+    fn unfinished(&self) -> i32 {
+        i32::from(self.counts > 1)
     }
 
     /// The nodes between picture and output that depend on the picture.
@@ -125,24 +165,38 @@ impl<'a> Network<'a> {
         (self.input + 1..=self.output).filter(|&id| self.depends[id])
     }
 
-    /// The column of the rightmost pixel that a node sees in its own row, counted from its own pixel; none if
-    /// it sees only other rows.
-    fn right(&self, id: NodeId) -> Option<i32> {
-        match self.window(id) {
-            Some(window) => window.taps.iter().filter(|tap| tap[0] == 0).map(|tap| tap[1]).max(),
-            None => Some(0),
+    /// How many steps later at most a node would compute a pixel's neighbour, so many columns to the right in
+    /// the same row, than another node that sees it, computes the pixel, if both began a row at once.
+    fn reach(&self, seen: NodeId, by: NodeId, dx: i32) -> i32 {
+        let both = 2 * (self.image[1] as i32 - 1);
+        match [self.mirrored(seen), self.mirrored(by)] {
+            [false, false] => dx,
+            [true, true] => -dx,
+            [true, false] => -dx.abs(),
+            [false, true] => both - dx.abs(),
         }
     }
 
-    /// First pass: every window keeps the picture's extents and sees no row below.
+    /// The reach of a sight within the node's own row; none if it sees only other rows.
+    fn ahead(&self, sight: &Sight, id: NodeId) -> Option<i32> {
+        let own = sight.taps.iter().filter(|tap| tap[0] == 0);
+        own.map(|tap| self.reach(sight.of, id, tap[1]) + sight.before).max()
+    }
+
+    /// First pass: every window keeps the picture's extents and sees no row below, and a recurrence does not
+    /// wait for itself.
     fn check_windows(&self) -> Result<()> {
         for id in self.between() {
-            let Some(window) = self.window(id) else { continue };
-            if window.image != self.image || window.made != self.image || window.stride != [1, 1] {
+            if let Some(Footprint::Window(window)) = self.footprint(id)
+                && (window.image != self.image || window.made != self.image || window.stride != [1, 1])
+            {
                 return Err(self.refused(id, "it changes the picture's extents"));
             }
-            if window.taps.iter().any(|tap| tap[0] > 0) {
-                return Err(self.refused(id, "it sees pixels that are not drawn yet"));
+            for sight in self.sights(id) {
+                let own = sight.of == id && self.ahead(&sight, id).is_some_and(|ahead| ahead > 0);
+                if own || sight.taps.iter().any(|tap| tap[0] > 0) {
+                    return Err(self.refused(id, "it sees pixels that are not drawn yet"));
+                }
             }
         }
         Ok(())
@@ -154,8 +208,11 @@ impl<'a> Network<'a> {
         let mut earliest = vec![i32::MAX; self.from.nodes.len()];
         earliest[self.input] = if self.counts > 1 { 0 } else { -1 };
         for id in self.between() {
-            let seen = self.inputs(id).filter_map(|i| Some(earliest[i].saturating_sub(self.right(id)?)));
-            earliest[id] = seen.min().unwrap_or(i32::MAX);
+            for sight in self.sights(id).iter().filter(|sight| sight.of != id) {
+                if let Some(ahead) = self.ahead(sight, id) {
+                    earliest[id] = earliest[id].min(earliest[sight.of].saturating_sub(ahead));
+                }
+            }
         }
         earliest
     }
@@ -169,9 +226,9 @@ impl<'a> Network<'a> {
             if at > earliest[id] {
                 return Err(self.refused(id, "it sees pixels that are not drawn yet"));
             }
-            for i in self.inputs(id) {
-                let due = self.right(id).map_or(at.min(earliest[i]), |right| at + right);
-                early.entry(i).and_modify(|other| *other = due.max(*other)).or_insert(due);
+            for sight in self.sights(id).iter().filter(|sight| sight.of != id) {
+                let due = self.ahead(sight, id).map_or(at.min(earliest[sight.of]), |ahead| at + ahead);
+                early.entry(sight.of).and_modify(|other| *other = due.max(*other)).or_insert(due);
             }
         }
         early.insert(self.input, -1);
@@ -180,17 +237,33 @@ impl<'a> Network<'a> {
 
     /// Fourth pass: the lag at which everything that a window sees in the rows above is there in time.
     fn lag(&self, early: &BTreeMap<NodeId, i32>) -> usize {
-        // What is at pixels in flight is final only when their last channel is drawn.
-        let unfinished = i32::from(self.counts > 1);
         let mut lag = 1;
         for (&id, at) in early {
-            let (Some(window), Some(seen)) = (self.window(id), self.inputs(id).next()) else { continue };
-            for &[y, x] in window.taps.iter().filter(|tap| tap[0] < 0) {
-                let (ahead, rows) = (x + at - early[&seen] + unfinished, -y);
-                // ahead / rows, rounded up.
-                lag = lag.max((ahead + rows - 1).div_euclid(rows));
+            for sight in self.sights(id) {
+                for &[y, x] in sight.taps.iter().filter(|tap| tap[0] < 0) {
+                    let ahead = self.reach(sight.of, id, x) + at - early[&sight.of]
+                        + sight.before.max(self.unfinished());
+                    // ahead / rows, rounded up.
+                    lag = lag.max((ahead - y - 1).div_euclid(-y));
+                }
             }
         }
         lag as usize
+    }
+
+    /// How many columns of its own row a node's values are looked at: from the column where it is computed
+    /// back to the leftmost one that a reader still sees.
+    pub(super) fn span(&self, early: &BTreeMap<NodeId, i32>, id: NodeId) -> usize {
+        let mut back = 0;
+        for (&reader, at) in early {
+            for sight in self.sights(reader).iter().filter(|sight| sight.of == id) {
+                if self.mirrored(reader) || self.mirrored(id) {
+                    return self.image[1];
+                }
+                let left = sight.taps.iter().map(|tap| tap[1]).min().unwrap_or(0);
+                back = back.max(early[&id] - at - left);
+            }
+        }
+        back as usize + 1
     }
 }

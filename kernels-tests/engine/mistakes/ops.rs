@@ -29,7 +29,7 @@ fn whole<'g>(g: &'g Graph, shape: &[usize]) -> Tensor<'g> {
     g.input(&format!("u{shape:?}"), Type::u32(shape))
 }
 
-const WAVE: Wave = Wave { image: [4, 4], lag: 1, shift: 0, counts: 1 };
+const WAVE: Wave = Wave { image: [4, 4], lag: 1, shift: 0, counts: 1, mirrored: false };
 
 #[test]
 fn views_and_reductions_defer_mistakes() {
@@ -44,6 +44,7 @@ fn views_and_reductions_defer_mistakes() {
             (line!(), |g| _ = x(g, &[2, 3]).slice(1, 2..4), "slice"),
             (line!(), |g| _ = x(g, &[2, 3]).slice(5, 0..1), "slice"),
             (line!(), |g| _ = x(g, &[2, 3]).pad(2, 1, 1), "pad"),
+            (line!(), |g| _ = x(g, &[2, 3]).shift(1, 3), "pad"),
             (line!(), |g| _ = concat(&[x(g, &[2, 3]), x(g, &[3, 3])], 1), "concat"),
             (line!(), |g| _ = pack(&[whole(g, &[2])]), "pack"),
             (line!(), |g| _ = x(g, &[2, 3]).sum(&[2]), "axes"),

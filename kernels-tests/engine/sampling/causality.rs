@@ -2,7 +2,7 @@
 
 use super::{
     logits,
-    networks::{MODELS, Model, RECURRENT, image},
+    networks::{MODELS, Model, RECURRENT, SIGNALS, image},
 };
 use crate::subjects::adapter;
 use oneiro::{
@@ -12,7 +12,7 @@ use oneiro::{
     },
     models::{
         gated_pixelcnn::{self, GatedPixelCnn},
-        likelihood::Likelihood::Bernoulli,
+        likelihood::Likelihood::{self, Bernoulli},
     },
     nn::Conv2d,
 };
@@ -33,9 +33,11 @@ fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
 #[test]
 fn no_logit_sees_its_pixel_or_a_later_one() {
     let Some(gpu) = adapter("causality") else { return };
-    for (name, likelihood, model) in MODELS.into_iter().chain(RECURRENT) {
-        let c = if likelihood.has_levels() { 3 } else { 2 };
-        let (eval, (x, changes)) = (logits(gpu, [1, 3, 4, c], 2, model), changes(12 * c));
+    let channels = |likelihood: Likelihood| if likelihood.has_levels() { 3 } else { 2 };
+    let pictures = MODELS.into_iter().chain(RECURRENT).map(|model| (model, [1, 3, 4, channels(model.1)]));
+    for ((name, likelihood, model), shape) in pictures.chain(SIGNALS.map(|model| (model, [1, 1, 24, 1]))) {
+        let c = shape[3];
+        let (eval, (x, changes)) = (logits(gpu, shape, 2, model), changes(shape.iter().product()));
         let before = eval(&x);
         let mut reached = vec![false; before.len()];
         for (j, changed) in changes {

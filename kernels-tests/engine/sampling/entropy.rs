@@ -1,6 +1,9 @@
 //! A sampler draws from its model: the likelihood of its draws is what the entropy of the distributions says.
 
-use super::{draw, networks::MODELS};
+use super::{
+    draw,
+    networks::{MODELS, RECURRENT, SIGNALS},
+};
 use crate::{
     harness::say,
     subjects::{Ready, adapter},
@@ -18,9 +21,13 @@ use oneiro::{
 #[test]
 fn drawn_pictures_are_as_likely_as_their_entropy_says() {
     let Some(gpu) = adapter("entropy of draws") else { return };
-    for (name, likelihood, model) in &MODELS[..8] {
-        let (n, c) = (300, if *name == "stacks" { 1 } else { 3 });
-        let shape = [n, 3, 4, c];
+    let n = 300;
+    let pictures = MODELS[..8]
+        .iter()
+        .chain(&RECURRENT)
+        .map(|model| (model, [n, 3, 4, if model.0 == "stacks" { 1 } else { 3 }]));
+    for ((name, likelihood, model), shape) in pictures.chain([(&SIGNALS[0], [n, 1, 40, 1])]) {
+        let c = shape[3];
         let pictures = draw(gpu, shape, Method::Cached, (*likelihood, *model), None);
         let g = Graph::new();
         let x = g.input(INPUT, Type::f32(shape));

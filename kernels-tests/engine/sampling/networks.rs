@@ -14,6 +14,7 @@ use oneiro::{
         likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
         pixelcnn::{Config, PixelCnn},
         pixelrnn::{self, Cell, PixelRnn},
+        wavenet::{self, WaveNet},
     },
     nn::{Channels, Conv2d},
 };
@@ -167,11 +168,33 @@ fn recurrent<'g>(g: &'g Graph, x: Tensor<'g>, cell: Cell, likelihood: Likelihood
     PixelRnn::new(g, &config).logits(x) * 8.0
 }
 
-/// Recurrent networks, from which no cached sampling is derived.
+/// A WaveNet over signals, which are pictures of one row; of more, each row would be a signal. It is
+/// conditioned on classes.
+fn signals<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let config = wavenet::Config { features: 8, skip: 6, head: 12, layers: 3, blocks: 2, classes: Some(2) };
+    let class = g.var("class", Type::f32([x.shape()[0], 2]), Init::Normal(0.0, 1.0));
+    WaveNet::new(g, &config).logits(x, Some(class)) * 12.0
+}
+
+/// Windows over a signal that reach differently far; one of them sees what is right of it.
+fn line<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let row = |reach: usize, kept: [usize; 2]| {
+        let kernel = Kernel { size: [1, 2 * reach + 1], padding: [0, reach], ..Kernel::square(1) };
+        kernel.taps(Taps::Rect([0, 1], kept))
+    };
+    let conv = |name: &str, kernel: Kernel, channels| Conv2d::new(g, name, kernel, channels);
+    // It sees the samples four and three before its own, so that the next one may look two to the right.
+    let a = conv("a", row(4, [0, 2]), [1, 8]).forward(x * 2.0 - 1.0).tanh();
+    let b = conv("b", row(2, [2, 5]), [8, 8]).forward(a).tanh();
+    let c = conv("c", row(3, [0, 4]), [8, 8]).forward(b + a).tanh();
+    conv("o", Kernel::square(1), [8, 1]).forward(c * b) * 6.0
+}
+
+/// Recurrent networks.
 pub(super) const RECURRENT: [(&str, Likelihood, Model); 4] = [
     ("row LSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Row(3), Bernoulli)),
-    ("row LSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Row(5), Softmax)),
     ("diagonal BiLSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Diagonal, Bernoulli)),
+    ("row LSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Row(5), Softmax)),
     ("diagonal BiLSTM of levels", Softmax, |g, x| recurrent(g, x, Cell::Diagonal, Softmax)),
 ];
 
@@ -187,3 +210,7 @@ pub(super) const MODELS: [(&str, Likelihood, Model); 10] = [
     ("MADE", Bernoulli, made),
     ("FVSBN", Bernoulli, belief),
 ];
+
+/// Networks over pictures of one row.
+pub(super) const SIGNALS: [(&str, Likelihood, Model); 2] =
+    [("WaveNet", Softmax, signals), ("line", Bernoulli, line)];

@@ -1,7 +1,7 @@
 //! Small files of both kinds, the archive, and each way in which they can be wrong.
 
 use super::*;
-use crate::data::scratch::Folder;
+use crate::disk::scratch::Folder;
 use std::fs;
 
 /// Two records: the value tells plane and place.

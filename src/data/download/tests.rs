@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use super::*;
+use crate::disk::scratch::Folder;
 
 /// The contents of the file under test: more than one piece, and no two pieces alike.
 fn right() -> Vec<u8> {
@@ -100,13 +100,12 @@ fn nobody() -> String {
 }
 
 /// A cache folder that is removed when dropped.
-struct Cache(PathBuf);
+struct Cache(PathBuf, #[expect(dead_code, reason = "dropping it removes it")] Option<Folder>);
 
 impl Cache {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("oneiro-download-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        Self(std::env::temp_dir().join(name).join("set"))
+        let folder = Folder::new("download");
+        Self(folder.join("set"), Some(folder))
     }
 
     fn holding(bytes: &[u8]) -> Self {
@@ -157,12 +156,6 @@ impl Cache {
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.0.parent().unwrap());
     }
 }
 
@@ -319,7 +312,7 @@ fn only_old_leftovers_are_removed() {
 #[test]
 fn a_cache_that_cannot_be_made_is_told() {
     let cache = Cache::holding(b"a file");
-    let inside = Cache(cache.0.join(TRAIN_IMAGES).join("set"));
+    let inside = Cache(cache.0.join(TRAIN_IMAGES).join("set"), None);
     let line = inside.fetch(&[&nobody()]).unwrap_err().to_string();
     assert!(line.contains("cannot be written") && line.lines().count() == 1, "{line}");
     std::mem::forget(inside);

@@ -1,7 +1,7 @@
 //! Small folders of pictures with known pixels, and the ways in which a folder can be wrong.
 
 use super::*;
-use crate::data::scratch::Folder;
+use crate::disk::scratch::Folder;
 use image::{
     DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
 };

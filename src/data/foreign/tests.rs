@@ -11,7 +11,7 @@ use super::*;
 use crate::data::DataError;
 use crate::data::order::{below, stream};
 use crate::data::picture::tests::{LOSSY_WEBP, PROGRESSIVE, encoded, tiff};
-use crate::data::scratch::Folder;
+use crate::disk::scratch::Folder;
 
 /// Numbers that readers trip over.
 const EDGES: [u32; 10] = [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];

@@ -1,13 +1,12 @@
 //! The ways in which a folder of IDX files can be wrong, and those in which it may differ.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
-use crate::data::scratch;
+use crate::disk::scratch;
 
 const TRAIN: &str = "train-images-idx3-ubyte";
 const TEST: &str = "t10k-images-idx3-ubyte";
@@ -19,8 +18,7 @@ struct Folder(scratch::Folder);
 
 impl Folder {
     fn empty() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(scratch::Folder::new(&format!("idx-{}", NEXT.fetch_add(1, Ordering::Relaxed))))
+        Self(scratch::Folder::new("idx"))
     }
 
     /// Three training and two test images of 2 x 3, with labels.

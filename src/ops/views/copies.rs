@@ -4,7 +4,7 @@
 use super::words::{Cotangents, SHADER, WORKGROUP, words};
 use crate::graph::{
     ALIGN, Tensor,
-    op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+    op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     shape::{Array, DType, Shape, Type},
 };
 
@@ -31,8 +31,23 @@ pub struct Pad {
     pub axis: usize,
     /// The number of zeros in front.
     pub before: usize,
-    /// The number of zeros behind.
-    pub after: usize,
+    /// The number of zeros behind; where it is negative, as many elements are left out.
+    pub after: isize,
+}
+
+impl Pad {
+    /// The shape of the output, or what is wrong.
+    fn shape(&self, from: &Shape) -> Result<Shape, String> {
+        let mut shape = from.to_vec();
+        let Some(extent) = shape.get_mut(self.axis) else {
+            return Err(format!("{from:?} has no axis {}", self.axis));
+        };
+        if self.after.min(0).unsigned_abs() >= *extent {
+            return Err(format!("{} along axis {} of {from:?} leaves nothing", -self.after, self.axis));
+        }
+        *extent = (*extent + self.before).saturating_add_signed(self.after);
+        Ok(shape.into())
+    }
 }
 
 impl Op for Pad {
@@ -42,19 +57,12 @@ impl Op for Pad {
 
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let dtype = words(inputs)?;
-        let mut shape = inputs[0].shape.to_vec();
-        let Some(extent) = shape.get_mut(self.axis) else {
-            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
-        };
-        *extent += self.before + self.after;
-        Ok(Type { shape: shape.into(), dtype })
+        Ok(Type { shape: self.shape(&inputs[0].shape)?, dtype })
     }
 
     fn reference(&self, inputs: &[&Array]) -> Array {
         let x = inputs[0];
-        let mut shape = x.shape.to_vec();
-        shape[self.axis] += self.before + self.after;
-        let (shape, stride) = (Shape::from(shape), x.shape.strides());
+        let (shape, stride) = (self.shape(&x.shape).expect("inferred"), x.shape.strides());
         Array::from_fn(shape.clone(), |i| {
             let mut at = shape.coords(i);
             at[self.axis] = at[self.axis].wrapping_sub(self.before);
@@ -66,7 +74,9 @@ impl Op for Pad {
     }
 
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, cotangent: Tensor<'g>) -> Cotangents<'g> {
-        vec![Some(cotangent.slice(self.axis, self.before..self.before + inputs[0].shape()[self.axis]))]
+        let kept = inputs[0].shape()[self.axis].saturating_add_signed(self.after.min(0));
+        let cotangent = cotangent.slice(self.axis, self.before..self.before + kept);
+        vec![Some(cotangent.pad(self.axis, 0, self.after.min(0).unsigned_abs()))]
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
@@ -79,6 +89,16 @@ impl Op for Pad {
             ("offset", self.before * inner),
         ];
         Ok(copy(["pad", "pad4"], 0, &dims, at.inputs[0].shape.numel()).into())
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        let by = -(self.before as i32);
+        match self.axis {
+            _ if self.after != by as isize => None,
+            1 => Some(Footprint::Moved([by, 0])),
+            2 => Some(Footprint::Moved([0, by])),
+            _ => None,
+        }
     }
 }
 
@@ -228,7 +248,17 @@ impl<'g> Tensor<'g> {
     #[must_use]
     pub fn pad(self, axis: usize, before: usize, after: usize) -> Tensor<'g> {
         let nothing = axis < self.shape().len() && before + after == 0;
-        if nothing { self } else { self.graph().apply(Pad { axis, before, after }, &[self]) }
+        if nothing { self } else { self.graph().apply(Pad { axis, before, after: after as isize }, &[self]) }
+    }
+
+    /// A tensor whose elements are moved by so many places along an axis, fewer than it has: zeros enter in
+    /// front, and the last elements leave.
+    #[track_caller]
+    #[must_use]
+    pub fn shift(self, axis: usize, by: usize) -> Tensor<'g> {
+        let nothing = axis < self.shape().len() && by == 0;
+        let pad = Pad { axis, before: by, after: -(by as isize) };
+        if nothing { self } else { self.graph().apply(pad, &[self]) }
     }
 }
 

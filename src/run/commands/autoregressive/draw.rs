@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_mask_keeps_what_is_bright_and_opaque() {
-        let path = std::env::temp_dir().join(format!("oneiro-mask-{}.png", std::process::id()));
+        let dir = crate::disk::scratch::Folder::new("mask");
+        let path = dir.join("mask.png");
         let pixel = |value, alpha| image::Rgba([value, value, value, alpha]);
         let values = [pixel(255, 255), pixel(255, 0), pixel(0, 255), pixel(0, 0)];
         image::RgbaImage::from_fn(4, 1, |x, _| values[x as usize]).save(&path).unwrap();
         let mask = read_mask(&path, 1, 4).unwrap();
-        std::fs::remove_file(&path).unwrap();
         assert_eq!(mask, [1.0, 0.0, 0.0, 0.0]);
     }
 
