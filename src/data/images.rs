@@ -39,7 +39,8 @@ pub struct DataSet<T = Images> {
     /// The images held back to measure on.
     pub test: T,
     /// Whether the pixels differ from those that a camera or scanner gave and that others measured on: they went
-    /// through a lossy coding (JPEG, WebP), had more than 8 bits, were scaled, or lost their colours.
+    /// through a lossy coding (JPEG, WebP), had more than 8 bits, were scaled, or lost their colours. Of sounds, that
+    /// some were resampled or mixed down.
     /// Likelihoods on them, bits/dim, compare with no published figure.
     pub lossy: bool,
     /// What users call the classes, by label, `[Images::classes]`: the folders' names, the published names, or
@@ -79,14 +80,14 @@ impl Default for Sound {
     }
 }
 
-/// How far a download or the reading of an image folder is.
+/// How far a download or the reading of a folder is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
     /// The file's name, or what is done with which images.
     pub file: &'a str,
     /// The unit in which progress is counted.
     pub unit: Unit,
-    /// The bytes received or images read; the count starts again at 0 where another attempt had to be made.
+    /// The bytes received, or the images or files read; the count starts again at 0 where another attempt had to be made.
     pub done: u64,
     /// The number at which `done` ends.
     pub total: u64,
@@ -99,6 +100,8 @@ pub enum Unit {
     Bytes,
     /// The images of a folder.
     Images,
+    /// The sounds of a folder.
+    Files,
 }
 
 impl Images {

@@ -31,7 +31,7 @@ pub fn level(amplitude: f64) -> u8 {
     // The number of bounds above the first, which is 0, that the amplitude reaches.
     let (mut low, mut high) = (0, 127);
     while low < high {
-        let middle = (low + high + 1) / 2;
+        let middle = usize::div_ceil(low + high, 2);
         if size >= LADDER[2 * middle] { low = middle } else { high = middle - 1 }
     }
     if amplitude < 0.0 { 127 - low as u8 } else { SILENCE + low as u8 }
@@ -61,7 +61,16 @@ mod tests {
             assert_eq!(level(x), formula(x), "{x}");
         }
         // torchaudio.functional.mu_law_encoding(torch.tensor([...]), 256)
-        let theirs = [(-1.0, 0), (-0.5, 16), (-0.01, 98), (0.0, 128), (0.001, 133), (0.1, 203), (0.9, 253), (1.0, 255)];
+        let theirs = [
+            (-1.0, 0),
+            (-0.5, 16),
+            (-0.01, 98),
+            (0.0, 128),
+            (0.001, 133),
+            (0.1, 203),
+            (0.9, 253),
+            (1.0, 255),
+        ];
         for (x, wanted) in theirs {
             assert_eq!(level(x), wanted, "{x}");
         }

@@ -151,21 +151,45 @@ impl Note {
             2 | 3 => {
                 let (low, high) = (step(chance.pitch(220.0)), step(chance.pitch(880.0)));
                 let (from, to) = if class == 2 { (low, high) } else { (high, low) };
-                Hit { loud: [loud, 0.0], step: from, glide: (to - from) / pace as f64, fade: [fade(0.3), 1.0], ..TONE }
+                Hit {
+                    loud: [loud, 0.0],
+                    step: from,
+                    glide: (to - from) / pace as f64,
+                    fade: [fade(0.3), 1.0],
+                    ..TONE
+                }
             }
             4 => {
                 let swing = [chance.between(0.05, 0.15), 0.0, chance.between(12.0, 25.0) / rate];
-                Hit { loud: [loud, 0.0], step: step(chance.pitch(440.0)), swing, fade: [fade(0.3), 1.0], ..TONE }
+                Hit {
+                    loud: [loud, 0.0],
+                    step: step(chance.pitch(440.0)),
+                    swing,
+                    fade: [fade(0.3), 1.0],
+                    ..TONE
+                }
             }
             5 => {
                 let (from, goal) = (step(chance.pitch(130.0)), step(45.0));
-                Hit { loud: [loud, 0.0], step: from, goal, pull: 1.0 - fade(0.03), fade: [fade(0.09), 1.0], ..TONE }
+                Hit {
+                    loud: [loud, 0.0],
+                    step: from,
+                    goal,
+                    pull: 1.0 - fade(0.03),
+                    fade: [fade(0.09), 1.0],
+                    ..TONE
+                }
             }
             6 => {
                 let loud = [0.4 * loud, 0.6 * loud];
                 Hit { loud, step: step(chance.between(170.0, 220.0)), fade: [fade(0.05), fade(0.06)], ..TONE }
             }
-            _ => Hit { loud: [0.0, 0.5 * loud], fade: [1.0, fade(chance.between(0.02, 0.06))], bright: true, ..TONE },
+            _ => Hit {
+                loud: [0.0, 0.5 * loud],
+                fade: [1.0, fade(chance.between(0.02, 0.06))],
+                bright: true,
+                ..TONE
+            },
         };
         Self::Hit(hit)
     }

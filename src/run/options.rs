@@ -294,6 +294,7 @@ impl Shown {
                     "decimal_bytes_per_sec",
                 ),
                 Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
+                Unit::Files => (format!("{name}: {} ({} files)", progress.file, progress.total), "per_sec"),
             };
             note!("{line}");
             let style = ProgressStyle::with_template(&format!(
