@@ -23,6 +23,7 @@ use oneiro::{
         dcgan::Networks,
         game::{Game, Rules},
         likelihood::Likelihood,
+        pixelrnn::{self, Cell},
         vae::{Config, Vae},
     },
     nn::Conv2d,
@@ -33,7 +34,7 @@ use oneiro::{
 use std::{slice, time::Instant};
 
 /// The names that `--model` takes.
-pub(crate) const MODELS: [&str; 4] = ["vae", "pixelcnn", "dcgan32", "dcgan64"];
+pub(crate) const MODELS: [&str; 6] = ["vae", "pixelcnn", "pixelrnn", "pixelrnn-row", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
 /// The largest distance of a moment from its reference, as a share of its length.
 const APART: f64 = 5e-3;
@@ -60,7 +61,9 @@ impl Step {
         let images = glyphs(10 * batch, 0);
         let graphs = match name {
             "vae" => vec![vae(&images, batch)],
-            "pixelcnn" => vec![pixelcnn(&images, batch)],
+            "pixelcnn" => vec![density(&images, batch, &Plain { depth: DEPTH })],
+            "pixelrnn" => vec![density(&images, batch, &recurrent(Cell::Diagonal))],
+            "pixelrnn-row" => vec![density(&images, batch, &recurrent(Cell::Row(3)))],
             _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 })?.into(),
         };
         Ok(Self { graphs, images, batch })
@@ -122,11 +125,18 @@ impl Autoregressive for Plain {
     }
 }
 
-fn pixelcnn(images: &Images, size: usize) -> Graph {
+/// A PixelRNN of one layer of 32 units.
+fn recurrent(cell: Cell) -> pixelrnn::Config {
+    let image = [28, 28, 1];
+    pixelrnn::Config { image, cell, features: 32, layers: 1, head: 64, likelihood: Likelihood::Bernoulli }
+}
+
+/// The training step of an explicit density model on binarised pictures.
+fn density(images: &Images, size: usize, model: &dyn Autoregressive) -> Graph {
     let g = Graph::new();
     let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
     let given = Given { x, class: None, training: true };
-    remember(&g, &Plain { depth: DEPTH }.training_step(&g, "pixelcnn", given, &Optimizer::adam(1e-3)));
+    remember(&g, &model.training_step(&g, "density", given, &Optimizer::adam(1e-3)));
     advance(&g);
     g
 }
@@ -181,10 +191,27 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     }
     if name == "pixelcnn" {
         for method in [Method::Cached, Method::Naive] {
-            report.cases.push(sampling(gpu, (this.batch, 28, DEPTH), method, &report.ceilings)?);
+            report.cases.push(plain(gpu, (this.batch, 28, DEPTH), method, &report.ceilings)?);
         }
         for what in DRAWN {
-            report.cases.push(sampling(gpu, what, Method::Cached, &report.ceilings)?);
+            report.cases.push(plain(gpu, what, Method::Cached, &report.ceilings)?);
+        }
+    }
+    if let Some(cell) = match name {
+        "pixelrnn" => Some(Cell::Diagonal),
+        "pixelrnn-row" => Some(Cell::Row(3)),
+        _ => None,
+    } {
+        for method in [Method::Cached, Method::Naive] {
+            let what = format!("{name} draws {} 28x28", this.batch);
+            report.cases.push(sampling(
+                gpu,
+                [this.batch, 28],
+                &what,
+                &recurrent(cell),
+                method,
+                &report.ceilings,
+            )?);
         }
     }
     report.model = Some(ModelFigures {
@@ -203,17 +230,31 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     Ok(report)
 }
 
-/// Measures how long it takes to draw a batch of pictures.
-fn sampling(
+/// Measures how long it takes to draw a batch of pictures from a plain PixelCNN.
+fn plain(
     gpu: &Gpu,
     (count, side, depth): (usize, usize, usize),
+    method: Method,
+    ceilings: &Ceilings,
+) -> Result<Measured> {
+    let layers = if depth == DEPTH { String::new() } else { format!(", {depth} 3x3 layers") };
+    let what = format!("pixelcnn draws {count} {side}x{side}{layers}");
+    sampling(gpu, [count, side], &what, &Plain { depth }, method, ceilings)
+}
+
+/// Measures how long it takes to draw so many pictures of such a side.
+fn sampling(
+    gpu: &Gpu,
+    [count, side]: [usize; 2],
+    what: &str,
+    model: &dyn Autoregressive,
     method: Method,
     ceilings: &Ceilings,
 ) -> Result<Measured> {
     let draws =
         Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
     let sampler = Sampler::new(gpu.caps(), draws, |g, x| {
-        Plain { depth }.network(g, Given { x, class: None, training: false }).1
+        model.network(g, Given { x, class: None, training: false }).1
     })?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
@@ -229,19 +270,13 @@ fn sampling(
     };
     draw()?;
     let times = (0..3).map(|_| draw()).collect::<Result<Vec<_>>>()?;
-    let what = if method == Method::Naive {
+    let how = if method == Method::Naive {
         format!("naive, by {NAIVE} pixels")
     } else {
         format!("cached, {steps} steps")
     };
     let stat = Stat::of(times);
-    let layers = if depth == DEPTH { String::new() } else { format!(", {depth} 3x3 layers") };
-    Ok(Measured::new(
-        &format!("pixelcnn draws {count} {side}x{side}{layers}, {what}"),
-        &[],
-        (stat, Clock::Wall, stat.median),
-        ceilings,
-    ))
+    Ok(Measured::new(&format!("{what}, {how}"), &[], (stat, Clock::Wall, stat.median), ceilings))
 }
 
 /// Runs another step, plan by plan, and compares losses and first moments with the reference, which starts
