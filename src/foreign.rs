@@ -35,7 +35,7 @@ const fn reader(name: &'static str, pack: fn(&[u8]) -> Vec<u8>, read: fn(&[u8]) 
 }
 
 /// All readers.
-pub const READERS: [Reader; 18] = [
+pub const READERS: [Reader; 19] = [
     reader("idx", <[u8]>::to_vec, data::idx),
     reader("idx-gzip", data::gzip, data::idx),
     reader("cifar", <[u8]>::to_vec, data::cifar),
@@ -48,6 +48,7 @@ pub const READERS: [Reader; 18] = [
     reader("tiff", <[u8]>::to_vec, data::picture),
     reader("webp", <[u8]>::to_vec, data::picture),
     reader("pnm", <[u8]>::to_vec, data::picture),
+    reader("wav", <[u8]>::to_vec, data::wav),
     reader("mask", picture::summed, mask),
     reader("weights", <[u8]>::to_vec, weights),
     reader("checkpoint", run::hashed, checkpoint),

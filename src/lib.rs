@@ -44,7 +44,7 @@
 pub mod data;
 pub mod disk;
 pub mod error;
-#[cfg(all(any(test, fuzzing), feature = "run", feature = "download", feature = "folders"))]
+#[cfg(all(any(test, fuzzing), feature = "run", feature = "download", feature = "sound"))]
 pub mod foreign;
 pub mod gpu;
 pub mod graph;

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set: each error is one line that names the file and says what to do.
 
-use super::names::{ACCEPTED, GLYPHS, PUBLISHED};
+use super::names::{ACCEPTED, GLYPHS, PUBLISHED, TONES};
 use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::{error, io};
@@ -100,7 +100,7 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
-    /// A picture cannot be decoded.
+    /// A picture or a WAV file cannot be decoded.
     Picture {
         /// The file.
         path: PathBuf,
@@ -129,6 +129,11 @@ pub enum DataError {
         name: String,
         /// The height and width of its images.
         size: [usize; 2],
+    },
+    /// Sounds were asked for, and the data set is none of sounds, or this build cannot read files of sound.
+    NoSound {
+        /// The name of the data set or its folder.
+        name: String,
     },
     /// A published data set was named, and this build has no HTTP client.
     NoDownload {
@@ -180,8 +185,8 @@ impl DataError {
         match self {
             Self::MissingFolder { path } => write!(
                 f,
-                "{}: not a folder; give \"{GLYPHS}\" for the built-in digits, one of {} to download, or a folder \
-                 with {ACCEPTED}",
+                "{}: not a folder; give \"{GLYPHS}\" for the built-in digits, \"{TONES}\" for the built-in sounds, one \
+                 of {} to download, or a folder with {ACCEPTED}",
                 path.display(),
                 PUBLISHED.join(", ")
             ),
@@ -268,6 +273,15 @@ impl DataError {
                     size[0], size[1]
                 )
             }
+            Self::NoSound { name } if cfg!(feature = "sound") => write!(
+                f,
+                "{name}: no data set of sounds; give \"{TONES}\" for the built-in sounds, or a folder of WAV files for each \
+                 class (CLASS/*, or train/CLASS/* and test/CLASS/*)"
+            ),
+            Self::NoSound { name } => write!(
+                f,
+                "{name}: this build lacks the feature `sound`; build with it, or give \"{TONES}\" for the built-in sounds"
+            ),
             Self::NoDownload { name } => {
                 write!(
                     f,

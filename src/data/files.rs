@@ -1,8 +1,6 @@
 //! Pictures in files, decoded when they are wanted: to one size, and to RGB or grey.
 //!
-//! Every file is looked at once, for its digest and header. All cores take part in whatever is done with many
-//! files, and what they find does not depend on which is first: of several broken pictures, the error names the
-//! first in order and counts the others.
+//! Every file is looked at once, for its digest and header.
 //!
 //! A long run must not end because a file breaks that was whole when it began. Whoever streams gets the next whole
 //! picture in its place, and hears of it. A list of the files, with their digests, lets the run go on later.
@@ -10,15 +8,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
+use super::cores::{broken, on_all_cores, told};
 use super::error::DataError;
-use super::images::{Images, Progress, Unit, has_colour, luma, some};
+use super::images::{Images, Progress, Unit, has_colour, luma};
 use super::picture::{self, Header};
 use crate::disk::{hex, unhex};
 
@@ -108,7 +105,7 @@ impl Files {
             this.paths.len(),
             whole,
             take,
-            &mut told("looking at files", this.paths.len(), progress),
+            &mut told("looking at files", Unit::Images, this.paths.len(), progress),
         )?;
         this.gone = gone;
         Ok(this)
@@ -181,7 +178,7 @@ impl Files {
         let mut pixels = vec![0; rows.len() * row];
         let take = |i: usize, image: Vec<u8>| pixels[i * row..][..row].copy_from_slice(&image);
         let decode = |i: usize| self.decode(&self.paths[rows[i] as usize], picture::decode_whole);
-        on_all_cores(rows.len(), decode, take, &mut told("decoding", rows.len(), progress))?;
+        on_all_cores(rows.len(), decode, take, &mut told("decoding", Unit::Images, rows.len(), progress))?;
         Ok(pixels)
     }
 
@@ -189,7 +186,7 @@ impl Files {
     pub(super) fn check(&self, progress: &mut dyn FnMut(&Progress)) -> Result<(), DataError> {
         let count = self.paths.len();
         let decode = |i: usize| self.decode(&self.paths[i], picture::decode_whole).map(drop);
-        on_all_cores(count, decode, |_, ()| (), &mut told("checking files", count, progress))
+        on_all_cores(count, decode, |_, ()| (), &mut told("checking files", Unit::Images, count, progress))
     }
 
     /// The pixels of one picture, `[H, W, C]`.
@@ -216,13 +213,18 @@ pub(super) fn look_at(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -> R
         Ok(Look { digest: Sha256::digest(&bytes).into(), header })
     };
     let take = |i: usize, look| looks[i] = Some(look);
-    let looked = on_all_cores(paths.len(), look, take, &mut told("looking at files", paths.len(), progress));
+    let looked = on_all_cores(
+        paths.len(),
+        look,
+        take,
+        &mut told("looking at files", Unit::Images, paths.len(), progress),
+    );
     if let Err(first) = looked {
         // No use without them: all that are broken are told at once, also those that only decoding finds.
         let whole = |i: usize| {
             picture::decode_whole(&read(paths[i])?, None).map(drop).map_err(|what| broken(paths[i], what))
         };
-        let hear = &mut told("checking files", paths.len(), progress);
+        let hear = &mut told("checking files", Unit::Images, paths.len(), progress);
         return on_all_cores(paths.len(), whole, |_, ()| (), hear).and(Err(first));
     }
     Ok(looks.into_iter().flatten().collect())
@@ -242,69 +244,10 @@ pub(super) fn any_colour(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -
         }
         Ok(())
     };
-    let told = &mut told("looking for colours", paths.len(), progress);
+    let told = &mut told("looking for colours", Unit::Images, paths.len(), progress);
     on_all_cores(paths.len(), look, |_, ()| (), told).is_ok() && found.into_inner()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     fs::read(path).map_err(|source| broken(path, source.to_string()))
-}
-
-fn broken(path: &Path, what: impl Into<String>) -> DataError {
-    DataError::Picture { path: path.to_owned(), what: what.into() }
-}
-
-/// Tells how many of the images are done.
-fn told(what: &str, total: usize, progress: &mut dyn FnMut(&Progress)) -> impl FnMut(usize) {
-    move |done| progress(&Progress { file: what, unit: Unit::Images, done: done as u64, total: total as u64 })
-}
-
-/// Computes `f(0..n)` on all cores; `take` gets each result with its index, in any order, and `done` their number.
-fn on_all_cores<T: Send>(
-    n: usize,
-    f: impl Fn(usize) -> Result<T, DataError> + Sync,
-    mut take: impl FnMut(usize, T),
-    done: &mut dyn FnMut(usize),
-) -> Result<(), DataError> {
-    let (next, cores) = (AtomicUsize::new(0), thread::available_parallelism().map_or(1, usize::from));
-    let mut errors = vec![];
-    thread::scope(|scope| {
-        let (send, receive) = sync_channel(1024);
-        for _ in 0..cores.min(n) {
-            let (send, next, f) = (send.clone(), &next, &f);
-            scope.spawn(move || {
-                let indices =
-                    std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&i| i < n);
-                // Nobody receives any more once the caller's own code panicked.
-                let _ = indices.map(|i| send.send((i, f(i)))).find(Result::is_err);
-            });
-        }
-        drop(send);
-        for (seen, (i, result)) in receive.into_iter().enumerate() {
-            match result {
-                Ok(result) => take(i, result),
-                Err(error) => errors.push((i, error)),
-            }
-            done(seen + 1);
-        }
-    });
-    errors.sort_by_key(|(i, _)| *i);
-    let mut errors = errors.into_iter().map(|(_, error)| error);
-    errors.next().map_or(Ok(()), |first| Err(with_others(first, errors.collect())))
-}
-
-/// The first error, which names the other pictures that cannot be decoded.
-fn with_others(first: DataError, others: Vec<DataError>) -> DataError {
-    let name = |error: &DataError| match error {
-        DataError::Picture { path, .. } => Some(path.display().to_string()),
-        _ => None,
-    };
-    let names: Vec<String> = others.iter().filter_map(name).collect();
-    match first {
-        DataError::Picture { path, what } if !names.is_empty() => DataError::Picture {
-            path,
-            what: format!("{what}; nor can {} more: {}", names.len(), some(&names)),
-        },
-        first => first,
-    }
 }

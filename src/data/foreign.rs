@@ -13,7 +13,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-use super::{cifar, download, idx, picture};
+use super::{cifar, download, idx, picture, wav::Wav};
 
 /// Reads an IDX file's bytes as images and as the labels of nine images; raw or gzip.
 pub(crate) fn idx(bytes: &[u8]) -> bool {
@@ -42,6 +42,17 @@ pub(crate) fn picture(bytes: &[u8]) -> bool {
     let decoded = picture::decode(bytes, None).is_ok();
     assert!(header.is_ok() || !decoded, "decoded without a header");
     picture::decode_whole(bytes, Some(5)).is_ok() && decoded
+}
+
+/// Reads a WAV file at a rate that is not its own, unless that is 16 kHz.
+pub(crate) fn wav(bytes: &[u8]) -> bool {
+    Wav::open(bytes, bytes.len() as u64).is_ok_and(|wav| {
+        let most = wav.levels_at(16_000);
+        wav.hear(16_000).is_ok_and(|heard| {
+            assert_eq!(heard.levels.len() as u64, most);
+            true
+        })
+    })
 }
 
 /// Reads what a mirror answers: status, headers, redirections and the body.

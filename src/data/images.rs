@@ -39,7 +39,8 @@ pub struct DataSet<T = Images> {
     /// The images held back to measure on.
     pub test: T,
     /// Whether the pixels differ from those that a camera or scanner gave and that others measured on: they went
-    /// through a lossy coding (JPEG, WebP), had more than 8 bits, were scaled, or lost their colours.
+    /// through a lossy coding (JPEG, WebP), had more than 8 bits, were scaled, or lost their colours. Of sounds, that
+    /// some were resampled or mixed down.
     /// Likelihoods on them, bits/dim, compare with no published figure.
     pub lossy: bool,
     /// What users call the classes, by label, `[Images::classes]`: the folders' names, the published names, or
@@ -58,16 +59,35 @@ pub struct Asked {
     pub size: Option<u32>,
     /// Whether colours become grey.
     pub grey: bool,
+    /// How sounds become images; where it is asked for, the data set must be of sounds.
+    pub sound: Option<Sound>,
 }
 
-/// How far a download or the reading of an image folder is.
+/// How sounds become images: a signal is an image of one row, `[N, 1, length, 1]`, of [μ-law](super::mulaw)
+/// levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sound {
+    /// The samples of a second, in Hz.
+    pub rate: u32,
+    /// The samples of a signal, L.
+    pub length: u32,
+}
+
+impl Default for Sound {
+    /// A quarter of a second at 16 kHz.
+    fn default() -> Self {
+        Self { rate: 16_000, length: 4096 }
+    }
+}
+
+/// How far a download or the reading of a folder is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
     /// The file's name, or what is done with which images.
     pub file: &'a str,
     /// The unit in which progress is counted.
     pub unit: Unit,
-    /// The bytes received or images read; the count starts again at 0 where another attempt had to be made.
+    /// The bytes received, or the images or files read; the count starts again at 0 where another attempt had to be made.
     pub done: u64,
     /// The number at which `done` ends.
     pub total: u64,
@@ -80,6 +100,8 @@ pub enum Unit {
     Bytes,
     /// The images of a folder.
     Images,
+    /// The sounds of a folder.
+    Files,
 }
 
 impl Images {

@@ -1,5 +1,5 @@
-//! A folder is known by what lies in it: IDX files, CIFAR's binary files, pictures, or torchvision's folders
-//! with these.
+//! A folder is known by what lies in it: IDX files, CIFAR's binary files, pictures, WAV files, or torchvision's
+//! folders with these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use super::folder;
 use super::images::some;
 use super::names::ACCEPTED;
+#[cfg(feature = "sound")]
+use super::sounds;
 use super::{cifar, error::DataError, idx};
 
 /// Where torchvision's data sets keep IDX files, below the root that it is given; the last is seen from their
@@ -22,6 +24,8 @@ pub(super) enum Known {
     Cifar(cifar::Place),
     #[cfg(feature = "folders")]
     Pictures(PathBuf),
+    #[cfg(feature = "sound")]
+    Sounds(PathBuf),
 }
 
 impl Known {
@@ -32,6 +36,8 @@ impl Known {
             Self::Cifar(place) => place.path().to_owned(),
             #[cfg(feature = "folders")]
             Self::Pictures(folder) => folder.clone(),
+            #[cfg(feature = "sound")]
+            Self::Sounds(folder) => folder.clone(),
         }
     }
 }
@@ -55,6 +61,10 @@ pub(super) fn find(path: &Path) -> Result<Known, DataError> {
         #[cfg(feature = "folders")]
         if found.is_empty() && folder::is_here(path) {
             found.push(Known::Pictures(path.to_owned()));
+        }
+        #[cfg(feature = "sound")]
+        if found.is_empty() && sounds::is_here(path) {
+            found.push(Known::Sounds(path.to_owned()));
         }
     }
     match found.len() {

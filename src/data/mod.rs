@@ -7,11 +7,16 @@
 //! (`folder`, behind the feature `folders`). Pictures in files are a [`Source`], decoded when they are
 //! wanted: [`load`] wants all, a streamed run some at a time.
 //!
+//! A sound is an image of one row, whose levels are those of the μ-law ([`mulaw`]): `"tones"` is played from a seed
+//! ([`tones`]), and a folder may hold WAV files for each class (`sounds`, behind the feature `sound`).
+//!
 //! Nothing here keeps random state: a picture depends only on (seed, index) and an epoch's order
 //! only on (seed, epoch), so a run resumed at epoch 7 sees what an uninterrupted one would have.
 
 mod chunks;
 pub mod cifar;
+#[cfg(feature = "folders")]
+mod cores;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
@@ -19,26 +24,34 @@ mod error;
 mod files;
 #[cfg(feature = "folders")]
 pub mod folder;
-#[cfg(all(any(test, fuzzing), feature = "download", feature = "folders"))]
+#[cfg(all(any(test, fuzzing), feature = "download", feature = "sound"))]
 pub(crate) mod foreign;
 pub mod glyphs;
 pub mod idx;
 mod images;
 mod layout;
+pub mod mulaw;
 mod names;
 mod order;
+#[cfg(feature = "folders")]
+mod parts;
 #[cfg(any(feature = "folders", feature = "run"))]
 #[cfg_attr(not(feature = "folders"), expect(dead_code, reason = "a mask needs its pixels alone"))]
 pub(crate) mod picture;
+#[cfg(feature = "sound")]
+pub mod sounds;
 mod source;
 mod strokes;
+pub mod tones;
 #[cfg(feature = "folders")]
 mod walk;
+#[cfg(feature = "sound")]
+mod wav;
 
 pub use chunks::{Chunk, Chunks, Part};
 pub use error::DataError;
-pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Unit};
-pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, is_name};
+pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Sound, Unit};
+pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, TONES, TONES_TEST, TONES_TRAIN, is_name};
 pub use order::{GENERATOR, Order, PERMUTATION_VERSION, permutation};
 pub use source::Source;
 
@@ -46,7 +59,7 @@ use layout::Known;
 use names::CIFAR10;
 use std::path::{Path, PathBuf};
 
-/// Loads a data set: `"glyphs"` (drawn from `seed`), one of [`PUBLISHED`], or a folder. See [`open`].
+/// Loads a data set: `"glyphs"` or `"tones"` (made from `seed`), one of [`PUBLISHED`], or a folder. See [`open`].
 ///
 /// # Errors
 /// As [`open`].
@@ -62,14 +75,26 @@ pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
 /// itself called `glyphs` or `mnist` can be given as `./mnist`.
 ///
 /// # Errors
-/// Whatever is found wrong with the folder, and a download that fails or that this build cannot do;
-/// `"glyphs"` never fails.
+/// Whatever is found wrong with the folder, a download that fails or that this build cannot do, and what is no sound
+/// where sounds are asked for; `"glyphs"` and `"tones"` never fail for another reason.
 pub fn open(
     name_or_path: &str,
     asked: &Asked,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<DataSet<Source>, DataError> {
+    let sound = asked.sound.unwrap_or_default();
     let set = match name_or_path {
+        TONES => {
+            let train = tones::tones(TONES_TRAIN, asked.seed, sound);
+            let test = tones::held_out(TONES_TEST, asked.seed, sound);
+            let class_names = tones::CLASSES.map(String::from).into();
+            DataSet { class_names, ..DataSet::new(TONES, train, test) }
+        }
+        #[cfg(feature = "sound")]
+        path if asked.sound.is_some() && Path::new(path).is_dir() => {
+            sounds::open(Path::new(path), sound, progress)?
+        }
+        name if asked.sound.is_some() => return Err(DataError::NoSound { name: name.to_owned() }),
         GLYPHS => {
             let [train, test] =
                 [glyphs::glyphs(GLYPHS_TRAIN, asked.seed), glyphs::held_out(GLYPHS_TEST, asked.seed)];
@@ -83,6 +108,8 @@ pub fn open(
             Known::Cifar(place) => place.load()?,
             #[cfg(feature = "folders")]
             Known::Pictures(folder) => return folder::open(&folder, asked, progress),
+            #[cfg(feature = "sound")]
+            Known::Sounds(folder) => sounds::open(&folder, sound, progress)?,
         },
     };
     set.fit(asked.size, asked.grey)

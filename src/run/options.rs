@@ -251,7 +251,7 @@ impl Recipe {
 
     /// Finds the data set.
     pub(super) fn find(&self) -> Result<DataSet<Source>> {
-        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey };
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound: None };
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 
@@ -294,8 +294,9 @@ impl Shown {
                     format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)),
                     "decimal_bytes_per_sec",
                 ),
-                Unit::Images => {
-                    (format!("{name}: {} ({})", progress.file, counted(progress.total, "image")), "per_sec")
+                unit @ (Unit::Images | Unit::Files) => {
+                    let one = if matches!(unit, Unit::Images) { "image" } else { "file" };
+                    (format!("{name}: {} ({})", progress.file, counted(progress.total, one)), "per_sec")
                 }
             };
             note!("{line}");

@@ -20,7 +20,8 @@ fn put(dir: &Path, name: &str, image: impl Into<DynamicImage>) {
 }
 
 fn load(dir: &Path, size: Option<u32>, grey: bool) -> Result<DataSet, DataError> {
-    crate::data::open(dir.to_str().unwrap(), &Asked { size, grey, seed: 0 }, &mut |_| ())?.read(&mut |_| ())
+    crate::data::open(dir.to_str().unwrap(), &Asked { size, grey, ..Asked::default() }, &mut |_| ())?
+        .read(&mut |_| ())
 }
 
 fn fails(dir: &Path, size: Option<u32>, what: &[&str]) {

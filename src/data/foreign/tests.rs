@@ -11,6 +11,7 @@ use super::*;
 use crate::data::DataError;
 use crate::data::order::{below, stream};
 use crate::data::picture::tests::{LOSSY_WEBP, PROGRESSIVE, encoded, tiff};
+use crate::data::wav::tests::{FLOAT, INT, file};
 use crate::disk::scratch::Folder;
 
 /// Numbers that readers trip over.
@@ -92,6 +93,19 @@ fn damaged_pictures() {
     ]);
     let taken = try_all(b"pictures", 1500, &valid, picture);
     assert!(taken > 1000, "{taken} damaged pictures are still read: the damage is too great to test much");
+}
+
+#[test]
+fn damaged_sounds() {
+    let sound: Vec<f64> = (0..60).map(|i| f64::from(i % 13 - 6) / 7.0).collect();
+    let valid: Vec<Vec<u8>> = [(8, 1, INT), (16, 2, INT), (24, 1, INT), (32, 3, INT), (32, 1, FLOAT)]
+        .into_iter()
+        .flat_map(|(bits, channels, kind)| {
+            [16_000, 44_100].map(|rate| file(rate, bits, channels, kind, &sound))
+        })
+        .collect();
+    let taken = try_all(b"wavfiles", 1500, &valid, wav);
+    assert!(taken > 1000, "{taken} damaged files are still read: the damage is too great to test much");
 }
 
 #[test]
