@@ -103,10 +103,11 @@ fn waveform(area: &Area<'_>, rate: u32, shown: &Shown<'_>) -> Drawn<()> {
     let seconds = |at: usize| at as f64 / f64::from(rate);
     let mut chart = ChartBuilder::on(area)
         .margin_right(px(14))
+        .margin_left(px(8))
         .margin_top(px(6))
         .caption(&shown.title, font(17))
         .x_label_area_size(px(6))
-        .y_label_area_size(px(56))
+        .y_label_area_size(px(62))
         .build_cartesian_2d(0.0..seconds(samples), -1.0..1.0)?;
     chart
         .configure_mesh()
@@ -123,8 +124,10 @@ fn waveform(area: &Area<'_>, rate: u32, shown: &Shown<'_>) -> Drawn<()> {
     let columns = chart.plotting_area().dim_in_pixel().0 as usize;
     let ends = |column: usize| column * samples / columns;
     for column in 0..columns {
-        let (from, to) = (ends(column), ends(column + 1).max(ends(column) + 1).min(shown.signal.len()));
-        let part = shown.signal.get(from..to).unwrap_or_default();
+        let from = ends(column);
+        // The sample before joins the line to that of the last column.
+        let part = from.saturating_sub(1)..ends(column + 1).max(from + 1).min(shown.signal.len());
+        let part = shown.signal.get(part).unwrap_or_default();
         let bound =
             |f: fn(f32, f32) -> f32, start| f64::from(part.iter().copied().fold(start, f).clamp(-1.0, 1.0));
         if part.is_empty() {
@@ -145,9 +148,10 @@ fn axes(area: &Area<'_>, rate: u32, samples: usize) -> Drawn<Ranges> {
     let (seconds, highest) = (samples.max(1) as f64 / f64::from(rate), f64::from(rate) / 2.0);
     let mut chart = ChartBuilder::on(area)
         .margin_right(px(14))
+        .margin_left(px(8))
         .margin_top(px(4))
         .x_label_area_size(px(36))
-        .y_label_area_size(px(56))
+        .y_label_area_size(px(62))
         .build_cartesian_2d(0.0..seconds, 0.0..highest)?;
     chart
         .configure_mesh()

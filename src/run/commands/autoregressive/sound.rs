@@ -33,7 +33,7 @@ pub enum Command<M: Density> {
     /// Train, or continue a run; writes weights, metrics, sounds with their spectrograms, curves and checkpoints
     Train(Train<Fit<M>>),
     /// Draw signals, sample by sample on the GPU, as WAV files and a picture of their spectrograms
-    Sample(SoundDraw<M>),
+    Sample(Sample<M>),
     /// Keep the beginning of a WAV file or of test signals, and draw how it goes on
     Continue(Continue<M>),
     /// Compute the exact bits per sample of test signals, in all and for each class
@@ -48,7 +48,7 @@ pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
         Command::Train(options) => train::train(options),
         Command::Sample(options) => {
-            TrainedDensity::open(&options.look, &options.bare)?.sample_sounds(&options)
+            TrainedDensity::open(&options.draw.look, &options.draw.bare)?.sample_sounds(&options)
         }
         Command::Continue(options) => {
             TrainedDensity::open(&options.draw.look, &options.draw.bare)?.go_on(&options)
@@ -75,7 +75,7 @@ impl Signals {
     }
 }
 
-/// The options of `sample`.
+/// The options of what draws.
 #[derive(Args, Clone)]
 pub struct SoundDraw<M: Density> {
     #[command(flatten)]
@@ -100,6 +100,16 @@ pub struct SoundDraw<M: Density> {
     naive: bool,
     #[command(flatten)]
     raw: Raw,
+}
+
+/// The options of `sample`.
+#[derive(Args)]
+pub struct Sample<M: Density> {
+    #[command(flatten)]
+    draw: SoundDraw<M>,
+    /// Also write as many test signals, of the same classes, to compare: real.png and real-1.wav and so on
+    #[arg(long)]
+    real: bool,
 }
 
 /// The options of `continue`.
@@ -136,11 +146,47 @@ impl<M: Density> TrainedDensity<M> {
         ((seconds * f64::from(self.rate())).round() as usize).max(1)
     }
 
-    fn sample_sounds(&self, options: &SoundDraw<M>) -> Result<()> {
-        let count = options.count.into();
+    fn sample_sounds(&self, Sample { draw, real }: &Sample<M>) -> Result<()> {
+        let count = draw.count.into();
         let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
-        let classes = self.class(options.class.as_deref(), count)?.unwrap_or_else(in_turn);
-        self.sound(options, &classes, None, "samples")
+        let classes: Vec<usize> = self.class(draw.class.as_deref(), count)?.unwrap_or_else(in_turn);
+        self.sound(draw, &classes, None, "samples")?;
+        if *real { self.real(&classes) } else { Ok(()) }
+    }
+
+    /// Writes a test signal for each class: the next one of the class, or of all if the model is not conditional.
+    fn real(&self, classes: &[usize]) -> Result<()> {
+        let (test, length) = (self.test()?.0, self.trained.pixels());
+        let (mut taken, mut values) = (vec![false; test.count], vec![]);
+        for &class in classes {
+            let of = |i: usize| test.labels.as_ref().is_some_and(|labels| usize::from(labels[i]) == class);
+            let fits = |&i: &usize| !taken[i] && (!self.model().conditional() || of(i));
+            let Some(next) = (0..test.count).find(fits) else {
+                return Err(Error::new(
+                    "--real: there are fewer test signals of a class; give a smaller --count",
+                ));
+            };
+            taken[next] = true;
+            values
+                .extend(test.pixels[next * length..][..length].iter().map(|&level| f32::from(level) / 255.0));
+        }
+        self.write_sounds("real", &amplitudes(&values), classes, 0)
+    }
+
+    /// Writes a WAV file of each signal and a picture of all; so many samples of each were given.
+    fn write_sounds(&self, name: &str, signals: &[f32], classes: &[usize], given: usize) -> Result<()> {
+        let titles = titles(self.model(), classes.iter().map(|&class| self.trained.saved.class_name(class)));
+        let each = signals.chunks(signals.len() / classes.len()).zip(titles);
+        let shown: Vec<Shown> = each.map(|(signal, title)| Shown { title, signal, given }).collect();
+        for (i, one) in shown.iter().enumerate() {
+            let path = self.trained.run.path(&format!("{name}-{}.wav", i + 1));
+            save_wav(&path, self.rate(), one.signal)?;
+            say!("{}", path.display());
+        }
+        let path = self.trained.run.path(&format!("{name}.png"));
+        show_signals(&path, self.rate(), &shown)?;
+        say!("{}", path.display());
+        Ok(())
     }
 
     fn go_on(&self, options: &Continue<M>) -> Result<()> {
@@ -228,20 +274,7 @@ impl<M: Density> TrainedDensity<M> {
             1e3 * took / length as f64
         );
         let signals = amplitudes(&drawn);
-        let titles = titles(self.model(), classes.iter().map(|&class| self.trained.saved.class_name(class)));
-        let shown: Vec<Shown> = signals
-            .chunks(length)
-            .zip(titles)
-            .map(|(signal, title)| Shown { title, signal, given: start })
-            .collect();
-        for (i, one) in shown.iter().enumerate() {
-            let path = self.trained.run.path(&format!("{name}-{}.wav", i + 1));
-            save_wav(&path, rate, one.signal)?;
-            say!("{}", path.display());
-        }
-        let path = self.trained.run.path(&format!("{name}.png"));
-        show_signals(&path, rate, &shown)?;
-        say!("{}", path.display());
+        self.write_sounds(name, &signals, classes, start)?;
         options.raw.write(&[("signals", vec![count, length], &signals)])
     }
 }
