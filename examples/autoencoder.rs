@@ -7,9 +7,9 @@ use oneiro::{
     graph::Graph,
     models::autoencoder::{Autoencoder, Config},
     run::{
-        Options, Recipe,
+        Options, Recipe, TRAINING,
         commands::autoencoder::{Command, Restoring, run},
-        exit_code, parse, positive,
+        exit_code, parse, positive, whole,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -33,16 +33,16 @@ struct AutoencoderOptions {
     #[serde(flatten)]
     recipe: Recipe,
     /// Widths of the encoder's hidden layers; the decoder has the same in reverse order
-    #[arg(long, value_delimiter = ',', default_value = "500", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', default_value = "500", value_parser = whole::<u16>(1..))]
     hidden: Vec<u16>,
     /// Width of the code
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = whole::<u16>(1..))]
     code: u16,
     /// Share of the pixels that are set to 0 before encoding, from 0 to 0.9
-    #[arg(long, default_value_t = 0.25, value_parser = share)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 0.25, value_parser = share)]
     noise: f64,
     /// Adam's step size
-    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
 }
 

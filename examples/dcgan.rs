@@ -7,7 +7,7 @@ use oneiro::{
     models::dcgan::Networks,
     run::{
         commands::adversarial::{Adversarial, Command, run},
-        exit_code, parse,
+        exit_code, parse, whole,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -33,11 +33,11 @@ struct Cli {
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct DcganOptions {
     /// Dimensions of the noise
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = whole::<u16>(1..))]
     latent: u16,
     /// Channels of the generator's last hidden layer and of the discriminator's first one; pytorch/examples
     /// takes 64
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = whole::<u16>(1..))]
     features: u16,
     /// Rows and columns of the networks' pictures, 32 or 64; smaller images get a black frame [default: the
     /// smaller that fits]

@@ -10,7 +10,7 @@ use oneiro::{
     },
     run::{
         commands::autoregressive::{Command, Density, run},
-        exit_code, parse,
+        exit_code, parse, whole,
     },
     train::Method,
 };
@@ -34,7 +34,7 @@ struct Cli {
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct FvbnOptions {
     /// Widths of the hidden layers (MADE); none for the sigmoid belief net
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..))]
     hidden: Vec<u16>,
     /// Connect outputs to the pixels before them directly too, beside the hidden layers (MADE)
     #[arg(long, requires = "hidden")]

@@ -7,7 +7,7 @@ use oneiro::{
     models::gan::Networks,
     run::{
         commands::adversarial::{Adversarial, Command, run},
-        exit_code, parse,
+        exit_code, parse, whole,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -32,10 +32,10 @@ struct Cli {
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct GanOptions {
     /// Dimensions of the noise
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = whole::<u16>(1..))]
     latent: u16,
     /// Widths of the generator's hidden layers; the discriminator has the same in reverse order
-    #[arg(long, value_delimiter = ',', default_value = "256,512", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', default_value = "256,512", value_parser = whole::<u16>(1..))]
     hidden: Vec<u16>,
     /// Tell both players the images' classes
     #[arg(long)]

@@ -10,9 +10,9 @@ use oneiro::{
         pixelcnn,
     },
     run::{
-        below_one,
+        TRAINING, below_one,
         commands::autoregressive::{Command, Density, Pixels, run},
-        exit_code, parse,
+        exit_code, parse, whole,
     },
     train::Method,
 };
@@ -42,21 +42,21 @@ struct PixelCnnOptions {
     #[arg(long)]
     gated: bool,
     /// Channels within a block; its input and output have twice as many
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = whole::<u16>(1..))]
     features: u16,
     /// Number of residual blocks, or of gated layers after the first
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=100))]
+    #[arg(long, default_value_t = 5, value_parser = whole::<u16>(0..=100))]
     blocks: u16,
     /// Dilation of the window of each residual block, repeated in turn (1,3,6 sees far with three blocks)
     /// [default: 1]
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..=64))]
     #[serde(default)]
     dilations: Vec<u16>,
     /// Channels of the head's hidden layer
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 32, value_parser = whole::<u16>(1..))]
     head: u16,
     /// Share of the features that training drops, from 0 to below 1
-    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 0.0, value_parser = below_one)]
     #[serde(default)]
     dropout: f64,
     #[command(flatten)]

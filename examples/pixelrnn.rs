@@ -2,7 +2,6 @@
 
 use clap::{Args, Parser, ValueEnum};
 use oneiro::{
-    error::Result,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -11,7 +10,7 @@ use oneiro::{
     },
     run::{
         commands::autoregressive::{Command, Density, Pixels, run},
-        parse,
+        exit_code, parse, whole,
     },
     train::Method,
 };
@@ -49,13 +48,13 @@ struct PixelRnnOptions {
     #[arg(long, value_enum, default_value_t = Cell::Diagonal)]
     cell: Cell,
     /// Units of an LSTM; its layer's input and output have twice as many channels
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = whole::<u16>(1..))]
     features: u16,
     /// Number of residual LSTM layers
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u16>(1..=100))]
     layers: u16,
     /// Channels of the head's hidden layer
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 32, value_parser = whole::<u16>(1..))]
     head: u16,
     #[command(flatten)]
     #[serde(flatten)]
@@ -89,6 +88,6 @@ impl Autoregressive for PixelRnnOptions {
     }
 }
 
-fn main() -> Result<()> {
-    run(parse::<Cli>().command)
+fn main() -> std::process::ExitCode {
+    exit_code(run(parse::<Cli>().command))
 }

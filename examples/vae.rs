@@ -10,9 +10,9 @@ use oneiro::{
     },
     nn::{Activation, Mode},
     run::{
-        Options, Recipe,
+        Options, Recipe, TRAINING,
         commands::vae::{Command, Learning, Variational, run},
-        exit_code, parse, positive, sizes,
+        exit_code, parse, positive, sizes, whole,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -43,20 +43,20 @@ struct VaeOptions {
     #[serde(default)]
     model: Networks,
     /// Latent dimensions
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 20, value_parser = whole::<u16>(1..))]
     latent: u16,
     /// Widths of the perceptron's hidden layers; the decoder has the same in reverse order [default: 400]
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..))]
     hidden: Vec<u16>,
     /// Channels of the convolutions that halve the image; the decoder has the same reversed [default: 32,64]
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..))]
     #[serde(default)]
     widths: Vec<u16>,
     /// Activation of the hidden units: relu or tanh
     #[arg(long, default_value = "relu", value_parser = ["relu", "tanh"])]
     activation: String,
     /// Weight of the KL term
-    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1.0, value_parser = positive)]
     beta: f64,
     #[command(flatten)]
     #[serde(flatten)]

@@ -14,7 +14,7 @@ use oneiro::{
             Density,
             sound::{Command, Signals, run},
         },
-        exit_code, parse,
+        exit_code, parse, whole,
     },
     train::Method,
 };
@@ -40,19 +40,19 @@ struct Cli {
 #[derive(Args, Serialize, Deserialize, Clone)]
 struct WaveNetOptions {
     /// Channels of the residual path and of the gated units
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 32, value_parser = whole::<u16>(1..))]
     features: u16,
     /// Channels of the skip connections
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = whole::<u16>(1..))]
     skip: u16,
     /// Channels of the head's hidden layer
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = whole::<u16>(1..))]
     head: u16,
     /// Layers of a block, with dilations 1, 2, 4 and so on: 9 of them see 512 samples
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(long, default_value_t = 9, value_parser = whole::<u16>(1..=16))]
     layers: u16,
     /// Number of blocks, each of which begins with dilation 1 again
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 2, value_parser = whole::<u16>(1..=100))]
     blocks: u16,
     /// Condition on the sounds' classes
     #[arg(long)]

@@ -13,7 +13,6 @@ use oneiro::{
     kernel::caps::{AdapterClass, Caps},
     models::vae::{Config, Vae},
     nn::Activation,
-    ops::views::concat,
     optim::{Optimizer, advance},
     plan::Plan,
 };
@@ -58,7 +57,7 @@ pub(crate) fn evaluation(config: &Config, images: usize, batch: usize) -> Graph 
     let loss = Vae::new(&g, config).loss(minibatch(&g, config, images, batch));
     let total = g.var("eval.total", Type::f32([3]), Init::Zeros);
     let row = [loss.total, loss.reconstruction, loss.kl].map(|t| t.reshape([1]));
-    g.assign(total, total + concat(&row, 0));
+    g.assign(total, total + g.concat(&row, 0));
     advance(&g);
     g
 }

@@ -17,6 +17,7 @@
 //   B  A lane loads B[k..k+3, its own columns]: row k+i is column i of `b_left` and `b_right`.
 // Then each row of A goes from the lane that loaded it to all lanes by a shuffle, and each multiplies it with
 // the columns of B that it holds. Past the end of the matrices the last valid rows and columns are loaded.
+// The entry point `few` makes left0 alone: 8 rows x 32 columns, for a C of at most 8 rows.
 //
 // Bound: compute, limited by loads, which cost far more than arithmetic (the driver loops over lanes and
 // components). So the tile is as large as the first-level cache holds, and operands are read as 64-bit words.
@@ -225,4 +226,18 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   store_rows(tile, 32u, &left4, &left5, &right4, &right5);
   store_rows(tile, 48u, &left6, &left7, &right6, &right7);
   // </stores>
+}
+
+@compute @workgroup_size(8)
+fn few(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+  let tile = vec3<u32>(group.x * 8u + lane, 0u, group.z);
+  var left: Rows; var right: Rows;
+  let k4 = dims.k / 4u;
+  let row4 = (group.z * dims.m + min(lane, dims.m - 1u)) * k4;
+  for (var k = 0u; k < dims.k + zero(group.x); k += 4u) {
+    let ks = k + vec4<u32>(0u, 1u, 2u, 3u);
+    let columns = rows_of_b(group.z * dims.k * dims.n4, min(tile.x, dims.n4 - 1u), ks, vec4<bool>(true));
+    multiply(floats(a[row4 + k / 4u]), columns, columns, &left, &right);
+  }
+  store_rows(tile, 0u, &left, &left, &right, &right);
 }

@@ -15,10 +15,7 @@
 
 use crate::{
     graph::{Graph, Tensor, autodiff},
-    ops::{
-        optimizer::{Rule, Update},
-        views::{concat, pack},
-    },
+    ops::optimizer::{Rule, Update},
 };
 
 /// The learning rate's factor as a function of the step counter s = 0, 1, 2, ...
@@ -190,7 +187,7 @@ impl Optimizer {
             ));
             return StepMetrics { lr, grad_norm: None };
         }
-        let grads = pack(&autodiff::grad(loss, params));
+        let grads = graph.pack(&autodiff::grad(loss, params));
         let grad_norm = self.clip.map(|_| grads.square().sum_all().sqrt());
         // As torch.nn.utils.clip_grad_norm_ has it.
         let scale = match (self.clip, grad_norm) {
@@ -202,7 +199,7 @@ impl Optimizer {
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
         if let Some(largest) = self.largest {
             let rows = next.extent(0);
-            next = concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
+            next = graph.concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
         }
         graph.assign(state, next);
         graph.trains();

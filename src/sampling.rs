@@ -41,8 +41,10 @@ enum Part<'g> {
 }
 
 /// A step's graph while it is derived.
-struct Deriving<'a, 'g> {
+struct Deriving<'a, 'b, 'g> {
     network: Network<'a>,
+    /// The graph that runs once, before the steps.
+    begin: &'b Graph,
     g: &'g Graph,
     /// How many steps before its pixel is drawn a node is computed.
     early: BTreeMap<NodeId, i32>,
@@ -54,13 +56,16 @@ struct Deriving<'a, 'g> {
     picture: Tensor<'g>,
     /// What the network's nodes are in the step's graph, as far as they are derived.
     parts: BTreeMap<NodeId, Part<'g>>,
+    /// Nodes that do not depend on the picture, in the graph that runs once.
+    before: BTreeMap<NodeId, Tensor<'b>>,
     /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed; of a picture
     /// of one row, only the columns that are still seen.
     caches: BTreeMap<NodeId, Tensor<'g>>,
 }
 
 /// Records one step of sampling into `g`, and returns the wavefront and the parameters `[N·F, O]` of the
-/// pixels in flight; the caller draws these pixels and places them into the picture.
+/// pixels in flight; the caller draws these pixels and places them into the picture. What is the same for all
+/// pixels, as the shifts by a class, is recorded into `begin`, whose plan runs once before the steps.
 ///
 /// - `whole` has the picture `[N, H, W, C]` as input [`INPUT`] and the parameters of every pixel as output
 ///   [`OUTPUT`];
@@ -71,6 +76,7 @@ struct Deriving<'a, 'g> {
 /// An error names the op that forbids it: one that does not tell its footprint, or that sees pixels which are
 /// not drawn yet.
 pub fn cached<'g>(
+    begin: &Graph,
     g: &'g Graph,
     whole: &Graph,
     picture: Tensor<'g>,
@@ -95,15 +101,15 @@ pub fn cached<'g>(
     let counts = counts + usize::from(counts > 1 && network.settles());
     // The counter starts where the earliest node does.
     let wave = Wave { image, lag, shift: -first, counts, mirrored: false };
-    let (parts, caches) = (BTreeMap::new(), BTreeMap::from([(input, picture)]));
-    let mut this = Deriving { network, g, early, size, wave, step, picture, parts, caches };
+    let (parts, before, caches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::from([(input, picture)]));
+    let mut this = Deriving { network, begin, g, early, size, wave, step, picture, parts, before, caches };
     match this.part(output)? {
         Part::Rows(rows) => Ok((wave, rows)),
         Part::Whole(_) => unreachable!("the output depends on the picture"),
     }
 }
 
-impl<'g> Deriving<'_, 'g> {
+impl<'b, 'g> Deriving<'_, 'b, 'g> {
     /// N·F: the rows of the pixels in flight.
     fn rows(&self) -> usize {
         self.size[0] * self.wave.flight()
@@ -121,33 +127,64 @@ impl<'g> Deriving<'_, 'g> {
         if let Some(&part) = self.parts.get(&id) {
             return Ok(part);
         }
-        let node = &self.network.from.nodes[id];
-        let part = match &node.origin {
-            Origin::Input(_) if self.network.depends[id] => {
-                Part::Rows(self.picture.look(self.wave(id), &[[0, 0]], self.step))
-            }
-            Origin::Input(name) => Part::Whole(self.g.input(name, node.ty.clone())),
-            Origin::Var(v) => {
-                Part::Whole(self.g.declare(VarSpec { home: None, ..self.network.from.vars[*v].clone() }))
-            }
-            Origin::Op(op, inputs) if self.network.depends[id] => Part::Rows(self.op(id, op, inputs)?),
-            Origin::Op(op, inputs) => {
-                let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
-                Part::Whole(self.g.apply_shared(op.clone(), &inputs))
-            }
-            Origin::Arena(_) | Origin::Poison => {
-                return Err(Error::State("a model's graph has no optimizer".into()));
-            }
-        };
+        if !self.network.depends[id] {
+            return Ok(Part::Whole(self.whole(id)?));
+        }
+        let part = Part::Rows(match &self.network.from.nodes[id].origin {
+            Origin::Op(op, inputs) => self.op(id, op, inputs)?,
+            _ => self.picture.look(self.wave(id), &[[0, 0]], self.step),
+        });
         self.parts.insert(id, part);
         Ok(part)
     }
 
-    /// A node that does not depend on the picture.
+    /// A node that does not depend on the picture. What is computed is computed before the steps, and kept.
     fn whole(&mut self, id: NodeId) -> Result<Tensor<'g>> {
-        match self.part(id)? {
-            Part::Whole(tensor) => Ok(tensor),
-            Part::Rows(_) => unreachable!("what does not depend on the picture is whole"),
+        if let Some(&Part::Whole(tensor)) = self.parts.get(&id) {
+            return Ok(tensor);
+        }
+        let node = &self.network.from.nodes[id];
+        let tensor = match &node.origin {
+            Origin::Op(op, inputs)
+                if let Class::Alias | Class::Strided(_) | Class::Constant(_) = op.class() =>
+            {
+                let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
+                self.g.apply_shared(op.clone(), &inputs)
+            }
+            Origin::Op(..) => {
+                let (name, value) = (format!("sampling/whole/{id}"), self.before(id)?);
+                self.begin.assign(self.begin.var(&name, node.ty.clone(), Init::Zeros), value);
+                self.g.var(&name, node.ty.clone(), Init::Zeros)
+            }
+            origin => self.leaf(self.g, origin, &node.ty)?,
+        };
+        self.parts.insert(id, Part::Whole(tensor));
+        Ok(tensor)
+    }
+
+    /// The same node in the graph that runs once.
+    fn before(&mut self, id: NodeId) -> Result<Tensor<'b>> {
+        if let Some(&tensor) = self.before.get(&id) {
+            return Ok(tensor);
+        }
+        let node = &self.network.from.nodes[id];
+        let tensor = match &node.origin {
+            Origin::Op(op, inputs) => {
+                let inputs = inputs.iter().map(|&i| self.before(i)).collect::<Result<Vec<_>>>()?;
+                self.begin.apply_shared(op.clone(), &inputs)
+            }
+            origin => self.leaf(self.begin, origin, &node.ty)?,
+        };
+        self.before.insert(id, tensor);
+        Ok(tensor)
+    }
+
+    /// An input or a variable of the whole graph in another one.
+    fn leaf<'x>(&self, g: &'x Graph, origin: &Origin, ty: &Type) -> Result<Tensor<'x>> {
+        match origin {
+            Origin::Input(name) => Ok(g.input(name, ty.clone())),
+            Origin::Var(v) => Ok(g.declare(VarSpec { home: None, ..self.network.from.vars[*v].clone() })),
+            _ => Err(Error::State("a model's graph has no optimizer".into())),
         }
     }
 

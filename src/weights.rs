@@ -82,7 +82,8 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
 /// # Errors
 /// A file that cannot be read, is no whole safetensors file, or holds a tensor of another type.
 pub fn load(path: &Path) -> Result<Weights> {
-    let bytes = std::fs::read(path).map_err(|e| bad(path, e.to_string()))?;
+    let bytes = std::fs::read(path)
+        .map_err(|e| bad(path, format!("{e}; give a safetensors file that can be read")))?;
     from_bytes(&bytes).map_err(|what| bad(path, what))
 }
 

@@ -7,6 +7,7 @@ mod explain;
 mod measure;
 mod model;
 mod report;
+mod sound;
 
 use clap::Parser;
 use oneiro::{

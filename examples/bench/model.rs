@@ -5,6 +5,7 @@ use crate::{
     ceiling::Ceilings,
     measure::{Clock, Stat, compare, decode, time},
     report::{Measured, ModelFigures, Report},
+    sound,
 };
 use oneiro::{
     data::{Images, glyphs::glyphs},
@@ -34,7 +35,8 @@ use oneiro::{
 use std::{slice, time::Instant};
 
 /// The names that `--model` takes.
-pub(crate) const MODELS: [&str; 6] = ["vae", "pixelcnn", "pixelrnn", "pixelrnn-row", "dcgan32", "dcgan64"];
+pub(crate) const MODELS: [&str; 7] =
+    ["vae", "pixelcnn", "pixelrnn", "pixelrnn-row", "wavenet", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
 /// The largest distance of a moment from its reference, as a share of its length.
 const APART: f64 = 5e-3;
@@ -57,13 +59,18 @@ pub(crate) struct Step {
 
 impl Step {
     pub(crate) fn new(name: &str) -> Result<Self> {
-        let batch = if name == "vae" { crate::cases::BATCH } else { 16 };
-        let images = glyphs(10 * batch, 0);
+        let batch = match name {
+            "vae" => crate::cases::BATCH,
+            "wavenet" => 4,
+            _ => 16,
+        };
+        let images = if name == "wavenet" { sound::signals(10 * batch) } else { glyphs(10 * batch, 0) };
         let graphs = match name {
             "vae" => vec![vae(&images, batch)],
             "pixelcnn" => vec![density(&images, batch, &Plain { depth: DEPTH })],
             "pixelrnn" => vec![density(&images, batch, &recurrent(Cell::Diagonal))],
             "pixelrnn-row" => vec![density(&images, batch, &recurrent(Cell::Row(3)))],
+            "wavenet" => vec![sound::step(&images, batch)],
             _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 })?.into(),
         };
         Ok(Self { graphs, images, batch })
@@ -214,6 +221,9 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
             )?);
         }
     }
+    if name == "wavenet" {
+        report.cases.extend(sound::draws(gpu, &report.ceilings)?);
+    }
     report.model = Some(ModelFigures {
         name: name.into(),
         batch: this.batch,
@@ -261,6 +271,7 @@ fn sampling(
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };
     let draw = || -> Result<f64> {
         let executors = [Executor::new(gpu, begin, &state, &[])?, Executor::new(gpu, step, &state, &[])?];
+        executors[0].step(gpu);
         let started = Instant::now();
         for burst in (0..steps).collect::<Vec<_>>().chunks(16) {
             gpu.submit(|encoder| burst.iter().for_each(|_| executors[1].record(encoder)));

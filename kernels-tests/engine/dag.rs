@@ -9,10 +9,6 @@ use oneiro::{
         shape::{Shape, Type},
         var::Init,
     },
-    ops::{
-        elementwise::map,
-        views::{concat, pack},
-    },
     rng,
 };
 
@@ -101,8 +97,8 @@ impl<'g> Builder<'g> {
             0 => (x + y, a + b),
             1 => (x - y, a + b),
             2 => (x * y, a * b),
-            3 => (map("max", &[x, y]), a.max(b)),
-            4 => (map("min", &[y, x]), a.max(b)),
+            3 => (x.graph().map("max", &[x, y]), a.max(b)),
+            4 => (x.graph().map("min", &[y, x]), a.max(b)),
             _ => (x.sigmoid() * y + x, a + b),
         }
     }
@@ -134,7 +130,7 @@ impl<'g> Builder<'g> {
                 x.reshape([&[1][..], &shape[..]].concat()).broadcast_to([&[2][..], &shape[..]].concat())
             }
             5 if small => x.pad(axis, self.below(3), self.below(5)),
-            6 if small => concat(&[x, x.tanh()], axis),
+            6 if small => x.graph().concat(&[x, x.tanh()], axis),
             7 if shape[axis] > 1 => {
                 x.slice(axis, 1..shape[axis]).reshape([1, shape.numel() / shape[axis] * (shape[axis] - 1)])
             }
@@ -259,7 +255,7 @@ fn record(graph: &Graph, number: u32) {
         let loss = b.pool[b.pool.len() - 1].0.mean_all() + vars[0].square().mean_all();
         let grads = autodiff::grad(loss, &vars);
         if b.below(2) == 0 {
-            graph.output("grads", pack(&grads));
+            graph.output("grads", graph.pack(&grads));
         } else {
             grads.iter().enumerate().for_each(|(i, g)| graph.output(&format!("grad {i}"), *g));
         }

@@ -14,13 +14,7 @@ use oneiro::{
         BatchNorm, Channels, Conv2d, ConvTranspose2d, InstanceNorm, Layer, LayerNorm, Linear, MaskedLinear,
         Mode, Sequential, Weight,
     },
-    ops::{
-        cursor::Wave,
-        elementwise::map,
-        matmul::product,
-        reparameterize::reparameterize,
-        views::{concat, pack},
-    },
+    ops::{cursor::Wave, matmul::product, reparameterize::reparameterize},
     optim::Optimizer,
 };
 
@@ -162,13 +156,13 @@ fn layers_defer_mistakes() {
             ),
             (
                 line!(),
-                |g| _ = BatchNorm::new(g, "n", 0).forward(x(g, &[2, 3]), Mode::Training),
+                |g| _ = BatchNorm::new(g, "n", 0, Mode::Training).forward(x(g, &[2, 3])),
                 "has no elements",
             ),
-            (line!(), |g| _ = BatchNorm::new(g, "n", 3).forward(x(g, &[1, 3]), Mode::Training), "batch_norm"),
+            (line!(), |g| _ = BatchNorm::new(g, "n", 3, Mode::Training).forward(x(g, &[1, 3])), "batch_norm"),
             (
                 line!(),
-                |g| _ = BatchNorm::new(g, "n", 4).forward(x(g, &[2, 3]), Mode::Evaluation),
+                |g| _ = BatchNorm::new(g, "n", 4, Mode::Evaluation).forward(x(g, &[2, 3])),
                 "do not broadcast",
             ),
             (line!(), |g| _ = LayerNorm::new(g, "n", &[]).forward(x(g, &[2, 3])), "does not end in"),
@@ -180,7 +174,7 @@ fn layers_defer_mistakes() {
                     let chain =
                         chain.with(|name| Layer::Conv2d(Conv2d::new(g, name, Kernel::square(1), [2, 2])));
                     let chain = chain.with(|name| Layer::Linear(Linear::new(g, name, 4, 2)));
-                    _ = chain.forward(x(g, &[2, 3]), Mode::Training);
+                    _ = chain.forward(x(g, &[2, 3]));
                 },
                 "matmul",
             ),
@@ -205,7 +199,7 @@ fn ops_go_on_after_a_mistake() {
             x.sum_all(),
         ];
         let _ = (all, x.mean_all(), x.log_softmax(1), x.softmax(0), x.cross_entropy(x), x.moments());
-        let _ = (x.batch_norm(x, x, 0.1), x.detach(), x.pad(1, 2, 3), concat(&[x, x], 1), pack(&[x, x]));
+        let _ = (x.batch_norm(x, x, 0.1), x.detach(), x.pad(1, 2, 3), g.concat(&[x, x], 1), g.pack(&[x, x]));
         let _ = (x.avg_pool(kernel), x.max_pool(kernel), x.increment(), x.record(x), x.gather_rows(x, 3));
         let _ =
             (x.gather_rows_binarised(x, 3, &stream("b")), x.gather_labels(x, 3), x.one_hot(4), x.to_f32());
@@ -216,7 +210,7 @@ fn ops_go_on_after_a_mistake() {
             x.conv2d(x, kernel),
             x.conv2d_transposed(x, kernel, 0),
         );
-        let _ = (map("add", &[x, x]), x.select(x, 1.0), x.clamp(0.0, x), x.pick(x), x.spread(x, 3));
+        let _ = (g.map("add", &[x, x]), x.select(x, 1.0), x.clamp(0.0, x), x.pick(x), x.spread(x, 3));
         let _ = (
             x.draw_categorical(x),
             reparameterize(&stream("r"), x, x),

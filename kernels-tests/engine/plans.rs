@@ -290,8 +290,9 @@ fn limits_name_what_is_allowed_and_needed() {
 fn a_plan_knows_its_weights() {
     let g = Graph::new();
     let (x, other) = (g.input("x", Type::f32([4, 3])), Linear::new(&g, "other", 2, 1));
-    let (layer, norm) = (Linear::weight_normed(&g, "layer", 3, 2), BatchNorm::new(&g, "norm", 2));
-    let y = other.forward(norm.forward(layer.forward(x), Mode::Training));
+    let (layer, norm) =
+        (Linear::weight_normed(&g, "layer", 3, 2), BatchNorm::new(&g, "norm", 2, Mode::Training));
+    let y = other.forward(norm.forward(layer.forward(x)));
     let masked = MaskedLinear::new(&g, "masked", &[1, 2, 3], &[2]);
     let by_hand = g.var("by hand", Type::f32([4, 1]), Init::Zeros);
     let loss = (y * masked.forward(x) + by_hand).square().sum_all();

@@ -156,20 +156,22 @@ fn teacher_forced_logits_are_the_whole_networks() {
         let outputs = [n, h, w, likelihood.outputs(c)];
         let whole = Graph::new();
         whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
-        let g = Graph::new();
+        let [begin, g] = [Graph::new(), Graph::new()];
         let [picture, logits] = [("picture", shape), ("kept", outputs)]
             .map(|(name, shape)| g.var(name, Type::f32(shape), Init::Zeros));
-        let (wave, rows) = cached(&g, &whole, picture, g.step(), likelihood.steps(c)).unwrap();
+        let (wave, rows) = cached(&begin, &g, &whole, picture, g.step(), likelihood.steps(c)).unwrap();
         g.assign(logits, logits.place(wave, rows, g.step()));
         advance(&g);
-        let plans = [&whole, &g].map(|g| Plan::new(g, gpu.caps()).unwrap());
-        let state = State::new(gpu, &[&plans[0], &plans[1]], 3).unwrap();
-        let [at_once, step] = [0, 1].map(|i| Executor::new(gpu, &plans[i], &state, &[]).unwrap());
+        let plans = [&whole, &begin, &g].map(|g| Plan::new(g, gpu.caps()).unwrap());
+        let state = State::new(gpu, &plans.each_ref(), 3).unwrap();
+        let [at_once, first, step] =
+            plans.each_ref().map(|plan| Executor::new(gpu, plan, &state, &[]).unwrap());
         let pixels: Vec<f32> = (0..216 * c).map(|i| f32::from(u8::from(i * 7 % 11 < 4))).collect();
         at_once.write(gpu, INPUT, &pixels).unwrap();
         state.write(gpu, "picture", &pixels).unwrap();
         gpu.submit(|encoder| {
             at_once.record(encoder);
+            first.record(encoder);
             (0..wave.steps()).for_each(|_| step.record(encoder));
         });
         let (want, got) = (at_once.read(gpu, OUTPUT).unwrap(), state.read(gpu, "kept").unwrap());

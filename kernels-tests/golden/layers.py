@@ -1,5 +1,6 @@
 """Writes, with PyTorch in float64, layers as generative networks use them, what they make of an input three times in training,
-the third time's gradients, what they keep, and what they make of the input in evaluation (layers.safetensors).
+the third time's gradients, what they keep, and what they make of the input in evaluation (layers.safetensors). Before the
+evaluation, the weights under spectral norm move to `eval.weight_orig`, so that it shows which u and v it takes.
 
 Names and layouts are those of PyTorch's state dicts; images are channels-last here. Gradients are those of the sum of the cubed
 outputs. What is kept after three steps is under `after.`. Run in this folder: python3 layers.py
@@ -14,6 +15,7 @@ from torch import nn
 warnings.simplefilter("ignore", FutureWarning)
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(11)
+moves = torch.Generator().manual_seed(12)
 spectral = nn.utils.spectral_norm
 layers = {
     "bn1": (nn.BatchNorm1d(5), (7, 5)),
@@ -45,15 +47,16 @@ for name, (layer, shape) in layers.items():
         layer.running_var.copy_(torch.rand(layer.num_features) + 0.5)
         layer.num_batches_tracked += 5
     x.requires_grad_()
-    tensors = {key: value.clone() for key, value in layer.state_dict().items() if not key.endswith("weight_v")}
+    tensors = {key: value.clone() for key, value in layer.state_dict().items()}
     for _ in range(3):
         y = layer(x)
     y.pow(3).sum().backward()
     tensors |= {"x": last(x), "y": last(y), "x.grad": last(x.grad), **{f"{n}.grad": p.grad for n, p in layer.named_parameters()}}
-    after = {n: b for n, b in layer.named_buffers() if not n.endswith("weight_v")}
-    layer.eval()
-    if not name.startswith("sn"):
-        tensors["eval"] = last(layer(x))
+    after = {n: b.clone() for n, b in layer.named_buffers()}
+    if name.startswith("sn"):  # An optimizer moves the weight between the last iteration and evaluation.
+        layer.weight_orig.data += 0.3 * torch.randn(layer.weight_orig.shape, generator=moves)
+        tensors["eval.weight_orig"] = layer.weight_orig
+    tensors["eval"] = last(layer.eval()(x))
     out |= {f"{name}.{part}": tensor.detach().clone(memory_format=torch.contiguous_format) for part, tensor in tensors.items()}
     out |= {f"after.{name}.{part}": tensor.detach().clone() for part, tensor in after.items()}
 save_file(out, "layers.safetensors")

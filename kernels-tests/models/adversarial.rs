@@ -43,6 +43,7 @@ fn config() -> Config {
         discriminator: 4,
         weight: Weight::Plain,
         norm: Norm::Batch,
+        mode: Mode::Training,
         classes: 0,
     }
 }
@@ -132,8 +133,8 @@ fn the_adapters_players_follow_pytorch() {
 fn a_generator_of_pytorch_loads_unchanged() {
     let Some(gpu) = adapter("a_generator_of_pytorch_loads_unchanged") else { return };
     let (tensors, g) = (golden::tensors(FILE), Graph::new());
-    let generator = dcgan::generator(&g, "generator", &config());
-    g.output("pictures", generator.forward(g.input("z", Type::f32(NOISE)), Mode::Evaluation));
+    let generator = dcgan::generator(&g, "generator", &Config { mode: Mode::Evaluation, ..config() });
+    g.output("pictures", generator.forward(g.input("z", Type::f32(NOISE))));
     let ready = Ready::new(gpu, &g, 0);
     golden::apply(gpu, &ready.state, &ready.plan.weights(), &tensors, FILE);
     let got = ready.write("z", &signed(3000, NOISE.iter().product())).step().read("pictures");
@@ -174,8 +175,7 @@ fn a_generators_own_file_loads_by_the_games_names() {
 fn the_penaltys_gradient_matches_central_differences() {
     fn check<'g>(critic: &Sequential<'g>, g: &'g Graph, shape: &[usize]) {
         let [real, fake] = ["x", "z"].map(|name| g.input(name, Type::f32(shape)));
-        let loss =
-            gradient_penalty(|x| critic.forward(x, Mode::Batch).reshape([shape[0]]), real, fake, "penalty");
+        let loss = gradient_penalty(|x| critic.forward(x).reshape([shape[0]]), real, fake, "penalty");
         let values = |salt| Array::from_fn(shape, |i| f64::from(bits(salt, i as u32)) / 8_388_608.0 - 1.0);
         let mut start = reference::initial(g, 0);
         // The first weights of a DCGAN are so small that their third powers are lost in the differences.

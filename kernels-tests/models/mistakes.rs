@@ -283,6 +283,7 @@ fn adversary() -> dcgan::Config {
         discriminator: 2,
         weight,
         norm,
+        mode: Mode::Training,
         classes: 0,
     }
 }
@@ -320,17 +321,10 @@ fn adversaries_and_classifiers_defer_mistakes() {
                 |g| _ = dcgan::generator(g, "g", &dcgan::Config { generator: 0, ..adversary() }),
                 "has no elements",
             ),
+            (line!(), |g| _ = dcgan::generator(g, "g", &adversary()).forward(x(g, &[4, 1, 1, 5])), "conv2d"),
             (
                 line!(),
-                |g| _ = dcgan::generator(g, "g", &adversary()).forward(x(g, &[4, 1, 1, 5]), Mode::Training),
-                "conv2d",
-            ),
-            (
-                line!(),
-                |g| {
-                    _ = dcgan::discriminator(g, "d", &adversary())
-                        .activations(x(g, &[4, 8, 8, 1]), Mode::Training)
-                },
+                |g| _ = dcgan::discriminator(g, "d", &adversary()).activations(x(g, &[4, 8, 8, 1])),
                 "conv2d",
             ),
             (line!(), |g| _ = players::beside(x(g, &[4]), Some(x(g, &[3]))), ""),
@@ -339,11 +333,7 @@ fn adversaries_and_classifiers_defer_mistakes() {
                 |g| _ = gan::generator(g, "g", &gan::Config { latent: 0, ..perceptrons() }),
                 "has no elements",
             ),
-            (
-                line!(),
-                |g| _ = gan::discriminator(g, "d", &perceptrons()).forward(x(g, &[4, 11]), Mode::Training),
-                "matmul",
-            ),
+            (line!(), |g| _ = gan::discriminator(g, "d", &perceptrons()).forward(x(g, &[4, 11])), "matmul"),
             (
                 line!(),
                 |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[4, 3]), x(g, &[4, 2]), "p"),

@@ -4,6 +4,7 @@
 
 use crate::{
     golden::{self, Trajectory, bits},
+    harness::say,
     subjects::adapter,
 };
 use oneiro::{
@@ -11,12 +12,14 @@ use oneiro::{
         Graph, autodiff, reference,
         shape::{Array, Type},
     },
+    kernel::caps::Caps,
     models::{
         autoregressive::{Autoregressive, Given},
         likelihood::Likelihood,
         pixelrnn::{Cell, Config, PixelRnn},
     },
     optim::Optimizer,
+    plan::Plan,
 };
 
 const CELLS: [(&str, Cell); 2] = [("row", Cell::Row(3)), ("diagonal", Cell::Diagonal)];
@@ -58,6 +61,44 @@ fn the_references_recurrent_models_follow_pytorch() {
 fn the_adapters_recurrent_models_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_recurrent_models_follow_pytorch") else { return };
     CELLS.into_iter().for_each(|(name, cell)| trajectory(name, cell).check_adapter(gpu, name, &losses(name)));
+}
+
+/// The nodes of a training step's graph, and the launches of its scans and in all.
+fn size(cell: Cell, layers: usize, side: usize) -> [usize; 3] {
+    let g = Graph::new();
+    let (image, likelihood) = ([side, side, 1], Likelihood::Bernoulli);
+    let config = Config { image, cell, features: 8, layers, head: 8, likelihood };
+    let x = g.input("x", Type::f32([2, side, side, 1]));
+    golden::ends(
+        &g,
+        &config.training_step(
+            &g,
+            "pixelrnn",
+            Given { x, class: None, training: true },
+            &Optimizer::adam(1e-3),
+        ),
+    );
+    let plan = Plan::new(&g, &Caps::software()).unwrap();
+    let scans = plan.launches.iter().filter(|launch| launch.label.starts_with("scan")).count();
+    [g.constant(0.0).id(), scans, plan.launches.len()]
+}
+
+/// A scan step is at most four launches forwards and backwards together; the graph does not grow with the image.
+#[test]
+fn launches_grow_with_fronts_and_nodes_do_not() {
+    for (name, cell) in CELLS {
+        for layers in [1, 7] {
+            let [small, large] = [6, 28].map(|side| size(cell, layers, side));
+            let (lstms, fronts) = if matches!(cell, Cell::Row(_)) { (1, 28) } else { (2, 55) };
+            // The sums of the loss and the biases' gradients may take another pass.
+            assert!(large[0] <= small[0] + 6 * lstms * layers, "{name}: nodes {small:?} {large:?}");
+            assert!(large[1] <= 4 * lstms * fronts * layers, "{name}: {large:?}");
+            let [nodes, scans, launches] = large;
+            say(&format!(
+                "{name}, {layers} layers, 28x28: {nodes} nodes, {launches} launches, {scans} of scans"
+            ));
+        }
+    }
 }
 
 /// How many pixels before its own a logit of a 5 x `width` image does not see, in all; none sees its own pixel or a

@@ -8,7 +8,7 @@ use oneiro::{
         op::Row,
         shape::{Shape, Type},
     },
-    ops::elementwise::{TABLE, map},
+    ops::elementwise::TABLE,
 };
 
 /// Sizes around 4 elements, which an invocation makes, and 1,024, which a workgroup makes.
@@ -30,7 +30,7 @@ fn row(name: &'static str, shapes: &[&[usize]]) -> Case {
     let label = shapes.iter().map(|&s| format!("{:?}", Shape::from(s))).collect::<Vec<_>>().join(" ");
     let case = Case::new(name, label, move |g| {
         let shapes: Vec<&[usize]> = owned.iter().map(Vec::as_slice).collect();
-        g.output("y", map(name, &inputs(g, &shapes)));
+        g.output("y", g.map(name, &inputs(g, &shapes)));
     });
     let (ties, unit) = (Fill::Whole(0, 4), Fill::Uniform(0.0, 1.0));
     let (wide, small) = (Fill::Uniform(-20.0, 20.0), Fill::Magnitude(1e-6, 8.0));
@@ -72,7 +72,7 @@ fn slopes() -> Vec<Case> {
     let slope = |name: &'static str| {
         let build = move |g: &Graph| {
             let x = g.input("a", Type::f32([1_025]));
-            g.output("y", autodiff::grad(map(name, &[x]), &[x])[0]);
+            g.output("y", autodiff::grad(g.map(name, &[x]), &[x])[0]);
         };
         Case::new(format!("slope of {name}"), "1025", build).fill("a", near(name)).tolerance(FLUSHED, 1e-5)
     };

@@ -7,7 +7,7 @@ use oneiro::{
 };
 
 /// M, K and N: sizes around the tiles of 64 and 32 and around multiples of four, primes, vectors.
-const SHAPES: [[usize; 3]; 26] = [
+const SHAPES: [[usize; 3]; 30] = [
     [1, 1, 1],
     [1, 4, 4],
     [3, 5, 7],
@@ -34,6 +34,10 @@ const SHAPES: [[usize; 3]; 26] = [
     [2, 1_000, 4],
     [20, 784, 20],
     [130, 20, 100],
+    [2, 64, 64],
+    [7, 12, 32],
+    [8, 36, 68],
+    [9, 36, 68],
 ];
 /// Sizes whose K is more than one launch sums, or more than a loop may take.
 const LONG: [[usize; 3]; 4] = [[5, 8_193, 3], [4, 16_388, 8], [1, 70_000, 4], [2, 65_540, 36]];
@@ -108,7 +112,9 @@ pub(crate) fn cases() -> Vec<Case> {
     for flags in LAYOUTS {
         out.extend(SHAPES.into_iter().chain(LONG).map(|shape| plain(&[], shape, flags)));
         for batch in [&[1][..], &[3], &[2, 2]] {
-            out.extend([[5, 7, 3], [33, 12, 64], [65, 8, 68]].map(|shape| plain(batch, shape, flags)));
+            out.extend(
+                [[5, 7, 3], [5, 8, 36], [33, 12, 64], [65, 8, 68]].map(|shape| plain(batch, shape, flags)),
+            );
         }
         // Each fused kernel takes long to compile: all epilogues in one layout, the narrow tile with one.
         let wide = [[65, 36, 68], [128, 100, 400], [64, 17, 33]];
@@ -120,7 +126,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     .flat_map(|&epilogue| wide.map(|shape| with_epilogue(shape, flags, epilogue))),
             );
             out.extend(
-                [[1, 3, 4], [31, 20, 32], [3, 8_200, 8]]
+                [[1, 3, 4], [1, 64, 64], [8, 36, 68], [31, 20, 32], [3, 8_200, 8]]
                     .map(|shape| with_epilogue(shape, flags, EPILOGUES[0])),
             );
         }

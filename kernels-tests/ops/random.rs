@@ -1,7 +1,7 @@
 //! Draws: uniform and Bernoulli numbers bit by bit, normal ones within rounding.
 
 use crate::harness::{Case, Fill};
-use oneiro::{graph::shape::Type, ops::elementwise::map};
+use oneiro::graph::shape::Type;
 
 const SIZES: [usize; 12] = [1, 2, 4, 7, 64, 257, 1_023, 1_024, 1_025, 4_096, 4_099, 10_007];
 const MANY: [usize; 2] = [4 * 65_601, 4 * 65_601 + 1];
@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
     out.push(
         Case::new("normal", "in a cluster", |g| {
             let z = g.normal("z", [33, 5]);
-            g.output("y", map("tanh", &[z * z + z.reshape([5, 33]).reshape([33, 5])]));
+            g.output("y", g.map("tanh", &[z * z + z.reshape([5, 33]).reshape([33, 5])]));
         })
         .tolerance(2e-5, 2e-5),
     );

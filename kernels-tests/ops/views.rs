@@ -2,12 +2,9 @@
 //! packed row that their producers write themselves. Nothing may be rounded.
 
 use crate::harness::{Case, Fill};
-use oneiro::{
-    graph::{
-        Graph, Tensor,
-        shape::{DType, Type},
-    },
-    ops::views::{concat, pack},
+use oneiro::graph::{
+    Graph, Tensor,
+    shape::{DType, Type},
 };
 
 type Build = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
@@ -31,7 +28,7 @@ const VIEWS: [(&str, Build); 16] = [
     ("pad", |x| x.pad(2, 4, 0).pad(2, 3, 1)),
     ("pad", |x| x.shift(2, x.shape()[2] - 1)),
     ("pad", |x| x.shift(0, 0).shift(2, x.shape()[2] / 2)),
-    ("concat", |x| concat(&[x, x.slice(1, 0..2), x], 1)),
+    ("concat", |x| x.graph().concat(&[x, x.slice(1, 0..2), x], 1)),
 ];
 
 fn view(name: &'static str, which: usize, build: Build, shape: [usize; 3], dtype: DType) -> Case {
@@ -46,7 +43,7 @@ fn concats(sizes: [usize; 3], axis: usize) -> Case {
             g.input(["a", "b", "c"][i], Type::f32(shape))
         };
         let parts: Vec<_> = sizes.into_iter().enumerate().map(part).collect();
-        g.output("y", concat(&parts, axis));
+        g.output("y", g.concat(&parts, axis));
     };
     Case::new("concat", format!("{sizes:?} along {axis}"), make).tolerance(0.0, 0.0)
 }
@@ -55,7 +52,7 @@ fn concats(sizes: [usize; 3], axis: usize) -> Case {
 fn packs(n: usize) -> Case {
     let make = move |g: &Graph| {
         let (a, b) = (g.input("a", Type::f32([n, 5])), g.input("b", Type::f32([5, n])));
-        g.output("y", pack(&[a, a.matmul(b), b.t() + 1.0, a.sum(&[1]), b.slice(0, 1..3)]));
+        g.output("y", g.pack(&[a, a.matmul(b), b.t() + 1.0, a.sum(&[1]), b.slice(0, 1..3)]));
     };
     Case::new("pack", format!("{n}"), make).tolerance(2e-6, 1e-5)
 }
@@ -104,8 +101,8 @@ fn many() -> Vec<Case> {
         word("permute", vec![n, 2, 4], |x| x.permute(&[1, 0, 2])),
         word("pad", vec![n, 3], |x| x.pad(1, 1, 0)),
         word("pad", vec![n, 4], |x| x.pad(1, 4, 0)),
-        word("concat", vec![n, 3], |x| concat(&[x, x], 1)),
-        word("concat", vec![n, 4], |x| concat(&[x, x], 1)),
+        word("concat", vec![n, 3], |x| x.graph().concat(&[x, x], 1)),
+        word("concat", vec![n, 4], |x| x.graph().concat(&[x, x], 1)),
     ]
 }
 
@@ -138,7 +135,7 @@ pub(crate) fn smooth() -> Vec<Case> {
         VIEWS.into_iter().map(|(name, build)| Case::new(name, "2x3x2", curved(build))).collect();
     out.push(Case::new("pack", "2x5", |g| {
         let a = g.input("a", Type::f32([2, 5]));
-        g.output("y", pack(&[a, a.tanh() * a, a.sum(&[1])]).square());
+        g.output("y", g.pack(&[a, a.tanh() * a, a.sum(&[1])]).square());
     }));
     out.extend(clusters([2, 2]));
     out

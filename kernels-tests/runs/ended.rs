@@ -97,6 +97,34 @@ fn nobody_needs_to_read_what_is_printed() {
     run(&dir, "vae reconstruct --run run");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_lost_is_an_error_at_the_end() {
+    if adapter("a full device").is_none() {
+        return;
+    }
+    let dir = empty("full");
+    let lost = |typed: &str| {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = command(&dir, &[], typed).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{typed}: {told}");
+        let last = told.lines().last().unwrap();
+        assert!(
+            last.starts_with("Error: standard output cannot be written (No space left"),
+            "{typed}: {told}"
+        );
+    };
+    // Nothing of a training is lost.
+    lost(&format!("{TRAIN} --out run --epochs 1"));
+    assert!(dir.join("run/summary.txt").is_file());
+    lost("vae evaluate --run run --k 2 --images 20 --json bound.json");
+    assert!(crate::commands::json(&dir.join("bound.json")).is_object());
+    lost("vae sample --run run");
+    assert!(dir.join("run/samples.png").is_file());
+    lost("vae train --plan");
+}
+
 /// Options of a model of one layer.
 #[derive(Args, Clone, Serialize, Deserialize)]
 struct Tiny {

@@ -18,12 +18,13 @@ use std::{
 /// The longest time that a line may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Each program, with what makes its training small.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("autoencoder", "--hidden 8"),
     ("dcgan", "--features 2 --latent 3"),
     ("fvbn", ""),
     ("gan", "--hidden 8 --latent 3"),
     ("pixelcnn", "--features 4 --blocks 1"),
+    ("pixelrnn", "--features 2 --head 2"),
     ("vae", "--hidden 8 --latent 2"),
 ];
 /// Values of all kinds; many fit some option.

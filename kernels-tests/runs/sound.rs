@@ -88,7 +88,7 @@ fn models_of_sounds_refuse_pictures() {
         ("--data photos", "holds WAV files"),
         ("--data absent", "absent: no data set of sounds"),
         ("--grey", "are for pictures"),
-        ("--rate 100", "100 is not in 4000..=96000"),
+        ("--rate 100", "wants a whole number from 4000 to 96000"),
     ] {
         let text = fails(&dir, &format!("wavenet train {options} {SMALL} --out run"));
         assert!(text.contains(what), "{text}");

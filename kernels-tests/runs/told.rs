@@ -1,7 +1,7 @@
 //! What commands tell of a run and its data: names that are true, figures that are numbers, advice that works.
 
 use crate::{
-    commands::{Folder, empty, fails, images, json, newest, run},
+    commands::{Folder, command, empty, fails, images, json, newest, run},
     subjects::adapter,
 };
 use std::{fs, path::Path};
@@ -113,7 +113,7 @@ fn moved_data_are_found_again_and_others_refused() {
     fs::rename(dir.join("here"), dir.join("there")).unwrap();
     for command in ["evaluate --run run --k 2", "reconstruct --run run", "train --resume run --steps 6"] {
         let text = fails(&dir, &format!("vae {command}"));
-        assert!(text.contains("moved, give --data"), "{command}: {text}");
+        assert!(text.contains("--data says where the run's data lie"), "{command}: {text}");
         let text = fails(&dir, &format!("vae {command} --data other"));
         assert!(text.contains("not those of the run"), "{command}: {text}");
         run(&dir, &format!("vae {command} --data there"));
@@ -174,5 +174,87 @@ fn constant_images_give_numbers() {
             let text = run(&dir, &typed);
             assert_eq!(no_numbers(&text), Vec::<&str>::new(), "{value}: {typed}: {text}");
         }
+    }
+}
+
+/// The help of a subcommand.
+fn help(typed: &str) -> String {
+    let output = command(Path::new("."), &[], &format!("{typed} --help")).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_help_lists_only_what_has_an_effect() {
+    let training =
+        ["--batch ", "--lr ", "--decay ", "--clip ", "--beta ", "--beta1 ", "--noise ", "--dropout "];
+    for looks in [
+        "vae sample",
+        "vae evaluate",
+        "autoencoder reconstruct",
+        "pixelcnn sample",
+        "pixelcnn complete",
+        "pixelrnn evaluate",
+        "gan sample",
+        "dcgan arithmetic",
+    ] {
+        let text = help(looks);
+        let idle = training.iter().find(|option| text.contains(*option));
+        assert!(idle.is_none() && text.contains("--weights"), "{looks}: {idle:?}\n{text}");
+        let (program, _) = looks.split_once(' ').unwrap();
+        assert!(help(&format!("{program} train")).contains("--batch "), "{program}");
+    }
+    for (looks, own, others) in [
+        ("vae sample", "[default: 100]", "--axes"),
+        ("vae manifold", "[default: 20]", "[default: 100]"),
+        ("gan interpolate", "[default: 6]", "[default: 64]"),
+        ("gan arithmetic", "--plus", "--count"),
+        ("fvbn sample", "[default: 25]", "--class"),
+        ("pixelcnn sample", "--class", "complete"),
+        ("vae sample", "--image", "--classes"),
+    ] {
+        let text = help(looks);
+        assert!(text.contains(own) && !text.contains(others), "{looks}: {text}");
+    }
+    // What a help hides is refused where it is typed.
+    let dir = empty("idle");
+    for typed in ["vae sample --lr 3", "gan arithmetic --count 3", "fvbn sample --naive"] {
+        assert!(fails(&dir, typed).contains("has no effect here"), "{typed}");
+    }
+}
+
+#[test]
+fn messages_fit_what_was_asked() {
+    if adapter("messages").is_none() {
+        return;
+    }
+    let dir = greys("asked");
+    labels(&dir, |i| i % 2);
+    let train = "autoencoder train --data . --hidden 4 --batch 16 --steps 3 --out run";
+    run(&dir, train);
+    let refused = [
+        ("autoencoder train --seed -5", "wants a whole number from 0 on"),
+        ("autoencoder train --steps 0", "wants a whole number from 1 on"),
+        ("autoencoder train --hidden 70000", "wants a whole number from 1 to 65535"),
+        ("vae manifold --axes 0,x", "wants a whole number from 0 to 65535"),
+        (
+            "autoencoder reconstruct --run absent",
+            "train first, or give the folder that an earlier `train` named",
+        ),
+        ("autoencoder reconstruct --run run --data absent", "--data says where the run's data lie"),
+    ];
+    for (typed, told) in refused {
+        let text = fails(&dir, typed);
+        assert!(text.contains(told), "{typed}: {text}");
+    }
+    let told = [
+        ("autoencoder train --resume run --steps 2", "run has done 3 steps, 2 are asked for"),
+        (
+            "autoencoder probe --run run --labels 2 --steps 1 --repeats 1",
+            "1 fine-tuning step, mean of 1 run ±",
+        ),
+    ];
+    for (typed, told) in told {
+        let text = run(&dir, typed);
+        assert!(text.contains(told), "{typed}: {text}");
     }
 }

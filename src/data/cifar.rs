@@ -36,7 +36,7 @@ pub(super) struct Kind {
     classes: usize,
     /// The file that names the classes, one a line.
     names: &'static str,
-    /// The folder of the version for Python, and files in it.
+    /// The folder of the version for Python, and the files in it, of which any one tells it.
     python: (&'static str, &'static [&'static str]),
 }
 
@@ -55,7 +55,18 @@ const CIFAR_10: Kind = Kind {
     labels: 1,
     classes: 10,
     names: "batches.meta.txt",
-    python: ("cifar-10-batches-py", &["data_batch_1", "test_batch"]),
+    python: (
+        "cifar-10-batches-py",
+        &[
+            "data_batch_1",
+            "data_batch_2",
+            "data_batch_3",
+            "data_batch_4",
+            "data_batch_5",
+            "test_batch",
+            "batches.meta",
+        ],
+    ),
 };
 
 const CIFAR_100: Kind = Kind {
@@ -98,10 +109,10 @@ pub(super) fn within(folder: &Path) -> impl Iterator<Item = Place> + '_ {
 pub(super) fn pickles(folder: &Path) -> Option<(PathBuf, String)> {
     let folders = |kind: &Kind| [folder.to_owned(), folder.join(kind.python.0)];
     [CIFAR_10, CIFAR_100].iter().find_map(|kind| {
-        let all = |folder: &PathBuf| kind.python.1.iter().all(|file| folder.join(file).is_file());
+        let any = |folder: &PathBuf| kind.python.1.iter().any(|file| folder.join(file).is_file());
         let wanted =
             format!("{}'s binary version, the folder {} with {}", kind.name, kind.inner, kind.train[0]);
-        folders(kind).into_iter().find(all).map(|folder| (folder, wanted))
+        folders(kind).into_iter().find(any).map(|folder| (folder, wanted))
     })
 }
 

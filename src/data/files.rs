@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use image::RgbImage;
 use sha2::{Digest, Sha256};
 
 use super::cores::{broken, on_all_cores, told};
@@ -33,6 +34,9 @@ pub struct Files {
     /// The height and width that pictures are scaled to.
     size: Option<u32>,
 }
+
+/// A way to decode a picture and to scale it.
+type Decode = fn(&[u8], Option<u32>) -> Result<RgbImage, String>;
 
 /// How many pictures after a broken one are tried in its place.
 const TRIES: u32 = 100;
@@ -157,7 +161,11 @@ impl Files {
     /// The pixels of a picture that is not known to be broken.
     fn whole(&self, row: u32) -> Result<Vec<u8>, DataError> {
         let path = &self.paths[row as usize];
-        if self.gone.contains(&row) { Err(broken(path, "it was left out")) } else { self.decode(path) }
+        if self.gone.contains(&row) {
+            Err(broken(path, "it was left out"))
+        } else {
+            self.decode(path, picture::decode)
+        }
     }
 
     /// The pixels of these rows, `[rows, H, W, C]`.
@@ -169,7 +177,7 @@ impl Files {
         let row = self.about.height * self.about.width * self.about.channels;
         let mut pixels = vec![0; rows.len() * row];
         let take = |i: usize, image: Vec<u8>| pixels[i * row..][..row].copy_from_slice(&image);
-        let decode = |i: usize| self.decode(&self.paths[rows[i] as usize]);
+        let decode = |i: usize| self.decode(&self.paths[rows[i] as usize], picture::decode_whole);
         on_all_cores(rows.len(), decode, take, &mut told("decoding", Unit::Images, rows.len(), progress))?;
         Ok(pixels)
     }
@@ -177,13 +185,13 @@ impl Files {
     /// Decodes every picture once and keeps none.
     pub(super) fn check(&self, progress: &mut dyn FnMut(&Progress)) -> Result<(), DataError> {
         let count = self.paths.len();
-        let decode = |i: usize| self.decode(&self.paths[i]).map(drop);
+        let decode = |i: usize| self.decode(&self.paths[i], picture::decode_whole).map(drop);
         on_all_cores(count, decode, |_, ()| (), &mut told("checking files", Unit::Images, count, progress))
     }
 
     /// The pixels of one picture, `[H, W, C]`.
-    fn decode(&self, path: &Path) -> Result<Vec<u8>, DataError> {
-        let image = picture::decode(&read(path)?, self.size).map_err(|what| broken(path, what))?;
+    fn decode(&self, path: &Path, decode: Decode) -> Result<Vec<u8>, DataError> {
+        let image = decode(&read(path)?, self.size).map_err(|what| broken(path, what))?;
         if image.dimensions() != (self.about.width as u32, self.about.height as u32) {
             return Err(broken(path, "it has another size than before: the file was changed"));
         }
@@ -204,8 +212,21 @@ pub(super) fn look_at(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -> R
         let header = picture::header(&bytes).map_err(|what| broken(path, what))?;
         Ok(Look { digest: Sha256::digest(&bytes).into(), header })
     };
-    let told = &mut told("looking at files", Unit::Images, paths.len(), progress);
-    on_all_cores(paths.len(), look, |i, look| looks[i] = Some(look), told)?;
+    let take = |i: usize, look| looks[i] = Some(look);
+    let looked = on_all_cores(
+        paths.len(),
+        look,
+        take,
+        &mut told("looking at files", Unit::Images, paths.len(), progress),
+    );
+    if let Err(first) = looked {
+        // No use without them: all that are broken are told at once, also those that only decoding finds.
+        let whole = |i: usize| {
+            picture::decode_whole(&read(paths[i])?, None).map(drop).map_err(|what| broken(paths[i], what))
+        };
+        let hear = &mut told("checking files", Unit::Images, paths.len(), progress);
+        return on_all_cores(paths.len(), whole, |_, ()| (), hear).and(Err(first));
+    }
     Ok(looks.into_iter().flatten().collect())
 }
 
@@ -228,5 +249,5 @@ pub(super) fn any_colour(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    fs::read(path).map_err(|source| DataError::Io { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| broken(path, source.to_string()))
 }

@@ -36,12 +36,12 @@ pub(crate) fn archive(bytes: &[u8]) -> bool {
     cifar::unpack(cifar::SMALL[0], Path::new("archive"), bytes, bytes.len() as u64).is_ok()
 }
 
-/// Reads a picture: its header, its pixels, and these scaled.
+/// Reads a picture: its header, its pixels, and these scaled, of a whole picture.
 pub(crate) fn picture(bytes: &[u8]) -> bool {
     let header = picture::header(bytes);
     let decoded = picture::decode(bytes, None).is_ok();
     assert!(header.is_ok() || !decoded, "decoded without a header");
-    picture::decode(bytes, Some(5)).is_ok() && decoded
+    picture::decode_whole(bytes, Some(5)).is_ok() && decoded
 }
 
 /// Reads a WAV file at a rate that is not its own, unless that is 16 kHz.

@@ -2,13 +2,19 @@
 //!
 //! A picture is known by its content, whatever its name. A cut file is an error, never a picture with a grey
 //! rest. EXIF's orientation is followed; transparency is dropped. Memory is bounded by the file's size:
-//! pixels may take three times its bytes and 64 MiB, so that no header that lies costs more.
+//! pixels may take three times its bytes (twice a JPEG's) and 64 MiB, so that no header that lies costs more.
+//! Not counted are the code tables of a lossless WebP, of which its decoder takes up to 65,536 groups unasked.
 
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use jpeg::{Jpeg, OTHERS};
+
+mod jpeg;
 
 /// The kinds of pictures that are read.
 const KINDS: [ImageFormat; 7] = [
@@ -28,8 +34,6 @@ pub(super) const ENDINGS: [&str; 14] =
 pub(super) const MAGIC: u64 = 16;
 /// The bytes of memory that any picture may take, whatever the size of its file.
 const ROOM: u64 = 64 << 20;
-/// The scans of a progressive JPEG at most: cameras and programs write about ten.
-const SCANS: usize = 500;
 
 /// What one look at a picture tells, before its pixels are decoded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,15 +71,50 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
 /// # Errors
 /// As [`header`], and what only decoding finds.
 pub(crate) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
+    let (image, orientation) = pixels(bytes)?;
+    Ok(fitted(image, orientation, side))
+}
+
+/// The pixels of a picture as [`decode`] gives them, which are known to be whole: of a JPEG, that takes as long again.
+///
+/// # Errors
+/// As [`decode`], and a JPEG whose last scan lacks blocks.
+pub(super) fn decode_whole(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String> {
+    let jpeg = recognise(bytes)
+        .filter(|&format| format == ImageFormat::Jpeg)
+        .map(|_| Jpeg::new(bytes))
+        .transpose()?;
+    // Hashes, since two pictures at a time would take twice the memory.
+    let prolonged = jpeg.and_then(|jpeg| Some(hash(&pixels(&jpeg.ended(&OTHERS)).ok()?.0)));
+    let (image, orientation) = pixels(bytes)?;
+    if prolonged.is_some_and(|prolonged| prolonged != hash(&image)) {
+        return Err("cut short: the last scan of this JPEG lacks blocks".to_owned());
+    }
+    Ok(fitted(image, orientation, side))
+}
+
+fn hash(image: &DynamicImage) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    image.as_bytes().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The pixels as they are in the file, and how they are to be turned.
+fn pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
     let (decoder, header) = opened(bytes)?;
     let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?.into_rgb8();
+    Ok((DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?, orientation))
+}
+
+/// The picture upright, or the square in its middle, scaled.
+fn fitted(image: DynamicImage, orientation: Orientation, side: Option<u32>) -> RgbImage {
+    let mut image = image.into_rgb8();
     if let Some(n) = side.filter(|&n| image.dimensions() != (n, n)) {
         image = middle(&image, n, orientation);
     }
     let mut upright = DynamicImage::ImageRgb8(image);
     upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
+    upright.into_rgb8()
 }
 
 /// A picture as it is in its file, upright, with its transparency.
@@ -83,27 +122,34 @@ pub(crate) fn decode(bytes: &[u8], side: Option<u32>) -> Result<RgbImage, String
 /// # Errors
 /// As [`decode`].
 pub(crate) fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
-    let (decoder, header) = opened(bytes)?;
-    let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    let (mut image, orientation) = pixels(bytes)?;
     image.apply_orientation(orientation);
     Ok(image)
 }
 
 /// A decoder that has read the header, and what that says.
-fn opened(bytes: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
-    let format = recognise(bytes).ok_or("no picture of a kind that is read")?;
-    let bytes = if format == ImageFormat::WebP { riff(bytes) } else { bytes };
-    let room = 3 * bytes.len() as u64 + ROOM;
+fn opened(file: &[u8]) -> Result<(impl ImageDecoder + '_, Header), String> {
+    let format = recognise(file).ok_or("no picture of a kind that is read")?;
+    let mut bytes = Cow::Borrowed(if format == ImageFormat::WebP { riff(file) } else { file });
+    // A JPEG is held once more, with another end.
+    let times = if format == ImageFormat::Jpeg { 2 } else { 3 };
+    let room = times * bytes.len() as u64 + ROOM;
     let mut in_parts = false;
     let lossy = match format {
         ImageFormat::Jpeg => {
-            // The decoder fills in what a cut-short file lacks.
-            in_parts = jpeg_in_parts(bytes)?;
+            let jpeg = Jpeg::new(file)?;
+            if !jpeg.ends {
+                let prolonged = hash(&pixels(&jpeg.ended(&OTHERS))?.0);
+                bytes = Cow::Owned(jpeg.ended(&[]));
+                if hash(&pixels(&bytes)?.0) != prolonged {
+                    return Err("cut short: a JPEG without its end".to_owned());
+                }
+            }
+            in_parts = jpeg.in_parts;
             true
         }
-        ImageFormat::WebP => webp_is_lossy(bytes)?,
-        ImageFormat::Tiff => tiff_is_lossy(bytes, room)?,
+        ImageFormat::WebP => webp_is_lossy(&bytes)?,
+        ImageFormat::Tiff => tiff_is_lossy(&bytes, room)?,
         _ => false,
     };
     let mut limits = Limits::default();
@@ -163,35 +209,6 @@ fn middle(image: &RgbImage, side: u32, orientation: Orientation) -> RgbImage {
     let (left, top) = (before(width - square, mirrored.0), before(height - square, mirrored.1));
     let view = imageops::crop_imm(image, left, top, square, square);
     imageops::resize(&*view, side, side, FilterType::Triangle)
-}
-
-/// Whether a JPEG's coefficients come in several scans; an error if its segments do not reach its end.
-fn jpeg_in_parts(bytes: &[u8]) -> Result<bool, String> {
-    let (mut at, mut scans, mut parts) = (2, 0, false);
-    let mut components = 0;
-    loop {
-        // Within a scan, 0 and restart markers follow 0xff; between segments they are passed over as well.
-        let marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0x01 | 0xd0..=0xd8 | 0xff);
-        let next = bytes.get(at..).and_then(|rest| rest.windows(2).position(marker));
-        let Some(next) = next else { return Err("cut short: a JPEG without its end".to_owned()) };
-        let (code, length) = (bytes[at + next + 1], bytes.get(at + next + 2..at + next + 4));
-        let segment = bytes.get(at + next + 4..).unwrap_or_default();
-        match code {
-            0xd9 => return Ok(parts),
-            // Progressive frames, in Huffman and arithmetic coding.
-            0xc2 | 0xca => parts = true,
-            0xc0 | 0xc1 => components = segment.get(5).copied().unwrap_or(0),
-            0xda => {
-                scans += 1;
-                parts |= segment.first().is_some_and(|&of_scan| of_scan < components);
-            }
-            _ => {}
-        }
-        if scans > SCANS {
-            return Err(format!("a JPEG of more than {SCANS} scans"));
-        }
-        at += next + 2 + length.map_or(0, |l| usize::from(u16::from_be_bytes([l[0], l[1]])));
-    }
 }
 
 /// The bytes of a WebP's file as its header counts them; what follows is none of it.

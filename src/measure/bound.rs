@@ -94,7 +94,8 @@ impl Bounds {
     /// The result as text for a terminal.
     pub fn table(&self) -> String {
         let row = |name: &str, m: &Mean| format!("{name:<24} {:>10.3}{}\n", m.mean, m.interval());
-        let mut text = format!("{} test images, nats per image, ± 95 % confidence\n", self.images);
+        let s = if self.images == 1 { "" } else { "s" };
+        let mut text = format!("{} test image{s}, nats per image, ± 95 % confidence\n", self.images);
         if !self.binary {
             text += "the pixels are grey: these are cross entropies, no log-likelihoods; \
                      train on binarised pixels for those\n";

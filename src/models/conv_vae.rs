@@ -37,7 +37,6 @@ impl Default for Config {
 
 /// An encoder and a decoder in a graph.
 pub(super) struct Conv<'g> {
-    mode: Mode,
     image: [usize; 3],
     /// The rows, columns and channels of the last feature map.
     map: [usize; 3],
@@ -62,14 +61,13 @@ impl<'g> Conv<'g> {
         let units = map.iter().product();
         let linear = |name: &str, inputs, outputs| Linear::new(g, name, inputs, outputs);
         g.traced(|| Self {
-            mode,
             image: config.image,
             map,
-            encoder: encoder(g, config),
+            encoder: encoder(g, config, mode),
             mu: linear("mu", units, config.latent),
             logvar: linear("logvar", units, config.latent),
             project: linear("project", config.latent, units),
-            decoder: decoder(g, config),
+            decoder: decoder(g, config, mode),
         })
     }
 
@@ -83,7 +81,7 @@ impl<'g> Conv<'g> {
     #[track_caller]
     pub(super) fn encode(&self, x: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
         let (n, [h, w, c]) = (x.extent(0), self.image);
-        let map = self.encoder.forward(x.reshape([n, h, w, c]), self.mode);
+        let map = self.encoder.forward(x.reshape([n, h, w, c]));
         let units = map.permute(&[0, 3, 1, 2]).reshape([n, self.map.iter().product()]);
         (self.mu.forward(units), self.logvar.forward(units))
     }
@@ -93,7 +91,7 @@ impl<'g> Conv<'g> {
     pub(super) fn decode(&self, z: Tensor<'g>) -> Tensor<'g> {
         let (n, [h, w, c]) = (z.extent(0), self.map);
         let map = self.project.forward(z).reshape([n, c, h, w]).permute(&[0, 2, 3, 1]);
-        self.decoder.forward(map, self.mode).reshape([n, self.image.iter().product()])
+        self.decoder.forward(map).reshape([n, self.image.iter().product()])
     }
 }
 
@@ -104,13 +102,13 @@ fn halving() -> Kernel {
 
 /// The encoder's chain: images `[N, H, W, C]` to the last feature map.
 #[track_caller]
-fn encoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
+fn encoder<'g>(g: &'g Graph, config: &Config, mode: Mode) -> Sequential<'g> {
     let (mut chain, mut c) = (Sequential::new("encoder"), config.image[2]);
     for (i, &o) in config.widths.iter().enumerate() {
         chain =
             chain.with(|name| Layer::Conv2d(Conv2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0)));
         if i > 0 {
-            chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, o)));
+            chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, o, mode)));
         }
         (chain, c) = (chain.then(config.activation), o);
     }
@@ -119,11 +117,11 @@ fn encoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
 
 /// The decoder's chain: the projected map to logits `[N, H, W, C]`.
 #[track_caller]
-fn decoder<'g>(g: &'g Graph, config: &Config) -> Sequential<'g> {
+fn decoder<'g>(g: &'g Graph, config: &Config, mode: Mode) -> Sequential<'g> {
     let mut chain = Sequential::new("decoder");
     for (i, &c) in config.widths.iter().enumerate().rev() {
         let o = if i == 0 { config.image[2] } else { config.widths[i - 1] };
-        chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, c))).then(config.activation);
+        chain = chain.with(|name| Layer::BatchNorm(BatchNorm::new(g, name, c, mode))).then(config.activation);
         chain = chain.with(|name| {
             Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, halving(), [c, o], Weight::Plain, i == 0))
         });

@@ -8,7 +8,7 @@
 use super::players::{Players, Setting};
 use crate::{
     graph::{Graph, var::Init, window::Kernel},
-    nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Sequential, Weight},
+    nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Mode, Sequential, Weight},
 };
 
 /// The networks.
@@ -28,6 +28,8 @@ pub struct Config {
     pub weight: Weight,
     /// What the discriminator normalises its hidden layers by.
     pub norm: Norm,
+    /// What the networks' batch normalisation is used for.
+    pub mode: Mode,
     /// The number of classes that both players are told (Mirza & Osindero 2014): the generator beside its
     /// noise, the discriminator as channels of its picture. 0 tells none.
     pub classes: usize,
@@ -54,6 +56,7 @@ impl Networks {
             discriminator: self.discriminator,
             weight: at.weight,
             norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
+            mode: at.mode,
             classes: at.classes,
         }
     }
@@ -131,7 +134,8 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
             normal(g, Layer::ConvTranspose2d(ConvTranspose2d::of(g, name, kernel, c, Weight::Plain, false)))
         }
     };
-    let norm = |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)));
+    let norm =
+        |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c, config.mode)));
     check(g, config);
     let (mut c, mut side) = (8 * config.generator, 4);
     let first = up(Kernel::square(4), [config.latent + config.classes, c]);
@@ -161,7 +165,9 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
             (c, side) = (2 * c, side / 2);
             chain = chain.with(down(doubling(), [c / 2, c]));
             chain = match config.norm {
-                Norm::Batch => chain.with(|name| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c)))),
+                Norm::Batch => {
+                    chain.with(|name| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c, config.mode))))
+                }
                 Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
                 Norm::None => chain,
             };

@@ -18,7 +18,6 @@ use crate::{
         window::Kernel,
     },
     nn::{Mode, Sequential, Weight},
-    ops::views::concat,
     optim::{Optimizer, advance},
     weights::Weights,
 };
@@ -161,18 +160,18 @@ impl<P: Players> Game<P> {
         data: impl FnOnce(&'g Graph) -> (Tensor<'g>, Option<Tensor<'g>>),
     ) {
         g.count_by(COUNTER);
-        let (rules, at, n) = (&self.rules, self.setting(Mode::Training), self.batch);
+        let (rules, n) = (&self.rules, self.batch);
         let (real, class) = data(g);
-        let generator = self.players.generator(g, GENERATOR, &at);
-        let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
+        let generator = self.players.generator(g, GENERATOR, &self.setting(Mode::Batch));
+        let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Training));
         let real = self.framed(real);
         let z = g.normal("discriminator.z", [n, self.latent()]);
-        let fake = self.generate(&generator, z, class, Mode::Batch).detach();
+        let fake = self.generate(&generator, z, class).detach();
         let scores =
             [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
         let mut loss = rules.objective.discriminator(scores[0], scores[1], rules.smooth);
         if let Some(weight) = rules.penalty {
-            let judge = |x| critic.forward(beside(self.players.seen(x), class), Mode::Batch);
+            let judge = |x| critic.forward(beside(self.players.seen(x), class));
             loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
         }
         let mut optimizer = Optimizer::adam(rules.lr_discriminator).betas(rules.beta1, 0.999);
@@ -181,7 +180,7 @@ impl<P: Players> Game<P> {
         }
         optimizer.step(DISCRIMINATOR, loss, &critic.params());
         let [on_real, on_fake] = scores.map(|score| rules.objective.judgement(score).sum_all().reshape([1]));
-        let measured = concat(&[(loss * n as f32).reshape([1]), on_real, on_fake], 0);
+        let measured = g.concat(&[(loss * n as f32).reshape([1]), on_real, on_fake], 0);
         g.assign(g.var(MEASURED, Type::f32([3]), Init::Zeros), measured);
         if let Some(class) = class {
             g.assign(self.last_classes(g), class);
@@ -196,12 +195,14 @@ impl<P: Players> Game<P> {
     /// The caller advances the step counter, which counts rounds.
     #[track_caller]
     pub fn generator_step<'g>(&self, g: &'g Graph) -> Metrics<'g> {
-        let (rules, at, n) = (&self.rules, self.setting(Mode::Batch), self.batch);
+        let (rules, at, n) = (&self.rules, self.setting(Mode::Training), self.batch);
+        // Both steps count for the discriminator's running statistics, but only its own iterates its spectral norms.
+        let opposing = Setting { weight: self.setting(Mode::Batch).weight, ..at };
         let class = (self.classes > 0).then(|| self.last_classes(g));
         let generator = self.players.generator(g, GENERATOR, &at);
-        let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
+        let critic = self.players.discriminator(g, DISCRIMINATOR, &opposing);
         let z = g.normal("generator.z", [n, self.latent()]);
-        let fake = self.generate(&generator, z, class, Mode::Training);
+        let fake = self.generate(&generator, z, class);
         let loss = rules.objective.generator(self.score(&critic, fake, class, "noise"));
         let mut optimizer = Optimizer::adam(rules.lr).betas(rules.beta1, 0.999);
         if let Some(decay) = rules.ema {
@@ -221,7 +222,7 @@ impl<P: Players> Game<P> {
         let ([h, w, _], [top, left]) = (self.image, self.frame());
         let name = if self.rules.ema.is_some() { AVERAGE } else { GENERATOR };
         let generator = self.players.generator(z.graph(), name, &self.setting(Mode::Evaluation));
-        let x = self.generate(&generator, z, class, Mode::Evaluation);
+        let x = self.generate(&generator, z, class);
         (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5
     }
 
@@ -233,25 +234,20 @@ impl<P: Players> Game<P> {
         let class = (self.classes > 0).then(|| g.full([x.extent(0), self.classes], 0.0));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
         let seen = beside(self.players.seen(self.framed(x)), class);
-        let hidden = critic.activations(seen, Mode::Evaluation);
-        concat(&hidden.into_iter().map(pooled).collect::<Vec<_>>(), 1)
+        let hidden = critic.activations(seen);
+        g.concat(&hidden.into_iter().map(pooled).collect::<Vec<_>>(), 1)
     }
 
     fn setting(&self, mode: Mode) -> Setting {
         let weight = if self.rules.spectral { Weight::Spectral(mode) } else { Weight::Plain };
-        Setting { canvas: self.canvas, classes: self.classes, weight, penalty: self.rules.penalty.is_some() }
+        let penalty = self.rules.penalty.is_some();
+        Setting { canvas: self.canvas, classes: self.classes, weight, mode, penalty }
     }
 
     #[track_caller]
-    fn generate<'g>(
-        &self,
-        chain: &Sequential<'g>,
-        z: Tensor<'g>,
-        class: Option<Tensor<'g>>,
-        mode: Mode,
-    ) -> Tensor<'g> {
+    fn generate<'g>(&self, chain: &Sequential<'g>, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         let ([n, latent], [h, w, c]) = ([z.extent(0), z.extent(1)], self.canvas);
-        chain.forward(beside(z.reshape([n, 1, 1, latent]), class), mode).reshape([n, h, w, c])
+        chain.forward(beside(z.reshape([n, 1, 1, latent]), class)).reshape([n, h, w, c])
     }
 
     /// The scores `[N]` of pictures, with fresh noise on the pictures if the rules ask for it.
@@ -265,7 +261,7 @@ impl<P: Players> Game<P> {
     ) -> Tensor<'g> {
         let sigma = self.rules.instance_noise;
         let x = if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x };
-        chain.forward(beside(self.players.seen(x), class), Mode::Training).reshape([x.extent(0)])
+        chain.forward(beside(self.players.seen(x), class)).reshape([x.extent(0)])
     }
 
     /// The rows above and the columns left of an image on its canvas.

@@ -139,7 +139,7 @@ impl Likelihood {
                     let x = mean + log_scale.exp() * temperature * (u.log() - (1.0 - u).log());
                     drawn.push(level((x.clamp(-1.0, 1.0) + 1.0) * 0.5) * (2.0 * LEVEL) - 1.0);
                 }
-                (crate::ops::views::concat(&drawn, 1) + 1.0) * 0.5
+                (outputs.graph().concat(&drawn, 1) + 1.0) * 0.5
             }),
         }
     }

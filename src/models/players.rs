@@ -3,8 +3,7 @@
 
 use crate::{
     graph::{Graph, Tensor},
-    nn::{Sequential, Weight},
-    ops::views::concat,
+    nn::{Mode, Sequential, Weight},
 };
 
 /// What a player's layers depend on besides the kind of network.
@@ -16,6 +15,8 @@ pub struct Setting {
     pub classes: usize,
     /// What the discriminator's weights are.
     pub weight: Weight,
+    /// What the network is used for.
+    pub mode: Mode,
     /// Whether the discriminator's gradient is penalised, so that it must treat pictures one by one.
     pub penalty: bool,
 }
@@ -50,5 +51,5 @@ pub fn beside<'g>(x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
     let Some(class) = class else { return x };
     let ([n, h, w], classes) = ([0, 1, 2].map(|axis| x.extent(axis)), class.extent(1));
     let planes = class.reshape([n, 1, 1, classes]).broadcast_to([n, h, w, classes]);
-    concat(&[x, planes], 3)
+    x.graph().concat(&[x, planes], 3)
 }

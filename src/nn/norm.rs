@@ -46,12 +46,13 @@ pub struct BatchNorm<'g> {
     pub num_batches_tracked: Tensor<'g>,
     /// The weight of a batch in the running statistics.
     pub momentum: f32,
+    mode: Mode,
 }
 
 impl<'g> BatchNorm<'g> {
     /// Declares the layer's variables; the momentum is PyTorch's, 0.1.
     #[track_caller]
-    pub fn new(g: &'g Graph, name: &str, channels: usize) -> Self {
+    pub fn new(g: &'g Graph, name: &str, channels: usize, mode: Mode) -> Self {
         let [weight, bias] = affine(g, name, &[channels], FileLayout::Same);
         let var =
             |part: &str, shape: &[usize], init| g.buffer(&format!("{name}.{part}"), Type::f32(shape), init);
@@ -62,18 +63,19 @@ impl<'g> BatchNorm<'g> {
             running_var: var("running_var", &[channels], Init::Constant(1.0)),
             num_batches_tracked: var("num_batches_tracked", &[], Init::Zeros),
             momentum: 0.1,
+            mode,
         })
     }
 
     /// Applies the layer: by the running statistics in evaluation, else by the batch's. In training, the
     /// running statistics follow the batch's from the next step on, once per call.
     #[track_caller]
-    pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
-        if mode == Mode::Evaluation {
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
+        if self.mode == Mode::Evaluation {
             return (x - self.running_mean) * (self.weight * (self.running_var + EPS).rsqrt()) + self.bias;
         }
         let y = x.batch_norm(self.weight, self.bias, EPS);
-        if mode == Mode::Batch {
+        if self.mode == Mode::Batch {
             return y;
         }
         let (g, [mean, variance]) = (x.graph(), x.moments());
@@ -181,15 +183,13 @@ mod tests {
         let names = ["a", "b"];
         let step = |names: &[&str], state: &mut Values| {
             let g = Graph::new();
-            let layer = BatchNorm::new(&g, "bn", 2);
-            names.iter().for_each(|name| {
-                g.output(name, layer.forward(g.input(name, Type::f32([4, 2])), Mode::Training))
-            });
+            let layer = BatchNorm::new(&g, "bn", 2, Mode::Training);
+            names.iter().for_each(|name| g.output(name, layer.forward(g.input(name, Type::f32([4, 2])))));
             let inputs = [("a".to_string(), batch(0.7)), ("b".to_string(), batch(1.9))].into();
             reference::eval(&g, &inputs, state).unwrap()
         };
         let g = Graph::new();
-        let _ = BatchNorm::new(&g, "bn", 2);
+        let _ = BatchNorm::new(&g, "bn", 2, Mode::Training);
         let start = reference::initial(&g, 0);
         let (mut once, mut twice) = (start.clone(), start.clone());
         step(&names, &mut once);
@@ -197,6 +197,23 @@ mod tests {
         assert_eq!(once, twice);
         assert_eq!(once["bn.num_batches_tracked"].data, [2.0]);
         assert_ne!(once["bn.running_mean"], start["bn.running_mean"]);
+    }
+
+    /// A graph that uses a layer in two modes declares it twice, on the same variables.
+    #[test]
+    fn a_mode_is_told_where_a_layer_is_declared() {
+        let g = Graph::new();
+        let x = g.input("x", Type::f32([4, 2]));
+        for (name, mode) in [("batch", Mode::Batch), ("kept", Mode::Evaluation), ("training", Mode::Training)]
+        {
+            let layer = g.sharing(|| BatchNorm::new(&g, "bn", 2, mode));
+            g.output(name, layer.forward(x));
+        }
+        let inputs = [("x".to_string(), Array::from_fn([4, 2], |i| (i as f64).sin()))].into();
+        let mut state = reference::initial(&g, 0);
+        let out = reference::eval(&g, &inputs, &mut state).unwrap();
+        assert!(out["batch"] == out["training"] && out["batch"] != out["kept"]);
+        assert_eq!(state["bn.num_batches_tracked"].data, [1.0]);
     }
 
     #[test]
@@ -212,7 +229,7 @@ mod tests {
                 "takes images [N, H, W, C]",
             ),
             (
-                |g| _ = BatchNorm::new(g, "n", 2).forward(g.input("x", Type::f32([1, 2])), Mode::Training),
+                |g| _ = BatchNorm::new(g, "n", 2, Mode::Training).forward(g.input("x", Type::f32([1, 2]))),
                 "at least 2 f32 rows",
             ),
         ];

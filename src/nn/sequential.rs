@@ -1,6 +1,6 @@
 //! Layers one after another, which are named by their places as in `torch.nn.Sequential`.
 
-use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear, Mode};
+use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear};
 use crate::graph::Tensor;
 
 /// One layer of a [`Sequential`].
@@ -22,14 +22,14 @@ pub enum Layer<'g> {
 
 impl<'g> Layer<'g> {
     #[track_caller]
-    fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+    fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         match self {
             Layer::Linear(layer) => {
                 layer.forward(x.reshape([x.extent(0), x.shape().iter().skip(1).product()]))
             }
             Layer::Conv2d(layer) => layer.forward(x),
             Layer::ConvTranspose2d(layer) => layer.forward(x),
-            Layer::BatchNorm(layer) => layer.forward(x, mode),
+            Layer::BatchNorm(layer) => layer.forward(x),
             Layer::LayerNorm(layer) => layer.forward(x),
             Layer::Activation(activation) => activation.apply(x),
         }
@@ -81,21 +81,21 @@ impl<'g> Sequential<'g> {
 
     /// Applies the layers.
     #[track_caller]
-    pub fn forward(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+    pub fn forward(&self, x: Tensor<'g>) -> Tensor<'g> {
         // Loops, since closures would forget the caller's line.
         let mut y = x;
         for layer in &self.layers {
-            y = layer.forward(y, mode);
+            y = layer.forward(y);
         }
         y
     }
 
     /// The outputs of the non-linearities, in their order: the features of the hidden layers.
     #[track_caller]
-    pub fn activations(&self, x: Tensor<'g>, mode: Mode) -> Vec<Tensor<'g>> {
+    pub fn activations(&self, x: Tensor<'g>) -> Vec<Tensor<'g>> {
         let (mut y, mut all) = (x, vec![]);
         for layer in &self.layers {
-            y = layer.forward(y, mode);
+            y = layer.forward(y);
             if let Layer::Activation(_) = layer {
                 all.push(y);
             }

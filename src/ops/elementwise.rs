@@ -208,30 +208,30 @@ impl Graph {
     pub fn full(&self, shape: impl Into<Shape>, value: f32) -> Tensor<'_> {
         self.constant(value).broadcast_to(shape)
     }
-}
 
-/// Applies the row of this name to operands, which are broadcast to their common shape.
-#[track_caller]
-pub fn map<'g>(name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
-    let graph = operands[0].graph();
-    let mut shape = operands[0].shape();
-    for t in &operands[1..] {
-        match shape.broadcast(&t.shape()) {
-            Some(common) => shape = common,
-            None => {
-                return graph
-                    .poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape()));
+    /// Applies the elementwise function of this name to operands (at least one), which are broadcast to their common
+    /// shape.
+    #[track_caller]
+    pub fn map<'g>(&'g self, name: &str, operands: &[Tensor<'g>]) -> Tensor<'g> {
+        let mut shape = Shape::default();
+        for t in operands {
+            match shape.broadcast(&t.shape()) {
+                Some(common) => shape = common,
+                None => {
+                    return self
+                        .poison(format!("{name}: shapes {shape:?} and {:?} do not broadcast", t.shape()));
+                }
             }
         }
-    }
-    // A loop, since a closure would forget the caller's line.
-    let mut alike = vec![];
-    for t in operands {
-        alike.push(t.broadcast_to(shape.clone()));
-    }
-    match TABLE.iter().find(|row| row.name == name) {
-        Some(row) => graph.apply(Elementwise(row), &alike),
-        None => graph.poison(format!("there is no elementwise function `{name}`")),
+        // A loop, since a closure would forget the caller's line.
+        let mut alike = vec![];
+        for t in operands {
+            alike.push(t.broadcast_to(shape.clone()));
+        }
+        match TABLE.iter().find(|row| row.name == name) {
+            Some(row) => self.apply(Elementwise(row), &alike),
+            None => self.poison(format!("there is no elementwise function `{name}`")),
+        }
     }
 }
 
@@ -242,7 +242,7 @@ macro_rules! unary {
             #[track_caller]
             #[must_use]
             pub fn $name(self) -> Tensor<'g> {
-                map(stringify!($name), &[self])
+                self.graph().map(stringify!($name), &[self])
             }
         )*}
     };
@@ -273,7 +273,7 @@ macro_rules! binary {
             #[track_caller]
             #[must_use]
             pub fn $name(self, other: impl IntoTensor<'g>) -> Tensor<'g> {
-                map(stringify!($name), &[self, other.tensor(self.graph())])
+                self.graph().map(stringify!($name), &[self, other.tensor(self.graph())])
             }
         )*}
     };
@@ -298,14 +298,14 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn select(self, yes: impl IntoTensor<'g>, no: impl IntoTensor<'g>) -> Tensor<'g> {
-        map("select", &[self, yes.tensor(self.graph()), no.tensor(self.graph())])
+        self.graph().map("select", &[self, yes.tensor(self.graph()), no.tensor(self.graph())])
     }
 
     /// Self limited to [low, high].
     #[track_caller]
     #[must_use]
     pub fn clamp(self, low: impl IntoTensor<'g>, high: impl IntoTensor<'g>) -> Tensor<'g> {
-        map("clamp", &[self, low.tensor(self.graph()), high.tensor(self.graph())])
+        self.graph().map("clamp", &[self, low.tensor(self.graph()), high.tensor(self.graph())])
     }
 }
 
@@ -315,7 +315,7 @@ macro_rules! operators {
             type Output = Tensor<'g>;
             #[track_caller]
             fn $method(self, other: T) -> Tensor<'g> {
-                map(stringify!($method), &[self, other.tensor(self.graph())])
+                self.graph().map(stringify!($method), &[self, other.tensor(self.graph())])
             }
         }
 
@@ -323,7 +323,7 @@ macro_rules! operators {
             type Output = Tensor<'g>;
             #[track_caller]
             fn $method(self, other: Tensor<'g>) -> Tensor<'g> {
-                map(stringify!($method), &[other.graph().constant(self), other])
+                other.graph().map(stringify!($method), &[other.graph().constant(self), other])
             }
         }
     )*};
@@ -335,6 +335,6 @@ impl<'g> ops::Neg for Tensor<'g> {
     type Output = Tensor<'g>;
     #[track_caller]
     fn neg(self) -> Tensor<'g> {
-        map("neg", &[self])
+        self.graph().map("neg", &[self])
     }
 }

@@ -24,6 +24,8 @@ pub static PORTABLE: Shader = crate::shader!("matmul");
 const K_PER_LAUNCH: usize = 8192;
 /// The longest K of the subgroup tile, which sums four k per iteration in one launch.
 const K_SUBGROUP: usize = 65_536;
+/// The most rows of C for which a tile of 64 rows would be a waste.
+const FEW: usize = 8;
 
 /// The product C[..., M, N] = A·B. With `ta`, A is stored as `[..., K, M]`; with `tb`, B is stored as
 /// `[..., N, K]`.
@@ -51,6 +53,8 @@ pub struct Extents {
 /// The entry points that can compute a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
+    /// A register tile of 8x32 with subgroup broadcasts, for a few rows.
+    Few,
     /// A register tile of 64x64 or 64x32 with subgroup broadcasts.
     Subgroup {
         /// Whether the tile has 64 columns instead of 32.
@@ -90,6 +94,9 @@ impl MatMul {
             out.push((Variant::Tile, "GPU: panels in workgroup memory"));
         }
         if caps.runs(&LANES) && self.aligned(e) {
+            if e.m <= FEW && !self.ta {
+                out.push((Variant::Few, "CPU driver, 8 lanes, at most 8 rows: 8x32 broadcast tile"));
+            }
             out.push(if e.n <= 32 {
                 (Variant::Subgroup { wide: false }, "CPU driver, 8 lanes, narrow: 64x32 broadcast tile")
             } else {
@@ -123,7 +130,8 @@ impl MatMul {
         [a, b, c]: [Operand; 3],
     ) -> Vec<LaunchSpec> {
         let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
-        let part = if matches!(variant, Variant::Subgroup { .. }) { e.k } else { K_PER_LAUNCH };
+        let lanes = matches!(variant, Variant::Few | Variant::Subgroup { .. });
+        let part = if lanes { e.k } else { K_PER_LAUNCH };
         let launch = |start: usize| {
             let end = (start + part).min(e.k);
             self.launch(e, variant, start..end, end == e.k && epilogue)
@@ -156,14 +164,16 @@ impl MatMul {
                 .dim("b_col", b_col)
                 .dim("epilogue", usize::from(epilogue))
         };
+        let lanes = |entry, wide, grid| {
+            LaunchSpec::new(&LANES, entry, grid)
+                .dim("n4", e.n / 4)
+                .flag("WIDE", wide)
+                .flag("TA", self.ta)
+                .flag("TB", self.tb)
+        };
         match variant {
-            Variant::Subgroup { wide } => {
-                LaunchSpec::new(&LANES, "lanes", grid(if wide { 64 } else { 32 }, 64))
-                    .dim("n4", e.n / 4)
-                    .flag("WIDE", wide)
-                    .flag("TA", self.ta)
-                    .flag("TB", self.tb)
-            }
+            Variant::Few => lanes("few", false, grid(32, FEW)),
+            Variant::Subgroup { wide } => lanes("lanes", wide, grid(if wide { 64 } else { 32 }, 64)),
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("registers", grid(32, 32)),
         }

@@ -6,7 +6,7 @@ mod copies;
 mod detach;
 mod words;
 
-pub use copies::{Concat, Pack, Pad, concat, pack};
+pub use copies::{Concat, Pack, Pad};
 pub use detach::Detach;
 
 use crate::graph::{
@@ -326,10 +326,10 @@ mod tests {
         let x = g.input("x", Type::u32([2, 3, 4]));
         assert_eq!(x.permute(&[2, 0, 1]).ty(), Type::u32([4, 2, 3]));
         assert_eq!(x.transpose(0, 2).shape(), [4, 3, 2].into());
-        assert_eq!(concat(&[x, x.slice(1, 1..2)], 1).pad(0, 1, 2).ty(), Type::u32([5, 4, 4]));
+        assert_eq!(g.concat(&[x, x.slice(1, 1..2)], 1).pad(0, 1, 2).ty(), Type::u32([5, 4, 4]));
         assert_eq!(x.reshape([6, 4]).t().shape(), [4, 6].into());
         assert_eq!(x.broadcast_to([2, 3, 4]).id(), x.id());
-        assert_eq!(pack(&[g.full([65], 1.0), g.constant(2.0)]).shape(), [3 * ALIGN].into());
+        assert_eq!(g.pack(&[g.full([65], 1.0), g.constant(2.0)]).shape(), [3 * ALIGN].into());
         assert!(g.check().is_ok());
         let mistakes: [for<'g> fn(Tensor<'g>) -> Tensor<'g>; 7] = [
             |x| x.reshape([5]),
@@ -338,7 +338,7 @@ mod tests {
             |x| x.transpose(0, 3),
             |x| x.t(),
             |x| x.slice(1, 2..4),
-            |x| concat(&[x, x.slice(2, 0..1)], 1),
+            |x| x.graph().concat(&[x, x.slice(2, 0..1)], 1),
         ];
         for mistake in mistakes {
             let g = Graph::new();

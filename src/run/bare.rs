@@ -4,7 +4,7 @@ use super::{
     dir::Saved,
     images::fingerprint,
     options::{Lasting, Options},
-    parse::{BARE, typed},
+    parse::{BARE, TRAINING, typed, whole},
 };
 use crate::error::{Error, Result};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -31,8 +31,8 @@ struct Size {
     #[arg(long, value_name = "H,W,C", value_parser = image)]
     image: Option<[usize; 3]>,
     /// Number of classes, with --image
-    #[arg(long, default_value_t = 0, requires = "image")]
-    classes: usize,
+    #[arg(long, default_value_t = 0, requires = "image", value_parser = whole::<u16>(..=256))]
+    classes: u16,
 }
 
 /// Parses the size of images, for clap.
@@ -42,12 +42,20 @@ fn image(text: &str) -> std::result::Result<[usize; 3], String> {
     numbers.and_then(|n| n.try_into().ok()).ok_or_else(|| wants.into())
 }
 
+/// Whether a model may be told classes: it has an option for that.
+pub(super) fn conditional<T: Args>() -> bool {
+    T::augment_args(Command::new("all")).get_arguments().any(|arg| arg.get_id() == "conditional")
+}
+
 impl<T: Options> Args for Bare<T> {
     fn augment_args(command: Command) -> Command {
         let all = Size::augment_args(T::augment_args(Command::new("all")));
         let others = all.get_arguments().filter(|arg| !OWN.contains(&arg.get_id().as_str()));
         others.fold(command, |command, arg| match arg.get_id().as_str() {
             "data" => command.arg(arg.clone().help(DATA).hide_default_value(true)),
+            // Parsed all the same, since `T` is read as a whole.
+            _ if arg.get_help_heading() == Some(TRAINING) => command.arg(arg.clone().hide(true)),
+            "classes" if !conditional::<T>() => command.arg(arg.clone().hide(true)),
             _ => command.arg(arg.clone().help_heading(BARE).hide_short_help(true)),
         })
     }
@@ -80,7 +88,7 @@ impl<T: Options> Bare<T> {
         // The seed and the batch are those of draws and of training: no part of the model or of its images.
         (recipe.seed, recipe.batch, recipe.weights) = (0, 1, None);
         let (image, classes, class_names, images) = match self.size.image {
-            Some(image) => (image, self.size.classes, vec![], String::new()),
+            Some(image) => (image, self.size.classes.into(), vec![], String::new()),
             None => {
                 let set = recipe.open()?;
                 let about = set.train.about();

@@ -167,7 +167,7 @@ impl RunDir {
             true => "it holds no config.toml",
             false => "there is no such folder",
         };
-        let advice = "train first, with this folder as its output";
+        let advice = "train first, or give the folder that an earlier `train` named";
         Err(Error::at("use the run", &run.root, why, advice))
     }
 

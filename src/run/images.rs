@@ -80,7 +80,7 @@ impl<T: Options> Saved<T> {
                 now if now == self.images => return Ok((recipe, set)),
                 now => self.changed(&recipe.data, &now),
             },
-            Err(e) => Error::new(format!("{e}; if the run's data were moved, give --data")),
+            Err(e) => Error::new(format!("{e}; --data says where the run's data lie")),
         };
         let text = self.list.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         match text.filter(|_| Path::new(&recipe.data).is_dir()) {
@@ -91,8 +91,8 @@ impl<T: Options> Saved<T> {
 
     fn changed(&self, data: &str, now: &str) -> Error {
         Error::new(format!(
-            "the images of {data} are not those of the run: {} then, {now} now; restore them, say where they lie \
-             now by --data, or train anew",
+            "the images of {data} are not those of the run: {} then, {now} now; restore them, let --data \
+             lead to them, or train anew",
             self.images
         ))
     }

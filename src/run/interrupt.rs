@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP ask training to stop after the current submission. A second one ends the program
 //! at once. A signal that the program was told to ignore, as `nohup` does, stays ignored.
 
+use super::say::lost;
 use crate::error::{Error, Result};
 use std::{
     io,
@@ -30,8 +31,9 @@ pub(super) fn asked() -> bool {
 }
 
 /// The exit code of a program that ended so: 128 + the signal's number where a signal interrupted training, as
-/// shells count, else 0 or 1. An error is printed.
+/// shells count, else 0 or 1. An error is printed; that stdout could not be written is one.
 pub fn exit_code(result: Result<()>) -> ExitCode {
+    let result = result.and_then(|()| lost().map_or(Ok(()), Err));
     if let Err(error) = &result {
         note!("Error: {error}");
     }

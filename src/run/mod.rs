@@ -50,7 +50,7 @@ pub use interrupt::exit_code;
 pub(crate) use metrics::curves;
 pub use metrics::{MetricsLog, read};
 pub use options::{AdapterOption, Lasting, Look, Options, Recipe, Sitting, Train};
-pub use parse::{SITTING, below_one, decay, parse, positive, sizes};
+pub use parse::{SITTING, TRAINING, below_one, decay, parse, positive, sizes, whole};
 pub use picture::{animate, grid, save};
 pub use plot::plot;
 #[cfg(any(test, fuzzing))]

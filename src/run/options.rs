@@ -3,7 +3,8 @@
 
 use super::{
     change::Typed,
-    parse::{SITTING, positive},
+    parse::{SITTING, TRAINING, positive, whole},
+    say::counted,
 };
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Sound, Source, Unit},
@@ -11,7 +12,7 @@ use crate::{
     gpu::{Choice, Gpu},
     weights::Weights,
 };
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use indicatif::{DecimalBytes, ProgressBar, ProgressFinish, ProgressStyle};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::PathBuf;
@@ -48,11 +49,11 @@ pub struct Recipe {
     /// Data set: `glyphs` (drawn by the program), `mnist`, `fashion-mnist`, `kmnist` or `cifar10` (downloaded
     /// once), or a folder of IDX files (raw or gz), of CIFAR-10's .bin files, or of pictures in train/CLASS
     /// and test/CLASS, or in CLASS alone (every tenth is a test image)
-    #[arg(long, default_value = "glyphs", value_name = "NAME|PATH")]
+    #[arg(long, default_value = "glyphs", value_name = "NAME|PATH", value_parser = NonEmptyStringValueParser::new())]
     pub data: String,
     /// Scale the pictures of an image folder to N x N pixels, cut to their largest central square [default:
     /// all must have the same size]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(data::idx::MAX_SIDE)))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u64::from(data::idx::MAX_SIDE)))]
     pub image_size: Option<u32>,
     /// Turn colours into grey
     #[arg(long)]
@@ -63,10 +64,10 @@ pub struct Recipe {
     #[serde(skip)]
     pub(super) sound: Option<Sound>,
     /// Images per minibatch
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = TRAINING, default_value_t = 128, value_parser = whole::<u32>(1..))]
     pub batch: u32,
     /// Seed of initial weights, shuffling and noise
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(..))]
     pub seed: u64,
     /// Start from these weights (safetensors, PyTorch's names) instead of random ones
     #[arg(long, value_name = "FILE")]
@@ -99,7 +100,7 @@ pub struct Sitting {
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(1..))]
     pub checkpoint_every: Option<u64>,
     /// Print the plan of a training step, with its memory and launches, and stop
     #[arg(long)]
@@ -113,13 +114,13 @@ pub struct Sitting {
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lasting {
     /// Passes over the training images; with --steps, whichever ends first [default: 10, or as --steps says]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = whole::<u64>(1..))]
     pub epochs: Option<u64>,
     /// Stop after this many steps in all
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = whole::<u64>(1..))]
     pub steps: Option<u64>,
     /// Number of newest checkpoints to keep, besides the best one [default: 3]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..))]
     pub keep: Option<u32>,
     /// Stream the training images through a window of at most about MIB on the GPU; the result is the same
     /// [default: only if they do not fit]
@@ -205,7 +206,7 @@ pub struct Look {
     #[arg(long, requires = "weights")]
     pub weights_partial: bool,
     /// Seed of the draws: the same seed draws the same pictures
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>(..))]
     pub seed: u64,
     /// The adapter.
     #[command(flatten)]
@@ -300,8 +301,12 @@ impl Shown {
                     format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)),
                     "decimal_bytes_per_sec",
                 ),
-                Unit::Images => (format!("{name}: {} ({} images)", progress.file, progress.total), "per_sec"),
-                Unit::Files => (format!("{name}: {} ({} files)", progress.file, progress.total), "per_sec"),
+                Unit::Images => {
+                    (format!("{name}: {} ({})", progress.file, counted(progress.total, "image")), "per_sec")
+                }
+                Unit::Files => {
+                    (format!("{name}: {} ({})", progress.file, counted(progress.total, "file")), "per_sec")
+                }
             };
             note!("{line}");
             let style = ProgressStyle::with_template(&format!(

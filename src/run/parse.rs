@@ -2,7 +2,10 @@
 
 use super::change::CHANGEABLE;
 use clap::{ArgMatches, Parser, parser::ValueSource};
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    ops::{Bound, RangeBounds},
+};
 
 /// The heading, in the help, of the options that one sitting may change. No other options are allowed with
 /// `--resume`.
@@ -10,6 +13,10 @@ pub const SITTING: &str = "This sitting";
 
 /// The heading, in the help, of the options that describe a model without a run.
 pub(super) const BARE: &str = "Without a run: the model of --weights";
+
+/// The heading, in the help, of the options that only training uses. What looks at a model without a run does not
+/// take them.
+pub const TRAINING: &str = "Training";
 
 /// Parses the command line. With `--resume`, an option that a resumed run may not change is an error, which
 /// ends the program.
@@ -58,8 +65,13 @@ pub(super) fn typed(matches: &ArgMatches, id: &str) -> bool {
     matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-/// Checks that a model is described only where its weights are given and no run, which knows it.
+/// Checks that a model is described only where its weights are given and no run, which knows it, and by no option
+/// that is hidden because it has no effect.
 fn check_bare(command: &clap::Command, matches: &ArgMatches) -> std::result::Result<(), String> {
+    let idle = |arg: &&clap::Arg| arg.is_hide_set() && typed(matches, arg.get_id().as_str());
+    if let Some(arg) = command.get_arguments().find(idle) {
+        return Err(format!("--{} has no effect here; leave it out", arg.get_long().unwrap_or_default()));
+    }
     let bare =
         |arg: &&clap::Arg| arg.get_help_heading() == Some(BARE) && typed(matches, arg.get_id().as_str());
     let run = typed(matches, "run") || !typed(matches, "weights");
@@ -92,10 +104,28 @@ fn check_resume(command: &clap::Command, matches: &ArgMatches) -> std::result::R
 /// Parses a number within a range, for clap; `wants` is the error message.
 pub(super) fn number(
     text: &str,
-    range: impl std::ops::RangeBounds<f64>,
+    range: impl RangeBounds<f64>,
     wants: &str,
 ) -> std::result::Result<f64, String> {
     text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| wants.into())
+}
+
+/// A parser of whole numbers within a range that holds its ends, for clap.
+pub fn whole<T: TryFrom<u64>>(
+    range: impl RangeBounds<u64>,
+) -> impl Fn(&str) -> std::result::Result<T, String> + Clone {
+    let largest = [u64::MAX, u32::MAX.into(), u16::MAX.into()].into_iter().find(|&n| T::try_from(n).is_ok());
+    let end = |bound, none| if let Bound::Included(&n) = bound { n } else { none };
+    let first = end(range.start_bound(), 0);
+    let last = end(range.end_bound(), largest.unwrap_or(u8::MAX.into()));
+    move |text| {
+        let number =
+            text.parse().ok().filter(|n| (first..=last).contains(n)).and_then(|n| T::try_from(n).ok());
+        number.ok_or_else(|| match last {
+            u64::MAX => format!("wants a whole number from {first} on"),
+            _ => format!("wants a whole number from {first} to {last}"),
+        })
+    }
 }
 
 /// Parses a finite number above 0, for clap.
@@ -136,7 +166,7 @@ mod tests {
     struct Cli {
         #[arg(id = "lr", long, default_value_t = 1.0, value_parser = positive)]
         _lr: f64,
-        #[arg(id = "batch", long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(id = "batch", long, default_value_t = 1, value_parser = whole::<u32>(1..))]
         _batch: u32,
         #[arg(id = "seconds", long, value_parser = positive, help_heading = SITTING)]
         _seconds: Option<f64>,
@@ -168,6 +198,20 @@ mod tests {
             );
         }
         assert_eq!(joined(["--axes", "-1,0"].into_iter().map(OsString::from)), ["--axes=-1,0"]);
+    }
+
+    #[test]
+    fn a_whole_number_outside_its_range_is_told_the_range() {
+        let (some, bytes, all) = (whole::<u16>(1..=100), whole::<u8>(1..), whole::<u64>(..));
+        assert_eq!(
+            (some("100"), bytes("255"), all("18446744073709551615")),
+            (Ok(100), Ok(255), Ok(u64::MAX))
+        );
+        for text in ["0", "101", "-1", "1.5", "x", "", "99999999999999999999"] {
+            assert_eq!(some(text).unwrap_err(), "wants a whole number from 1 to 100", "{text}");
+        }
+        assert_eq!(bytes("256").unwrap_err(), "wants a whole number from 1 to 255");
+        assert_eq!(all("-5").unwrap_err(), "wants a whole number from 0 on");
     }
 
     fn check(line: &str) -> std::result::Result<(), String> {

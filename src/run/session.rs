@@ -10,6 +10,7 @@ use super::{
     memory::{advice, planned},
     metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
+    say::counted,
 };
 use crate::{
     data::{DataSet, Images, Order, Source, idx},
@@ -225,9 +226,9 @@ impl Session {
             let (total, per_epoch) = (self.total(), self.order().per_epoch());
             let done = |at: &Position| at.step >= total && !at.owes_report(per_epoch);
             if let Some((Checkpoint { position, .. }, _)) = from.as_ref().filter(|(c, _)| done(&c.position)) {
-                let (dir, step) = (run.root().display(), position.step);
+                let (dir, done) = (run.root().display(), counted(position.step, "step"));
                 say!(
-                    "nothing to do: {dir} is at step {step} of {total}; go on with more --steps or --epochs"
+                    "nothing to do: {dir} has done {done}, {total} are asked for; give more --steps or --epochs"
                 );
                 return Ok(None);
             }

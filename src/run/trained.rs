@@ -7,6 +7,7 @@ use super::{
     grid,
     options::{Look, Options},
     save,
+    say::counted,
     session::PARTIAL,
 };
 use crate::{
@@ -115,7 +116,8 @@ impl<T: Options> Trained<T> {
     pub fn first(&self, test: &Images, asked: Option<usize>, usual: usize) -> Result<Vec<f32>> {
         let count = asked.unwrap_or(usual.min(test.count));
         if test.count < count {
-            let what = format!("there are only {} test images and {count} are needed", test.count);
+            let held = counted(test.count, "test image");
+            let what = format!("the data hold only {held}, and {count} are needed");
             return Err(Error::new(format!("{what}; give a smaller --count")));
         }
         Ok(test.pixels[..count * self.pixels()].iter().map(|&b| f32::from(b) / 255.0).collect())

@@ -9,7 +9,6 @@ use crate::{
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,
     models::Metrics,
-    ops::views::concat,
     optim::advance,
     plan::Plan,
 };
@@ -64,7 +63,7 @@ impl Evaluation {
             let terms: Vec<_> = terms.into_iter().map(|t| t.reshape([1])).collect();
             this.names = names;
             let total = g.var(TOTAL, Type::f32([terms.len()]), Init::Zeros);
-            g.assign(total, total + concat(&terms, 0));
+            g.assign(total, total + g.concat(&terms, 0));
             advance(&g);
             this.plans.push((Plan::new(&g, caps)?, times));
         }

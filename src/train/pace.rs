@@ -6,7 +6,6 @@ use crate::{
     gpu::{Executor, Gpu},
     graph::{Graph, shape::Type, var::Init},
     models::Metrics,
-    ops::views::concat,
 };
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ const SUBMISSION: Duration = Duration::from_millis(100);
 pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
     let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
     let row: Vec<_> = metrics.iter().map(|(_, m)| g.tensor(m.id()).reshape([1])).collect();
-    g.assign(history, history.record(concat(&row, 0)));
+    g.assign(history, history.record(g.concat(&row, 0)));
 }
 
 /// Runs a plan `times` times, in submissions of at most `most` runs that take about 100 ms each. After each

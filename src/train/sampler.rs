@@ -1,6 +1,6 @@
-//! Drawing pictures from an autoregressive model on the GPU. One plan draws all random numbers; another is
-//! recorded once per step of a wavefront or, with the naive method, once per pixel. Nothing is read back
-//! until the pictures are done.
+//! Drawing pictures from an autoregressive model on the GPU. One plan draws all random numbers, and computes
+//! what is the same for all pixels; another is recorded once per step of a wavefront or, with the naive
+//! method, once per pixel. Nothing is read back until the pictures are done.
 
 use super::pace::bursts;
 use crate::{
@@ -72,7 +72,6 @@ impl Sampler {
             begin.var(UNIFORM, Type::f32(numbers), Init::Zeros),
             begin.uniform("sampling/draw", numbers),
         );
-        advance(&begin);
         let g = Graph::new();
         g.count_by(STEP);
         let [picture, given] = [PICTURE, GIVEN].map(|name| g.var(name, Type::f32(shape), Init::Zeros));
@@ -81,7 +80,7 @@ impl Sampler {
             Method::Cached => {
                 let whole = Graph::new();
                 whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
-                let (wave, outputs) = cached(&g, &whole, picture, g.step(), counts)?;
+                let (wave, outputs) = cached(&begin, &g, &whole, picture, g.step(), counts)?;
                 let [old, given, uniform] =
                     [picture, given, uniform].map(|t| t.look(wave, &[[0, 0]], g.step()));
                 let drawn = given.select(old, likelihood.draw(outputs, temperature, uniform));
@@ -103,7 +102,7 @@ impl Sampler {
             }
         };
         g.assign(picture, next);
-        advance(&g);
+        [&begin, &g].into_iter().for_each(advance);
         let plan = |g| -> std::result::Result<Plan, Error> { Plan::new(g, caps) };
         Ok(Self { begin: plan(&begin)?, step: plan(&g)?, steps, elements: shape.iter().product() })
     }

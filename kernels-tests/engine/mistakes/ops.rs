@@ -11,13 +11,8 @@ use oneiro::{
     },
     nn::{Activation, spectral_norm, weight_norm},
     ops::{
-        cursor::Wave,
-        data::OneHot,
-        elementwise::{TABLE, map},
-        matmul::product,
-        recurrence::Order,
+        cursor::Wave, data::OneHot, elementwise::TABLE, matmul::product, recurrence::Order,
         reparameterize::reparameterize,
-        views::{concat, pack},
     },
     optim::{Optimizer, advance},
 };
@@ -45,8 +40,10 @@ fn views_and_reductions_defer_mistakes() {
             (line!(), |g| _ = x(g, &[2, 3]).slice(5, 0..1), "slice"),
             (line!(), |g| _ = x(g, &[2, 3]).pad(2, 1, 1), "pad"),
             (line!(), |g| _ = x(g, &[2, 3]).shift(1, 3), "pad"),
-            (line!(), |g| _ = concat(&[x(g, &[2, 3]), x(g, &[3, 3])], 1), "concat"),
-            (line!(), |g| _ = pack(&[whole(g, &[2])]), "pack"),
+            (line!(), |g| _ = g.concat(&[x(g, &[2, 3]), x(g, &[3, 3])], 1), "concat"),
+            (line!(), |g| _ = g.pack(&[whole(g, &[2])]), "pack"),
+            (line!(), |g| _ = g.concat(&[], 0), "concat: takes at least one tensor"),
+            (line!(), |g| _ = g.pack(&[]), "pack: takes at least one tensor"),
             (line!(), |g| _ = x(g, &[2, 3]).sum(&[2]), "axes"),
             (line!(), |g| _ = x(g, &[2, 3]).mean(&[1, 1]), "axes"),
             (line!(), |g| _ = x(g, &[2, 3]).max_over(&[3]), "axes"),
@@ -107,8 +104,9 @@ fn elements_and_draws_defer_mistakes() {
     check(
         file!(),
         &[
-            (line!(), |g| _ = map("no such", &[x(g, &[2])]), "no elementwise function `no such`"),
-            (line!(), |g| _ = map("add", &[x(g, &[2])]), "takes 2 tensors"),
+            (line!(), |g| _ = g.map("no such", &[x(g, &[2])]), "no elementwise function `no such`"),
+            (line!(), |g| _ = g.map("add", &[x(g, &[2])]), "takes 2 tensors"),
+            (line!(), |g| _ = g.map("add", &[]), "takes 2 tensors"),
             (line!(), |g| _ = x(g, &[2]) + x(g, &[3]), "do not broadcast"),
             (line!(), |g| _ = x(g, &[2]).select(x(g, &[3]), 0.0), "do not broadcast"),
             (line!(), |g| _ = x(g, &[2]).clamp(x(g, &[3]), 0.0), "do not broadcast"),
@@ -137,7 +135,7 @@ fn elements_and_draws_defer_mistakes() {
     for row in TABLE {
         let g = Graph::new();
         let line = line!() + 1;
-        let _ = map(row.name, &vec![g.input("u", Type { shape: [2].into(), dtype: DType::U8 }); row.arity]);
+        let _ = g.map(row.name, &vec![g.input("u", Type { shape: [2].into(), dtype: DType::U8 }); row.arity]);
         let error = g.check().unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}:{line}:", file!())) && error.contains("takes f32"), "{error}");
     }

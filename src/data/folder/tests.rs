@@ -298,6 +298,12 @@ fn all_broken_pictures_are_named_before_anything_is_streamed() {
     assert!(told.iter().all(|w| text.contains(w)) && heard == 11, "{text}");
     let again = open().read(&mut |_| ()).unwrap_err().to_string();
     assert_eq!(text, again);
+    // A header that is broken too hides none of these.
+    dir.put("a/06.png", &whole[..10]);
+    let text =
+        crate::data::open(dir.to_str().unwrap(), &Asked::default(), &mut |_| ()).unwrap_err().to_string();
+    let told = ["03.png: cannot be decoded", "nor can 3 more", "05.png", "06.png", "08.png"];
+    assert!(told.iter().all(|w| text.contains(w)), "{text}");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn a_cut_jpeg_is_refused_whatever_its_thumbnail_ends_with() {
         assert!(header(&whole).is_ok() && decode(&whole, None).is_ok());
         // Bytes behind the end do no harm; no cut before it goes unseen, nor one that was filled with zeros.
         assert!(decode(&[whole.as_slice(), &[0; 99]].concat(), None).is_ok());
-        for cut in (3..whole.len() - 1).step_by(7).chain([whole.len() - 2, whole.len() - 1]) {
+        for cut in (3..whole.len() - 2).step_by(7).chain([whole.len() - 4, whole.len() - 3]) {
             let zeros = [&whole[..cut], &[0; 50]].concat();
             for bytes in [&whole[..cut], &zeros] {
                 let error = header(bytes).unwrap_err();
@@ -139,6 +139,48 @@ fn a_cut_jpeg_is_refused_whatever_its_thumbnail_ends_with() {
             }
         }
     }
+}
+
+/// All blocks are there: only the end marker, or a part of it, is missing.
+#[test]
+fn a_jpeg_that_lacks_only_its_end_is_whole() {
+    let flat = RgbImage::from_pixel(24, 40, Rgb([90; 3]));
+    for jpeg in [&picture(40, 40), &picture(9, 17), &flat].map(|image| encoded(image, ImageFormat::Jpeg)) {
+        let pixels = decode(&jpeg, None).unwrap();
+        for lacks in [1, 2] {
+            let cut = &jpeg[..jpeg.len() - lacks];
+            assert!(decode(cut, None).unwrap() == pixels && decode_whole(cut, None).unwrap() == pixels);
+            assert_eq!(header(cut), header(&jpeg));
+        }
+        assert!(decode_whole(&jpeg, None).unwrap() == pixels);
+        // A segment that claims more than there is would hide the end that is added.
+        let claims = [&jpeg[..jpeg.len() - 2], &[0xff, 0xc4, 0xff, 0xff]].concat();
+        assert!(decode(&claims, None).unwrap_err().contains("cut short"));
+    }
+    let pixels = decode_whole(PROGRESSIVE, None).unwrap();
+    assert!(decode(&PROGRESSIVE[..PROGRESSIVE.len() - 2], None).unwrap() == pixels);
+}
+
+/// A file whose scan has a hole, although it has its end.
+#[test]
+fn zeros_within_a_scan_are_found_where_blocks_are_missing() {
+    // As smooth as photographs are: a block takes fewer bytes than zeros that make one.
+    let image = RgbImage::from_fn(300, 300, |x, y| {
+        let noise = (x * 7919 + y * 104_729) % 13;
+        Rgb([x / 2 + noise, y / 3 + noise, (x + y) / 4].map(|value| value as u8))
+    });
+    let jpeg = encoded(&image, ImageFormat::Jpeg);
+    let (mut found, mut holes) = (0, 0);
+    for start in (jpeg.len() / 3..jpeg.len() - 600).step_by(200) {
+        let mut broken = jpeg.clone();
+        broken[start..start + 512].fill(0);
+        let lacks = decode_whole(&broken, None).is_err_and(|error| error.contains("lacks blocks"));
+        (found, holes) = (found + usize::from(lacks), holes + 1);
+        // A scan that ends within the hole.
+        let shorter = [&jpeg[..start], &jpeg[jpeg.len() - 2..]].concat();
+        assert!(decode_whole(&shorter, None).unwrap_err().contains("lacks blocks"), "{start}");
+    }
+    assert!(holes > 5 && found > holes / 2, "{found} of {holes} holes found");
 }
 
 #[test]
@@ -222,7 +264,7 @@ fn a_header_that_claims_too_much_is_refused() {
     assert!(header(&size(&plain, 0xc0, 2_800)).is_ok());
     let mut many = PROGRESSIVE.to_vec();
     let end = many.split_off(many.len() - 2);
-    (0..SCANS).for_each(|_| many.extend([0xff, 0xda, 0, 2]));
+    (0..jpeg::SCANS).for_each(|_| many.extend([0xff, 0xda, 0, 2]));
     let error = header(&[many, end].concat()).unwrap_err();
     assert!(error.contains("scans"), "{error}");
 }

@@ -3,10 +3,13 @@
 
 use super::words::{Cotangents, SHADER, WORKGROUP, words};
 use crate::graph::{
-    ALIGN, Tensor,
+    ALIGN, Graph, Tensor,
     op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
     shape::{Array, DType, Shape, Type},
 };
+
+/// The mistake of joining no tensors.
+const NOTHING: &str = "takes at least one tensor";
 
 /// A launch of the first entry point, or of its vec4 twin where all `dims`, here in elements, are multiples
 /// of 4. The first of `dims` is `n`, the number of elements to write.
@@ -116,17 +119,15 @@ impl Op for Concat {
 
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let dtype = words(inputs)?;
-        let mut shape = inputs[0].shape.to_vec();
+        let (first, others) = inputs.split_first().ok_or(NOTHING)?;
+        let mut shape = first.shape.to_vec();
         if self.axis >= shape.len() {
-            return Err(format!("{:?} has no axis {}", inputs[0].shape, self.axis));
+            return Err(format!("{:?} has no axis {}", first.shape, self.axis));
         }
-        for t in &inputs[1..] {
+        for t in others {
             let same = |d: usize| d == self.axis || t.shape[d] == shape[d];
             if t.shape.len() != shape.len() || !(0..shape.len()).all(same) {
-                return Err(format!(
-                    "{:?} and {:?} differ beside axis {}",
-                    inputs[0].shape, t.shape, self.axis
-                ));
+                return Err(format!("{:?} and {:?} differ beside axis {}", first.shape, t.shape, self.axis));
             }
             shape[self.axis] += t.shape[self.axis];
         }
@@ -196,6 +197,9 @@ impl Op for Pack {
         if let Some(bad) = inputs.iter().find(|t| t.dtype != DType::F32) {
             return Err(format!("takes f32, not {:?}", bad.dtype));
         }
+        if inputs.is_empty() {
+            return Err(NOTHING.into());
+        }
         let fits = |(i, t): (usize, &Type)| self.offsets[i] + t.shape.numel() <= self.end(i);
         if inputs.len() != self.offsets.len()
             || self.offsets.first() != Some(&0)
@@ -262,26 +266,26 @@ impl<'g> Tensor<'g> {
     }
 }
 
-/// Tensors (at least one) one after the other along an axis; their other extents must agree.
-#[track_caller]
-pub fn concat<'g>(tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
-    assert!(!tensors.is_empty(), "concat takes at least one tensor");
-    tensors[0].graph().apply(Concat { axis }, tensors)
-}
+impl Graph {
+    /// Tensors (at least one) one after the other along an axis; their other extents must agree.
+    #[track_caller]
+    pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
+        self.apply(Concat { axis }, tensors)
+    }
 
-/// All elements of f32 tensors (at least one) in one row. Each tensor starts at a multiple of [`ALIGN`], and
-/// the row ends at one.
-#[track_caller]
-pub fn pack<'g>(tensors: &[Tensor<'g>]) -> Tensor<'g> {
-    assert!(!tensors.is_empty(), "pack takes at least one tensor");
-    let mut len = 0;
-    let mut place = |t: &Tensor<'g>| {
-        let offset = len;
-        len += t.shape().numel().next_multiple_of(ALIGN);
-        offset
-    };
-    let offsets = tensors.iter().map(&mut place).collect();
-    tensors[0].graph().apply(Pack { offsets, len }, tensors)
+    /// All elements of f32 tensors (at least one) in one row. Each tensor starts at a multiple of [`ALIGN`], and
+    /// the row ends at one.
+    #[track_caller]
+    pub fn pack<'g>(&'g self, tensors: &[Tensor<'g>]) -> Tensor<'g> {
+        let mut len = 0;
+        let mut place = |t: &Tensor<'g>| {
+            let offset = len;
+            len += t.shape().numel().next_multiple_of(ALIGN);
+            offset
+        };
+        let offsets = tensors.iter().map(&mut place).collect();
+        self.apply(Pack { offsets, len }, tensors)
+    }
 }
 
 #[cfg(test)]

@@ -30,17 +30,22 @@ pub enum Command<M: Adversarial> {
     /// film of the samples
     Train(Box<Watched<M>>),
     /// Draw noise and turn it into pictures
+    #[command(mut_arg("count", |arg| arg.help("Number of pictures [default: 64]")))]
     Sample(NoiseDraw<M>),
     /// Draw a walk on the sphere between pairs of noise vectors, as a strip and a GIF
+    #[command(mut_arg("count", |arg| arg.help("Number of walks [default: 6]")))]
     Interpolate(NoiseDraw<M>),
     /// Add and subtract means of noise vectors (and of classes, if the model is conditional): smiling woman -
     /// neutral woman + neutral man
+    #[command(mut_arg("count", |arg| arg.hide(true)))]
     Arithmetic(Arithmetic<M>),
     /// Show samples above the training images that are nearest to them
+    #[command(mut_arg("count", |arg| arg.help("Number of samples [default: 8]")))]
     Nearest(Nearest<M>),
     /// Measure FID and KID against the data, the classes covered and the diversity, and with --probe
     /// the discriminator's features
     #[cfg(feature = "fid")]
+    #[command(mut_arg("count", |arg| arg.help("Number of samples [default: 5000]")))]
     Evaluate(Evaluate<M>),
 }
 

@@ -11,6 +11,7 @@ use crate::{
     plan::Plan,
     run::{
         Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save,
+        say::counted, whole,
     },
     train::{Evaluation, Feed, Round, batch, labels},
 };
@@ -47,7 +48,7 @@ pub struct Reconstruct<T: Restoring> {
     #[command(flatten)]
     look: Look,
     /// Number of test images [default: 10, or all if there are fewer]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, value_parser = whole::<u16>(1..=100))]
     count: Option<u16>,
     #[command(flatten)]
     raw: Raw,
@@ -62,13 +63,13 @@ pub struct Probe {
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// Numbers of labelled images to train on, shared evenly among the classes; one line of results each
-    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = whole::<u32>(1..))]
     labels: Vec<u32>,
     /// Fine-tuning steps, of 50 images each
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1000, value_parser = whole::<u32>(1..))]
     steps: u32,
     /// Training runs per line, each with other labelled images and initial weights
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = whole::<u32>(1..))]
     repeats: u32,
     /// Adam's step size
     #[arg(long, default_value_t = 1e-3, value_parser = positive)]
@@ -176,9 +177,9 @@ fn probe<T: Restoring>(options: &Probe) -> Result<()> {
     // All numbers of labels are checked before anything is trained.
     options.labels.iter().try_for_each(|&n| few(&train, n as usize, 0).map(drop))?;
     say!(
-        "test accuracy of one network, {} fine-tuning steps, mean of {} runs ± their spread",
-        options.steps,
-        options.repeats
+        "test accuracy of one network, {}, mean of {} ± their spread",
+        counted(options.steps, "fine-tuning step"),
+        counted(options.repeats, "run")
     );
     say!("{:>8}  {:>20}  {:>20}", "labels", "trained encoder", "from scratch");
     for &n in &options.labels {

@@ -19,8 +19,12 @@ pub use draw::{Complete, PixelDraw};
 pub use evaluate::Evaluate;
 pub use fit::{Density, Fit, Pixels};
 
-use crate::{error::Result, run::Train};
-use clap::Subcommand;
+use crate::{
+    error::Result,
+    run::{Train, bare::conditional},
+    train::Method,
+};
+use clap::{Arg, Subcommand};
 use trained::TrainedDensity;
 
 /// The subcommands.
@@ -29,11 +33,25 @@ pub enum Command<M: Density> {
     /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<Fit<M>>),
     /// Draw pictures, pixel by pixel on the GPU
+    #[command(mut_args(fitting::<M>))]
     Sample(PixelDraw<M>),
     /// Keep the upper half of test images, or what a mask keeps, and draw the rest
+    #[command(mut_args(fitting::<M>))]
+    #[command(mut_arg("count", |arg| arg.help("Number of images [default: 25, or all if there are fewer]")))]
+    #[command(mut_arg("class", |arg| arg.help("Class to draw by its name [default: those of the images]")))]
     Complete(Complete<M>),
     /// Compute the exact negative log-likelihood of test images, in all and for each pixel and class
     Evaluate(Evaluate<M>),
+}
+
+/// An option of drawing, hidden where the model lets it have no effect.
+fn fitting<M: Density>(option: Arg) -> Arg {
+    let idle = match option.get_id().as_str() {
+        "class" => !conditional::<M>(),
+        "naive" => M::METHOD == Method::Naive,
+        _ => option.is_hide_set(),
+    };
+    option.hide(idle)
 }
 
 /// Runs a subcommand.

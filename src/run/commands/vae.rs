@@ -14,8 +14,8 @@ use crate::{
     optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, decay, grid, listener, of_test,
-        positive, save,
+        Bare, EpochEnd, Look, Options, Raw, Session, TRAINING, Train, Trained, Trainer, decay, grid,
+        listener, of_test, positive, save, whole,
     },
     train::{Evaluation, Round, batch, normals, quantile},
 };
@@ -54,11 +54,11 @@ pub trait Variational: Options {
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Learning {
     /// Adam's step size
-    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
     /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
     /// steps)
-    #[arg(long, default_value_t = 1.0, value_parser = decay)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     decay: f64,
     /// Make pixels black or white at random in every step, with the grey value as the probability of white
@@ -76,12 +76,16 @@ pub enum Command<T: Variational> {
     /// Train, or continue a run; writes weights, metrics, samples, curves and checkpoints
     Train(Train<T>),
     /// Draw z from the prior and decode it
+    #[command(mut_arg("count", |arg| arg.help("Number of pictures [default: 100]")))]
     Sample(LatentDraw<T>),
     /// Show test images above their reconstructions
+    #[command(mut_arg("count", |arg| arg.help("Number of images [default: 10, or all if there are fewer]")))]
     Reconstruct(LatentDraw<T>),
     /// Decode a grid of points of the latent plane (the paper's figure 4)
-    Manifold(LatentDraw<T>),
+    #[command(mut_arg("count", |arg| arg.help("Number of pictures along a side of the grid [default: 20]")))]
+    Manifold(Manifold<T>),
     /// Decode straight lines in latent space between pairs of test images
+    #[command(mut_arg("count", |arg| arg.help("Number of lines [default: 8, or as many as there are pairs]")))]
     Interpolate(LatentDraw<T>),
     /// Measure the ELBO, the KL per dimension and the importance-weighted bound on log p(x), over test images
     Evaluate(Evaluate<T>),
@@ -94,15 +98,21 @@ pub struct LatentDraw<T: Variational> {
     bare: Bare<T>,
     #[command(flatten)]
     look: Look,
-    /// Number of pictures (sample 100, reconstruct 10) or rows (interpolate 8), or side of the grid (manifold
-    /// 20); fewer if there are fewer test images
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    /// Number of pictures
+    #[arg(long, value_parser = whole::<u16>(1..=100))]
     count: Option<u16>,
-    /// The two latent axes of the manifold
-    #[arg(long, value_delimiter = ',', default_value = "0,1")]
-    axes: Vec<usize>,
     #[command(flatten)]
     raw: Raw,
+}
+
+/// The options of `manifold`.
+#[derive(Args)]
+pub struct Manifold<T: Variational> {
+    #[command(flatten)]
+    draw: LatentDraw<T>,
+    /// The two latent axes
+    #[arg(long, value_delimiter = ',', default_value = "0,1", value_parser = whole::<u16>(..))]
+    axes: Vec<u16>,
 }
 
 impl<T: Variational> LatentDraw<T> {
@@ -119,10 +129,10 @@ pub struct Evaluate<T: Variational> {
     #[command(flatten)]
     look: Look,
     /// Importance samples per image
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 100, value_parser = whole::<u32>(1..=1_000_000))]
     k: u32,
     /// Evaluate only this many test images, from the first on [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..))]
     images: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
@@ -142,7 +152,9 @@ pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
         Command::Reconstruct(options) => {
             TrainedVae::open(&options.look, &options.bare)?.reconstruct(&options)
         }
-        Command::Manifold(options) => TrainedVae::open(&options.look, &options.bare)?.manifold(&options),
+        Command::Manifold(options) => {
+            TrainedVae::open(&options.draw.look, &options.draw.bare)?.manifold(&options)
+        }
         Command::Interpolate(options) => {
             TrainedVae::open(&options.look, &options.bare)?.interpolate(&options)
         }
@@ -265,9 +277,10 @@ impl<T: Variational> TrainedVae<T> {
     }
 
     /// Decodes quantiles of the prior along two axes. The other coordinates are 0.
-    fn manifold(&self, options: &LatentDraw<T>) -> Result<()> {
+    fn manifold(&self, options: &Manifold<T>) -> Result<()> {
         let latent = self.latent;
-        let (&[a, b], side) = (options.axes.as_slice(), options.count(20)) else {
+        let axes: Vec<usize> = options.axes.iter().map(|&axis| axis.into()).collect();
+        let (&[a, b], side) = (axes.as_slice(), options.draw.count(20)) else {
             return Err(Error::new("--axes wants two numbers, such as 0,1"));
         };
         if a == b || a >= latent || b >= latent {
@@ -279,7 +292,7 @@ impl<T: Variational> TrainedVae<T> {
             z[i * latent + a] = quantile(i % side, side);
             z[i * latent + b] = quantile(i / side, side);
         }
-        self.write("manifold.png", &self.decode(&z)?, side, &options.raw)
+        self.write("manifold.png", &self.decode(&z)?, side, &options.draw.raw)
     }
 
     fn interpolate(&self, options: &LatentDraw<T>) -> Result<()> {

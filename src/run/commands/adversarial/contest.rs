@@ -8,9 +8,9 @@ use crate::{
         players::Players,
     },
     run::{
-        Options, Recipe,
+        Options, Recipe, TRAINING,
         parse::{below_one, number},
-        positive,
+        positive, whole,
     },
     weights::Weights,
 };
@@ -78,22 +78,22 @@ pub struct Contest<M: Adversarial> {
     #[arg(long, value_enum, default_value = "non-saturating")]
     loss: Loss,
     /// Discriminator steps before each generator step
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, help_heading = TRAINING, value_name = "K", default_value_t = 1, value_parser = whole::<u16>(1..=100))]
     discriminator_steps: u16,
     /// Adam's step size
-    #[arg(long, default_value_t = 2e-4, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 2e-4, value_parser = positive)]
     lr: f64,
     /// Adam's step size of the discriminator [default: the value of --lr]
-    #[arg(long, value_name = "LR", value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, value_name = "LR", value_parser = positive)]
     lr_discriminator: Option<f64>,
     /// Adam's decay rate of the first moment
-    #[arg(long, default_value_t = 0.5, value_parser = below_one)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 0.5, value_parser = below_one)]
     beta1: f64,
     /// One-sided label smoothing: real pictures get the label 1 minus this
-    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 0.0, value_parser = below_one)]
     smooth: f64,
     /// Standard deviation of normal noise on all pictures that the discriminator sees; pixels are in [-1, 1]
-    #[arg(long, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
+    #[arg(long, help_heading = TRAINING, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
     instance_noise: f64,
     /// Divide the discriminator's weights by their spectral norms, instead of normalising its activations
     #[arg(long)]
@@ -102,10 +102,10 @@ pub struct Contest<M: Adversarial> {
     #[arg(long, value_name = "DECAY", value_parser = below_one)]
     ema: Option<f64>,
     /// Largest absolute weight of the critic, with --loss wasserstein [default: 0.01]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, value_parser = positive)]
     clip: Option<f64>,
     /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, value_parser = positive)]
     penalty: Option<f64>,
     #[command(flatten)]
     #[serde(flatten)]

@@ -11,7 +11,7 @@ use crate::{
     measure::nearest::nearest,
     models::game::Game,
     rng,
-    run::{Bare, Look, Raw, Trained, animate, grid},
+    run::{Bare, Look, Raw, Trained, animate, grid, whole},
     train::normals,
 };
 use clap::Args;
@@ -29,8 +29,8 @@ pub struct NoiseDraw<M: Adversarial> {
     bare: Bare<Contest<M>>,
     #[command(flatten)]
     pub(super) look: Look,
-    /// Number of pictures (sample 64, nearest 8, evaluate 5000) or of walks (interpolate 6)
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of pictures
+    #[arg(long, value_parser = whole::<u16>(1..))]
     count: Option<u16>,
     /// Class to draw by its name, if the model is conditional [default: all in turn]
     #[arg(long, value_name = "NAME")]
@@ -46,13 +46,13 @@ pub struct Arithmetic<M: Adversarial> {
     #[command(flatten)]
     pub(super) draw: NoiseDraw<M>,
     /// Pictures that have a quality (smiling women), whose noise is averaged
-    #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES")]
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2", value_name = "PLACES", value_parser = whole::<u16>(..))]
     from: Vec<u16>,
     /// Pictures without the quality (neutral women), whose mean noise is subtracted
-    #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "PLACES")]
+    #[arg(long, value_delimiter = ',', default_value = "3,4,5", value_name = "PLACES", value_parser = whole::<u16>(..))]
     minus: Vec<u16>,
     /// Pictures that are to get the quality (neutral men), whose mean noise is added
-    #[arg(long, value_delimiter = ',', default_value = "6,7,8", value_name = "PLACES")]
+    #[arg(long, value_delimiter = ',', default_value = "6,7,8", value_name = "PLACES", value_parser = whole::<u16>(..))]
     plus: Vec<u16>,
 }
 
@@ -83,7 +83,7 @@ pub struct Nearest<M: Adversarial> {
     #[command(flatten)]
     pub(super) draw: NoiseDraw<M>,
     /// Number of training images below each sample
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=20))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u8>(1..=20))]
     images: u8,
 }
 

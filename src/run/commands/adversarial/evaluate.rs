@@ -17,7 +17,7 @@ use crate::{
         report::{self, Reference},
     },
     plan::Plan,
-    run::listener,
+    run::{listener, whole},
     train::Work,
 };
 use clap::Args;
@@ -46,7 +46,7 @@ pub struct Evaluate<M: Adversarial> {
     /// Also train a linear classifier (logistic regression on standardised features) on the discriminator's
     /// features of this many training images [default without a number: 10000]; Radford et al. 2015, §5.1,
     /// use an SVM on all images
-    #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(10..))]
+    #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = whole::<u32>(10..))]
     probe: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
-    run::{EpochEnd, Measured, Observer, RunDir, SITTING, Session, animate, grid, plot, read, save},
+    run::{EpochEnd, Measured, Observer, RunDir, SITTING, Session, animate, grid, plot, read, save, whole},
     train::normals,
 };
 #[cfg(feature = "fid")]
@@ -30,11 +30,11 @@ const FRAMES: usize = 60;
 pub struct Watching {
     /// Draw the sample grid every so many steps too, which gives the film of training more pictures [default:
     /// only at the end of epochs]
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(1..))]
     picture_every: Option<u64>,
     /// Measure FID with this many pictures whenever the sample grid is drawn, as a curve; first trains the
     /// extractor, once per data set
-    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[arg(long, value_name = "PICTURES", num_args = 0..=1, default_missing_value = "1000", value_parser = whole::<u32>(100..))]
     #[cfg(feature = "fid")]
     fid: Option<u32>,
 }

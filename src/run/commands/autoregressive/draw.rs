@@ -9,7 +9,7 @@ use crate::{
     data::picture,
     error::{Error, Result},
     gpu::State,
-    run::{Bare, Look, Raw, animate, grid, listener, parse::number},
+    run::{Bare, Look, Raw, animate, grid, listener, parse::number, say::counted, whole},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
@@ -31,14 +31,13 @@ pub struct PixelDraw<M: Density> {
     pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
-    /// Number of pictures [default: 25, or all if there are fewer test images to complete]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Number of pictures [default: 25]
+    #[arg(long, value_parser = whole::<u16>(1..=1000))]
     count: Option<u16>,
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
     #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     temperature: f64,
-    /// Class to draw by its name, if the model is conditional [default: all in turn, or those of the images
-    /// to complete]
+    /// Class to draw by its name [default: all in turn]
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
     /// Also write a GIF of the pictures as they appear
@@ -101,7 +100,8 @@ impl<M: Density> TrainedDensity<M> {
                 }
                 Ok(())
             })?;
-        say!("{count} pictures in {:.2} s, {steps} steps", began.elapsed().as_secs_f64());
+        let took = began.elapsed().as_secs_f64();
+        say!("{} in {took:.2} s, {}", counted(count, "picture"), counted(steps, "step"));
         self.trained.write(&format!("{name}.png"), &pictures, c, columns)?;
         options.raw.write(&[trained.numbers(&pictures)])?;
         let parts = strip.len() / (h * w * c);

@@ -14,7 +14,7 @@ use crate::{
     graph::Graph,
     measure::bound::Mean,
     plan::Plan,
-    run::{Bare, Curve, Look, Raw, listener, plot},
+    run::{Bare, Curve, Look, Raw, listener, plot, say::counted, whole},
     train::{Feed, Work, batch},
 };
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct Evaluate<M: Density> {
     #[command(flatten)]
     pub(super) look: Look,
     /// Score only this many test images, from the first on [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = whole::<u32>(1..))]
     images: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
@@ -105,9 +105,10 @@ impl<M: Density> TrainedDensity<M> {
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
         self.surprise(&scores.map)?;
-        let named = if M::SOUND { "signals" } else { "images" };
+        let named = if M::SOUND { "test signal" } else { "test image" };
         say!(
-            "{count} test {named}{}",
+            "{}{}",
+            counted(count, named),
             if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
         );
         let labels = test.labels.as_deref().filter(|_| model.conditional());

@@ -8,7 +8,7 @@ use crate::{
         autoregressive::{Autoregressive, Given},
         likelihood::Likelihood,
     },
-    run::{Options, Recipe, decay, positive},
+    run::{Options, Recipe, TRAINING, decay, positive, whole},
     train::Method,
 };
 use clap::{Arg, Args, ValueEnum};
@@ -49,15 +49,15 @@ pub struct Fit<M: Density> {
     #[serde(flatten)]
     recipe: Recipe,
     /// Adam's step size
-    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1e-3, value_parser = positive)]
     pub(super) lr: f64,
     /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
     /// steps)
-    #[arg(long, default_value_t = 1.0, value_parser = decay)]
+    #[arg(long, help_heading = TRAINING, default_value_t = 1.0, value_parser = decay)]
     #[serde(default = "constant")]
     pub(super) decay: f64,
     /// Largest norm of all gradients together; longer ones are scaled down to it [default: none]
-    #[arg(long, value_name = "NORM", value_parser = positive)]
+    #[arg(long, help_heading = TRAINING, value_name = "NORM", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) clip: Option<f64>,
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub struct Pixels {
     #[serde(default)]
     output: Output,
     /// Number of logistics of `--output mixture`
-    #[arg(long, default_value_t = ten(), value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, default_value_t = ten(), value_parser = whole::<u8>(1..))]
     #[serde(default = "ten")]
     components: u8,
 }

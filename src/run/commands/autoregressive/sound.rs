@@ -14,7 +14,10 @@ use super::{
 use crate::{
     data::Sound,
     error::{Error, Result},
-    run::{Bare, Look, Raw, Shown, Train, amplitudes, listener, parse::number, save_wav, show_signals},
+    run::{
+        Bare, Look, Raw, Shown, Train, amplitudes, listener, parse::number, save_wav, say::counted,
+        show_signals, whole,
+    },
     train::{Draws, Method, Work},
 };
 use clap::{Args, Subcommand};
@@ -61,10 +64,10 @@ pub fn run<M: Density>(command: Command<M>) -> Result<()> {
 #[derive(Args, Serialize, Deserialize, Clone)]
 pub struct Signals {
     /// Samples of a second, to which sounds are resampled
-    #[arg(long, value_name = "HZ", default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(4_000..=96_000))]
+    #[arg(long, value_name = "HZ", default_value_t = 16_000, value_parser = whole::<u32>(4_000..=96_000))]
     rate: u32,
     /// Samples of a signal to train and score on; what is drawn may be longer
-    #[arg(long, value_name = "SAMPLES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    #[arg(long, value_name = "SAMPLES", default_value_t = 4096, value_parser = whole::<u32>(2..=1 << 20))]
     length: u32,
 }
 
@@ -83,7 +86,7 @@ pub struct SoundDraw<M: Density> {
     #[command(flatten)]
     look: Look,
     /// Number of signals
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u16>(1..=100))]
     count: u16,
     /// Length of the signals in seconds, from 0.001 to 600, with what is given; it need not be that of training
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
@@ -269,10 +272,8 @@ impl<M: Density> TrainedDensity<M> {
             told(Work { what: "samples of each signal", done: done as u64, total })
         })?;
         let (of, took) = (length as f64 / f64::from(rate), began.elapsed().as_secs_f64());
-        say!(
-            "{count} signals of {of:.3} s in {took:.2} s, {:.3} ms for a sample of all",
-            1e3 * took / length as f64
-        );
+        let each = 1e3 * took / length as f64;
+        say!("{} of {of:.3} s in {took:.2} s, {each:.3} ms for a sample of all", counted(count, "signal"));
         let signals = amplitudes(&drawn);
         self.write_sounds(name, &signals, classes, start)?;
         options.raw.write(&[("signals", vec![count, length], &signals)])
