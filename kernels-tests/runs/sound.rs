@@ -87,7 +87,7 @@ fn models_of_sounds_refuse_pictures() {
         ("--data glyphs", "glyphs: no data set of sounds; give \"tones\""),
         ("--data photos", "holds WAV files"),
         ("--data absent", "absent: no data set of sounds"),
-        ("--grey", "are for pictures"),
+        ("--grey", "--grey has no effect here"),
         ("--rate 100", "wants a whole number from 4000 to 96000"),
     ] {
         let text = fails(&dir, &format!("wavenet train {options} {SMALL} --out run"));

@@ -115,9 +115,7 @@ impl<M: Density> Options for Fit<M> {
     }
 
     fn refuse(&self) -> Option<&'static str> {
-        let pictures = M::SOUND && (self.recipe.image_size.is_some() || self.recipe.grey);
-        let why = "--image-size and --grey are for pictures; leave them out";
-        pictures.then_some(why).or_else(|| self.model.refuse())
+        self.model.refuse()
     }
 
     fn weights(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Vec<String>> {
@@ -138,6 +136,7 @@ fn of_sounds<M: Density>(arg: Arg) -> Arg {
              CLASS alone (every tenth is a test file)",
         ),
         "batch" => arg.default_value("8").help("Signals per minibatch"),
+        // What is hidden is refused.
         "image_size" | "grey" => arg.hide(true),
         _ => arg,
     }
