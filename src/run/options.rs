@@ -301,11 +301,9 @@ impl Shown {
                     format!("downloading {name}: {} ({})", progress.file, DecimalBytes(progress.total)),
                     "decimal_bytes_per_sec",
                 ),
-                Unit::Images => {
-                    (format!("{name}: {} ({})", progress.file, counted(progress.total, "image")), "per_sec")
-                }
-                Unit::Files => {
-                    (format!("{name}: {} ({})", progress.file, counted(progress.total, "file")), "per_sec")
+                unit @ (Unit::Images | Unit::Files) => {
+                    let one = if matches!(unit, Unit::Images) { "image" } else { "file" };
+                    (format!("{name}: {} ({})", progress.file, counted(progress.total, one)), "per_sec")
                 }
             };
             note!("{line}");
