@@ -5,7 +5,8 @@ use crate::{
     subjects::adapter,
 };
 
-/// Trains a small model on labelled images, runs its commands, and looks for the pictures that they write.
+/// Trains a small model on labelled images, or on what its line names, runs its commands, and looks for the files
+/// that they write.
 fn every(train: &str, commands: &[(&str, &str)]) {
     if adapter(train).is_none() {
         return;
@@ -13,7 +14,8 @@ fn every(train: &str, commands: &[(&str, &str)]) {
     let (program, _) = train.split_once(' ').expect("a program and its options");
     let dir = empty(&format!("every-{program}"));
     labelled(&dir);
-    run(&dir, &format!("{train} --data . --batch 16 --steps 6 --out run"));
+    let data = if train.contains("--data") { "" } else { "--data ." };
+    run(&dir, &format!("{train} {data} --batch 16 --steps 6 --out run"));
     for name in ["loss.png", "weights.safetensors"] {
         assert!(dir.join("run").join(name).is_file(), "{program}: {name} is missing");
     }
@@ -60,6 +62,21 @@ fn a_latent_space_is_walked_through() {
             ("sample --count 4 --class 1", "samples.png"),
             ("interpolate --count 2", "interpolation.gif"),
             ("nearest --count 2", "nearest.png"),
+        ],
+    );
+}
+
+#[test]
+fn a_wavenet_draws_goes_on_and_scores() {
+    let small = "--features 4 --skip 4 --head 4 --layers 2 --blocks 1 --rate 4000 --length 64";
+    every(
+        &format!("wavenet train --data tones --conditional {small}"),
+        &[
+            ("sample --count 2 --seconds 0.02 --class hat --real", "samples-2.wav"),
+            ("sample --count 2 --seconds 0.02 --naive --raw drawn.npy", "samples.png"),
+            ("sample --count 9 --seconds 0.01 --real", "real-9.wav"),
+            ("continue --count 2 --given 0.01 --seconds 0.02", "continued.png"),
+            ("evaluate --images 16 --json bits.json", "surprise.png"),
         ],
     );
 }

@@ -12,6 +12,8 @@ mod lines;
 mod memory;
 mod refused;
 mod resume;
+#[cfg(feature = "sound")]
+mod sound;
 mod told;
 mod vae;
 mod weights;

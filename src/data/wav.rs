@@ -14,6 +14,8 @@ use super::mulaw;
 
 /// The rates of files that are read, in Hz.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=768_000;
+/// The bits of samples that are read.
+const BITS: [u16; 4] = [8, 16, 24, 32];
 /// The number of samples that are resampled at a time.
 const CHUNK: usize = 1024;
 /// Resampled amplitudes are rounded to multiples of 2^-23: what a processor rounds in its own way in the 50th bit
@@ -53,6 +55,9 @@ impl<R: Read> Wav<R> {
         if !RATES.contains(&spec.sample_rate) {
             let (low, high) = (RATES.start(), RATES.end());
             return Err(format!("its rate is {} Hz; {low} to {high} are read", spec.sample_rate));
+        }
+        if !BITS.contains(&spec.bits_per_sample) {
+            return Err(format!("its samples have {} bits; 8, 16, 24 and 32 are read", spec.bits_per_sample));
         }
         let (samples, width) = (u64::from(reader.len()), u64::from(spec.bits_per_sample.div_ceil(8)));
         if samples * width > bytes {

@@ -233,7 +233,9 @@ impl RunDir {
         let advice = "delete it by hand, or choose another folder";
         // The configuration goes first: without it, the folder no longer counts as a run.
         let pictures = PICTURES.map(|name| self.path(name));
-        let files = self.fixed().into_iter().chain(pictures).chain(self.all_samples());
+        let samples = self.all_samples();
+        let sounds: Vec<_> = samples.iter().map(|picture| picture.with_extension("wav")).collect();
+        let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds);
         for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -1,7 +1,8 @@
 //! What the examples share, so that an example is its model and little else.
 //!
 //! A run is a folder. [`RunDir`] names the files in it, [`MetricsLog`] writes the metrics as JSON lines,
-//! [`plot`] draws them as curves, [`grid`] puts a batch of images into one picture, and [`TrainingProgress`] shows
+//! [`plot`] draws them as curves, [`grid`] puts a batch of images into one picture, [`show_signals`] does so
+//! for sounds, and [`TrainingProgress`] shows
 //! how long training will take. [`Session`] opens what training needs, for a new run or a resumed one;
 //! [`Trainer`] is the loop that submits a graph's steps and saves [`Checkpoint`]s.
 //!
@@ -29,6 +30,8 @@ mod progress;
 mod range;
 mod raw;
 mod session;
+mod sound;
+mod spectrogram;
 mod summary;
 mod trained;
 mod training;
@@ -55,6 +58,8 @@ pub(crate) use plot::ranges;
 pub use progress::{TrainingProgress, listener};
 pub use raw::{Numbers, Raw};
 pub use session::Session;
+pub use sound::{amplitudes, save_wav};
+pub use spectrogram::{Shown, show as show_signals};
 pub use trained::Trained;
 pub(crate) use training::of_test;
 pub use training::{EpochEnd, Measured, Observer, Trainer};

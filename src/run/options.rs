@@ -7,7 +7,7 @@ use super::{
     say::counted,
 };
 use crate::{
-    data::{self, Asked, DataError, DataSet, Images, Source, Unit},
+    data::{self, Asked, DataError, DataSet, Images, Sound, Source, Unit},
     error::{Error, Result},
     gpu::{Choice, Gpu},
     weights::Weights,
@@ -59,6 +59,10 @@ pub struct Recipe {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grey: bool,
+    /// How sounds become images, which the options of a model of sounds say.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub(super) sound: Option<Sound>,
     /// Images per minibatch
     #[arg(long, help_heading = TRAINING, default_value_t = 128, value_parser = whole::<u32>(1..))]
     pub batch: u32,
@@ -228,7 +232,10 @@ impl Recipe {
         }
         set.notes.iter().for_each(|note| note!("note: {}: {note}", set.name));
         if set.lossy {
-            let why = "a lossy coding, scaling or the loss of colours or bits changed its pixels";
+            let why = match self.sound {
+                Some(_) => "resampling or mixing changed its samples",
+                None => "a lossy coding, scaling or the loss of colours or bits changed its pixels",
+            };
             note!(
                 "warning: {}: {why}; likelihoods (nats, bits/dim) compare with no published figures",
                 set.name
@@ -251,7 +258,7 @@ impl Recipe {
 
     /// Finds the data set.
     pub(super) fn find(&self) -> Result<DataSet<Source>> {
-        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound: None };
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound: self.sound };
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 

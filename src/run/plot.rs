@@ -19,12 +19,12 @@ use crate::error::{Error, Result};
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 560;
 /// The picture is drawn at this many times its final size.
-const FINE: u32 = 3;
+pub(super) const FINE: u32 = 3;
 const FONT: &str = "oneiro";
-const INK: RGBColor = RGBColor(40, 44, 52);
-const GRID: RGBColor = RGBColor(228, 230, 234);
+pub(super) const INK: RGBColor = RGBColor(40, 44, 52);
+pub(super) const GRID: RGBColor = RGBColor(228, 230, 234);
 /// The colours of Okabe and Ito without black. Colour-blind readers can tell them apart.
-const COLOURS: [RGBColor; 6] = [
+pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -38,7 +38,7 @@ const FEW: usize = 25;
 const MANY: usize = 400;
 
 /// Converts a length in the final picture to a length in the picture that is drawn.
-const fn px(length: u32) -> u32 {
+pub(super) const fn px(length: u32) -> u32 {
     length * FINE
 }
 
@@ -55,15 +55,24 @@ pub fn plot(path: &Path, title: &str, x_label: &str, y_label: &str, curves: &[Cu
     save(path, &image::imageops::thumbnail(&fine, WIDTH, HEIGHT))
 }
 
+/// Makes the font known to the drawing.
+pub(super) fn register() -> std::result::Result<(), &'static str> {
+    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| "the font cannot be read")
+}
+
+/// The font of letters so high in the final picture.
+pub(super) fn font(size: u32) -> TextStyle<'static> {
+    (FONT, px(size)).into_font().color(&INK)
+}
+
 fn draw(
     title: &str,
     x_label: &str,
     y_label: &str,
     curves: &[Curve],
 ) -> std::result::Result<RgbImage, Box<dyn std::error::Error>> {
-    register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| "the font cannot be read")?;
-    let font = |size: u32| (FONT, px(size)).into_font().color(&INK);
+    register()?;
     let (x, y) = (x_range(curves), y_range(curves));
 
     let mut fine = RgbImage::new(px(WIDTH), px(HEIGHT));
@@ -164,7 +173,7 @@ fn free_corner(curves: &[Curve], middle: f64) -> SeriesLabelPosition {
 }
 
 /// A number on an axis that covers `span`, as short text without zeros at the end.
-fn tick(value: f64, span: f64) -> String {
+pub(super) fn tick(value: f64, span: f64) -> String {
     let size = value.abs();
     let text = match size {
         // Steps of a tenth, added up to zero, end at a tiny number beside it.

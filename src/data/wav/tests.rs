@@ -137,7 +137,17 @@ fn faults_are_named() {
         changed[at..at + bytes.len()].copy_from_slice(bytes);
         hear(&changed, 16_000).err().unwrap()
     };
+    // In an extensible header, the number of bits that count is another field.
+    let valid_bits = |bits: u16| {
+        let mut changed = file(16_000, 24, 1, INT, &[0.1; 50]);
+        assert_eq!(changed[36..40], [22, 0, 24, 0]);
+        changed[38..40].copy_from_slice(&bits.to_le_bytes());
+        hear(&changed, 16_000).err().unwrap()
+    };
     for (fault, what) in [
+        (valid_bits(20), "its samples have 20 bits"),
+        (valid_bits(u16::MAX), "its samples have 65535 bits"),
+        (valid_bits(32), "its coding is not read"),
         (with(0, b"RIFX"), "RIFF"),
         (with(20, &7_u16.to_le_bytes()), "convert it to PCM"),
         (hear(&file(1, 16, 1, INT, &[0.1; 50]), 16_000).err().unwrap(), "its rate is 1 Hz"),

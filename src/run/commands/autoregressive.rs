@@ -8,6 +8,8 @@
 mod draw;
 mod evaluate;
 mod fit;
+mod show;
+pub mod sound;
 mod train;
 mod trained;
 

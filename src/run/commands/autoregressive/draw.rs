@@ -8,6 +8,7 @@ use super::{
 use crate::{
     data::picture,
     error::{Error, Result},
+    gpu::State,
     run::{Bare, Look, Raw, animate, grid, listener, parse::number, say::counted, whole},
     train::{Draws, Method, Sampler, Work},
 };
@@ -76,11 +77,7 @@ impl<M: Density> TrainedDensity<M> {
         let (likelihood, temperature) = (self.model().likelihood(), options.temperature as f32);
         let method = if options.naive { Method::Naive } else { M::METHOD };
         let draws = Draws { shape: [count, h, w, c], likelihood, temperature, method };
-        let sampler = Sampler::new(gpu.caps(), draws, |g, x| self.model().network(g, self.given(x)).1)?;
-        let state = self.trained.state(&sampler.plans())?;
-        if self.model().conditional() {
-            state.write(gpu, CLASS, &one_hot(classes.iter().copied(), self.classes()))?;
-        }
+        let (sampler, state) = self.sampler(draws, classes)?;
         let columns = (count as f64).sqrt().ceil() as usize;
         let (steps, mut told) = (sampler.steps(), listener());
         let due = |done: usize, parts: usize, have: usize| done * parts >= steps * (have + 1);
@@ -118,13 +115,24 @@ impl<M: Density> TrainedDensity<M> {
         Ok(())
     }
 
+    /// Plans the drawing of pictures of these classes, and makes the State that holds the weights.
+    pub(super) fn sampler(&self, draws: Draws, classes: &[usize]) -> Result<(Sampler, State)> {
+        let gpu = &self.trained.gpu;
+        let sampler = Sampler::new(gpu.caps(), draws, |g, x| self.model().network(g, self.given(x)).1)?;
+        let state = self.trained.state(&sampler.plans())?;
+        if self.model().conditional() {
+            state.write(gpu, CLASS, &one_hot(classes.iter().copied(), self.classes()))?;
+        }
+        Ok((sampler, state))
+    }
+
     /// The class of the option `--class` for each picture; `None` without the option.
-    fn class(&self, options: &PixelDraw<M>, count: usize) -> Result<Option<Vec<usize>>> {
-        let Some(name) = &options.class else { return Ok(None) };
+    pub(super) fn class(&self, name: Option<&str>, count: usize) -> Result<Option<Vec<usize>>> {
+        let Some(name) = name else { return Ok(None) };
         if !self.model().conditional() {
-            return Err(Error::new(
-                "--class: the model is not conditioned on classes; leave it out, or train `pixelcnn --gated --conditional`",
-            ));
+            let which = if M::SOUND { "wavenet --conditional" } else { "pixelcnn --gated --conditional" };
+            let what = "--class: the model is not conditioned on classes; leave it out, or train";
+            return Err(Error::new(format!("{what} `{which}`")));
         }
         Ok(Some(vec![self.trained.saved.class(name)?; count]))
     }
@@ -132,7 +140,7 @@ impl<M: Density> TrainedDensity<M> {
     pub(super) fn sample(&self, options: &PixelDraw<M>) -> Result<()> {
         let count = options.count.unwrap_or(COUNT).into();
         let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
-        let classes = self.class(options, count)?.unwrap_or_else(in_turn);
+        let classes = self.class(options.class.as_deref(), count)?.unwrap_or_else(in_turn);
         self.draw(options, count, &classes, None, "samples")
     }
 
@@ -156,14 +164,14 @@ impl<M: Density> TrainedDensity<M> {
         let given: Vec<f32> = (0..n).map(kept).collect();
         let pictures: Vec<f32> = (0..n).map(|i| images[i] * kept(i)).collect();
         let own = || test.labels.iter().flatten().take(count).map(|&l| l.into()).collect();
-        let classes = self.class(&options.draw, count)?.unwrap_or_else(own);
+        let classes = self.class(options.draw.class.as_deref(), count)?.unwrap_or_else(own);
         self.trained.write("given.png", &pictures, c, (count as f64).sqrt().ceil() as usize)?;
         self.draw(&options.draw, count, &classes, Some((&pictures, &given)), "completed")
     }
 }
 
 /// Parses a temperature, by which logits can be divided, for clap.
-fn temperature(text: &str) -> std::result::Result<f64, String> {
+pub(super) fn temperature(text: &str) -> std::result::Result<f64, String> {
     number(text, 1e-3..=1e3, "wants a number from 0.001 to 1000")
 }
 

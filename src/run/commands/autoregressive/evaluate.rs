@@ -14,7 +14,7 @@ use crate::{
     graph::Graph,
     measure::bound::Mean,
     plan::Plan,
-    run::{Bare, Look, Raw, listener, say::counted, whole},
+    run::{Bare, Curve, Look, Raw, listener, plot, say::counted, whole},
     train::{Feed, Work, batch},
 };
 use clap::Args;
@@ -62,7 +62,7 @@ impl<M: Density> TrainedDensity<M> {
         let pixels = image.iter().product::<usize>();
         let classes = if model.conditional() { self.classes() } else { 1 };
         let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
-        let (size, plan) = fitting(|size| {
+        let (size, plan) = fitting::<M, _>(|size| {
             let g = Graph::new();
             let x = batch(&g, &few(size), size, None);
             let given = self.given(x.reshape([size, image[0], image[1], image[2]]));
@@ -101,38 +101,35 @@ impl<M: Density> TrainedDensity<M> {
     }
 
     pub(super) fn evaluate(&self, options: &Evaluate<M>) -> Result<()> {
-        let (image, (test, lossy), model) = (self.trained.saved.image, self.test()?, self.model());
+        let ((test, lossy), model) = (self.test()?, self.model());
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
-        // White is the score of a uniform distribution over 256 levels, or 3 nats for a black-and-white
-        // pixel, far above its ln 2.
-        let white = if model.likelihood().has_levels() { image[2] as f32 * 256f32.ln() } else { 3.0 };
-        self.trained.write(
-            "surprise.png",
-            &scores.map.iter().map(|v| v / white).collect::<Vec<_>>(),
-            1,
-            5,
-        )?;
-        say!("surprise.png: each pixel's -log p, white from {white:.1} nats");
+        self.surprise(&scores.map)?;
+        let named = if M::SOUND { "test signal" } else { "test image" };
         say!(
             "{}{}",
-            counted(count, "test image"),
+            counted(count, named),
             if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
         );
         let labels = test.labels.as_deref().filter(|_| model.conditional());
         let of = |i: usize| labels.map_or(0, |l| usize::from(l[i]));
         let nll = Mean::of(&scores.own(of));
-        let bits = |nats: f64| nats / image.iter().product::<usize>() as f64 / std::f64::consts::LN_2;
+        let bits = self.bits(nll);
         let given = if model.conditional() { " given the class" } else { "" };
-        say!(
-            "NLL{given} {:.3}{} nats per image (95 %), {:.4} bits per dimension",
-            nll.mean,
-            nll.interval(),
-            bits(nll.mean)
-        );
+        if M::SOUND {
+            say!(
+                "NLL{given} {:.4}{} bits per sample (95 %), {:.1} nats per signal",
+                bits.mean,
+                bits.interval(),
+                nll.mean
+            );
+        } else {
+            let (mean, interval, bits) = (nll.mean, nll.interval(), bits.mean);
+            say!("NLL{given} {mean:.3}{interval} nats per image (95 %), {bits:.4} bits per dimension");
+        }
         let mut json = serde_json::json!({
-            "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits(nll.mean), "conditional": model.conditional(),
-            "lossy_data": lossy,
+            "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits.mean,
+            "bits_half_width_95": bits.half, "conditional": model.conditional(), "lossy_data": lossy,
         });
         if labels.is_some() {
             self.tell_classes(&scores, of, &mut json);
@@ -144,6 +141,35 @@ impl<M: Density> TrainedDensity<M> {
         let under: Vec<f32> = scores.under.concat().into_iter().map(|v| v as f32).collect();
         let classes = under.len() / count;
         options.raw.write(&[("nats", vec![count], &own), ("nats_per_class", vec![count, classes], &under)])
+    }
+
+    /// A score of an image in nats as bits for each of its values.
+    fn bits(&self, nats: Mean) -> Mean {
+        let values = self.trained.pixels() as f64 * std::f64::consts::LN_2;
+        Mean { mean: nats.mean / values, half: nats.half / values }
+    }
+
+    /// Writes `surprise.png`: the scores of each pixel of the first images, or their mean at each time of signals.
+    fn surprise(&self, map: &[f32]) -> Result<()> {
+        let (model, [h, w, c]) = (self.model(), self.trained.saved.image);
+        if let Some(sound) = model.sound() {
+            let count = map.len() / w;
+            let mean = |t: usize| {
+                let nats = map.iter().skip(t).step_by(w).sum::<f32>() / count as f32;
+                (t as f64 / f64::from(sound.rate), f64::from(nats) / std::f64::consts::LN_2)
+            };
+            let curve = Curve::new(format!("mean of {count} signals"), (0..h * w).map(mean).collect());
+            let path = self.trained.run.path("surprise.png");
+            plot(&path, "Bits of each sample", "seconds", "bits per sample", &[curve])?;
+            say!("{}: how -log p changes with what was heard before", path.display());
+            return Ok(());
+        }
+        // White is the score of a uniform distribution over 256 levels, or 3 nats for a black-and-white
+        // pixel, far above its ln 2.
+        let white = if model.likelihood().has_levels() { c as f32 * 256f32.ln() } else { 3.0 };
+        self.trained.write("surprise.png", &map.iter().map(|v| v / white).collect::<Vec<_>>(), 1, 5)?;
+        say!("surprise.png: each pixel's -log p, white from {white:.1} nats");
+        Ok(())
     }
 
     /// Prints the score of each class, the score of images whose class is not known, and how often the most
@@ -164,6 +190,10 @@ impl<M: Density> TrainedDensity<M> {
         for (class, nll) in per_class.iter().enumerate() {
             let class = self.trained.saved.class_name(class);
             match nll {
+                Some(nll) if M::SOUND => {
+                    let bits = self.bits(*nll);
+                    say!("class {class}: {:.4}{} bits per sample", bits.mean, bits.interval());
+                }
                 Some(nll) => say!("class {class:>3}: NLL {:.3}{}", nll.mean, nll.interval()),
                 None => say!("class {class:>3}: no image"),
             }
@@ -177,8 +207,9 @@ impl<M: Density> TrainedDensity<M> {
             least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
         };
         let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
-        say!("NLL over classes {:.3}{} nats per image", unknown.mean, unknown.interval());
-        say!("the likeliest class is the right one for {:.2} % of the images", 100.0 * accuracy);
+        let one = if M::SOUND { "signal" } else { "image" };
+        say!("NLL over classes {:.3}{} nats per {one}", unknown.mean, unknown.interval());
+        say!("the likeliest class is the right one for {:.2} % of the {one}s", 100.0 * accuracy);
         json["nll_per_class"] = per_class.iter().map(|m| m.map(|m| m.mean)).collect::<Vec<_>>().into();
         json["nll_over_classes"] = unknown.mean.into();
         json["accuracy"] = accuracy.into();

@@ -1,6 +1,7 @@
 //! The options of a fit: the model's own, with [`Density`], and how its likelihood is maximised.
 
 use crate::{
+    data::{Sound, TONES},
     error::Result,
     graph::{Graph, shape::Type},
     models::{
@@ -10,7 +11,7 @@ use crate::{
     run::{Options, Recipe, TRAINING, decay, positive, whole},
     train::Method,
 };
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A model's own options.
@@ -19,6 +20,14 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
     const MODEL: &'static str;
     /// The method that draws its samples.
     const METHOD: Method;
+
+    /// Whether the model is one of sounds, whose data sets and options differ.
+    const SOUND: bool = false;
+
+    /// How sounds become images, for a model of sounds.
+    fn sound(&self) -> Option<Sound> {
+        None
+    }
 
     /// Whether the model is conditioned on classes.
     fn conditional(&self) -> bool {
@@ -33,6 +42,7 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
 
 /// The options that determine a run: the model's own, and how its likelihood is maximised.
 #[derive(Args, Serialize, Deserialize, Clone)]
+#[command(mut_args(of_sounds::<M>))]
 #[serde(bound = "")]
 pub struct Fit<M: Density> {
     #[command(flatten)]
@@ -100,6 +110,7 @@ impl<M: Density> Options for Fit<M> {
     const MODEL: &'static str = M::MODEL;
 
     fn recipe(&mut self) -> &mut Recipe {
+        self.recipe.sound = self.model.sound();
         &mut self.recipe
     }
 
@@ -113,6 +124,21 @@ impl<M: Density> Options for Fit<M> {
         let class = self.model.conditional().then(|| g.input("class", Type::f32([1, classes])));
         self.model.network(&g, Given { x, class, training: false });
         Ok(g.weights())
+    }
+}
+
+/// The options of the recipe as a model of sounds has them.
+fn of_sounds<M: Density>(arg: Arg) -> Arg {
+    match arg.get_id().as_str() {
+        _ if !M::SOUND => arg,
+        "data" => arg.default_value(TONES).help(
+            "Data set: `tones` (played by the program), or a folder of WAV files in train/CLASS and test/CLASS, or in \
+             CLASS alone (every tenth is a test file)",
+        ),
+        "batch" => arg.default_value("8").help("Signals per minibatch"),
+        // What is hidden is refused.
+        "image_size" | "grey" => arg.hide(true),
+        _ => arg,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     super::{conditioned, one_hot},
     fit::{Density, Fit},
+    show::{count, show},
     trained::{CLASS, chosen, fitting},
 };
 use crate::{
@@ -12,14 +13,12 @@ use crate::{
     models::autoregressive::Given,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{EpochEnd, Session, Train, Trainer, grid, interrupt, listener, of_test, save},
+    run::{EpochEnd, Session, Train, Trainer, interrupt, listener, of_test},
     train::{Draws, Evaluation, Round, Sampler, Work, batch, labels},
 };
 
 /// The name of the random stream that binarises training images anew in every step.
 const BINARISE: &str = "binarise";
-/// The number of pictures that training draws at the end of an epoch.
-const SHOWN: usize = 16;
 
 /// The network's inputs for a batch `[N, pixels]` of a data set, with the classes if the model is
 /// conditional.
@@ -46,20 +45,20 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     let optimizer = options.clip.map_or(optimizer.clone(), |norm| optimizer.clip_norm(norm as f32));
     let metrics = model.training_step(&g, M::MODEL, given(model, train, x, true), &optimizer);
     let round = Round::new(&g, &metrics, caps)?;
-    let score = fitting(|size| {
+    let score = fitting::<M, _>(|size| {
         Evaluation::in_batches(size, caps, test, |g, x| {
             vec![("nll", model.nats(g, given(model, test, x, false)).1.sum_all())]
         })
     })?;
-    let classes = train.classes;
+    let (classes, shown) = (train.classes, count::<M>());
     let draws = Draws {
-        shape: [SHOWN, image[0], image[1], image[2]],
+        shape: [shown, image[0], image[1], image[2]],
         likelihood: model.likelihood(),
         temperature: 1.0,
         method: M::METHOD,
     };
     let draw = Sampler::new(caps, draws, |g, x| {
-        model.network(g, Given { x, class: chosen(g, model, SHOWN, classes), training: false }).1
+        model.network(g, Given { x, class: chosen(g, model, shown, classes), training: false }).1
     })?;
     let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
     if session.print_plan(&round, &others) {
@@ -68,9 +67,10 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     let state = session.state(&round, &others)?;
     let score = score.ready(&session.gpu, &state, test)?;
     if model.conditional() {
-        state.write(&session.gpu, CLASS, &one_hot((0..SHOWN).map(|i| i % classes), classes))?;
+        state.write(&session.gpu, CLASS, &one_hot((0..shown).map(|i| i % classes), classes))?;
     }
-    let unit = "nats per image";
+    let unit = if M::SOUND { "nats per signal" } else { "nats per image" };
+    let names = || session.set.class_names.iter().cloned().cycle().take(shown);
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
         let (mut told, total) = (listener(), draw.steps() as u64);
@@ -81,7 +81,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
             // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
             // are left out, and the run ends as usual.
             Err(_) if interrupt::asked() => {}
-            drawn => save(&at.run.samples(at.step), &grid(&drawn?, SHOWN, image[0], image[1], image[2], 4))?,
+            drawn => show(&at.run.samples(at.step), model, image, &drawn?, names())?,
         }
         Ok(of_test(score.run()?))
     })?;

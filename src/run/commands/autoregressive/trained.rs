@@ -10,8 +10,10 @@ use crate::{
     run::{Bare, Look, Trained},
 };
 
-/// Numbers of test images at a time, of which the largest that fits the adapter is taken.
-pub(super) const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
+/// Numbers of test images at a time, of which the largest that fits the adapter is taken; a signal has many more
+/// places than a picture.
+const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
+const SIGNALS: [usize; 5] = [16, 8, 4, 2, 1];
 /// The name of the variable with the one-hot classes of the pictures that are drawn or scored.
 pub(super) const CLASS: &str = "class";
 /// The variable of the classes of pictures that are drawn or scored, if the model is conditional. The host
@@ -25,9 +27,10 @@ pub(super) fn chosen<'g>(
     model.conditional().then(|| g.var(CLASS, Type::f32([count, classes]), Init::Zeros))
 }
 
-/// The result of `make` for the largest of [`BATCHES`] for which it succeeds.
-pub(super) fn fitting<T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
-    let (least, more) = BATCHES.split_last().expect("there are batches");
+/// The result of `make` for the largest number of images at a time for which it succeeds.
+pub(super) fn fitting<M: Density, T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
+    let batches: &[usize] = if M::SOUND { &SIGNALS } else { &BATCHES };
+    let (least, more) = batches.split_last().expect("there are batches");
     more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
 }
 
