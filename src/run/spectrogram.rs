@@ -60,7 +60,8 @@ pub fn show(path: &Path, rate: u32, signals: &[Shown<'_>]) -> Result<()> {
 }
 
 /// The strength of each frequency in decibels below a full sine, at `frames` places at even distances:
-/// `[frames, window/2 + 1]`, where entry k is of k/window times the rate. Beyond its ends the signal is silent.
+/// `[frames, window/2 + 1]`, where entry k is of k/window times the rate. Beyond its ends the
+/// signal is mirrored, so that no edge is heard.
 fn spectrogram(signal: &[f32], window: usize, frames: usize) -> Vec<Vec<f32>> {
     let fft = RealFftPlanner::<f32>::new().plan_fft_forward(window);
     let hann: Vec<f32> = (0..window)
@@ -72,7 +73,9 @@ fn spectrogram(signal: &[f32], window: usize, frames: usize) -> Vec<Vec<f32>> {
     let frame = |i: usize| {
         let middle = (2 * i + 1) * signal.len() / (2 * frames);
         for (j, (x, w)) in input.iter_mut().zip(&hann).enumerate() {
-            *x = (middle + j).checked_sub(window / 2).and_then(|at| signal.get(at)).map_or(0.0, |s| s * w);
+            let at = (middle + j).abs_diff(window / 2);
+            let at = if at < signal.len() { Some(at) } else { (2 * signal.len()).checked_sub(at + 2) };
+            *x = at.and_then(|at| signal.get(at)).map_or(0.0, |s| s * w);
         }
         // The lengths are the plan's own, so that it cannot fail.
         let done = fft.process(&mut input, &mut output).is_ok();
