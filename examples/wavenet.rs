@@ -65,14 +65,10 @@ struct WaveNetOptions {
 impl Density for WaveNetOptions {
     const MODEL: &'static str = "wavenet";
     const METHOD: Method = Method::Cached;
-    const SOUND: bool = true;
+    const SOUND: Option<fn(&Self) -> Sound> = Some(|model| model.signals.sound());
 
     fn conditional(&self) -> bool {
         self.conditional
-    }
-
-    fn sound(&self) -> Option<Sound> {
-        Some(self.signals.sound())
     }
 }
 

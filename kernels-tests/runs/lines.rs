@@ -18,15 +18,20 @@ use std::{
 /// The longest time that a line may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Each program, with what makes its training small.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("autoencoder", "--hidden 8"),
-    ("dcgan", "--features 2 --latent 3"),
-    ("fvbn", ""),
-    ("gan", "--hidden 8 --latent 3"),
-    ("pixelcnn", "--features 4 --blocks 1"),
-    ("pixelrnn", "--features 2 --head 2"),
-    ("vae", "--hidden 8 --latent 2"),
+const PROGRAMS: [(&str, &str); 8] = [
+    ("autoencoder", "--data . --hidden 8"),
+    ("dcgan", "--data . --features 2 --latent 3"),
+    ("fvbn", "--data ."),
+    ("gan", "--data . --hidden 8 --latent 3"),
+    ("pixelcnn", "--data . --features 4 --blocks 1"),
+    ("pixelrnn", "--data . --features 2 --head 2"),
+    ("vae", "--data . --hidden 8 --latent 2"),
+    (SOUNDS, "--data tones --rate 4000 --length 64 --features 2 --skip 2 --head 2 --layers 2 --blocks 1"),
 ];
+/// The program of sounds, and values of its lengths: every sample is a step, and a second of sound has thousands.
+const SOUNDS: &str = "wavenet";
+const SECONDS: [&str; 8] = ["0.001", "0.005", "0.01", "0", "-1", "nan", "none", ""];
+const SAMPLES: [&str; 8] = ["2", "16", "100", "0", "1", "-1", "2097152", ""];
 /// Values of all kinds; many fit some option.
 const VALUES: [&str; 31] = [
     "0",
@@ -143,7 +148,8 @@ fn options(help: &str) -> Vec<Known> {
 fn line(draw: &mut Draw, subcommand: &Subcommand) -> Vec<String> {
     let (program, small) = PROGRAMS[subcommand.program];
     let given = match subcommand.name.as_str() {
-        "train" => format!("--data . --batch 8 --steps 2 --out run-{} {small}", draw.line),
+        "train" => format!("--batch 8 --steps 2 --out run-{} {small}", draw.line),
+        "sample" | "continue" if program == SOUNDS => format!("--run {program} --seconds 0.01"),
         _ => format!("--run {program}"),
     };
     let mut words: Vec<(String, Option<String>)> = vec![];
@@ -154,8 +160,13 @@ fn line(draw: &mut Draw, subcommand: &Subcommand) -> Vec<String> {
     for _ in 0..draw.below(5) {
         let option = draw.of(&subcommand.options);
         let values: &[&str] = if LENGTHS.contains(&option.name.as_str()) { &SMALL } else { &VALUES };
+        let drawn = program == SOUNDS && subcommand.name != "train";
         let value = match option.takes_value {
             false => None,
+            true if drawn && ["seconds", "given"].contains(&option.name.as_str()) => {
+                Some(draw.of(&SECONDS).to_string())
+            }
+            true if program == SOUNDS && option.name == "length" => Some(draw.of(&SAMPLES).to_string()),
             true if !option.values.is_empty() && draw.below(4) > 0 => Some(draw.of(&option.values).clone()),
             true if draw.below(3) == 0 => Some(draw.of(&FITTING).to_string()),
             true => Some(draw.of(values).to_string()),
@@ -204,7 +215,7 @@ fn prepared() -> Folder {
     let dir = empty("lines");
     labelled(&dir);
     for (program, small) in PROGRAMS {
-        run(&dir, &format!("{program} train --data . --batch 8 --steps 2 --out {program} {small}"));
+        run(&dir, &format!("{program} train --batch 8 --steps 2 --out {program} {small}"));
     }
     dir
 }

@@ -39,6 +39,9 @@ fn a_folder_of_sounds_trains_scores_and_goes_on() {
         }
     }
     fs::write(dir.join("songs/train/low/notes.txt"), "no sound").unwrap();
+    let train = "--data songs --hidden 4 --steps 1 --batch 1";
+    let text = fails(&dir, &format!("autoencoder train {train}"));
+    assert!(text.contains("songs: these are sounds; give a data set of pictures"), "{text}");
     let text = run(&dir, &format!("wavenet train --data songs --rate 8000 --conditional {SMALL} --out run"));
     for what in ["left out: no WAV files", "resampling or mixing", "classes of songs: high, low"] {
         assert!(text.contains(what), "{text}");
@@ -46,6 +49,8 @@ fn a_folder_of_sounds_trains_scores_and_goes_on() {
     let (rate, samples) = heard(&dir.join("run/samples-000003.wav"));
     assert_eq!((rate, samples.len()), (8000, 8 * (64 + 800)));
     run(&dir, "wavenet train --resume run --steps 5");
+    let summary = fs::read_to_string(dir.join("run/summary.txt")).unwrap();
+    assert!(summary.contains("training signals") && summary.contains("test_bits_per_sample"), "{summary}");
     let text = run(&dir, "wavenet evaluate --run run --json bits.json");
     let bits = json(&dir.join("bits.json"));
     assert!(text.contains("class high: ") && text.contains(" bits per sample (95 %)"), "{text}");
@@ -62,11 +67,25 @@ fn a_folder_of_sounds_trains_scores_and_goes_on() {
         let (is, was) = (f64::from(sample), f64::from(start[2 * i]));
         assert!((is - was).abs() <= 4.0 + 0.03 * was.abs(), "sample {i}: {is}, {was}");
     }
+    // A smaller drawing leaves no files of a larger one, and a class is found in small letters.
+    run(&dir, "wavenet sample --run run --seconds 0.01 --count 3 --real");
+    run(&dir, "wavenet sample --run run --seconds 0.01 --count 1 --class High");
+    assert!(dir.join("run/samples-1.wav").exists() && !dir.join("run/samples-2.wav").exists());
+    assert!(dir.join("run/real-3.wav").exists() && dir.join("run/samples-000003.wav").exists());
+    run(&dir, "wavenet continue --run run --seconds 0.004 --count 1");
+    assert_eq!(heard(&dir.join("run/continued-1.wav")).1.len(), 32);
+    put(&dir.join("empty.wav"), 8000, 20.0, 0);
     for (command, what) in [
+        ("sample --real --count 99", "there are too few test signals of the class"),
+        ("sample --image 1,64,1", "--image has no effect here"),
+        ("continue --from empty.wav", "it holds no sound; give another file"),
         ("sample --class none", "there are 2 classes: high, low"),
         ("sample --seconds 0", "wants seconds"),
         ("continue --given 1", "test signals have 0.008 s"),
-        ("continue --from start.wav --given 0.5 --seconds 1", "it has 0.013 s of sound"),
+        (
+            "continue --from start.wav --given 0.5 --seconds 1",
+            "it has 100 samples at 8000 Hz, and 4000 are to be kept",
+        ),
         ("continue --from start.wav --given 0.01 --seconds 0.01", "nothing is left to draw"),
         ("continue --from absent.wav", "absent.wav"),
     ] {

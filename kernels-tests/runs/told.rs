@@ -196,6 +196,9 @@ fn a_help_lists_only_what_has_an_effect() {
         "pixelrnn evaluate",
         "gan sample",
         "dcgan arithmetic",
+        "wavenet sample",
+        "wavenet continue",
+        "wavenet evaluate",
     ] {
         let text = help(looks);
         let idle = training.iter().find(|option| text.contains(*option));
@@ -211,13 +214,21 @@ fn a_help_lists_only_what_has_an_effect() {
         ("fvbn sample", "[default: 25]", "--class"),
         ("pixelcnn sample", "--class", "complete"),
         ("vae sample", "--image", "--classes"),
+        ("wavenet train", "training signals", "image"),
+        ("wavenet sample", "draws the same sounds", "--image"),
+        ("wavenet evaluate", "--signals", "images"),
     ] {
         let text = help(looks);
         assert!(text.contains(own) && !text.contains(others), "{looks}: {text}");
     }
     // What a help hides is refused where it is typed.
     let dir = empty("idle");
-    for typed in ["vae sample --lr 3", "gan arithmetic --count 3", "fvbn sample --naive"] {
+    for typed in [
+        "vae sample --lr 3",
+        "gan arithmetic --count 3",
+        "fvbn sample --naive",
+        "wavenet sample --image 7,500,3",
+    ] {
         assert!(fails(&dir, typed).contains("has no effect here"), "{typed}");
     }
 }

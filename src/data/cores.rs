@@ -11,7 +11,7 @@ use super::images::{Progress, Unit, some};
 
 /// The error of a file that cannot be decoded.
 pub(super) fn broken(path: &Path, what: impl Into<String>) -> DataError {
-    DataError::Picture { path: path.to_owned(), what: what.into() }
+    DataError::Undecodable { path: path.to_owned(), what: what.into() }
 }
 
 /// Tells how many of so many things are done.
@@ -61,12 +61,12 @@ pub(super) fn on_all_cores<T: Send>(
 /// The first error, which names the other files that cannot be decoded.
 fn with_others(first: DataError, others: Vec<DataError>) -> DataError {
     let name = |error: &DataError| match error {
-        DataError::Picture { path, .. } => Some(path.display().to_string()),
+        DataError::Undecodable { path, .. } => Some(path.display().to_string()),
         _ => None,
     };
     let names: Vec<String> = others.iter().filter_map(name).collect();
     match first {
-        DataError::Picture { path, what } if !names.is_empty() => DataError::Picture {
+        DataError::Undecodable { path, what } if !names.is_empty() => DataError::Undecodable {
             path,
             what: format!("{what}; nor can {} more: {}", names.len(), some(&names)),
         },

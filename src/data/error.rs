@@ -101,7 +101,7 @@ pub enum DataError {
         classes: usize,
     },
     /// A picture or a WAV file cannot be decoded.
-    Picture {
+    Undecodable {
         /// The file.
         path: PathBuf,
         /// The reason.
@@ -134,6 +134,22 @@ pub enum DataError {
     NoSound {
         /// The name of the data set or its folder.
         name: String,
+    },
+    /// Pictures were asked for, and the data set is one of sounds.
+    NoPictures {
+        /// The name of the data set or its folder.
+        name: String,
+    },
+    /// The signals that were asked for are too long to make as many as the data set has.
+    Long {
+        /// The name of the data set.
+        name: String,
+        /// The number of signals.
+        count: usize,
+        /// The samples of each.
+        length: u32,
+        /// The most samples that each may have.
+        most: u64,
     },
     /// A published data set was named, and this build has no HTTP client.
     NoDownload {
@@ -249,12 +265,8 @@ impl DataError {
                 "{}: record {record} has the label {label} of {classes} classes; the file is corrupt or of another data set: fetch it again",
                 path.display()
             ),
-            Self::Picture { path, what } => {
-                write!(
-                    f,
-                    "{}: cannot be decoded ({what}); replace the file or remove it from the folder",
-                    path.display()
-                )
+            Self::Undecodable { path, what } => {
+                write!(f, "{}: cannot be decoded ({what}); replace the file or leave it out", path.display())
             }
             Self::Differs { path, size, first } => write!(
                 f,
@@ -281,6 +293,17 @@ impl DataError {
             Self::NoSound { name } => write!(
                 f,
                 "{name}: this build lacks the feature `sound`; build with it, or give \"{TONES}\" for the built-in sounds"
+            ),
+            Self::NoPictures { name } => {
+                write!(
+                    f,
+                    "{name}: these are sounds; give a data set of pictures, or train a model of sounds on them"
+                )
+            }
+            Self::Long { name, count, length, most } => write!(
+                f,
+                "{name}: {count} signals of {length} samples are more than are kept in memory; take signals of at most {most} \
+                 samples"
             ),
             Self::NoDownload { name } => {
                 write!(

@@ -53,7 +53,7 @@ pub struct DataSet<T = Images> {
 /// How [`open`](super::open) makes the images of a data set.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked {
-    /// The seed of the drawing of `"glyphs"`; nothing else uses it.
+    /// The seed from which `"glyphs"` are drawn and `"tones"` are played; nothing else uses it.
     pub seed: u64,
     /// The height and width in pixels, 1 to [`MAX_SIDE`], to which pictures of an image folder are scaled.
     pub size: Option<u32>,
@@ -61,6 +61,8 @@ pub struct Asked {
     pub grey: bool,
     /// How sounds become images; where it is asked for, the data set must be of sounds.
     pub sound: Option<Sound>,
+    /// Whether the data set must be one of pictures.
+    pub pictures: bool,
 }
 
 /// How sounds become images: a signal is an image of one row, `[N, 1, length, 1]`, of [μ-law](super::mulaw)
@@ -71,6 +73,13 @@ pub struct Sound {
     pub rate: u32,
     /// The samples of a signal, L.
     pub length: u32,
+}
+
+impl Sound {
+    /// A score of a whole signal in nats as bits for each of its samples.
+    pub fn bits_per_sample(self, nats: f64) -> f64 {
+        nats / (f64::from(self.length) * std::f64::consts::LN_2)
+    }
 }
 
 impl Default for Sound {

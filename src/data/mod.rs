@@ -75,8 +75,9 @@ pub fn load(name_or_path: &str, seed: u64) -> Result<DataSet, DataError> {
 /// itself called `glyphs` or `mnist` can be given as `./mnist`.
 ///
 /// # Errors
-/// Whatever is found wrong with the folder, a download that fails or that this build cannot do, and what is no sound
-/// where sounds are asked for; `"glyphs"` and `"tones"` never fail for another reason.
+/// Whatever is found wrong with the folder, a download that fails or that this build cannot do, what is no sound where
+/// sounds are asked for and no picture where pictures are, and signals of `"tones"` that are so long that all together
+/// pass [`MAX_BYTES`]. `"glyphs"` never fail for another reason.
 pub fn open(
     name_or_path: &str,
     asked: &Asked,
@@ -84,7 +85,13 @@ pub fn open(
 ) -> Result<DataSet<Source>, DataError> {
     let sound = asked.sound.unwrap_or_default();
     let set = match name_or_path {
+        TONES if asked.pictures => return Err(DataError::NoPictures { name: TONES.to_owned() }),
         TONES => {
+            let (count, length) = (TONES_TRAIN + TONES_TEST, sound.length);
+            let most = MAX_BYTES / count as u64;
+            if u64::from(length) > most {
+                return Err(DataError::Long { name: TONES.to_owned(), count, length, most });
+            }
             let train = tones::tones(TONES_TRAIN, asked.seed, sound);
             let test = tones::held_out(TONES_TEST, asked.seed, sound);
             let class_names = tones::CLASSES.map(String::from).into();
@@ -108,6 +115,10 @@ pub fn open(
             Known::Cifar(place) => place.load()?,
             #[cfg(feature = "folders")]
             Known::Pictures(folder) => return folder::open(&folder, asked, progress),
+            #[cfg(feature = "sound")]
+            Known::Sounds(_) if asked.pictures => {
+                return Err(DataError::NoPictures { name: path.to_owned() });
+            }
             #[cfg(feature = "sound")]
             Known::Sounds(folder) => sounds::open(&folder, sound, progress)?,
         },

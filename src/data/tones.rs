@@ -124,7 +124,7 @@ struct Hit {
     last: f64,
 }
 
-/// A tone that does not fade or move, without noise: what all hits differ from.
+/// A silent tone that does not fade or move; every instrument names only the fields in which it differs.
 const TONE: Hit = Hit {
     loud: [0.0; 2],
     fade: [1.0; 2],
@@ -144,7 +144,7 @@ impl Note {
         let loud = chance.between(0.35, 0.9);
         // The factor from a sample to the next of what dies away in so many seconds to a third.
         let fade = |seconds: f64| 1.0 - 1.0 / (seconds * rate + 1.0);
-        // The step of a frequency, which rates below twice the frequency cannot hold.
+        // The step of a frequency. It is at most 0.45, since a sine needs more than two samples a period.
         let step = |pitch: f64| (pitch / rate).min(0.45);
         let hit = match class {
             0 | 1 => return Self::pluck(loud, if class == 0 { 82.4 } else { 329.6 }, chance, rate),
@@ -197,8 +197,14 @@ impl Note {
     /// A ring of noise, the length of which is the period.
     fn pluck(loud: f64, lowest: f64, chance: &mut Chance, rate: f64) -> Self {
         // The average of neighbours takes half a sample longer.
-        let period = (rate / chance.pitch(lowest)) as usize;
-        Self::String { period: (0..period.max(2)).map(|_| loud * chance.noise()).collect(), at: 0 }
+        let length = ((rate / chance.pitch(lowest)) as usize).max(2);
+        let noise: Vec<f64> = (0..length).map(|_| chance.noise()).collect();
+        // A mean would never die away. What averaging in turn keeps is the sum in which the first counts by half.
+        let mean = (noise.iter().sum::<f64>() - 0.5 * noise[0]) / (length as f64 - 0.5);
+        // The loudest sample stays within the note's amplitude.
+        let scale = loud / (1.0 + mean.abs());
+        let period = noise.iter().map(|x| scale * (x - mean)).collect();
+        Self::String { period, at: 0 }
     }
 
     fn next(&mut self, chance: &mut Chance) -> f64 {

@@ -1,10 +1,13 @@
 //! One WAV file: what its header says, and its sound as μ-law levels at the rate that is wanted.
 //!
-//! Whole numbers of 8 to 32 bits and floats are read. Channels are mixed to one, by their mean. A cut file is an
-//! error, never a shorter sound. The file is read as a stream: memory is bounded by the levels that it gives, and
+//! Whole numbers of 8 to 32 bits and floats of 32 bits are read. Channels are mixed to one, by their mean. A cut file
+//! is an error, never a shorter sound. The file is read as a stream: memory is bounded by the levels that it gives, and
 //! these by the file's size, whatever its header claims.
+//!
+//! A program that writes into a pipe does not know the length of the sound when it writes the header. The marks that
+//! ffmpeg and SoX write instead of a length mean "all that follows".
 
-use std::io::Read;
+use std::io::{Chain, Cursor, ErrorKind, Read};
 
 use hound::{SampleFormat, WavReader, WavSpec};
 use rubato::audioadapter_buffers::direct::SequentialSlice;
@@ -22,9 +25,17 @@ const CHUNK: usize = 1024;
 /// must not tell levels apart.
 const GRID: f64 = 8_388_608.0;
 
+/// The lengths that ffmpeg and SoX write where they do not know the length, in bytes.
+const UNKNOWN: [u32; 2] = [u32::MAX, 0x7fff_f000];
+/// The longest description of the coding that is read, in bytes; it has 16, 18 or 40.
+const FORMAT: u32 = 64;
+
+/// A header that was composed anew, and the rest of the file.
+type Mended<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// A file whose header was read.
 pub(super) struct Wav<R> {
-    reader: WavReader<R>,
+    reader: WavReader<Mended<R>>,
     spec: WavSpec,
     /// The number of samples of each channel.
     frames: u64,
@@ -49,8 +60,9 @@ impl<R: Read> Wav<R> {
     /// # Errors
     /// Says in words what is wrong: no WAV file, a coding or a rate that is not read, and a header that claims more
     /// than the file holds.
-    pub(super) fn open(reader: R, bytes: u64) -> Result<Self, String> {
-        let reader = WavReader::new(reader).map_err(|e| said(&e))?;
+    pub(super) fn open(mut reader: R, bytes: u64) -> Result<Self, String> {
+        let header = header(&mut reader, bytes)?;
+        let reader = WavReader::new(Cursor::new(header).chain(reader)).map_err(|e| said(&e))?;
         let spec = reader.spec();
         if !RATES.contains(&spec.sample_rate) {
             let (low, high) = (RATES.start(), RATES.end());
@@ -98,8 +110,7 @@ impl<R: Read> Wav<R> {
                 heard.levels.push(mulaw::level(frame?));
             }
         } else {
-            let ratio = f64::from(rate) / f64::from(from);
-            resample(&mut frames, ratio, total, |x| {
+            resample(&mut frames, from, rate, total, |x| {
                 heard.levels.push(mulaw::level((x * GRID).round() / GRID));
             })?;
         }
@@ -108,14 +119,69 @@ impl<R: Read> Wav<R> {
     }
 }
 
+/// The header without what does not describe the sound, and with the length of the whole frames that the file of so many
+/// bytes holds in place of an unknown length or of one that ends within a frame.
+fn header(reader: &mut impl Read, bytes: u64) -> Result<Vec<u8>, String> {
+    let (mut header, mut frame) = (vec![0; 12], 1);
+    fill(reader, &mut header)?;
+    if !recognise(&header) {
+        return Err("it is no RIFF file of sound; convert it to WAV".into());
+    }
+    let mut read = header.len() as u64;
+    loop {
+        let mut chunk = [0; 8];
+        fill(reader, &mut chunk)?;
+        let [name, length] = [0, 4].map(|at| [chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
+        let length = u32::from_le_bytes(length);
+        // Chunks of an odd length are followed by a byte that is not counted.
+        let padded = u64::from(length).next_multiple_of(2);
+        read += chunk.len() as u64;
+        match &name {
+            b"data" => {
+                let unknown = UNKNOWN.iter().any(|mark| mark / frame == length / frame);
+                let there = u32::try_from(bytes.saturating_sub(read)).unwrap_or(u32::MAX);
+                let length = if unknown { there } else { length };
+                header.extend(name);
+                header.extend((length - length % frame).to_le_bytes());
+                return Ok(header);
+            }
+            b"fmt " if (16..=FORMAT).contains(&length) => {
+                let mut format = vec![0; length as usize];
+                fill(reader, &mut format)?;
+                frame = u32::from(u16::from_le_bytes([format[12], format[13]])).max(1);
+                if u16::from_le_bytes([format[14], format[15]]) == 64 {
+                    return Err("its samples have 64 bits; convert it to floats of 32 bits".into());
+                }
+                header.extend(chunk);
+                header.append(&mut format);
+                skip(reader, padded - u64::from(length))?;
+            }
+            b"fmt " => {
+                return Err(format!("the description of its coding has {length} bytes; convert it to PCM"));
+            }
+            _ => skip(reader, padded)?,
+        }
+        read += padded;
+    }
+}
+
+fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<(), String> {
+    reader.read_exact(bytes).map_err(|e| said(&hound::Error::IoError(e)))
+}
+
+/// Passes over so many bytes.
+fn skip(reader: &mut impl Read, bytes: u64) -> Result<(), String> {
+    let passed = std::io::copy(&mut reader.take(bytes), &mut std::io::sink()).map_err(|e| e.to_string())?;
+    if passed == bytes { Ok(()) } else { Err(said(&hound::Error::IoError(ErrorKind::UnexpectedEof.into()))) }
+}
+
 /// A fault of a file, in words.
 fn said(error: &hound::Error) -> String {
     match error {
-        hound::Error::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+        // The second is hound's own word for the end of a file.
+        hound::Error::IoError(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) => {
             "it is cut short".to_owned()
         }
-        // hound's own word for the end of a file.
-        hound::Error::IoError(e) if e.kind() == std::io::ErrorKind::Other => "it is cut short".to_owned(),
         hound::Error::Unsupported => {
             "its coding is not read; convert it to PCM of 8 to 32 bits, or to 32-bit float".to_owned()
         }
@@ -149,22 +215,28 @@ fn mixed(mut samples: Samples<'_>, channels: usize) -> Samples<'_> {
     }))
 }
 
-/// Gives `take` so many samples at another rate, which is `ratio` times that of the frames.
+/// Gives `take` so many samples at the rate `to`, the first of which is at the time of the first frame.
+///
+/// Rubato's output k is the sound at the place (k + 1)·from/to - h of the input, where h is half the window of its
+/// filter. So much silence is put before the first frame that an output falls exactly on that frame; the outputs
+/// before it are left out. What remains is 1/128 of a sample of the file, the step of rubato's table of filters.
 fn resample(
     frames: &mut dyn Iterator<Item = Result<f64, String>>,
-    ratio: f64,
+    from: u32,
+    to: u32,
     total: usize,
     mut take: impl FnMut(f64),
 ) -> Result<(), String> {
     let parameters = SincInterpolationParameters::default();
+    let ratio = f64::from(to) / f64::from(from);
     let mut resampler = Async::<f64>::new_sinc(ratio, 1.0, &parameters, CHUNK, 1, FixedAsync::Input)
         .map_err(|e| e.to_string())?;
-    // The first frame is seen in the middle of the window, less the step that comes before the first output; this
-    // is right to half a sample.
-    let delay = (parameters.sinc_len / 2) as f64 * ratio - 1.0;
-    let (mut skipped, mut left) = (delay.round().max(0.0) as usize, total);
+    let (half, common) = (parameters.sinc_len / 2, divisor(from, to));
+    let whole = half.next_multiple_of((from / common) as usize);
+    let mut frames = std::iter::repeat_n(Ok(0.0), whole - half).chain(frames);
+    let (mut skipped, mut left) = (whole / (from / common) as usize * (to / common) as usize - 1, total);
     loop {
-        let mut chunk = frames.take(CHUNK).collect::<Result<Vec<f64>, String>>()?;
+        let mut chunk = frames.by_ref().take(CHUNK).collect::<Result<Vec<f64>, String>>()?;
         if chunk.is_empty() && left == 0 {
             return Ok(());
         }
@@ -177,6 +249,11 @@ fn resample(
         output[now..].iter().take(left).for_each(|&x| take(x));
         left -= (output.len() - now).min(left);
     }
+}
+
+/// The greatest common divisor.
+fn divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 #[cfg(test)]

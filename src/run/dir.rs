@@ -20,7 +20,7 @@ const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// The pictures that the examples draw from a trained model.
-const PICTURES: [&str; 16] = [
+const PICTURES: [&str; 18] = [
     "samples.png",
     "samples-strip.png",
     "completed.png",
@@ -37,7 +37,13 @@ const PICTURES: [&str; 16] = [
     "nearest.png",
     "training.gif",
     "fid.png",
+    "continued.png",
+    "real.png",
 ];
+/// The sounds that the examples draw from a trained model. Each name stands before numbers from 1 on.
+const SOUNDS: [&str; 3] = ["samples", "continued", "real"];
+/// The most sounds of a name.
+pub(super) const MOST_SOUNDS: usize = 100;
 
 /// What the configuration file of a run holds. It is enough to build the model again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,13 +75,17 @@ pub struct Saved<T> {
 }
 
 impl<T> Saved<T> {
-    /// The class of this name; a run without names counts its classes from 0.
+    /// The class of this name, or the only one of this name in small letters; a run without names counts its classes
+    /// from 0.
     ///
     /// # Errors
     /// A name that no class has.
     pub fn class(&self, name: &str) -> Result<usize> {
         let names: Vec<String> = (0..self.classes).map(|class| self.class_name(class)).collect();
-        names.iter().position(|known| known == name).ok_or_else(|| {
+        let lower = name.to_lowercase();
+        let alike: Vec<usize> = (0..names.len()).filter(|&i| names[i].to_lowercase() == lower).collect();
+        let only = if let [only] = alike[..] { Some(only) } else { None };
+        names.iter().position(|known| known == name).or(only).ok_or_else(|| {
             Error::new(format!("--class {name}: there are {} classes: {}", names.len(), names.join(", ")))
         })
     }
@@ -235,7 +245,8 @@ impl RunDir {
         let pictures = PICTURES.map(|name| self.path(name));
         let samples = self.all_samples();
         let sounds: Vec<_> = samples.iter().map(|picture| picture.with_extension("wav")).collect();
-        let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds);
+        let drawn = SOUNDS.iter().flat_map(|name| (1..=MOST_SOUNDS).map(|i| self.sound(name, i)));
+        let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds).chain(drawn);
         for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -319,6 +330,11 @@ impl RunDir {
     /// The path of a file with this name in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// The path of a sound that was drawn: the number `i`, from 1, of those of this name.
+    pub(super) fn sound(&self, name: &str, i: usize) -> PathBuf {
+        self.path(&format!("{name}-{i}.wav"))
     }
 
     /// `metrics.jsonl`: what training measured, one JSON object per line.

@@ -214,6 +214,11 @@ pub struct Look {
 }
 
 impl Recipe {
+    /// The word for what the model is trained on: an image or a signal.
+    pub(super) fn one(&self) -> &'static str {
+        if self.sound.is_some() { "signal" } else { "image" }
+    }
+
     /// Finds the data set and checks that it has enough images for a batch. A folder's path becomes absolute,
     /// so that the run finds it from anywhere. Prints a warning if the pixels were changed, because figures
     /// measured on them cannot be compared with published ones.
@@ -244,8 +249,10 @@ impl Recipe {
         let count = set.train.about().count;
         if count < self.batch as usize {
             return Err(Error::new(format!(
-                "--batch {} is more than the {count} training images of {}",
-                self.batch, self.data
+                "--batch {} is more than the {count} training {}s of {}",
+                self.batch,
+                self.one(),
+                self.data
             )));
         }
         Ok(set)
@@ -258,7 +265,8 @@ impl Recipe {
 
     /// Finds the data set.
     pub(super) fn find(&self) -> Result<DataSet<Source>> {
-        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound: self.sound };
+        let (sound, pictures) = (self.sound, self.sound.is_none());
+        let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound, pictures };
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
     }
 

@@ -32,14 +32,14 @@ pub struct TrainingProgress {
 }
 
 impl TrainingProgress {
-    /// Makes a bar that is full after `total_images` images.
-    pub fn new(total_images: u64) -> Self {
+    /// Makes a bar that is full after `total_images` images, each of which is called `one`.
+    pub fn new(total_images: u64, one: &'static str) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {msg}");
             let style = style.expect("the template is a constant").progress_chars("━━╌");
             ProgressBar::new(STEPS).with_style(style)
         });
-        let pace = Pace { total: total_images, seconds: None, recent: VecDeque::new() };
+        let pace = Pace { total: total_images, one, seconds: None, recent: VecDeque::new() };
         Self { bar, started: Instant::now(), last_line: None, pace, text: String::new() }
     }
 
@@ -121,6 +121,8 @@ pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
 #[derive(Debug)]
 struct Pace {
     total: u64,
+    /// The word for an image.
+    one: &'static str,
     seconds: Option<f64>,
     recent: VecDeque<(f64, u64)>,
 }
@@ -165,7 +167,7 @@ impl Pace {
             .iter()
             .for_each(|(name, value)| text.push_str(&format!("  {} {}", name.as_ref(), short(*value))));
         if let Some(speed) = self.images_per_second() {
-            text.push_str(&format!("  {} images/s", short(speed)));
+            text.push_str(&format!("  {} {}s/s", short(speed), self.one));
         }
         if let Some(left) = self.seconds_left() {
             text.push_str(&format!("  {} left", clock(left)));
@@ -197,7 +199,7 @@ mod tests {
     use super::*;
 
     fn pace(total: u64, seconds: Option<f64>) -> Pace {
-        Pace { total, seconds, recent: VecDeque::new() }
+        Pace { total, one: "image", seconds, recent: VecDeque::new() }
     }
 
     #[test]

@@ -100,7 +100,8 @@ impl Session {
         let (count, of_step) = (set.train.about().count, u64::from(recipe.batch).saturating_mul(batches));
         if (count as u64) < of_step {
             return Err(Error::new(format!(
-                "a step takes {of_step} images, and {} has {count} to train on; take a smaller --batch",
+                "a step takes {of_step} {}s, and {} has {count} to train on; take a smaller --batch",
+                recipe.one(),
                 set.name
             )));
         }
@@ -340,9 +341,10 @@ fn read(
     let (bytes, most) = (test.bytes(), limit(caps));
     if bytes > most {
         let (count, need, most) = (test.about().count, table::bytes(bytes), table::bytes(most));
+        let (one, size) = (recipe.one(), if recipe.sound.is_some() { "--length" } else { "--image-size" });
         return Err(Error::new(format!(
-            "{}: the {count} test images need {need}, the adapter's largest buffer is {most}, and only training images are \
-             streamed; keep fewer test images, or give a smaller --image-size",
+            "{}: the {count} test {one}s need {need}, the adapter's largest buffer is {most}, and only training {one}s are \
+             streamed; keep fewer test {one}s, or give a smaller {size}",
             recipe.data
         )));
     }

@@ -18,14 +18,15 @@ pub(super) fn write(
     let curves = read(run.metrics())?;
     draw(session, run, &curves, metrics, unit)?;
     let (caps, recipe) = (session.gpu.caps(), &session.recipe);
-    let mut text = format!("{} on {}, {} training images\n", session.model, recipe.data, session.count());
-    text += &format!("steps      {step} of {} images, seed {}\n", recipe.batch, recipe.seed);
+    let one = recipe.one();
+    let mut text = format!("{} on {}, {} training {one}s\n", session.model, recipe.data, session.count());
+    text += &format!("steps      {step} of {} {one}s, seed {}\n", recipe.batch, recipe.seed);
     let lossy = if session.set.lossy {
         "; changed pixels: likelihoods compare with no published figures"
     } else {
         ""
     };
-    text += &format!("data       {}, {} test images{lossy}\n", session.set.name, session.set.test.count);
+    text += &format!("data       {}, {} test {one}s{lossy}\n", session.set.name, session.set.test.count);
     if let Some(count) = session.stream.as_ref().map(Stream::left_out).filter(|&count| count > 0) {
         text += &format!("left out   {count} training pictures that could not be read any more\n");
     }

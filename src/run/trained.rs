@@ -116,7 +116,8 @@ impl<T: Options> Trained<T> {
     pub fn first(&self, test: &Images, asked: Option<usize>, usual: usize) -> Result<Vec<f32>> {
         let count = asked.unwrap_or(usual.min(test.count));
         if test.count < count {
-            let held = counted(test.count, "test image");
+            let one = self.saved.options.clone().recipe().one();
+            let held = counted(test.count, &format!("test {one}"));
             let what = format!("the data hold only {held}, and {count} are needed");
             return Err(Error::new(format!("{what}; give a smaller --count")));
         }

@@ -161,7 +161,7 @@ impl<'a> Loop<'a> {
         let (order, total) = (steps.order(), session.total());
         let kept: Vec<String> = round.plans().flat_map(|plan| &plan.vars).map(|v| v.name.clone()).collect();
         let Some(Begun { run, checkpoints, from }) = session.begin()? else { return Ok(None) };
-        let mut progress = TrainingProgress::new(total.saturating_mul(order.images()));
+        let mut progress = TrainingProgress::new(total.saturating_mul(order.images()), session.recipe.one());
         if let Some(seconds) = session.sitting.seconds {
             progress = progress.with_seconds(seconds);
         }
@@ -286,7 +286,11 @@ impl<'a> Loop<'a> {
         let order = self.steps.order();
         let epochs = self.total.div_ceil(order.per_epoch());
         let epoch = self.at.step.div_ceil(order.per_epoch());
-        self.progress.update(self.at.step * order.images(), epoch, epochs, &told[..self.curves]);
+        let shown = match self.session.recipe.sound {
+            Some(sound) => vec![("bits/sample".into(), sound.bits_per_sample(told[0].1))],
+            None => told[..self.curves].to_vec(),
+        };
+        self.progress.update(self.at.step * order.images(), epoch, epochs, &shown);
         Ok(())
     }
 

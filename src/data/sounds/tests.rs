@@ -90,7 +90,7 @@ fn wrong_folders_and_files_are_named() {
     dir.put("train/a/2.wav", &flat(100, 0.1)[..90]);
     fails(&dir, &["no test files"]);
     dir.put("test/a/1.wav", flat(100, 0.1));
-    fails(&dir, &["train/a/2.wav", "cut short", "remove it from the folder"]);
+    fails(&dir, &["train/a/2.wav", "cut short", "leave it out"]);
     dir.put("train/a/3.wav", "RIFF");
     fails(&dir, &["train/a/2.wav", "nor can 1 more", "3.wav"]);
     dir.put("train/a/2.wav", flat(20, 0.1));

@@ -130,7 +130,8 @@ impl<M: Density> TrainedDensity<M> {
     pub(super) fn class(&self, name: Option<&str>, count: usize) -> Result<Option<Vec<usize>>> {
         let Some(name) = name else { return Ok(None) };
         if !self.model().conditional() {
-            let which = if M::SOUND { "wavenet --conditional" } else { "pixelcnn --gated --conditional" };
+            let which =
+                if M::SOUND.is_some() { "wavenet --conditional" } else { "pixelcnn --gated --conditional" };
             let what = "--class: the model is not conditioned on classes; leave it out, or train";
             return Err(Error::new(format!("{what} `{which}`")));
         }
@@ -139,8 +140,7 @@ impl<M: Density> TrainedDensity<M> {
 
     pub(super) fn sample(&self, options: &PixelDraw<M>) -> Result<()> {
         let count = options.count.unwrap_or(COUNT).into();
-        let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
-        let classes = self.class(options.class.as_deref(), count)?.unwrap_or_else(in_turn);
+        let classes = self.class(options.class.as_deref(), count)?.unwrap_or_else(|| self.in_turn(count));
         self.draw(options, count, &classes, None, "samples")
     }
 

@@ -3,7 +3,7 @@
 
 use super::{
     super::one_hot,
-    fit::{Density, Fit},
+    fit::{Density, Fit, one, sound},
     trained::{CLASS, TrainedDensity, fitting},
 };
 use crate::{
@@ -74,7 +74,7 @@ impl<M: Density> TrainedDensity<M> {
         let state = self.trained.state(&[&plan])?;
         let feed = Feed::new(gpu, &few(size))?;
         let executor = Executor::new(gpu, &plan, &state, &feed.bindings(&plan))?;
-        let (mut told, total) = (listener(), (count * classes) as u64);
+        let (mut told, total, what) = (listener(), count as u64, format!("{}s", one::<M>()));
         let place = image[0] * image[1];
         let mut scores = Scores { under: vec![vec![]; count], map: vec![0.0; count.min(SHOWN) * place] };
         for start in (0..count).step_by(size) {
@@ -94,7 +94,7 @@ impl<M: Density> TrainedDensity<M> {
                         scores.map[(start + i) * place..][..place].copy_from_slice(one);
                     }
                 }
-                told(Work { what: "images", done: (start * classes + (class + 1) * here) as u64, total })?;
+                told(Work { what: &what, done: (start + here * (class + 1) / classes) as u64, total })?;
             }
         }
         Ok(scores)
@@ -105,10 +105,9 @@ impl<M: Density> TrainedDensity<M> {
         let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
         let scores = self.scores(&test, count)?;
         self.surprise(&scores.map)?;
-        let named = if M::SOUND { "test signal" } else { "test image" };
         say!(
             "{}{}",
-            counted(count, named),
+            counted(count, &format!("test {}", one::<M>())),
             if model.likelihood().has_levels() { " of 256 levels" } else { ", binarised once for all runs" }
         );
         let labels = test.labels.as_deref().filter(|_| model.conditional());
@@ -116,7 +115,7 @@ impl<M: Density> TrainedDensity<M> {
         let nll = Mean::of(&scores.own(of));
         let bits = self.bits(nll);
         let given = if model.conditional() { " given the class" } else { "" };
-        if M::SOUND {
+        if M::SOUND.is_some() {
             say!(
                 "NLL{given} {:.4}{} bits per sample (95 %), {:.1} nats per signal",
                 bits.mean,
@@ -152,7 +151,7 @@ impl<M: Density> TrainedDensity<M> {
     /// Writes `surprise.png`: the scores of each pixel of the first images, or their mean at each time of signals.
     fn surprise(&self, map: &[f32]) -> Result<()> {
         let (model, [h, w, c]) = (self.model(), self.trained.saved.image);
-        if let Some(sound) = model.sound() {
+        if let Some(sound) = sound(model) {
             let count = map.len() / w;
             let mean = |t: usize| {
                 let nats = map.iter().skip(t).step_by(w).sum::<f32>() / count as f32;
@@ -190,12 +189,12 @@ impl<M: Density> TrainedDensity<M> {
         for (class, nll) in per_class.iter().enumerate() {
             let class = self.trained.saved.class_name(class);
             match nll {
-                Some(nll) if M::SOUND => {
+                Some(nll) if M::SOUND.is_some() => {
                     let bits = self.bits(*nll);
                     say!("class {class}: {:.4}{} bits per sample", bits.mean, bits.interval());
                 }
                 Some(nll) => say!("class {class:>3}: NLL {:.3}{}", nll.mean, nll.interval()),
-                None => say!("class {class:>3}: no image"),
+                None => say!("class {class:>3}: no {}", one::<M>()),
             }
         }
         let best = |s: &[f64]| (0..classes).min_by(|&a, &b| s[a].total_cmp(&s[b])).unwrap_or_default();
@@ -207,7 +206,7 @@ impl<M: Density> TrainedDensity<M> {
             least - (s.iter().map(|v| (least - v).exp()).sum::<f64>() / classes as f64).ln()
         };
         let unknown = Mean::of(&scores.under.iter().map(marginal).collect::<Vec<_>>());
-        let one = if M::SOUND { "signal" } else { "image" };
+        let one = one::<M>();
         say!("NLL over classes {:.3}{} nats per {one}", unknown.mean, unknown.interval());
         say!("the likeliest class is the right one for {:.2} % of the {one}s", 100.0 * accuracy);
         json["nll_per_class"] = per_class.iter().map(|m| m.map(|m| m.mean)).collect::<Vec<_>>().into();

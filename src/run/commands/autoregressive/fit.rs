@@ -21,13 +21,8 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
     /// The method that draws its samples.
     const METHOD: Method;
 
-    /// Whether the model is one of sounds, whose data sets and options differ.
-    const SOUND: bool = false;
-
-    /// How sounds become images, for a model of sounds.
-    fn sound(&self) -> Option<Sound> {
-        None
-    }
+    /// How sounds become images, for a model of sounds; its data sets and options differ from those of pictures.
+    const SOUND: Option<fn(&Self) -> Sound> = None;
 
     /// Whether the model is conditioned on classes.
     fn conditional(&self) -> bool {
@@ -38,6 +33,16 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
     fn refuse(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// How sounds become images, for a model of sounds.
+pub(super) fn sound<M: Density>(model: &M) -> Option<Sound> {
+    M::SOUND.map(|sound| sound(model))
+}
+
+/// The word for what a model draws and scores.
+pub(super) const fn one<M: Density>() -> &'static str {
+    if M::SOUND.is_some() { "signal" } else { "image" }
 }
 
 /// The options that determine a run: the model's own, and how its likelihood is maximised.
@@ -110,7 +115,7 @@ impl<M: Density> Options for Fit<M> {
     const MODEL: &'static str = M::MODEL;
 
     fn recipe(&mut self) -> &mut Recipe {
-        self.recipe.sound = self.model.sound();
+        self.recipe.sound = sound(&self.model);
         &mut self.recipe
     }
 
@@ -130,12 +135,12 @@ impl<M: Density> Options for Fit<M> {
 /// The options of the recipe as a model of sounds has them.
 fn of_sounds<M: Density>(arg: Arg) -> Arg {
     match arg.get_id().as_str() {
-        _ if !M::SOUND => arg,
+        _ if M::SOUND.is_none() => arg,
         "data" => arg.default_value(TONES).help(
             "Data set: `tones` (played by the program), or a folder of WAV files in train/CLASS and test/CLASS, or in \
              CLASS alone (every tenth is a test file)",
         ),
-        "batch" => arg.default_value("8").help("Signals per minibatch"),
+        "batch" => arg.default_value("8"),
         // What is hidden is refused.
         "image_size" | "grey" => arg.hide(true),
         _ => arg,

@@ -1,20 +1,19 @@
 //! What training shows of the model at the end of an epoch: a grid of pictures, or sounds and their spectrograms.
 
-use super::fit::Density;
+use super::fit::{Density, sound};
 use crate::{
+    data::Sound,
     error::Result,
     run::{Shown, amplitudes, grid, save, save_wav, show_signals},
 };
 use std::path::Path;
 
-/// The rate of a model that names none, in Hz.
-pub(super) const RATE: u32 = 16_000;
 /// The silence between sounds in one file, in parts of a second.
 const PAUSE: u32 = 10;
 
 /// The number of pictures or signals that training draws.
 pub(super) const fn count<M: Density>() -> usize {
-    if M::SOUND { 8 } else { 16 }
+    if M::SOUND.is_some() { 8 } else { 16 }
 }
 
 /// Titles of signals of these classes: a number, and the class of a conditional model.
@@ -34,10 +33,10 @@ pub(super) fn show<M: Density>(
     classes: impl Iterator<Item = String>,
 ) -> Result<()> {
     let count = pictures.len() / (h * w * c);
-    if !M::SOUND {
+    let Some(Sound { rate, .. }) = sound(model) else {
         return save(path, &grid(pictures, count, h, w, c, (count as f64).sqrt().ceil() as usize));
-    }
-    let (rate, signals) = (model.sound().map_or(RATE, |sound| sound.rate), amplitudes(pictures));
+    };
+    let signals = amplitudes(pictures);
     let titled = signals.chunks(w).zip(titles(model, classes));
     let shown: Vec<Shown> = titled.map(|(signal, title)| Shown { title, signal, given: 0 }).collect();
     show_signals(path, rate, &shown)?;

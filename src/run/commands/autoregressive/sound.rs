@@ -6,8 +6,8 @@
 use super::{
     draw::temperature,
     evaluate::Evaluate,
-    fit::{Density, Fit},
-    show::{RATE, titles},
+    fit::{Density, Fit, sound},
+    show::titles,
     train,
     trained::TrainedDensity,
 };
@@ -15,14 +15,15 @@ use crate::{
     data::Sound,
     error::{Error, Result},
     run::{
-        Bare, Look, Raw, Shown, Train, amplitudes, listener, parse::number, save_wav, say::counted,
-        show_signals, whole,
+        Bare, Look, Raw, Shown, Train, amplitudes, dir::MOST_SOUNDS, listener, parse::number, save_wav,
+        say::counted, show_signals, whole,
     },
     train::{Draws, Method, Work},
 };
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -34,13 +35,35 @@ const LOOKS: usize = 200;
 #[derive(Subcommand)]
 pub enum Command<M: Density> {
     /// Train, or continue a run; writes weights, metrics, sounds with their spectrograms, curves and checkpoints
+    #[command(mut_args(of_sounds))]
     Train(Train<Fit<M>>),
     /// Draw signals, sample by sample on the GPU, as WAV files and a picture of their spectrograms
+    #[command(mut_args(of_sounds))]
     Sample(Sample<M>),
     /// Keep the beginning of a WAV file or of test signals, and draw how it goes on
+    #[command(mut_args(of_sounds))]
     Continue(Continue<M>),
     /// Compute the exact bits per sample of test signals, in all and for each class
+    #[command(mut_args(of_sounds))]
     Evaluate(Evaluate<M>),
+}
+
+/// An option that models of pictures have too, in the words of sounds. A size of images has no effect: `--length` and
+/// the data say all.
+fn of_sounds(arg: Arg) -> Arg {
+    let id = arg.get_id().as_str().to_owned();
+    let said = |text: String| {
+        text.replace("images", "signals").replace("Images", "Signals").replace("pictures", "sounds")
+    };
+    let arg = match arg.get_help().map(ToString::to_string) {
+        Some(text) => arg.help(said(text)),
+        None => arg,
+    };
+    match id.as_str() {
+        "image" | "classes" => arg.hide(true),
+        "images" => arg.long("signals").value_name("SIGNALS").alias("images"),
+        _ => arg,
+    }
 }
 
 /// Runs a subcommand.
@@ -86,7 +109,7 @@ pub struct SoundDraw<M: Density> {
     #[command(flatten)]
     look: Look,
     /// Number of signals
-    #[arg(long, default_value_t = 4, value_parser = whole::<u16>(1..=100))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u16>(1..=MOST_SOUNDS as u64))]
     count: u16,
     /// Length of the signals in seconds, from 0.001 to 600, with what is given; it need not be that of training
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
@@ -123,7 +146,7 @@ pub struct Continue<M: Density> {
     /// WAV file whose beginning goes on, as often as --count says [default: test signals, one for each]
     #[arg(long, value_name = "WAV")]
     from: Option<PathBuf>,
-    /// Length of the beginning in seconds [default: half a signal of training]
+    /// Length of the beginning in seconds [default: half a signal of training, or half of --seconds if that is less]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     given: Option<f64>,
 }
@@ -141,7 +164,7 @@ struct Given {
 
 impl<M: Density> TrainedDensity<M> {
     fn rate(&self) -> u32 {
-        self.model().sound().map_or(RATE, |sound| sound.rate)
+        sound(self.model()).unwrap_or_default().rate
     }
 
     /// The samples of so many seconds.
@@ -151,40 +174,51 @@ impl<M: Density> TrainedDensity<M> {
 
     fn sample_sounds(&self, Sample { draw, real }: &Sample<M>) -> Result<()> {
         let count = draw.count.into();
-        let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
-        let classes: Vec<usize> = self.class(draw.class.as_deref(), count)?.unwrap_or_else(in_turn);
+        let classes = self.class(draw.class.as_deref(), count)?.unwrap_or_else(|| self.in_turn(count));
+        let real = real.then(|| self.real(&classes)).transpose()?;
         self.sound(draw, &classes, None, "samples")?;
-        if *real { self.real(&classes) } else { Ok(()) }
+        real.map_or(Ok(()), |signals| self.write_sounds("real", &signals, &classes, 0))
     }
 
-    /// Writes a test signal for each class: the next one of the class, or of all if the model is not conditional.
-    fn real(&self, classes: &[usize]) -> Result<()> {
+    /// A test signal for each class: the next one of the class, or of all if the model is not conditional.
+    fn real(&self, classes: &[usize]) -> Result<Vec<f32>> {
         let (test, length) = (self.test()?.0, self.trained.pixels());
         let (mut taken, mut values) = (vec![false; test.count], vec![]);
         for &class in classes {
             let of = |i: usize| test.labels.as_ref().is_some_and(|labels| usize::from(labels[i]) == class);
             let fits = |&i: &usize| !taken[i] && (!self.model().conditional() || of(i));
             let Some(next) = (0..test.count).find(fits) else {
-                return Err(Error::new(
-                    "--real: there are fewer test signals of a class; give a smaller --count",
-                ));
+                let what = match self.model().conditional() {
+                    true => format!("test signals of the class {}", self.trained.saved.class_name(class)),
+                    false => "test signals".into(),
+                };
+                return Err(Error::new(format!("--real: there are too few {what}; give a smaller --count")));
             };
             taken[next] = true;
             values
                 .extend(test.pixels[next * length..][..length].iter().map(|&level| f32::from(level) / 255.0));
         }
-        self.write_sounds("real", &amplitudes(&values), classes, 0)
+        Ok(amplitudes(&values))
     }
 
-    /// Writes a WAV file of each signal and a picture of all; so many samples of each were given.
+    /// Writes a WAV file of each signal and a picture of all; so many samples of each were given. Files of an earlier
+    /// drawing of more signals are deleted.
     fn write_sounds(&self, name: &str, signals: &[f32], classes: &[usize], given: usize) -> Result<()> {
         let titles = titles(self.model(), classes.iter().map(|&class| self.trained.saved.class_name(class)));
         let each = signals.chunks(signals.len() / classes.len()).zip(titles);
         let shown: Vec<Shown> = each.map(|(signal, title)| Shown { title, signal, given }).collect();
         for (i, one) in shown.iter().enumerate() {
-            let path = self.trained.run.path(&format!("{name}-{}.wav", i + 1));
+            let path = self.trained.run.sound(name, i + 1);
             save_wav(&path, self.rate(), one.signal)?;
             say!("{}", path.display());
+        }
+        for old in (shown.len() + 1..=MOST_SOUNDS).map(|i| self.trained.run.sound(name, i)) {
+            match std::fs::remove_file(&old) {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(Error::at("delete", &old, e, "delete it by hand"));
+                }
+                _ => {}
+            }
         }
         let path = self.trained.run.path(&format!("{name}.png"));
         show_signals(&path, self.rate(), &shown)?;
@@ -193,13 +227,13 @@ impl<M: Density> TrainedDensity<M> {
     }
 
     fn go_on(&self, options: &Continue<M>) -> Result<()> {
-        let (count, half) = (usize::from(options.draw.count), self.trained.pixels() / 2);
+        let (count, length) = (usize::from(options.draw.count), self.samples(options.draw.seconds));
+        let usual = (self.trained.pixels() / 2).min(length / 2).max(1);
         let asked = options.given.map(|given| self.samples(given));
-        let length = self.samples(options.draw.seconds);
         let (given, own) = match &options.from {
-            Some(path) => (self.beginning(path, asked, half.min(length / 2), count)?, None),
+            Some(path) => (self.beginning(path, asked, usual, count)?, None),
             None => {
-                let (test, samples) = (self.test()?.0, asked.unwrap_or(half).max(1));
+                let (test, samples) = (self.test()?.0, asked.unwrap_or(usual));
                 if samples > test.width {
                     return Err(Error::new(format!(
                         "--given: test signals have {:.3} s; give less, or a file by --from",
@@ -220,8 +254,8 @@ impl<M: Density> TrainedDensity<M> {
                 given.samples as f64 / f64::from(self.rate())
             )));
         }
-        let in_turn = || (0..count).map(|i| i % self.classes().max(1)).collect();
-        let classes = self.class(options.draw.class.as_deref(), count)?.or(own).unwrap_or_else(in_turn);
+        let class = self.class(options.draw.class.as_deref(), count)?;
+        let classes = class.or(own).unwrap_or_else(|| self.in_turn(count));
         self.sound(&options.draw, &classes, Some(&given), "continued")
     }
 
@@ -229,11 +263,15 @@ impl<M: Density> TrainedDensity<M> {
     #[cfg(feature = "sound")]
     fn beginning(&self, path: &Path, asked: Option<usize>, usual: usize, count: usize) -> Result<Given> {
         let levels = crate::data::sounds::read(path, self.rate()).map_err(|e| Error::new(e.to_string()))?;
+        if levels.is_empty() {
+            return Err(Error::new(format!("{}: it holds no sound; give another file", path.display())));
+        }
         let samples = asked.unwrap_or(usual.min(levels.len()));
-        let Some(beginning) = levels.get(..samples).filter(|beginning| !beginning.is_empty()) else {
-            let seconds = levels.len() as f64 / f64::from(self.rate());
-            let what = format!("{}: it has {seconds:.3} s of sound", path.display());
-            return Err(Error::new(format!("{what}; give at most that by --given, or a longer file")));
+        let Some(beginning) = levels.get(..samples) else {
+            let (held, rate) = (counted(levels.len(), "sample"), self.rate());
+            let what =
+                format!("{}: it has {held} at {rate} Hz, and {samples} are to be kept", path.display());
+            return Err(Error::new(format!("{what}; give less by --given, or a longer file")));
         };
         let values: Vec<f32> = beginning.iter().map(|&level| f32::from(level) / 255.0).collect();
         Ok(Given { samples, values: values.repeat(count) })

@@ -2,7 +2,7 @@
 
 use super::{
     super::{conditioned, one_hot},
-    fit::{Density, Fit},
+    fit::{Density, Fit, one, sound},
     show::{count, show},
     trained::{CLASS, chosen, fitting},
 };
@@ -69,7 +69,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     if model.conditional() {
         state.write(&session.gpu, CLASS, &one_hot((0..shown).map(|i| i % classes), classes))?;
     }
-    let unit = if M::SOUND { "nats per signal" } else { "nats per image" };
+    let unit = &format!("nats per {}", one::<M>());
     let names = || session.set.class_names.iter().cloned().cycle().take(shown);
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
@@ -83,7 +83,12 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
             Err(_) if interrupt::asked() => {}
             drawn => show(&at.run.samples(at.step), model, image, &drawn?, names())?,
         }
-        Ok(of_test(score.run()?))
+        let mut measured = of_test(score.run()?);
+        if let Some(sound) = sound(model) {
+            let [train, test] = [at.means[0], measured[0].1].map(|nats| sound.bits_per_sample(nats));
+            measured.extend([("train_bits_per_sample".into(), train), ("test_bits_per_sample".into(), test)]);
+        }
+        Ok(measured)
     })?;
     Ok(())
 }

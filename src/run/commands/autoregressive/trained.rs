@@ -10,12 +10,13 @@ use crate::{
     run::{Bare, Look, Trained},
 };
 
-/// Numbers of test images at a time, of which the largest that fits the adapter is taken; a signal has many more
-/// places than a picture.
+/// Numbers of test images at a time, of which the largest that fits the adapter is taken.
 const BATCHES: [usize; 6] = [100, 50, 20, 10, 5, 1];
+/// The same for signals, which have many more values than a picture.
 const SIGNALS: [usize; 5] = [16, 8, 4, 2, 1];
 /// The name of the variable with the one-hot classes of the pictures that are drawn or scored.
 pub(super) const CLASS: &str = "class";
+
 /// The variable of the classes of pictures that are drawn or scored, if the model is conditional. The host
 /// writes it.
 pub(super) fn chosen<'g>(
@@ -29,7 +30,7 @@ pub(super) fn chosen<'g>(
 
 /// The result of `make` for the largest number of images at a time for which it succeeds.
 pub(super) fn fitting<M: Density, T>(make: impl Fn(usize) -> Result<T>) -> Result<T> {
-    let batches: &[usize] = if M::SOUND { &SIGNALS } else { &BATCHES };
+    let batches: &[usize] = if M::SOUND.is_some() { &SIGNALS } else { &BATCHES };
     let (least, more) = batches.split_last().expect("there are batches");
     more.iter().find_map(|&size| make(size).ok()).map_or_else(|| make(*least), Ok)
 }
@@ -60,6 +61,11 @@ impl<M: Density> TrainedDensity<M> {
 
     pub(super) fn classes(&self) -> usize {
         self.trained.saved.classes
+    }
+
+    /// A class for each of so many pictures: all in turn.
+    pub(super) fn in_turn(&self, count: usize) -> Vec<usize> {
+        (0..count).map(|i| i % self.classes().max(1)).collect()
     }
 
     /// The network's inputs for pictures `[N, H, W, C]`. The host writes their classes, if the model is
