@@ -132,6 +132,11 @@ fn layers_defer_mistakes() {
             ),
             (
                 line!(),
+                |g| _ = Conv2d::over_signals(g, "c", Kernel::square(1), [3, 0]).forward(x(g, &[1, 1, 5, 3])),
+                "has no elements",
+            ),
+            (
+                line!(),
                 |g| _ = Conv2d::masked(g, "c", Kernel::square(1), [3, 4], Channels::up_to(3).copies(0)),
                 "[3, 4] channels are not 0 equal copies",
             ),

@@ -108,7 +108,7 @@ fn cached_sampling_draws_the_same_levels() {
     let Some(gpu) = adapter("cached sampling of levels") else { return };
     let pictures: &[_] = &[[6, 4, 5, 3], [6, 5, 4, 1]];
     // Longer than what is seen, so that rings go round.
-    let signals: &[_] = &[[6, 1, 50, 1], [6, 1, 5, 1]];
+    let signals: &[_] = &[[6, 1, 50, 1], [6, 1, 12, 1]];
     let models = MODELS[5..8].iter().chain(&RECURRENT[2..]).map(|model| (model, pictures));
     for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[0], signals)]) {
         for &shape in shapes {

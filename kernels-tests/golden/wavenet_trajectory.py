@@ -1,8 +1,7 @@
 """Writes, with PyTorch in float64, losses and weights of src/models/wavenet.rs: wavenet_trajectory.txt and wavenet_weights.safetensors.
 
-Causal convolutions are nn.Conv1d of width 2 over signals that are padded on the left. In the weights file they are two-dimensional,
-with zeros where the engine's centred kernels have taps that take no part. Signals come from an integer hash that kernels-tests/golden.rs
-computes too. Run in this folder: python3 wavenet_trajectory.py
+Causal convolutions are nn.Conv1d of width 2 over signals that are padded on the left. Signals come from an integer hash that
+kernels-tests/golden.rs computes too. Run in this folder: python3 wavenet_trajectory.py
 """
 
 import numpy as np
@@ -71,19 +70,11 @@ class WaveNet(nn.Module):
         return total
 
 
-def centred(name, tensor):
-    """A weight of nn.Conv1d as the engine's file holds it, [O, C, 1, columns]."""
-    if tensor.dim() != 3:
-        return tensor
-    zeros = {"first.weight": 3}.get(name, 1 if name.endswith("gate.weight") else 0)
-    return F.pad(tensor, (0, zeros))[:, :, None]
-
-
 model = WaveNet(6, 5, 7, 3, 2)
 with torch.no_grad():
     for parameter in model.parameters():
         parameter.copy_(parameter.float())
-state = {name: centred(name, tensor).float().contiguous() for name, tensor in model.state_dict().items()}
+state = {name: tensor.float().contiguous() for name, tensor in model.state_dict().items()}
 save_file(state, "wavenet_weights.safetensors")
 optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
 h = torch.eye(CLASSES)[torch.arange(BATCH) % CLASSES]

@@ -21,6 +21,7 @@ use oneiro::{
     optim::Optimizer,
     plan::Plan,
 };
+use std::time::Instant;
 
 const CELLS: [(&str, Cell); 2] = [("row", Cell::Row(3)), ("diagonal", Cell::Diagonal)];
 const IMAGE: [usize; 3] = [6, 7, 1];
@@ -63,24 +64,19 @@ fn the_adapters_recurrent_models_follow_pytorch() {
     CELLS.into_iter().for_each(|(name, cell)| trajectory(name, cell).check_adapter(gpu, name, &losses(name)));
 }
 
-/// The nodes of a training step's graph, and the launches of its scans and in all.
-fn size(cell: Cell, layers: usize, side: usize) -> [usize; 3] {
+/// The nodes of a training step's graph, the launches of its scans and in all, and the microseconds to plan it.
+fn size(name: &str, cell: Cell, layers: usize, side: usize) -> [usize; 4] {
     let g = Graph::new();
     let (image, likelihood) = ([side, side, 1], Likelihood::Bernoulli);
     let config = Config { image, cell, features: 8, layers, head: 8, likelihood };
     let x = g.input("x", Type::f32([2, side, side, 1]));
-    golden::ends(
-        &g,
-        &config.training_step(
-            &g,
-            "pixelrnn",
-            Given { x, class: None, training: true },
-            &Optimizer::adam(1e-3),
-        ),
-    );
+    let given = Given { x, class: None, training: true };
+    golden::ends(&g, &config.training_step(&g, name, given, &Optimizer::adam(1e-3)));
+    let began = Instant::now();
     let plan = Plan::new(&g, &Caps::software()).unwrap();
+    let took = began.elapsed().as_micros() as usize;
     let scans = plan.launches.iter().filter(|launch| launch.label.starts_with("scan")).count();
-    [g.constant(0.0).id(), scans, plan.launches.len()]
+    [g.constant(0.0).id(), scans, plan.launches.len(), took]
 }
 
 /// A scan step is at most four launches forwards and backwards together; the graph does not grow with the image.
@@ -88,14 +84,14 @@ fn size(cell: Cell, layers: usize, side: usize) -> [usize; 3] {
 fn launches_grow_with_fronts_and_nodes_do_not() {
     for (name, cell) in CELLS {
         for layers in [1, 7] {
-            let [small, large] = [6, 28].map(|side| size(cell, layers, side));
+            let [small, large] = [6, 28].map(|side| size(name, cell, layers, side));
             let (lstms, fronts) = if matches!(cell, Cell::Row(_)) { (1, 28) } else { (2, 55) };
             // The sums of the loss and the biases' gradients may take another pass.
             assert!(large[0] <= small[0] + 6 * lstms * layers, "{name}: nodes {small:?} {large:?}");
             assert!(large[1] <= 4 * lstms * fronts * layers, "{name}: {large:?}");
-            let [nodes, scans, launches] = large;
+            let [nodes, scans, launches, took] = large;
             say(&format!(
-                "{name}, {layers} layers, 28x28: {nodes} nodes, {launches} launches, {scans} of scans"
+                "{name}, {layers} layers, 28x28: {nodes} nodes, {launches} launches, {scans} of scans, planned in {took} us"
             ));
         }
     }

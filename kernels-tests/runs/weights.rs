@@ -85,6 +85,11 @@ fn weights_without_a_run_draw_and_score() {
     assert_eq!(*shape, [3, 5, 5, 1]);
     assert_eq!(npy[128..], *bytemuck::cast_slice::<f32, u8>(values));
     assert_eq!(fs::read(bare.join("samples.png")).unwrap(), fs::read(dir.join("run/samples.png")).unwrap());
+    // A conditional model without classes once panicked.
+    for program in ["pixelcnn sample --gated", "dcgan sample"] {
+        let text = fails(&bare, &format!("{program} --conditional --weights w.safetensors --image 28,28,1"));
+        assert!(text.contains("give it by --classes"), "{program}: {text}");
+    }
     for (options, what) in [
         ("--weights bare/w.safetensors --hidden 9,9 --latent 2 --image 5,5,1", "missing 4 (`fc1.1.bias`"),
         ("--run run --hidden 9", "--hidden describes a model without a run"),

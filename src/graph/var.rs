@@ -87,6 +87,8 @@ pub enum FileLayout {
         /// The row and column of each tap that takes part.
         kept: Vec<[usize; 2]>,
     },
+    /// The file holds a convolution's `[T, C, O]` over signals as PyTorch's `[O, C, T]`.
+    Line,
     /// The file holds the channels first, as PyTorch does; here they come last.
     Channels,
     /// The file holds as one row what it would hold by the inner layout.
@@ -99,6 +101,7 @@ impl FileLayout {
         match self {
             FileLayout::Same => shape.to_vec(),
             FileLayout::Kernel { size, .. } => vec![shape[2], shape[1], size[0], size[1]],
+            FileLayout::Line => vec![shape[2], shape[1], shape[0]],
             FileLayout::Channels => {
                 shape.iter().skip(shape.len() - 1).chain(&shape[..shape.len() - 1]).copied().collect()
             }
@@ -131,6 +134,10 @@ impl FileLayout {
                     ((i % o * c + i / o % c) * size[0] + y) * size[1] + x
                 };
                 (0..n).map(place).collect()
+            }
+            FileLayout::Line => {
+                let (t, c, o) = (shape[0], shape[1], shape[2]);
+                (0..n).map(|i| (i % o * c + i / o % c) * t + i / (c * o)).collect()
             }
             FileLayout::Channels => {
                 let c = shape[shape.len() - 1];

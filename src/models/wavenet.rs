@@ -110,11 +110,11 @@ impl<'g> Layer<'g> {
 impl<'g> WaveNet<'g> {
     /// Declares the variables: `first`, `layers.I.gate`, `.skip`, `.residual` (but in the last layer; and
     /// `.class`), `head.0` and `head.1`, each with `.weight` and `.bias`. The layers of all blocks are counted
-    /// through.
+    /// through. In files, convolutions are those of `torch.nn.Conv1d`, `[O, C, taps]`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (p, dilations) = (config.features, config.dilations());
-        let pointwise = |name: &str, channels| Conv2d::new(g, name, Kernel::square(1), channels);
+        let pointwise = |name: &str, channels| Conv2d::over_signals(g, name, Kernel::square(1), channels);
         if dilations.is_empty() || config.layers > 16 {
             let (layers, blocks) = (config.layers, config.blocks);
             g.poison(format!(
@@ -125,14 +125,14 @@ impl<'g> WaveNet<'g> {
             let name = |part: &str| format!("layers.{i}.{part}");
             let last = i + 1 == dilations.len();
             Layer {
-                gate: Conv2d::new(g, &name("gate"), causal(dilation), [p, 2 * p]),
+                gate: Conv2d::over_signals(g, &name("gate"), causal(dilation), [p, 2 * p]),
                 class: config.classes.map(|n| Linear::new(g, &name("class"), n, 2 * p)),
                 skip: pointwise(&name("skip"), [p, config.skip]),
                 residual: (!last).then(|| pointwise(&name("residual"), [p, p])),
             }
         };
         g.traced(|| Self {
-            first: Conv2d::new(g, "first", before(), [LEVELS, p]),
+            first: Conv2d::over_signals(g, "first", before(), [LEVELS, p]),
             layers: dilations.iter().enumerate().map(layer).collect(),
             head: [
                 pointwise("head.0", [config.skip, config.head]),

@@ -86,6 +86,20 @@ impl<'g> Conv2d<'g> {
         Self::of(g, name, kernel, channels, Weight::Plain, true)
     }
 
+    /// Declares a convolution over signals, images `[N, 1, L, C]`, as `torch.nn.Conv1d` has it: only the taps
+    /// that take part count for the first values, and files hold the weight as `[O, C, taps]`.
+    #[track_caller]
+    pub fn over_signals(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
+        let taps = kernel.kept().len();
+        let (ty, init) = (Type::f32([taps, channels[0], channels[1]]), Init::fan_in(channels[0] * taps));
+        let spec = Spec { ty, init, layout: FileLayout::Line, axes: [2, 2] };
+        Self {
+            declared: Declared::new(g, name, Weight::Plain, spec, Some(channels[1])),
+            kernel,
+            degrees: None,
+        }
+    }
+
     /// Makes the layer with a weight of any kind, with a bias or without.
     #[track_caller]
     pub fn of(

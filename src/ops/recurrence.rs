@@ -26,6 +26,13 @@ static SHADER: Shader = crate::shader!("recurrence");
 const WORKGROUP: usize = 64;
 /// The numbers of a state that are kept for each unit: h, c, and the gates o, f, i, g.
 const KEPT: usize = 6;
+/// The floating-point operations of a unit's step, forwards or backwards.
+const FLOPS: usize = 40;
+/// The words that a unit's step reads and writes forwards: the gates, what is seen, the cell before, what is kept.
+const FORWARDS: usize = 4 + 4 + 1 + KEPT;
+/// The same backwards: cell and gates, the cell before, the cotangents of state and cell, what later states ask,
+/// and the cotangents of the cell before and of the gates.
+const BACKWARDS: usize = 5 + 1 + 2 + 1 + 1 + 4;
 
 /// The numbers of images, rows, columns and units.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +66,18 @@ impl Extents {
     /// The extents from what [`Scan`] kept.
     fn of_kept(kept: &Shape) -> Self {
         Self { n: kept[1], image: [kept[2], kept[3]], units: kept[4] }
+    }
+
+    /// An error unless these are states and what [`Scan`] kept.
+    fn check(self, [states, kept]: [&Type; 2]) -> Result<(), String> {
+        let all = [KEPT, self.n, self.image[0], self.image[1], self.units];
+        match *states == Type::f32(self.shape(self.units)) && *kept == Type::f32(all) {
+            true => Ok(()),
+            false => Err(format!(
+                "takes states {:?} and what a scan kept, got {states:?} and {kept:?}",
+                self.shape(self.units)
+            )),
+        }
     }
 
     /// The units of all states.
@@ -102,14 +121,7 @@ fn sweep(front: Front, window: &Window, back: bool) -> Sweep {
 }
 
 /// The launch of a cell's kernel over a front.
-fn cell_launch(
-    entry: &'static str,
-    e: Extents,
-    order: Order,
-    front: Front,
-    flops: usize,
-    words: usize,
-) -> LaunchSpec {
+fn cell_launch(entry: &'static str, e: Extents, order: Order, front: Front, words: usize) -> LaunchSpec {
     let made = e.n * front.lattice[0] * front.lattice[1] * e.units;
     let [dy, dx] = order.carried().map(|d| d as u32 as usize);
     LaunchSpec::new(&SHADER, entry, grid_1d(made.div_ceil(WORKGROUP)))
@@ -122,7 +134,7 @@ fn cell_launch(
         .dim("lattice[2]", front.shear as u32 as usize)
         .pair("image", e.image)
         .pair("carried", [dy, dx])
-        .cost(flops * made, 4 * (words * made) as u64)
+        .cost(FLOPS * made, 4 * (words * made) as u64)
         .why("a unit an invocation")
 }
 
@@ -202,7 +214,7 @@ impl Op for Scan {
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().enumerate() {
             let entry = if step == 0 { "cell_first" } else { "cell" };
-            let mut cell = cell_launch(entry, e, self.order, front, 40, 15)
+            let mut cell = cell_launch(entry, e, self.order, front, FORWARDS)
                 .bind("gates", Operand::Input(0))
                 .bind("y", Operand::Output);
             if step > 0 {
@@ -230,7 +242,10 @@ impl Op for Hidden {
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
-        Ok(inputs[0].clone())
+        let [states, kept, gates, weight] = inputs else { return Err("takes four tensors".into()) };
+        let e = Extents::new(self.order, gates, weight)?;
+        e.check([states, kept])?;
+        Ok(states.clone())
     }
 
     fn reference(&self, inputs: &[&Array]) -> Array {
@@ -283,8 +298,13 @@ impl Op for ScanBack {
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
-        let e = Extents::of_kept(&inputs[1].shape);
-        Ok(Type::f32(e.shape(4 * e.units)))
+        let [weight, kept, cotangent] = inputs else { return Err("takes three tensors".into()) };
+        let &[_, n, h, w, units] = &kept.shape[..] else {
+            return Err(format!("takes what a scan kept, got {kept:?}"));
+        };
+        let gates = Type::f32([n, h, w, 4 * units]);
+        Extents::new(self.order, &gates, weight)?.check([cotangent, kept])?;
+        Ok(gates)
     }
 
     fn reference(&self, inputs: &[&Array]) -> Array {
@@ -340,7 +360,7 @@ impl Op for ScanBack {
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().rev().enumerate() {
             let entry = if step == 0 { "back_first" } else { "back" };
-            let mut cell = cell_launch(entry, e, self.order, front, 40, 14)
+            let mut cell = cell_launch(entry, e, self.order, front, BACKWARDS)
                 .bind("kept", Operand::Input(1))
                 .bind("cotangent", Operand::Input(2))
                 .bind("cells", cells)

@@ -96,6 +96,11 @@ impl<T: Options> Bare<T> {
                 (image, about.classes, set.class_names.clone(), fingerprint(&set))
             }
         };
+        if self.options.conditional() && classes == 0 {
+            return Err(Error::new(
+                "--conditional: no number of classes is known; give it by --classes, or the model's own --data",
+            ));
+        }
         let (model, sitting) = (T::MODEL.into(), Lasting::default());
         let (changes, list) = (vec![], None);
         Ok(Saved { model, image, classes, class_names, images, options, sitting, changes, list })

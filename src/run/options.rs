@@ -164,6 +164,11 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone {
         None
     }
 
+    /// Whether the model is told classes.
+    fn conditional(&self) -> bool {
+        false
+    }
+
     /// The names of all weights of the model for images of this height, width and number of channels, and
     /// with this number of classes. A weights file must hold no others.
     ///

@@ -165,15 +165,23 @@ impl<'a> Network<'a> {
         (self.input + 1..=self.output).filter(|&id| self.depends[id])
     }
 
-    /// How many steps later at most a node would compute a pixel's neighbour, so many columns to the right in
-    /// the same row, than another node that sees it, computes the pixel, if both began a row at once.
+    /// By how many steps at most the pixel that is seen, `dx` columns to the right of the pixel that sees it,
+    /// comes later than that pixel, over all columns of a row.
+    ///
+    /// A node comes to column j of W at step j, a mirrored one at step -j, each but for how early it is. So the
+    /// steps between are, where the pixel that sees is at j:
+    /// - forwards both: (j + dx) - j = dx;
+    /// - mirrored both: -(j + dx) + j = -dx;
+    /// - mirrored seen by forwards: -(j + dx) - j, which is largest at the first j for which both columns are
+    ///   there: -|dx|;
+    /// - forwards seen by mirrored: (j + dx) + j, which is largest at the last such j: 2(W - 1) - |dx|.
     fn reach(&self, seen: NodeId, by: NodeId, dx: i32) -> i32 {
-        let both = 2 * (self.image[1] as i32 - 1);
+        let there_and_back = 2 * (self.image[1] as i32 - 1);
         match [self.mirrored(seen), self.mirrored(by)] {
             [false, false] => dx,
             [true, true] => -dx,
             [true, false] => -dx.abs(),
-            [false, true] => both - dx.abs(),
+            [false, true] => there_and_back - dx.abs(),
         }
     }
 

@@ -144,6 +144,10 @@ impl<M: Adversarial> Options for Contest<M> {
         &mut self.recipe
     }
 
+    fn conditional(&self) -> bool {
+        self.model.conditional()
+    }
+
     fn batches(&self) -> u64 {
         self.discriminator_steps.into()
     }

@@ -123,6 +123,10 @@ impl<M: Density> Options for Fit<M> {
         self.model.refuse()
     }
 
+    fn conditional(&self) -> bool {
+        self.model.conditional()
+    }
+
     fn weights(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Vec<String>> {
         let g = Graph::new();
         let x = g.input("x", Type::f32([1, h, w, c]));
