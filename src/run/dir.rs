@@ -132,6 +132,16 @@ pub(super) fn from_toml<T: DeserializeOwned>(text: &str) -> std::result::Result<
     }
 }
 
+/// Deletes a file, if it is there.
+fn delete(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::at("delete", path, e, "delete it by hand, or choose another folder"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn model_of(text: &str) -> Option<String> {
     Some(from_toml::<toml::Table>(text).ok()?.get("model")?.as_str()?.to_string())
 }
@@ -240,21 +250,14 @@ impl RunDir {
     /// # Errors
     /// Fails if a file cannot be deleted.
     pub fn clear(&self) -> Result<()> {
-        let advice = "delete it by hand, or choose another folder";
-        // The configuration goes first: without it, the folder no longer counts as a run.
+        // The sounds are the run's as long as there is a configuration. That goes next: without it, the folder no
+        // longer counts as a run.
         let pictures = PICTURES.map(|name| self.path(name));
         let samples = self.all_samples();
         let sounds: Vec<_> = samples.iter().map(|picture| picture.with_extension("wav")).collect();
-        let drawn = SOUNDS.iter().flat_map(|name| (1..=MOST_SOUNDS).map(|i| self.sound(name, i)));
-        let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds).chain(drawn);
-        for path in files.chain(Checkpoints::new(self.checkpoints(), 1).files()) {
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::at("delete", &path, e, advice));
-                }
-                _ => {}
-            }
-        }
+        SOUNDS.iter().try_for_each(|name| self.clear_sounds(name, 1))?;
+        let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds);
+        files.chain(Checkpoints::new(self.checkpoints(), 1).files()).try_for_each(|path| delete(&path))?;
         self.sweep();
         // The folder stays if something else lies in it.
         let _ = fs::remove_dir(self.checkpoints());
@@ -330,6 +333,18 @@ impl RunDir {
     /// The path of a file with this name in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// Deletes the run's sounds of this name from a number on. A folder without a run keeps what it has: the sounds may
+    /// be a user's own.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be deleted.
+    pub(super) fn clear_sounds(&self, name: &str, first: usize) -> Result<()> {
+        match self.has_run() {
+            true => (first..=MOST_SOUNDS).try_for_each(|i| delete(&self.sound(name, i))),
+            false => Ok(()),
+        }
     }
 
     /// The path of a sound that was drawn: the number `i`, from 1, of those of this name.

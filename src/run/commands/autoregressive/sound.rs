@@ -23,7 +23,6 @@ use crate::{
 use clap::{Arg, Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::{
-    io::ErrorKind,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -212,14 +211,7 @@ impl<M: Density> TrainedDensity<M> {
             save_wav(&path, self.rate(), one.signal)?;
             say!("{}", path.display());
         }
-        for old in (shown.len() + 1..=MOST_SOUNDS).map(|i| self.trained.run.sound(name, i)) {
-            match std::fs::remove_file(&old) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(Error::at("delete", &old, e, "delete it by hand"));
-                }
-                _ => {}
-            }
-        }
+        self.trained.run.clear_sounds(name, shown.len() + 1)?;
         let path = self.trained.run.path(&format!("{name}.png"));
         show_signals(&path, self.rate(), &shown)?;
         say!("{}", path.display());
