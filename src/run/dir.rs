@@ -40,10 +40,6 @@ const PICTURES: [&str; 18] = [
     "continued.png",
     "real.png",
 ];
-/// The sounds that the examples draw from a trained model. Each name stands before numbers from 1 on.
-const SOUNDS: [&str; 3] = ["samples", "continued", "real"];
-/// The most sounds of a name.
-pub(super) const MOST_SOUNDS: usize = 100;
 
 /// What the configuration file of a run holds. It is enough to build the model again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,7 +129,7 @@ pub(super) fn from_toml<T: DeserializeOwned>(text: &str) -> std::result::Result<
 }
 
 /// Deletes a file, if it is there.
-fn delete(path: &Path) -> Result<()> {
+pub(super) fn delete(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::at("delete", path, e, "delete it by hand, or choose another folder"))
@@ -255,7 +251,7 @@ impl RunDir {
         let pictures = PICTURES.map(|name| self.path(name));
         let samples = self.all_samples();
         let sounds: Vec<_> = samples.iter().map(|picture| picture.with_extension("wav")).collect();
-        SOUNDS.iter().try_for_each(|name| self.clear_sounds(name, 1))?;
+        self.clear_all_sounds()?;
         let files = self.fixed().into_iter().chain(pictures).chain(samples).chain(sounds);
         files.chain(Checkpoints::new(self.checkpoints(), 1).files()).try_for_each(|path| delete(&path))?;
         self.sweep();
@@ -333,23 +329,6 @@ impl RunDir {
     /// The path of a file with this name in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
-    }
-
-    /// Deletes the run's sounds of this name from a number on. A folder without a run keeps what it has: the sounds may
-    /// be a user's own.
-    ///
-    /// # Errors
-    /// Fails if a file cannot be deleted.
-    pub(super) fn clear_sounds(&self, name: &str, first: usize) -> Result<()> {
-        match self.has_run() {
-            true => (first..=MOST_SOUNDS).try_for_each(|i| delete(&self.sound(name, i))),
-            false => Ok(()),
-        }
-    }
-
-    /// The path of a sound that was drawn: the number `i`, from 1, of those of this name.
-    pub(super) fn sound(&self, name: &str, i: usize) -> PathBuf {
-        self.path(&format!("{name}-{i}.wav"))
     }
 
     /// `metrics.jsonl`: what training measured, one JSON object per line.

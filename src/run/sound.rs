@@ -1,15 +1,45 @@
 //! Signals as files that can be heard.
 
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
+use super::{RunDir, dir::delete};
 use crate::{
     data::mulaw,
     disk::write_atomic,
     error::{Error, Result},
 };
+
+/// The sounds that the examples draw from a trained model. Each name stands before numbers from 1 on.
+const SOUNDS: [&str; 3] = ["samples", "continued", "real"];
+/// The most sounds of a name.
+pub(super) const MOST_SOUNDS: usize = 100;
+
+impl RunDir {
+    /// Deletes all sounds that were drawn from the run.
+    pub(super) fn clear_all_sounds(&self) -> Result<()> {
+        SOUNDS.iter().try_for_each(|name| self.clear_sounds(name, 1))
+    }
+
+    /// Deletes the run's sounds of this name from a number on. A folder without a run keeps what it has: the sounds may
+    /// be a user's own.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be deleted.
+    pub(super) fn clear_sounds(&self, name: &str, first: usize) -> Result<()> {
+        match self.has_run() {
+            true => (first..=MOST_SOUNDS).try_for_each(|i| delete(&self.sound(name, i))),
+            false => Ok(()),
+        }
+    }
+
+    /// The path of a sound that was drawn: the number `i`, from 1, of those of this name.
+    pub(super) fn sound(&self, name: &str, i: usize) -> PathBuf {
+        self.path(&format!("{name}-{i}.wav"))
+    }
+}
 
 /// The amplitudes of values k/255 of μ-law levels k.
 pub fn amplitudes(values: &[f32]) -> Vec<f32> {

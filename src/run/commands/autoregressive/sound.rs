@@ -15,8 +15,8 @@ use crate::{
     data::Sound,
     error::{Error, Result},
     run::{
-        Bare, Look, Raw, Shown, Train, amplitudes, dir::MOST_SOUNDS, listener, parse::number, save_wav,
-        say::counted, show_signals, whole,
+        Bare, Look, Raw, Shown, Train, amplitudes, listener, parse::number, save_wav, say::counted,
+        show_signals, sound::MOST_SOUNDS, whole,
     },
     train::{Draws, Method, Work},
 };
