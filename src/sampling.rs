@@ -325,6 +325,7 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
             return Ok(cache);
         }
         let Part::Rows(rows) = self.part(id)? else { unreachable!("only what depends is cached") };
+        // A recurrence has placed its states itself.
         if let Some(&cache) = self.caches.get(&id) {
             return Ok(cache);
         }

@@ -91,7 +91,8 @@ fn launches_grow_with_fronts_and_nodes_do_not() {
             assert!(large[1] <= 4 * lstms * fronts * layers, "{name}: {large:?}");
             let [nodes, scans, launches, took] = large;
             say(&format!(
-                "{name}, {layers} layers, 28x28: {nodes} nodes, {launches} launches, {scans} of scans, planned in {took} us"
+                "{name}, {layers} layers, 28x28: {nodes} nodes, {launches} launches, {scans} of scans, \
+                 planned in {took} us"
             ));
         }
     }

@@ -287,12 +287,13 @@ impl DataError {
             }
             Self::NoSound { name } if cfg!(feature = "sound") => write!(
                 f,
-                "{name}: no data set of sounds; give \"{TONES}\" for the built-in sounds, or a folder of WAV files for each \
-                 class (CLASS/*, or train/CLASS/* and test/CLASS/*)"
+                "{name}: no data set of sounds; give \"{TONES}\" for the built-in sounds, or a folder of WAV files \
+                 for each class (CLASS/*, or train/CLASS/* and test/CLASS/*)"
             ),
             Self::NoSound { name } => write!(
                 f,
-                "{name}: this build lacks the feature `sound`; build with it, or give \"{TONES}\" for the built-in sounds"
+                "{name}: this build lacks the feature `sound`; build with it, or give \"{TONES}\" for the \
+                 built-in sounds"
             ),
             Self::NoPictures { name } => {
                 write!(
@@ -302,8 +303,8 @@ impl DataError {
             }
             Self::Long { name, count, length, most } => write!(
                 f,
-                "{name}: {count} signals of {length} samples are more than are kept in memory; take signals of at most {most} \
-                 samples"
+                "{name}: {count} signals of {length} samples are more than are kept in memory; take signals of \
+                 at most {most} samples"
             ),
             Self::NoDownload { name } => {
                 write!(

@@ -96,7 +96,8 @@ pub struct Progress<'a> {
     pub file: &'a str,
     /// The unit in which progress is counted.
     pub unit: Unit,
-    /// The bytes received, or the images or files read; the count starts again at 0 where another attempt had to be made.
+    /// The bytes received, or the images or files read; the count starts again at 0 where another attempt had to be
+    /// made.
     pub done: u64,
     /// The number at which `done` ends.
     pub total: u64,

@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) train: Vec<Labelled>,
     pub(super) test: Vec<Labelled>,
     pub(super) class_names: Vec<String>,
-    /// What was passed over.
+    /// The files that were passed over.
     pub(super) left: Left,
 }
 

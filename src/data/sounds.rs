@@ -95,7 +95,7 @@ pub fn open(folder: &Path, sound: Sound, progress: &mut dyn FnMut(&Progress)) ->
 /// Sounds that are cut into signals.
 struct Cut<'a> {
     sound: Sound,
-    /// What fills no signal.
+    /// The files that are too short to fill a signal.
     left: &'a mut Left,
     /// The files with samples beyond full scale.
     clipped: Vec<String>,

@@ -17,7 +17,7 @@ const LITTER: [&str; 5] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"
 pub(super) struct Kind {
     /// What many of them are called, such as "pictures".
     pub(super) files: &'static str,
-    /// What one of them is called.
+    /// The word for one file of this kind.
     pub(super) one: &'static str,
     /// The endings of names by which files count as of this kind, in any case.
     pub(super) endings: &'static [&'static str],

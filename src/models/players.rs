@@ -15,7 +15,7 @@ pub struct Setting {
     pub classes: usize,
     /// What the discriminator's weights are.
     pub weight: Weight,
-    /// What the network is used for.
+    /// Whether the network is trained or evaluated.
     pub mode: Mode,
     /// Whether the discriminator's gradient is penalised, so that it must treat pictures one by one.
     pub penalty: bool,

@@ -55,7 +55,7 @@ pub(super) struct Timing {
     pub(super) lag: usize,
 }
 
-/// What a node reads of another, or of itself.
+/// The pixels that a node reads of another node, or of itself.
 struct Sight {
     of: NodeId,
     /// The offsets (row, column) of the pixels that are read.

@@ -84,8 +84,8 @@ impl<'a> Jpeg<'a> {
         }
     }
 
-    /// The bytes up to the end marker, followed by others and by an end marker. Of a whole file, no pixel depends on the
-    /// others, such as [`OTHERS`].
+    /// The bytes up to the end marker, followed by others and by an end marker. Of a whole file, no pixel
+    /// depends on the others, such as [`OTHERS`].
     pub(super) fn ended(&self, others: &[u8]) -> Vec<u8> {
         // 0xff fills up, and would make markers of what follows.
         let filled = self.body[self.last..].iter().rev().take_while(|&&b| b == 0xff).count();

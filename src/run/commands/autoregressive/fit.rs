@@ -145,7 +145,7 @@ fn of_sounds<M: Density>(arg: Arg) -> Arg {
              CLASS alone (every tenth is a test file)",
         ),
         "batch" => arg.default_value("8"),
-        // What is hidden is refused.
+        // Options that are hidden are refused when they are typed.
         "image_size" | "grey" => arg.hide(true),
         _ => arg,
     }
