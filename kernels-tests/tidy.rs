@@ -125,7 +125,11 @@ fn files_open_with_their_idea() {
 #[test]
 fn nothing_is_unsafe_or_unfinished() {
     let src = rust_files("src");
-    forbid(&src, &["unsafe ", "unsafe{", "allow(unsafe_code"], "the library has no unsafe code");
+    let outside = ["examples", "xtask"].into_iter().flat_map(rust_files);
+    let calls = ["xtask/offline/src/vulkan.rs", "examples/bench/ceiling.rs"];
+    let safe: Vec<_> = outside.filter(|file| !calls.contains(&file.as_str())).chain(src).collect();
+    let words = ["unsafe ", "unsafe{", "allow(unsafe_code"];
+    forbid(&safe, &words, "the library has no unsafe code; two programs call Vulkan and gemm by it");
     // Written in two parts, so that this file does not find itself.
     let unfinished = ["todo", "unimplemented"].map(|name| format!("{name}!("));
     let ignored = format!("#[{}", "ignore");

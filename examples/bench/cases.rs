@@ -1,6 +1,7 @@
 //! The cases of the benchmark: square matrix products that can be compared with other programs, the layers of
 //! the models as their training steps run them, and one case of every other kind of kernel.
 
+use bench::BATCH;
 use oneiro::{
     error::{Error, Result},
     graph::{
@@ -20,8 +21,6 @@ use oneiro::{
     },
 };
 
-/// The number of images per step, as in pytorch/examples.
-pub(crate) const BATCH: usize = 128;
 const M: usize = 1 << 20;
 
 /// How the results of a case are compared with the reference.

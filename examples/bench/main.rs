@@ -9,6 +9,7 @@ mod model;
 mod report;
 mod sound;
 
+use bench::{MODELS, Step};
 use clap::Parser;
 use oneiro::{
     error::{Error, Result},
@@ -42,7 +43,7 @@ struct Cli {
     #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "model")]
     filter: String,
     /// Measure a whole training step instead of kernels
-    #[arg(long, value_parser = model::MODELS, value_name = "NAME")]
+    #[arg(long, value_parser = MODELS, value_name = "NAME")]
     model: Option<String>,
     /// Show each launch of the step as a case of its own, timed by timestamps
     #[arg(long, requires = "model")]
@@ -118,7 +119,7 @@ fn list(cli: &Cli) -> Result<()> {
             if case.large { "   (on software drivers only by its full name)" } else { "" }
         );
     }
-    model::MODELS.iter().for_each(|name| println!("--model {name}"));
+    MODELS.iter().for_each(|name| println!("--model {name}"));
     Ok(())
 }
 
@@ -128,9 +129,9 @@ fn selected(cli: &Cli, gpu: &Gpu) -> Result<Vec<cases::Case>> {
 
 fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
     if let Some(name) = &cli.model {
-        let step = model::Step::new(name)?;
+        let step = Step::new(name)?;
         println!("{}", step.title(name));
-        for graph in step.graphs() {
+        for graph in &step.graphs {
             println!("{}", explain::explain(graph, gpu.caps())?);
         }
         return Ok(());

@@ -7,146 +7,29 @@ use crate::{
     report::{Measured, ModelFigures, Report},
     sound,
 };
+use bench::{DEPTH, Plain, Step, recurrent, sampler};
 use oneiro::{
-    data::{Images, glyphs::glyphs},
     error::{Error, Result},
     gpu::{Executor, Gpu, State},
     graph::{
-        Graph, Tensor,
         reference::{self, Values},
         shape::{Array, Type},
-        var::Init,
-        window::{Kernel, Taps},
     },
-    kernel::caps::Caps,
-    models::{
-        autoregressive::{Autoregressive, Given},
-        dcgan::Networks,
-        game::{Game, Rules},
-        likelihood::Likelihood,
-        pixelrnn::{self, Cell},
-        vae::{Config, Vae},
-    },
-    nn::Conv2d,
-    optim::{Optimizer, advance},
+    models::{autoregressive::Autoregressive, likelihood::Likelihood, pixelrnn::Cell},
     plan::{Launch, Plan},
-    train::{Draws, Feed, Method, Sampler, batch, remember},
+    train::{Feed, Method},
 };
 use std::{slice, time::Instant};
 
-/// The names that `--model` takes.
-pub(crate) const MODELS: [&str; 7] =
-    ["vae", "pixelcnn", "pixelrnn", "pixelrnn-row", "wavenet", "dcgan32", "dcgan64"];
 const SEED: u64 = 0;
 /// The largest distance of a moment from its reference, as a share of its length.
 const APART: f64 = 5e-3;
-/// The number of 3x3 convolutions in the network that is compared.
-const DEPTH: usize = 5;
 /// Other sizes that are drawn, to show how the cost grows: the number of pictures, their side in pixels, and
 /// the number of 3x3 convolutions.
 const DRAWN: [(usize, usize, usize); 7] =
     [(1, 28, 5), (4, 28, 5), (64, 28, 5), (16, 14, 5), (16, 56, 5), (16, 28, 1), (16, 28, 10)];
 /// The number of pixels that the naive method draws. The time is scaled to whole pictures.
 const NAIVE: usize = 4;
-
-/// A model's training step: graphs that run one after another on one State, the images, and the number of
-/// images per step.
-pub(crate) struct Step {
-    graphs: Vec<Graph>,
-    images: Images,
-    batch: usize,
-}
-
-impl Step {
-    pub(crate) fn new(name: &str) -> Result<Self> {
-        let batch = match name {
-            "vae" => crate::cases::BATCH,
-            "wavenet" => 4,
-            _ => 16,
-        };
-        let images = if name == "wavenet" { sound::signals(10 * batch) } else { glyphs(10 * batch, 0) };
-        let graphs = match name {
-            "vae" => vec![vae(&images, batch)],
-            "pixelcnn" => vec![density(&images, batch, &Plain { depth: DEPTH })],
-            "pixelrnn" => vec![density(&images, batch, &recurrent(Cell::Diagonal))],
-            "pixelrnn-row" => vec![density(&images, batch, &recurrent(Cell::Row(3)))],
-            "wavenet" => vec![sound::step(&images, batch)],
-            _ => dcgan(batch, if name == "dcgan64" { 64 } else { 32 })?.into(),
-        };
-        Ok(Self { graphs, images, batch })
-    }
-
-    pub(crate) fn graphs(&self) -> &[Graph] {
-        &self.graphs
-    }
-
-    pub(crate) fn plans(&self, caps: &Caps) -> Result<Vec<Plan>> {
-        self.graphs.iter().map(|graph| Plan::new(graph, caps)).collect::<std::result::Result<_, _>>()
-    }
-
-    pub(crate) fn title(&self, name: &str) -> String {
-        format!("{name} step, batch {}", self.batch)
-    }
-}
-
-/// One round of the DCGAN of pytorch/examples, as a step of the discriminator and one of the generator. The
-/// discriminator has no sigmoid, and the real pictures, of three channels, lie on the GPU.
-fn dcgan(n: usize, side: usize) -> Result<[Graph; 2]> {
-    let networks = Networks { latent: 100, generator: 64, discriminator: 64 };
-    let game = Game::new(networks, Rules::default(), [side, side, 3], [side, side], 0, n)?;
-    let [first, second] = [Graph::new(), Graph::new()];
-    let real = Type::f32([n, side, side, 3]);
-    game.discriminator_step(&first, |g| (g.var("real", real, Init::Normal(0.5, 0.5)), None));
-    remember(&second, &game.generator_step(&second));
-    advance(&second);
-    Ok([first, second])
-}
-
-/// The training step of the VAE of pytorch/examples.
-fn vae(images: &Images, size: usize) -> Graph {
-    let g = Graph::new();
-    let vae = Vae::new(&g, &Config::default());
-    remember(&g, &vae.training_step(batch(&g, images, size, None), &Optimizer::adam(1e-3)));
-    advance(&g);
-    g
-}
-
-/// A PixelCNN without residual connections, for comparison with other programs: one 7x7 convolution with mask
-/// A, `depth` 3x3 convolutions with mask B, and two 1x1 convolutions, all of 64 channels.
-struct Plain {
-    depth: usize,
-}
-
-impl Autoregressive for Plain {
-    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
-        let (depth, mask) = (self.depth, |size: usize, taps| Kernel::same(size).taps(taps));
-        let conv = |i: usize, kernel: Kernel, c, o| Conv2d::new(g, &format!("{i}"), kernel, [c, o]);
-        let masked = (1..=depth).map(|i| conv(i, mask(3, Taps::MaskB), 64, 64));
-        let layers: Vec<_> = std::iter::once(conv(0, mask(7, Taps::MaskA), 1, 64))
-            .chain(masked)
-            .chain([conv(depth + 1, Kernel::square(1), 64, 64), conv(depth + 2, Kernel::square(1), 64, 1)])
-            .collect();
-        let (last, hidden) = layers.split_last().expect("there are layers");
-        let logits = last.forward(hidden.iter().fold(x, |x, layer| layer.forward(x).relu()));
-        (layers.iter().flat_map(Conv2d::params).collect(), logits)
-    }
-}
-
-/// A PixelRNN of one layer of 32 units.
-fn recurrent(cell: Cell) -> pixelrnn::Config {
-    let image = [28, 28, 1];
-    pixelrnn::Config { image, cell, features: 32, layers: 1, head: 64, likelihood: Likelihood::Bernoulli }
-}
-
-/// The training step of an explicit density model on binarised pictures.
-fn density(images: &Images, size: usize, model: &dyn Autoregressive) -> Graph {
-    let g = Graph::new();
-    let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
-    let given = Given { x, class: None, training: true };
-    remember(&g, &model.training_step(&g, "density", given, &Optimizer::adam(1e-3)));
-    advance(&g);
-    g
-}
 
 /// Measures a model's step. `start` is the start of the process; if `each`, every launch becomes a case too.
 pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each: bool) -> Result<Report> {
@@ -261,11 +144,8 @@ fn sampling(
     method: Method,
     ceilings: &Ceilings,
 ) -> Result<Measured> {
-    let draws =
-        Draws { shape: [count, side, side, 1], likelihood: Likelihood::Bernoulli, temperature: 1.0, method };
-    let sampler = Sampler::new(gpu.caps(), draws, |g, x| {
-        model.network(g, Given { x, class: None, training: false }).1
-    })?;
+    let shape = [count, side, side, 1];
+    let sampler = sampler(model, shape, Likelihood::Bernoulli, method, gpu.caps())?;
     let state = State::new(gpu, &sampler.plans(), SEED)?;
     let [begin, step] = sampler.plans();
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };

@@ -1,31 +1,20 @@
-//! WaveNet: its training step, and how long a drawn sample takes, however long the signal is.
+//! WaveNet: how long a drawn sample takes, however long the signal is.
 
 use crate::{
     ceiling::Ceilings,
     measure::{Clock, Stat},
     report::Measured,
 };
+use bench::{RATE, WAVENET, sampler};
 use oneiro::{
-    data::Images,
     error::Result,
     gpu::{Executor, Gpu, State},
-    graph::Graph,
-    models::{
-        autoregressive::{Autoregressive, Given},
-        wavenet::{Config, LIKELIHOOD},
-    },
-    optim::{Optimizer, advance},
+    models::wavenet::LIKELIHOOD,
     plan::table,
-    train::{Draws, Method, Sampler, batch, remember},
+    train::Method,
 };
 use std::time::Instant;
 
-/// Two blocks of dilations 1 to 512: a distribution depends on 2,048 samples.
-const NETWORK: Config = Config { features: 32, skip: 64, head: 64, layers: 10, blocks: 2, classes: None };
-/// The samples of a training signal.
-const LENGTH: usize = 2048;
-/// The samples of a second.
-const RATE: usize = 16_000;
 /// The seconds that are drawn.
 const SECONDS: [usize; 3] = [1, 4, 16];
 /// The number of samples that are drawn, the last ones of a signal.
@@ -38,26 +27,6 @@ const STEP: &str = "sampling/step";
 const BURST: usize = 100;
 const SEED: u64 = 0;
 
-/// Signals of two tones each, in levels.
-pub(crate) fn signals(count: usize) -> Images {
-    let level = |i: usize| {
-        let (pitch, t) = (1.0 + (i / LENGTH) as f32, (i % LENGTH) as f32);
-        (128.0 + 70.0 * (0.05 * pitch * t).sin() + 50.0 * (0.013 * pitch * t).sin()) as u8
-    };
-    let pixels = (0..count * LENGTH).map(level).collect();
-    Images { count, height: 1, width: LENGTH, channels: 1, classes: 0, pixels, labels: None }
-}
-
-/// The training step.
-pub(crate) fn step(signals: &Images, size: usize) -> Graph {
-    let g = Graph::new();
-    let x = batch(&g, signals, size, None).reshape([size, 1, LENGTH, 1]);
-    let given = Given { x, class: None, training: true };
-    remember(&g, &NETWORK.training_step(&g, "wavenet", given, &Optimizer::adam(1e-3)));
-    advance(&g);
-    g
-}
-
 /// Measures how long a sample takes to draw: at the end of signals of growing length, and by the whole network.
 pub(crate) fn draws(gpu: &Gpu, ceilings: &Ceilings) -> Result<Vec<Measured>> {
     let cached = SECONDS.iter().map(|&seconds| draw(gpu, seconds, Method::Cached, ceilings));
@@ -66,11 +35,7 @@ pub(crate) fn draws(gpu: &Gpu, ceilings: &Ceilings) -> Result<Vec<Measured>> {
 
 /// Draws the last samples of a signal or, naively, the first ones.
 fn draw(gpu: &Gpu, seconds: usize, method: Method, ceilings: &Ceilings) -> Result<Measured> {
-    let (shape, likelihood) = ([1, 1, seconds * RATE, 1], LIKELIHOOD);
-    let draws = Draws { shape, likelihood, temperature: 1.0, method };
-    let sampler = Sampler::new(gpu.caps(), draws, |g, x| {
-        NETWORK.network(g, Given { x, class: None, training: false }).1
-    })?;
+    let sampler = sampler(&WAVENET, [1, 1, seconds * RATE, 1], LIKELIHOOD, method, gpu.caps())?;
     let [begin, step] = sampler.plans();
     let state = State::new(gpu, &[begin, step], SEED)?;
     Executor::new(gpu, begin, &state, &[])?.step(gpu);

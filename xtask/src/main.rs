@@ -1,6 +1,6 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `figures` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `figures`, `offline` and `setup`.
 //!
-//! Each begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
+//! Each but `offline` begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
 //! package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
-The project's own commands. Each does the set-up first.
+The project's own commands. Each but `offline` does the set-up first.
 
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
@@ -23,6 +23,8 @@ The project's own commands. Each does the set-up first.
                                             of kernels, graphs, models and sampling on a second software driver
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
                                             benchmark, fuzzing; figures --help
+    cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
+                                            a model of the time; offline --help
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
     // After a `--`, the word is for the test binaries.
     let asked = rest.iter().take_while(|a| *a != "--").any(|a| a == "--help" || a == "-h");
     let result = match command {
+        // It reads its own options, `--help` among them.
+        "offline" => offline(rest),
         "demo" if asked => help(demo::HELP),
         "figures" if asked => help(figures::HELP),
         _ if asked => help(HELP),
@@ -82,6 +86,13 @@ fn test(asked: &driver::Asked) -> Result<(), Failure> {
     let variables = driver::swiftshader()?;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     cargo_with(&asked.cargo(), &variables, Shown::Everything)
+}
+
+/// Builds the tool, with cargo's messages, and runs it without them.
+fn offline(rest: &[String]) -> Result<(), Failure> {
+    let words = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
+    cargo(&words("build --release --package offline"))?;
+    cargo(&[words("run --release --quiet --package offline --"), rest.to_vec()].concat())
 }
 
 /// The reason why a command ended early, and its exit code.

@@ -1,0 +1,289 @@
+//! Every launch of the benchmark's models as a portable GPU would run it, and the distinct pipelines among them:
+//! the WGSL as the planner patched it, overrides, bindings, and SPIR-V as wgpu makes it. No adapter is needed.
+
+use bench::{MODELS, Step, drawing};
+use naga::{
+    back::spv,
+    proc::{BoundsCheckPolicies, BoundsCheckPolicy},
+};
+use oneiro::{
+    error::{Error, Result},
+    kernel::{
+        self, Reflection,
+        caps::{AdapterClass, Caps},
+    },
+    plan::Launch,
+};
+use serde::Serialize;
+use serde_json::json;
+use std::{borrow::Cow, collections::HashMap, fs, path::Path};
+
+/// The pipelines that are known, by entry point, overrides and text, and how many each kernel has.
+#[derive(Default)]
+struct Known {
+    pipelines: HashMap<(&'static str, String, String), usize>,
+    counts: HashMap<(&'static str, &'static str), usize>,
+}
+
+/// The launches of some models, and what they run.
+pub struct Launches {
+    /// The steps of each model.
+    pub steps: Vec<PlannedStep>,
+    /// The distinct pipelines of all steps.
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// A training step, or a step of drawing.
+pub struct PlannedStep {
+    /// The model's name.
+    pub model: &'static str,
+    /// The step in words, with its batch.
+    pub title: String,
+    /// The dispatches in order.
+    pub launches: Vec<PlannedLaunch>,
+}
+
+/// A launch and its pipeline.
+pub struct PlannedLaunch {
+    /// The launch, as the plan describes it.
+    pub launch: Launch,
+    /// The pipeline's index in [`Launches::pipelines`].
+    pub pipeline: usize,
+}
+
+/// A compute pipeline: a WGSL module, an entry point and the values of its overrides.
+pub struct Pipeline {
+    /// A name of its own, which can be a file's stem.
+    pub id: String,
+    /// The stem of the file in `shaders/`.
+    pub stem: &'static str,
+    /// The entry point.
+    pub entry: &'static str,
+    /// The values of the overrides.
+    pub constants: Vec<(&'static str, f64)>,
+    /// The whole WGSL, with the marked function replaced.
+    pub text: String,
+    /// The op and its epilogue, as the first launch that runs the pipeline names them.
+    pub label: String,
+    /// Bindings, `dims` layout, workgroup size and workgroup memory.
+    pub reflection: Reflection,
+}
+
+impl Launches {
+    /// Plans the steps of these models for a GPU with WebGPU's default limits: a training step and, of models that
+    /// draw pixel by pixel, a step of drawing.
+    ///
+    /// # Errors
+    /// What recording, planning or reflection refuses.
+    pub fn of(models: &[&'static str]) -> Result<Self> {
+        let caps = Caps::portable(AdapterClass::Gpu);
+        let (mut out, mut known) = (Self { steps: vec![], pipelines: vec![] }, Known::default());
+        for &model in models {
+            let step = Step::new(model)?;
+            let launches = step.plans(&caps)?.into_iter().flat_map(|plan| plan.launches).collect();
+            out.push(model, step.title(model), launches, &mut known)?;
+            if let Some(sampler) = drawing(model, &caps)? {
+                let [_, step] = sampler.plans();
+                let title = format!("{model}, one of {} steps of drawing", sampler.steps());
+                out.push(model, title, step.launches.clone(), &mut known)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Adds a step and its pipelines.
+    fn push(
+        &mut self,
+        model: &'static str,
+        title: String,
+        launches: Vec<Launch>,
+        known: &mut Known,
+    ) -> Result<()> {
+        let mut planned = vec![];
+        for launch in launches {
+            let patched = launch.function.as_deref().map(|f| kernel::patch(launch.shader.text, f));
+            let text = patched.unwrap_or_else(|| launch.shader.text.to_string());
+            let key = (launch.entry, format!("{:?}", launch.constants), text);
+            let pipeline = match known.pipelines.get(&key) {
+                Some(&pipeline) => pipeline,
+                None => {
+                    let count = known.counts.entry((launch.shader.stem, launch.entry)).or_default();
+                    self.pipelines.push(Pipeline::new(&launch, key.2.clone(), *count)?);
+                    *count += 1;
+                    *known.pipelines.entry(key).or_insert(self.pipelines.len() - 1)
+                }
+            };
+            planned.push(PlannedLaunch { launch, pipeline });
+        }
+        self.steps.push(PlannedStep { model, title, launches: planned });
+        Ok(())
+    }
+
+    /// Plans the steps of all models of the benchmark.
+    ///
+    /// # Errors
+    /// What [`Launches::of`] refuses.
+    pub fn all() -> Result<Self> {
+        Self::of(&MODELS)
+    }
+
+    /// Writes the WGSL and the SPIR-V of each pipeline, and a list of all launches as JSON, into a folder.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be written, or a pipeline that does not translate.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let save = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).map_err(|e| Error::new(format!("cannot write {}: {e}", path.display())))
+        };
+        fs::create_dir_all(folder)
+            .map_err(|e| Error::new(format!("cannot make the folder {}: {e}", folder.display())))?;
+        for pipeline in &self.pipelines {
+            let bytes: Vec<u8> = pipeline.spirv()?.iter().flat_map(|word| word.to_le_bytes()).collect();
+            save(&format!("{}.wgsl", pipeline.id), pipeline.text.as_bytes())?;
+            save(&format!("{}.spv", pipeline.id), &bytes)?;
+        }
+        let rows: Vec<_> = self
+            .steps
+            .iter()
+            .flat_map(|step| step.launches.iter().enumerate().map(|(i, l)| self.row(step, i, l)))
+            .collect();
+        let text = serde_json::to_string_pretty(&rows).map_err(|e| Error::new(e.to_string()))?;
+        save("launches.json", text.as_bytes())
+    }
+
+    /// A launch as JSON.
+    fn row(&self, step: &PlannedStep, index: usize, planned: &PlannedLaunch) -> serde_json::Value {
+        let (l, pipeline) = (&planned.launch, &self.pipelines[planned.pipeline]);
+        let binding = |(name, place): &(&str, oneiro::plan::Place)| {
+            let (buffer, writes) = (place.buffer.to_string(), l.writes.contains(name));
+            json!({ "name": name, "buffer": buffer, "offset": place.offset, "bytes": place.bytes, "writes": writes })
+        };
+        json!({
+            "model": step.model, "step": step.title, "launch": index, "label": l.label, "pipeline": pipeline.id, "shader": pipeline.stem,
+            "entry": pipeline.entry, "constants": pairs(&pipeline.constants), "grid": l.grid, "flops": l.flops,
+            "bytes": l.bytes, "workgroup": pipeline.reflection.workgroup, "dims": pairs(&l.dims),
+            "workgroup_memory": pipeline.reflection.workgroup_memory, "dims_size": pipeline.reflection.dims_size,
+            "bindings": l.bindings.iter().map(binding).collect::<Vec<_>>(), "why": l.why, "at": l.at,
+        })
+    }
+}
+
+/// Pairs as a JSON object.
+fn pairs<V: Serialize>(pairs: &[(impl ToString, V)]) -> serde_json::Value {
+    pairs
+        .iter()
+        .map(|(name, value)| (name.to_string(), json!(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+impl Pipeline {
+    fn new(launch: &Launch, text: String, count: usize) -> Result<Self> {
+        let (stem, entry, constants) = (launch.shader.stem, launch.entry, launch.constants.clone());
+        let reflection = kernel::reflect(&text, kernel::powers(stem), entry, &constants)
+            .map_err(|e| Error::new(format!("{stem}/{entry}: {e}")))?;
+        let id = format!("{stem}-{entry}-{count:02}");
+        Ok(Self { id, stem, entry, constants, text, label: launch.label.clone(), reflection })
+    }
+
+    /// The kernel that the pipeline runs, whatever was fused into it: file, entry point, and overrides beside the
+    /// workgroup size.
+    pub fn kernel(&self) -> String {
+        let told = self.constants.iter().filter(|(name, _)| *name != "WORKGROUP");
+        let constants: String = told.map(|(name, value)| format!(" {name}={value}")).collect();
+        format!("{}/{}{constants}", self.stem, self.entry)
+    }
+
+    /// The number of invocations of a workgroup.
+    pub fn invocations(&self) -> u32 {
+        self.reflection.workgroup.iter().product()
+    }
+
+    /// Hands the validated module with its overrides' values to a function.
+    ///
+    /// # Errors
+    /// What naga refuses, or what the function returns.
+    pub fn module<T>(
+        &self,
+        then: impl FnOnce(&naga::Module, &naga::valid::ModuleInfo) -> std::result::Result<T, String>,
+    ) -> Result<T> {
+        let whole = || {
+            let (module, info) = kernel::parse(&self.text, kernel::powers(self.stem))?;
+            let (module, info): (Cow<'_, _>, Cow<'_, _>) =
+                kernel::specialise(&module, &info, self.entry, &self.constants)?;
+            then(&module, &info)
+        };
+        whole().map_err(|e| Error::new(format!("{}: {e}", self.id)))
+    }
+
+    /// The SPIR-V that wgpu gives a driver.
+    ///
+    /// # Errors
+    /// What naga refuses.
+    pub fn spirv(&self) -> Result<Vec<u32>> {
+        let asked =
+            spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: self.entry.into() };
+        self.module(|module, info| {
+            spv::write_vec(module, info, &wgpus_options(), Some(&asked)).map_err(|e| e.to_string())
+        })
+    }
+}
+
+/// The options of wgpu-hal 30 for a driver with Vulkan 1.3 and robustBufferAccess2, as desktop drivers have: the
+/// driver checks buffers, naga checks arrays and bounds every loop.
+fn wgpus_options() -> spv::Options<'static> {
+    spv::Options {
+        lang_version: (1, 6),
+        flags: spv::WriterFlags::FORCE_POINT_SIZE | spv::WriterFlags::LABEL_VARYINGS,
+        bounds_check_policies: BoundsCheckPolicies {
+            index: BoundsCheckPolicy::Restrict,
+            buffer: BoundsCheckPolicy::Unchecked,
+            image_load: BoundsCheckPolicy::Unchecked,
+            binding_array: BoundsCheckPolicy::Unchecked,
+        },
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::Native,
+        force_loop_bounding: true,
+        fake_missing_bindings: true,
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_is_planned_without_an_adapter_and_keeps_the_limits() {
+        let launches = Launches::all().unwrap();
+        assert!(MODELS.iter().all(|model| launches.steps.iter().any(|step| step.model == *model)));
+        assert!(launches.steps.iter().any(|step| step.title.ends_with("steps of drawing")));
+        let ids: std::collections::BTreeSet<_> = launches.pipelines.iter().map(|p| &p.id).collect();
+        assert_eq!(ids.len(), launches.pipelines.len(), "each has a name of its own");
+        assert_eq!(crate::limits::faults(&launches), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_kernel_is_named_without_what_was_fused_into_it() {
+        let launches = Launches::of(&["vae"]).unwrap();
+        let tiles: Vec<_> = launches.pipelines.iter().filter(|p| p.kernel() == "matmul/tile").collect();
+        assert!(tiles.len() > 1 && tiles[0].text != tiles[1].text);
+        assert!(launches.pipelines.iter().any(|p| p.kernel() == "reduce/tree KIND=0"));
+    }
+
+    #[test]
+    fn a_dump_holds_every_pipeline_and_every_launch() {
+        let folder = tempfile::tempdir().unwrap();
+        let launches = Launches::of(&["vae"]).unwrap();
+        launches.write(folder.path()).unwrap();
+        let rows: Vec<serde_json::Value> =
+            serde_json::from_slice(&fs::read(folder.path().join("launches.json")).unwrap()).unwrap();
+        assert_eq!(rows.len(), launches.steps[0].launches.len());
+        for row in rows {
+            let file = |end: &str| folder.path().join(format!("{}.{end}", row["pipeline"].as_str().unwrap()));
+            let (text, words) = (fs::read_to_string(file("wgsl")).unwrap(), fs::read(file("spv")).unwrap());
+            assert!(text.contains(&format!("fn {}(", row["entry"].as_str().unwrap())));
+            assert_eq!(words[..4], 0x0723_0203_u32.to_le_bytes(), "SPIR-V begins with its magic number");
+        }
+    }
+}
