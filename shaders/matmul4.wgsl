@@ -16,10 +16,16 @@ struct Dims {
   chunk: u32, // k of a part, a multiple of DEPTH
   parts: u32,
   batches: u32,
-  epilogue: u32, // 1: the marked function ends the launch
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
 }
+
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
@@ -60,28 +66,27 @@ fn before_end(lane: u32, t: bool, rest: u32) -> vec4<bool> {
   return select(vec4<u32>(lane % (DEPTH / 4u) * 4u), along, t) < vec4<u32>(rest);
 }
 
+// [load][k of a load][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a
+// bank.
+var<workgroup> panel_a: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
+var<workgroup> panel_b: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
+// </block>
+
+// <cut, from matmul8.wgsl>
+// The vec4s to keep, and zeros.
 fn cut(v: mat4x4<f32>, keep: vec4<bool>) -> mat4x4<f32> {
   let z = vec4<f32>();
   return mat4x4<f32>(
     select(z, v[0], keep.x), select(z, v[1], keep.y), select(z, v[2], keep.z), select(z, v[3], keep.w),
   );
 }
-
-// [load][k of a load][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a
-// bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
-
-fn put(at: u32, v: vec4<f32>) {
-  if (dims.epilogue == 1u) { c[at] = fused(at, v); } else { c[at] = v; }
-}
-// </block>
+// </cut>
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -152,7 +157,8 @@ fn multiply(r: u32, o: u32) {
 
 // Stores four elements of one row; `base` is the row of C that the matrix begins with.
 fn store(base: u32, row: u32, col: u32, v: vec4<f32>) {
-  if (row < dims.m && col < dims.n4) { put((base + row) * dims.n4 + col, v); }
+  let at = (base + row) * dims.n4 + col;
+  if (row < dims.m && col < dims.n4) { c[at] = fused(at, v); }
 }
 
 @compute @workgroup_size(64)

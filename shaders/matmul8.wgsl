@@ -19,10 +19,16 @@ struct Dims {
   chunk: u32, // k of a part, a multiple of DEPTH
   parts: u32,
   batches: u32,
-  epilogue: u32, // 1: the marked function ends the launch
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
 }
+
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
@@ -63,28 +69,27 @@ fn before_end(lane: u32, t: bool, rest: u32) -> vec4<bool> {
   return select(vec4<u32>(lane % (DEPTH / 4u) * 4u), along, t) < vec4<u32>(rest);
 }
 
+// [load][k of a load][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a
+// bank.
+var<workgroup> panel_a: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
+var<workgroup> panel_b: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
+// </block>
+
+// <cut, master>
+// The vec4s to keep, and zeros.
 fn cut(v: mat4x4<f32>, keep: vec4<bool>) -> mat4x4<f32> {
   let z = vec4<f32>();
   return mat4x4<f32>(
     select(z, v[0], keep.x), select(z, v[1], keep.y), select(z, v[2], keep.z), select(z, v[3], keep.w),
   );
 }
-
-// [load][k of a load][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a
-// bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
-
-fn put(at: u32, v: vec4<f32>) {
-  if (dims.epilogue == 1u) { c[at] = fused(at, v); } else { c[at] = v; }
-}
-// </block>
+// </cut>
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -126,6 +131,7 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 }
 // </access>
 
+// <sums8, master>
 // The 8x8 sums of one invocation: four rows and the four 32 below, their left and right vec4.
 var<private> s0l: vec4<f32>; var<private> s0r: vec4<f32>;
 var<private> s1l: vec4<f32>; var<private> s1r: vec4<f32>;
@@ -145,6 +151,7 @@ fn step(d: u32, r: u32, o: u32) {
   s4l += q.x * u; s4r += q.x * v; s5l += q.y * u; s5r += q.y * v;
   s6l += q.z * u; s6r += q.z * v; s7l += q.w * u; s7r += q.w * v;
 }
+// </sums8>
 
 // <steps, master>
 fn multiply16(r: u32, o: u32) {
@@ -161,8 +168,8 @@ fn multiply(r: u32, o: u32) { multiply16(r, o); }
 fn store(base: u32, row: u32, col: u32, l: vec4<f32>, r: vec4<f32>) {
   if (row >= dims.m) { return; }
   let at = (base + row) * dims.n4 + col;
-  if (col < dims.n4) { put(at, l); }
-  if (col + 8u < dims.n4) { put(at + 8u, r); }
+  if (col < dims.n4) { c[at] = fused(at, l); }
+  if (col + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, r); }
 }
 
 @compute @workgroup_size(64)

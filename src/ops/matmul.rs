@@ -3,6 +3,7 @@
 
 mod blocks;
 
+pub(super) use blocks::added;
 pub use blocks::{Block, Cut};
 
 use crate::{
@@ -197,7 +198,6 @@ impl MatMul {
                     .dim("chunk", cut.chunk)
                     .dim("parts", cut.parts)
                     .dim("batches", e.batch)
-                    .dim("epilogue", usize::from(epilogue))
             }
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("registers", grid(32, 32)),

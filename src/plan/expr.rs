@@ -190,9 +190,9 @@ impl Expr {
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
             let read = match load.access {
-                Access::Same => format!("x{k}[i]"),
+                Access::Same => format!("floats(x{k}[i])"),
                 Access::Scalar(_) => format!("vec4<f32>(s{k}[dims.access[{k}].offset])"),
-                Access::Row(_) => format!("x{k}[row(i, {k}u)]"),
+                Access::Row(_) => format!("floats(x{k}[row(i, {k}u)])"),
                 Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {k}u)])"),
                 Access::Strided { .. } => {
                     text += &format!("  let a{k} = strided(i, {k}u);\n");
@@ -204,7 +204,7 @@ impl Expr {
         for (n, value) in self.values.iter().enumerate() {
             let right = match value {
                 Value::Host => "v".into(),
-                Value::Old => "y[i]".into(),
+                Value::Old => "floats(y[i])".into(),
                 Value::Load(k) => format!("l{k}"),
                 Value::Constant(c) => {
                     format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4])

@@ -55,7 +55,7 @@ impl Block {
 
     /// The best cut of a product with so many outputs in so many rows and columns of so many matrices, each the
     /// sum of k terms, and its estimated cycles.
-    pub(super) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, usize) {
+    pub(in crate::ops) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, usize) {
         let tiles = batch * rows.div_ceil(self.side()) * columns.div_ceil(self.side());
         let panels = k.div_ceil(self.depth());
         let most = (MOST / tiles).clamp(1, panels);
@@ -80,12 +80,12 @@ pub struct Cut {
     /// The parts of the sum.
     pub parts: usize,
     /// The summed indices of a part; the last may have fewer.
-    pub(super) chunk: usize,
+    pub(in crate::ops) chunk: usize,
 }
 
 impl Cut {
     /// Why the planner takes it.
-    pub(super) fn why(self) -> &'static str {
+    pub(in crate::ops) fn why(self) -> &'static str {
         match (self.block, self.parts) {
             (Block::Eight, 1) => "GPU: blocks of 64x64 outputs fill it",
             (Block::Eight, _) => "GPU: few blocks of 64x64 outputs and a long sum, cut into parts",
@@ -103,7 +103,12 @@ impl Cut {
 }
 
 /// Adds up parts of so many values, a multiple of 4, and ends with the epilogue.
-pub(super) fn added(parts: usize, total: usize, [from, to]: [Operand; 2], epilogue: bool) -> LaunchSpec {
+pub(in crate::ops) fn added(
+    parts: usize,
+    total: usize,
+    [from, to]: [Operand; 2],
+    epilogue: bool,
+) -> LaunchSpec {
     LaunchSpec::new(&PARTS, "parts", grid_1d((total / 4).div_ceil(64)))
         .bind("part", from)
         .bind("y", to)
