@@ -39,7 +39,7 @@ fn a_run_is_kept_and_compared() {
         return;
     }
     let said = text(&first.stdout);
-    for expected in ["matmul/tile", "vae step, batch 128: 0.", "bound of the launches", "passes"] {
+    for expected in ["optimizer/adam", "vae step, batch 128: 0.", "bound of the launches", "passes"] {
         assert!(said.contains(expected), "{expected}:\n{said}");
     }
     let second = text(&offline(&format!("--model vae --compare {}", path.display())).stdout);
