@@ -148,7 +148,7 @@ fn spread(v: vec4<f32>) -> mat4x4<f32> {
 
 fn first_of(m: mat4x4<f32>) -> vec4<f32> { return transpose(m)[0]; }
 
-// A unit's gates before their functions. The first front sees nothing: there `seen` may hold anything.
+// A unit's gates before their functions. The first front sees nothing: there `seen` holds anything.
 fn sum(at: u32) -> vec4<f32> {
   return floats(gates[at]) + select(vec4<f32>(), floats(seen[at]), dims.sees == 1u);
 }

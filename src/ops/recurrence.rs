@@ -223,7 +223,7 @@ impl Op for Scan {
             let cell = cell_launch(entry, e, self.order, front, FORWARDS)
                 .dim("sees", usize::from(step > 0))
                 .bind("gates", Operand::Input(0))
-                .bind("seen", seen)
+                .bind("seen", if step > 0 { seen } else { Operand::Input(0) }) // the first front sees nothing
                 .bind(y, Operand::Output);
             if step > 0 {
                 let operands = [Operand::Output, Operand::Input(1), seen];
@@ -375,7 +375,7 @@ impl Op for ScanBack {
                 .bind(names[0], Operand::Input(1))
                 .bind(names[1], Operand::Input(2))
                 .bind(names[2], cells)
-                .bind(names[3], asked)
+                .bind(names[3], if step > 0 { asked } else { Operand::Input(2) }) // nothing asks the first
                 .bind("y4", Operand::Output);
             if step > 0 {
                 let operands = [Operand::Output, Operand::Input(0), asked];
