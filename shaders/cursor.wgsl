@@ -231,7 +231,7 @@ fn place(id: Invocation) {
   for (var j = 0u; j < 4u; j++) {
     let e = 4u * i + j;
     let at = placed(e);
-    let mine = e < dims.n && (dims.to.z == 0u | e % dims.to.y == part);
+    let mine = e < dims.n && ((dims.to.z == 0u) | (e % dims.to.y == part));
     if (at >= 0 && mine) { y[at] = v[j]; }
   }
 }

@@ -153,7 +153,7 @@ fn fused() -> Vec<Case> {
                 (2, 7, 2, 0),
                 (1, 1, 1, 1),
             ] {
-                let odd = end == "gate placed" && o % 2 > 0;
+                let odd = end == "gate placed" && (o % 2 > 0 || o == 2);
                 let step = (wave.steps() / 2).saturating_sub(i);
                 if !odd {
                     out.push(times(wave, kept, [n, c, o], taps, step, end));

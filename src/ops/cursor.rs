@@ -27,11 +27,15 @@ use crate::{
 static SHADER: Shader = crate::shader!("cursor");
 const WORKGROUP: usize = 64;
 
+fn check_wave(wave: Wave) -> Result<(), String> {
+    if wave.lag * wave.counts > 0 { Ok(()) } else { Err(format!("{wave:?} has a 0")) }
+}
+
 /// The numbers of images, of columns that they keep, and of channels.
-pub(crate) fn extents(wave: Wave, shape: &Shape) -> Result<[usize; 3], String> {
+fn extents(wave: Wave, shape: &Shape) -> Result<[usize; 3], String> {
+    check_wave(wave)?;
     let [rows, columns] = wave.image;
     match shape[..] {
-        _ if wave.lag == 0 || wave.counts == 0 => Err(format!("{wave:?} has a 0")),
         [n, h, kept, c] if h == rows && (1..=columns).contains(&kept) && n * c > 0 => Ok([n, kept, c]),
         _ => Err(format!("wants images of {:?}, or fewer columns of them, got {shape:?}", wave.image)),
     }

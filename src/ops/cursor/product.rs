@@ -1,6 +1,6 @@
 //! The product whose left side is what the pixels in flight see: a convolution at these pixels alone.
 
-use super::{Look, check_step, extents, taps, told};
+use super::{Look, check_step, check_wave, extents, taps, told};
 use crate::{
     graph::{
         Tensor,
@@ -49,6 +49,7 @@ impl Product {
             return Err("takes images or rows, weights and the step".into());
         };
         check_step(step)?;
+        check_wave(self.wave)?;
         let flight = self.wave.flight();
         let [n, kept, c] = match (&of.shape[..], self.taps.is_empty()) {
             (&[m, c], true) if m > 0 && m.is_multiple_of(flight) => [m / flight, 1, c],
