@@ -19,16 +19,23 @@ struct Dims {
   factor: f32, // of Σ (x - mean)²: 1/r if there is one chunk
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 // <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x4: array<Quad>;
 // </arrays>
 @group(0) @binding(2) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> a4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> a4: array<Quad>;
 @group(0) @binding(3) var<storage, read> means: array<f32>;
-@group(0) @binding(3) var<storage, read> means4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> means4: array<Quad>;
 @group(0) @binding(4) var<uniform> dims: Dims;
 
 override WORKGROUP: u32 = 64u;
@@ -85,13 +92,13 @@ fn moments4(id: Invocation) {
   var mean = vec4<f32>();
   var squares = vec4<f32>();
   for (var j = 0u; j < at.y; j++) {
-    let v = x4[at.x + j * dims.c];
+    let v = floats(x4[at.x + j * dims.c]);
     let away = v - mean;
     mean += away * (1.0 / f32(j + 1u));
     squares += away * (v - mean);
   }
-  y4[i] = mean;
-  y4[dims.n + i] = squares * dims.factor;
+  y4[i] = quad(mean);
+  y4[dims.n + i] = quad(squares * dims.factor);
 }
 
 // Rows of chunk j.
@@ -139,16 +146,16 @@ fn sums4(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let at = span(i);
-  let mean = means4[i % dims.c];
+  let mean = floats(means4[i % dims.c]);
   var sum = vec4<f32>();
   var along = vec4<f32>();
   for (var j = 0u; j < at.y; j++) {
-    let v = a4[at.x + j * dims.c];
+    let v = floats(a4[at.x + j * dims.c]);
     sum += v;
-    along += v * (x4[at.x + j * dims.c] - mean);
+    along += v * (floats(x4[at.x + j * dims.c]) - mean);
   }
-  y4[i] = sum;
-  y4[dims.n + i] = along;
+  y4[i] = quad(sum);
+  y4[dims.n + i] = quad(along);
 }
 
 @compute @workgroup_size(WORKGROUP)

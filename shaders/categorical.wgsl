@@ -15,11 +15,18 @@ struct Dims {
   k: u32, // classes; in the entry points *4 vec4s per row
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 // <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x4: array<Quad>;
 // </arrays>
 @group(0) @binding(2) var<storage, read> index: array<f32>;
 @group(0) @binding(2) var<storage, read> uniforms: array<f32>;
@@ -71,7 +78,7 @@ fn spread4(id: Invocation) {
   if (i >= dims.n) { return; }
   let r = i / dims.k;
   let here = vec4<i32>(4 * i32(i - r * dims.k)) + vec4<i32>(0, 1, 2, 3);
-  y4[i] = select(vec4<f32>(), vec4<f32>(x[r]), vec4<i32>(class_of(r, 4u * dims.k)) == here);
+  y4[i] = quad(select(vec4<f32>(), vec4<f32>(x[r]), vec4<i32>(class_of(r, 4u * dims.k)) == here));
 }
 
 // <nan, from elementwise.wgsl>
@@ -125,19 +132,19 @@ fn draw_categorical4(id: Invocation) {
   if (r >= dims.n) { return; }
   let first = r * dims.k;
   let end = first + dims.k;
-  var tops = x4[first];
-  for (var i = first + 1u; i < end; i++) { tops = max(tops, x4[i]); }
+  var tops = floats(x4[first]);
+  for (var i = first + 1u; i < end; i++) { tops = max(tops, floats(x4[i])); }
   let top = max(max(tops.x, tops.y), max(tops.z, tops.w));
   var total = 0.0;
   for (var i = first; i < end; i++) {
-    let w = weight(x4[i], top);
+    let w = weight(floats(x4[i]), top);
     total = (((total + w.x) + w.y) + w.z) + w.w;
   }
   let level = uniforms[r] * total;
   var sum = 0.0;
   var drawn = 0u;
   for (var i = first; i < end && sum <= level; i++) {
-    let w = weight(x4[i], top);
+    let w = weight(floats(x4[i]), top);
     let a = sum + w.x;
     let b = a + w.y;
     let c = b + w.z;

@@ -28,9 +28,20 @@ struct Dims {
   // </sweep>
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
-@group(0) @binding(1) var<storage, read> w: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+// <quad64, from selftest.int64.wgsl>
+// Four numbers as they lie in a buffer, as two words: CPU drivers load component by component, lane by lane.
+alias Quad = vec2<u64>;
+fn floats(q: Quad) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(q.x), u32(q.x >> 32u), u32(q.y), u32(q.y >> 32u)));
+}
+fn quad(v: vec4<f32>) -> Quad {
+  let u = bitcast<vec4<u32>>(v);
+  return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
+}
+// </quad64>
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
+@group(0) @binding(1) var<storage, read> w: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> y: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 override WIDE: bool = true;
 override TB: bool = false;
@@ -38,9 +49,9 @@ override LATTICE: bool = false; // pixels made are not all in their order
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -86,12 +97,6 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 // 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
 fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
-
-// <floats, from matmul.subgroup.int64.wgsl>
-fn floats(v: vec2<u64>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
-// </floats>
 
 // <lattice, from conv2d.wgsl>
 // (image, row, column) of a lattice pixel.
@@ -148,15 +153,14 @@ fn row_of(i: u32) -> u32 { return i; }
 
 fn finish(at: u32, row: u32, sum: vec4<f32>) {
   var total = sum;
-  if (dims.accumulate > zero(row)) { total += y[at]; }
-  y[at] = fused(at, total);
+  if (dims.accumulate > zero(row)) { total += floats(y[at]); }
+  y[at] = quad(fused(at, total));
 }
 
 // Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, and the first row.
 fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
   let row = tile.y + i;
-  var to = row;
-  if (LATTICE) { to = place(pixel(row)); }
+  let to = select(row, place(pixel(row)), LATTICE);
   let at = to * dims.o4 + tile.x;
   if (row < dims.rows && tile.x < dims.o4) { finish(at, row, left); }
   if (WIDE && row < dims.rows && tile.x + 8u < dims.o4) { finish(at + 8u, row, right); }
@@ -200,20 +204,17 @@ fn store_rows(
 
 @compute @workgroup_size(8)
 fn lanes(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let row = (group.z * groups.y + group.y) * 64u;
-  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, row, 0u);
+  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, (group.z * groups.y + group.y) * 64u, 0u);
   // <accumulators, from matmul.subgroup.int64.wgsl>
   var left0: Rows; var right0: Rows; var left1: Rows; var right1: Rows;
   var left2: Rows; var right2: Rows; var left3: Rows; var right3: Rows;
   var left4: Rows; var right4: Rows; var left5: Rows; var right5: Rows;
   var left6: Rows; var right6: Rows; var left7: Rows; var right7: Rows;
   // </accumulators>
-  let last = dims.rows - 1u;
-  let mine = row + lane;
+  let last = dims.rows - 1u; let mine = tile.y + lane;
   let pixel0 = pixel(min(mine, last)); let pixel1 = pixel(min(mine + 8u, last));
   let pixel2 = pixel(min(mine + 16u, last)); let pixel3 = pixel(min(mine + 24u, last));
   let pixel4 = pixel(min(mine + 32u, last)); let pixel5 = pixel(min(mine + 40u, last));
@@ -222,13 +223,12 @@ fn lanes(
     let tap = dims.tap[t];
     let pixels = vec4<i32>(seen(pixel0, tap), seen(pixel1, tap), seen(pixel2, tap), seen(pixel3, tap));
     let more_pixels = vec4<i32>(seen(pixel4, tap), seen(pixel5, tap), seen(pixel6, tap), seen(pixel7, tap));
-    let w_start = u32(tap.z) * 4u * dims.c4 * dims.o4;
+    let w_start = 4u * u32(tap.z) * dims.c4 * dims.o4;
     for (var k4 = 0u; k4 < dims.c4 + zero(group.x); k4++) {
       let b_left = rows_of_w(w_start, min(tile.x, dims.o4 - 1u), k4);
       var b_right: mat4x4<f32>;
       if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
-      let upper = load_x(pixels, k4);
-      let lower = load_x(more_pixels, k4);
+      let upper = load_x(pixels, k4); let lower = load_x(more_pixels, k4);
       // <products, from matmul.subgroup.int64.wgsl>
       multiply(upper[0], b_left, b_right, &left0, &right0);
       multiply(upper[1], b_left, b_right, &left1, &right1);

@@ -35,18 +35,24 @@ struct Dims {
   // </sweep>
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 const WORKGROUP = 256u;
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -178,18 +184,15 @@ var<workgroup> panel_b: array<vec4<f32>, 256>; // [DEPTH][16 vec4s of columns]
 
 @compute @workgroup_size(256)
 fn tile(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let row = (group.z * groups.y + group.y) * 64u;
-  let col = group.x * 64u;
+  let row = (group.z * groups.y + group.y) * 64u; let col = group.x * 64u;
   let first = row + lane / 16u * 4u;
   let p0 = pixel(first); let p1 = pixel(first + 1u); let p2 = pixel(first + 2u); let p3 = pixel(first + 3u);
   // Consecutive invocations load along channels, of the weights in whichever layout they have.
   let along_k = dims.w_in == 1u + zero(lane);
-  let w_col4 = select(lane % 16u, lane / 16u, along_k);
-  let w_k = select(lane / 16u, lane % 16u, along_k);
+  let w_col4 = select(lane % 16u, lane / 16u, along_k); let w_k = select(lane / 16u, lane % 16u, along_k);
   var sum0: vec4<f32>; var sum1: vec4<f32>; var sum2: vec4<f32>; var sum3: vec4<f32>;
   for (var k = 0u; k < dims.taps * dims.c + zero(group.x); k += DEPTH) {
     let i = k + lane % 16u;
@@ -229,22 +232,19 @@ fn patches(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   let row4 = dims.taps * dims.c / 4u;
   if (i >= dims.rows * row4) { return; }
-  let p = pixel(i / row4);
-  let k = i % row4 * 4u;
-  y4[i] = vec4<f32>(load_x(p, k), load_x(p, k + 1u), load_x(p, k + 2u), load_x(p, k + 3u));
+  let p = pixel(i / row4); let k = i % row4 * 4u;
+  y4[i] = quad(vec4<f32>(load_x(p, k), load_x(p, k + 1u), load_x(p, k + 2u), load_x(p, k + 3u)));
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn fold(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.rows * dims.o) { return; }
-  let p = pixel(i / dims.o);
-  let channel = i % dims.o;
+  let p = pixel(i / dims.o); let channel = i % dims.o;
   var sum = 0.0;
   for (var t = 0u; t < dims.taps + zero(i); t++) {
-    let tap = dims.tap[t];
-    let at = seen(p, tap);
-    sum += select(0.0, x[u32(max(at, 0)) * dims.c + u32(tap.z) * dims.o + channel], at >= 0);
+    let at = seen(p, dims.tap[t]);
+    sum += select(0.0, x[u32(max(at, 0)) * dims.c + u32(dims.tap[t].z) * dims.o + channel], at >= 0);
   }
   y[place(p) * dims.o + channel] = sum;
 }

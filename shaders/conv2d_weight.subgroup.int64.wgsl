@@ -27,9 +27,21 @@ struct Dims {
   // </weight>
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+// <quad64, from selftest.int64.wgsl>
+// Four numbers as they lie in a buffer, as two words: CPU drivers load component by component, lane by lane.
+alias Quad = vec2<u64>;
+fn floats(q: Quad) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(q.x), u32(q.x >> 32u), u32(q.y), u32(q.y >> 32u)));
+}
+fn quad(v: vec4<f32>) -> Quad {
+  let u = bitcast<vec4<u32>>(v);
+  return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
+}
+// </quad64>
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
+@group(0) @binding(1) var<storage, read> dy: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> y: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 override WIDE: bool = true;
@@ -38,12 +50,6 @@ override WIDE: bool = true;
 // 0, which the compiler cannot know, so that no condition holds uniforms alone: see docs/notes/drivers.md.
 fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
-
-// <floats, from matmul.subgroup.int64.wgsl>
-fn floats(v: vec2<u64>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
-// </floats>
 
 // <seen, from conv2d.wgsl>
 // The pixel of x that a pixel made (image, row, column) sees through a tap, or -1 outside the image.
@@ -98,8 +104,8 @@ fn row_of(i: u32) -> u32 {
 
 fn finish(at: u32, row: u32, sum: vec4<f32>) {
   var total = sum;
-  if (dims.start > zero(row)) { total += y[at]; }
-  y[at] = total;
+  if (dims.start > zero(row)) { total += floats(y[at]); }
+  y[at] = quad(total);
 }
 
 // Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, the first row, and the

@@ -33,16 +33,23 @@ struct Dims {
   tap: array<vec4<i32>, 64>, // row, column
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(10) var<storage, read_write> y4: array<vec4<f32>>; // the marked function may read it
+@group(0) @binding(10) var<storage, read_write> y4: array<Quad>; // the marked function may read it
 @group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(1) var<storage, read> image4: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> x2: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x3: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x4: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read> x5: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> image4: array<Quad>;
+@group(0) @binding(2) var<storage, read> x0: array<Quad>;
+@group(0) @binding(3) var<storage, read> x1: array<Quad>;
+@group(0) @binding(4) var<storage, read> x2: array<Quad>;
+@group(0) @binding(5) var<storage, read> x3: array<Quad>;
+@group(0) @binding(6) var<storage, read> x4: array<Quad>;
+@group(0) @binding(8) var<storage, read> x5: array<Quad>;
 @group(0) @binding(2) var<storage, read> s0: array<f32>;
 @group(0) @binding(3) var<storage, read> s1: array<f32>;
 @group(0) @binding(4) var<storage, read> s2: array<f32>;
@@ -103,26 +110,20 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 // <pixels, master>
 // Where the wave is: its step, the image row that it entered last, and that row's number among those in
 // flight.
-struct Now {
-  step: i32,
-  newest: i32,
-  number: i32,
-}
-
-var<private> now: Now;
+var<private> now: vec3<i32>;
 
 fn begin() {
   let step = i32(time / dims.counts) + dims.shift;
   let newest = u32(max(step, 0)) / dims.lag;
-  now = Now(step, i32(newest), i32(newest % dims.flight));
+  now = vec3<i32>(step, i32(newest), i32(newest % dims.flight));
 }
 
 // (image, row, column) of the pixel of a matrix row; the row is -1 where there is none.
 fn pixel(row: u32) -> vec3<i32> {
   let n = row / dims.flight;
-  let behind = now.number - i32(row - n * dims.flight);
-  let i = now.newest - select(behind, behind + i32(dims.flight), behind < 0);
-  let j = now.step - i * i32(dims.lag);
+  let behind = now.z - i32(row - n * dims.flight);
+  let i = now.y - select(behind, behind + i32(dims.flight), behind < 0);
+  let j = now.x - i * i32(dims.lag);
   let columns = i32(dims.image.y);
   let here = i >= 0 && i < i32(dims.image.x) && j >= 0 && j < columns;
   return vec3<i32>(i32(n), select(-1, i, here), select(j, columns - 1 - j, dims.mirrored != 0u));
@@ -161,19 +162,9 @@ fn placed(e: u32) -> i32 {
   return select(-1, at * i32(dims.to.y) + i32(e - row * dims.to.y), at >= 0);
 }
 
-// What is overwritten.
-fn old4(i: u32) -> vec4<f32> { return y4[max(placed(i), 0)]; }
-
-fn old(i: u32) -> vec4<f32> {
-  let e = 4u * i;
-  return vec4<f32>(
-    y[max(placed(e), 0)], y[max(placed(e + 1u), 0)], y[max(placed(e + 2u), 0)], y[max(placed(e + 3u), 0)],
-  );
-}
-
 // <fused>
 fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {
-  return x0[i];
+  return floats(x0[i]);
 }
 // </fused>
 
@@ -202,14 +193,14 @@ fn look4(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n / 4u) { return; }
   let at = looked_at(i, 4u);
-  y4[i] = select(vec4<f32>(), image4[max(at, 0)], at >= 0);
+  y4[i] = quad(select(vec4<f32>(), floats(image4[max(at, 0)]), at >= 0));
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn rows4(id: Invocation) {
   begin();
   let i = number(id.group, id.groups, id.lane);
-  if (4u * i < dims.n) { y4[i] = fused(i, vec4<f32>()); }
+  if (4u * i < dims.n) { y4[i] = quad(fused(i, vec4<f32>())); }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -218,7 +209,7 @@ fn place4(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (4u * i >= dims.n) { return; }
   let at = placed(i);
-  if (at >= 0) { y4[at] = fused(i, vec4<f32>()); }
+  if (at >= 0) { y4[at] = quad(fused(i, vec4<f32>())); }
 }
 
 @compute @workgroup_size(WORKGROUP)

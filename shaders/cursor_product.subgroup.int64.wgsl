@@ -26,9 +26,21 @@ struct Dims {
   tap: array<vec4<i32>, 64>, // row, column
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec2<u64>>;
-@group(0) @binding(1) var<storage, read> b: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
+// <quad64, from selftest.int64.wgsl>
+// Four numbers as they lie in a buffer, as two words: CPU drivers load component by component, lane by lane.
+alias Quad = vec2<u64>;
+fn floats(q: Quad) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(q.x), u32(q.x >> 32u), u32(q.y), u32(q.y >> 32u)));
+}
+fn quad(v: vec4<f32>) -> Quad {
+  let u = bitcast<vec4<u32>>(v);
+  return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
+}
+// </quad64>
+
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> c: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 @group(0) @binding(7) var<storage, read> time: u32;
 override WIDE: bool = true;
@@ -37,9 +49,9 @@ override PLAIN: bool = false; override PLACED: bool = false; override HALVES: bo
 var<private> half: vec4<f32>; // of the right half, for the marked function
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -86,35 +98,23 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
 
-// <floats, from matmul.subgroup.int64.wgsl>
-fn floats(v: vec2<u64>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
-// </floats>
-
 // <pixels, from cursor.wgsl>
 // Where the wave is: its step, the image row that it entered last, and that row's number among those in
 // flight.
-struct Now {
-  step: i32,
-  newest: i32,
-  number: i32,
-}
-
-var<private> now: Now;
+var<private> now: vec3<i32>;
 
 fn begin() {
   let step = i32(time / dims.counts) + dims.shift;
   let newest = u32(max(step, 0)) / dims.lag;
-  now = Now(step, i32(newest), i32(newest % dims.flight));
+  now = vec3<i32>(step, i32(newest), i32(newest % dims.flight));
 }
 
 // (image, row, column) of the pixel of a matrix row; the row is -1 where there is none.
 fn pixel(row: u32) -> vec3<i32> {
   let n = row / dims.flight;
-  let behind = now.number - i32(row - n * dims.flight);
-  let i = now.newest - select(behind, behind + i32(dims.flight), behind < 0);
-  let j = now.step - i * i32(dims.lag);
+  let behind = now.z - i32(row - n * dims.flight);
+  let i = now.y - select(behind, behind + i32(dims.flight), behind < 0);
+  let j = now.x - i * i32(dims.lag);
   let columns = i32(dims.image.y);
   let here = i >= 0 && i < i32(dims.image.x) && j >= 0 && j < columns;
   return vec3<i32>(i32(n), select(-1, i, here), select(j, columns - 1 - j, dims.mirrored != 0u));
@@ -173,8 +173,8 @@ fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
   if (row >= dims.m || i >= 8u * HEIGHT || to < 0) { return; }
   half = right;
   let e = row * dims.n4 + tile.x; let at = u32(to) * dims.n4 + tile.x;
-  if (tile.x < dims.n4) { c[at] = fused(e, left); }
-  if (WIDE && !HALVES && tile.x + 8u < dims.n4) { c[at + 8u] = fused(e + 8u, right); }
+  if (tile.x < dims.n4) { c[at] = quad(fused(e, left)); }
+  if (WIDE && !HALVES && tile.x + 8u < dims.n4) { c[at + 8u] = quad(fused(e + 8u, right)); }
 }
 
 fn row_of(i: u32) -> u32 { return i; }

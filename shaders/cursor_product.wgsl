@@ -28,6 +28,13 @@ struct Dims {
   tap: array<vec4<i32>, 64>, // row, column
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
@@ -42,9 +49,9 @@ var<private> half: vec4<f32>;
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -94,26 +101,20 @@ fn zero(index: u32) -> u32 { return index >> 31u; }
 // <pixels, from cursor.wgsl>
 // Where the wave is: its step, the image row that it entered last, and that row's number among those in
 // flight.
-struct Now {
-  step: i32,
-  newest: i32,
-  number: i32,
-}
-
-var<private> now: Now;
+var<private> now: vec3<i32>;
 
 fn begin() {
   let step = i32(time / dims.counts) + dims.shift;
   let newest = u32(max(step, 0)) / dims.lag;
-  now = Now(step, i32(newest), i32(newest % dims.flight));
+  now = vec3<i32>(step, i32(newest), i32(newest % dims.flight));
 }
 
 // (image, row, column) of the pixel of a matrix row; the row is -1 where there is none.
 fn pixel(row: u32) -> vec3<i32> {
   let n = row / dims.flight;
-  let behind = now.number - i32(row - n * dims.flight);
-  let i = now.newest - select(behind, behind + i32(dims.flight), behind < 0);
-  let j = now.step - i * i32(dims.lag);
+  let behind = now.z - i32(row - n * dims.flight);
+  let i = now.y - select(behind, behind + i32(dims.flight), behind < 0);
+  let j = now.x - i * i32(dims.lag);
   let columns = i32(dims.image.y);
   let here = i >= 0 && i < i32(dims.image.x) && j >= 0 && j < columns;
   return vec3<i32>(i32(n), select(-1, i, here), select(j, columns - 1 - j, dims.mirrored != 0u));

@@ -32,9 +32,21 @@ struct Dims {
   constant: array<vec4<f32>, 8>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec2<u64>>;
-@group(0) @binding(1) var<storage, read> b: array<vec2<u64>>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
+// <quad64, from selftest.int64.wgsl>
+// Four numbers as they lie in a buffer, as two words: CPU drivers load component by component, lane by lane.
+alias Quad = vec2<u64>;
+fn floats(q: Quad) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(u32(q.x), u32(q.x >> 32u), u32(q.y), u32(q.y >> 32u)));
+}
+fn quad(v: vec4<f32>) -> Quad {
+  let u = bitcast<vec4<u32>>(v);
+  return vec2<u64>(u64(u.x) | (u64(u.y) << 32u), u64(u.z) | (u64(u.w) << 32u));
+}
+// </quad64>
+
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> c: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 override WIDE: bool = true;
@@ -43,9 +55,9 @@ override TB: bool = false;
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
-@group(0) @binding(4) var<storage, read> x0: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> x1: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x0: array<Quad>;
+@group(0) @binding(5) var<storage, read> x1: array<Quad>;
+@group(0) @binding(6) var<storage, read> x2: array<Quad>;
 @group(0) @binding(4) var<storage, read> s0: array<f32>;
 @group(0) @binding(5) var<storage, read> s1: array<f32>;
 @group(0) @binding(6) var<storage, read> s2: array<f32>;
@@ -92,12 +104,6 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
 
-// <floats, master>
-fn floats(v: vec2<u64>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u)));
-}
-// </floats>
-
 // Four vec4s of A, or of B, as the columns of a matrix.
 fn load_a(at: vec4<u32>) -> mat4x4<f32> {
   return mat4x4<f32>(floats(a[at.x]), floats(a[at.y]), floats(a[at.z]), floats(a[at.w]));
@@ -138,8 +144,8 @@ fn row_of(i: u32) -> u32 {
 fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
   let row = tile.y + i;
   let at = (tile.z * dims.m + row) * dims.n4 + tile.x;
-  if (row < dims.m && tile.x < dims.n4) { c[at] = fused(at, left); }
-  if (WIDE && row < dims.m && tile.x + 8u < dims.n4) { c[at + 8u] = fused(at + 8u, right); }
+  if (row < dims.m && tile.x < dims.n4) { c[at] = quad(fused(at, left)); }
+  if (WIDE && row < dims.m && tile.x + 8u < dims.n4) { c[at + 8u] = quad(fused(at + 8u, right)); }
 }
 
 // <tile, master>

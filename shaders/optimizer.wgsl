@@ -19,7 +19,6 @@ struct Dims {
   momentum: f32,
   slots: u32, // H of the history
   width: u32, // K of the history
-  // <group, master>
   n4: u32, // vec4s per row
   average: u32, // index of the row e; 0 without one
   decoupled: u32,
@@ -30,13 +29,19 @@ struct Dims {
   rest1: f32, // 1 - β1, which f32 could not recover from β1
   rest2: f32,
   rest_average: f32, // 1 - d
-  // </group>
 }
 
-@group(0) @binding(0) var<storage, read_write> state: array<vec4<f32>>;
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
+@group(0) @binding(0) var<storage, read_write> state: array<Quad>;
 @group(0) @binding(0) var<storage, read_write> counter: u32;
 @group(0) @binding(0) var<storage, read_write> history: array<f32>;
-@group(0) @binding(1) var<storage, read> grads: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grads: array<Quad>;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 
 // <invocation, from views.wgsl>
@@ -60,20 +65,6 @@ fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
 fn zero(index: u32) -> u32 { return index >> 31u; }
 // </zero>
 
-// Rows of the state and the gradient, by vec4s.
-fn load(k: u32) -> vec4<f32> {
-  return state[k];
-}
-
-fn keep(k: u32, v: vec4<f32>) {
-  state[k] = v;
-}
-
-fn load_grad(i: u32) -> vec4<f32> {
-  return grads[i];
-}
-
-// <adam, master>
 @group(0) @binding(2) var<storage, read> lr: f32;
 @group(0) @binding(3) var<storage, read> scale: f32;
 @group(0) @binding(4) var<storage, read> time: u32;
@@ -90,17 +81,17 @@ fn one_minus_power(t: f32, log_beta: f32) -> f32 {
 }
 
 fn gradient(i: u32, factor: f32, p: vec4<f32>) -> vec4<f32> {
-  let g = load_grad(i) * factor;
+  let g = floats(grads[i]) * factor;
   return select(g + dims.decay * p, g, dims.decoupled != 0u);
 }
 
 // Writes the new parameters and their moving average.
 fn finish(i: u32, step: u32, p: vec4<f32>) {
-  keep(i, p);
+  state[i] = quad(p);
   if (dims.average != zero(i)) {
     let k = dims.average * dims.n4 + i;
-    let e = load(k);
-    keep(k, select(e + dims.rest_average * (p - e), p, step == 0u));
+    let e = floats(state[k]);
+    state[k] = quad(select(e + dims.rest_average * (p - e), p, step == 0u));
   }
 }
 
@@ -112,19 +103,18 @@ fn adam(id: Invocation) {
   let t = f32(step + 1u);
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n4) { return; }
-  var p = load(i);
+  var p = floats(state[i]);
   let g = gradient(i, factor, p);
-  let m0 = load(dims.n4 + i);
-  let v0 = load(2u * dims.n4 + i);
+  let m0 = floats(state[dims.n4 + i]);
+  let v0 = floats(state[2u * dims.n4 + i]);
   let m = m0 + dims.rest1 * (g - m0);
   let v = v0 + dims.rest2 * (g * g - v0);
-  keep(dims.n4 + i, m);
-  keep(2u * dims.n4 + i, v);
+  state[dims.n4 + i] = quad(m);
+  state[2u * dims.n4 + i] = quad(v);
   if (dims.decoupled != zero(i)) { p *= 1.0 - rate * dims.decay; }
   let denom = sqrt(v) / sqrt(one_minus_power(t, dims.log_beta2)) + dims.eps;
   finish(i, step, p - rate / one_minus_power(t, dims.log_beta1) * (m / denom));
 }
-// </adam>
 
 @compute @workgroup_size(WORKGROUP)
 fn sgd(id: Invocation) {
@@ -133,11 +123,11 @@ fn sgd(id: Invocation) {
   let step = time;
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n4) { return; }
-  let p = state[i];
+  let p = floats(state[i]);
   var b = gradient(i, factor, p);
   if (dims.momentum != f32(zero(i))) {
-    b += dims.momentum * state[dims.n4 + i];
-    state[dims.n4 + i] = b;
+    b += dims.momentum * floats(state[dims.n4 + i]);
+    state[dims.n4 + i] = quad(b);
   }
   finish(i, step, p - rate * b);
 }

@@ -22,11 +22,18 @@ struct Dims {
   dilation: vec2<u32>,
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 // <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x4: array<Quad>;
 // </arrays>
 @group(0) @binding(2) var<storage, read> taps: array<f32>;
 @group(0) @binding(2) var<storage, read> taps4: array<vec4<f32>>;
@@ -138,10 +145,10 @@ fn gather4(id: Invocation) {
     for (var k = 0u; k < end.y; k++) {
       let q = seen(p.yz, vec2<u32>(r, k));
       if (any(q >= dims.image)) { continue; }
-      so_far = joined(so_far, x4[index(p.x, q, p.w, dims.image)], f32(r * dims.size.y + k));
+      so_far = joined(so_far, floats(x4[index(p.x, q, p.w, dims.image)]), f32(r * dims.size.y + k));
     }
   }
-  y4[i] = result(so_far);
+  y4[i] = quad(result(so_far));
 }
 
 // Element of channel c of image p.x that a window's tap picks.
@@ -167,12 +174,12 @@ fn take4(id: Invocation) {
   let t = taps4[i];
   let c = 4u * p.w;
   let all = 4u * dims.c;
-  y4[i] = vec4<f32>(
+  y4[i] = quad(vec4<f32>(
     picked(p, t.x, c, all),
     picked(p, t.y, c + 1u, all),
     picked(p, t.z, c + 2u, all),
     picked(p, t.w, c + 3u, all),
-  );
+  ));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -210,11 +217,11 @@ fn scatter4(id: Invocation) {
       if (any(p >= dims.made)) { continue; }
       let at = index(q.x, p, q.w, dims.made);
       if (PICKED) {
-        sum += select(vec4<f32>(), x4[at], taps4[at] == vec4<f32>(f32(r * dims.size.y + k)));
+        sum += select(vec4<f32>(), floats(x4[at]), taps4[at] == vec4<f32>(f32(r * dims.size.y + k)));
       } else {
-        sum += x4[at];
+        sum += floats(x4[at]);
       }
     }
   }
-  y4[i] = sum * dims.factor;
+  y4[i] = quad(sum * dims.factor);
 }

@@ -17,11 +17,18 @@ struct Dims {
   inner: u32, // in vec4s for columns4
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 // <arrays, master>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x4: array<Quad>;
 // </arrays>
 @group(0) @binding(2) var<uniform> dims: Dims;
 
@@ -103,14 +110,14 @@ fn summed(first: u32, end: u32, stride: u32, top: f32) -> f32 {
 fn largest4(first: u32, end: u32, stride: u32) -> vec4<f32> {
   var top = vec4<f32>(LOWEST);
   if (KIND == SUM) { return top; }
-  for (var j = first; j < end; j += stride) { top = larger(top, x4[j]); }
+  for (var j = first; j < end; j += stride) { top = larger(top, floats(x4[j])); }
   return top;
 }
 
 fn summed4(first: u32, end: u32, stride: u32, top: vec4<f32>) -> vec4<f32> {
   var total = vec4<f32>();
   if (KIND == MAX) { return total; }
-  for (var j = first; j < end; j += stride) { total += term(x4[j], top); }
+  for (var j = first; j < end; j += stride) { total += term(floats(x4[j]), top); }
   return total;
 }
 
@@ -144,13 +151,13 @@ fn rows4(id: Invocation) {
   let tail = at.y % 4u;
   let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(tail);
   var tops = largest4(at.x / 4u, end, 1u);
-  if (KIND != SUM && tail > 0u) { tops = larger(tops, select(vec4<f32>(LOWEST), x4[end], inside)); }
+  if (KIND != SUM && tail > 0u) { tops = larger(tops, select(vec4<f32>(LOWEST), floats(x4[end]), inside)); }
   let pairs = larger(tops, tops.zwxy);
   let top = larger(pairs, pairs.yxwz).x;
   var total = summed4(at.x / 4u, end, 1u, vec4<f32>(top));
   if (KIND != MAX && tail > 0u) {
     // Padding is masked before exp and after, since its bits may be anything.
-    let last = select(vec4<f32>(0.0), x4[end], inside);
+    let last = select(vec4<f32>(0.0), floats(x4[end]), inside);
     total += select(vec4<f32>(0.0), term(last, vec4<f32>(top)), inside);
   }
   store(i, top, total.x + total.y + total.z + total.w);
@@ -179,7 +186,7 @@ fn columns4(id: Invocation) {
   if (i >= dims.n) { return; }
   let at = column(i);
   let top = largest4(at.x, at.y, dims.inner);
-  y4[i] = finish(top, summed4(at.x, at.y, dims.inner, top));
+  y4[i] = quad(finish(top, summed4(at.x, at.y, dims.inner, top)));
 }
 
 // All lanes' values added up, or their maximum; every lane gets the result.

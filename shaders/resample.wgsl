@@ -16,11 +16,18 @@ struct Dims {
   image: vec2<i32>, // the smaller one
 }
 
+// <quad, from elementwise.wgsl>
+// Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
+alias Quad = vec4<f32>;
+fn floats(q: Quad) -> vec4<f32> { return q; }
+fn quad(v: vec4<f32>) -> Quad { return v; }
+// </quad>
+
 // <arrays, from reduce.wgsl>
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(0) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x4: array<Quad>;
 // </arrays>
 @group(0) @binding(2) var<uniform> dims: Dims;
 
@@ -103,7 +110,9 @@ fn interpolate4(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
   let c = corners(i);
-  y4[i] = mix(mix(x4[c.at.x], x4[c.at.y], c.far.y), mix(x4[c.at.z], x4[c.at.w], c.far.y), c.far.x);
+  let upper = mix(floats(x4[c.at.x]), floats(x4[c.at.y]), c.far.y);
+  let lower = mix(floats(x4[c.at.z]), floats(x4[c.at.w]), c.far.y);
+  y4[i] = quad(mix(upper, lower, c.far.x));
 }
 
 // First made pixel that may see pixel q, and the end.
@@ -138,8 +147,8 @@ fn transpose4(id: Invocation) {
   for (var r = span.x; r < span.z; r++) {
     for (var k = span.y; k < span.w; k++) {
       let share = weight(vec2<i32>(r, k), to.pixel);
-      sum += share.x * share.y * x4[index(to.image, vec2<i32>(r, k), dims.factor * dims.image, i)];
+      sum += share.x * share.y * floats(x4[index(to.image, vec2<i32>(r, k), dims.factor * dims.image, i)]);
     }
   }
-  y4[i] = sum;
+  y4[i] = quad(sum);
 }

@@ -54,7 +54,7 @@ fn products(graph: &Graph) -> Vec<(MatMul, Extents)> {
 fn others(launch: &Launch, products: &[(MatMul, Extents)], caps: &Caps) -> Vec<LaunchSpec> {
     for (op, e) in products {
         let variants = op.variants(*e, caps);
-        let launches = |variant| op.launches(*e, variant, false, MatMul::OPERANDS);
+        let launches = |variant| op.launches(*e, variant, false, MatMul::OPERANDS, 0).launches;
         if launches(variants[0]).iter().any(|spec| runs(launch, spec)) {
             return variants[1..]
                 .iter()

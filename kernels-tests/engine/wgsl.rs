@@ -5,7 +5,10 @@ use crate::{
     harness,
     subjects::{all_caps, decoder, evaluation, training},
 };
-use naga::back::{hlsl, msl, spv};
+use naga::{
+    back::{hlsl, msl, spv},
+    valid::Capabilities,
+};
 use oneiro::{
     kernel::{
         self,
@@ -61,7 +64,7 @@ pub(crate) fn entry_points() -> Vec<(String, String)> {
 /// One entry point of one text under given constants.
 struct Variant {
     name: String,
-    stem: String,
+    powers: Capabilities,
     text: String,
     entry: String,
     constants: Vec<(&'static str, f64)>,
@@ -73,11 +76,10 @@ struct Variant {
 impl Variant {
     /// What of the portable baseline the variant breaks.
     fn beyond_the_baseline(&self) -> Vec<String> {
-        let found =
-            match kernel::reflect(&self.text, kernel::powers(&self.stem), &self.entry, &self.constants) {
-                Ok(found) => found,
-                Err(what) => return vec![format!("{}: {what}", self.name)],
-            };
+        let found = match kernel::reflect(&self.text, self.powers, &self.entry, &self.constants) {
+            Ok(found) => found,
+            Err(what) => return vec![format!("{}: {what}", self.name)],
+        };
         let storage = found.bindings.iter().filter(|b| !b.uniform).count() as u32;
         let [x, y, z] = found.workgroup;
         let bound = |name: &str| found.bindings.iter().any(|b| b.name == name);
@@ -116,7 +118,7 @@ impl Variant {
 
     /// Translates for the three back ends; returns the SPIR-V.
     fn translate(&self) -> Result<Vec<u32>, String> {
-        let powers = kernel::powers(&self.stem);
+        let powers = self.powers;
         let bad = |target: &str, what: String| format!("{} to {target}: {what}", self.name);
         let (module, info) = kernel::parse(&self.text, powers).map_err(|e| bad("naga", e))?;
         let (module, info) =
@@ -214,7 +216,7 @@ fn every_entry_point_is_portable_and_translates() {
             let name = format!("{stem}/{}", entry.name);
             variants.push(Variant {
                 name,
-                stem: stem.clone(),
+                powers: kernel::powers(&stem),
                 text: text.clone(),
                 entry: entry.name.clone(),
                 constants: vec![],
@@ -249,14 +251,11 @@ fn every_specialisation_of_the_vae_is_portable_and_translates() {
             for launch in Plan::new(&graph, &caps).unwrap().launches {
                 let shader = launch.shader;
                 assert!(caps.runs(shader), "{adapter}: {} needs more than it has", shader.stem);
-                let text = launch
-                    .function
-                    .as_ref()
-                    .map_or(shader.text.to_string(), |f| kernel::patch(shader.text, f));
+                let (text, powers) = (launch.text(), launch.powers());
                 let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
                 variants.entry(key).or_insert(Variant {
                     name: format!("{adapter}: {}/{} of {}", shader.stem, launch.entry, launch.label),
-                    stem: shader.stem.into(),
+                    powers,
                     text,
                     entry: launch.entry.into(),
                     constants: launch.constants,

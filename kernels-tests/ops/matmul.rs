@@ -7,7 +7,7 @@ use oneiro::{
 };
 
 /// M, K and N: sizes around the tiles of 64 and 32 and around multiples of four, primes, vectors.
-const SHAPES: [[usize; 3]; 30] = [
+const SHAPES: [[usize; 3]; 32] = [
     [1, 1, 1],
     [1, 4, 4],
     [3, 5, 7],
@@ -38,6 +38,8 @@ const SHAPES: [[usize; 3]; 30] = [
     [7, 12, 32],
     [8, 36, 68],
     [9, 36, 68],
+    [60, 1_028, 64],
+    [68, 4_100, 36],
 ];
 /// Sizes whose K is more than one launch sums, or more than a loop may take.
 const LONG: [[usize; 3]; 4] = [[5, 8_193, 3], [4, 16_388, 8], [1, 70_000, 4], [2, 65_540, 36]];
@@ -116,6 +118,10 @@ pub(crate) fn cases() -> Vec<Case> {
                 [[5, 7, 3], [5, 8, 36], [33, 12, 64], [65, 8, 68]].map(|shape| plain(batch, shape, flags)),
             );
         }
+        // So many products fill a GPU with its largest blocks.
+        out.extend(
+            [[65, 20, 68], [64, 16, 64], [63, 4, 4], [1, 36, 132]].map(|shape| plain(&[200], shape, flags)),
+        );
         // Each fused kernel takes long to compile: all epilogues in one layout, the narrow tile with one.
         let wide = [[65, 36, 68], [128, 100, 400], [64, 17, 33]];
         out.extend(wide.map(|shape| with_epilogue(shape, flags, EPILOGUES[0])));

@@ -61,10 +61,7 @@ impl Gpu {
 
     /// The launch's pipeline, which is compiled at its first use.
     pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
-        let text = launch
-            .function
-            .as_ref()
-            .map_or_else(|| launch.shader.text.to_string(), |f| kernel::patch(launch.shader.text, f));
+        let text = launch.text();
         let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pipelines.get(&key) {
@@ -78,8 +75,7 @@ impl Gpu {
     fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
         let broken = |what: String| Error::Device(format!("{}/{}: {what}", launch.shader.stem, launch.entry));
         let reflection =
-            kernel::reflect(text, kernel::powers(launch.shader.stem), launch.entry, &launch.constants)
-                .map_err(broken)?;
+            kernel::reflect(text, launch.powers(), launch.entry, &launch.constants).map_err(broken)?;
         let pipeline = self.guarded(|device| {
             let label = Some(launch.shader.stem);
             let source = wgpu::ShaderSource::Wgsl(text.into());

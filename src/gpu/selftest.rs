@@ -21,6 +21,7 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
         label: "self-test".into(),
         shader,
         function: None,
+        in_words: false,
         entry,
         constants: vec![],
         bindings: vec![],

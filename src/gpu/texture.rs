@@ -251,6 +251,7 @@ fn launch(output: &str, a: &Arrangement, packing: &Packing, row_bytes: usize, by
         label: format!("{output} to texture"),
         shader: &SHADER,
         function: None,
+        in_words: false,
         entry: packing.entry,
         constants: vec![("WORKGROUP", WORKGROUP as f64)],
         bindings: vec![(packing.binding, place(0)), ("pictures", place(1))],

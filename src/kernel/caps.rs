@@ -1,7 +1,10 @@
 //! What the planner knows of an adapter, as plain data, so that plans are made, printed and tested without
 //! one.
 
-use super::{power::words, shader::Shader};
+use super::{
+    power::{INT64, words},
+    shader::Shader,
+};
 
 /// How an adapter wants its kernels written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -58,6 +61,11 @@ impl Caps {
     /// Whether the adapter has every power that the shader asks for.
     pub fn runs(&self, shader: &Shader) -> bool {
         words(shader.stem).all(|word| self.powers.contains(&word))
+    }
+
+    /// Whether kernels read and write four numbers as two words, which halves what a CPU driver does per load.
+    pub fn in_words(&self) -> bool {
+        self.class == AdapterClass::Cpu && self.runs(&INT64)
     }
 
     /// The same adapter without one of its powers, so that its plans take other kernel variants.

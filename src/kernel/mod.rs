@@ -17,11 +17,26 @@ use std::{
 /// The lines around the one function of a shader that the planner may rewrite.
 pub const MARK: [&str; 2] = ["// <fused>", "// </fused>"];
 
+/// The marks around what a shader takes for four numbers in a buffer.
+const QUAD: [&str; 2] = ["// <quad, ", "// </quad>"];
+
 /// The shader's text with the marked function replaced.
 pub fn patch(text: &str, function: &str) -> String {
     let (start, end) = (text.find(MARK[0]), text.find(MARK[1]));
     let (Some(start), Some(end)) = (start, end) else { panic!("the shader has no marked function") };
     format!("{}{}\n{}\n{}", &text[..start], MARK[0], function, &text[end..])
+}
+
+/// The shader's text with the numbers of its buffers read and written as two words each: its block `<quad>`
+/// becomes `<quad64>` of the self-test of `int64`.
+pub fn in_words(text: &str) -> String {
+    let block =
+        |text: &'static str| Some(text.split_once("// <quad64, master>\n")?.1.split_once("// </quad64>")?.0);
+    let words = block(power::INT64.text).unwrap_or_else(|| panic!("the self-test of int64 has no <quad64>"));
+    match (text.find(QUAD[0]), text.find(QUAD[1])) {
+        (Some(start), Some(end)) => format!("{}{words}{}", &text[..start], &text[end..]),
+        _ => text.into(),
+    }
 }
 
 /// One binding of an entry point.

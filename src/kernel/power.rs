@@ -28,6 +28,9 @@ pub struct Power {
 /// The four numbers that self-tests are asked about, as bits: 1, 2^-24, a NaN and an infinity.
 pub const QUESTION: [u32; 4] = [0x3f80_0000, 0x3380_0000, 0x7fc0_0000, 0x7f80_0000];
 
+/// The self-test of 64-bit words, which holds what kernels in words take for four numbers.
+pub(super) const INT64: Shader = crate::shader!("selftest.int64");
+
 /// All powers that shaders may ask for.
 pub const POWERS: &[Power] = &[
     Power {
@@ -47,7 +50,7 @@ pub const POWERS: &[Power] = &[
         allows: Capabilities::SHADER_INT64,
         feature: "SHADER_INT64",
         lanes: None,
-        test: crate::shader!("selftest.int64"),
+        test: INT64,
         entry: "split",
         passes: |answer| answer[4..8] == QUESTION,
     },

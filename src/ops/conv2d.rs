@@ -5,6 +5,7 @@
 //! no gradient. Where every pixel sees only itself, or a single pixel sees the whole image, the convolution
 //! is a matrix product and is recorded as one.
 
+mod blocks;
 mod patches;
 mod sweep;
 mod tile;
@@ -182,8 +183,11 @@ impl Op for Conv2d {
             });
         }
         match self.side {
-            Side::Weight => Ok(self.weight(e, at.caps)),
-            _ => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
+            Side::Weight => Ok(self.weight_blocks(e, at.caps).unwrap_or_else(|| self.weight(e, at.caps))),
+            _ => match self.blocks(e, at.caps, at.epilogue) {
+                Some(lowered) => Ok(lowered),
+                None => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
+            },
         }
     }
 

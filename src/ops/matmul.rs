@@ -1,6 +1,11 @@
 //! Matrix products with transpose flags, batched. The two derivatives are matrix products again, so that the
 //! op is closed under differentiation without transposed copies.
 
+mod blocks;
+
+pub(super) use blocks::added;
+pub use blocks::{Block, Cut};
+
 use crate::{
     graph::{
         Tensor,
@@ -60,7 +65,9 @@ pub enum Variant {
         /// Whether the tile has 64 columns instead of 32.
         wide: bool,
     },
-    /// A tile of 64x64 in workgroup memory.
+    /// Blocks of 8x8 or 4x4 outputs per invocation fed by workgroup memory.
+    Blocks(Cut),
+    /// A tile of 64x64 in workgroup memory, for any extents.
     Tile,
     /// Registers alone: 4x4 outputs per invocation.
     Register,
@@ -79,21 +86,18 @@ impl MatMul {
         (k == kb && a[..r] == b[..s] && m * n * k * batch > 0).then_some(Extents { batch, m, n, k })
     }
 
-    /// Whether the subgroup tile can load these extents as whole vec4s.
+    /// Whether all extents along which memory is contiguous are whole vec4s.
     fn aligned(&self, e: Extents) -> bool {
         let a = if self.ta { e.m } else { e.k };
         let b = if self.tb { e.k } else { e.n };
-        e.k <= K_SUBGROUP && [a, b, e.n].iter().all(|n| n.is_multiple_of(4))
+        [a, b, e.n].iter().all(|n| n.is_multiple_of(4))
     }
 
     /// Every variant that computes these extents on this adapter, the preferred one first, and why each is
     /// taken.
     pub fn variants(&self, e: Extents, caps: &Caps) -> Vec<(Variant, &'static str)> {
         let mut out = vec![];
-        if caps.class == AdapterClass::Gpu {
-            out.push((Variant::Tile, "GPU: panels in workgroup memory"));
-        }
-        if caps.runs(&LANES) && self.aligned(e) {
+        if caps.runs(&LANES) && self.aligned(e) && e.k <= K_SUBGROUP {
             if e.m <= FEW && !self.ta {
                 out.push((Variant::Few, "CPU driver, 8 lanes, at most 8 rows: 8x32 broadcast tile"));
             }
@@ -103,48 +107,65 @@ impl MatMul {
                 (Variant::Subgroup { wide: true }, "CPU driver, 8 lanes: 64x64 broadcast tile")
             });
         }
-        out.push((Variant::Register, "CPU driver without aligned vec4s: 4x4 register tile"));
-        if caps.class == AdapterClass::Cpu {
-            out.push((Variant::Tile, "GPU tile on a CPU driver: for tests"));
+        let mut gpu = vec![];
+        if self.aligned(e) {
+            gpu.extend(Cut::all([e.batch, e.m, e.n, e.k]).map(|cut| (Variant::Blocks(cut), cut.why())));
         }
-        out
+        gpu.push((Variant::Tile, "GPU, extents without whole vec4s: panels in workgroup memory"));
+        let registers = (Variant::Register, "CPU driver without aligned vec4s: 4x4 register tile");
+        match caps.class {
+            AdapterClass::Gpu => [gpu, out, vec![registers]].concat(),
+            AdapterClass::Cpu => [out, vec![registers], gpu].concat(),
+        }
     }
 
-    /// Launches of the variant that the adapter prefers; the operands are those of A, B and C.
+    /// Launches of the variant that the adapter prefers; the operands are those of A, B and C, and scratch
+    /// buffers are numbered from `scratch` on.
     pub fn preferred(
         &self,
         e: Extents,
         caps: &Caps,
         epilogue: bool,
         operands: [Operand; 3],
-    ) -> Vec<LaunchSpec> {
-        self.launches(e, self.variants(e, caps)[0], epilogue, operands)
+        scratch: usize,
+    ) -> Lowered {
+        self.launches(e, self.variants(e, caps)[0], epilogue, operands, scratch)
     }
 
-    /// Launches of one of the [`MatMul::variants`]; the operands are those of A, B and C.
+    /// Launches of one of the [`MatMul::variants`]; the operands are those of A, B and C, and scratch buffers
+    /// are numbered from `scratch` on.
     pub fn launches(
         &self,
         e: Extents,
         (variant, why): (Variant, &'static str),
         epilogue: bool,
         [a, b, c]: [Operand; 3],
-    ) -> Vec<LaunchSpec> {
-        let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n + e.m * e.n)) as u64;
-        let lanes = matches!(variant, Variant::Few | Variant::Subgroup { .. });
-        let part = if lanes { e.k } else { K_PER_LAUNCH };
+        scratch: usize,
+    ) -> Lowered {
+        let outputs = e.batch * e.m * e.n;
+        let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n) + outputs) as u64;
+        let parts = if let Variant::Blocks(cut) = variant { cut.parts } else { 1 };
+        let once = matches!(variant, Variant::Few | Variant::Subgroup { .. } | Variant::Blocks(_));
+        let step = if once { e.k } else { K_PER_LAUNCH };
         let launch = |start: usize| {
-            let end = (start + part).min(e.k);
-            self.launch(e, variant, start..end, end == e.k && epilogue)
+            let end = (start + step).min(e.k);
+            let epilogue = end == e.k && epilogue && parts == 1;
+            self.launch(e, variant, start..end, epilogue)
                 .bind("a", a)
                 .bind("b", b)
-                .bind("c", c)
+                .bind("c", if parts > 1 { Operand::Scratch(scratch) } else { c })
                 .dim("m", e.m)
                 .dim("k", e.k)
-                .cost(2 * e.batch * e.m * e.n * (end - start), bytes)
-                .fused(end == e.k && epilogue)
+                .cost(2 * outputs * (end - start), bytes)
+                .fused(epilogue)
                 .why(why)
         };
-        (0..e.k).step_by(part).map(launch).collect()
+        let mut launches: Vec<_> = (0..e.k).step_by(step).map(launch).collect();
+        if parts == 1 {
+            return Lowered { launches, scratch: vec![] };
+        }
+        launches.push(blocks::added(parts, outputs, [Operand::Scratch(scratch), c], epilogue));
+        Lowered { launches, scratch: vec![4 * (parts * outputs) as u64] }
     }
 
     fn launch(&self, e: Extents, variant: Variant, k: Range<usize>, epilogue: bool) -> LaunchSpec {
@@ -164,16 +185,20 @@ impl MatMul {
                 .dim("b_col", b_col)
                 .dim("epilogue", usize::from(epilogue))
         };
-        let lanes = |entry, wide, grid| {
-            LaunchSpec::new(&LANES, entry, grid)
-                .dim("n4", e.n / 4)
-                .flag("WIDE", wide)
-                .flag("TA", self.ta)
-                .flag("TB", self.tb)
+        let aligned = |shader, entry, grid| {
+            LaunchSpec::new(shader, entry, grid).dim("n4", e.n / 4).flag("TA", self.ta).flag("TB", self.tb)
         };
+        let lanes = |entry, wide, grid| aligned(&LANES, entry, grid).flag("WIDE", wide);
         match variant {
             Variant::Few => lanes("few", false, grid(32, FEW)),
             Variant::Subgroup { wide } => lanes("lanes", wide, grid(if wide { 64 } else { 32 }, 64)),
+            Variant::Blocks(cut) => {
+                let [x, y, z] = grid(cut.block.side(), cut.block.side());
+                aligned(cut.block.shader(), "tile", [x, y, z * cut.parts as u32])
+                    .dim("chunk", cut.chunk)
+                    .dim("parts", cut.parts)
+                    .dim("batches", e.batch)
+            }
             Variant::Tile => strided("tile", grid(64, 64)),
             Variant::Register => strided("registers", grid(32, 32)),
         }
@@ -233,8 +258,7 @@ impl Op for MatMul {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = self.extents(&at.inputs[0].shape, &at.inputs[1].shape).ok_or("extents")?;
-        let launches = self.preferred(e, at.caps, at.epilogue, Self::OPERANDS);
-        Ok(Lowered { launches, scratch: vec![] })
+        Ok(self.preferred(e, at.caps, at.epilogue, Self::OPERANDS, 0))
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {

@@ -9,12 +9,10 @@ use crate::{
         op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::{Array, DType, Type},
     },
-    kernel::{Shader, caps::AdapterClass},
+    kernel::Shader,
 };
 
 static SHADER: Shader = crate::shader!("optimizer");
-/// The kernel of Adam for CPU drivers.
-static INT64: Shader = crate::shader!("optimizer.int64");
 type Cotangents<'g> = Vec<Option<Tensor<'g>>>;
 
 /// How parameters follow their gradient. Hyperparameters are f64, since 1 - β loses digits in f32.
@@ -152,10 +150,7 @@ impl Op for Update {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let (rows, total) = (at.output.shape[0], at.output.shape[1]);
-        let adam = matches!(self.rule, Rule::Adam { .. });
-        let shader =
-            if adam && at.caps.class == AdapterClass::Cpu && at.caps.runs(&INT64) { &INT64 } else { &SHADER };
-        let launch = LaunchSpec::new(shader, self.name(), grid_1d((total / 4).div_ceil(LANES)))
+        let launch = LaunchSpec::new(&SHADER, self.name(), grid_1d((total / 4).div_ceil(LANES)))
             .constant("WORKGROUP", LANES as f64)
             .bind("state", Operand::Output)
             .bind("grads", Operand::Input(1))

@@ -85,6 +85,11 @@ impl Extents {
         self.n * self.image[0] * self.image[1] * self.units
     }
 
+    /// The number of units that an invocation makes.
+    fn at_once(self) -> usize {
+        if self.units.is_multiple_of(4) { 4 } else { 1 }
+    }
+
     fn shape(self, channels: usize) -> Shape {
         [self.n, self.image[0], self.image[1], channels].into()
     }
@@ -124,18 +129,19 @@ fn sweep(front: Front, window: &Window, back: bool) -> Sweep {
 fn cell_launch(entry: &'static str, e: Extents, order: Order, front: Front, words: usize) -> LaunchSpec {
     let made = e.n * front.lattice[0] * front.lattice[1] * e.units;
     let [dy, dx] = order.carried().map(|d| d as u32 as usize);
-    LaunchSpec::new(&SHADER, entry, grid_1d(made.div_ceil(WORKGROUP)))
+    let at_once = e.at_once();
+    LaunchSpec::new(&SHADER, entry, grid_1d((made / at_once).div_ceil(WORKGROUP)))
         .constant("WORKGROUP", WORKGROUP as f64)
-        .dim("n", made)
-        .dim("units", e.units)
-        .dim("states", e.states())
+        .dim("n", made / at_once)
+        .dim("units", e.units / at_once)
+        .dim("states", e.states() / at_once)
         .pair("lattice", front.lattice)
         .pair("first", front.first)
         .dim("lattice[2]", front.shear as u32 as usize)
         .pair("image", e.image)
         .pair("carried", [dy, dx])
         .cost(FLOPS * made, 4 * (words * made) as u64)
-        .why("a unit an invocation")
+        .why(if at_once == 4 { "four units an invocation" } else { "a unit an invocation" })
 }
 
 /// Adds to `sum` the product of a row of `x` with the tap's weights `[units, 4·units]`, or their transpose.
@@ -211,16 +217,17 @@ impl Op for Scan {
         let conv = Conv2d { side: Side::Output, window: window.clone() };
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
         let seen = Operand::Scratch(0);
+        let (entry, y) = if e.at_once() == 4 { ("cell4", "y4") } else { ("cell", "y") };
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().enumerate() {
-            let entry = if step == 0 { "cell_first" } else { "cell" };
-            let mut cell = cell_launch(entry, e, self.order, front, FORWARDS)
+            let cell = cell_launch(entry, e, self.order, front, FORWARDS)
+                .dim("sees", usize::from(step > 0))
                 .bind("gates", Operand::Input(0))
-                .bind("y", Operand::Output);
+                .bind("seen", if step > 0 { seen } else { Operand::Input(0) }) // the first front sees nothing
+                .bind(y, Operand::Output);
             if step > 0 {
                 let operands = [Operand::Output, Operand::Input(1), seen];
                 launches.extend(conv.summed(of, &sweep(front, &window, false), at.caps, false, operands)?);
-                cell = cell.bind("seen", seen);
             }
             launches.push(cell);
         }
@@ -357,18 +364,22 @@ impl Op for ScanBack {
         let conv = Conv2d { side: Side::Input, window: window.clone() };
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
         let [asked, cells] = [Operand::Scratch(0), Operand::Scratch(1)];
+        let (entry, names) = match e.at_once() {
+            4 => ("back4", ["kept4", "cotangent4", "cells4", "asked4"]),
+            _ => ("back", ["kept", "cotangent", "cells", "asked"]),
+        };
         let mut launches = vec![];
         for (step, front) in self.order.fronts(e.image).into_iter().rev().enumerate() {
-            let entry = if step == 0 { "back_first" } else { "back" };
-            let mut cell = cell_launch(entry, e, self.order, front, BACKWARDS)
-                .bind("kept", Operand::Input(1))
-                .bind("cotangent", Operand::Input(2))
-                .bind("cells", cells)
+            let cell = cell_launch(entry, e, self.order, front, BACKWARDS)
+                .dim("sees", usize::from(step > 0))
+                .bind(names[0], Operand::Input(1))
+                .bind(names[1], Operand::Input(2))
+                .bind(names[2], cells)
+                .bind(names[3], if step > 0 { asked } else { Operand::Input(2) }) // nothing asks the first
                 .bind("y4", Operand::Output);
             if step > 0 {
                 let operands = [Operand::Output, Operand::Input(0), asked];
                 launches.extend(conv.summed(of, &sweep(front, &window, true), at.caps, false, operands)?);
-                cell = cell.bind("asked", asked);
             }
             launches.push(cell);
         }

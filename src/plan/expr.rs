@@ -236,9 +236,9 @@ impl Expr {
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
             let read = match load.access {
-                Access::Same => format!("x{k}[i]"),
+                Access::Same => format!("floats(x{k}[i])"),
                 Access::Scalar(_) => format!("vec4<f32>(s{k}[dims.access[{k}].offset])"),
-                Access::Row(_) => format!("x{k}[row(i, {k}u)]"),
+                Access::Row(_) => format!("floats(x{k}[row(i, {k}u)])"),
                 Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {k}u)])"),
                 Access::Seen { channels, .. } => {
                     let fours = load.fours(channels, y);
@@ -246,7 +246,7 @@ impl Expr {
                     let (sees, at) = if fours { ("sight", "0") } else { ("sights", "vec4<i32>()") };
                     text += &format!("  let a{k} = {sees}(i, {k}u);\n  let n{k} = max(a{k}, {at});\n");
                     let found = if fours {
-                        format!("{of}[n{k}]")
+                        format!("floats({of}[n{k}])")
                     } else {
                         format!("vec4<f32>({of}[n{k}.x], {of}[n{k}.y], {of}[n{k}.z], {of}[n{k}.w])")
                     };
@@ -263,7 +263,7 @@ impl Expr {
             let right = match value {
                 Value::Host => "v".into(),
                 Value::Half => "half".into(),
-                Value::Old => format!("{y}[i]"),
+                Value::Old => format!("floats({y}[i])"),
                 Value::Load(k) => format!("l{k}"),
                 Value::Constant(c) => {
                     format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4])

@@ -2,8 +2,9 @@
 
 use crate::{
     graph::shape::{DType, Type},
-    kernel::Shader,
+    kernel::{self, Shader},
 };
+use naga::valid::Capabilities;
 
 /// A buffer by its role. The executor owns slots, the State owns variables and arenas, and the host binds
 /// inputs.
@@ -39,6 +40,8 @@ pub struct Launch {
     pub shader: &'static Shader,
     /// What replaces the module's marked function, if anything does.
     pub function: Option<String>,
+    /// Whether the kernel reads and writes four numbers as two words.
+    pub in_words: bool,
     /// The entry point.
     pub entry: &'static str,
     /// The values of its `override`s.
@@ -61,6 +64,21 @@ pub struct Launch {
     pub why: &'static str,
     /// The user's line that recorded the op.
     pub at: String,
+}
+
+impl Launch {
+    /// The module's text, as the device gets it.
+    pub fn text(&self) -> String {
+        let own = || self.shader.text.to_string();
+        let text = self.function.as_ref().map_or_else(own, |f| kernel::patch(self.shader.text, f));
+        if self.in_words { kernel::in_words(&text) } else { text }
+    }
+
+    /// What the validator must allow the module.
+    pub fn powers(&self) -> Capabilities {
+        let words = if self.in_words { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
+        kernel::powers(self.shader.stem) | words
+    }
 }
 
 /// A named result.

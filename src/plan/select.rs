@@ -295,6 +295,7 @@ impl Selector<'_> {
                 label: label(name, expr),
                 shader: spec.shader,
                 function: expr.map(|e| function(e, spec.shader, y)),
+                in_words: self.caps.in_words(),
                 entry: spec.entry,
                 constants: spec.constants,
                 bindings: vec![],

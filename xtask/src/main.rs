@@ -4,6 +4,7 @@
 //! package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
+mod driver;
 mod figures;
 mod plan;
 mod probe;
@@ -18,7 +19,8 @@ The project's own commands. Each does the set-up first.
 
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
-    cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization
+    cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; with --driver swiftshader, the tests
+                                            of kernels, graphs, models and sampling on a second software driver
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
                                             benchmark, fuzzing; figures --help
     cargo xtask setup                       only the set-up
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
             setup::run()?;
             demo::run(&options)
         }),
-        "test" => setup::run().and_then(|()| cargo(&test_args(rest))),
+        "test" => driver::Asked::parse(rest).and_then(|asked| test(&asked)),
         "figures" => figures::Figures::parse(rest).and_then(|figures| {
             if figures.needs_device() {
                 setup::run()?;
@@ -72,9 +74,14 @@ fn help(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn test_args(rest: &[String]) -> Vec<String> {
-    let fixed = ["test", "--release", "--workspace"].map(String::from);
-    fixed.into_iter().chain(rest.iter().cloned()).collect()
+fn test(asked: &driver::Asked) -> Result<(), Failure> {
+    setup::run()?;
+    if !asked.swiftshader {
+        return cargo(&asked.cargo());
+    }
+    let variables = driver::swiftshader()?;
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+    cargo_with(&asked.cargo(), &variables, Shown::Everything)
 }
 
 /// The reason why a command ended early, and its exit code.
@@ -139,17 +146,5 @@ pub(crate) fn cargo_with(args: &[String], variables: &[(&str, &str)], shown: Sho
             let code = code.and_then(|c| u8::try_from(c).ok()).unwrap_or(1);
             Err(Failure { text: None, code })
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_follows_test_is_passed_on_as_it_is() {
-        let rest = ["vae", "--", "--nocapture"].map(String::from);
-        let expected = ["test", "--release", "--workspace", "vae", "--", "--nocapture"];
-        assert_eq!(test_args(&rest), expected);
     }
 }

@@ -30,7 +30,8 @@ impl Conv2d {
         let (pixels, k) = (e.n * self.window.made[0] * self.window.made[1], self.window.taps.len() * e.c);
         let extents = matmul::Extents { batch: 1, m: pixels, n: k, k: e.o };
         let operands = [Operand::Input(0), Operand::Input(1), PATCHES];
-        let mut launches = MatMul { ta: false, tb: true }.preferred(extents, caps, false, operands);
+        let Lowered { mut launches, scratch: parts } =
+            MatMul { ta: false, tb: true }.preferred(extents, caps, false, operands, 1);
         for sweep in self.window.backward() {
             let [_, swept] = sweep.pixels();
             let (rows, taps) = (e.n * swept, sweep.taps.len());
@@ -45,7 +46,7 @@ impl Conv2d {
                 .why("few channels: patches from the matrix product, added up");
             launches.push(launch);
         }
-        Lowered { launches, scratch: vec![4 * (pixels * k) as u64] }
+        Lowered { launches, scratch: [vec![4 * (pixels * k) as u64], parts].concat() }
     }
 
     /// The output or the weight gradient: a matrix of patches, and its product with the weights or the
@@ -67,7 +68,9 @@ impl Conv2d {
         if self.side == Side::Output {
             let extents = matmul::Extents { batch: 1, m: pixels, n: e.o, k };
             let operands = [PATCHES, Operand::Input(1), Operand::Output];
-            launches.extend(MatMul { ta: false, tb: false }.preferred(extents, caps, epilogue, operands));
+            let product = MatMul { ta: false, tb: false }.preferred(extents, caps, epilogue, operands, 1);
+            launches.extend(product.launches);
+            scratch.extend(product.scratch);
             return Lowered { launches, scratch };
         }
         // One tile would leave cores idle.
@@ -76,10 +79,15 @@ impl Conv2d {
         let batch = if halves { 2 } else { 1 };
         let extents = matmul::Extents { batch, m: k, n: e.o, k: pixels / batch };
         let operands = [PATCHES, Operand::Input(1), if halves { HALVES } else { Operand::Output }];
-        launches.extend(MatMul { ta: true, tb: false }.preferred(extents, caps, epilogue, operands));
+        if halves {
+            scratch.push(8 * (k * e.o) as u64);
+        }
+        let product =
+            MatMul { ta: true, tb: false }.preferred(extents, caps, epilogue, operands, scratch.len());
+        launches.extend(product.launches);
+        scratch.extend(product.scratch);
         if halves {
             launches.push(added(k * e.o, 1));
-            scratch.push(8 * (k * e.o) as u64);
         }
         Lowered { launches, scratch }
     }

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 impl Conv2d {
     /// The channels that a sweep reads, and the channels that it makes.
-    fn channels(&self, e: Extents) -> [usize; 2] {
+    pub(super) fn channels(&self, e: Extents) -> [usize; 2] {
         if self.side == Side::Output { [e.c, e.o] } else { [e.o, e.c] }
     }
 

@@ -57,16 +57,26 @@ impl Conv2d {
     }
 }
 
-/// A launch with its taps: the offset of the pixel that is seen, and which of the weights' taps it meets.
+/// A launch with its taps and their number.
 pub(super) fn with_taps(
-    mut launch: LaunchSpec,
+    launch: LaunchSpec,
     taps: impl ExactSizeIterator<Item = ([i32; 2], usize)>,
 ) -> LaunchSpec {
     let count = taps.len();
-    for (k, ([y, x], of)) in taps.enumerate() {
-        for (i, value) in [y as u32 as usize, x as u32 as usize, of].into_iter().enumerate() {
+    numbered_taps(launch, 0, taps).dim("taps", count)
+}
+
+/// A launch with some of its taps, numbered from `first` on: the offset of the pixel that is seen, and which of
+/// the weights' taps it meets.
+pub(super) fn numbered_taps(
+    mut launch: LaunchSpec,
+    first: usize,
+    taps: impl Iterator<Item = ([i32; 2], usize)>,
+) -> LaunchSpec {
+    for (k, ([row, column], of)) in (first..).zip(taps) {
+        for (i, value) in [row as u32 as usize, column as u32 as usize, of].into_iter().enumerate() {
             launch = launch.dim(&format!("tap[{k}][{i}]"), value);
         }
     }
-    launch.dim("taps", count)
+    launch
 }

@@ -1,0 +1,148 @@
+//! How a product is cut for a GPU: into blocks of outputs, one for each workgroup, and where these are too few
+//! for the machine, into parts of the sum, which another launch adds up.
+//!
+//! The machine is not known when a plan is made. The rule estimates the cycles on a card of middle size from
+//! the extents alone; docs/notes/gpu.md says where its constants are from.
+
+use crate::{
+    graph::op::{LaunchSpec, Operand, grid_1d},
+    kernel::Shader,
+};
+
+static EIGHT: Shader = crate::shader!("matmul8");
+static FOUR: Shader = crate::shader!("matmul4");
+static PARTS: Shader = crate::shader!("parts");
+
+/// The workgroups that the card runs at once without one waiting for another.
+const LANES: usize = 120;
+/// The cycles from one panel to the next where nothing else runs beside the workgroup.
+const LATENCY: usize = 3600;
+/// The cycles that a launch costs.
+const LAUNCH: usize = 6300;
+/// The bytes of memory that the card moves in a cycle.
+const BYTES: usize = 200;
+/// The most workgroups that a cut aims at.
+const MOST: usize = 260;
+
+/// The outputs of a workgroup of 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// 64x64 outputs, 8x8 an invocation.
+    Eight,
+    /// 32x32 outputs, 4x4 an invocation.
+    Four,
+}
+
+impl Block {
+    /// Rows and columns of outputs.
+    pub fn side(self) -> usize {
+        if self == Block::Eight { 64 } else { 32 }
+    }
+
+    pub(super) fn shader(self) -> &'static Shader {
+        if self == Block::Eight { &EIGHT } else { &FOUR }
+    }
+
+    /// The summed indices of a panel.
+    pub(super) fn depth(self) -> usize {
+        if self == Block::Eight { 16 } else { 32 }
+    }
+
+    /// The cycles in which a workgroup issues the instructions of a panel.
+    fn issue(self) -> usize {
+        if self == Block::Eight { 2250 } else { 1240 }
+    }
+
+    /// The best cut of a product with so many outputs in so many rows and columns of so many matrices, each the
+    /// sum of k terms, and its estimated cycles.
+    pub(in crate::ops) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, usize) {
+        let tiles = batch * rows.div_ceil(self.side()) * columns.div_ceil(self.side());
+        let panels = k.div_ceil(self.depth());
+        let most = (MOST / tiles).clamp(1, panels);
+        let estimate = |parts: usize| {
+            let chunk = panels.div_ceil(parts);
+            let parts = panels.div_ceil(chunk);
+            let waves = (tiles * parts).div_ceil(LANES);
+            let sum =
+                if parts > 1 { LAUNCH + (2 * parts + 1) * 4 * batch * rows * columns / BYTES } else { 0 };
+            let cut = Cut { block: self, parts, chunk: chunk * self.depth() };
+            (cut, chunk * LATENCY.max(self.issue() * waves) + sum)
+        };
+        (1..=most).map(estimate).min_by_key(|(cut, cycles)| (*cycles, cut.parts)).expect("one part at least")
+    }
+}
+
+/// A way to cut a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// What a workgroup makes.
+    pub block: Block,
+    /// The parts of the sum.
+    pub parts: usize,
+    /// The summed indices of a part; the last may have fewer.
+    pub(in crate::ops) chunk: usize,
+}
+
+impl Cut {
+    /// Why the planner takes it.
+    pub(in crate::ops) fn why(self) -> &'static str {
+        match (self.block, self.parts) {
+            (Block::Eight, 1) => "GPU: blocks of 64x64 outputs fill it",
+            (Block::Eight, _) => "GPU: few blocks of 64x64 outputs and a long sum, cut into parts",
+            (Block::Four, 1) => "GPU: blocks of 32x32 outputs",
+            (Block::Four, _) => "GPU: few blocks of 32x32 outputs, the sum cut into parts",
+        }
+    }
+
+    /// The cuts into each kind of block, the quicker one first.
+    pub(super) fn all(extents: [usize; 4]) -> [Cut; 2] {
+        let mut all = [Block::Eight, Block::Four].map(|block| block.cut(extents));
+        all.sort_by_key(|(_, cycles)| *cycles);
+        all.map(|(cut, _)| cut)
+    }
+}
+
+/// Adds up parts of so many values, a multiple of 4, and ends with the epilogue.
+pub(in crate::ops) fn added(
+    parts: usize,
+    total: usize,
+    [from, to]: [Operand; 2],
+    epilogue: bool,
+) -> LaunchSpec {
+    LaunchSpec::new(&PARTS, "parts", grid_1d((total / 4).div_ceil(64)))
+        .bind("part", from)
+        .bind("y", to)
+        .dim("n4", total / 4)
+        .dim("parts", parts)
+        .cost(parts * total, 4 * ((parts + 1) * total) as u64)
+        .fused(epilogue)
+        .why("GPU: the parts of the sums")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_blocks_are_cut_into_parts_and_many_are_not() {
+        let best = |extents| Cut::all(extents)[0];
+        let whole = best([1, 2048, 2048, 2048]);
+        assert_eq!((whole.block, whole.parts), (Block::Eight, 1));
+        let small = best([1, 128, 400, 784]);
+        assert_eq!((small.block, small.parts), (Block::Four, 5));
+        let long = best([1, 576, 64, 12_544]);
+        assert!(long.block == Block::Eight && (190..=MOST).contains(&(9 * long.parts)), "{long:?}");
+        let once = best([1, 32, 32, 20]);
+        assert_eq!((once.block, once.parts, once.chunk), (Block::Four, 1, 32));
+    }
+
+    #[test]
+    fn parts_cover_the_sum_without_an_empty_one() {
+        for k in [1, 15, 16, 17, 31, 33, 784, 12_544, 70_000] {
+            for cut in Cut::all([1, 64, 64, k]) {
+                assert!(cut.chunk.is_multiple_of(cut.block.depth()));
+                assert!((cut.parts - 1) * cut.chunk < k && k <= cut.parts * cut.chunk, "{k}: {cut:?}");
+            }
+        }
+    }
+}
