@@ -21,9 +21,18 @@ use crate::{
         shape::{Shape, Type},
         var::{Init, VarSpec},
     },
-    ops::{cursor::Wave, matmul::product, recurrence},
+    ops::{
+        cursor::{MAX_CHANNELS, Wave},
+        matmul::{MatMul, product},
+        recurrence,
+    },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 use timing::{Network, Timing};
 
 /// The name of the model's input: the picture.
@@ -48,6 +57,8 @@ struct Deriving<'a, 'b, 'g> {
     g: &'g Graph,
     /// How many steps before its pixel is drawn a node is computed.
     early: BTreeMap<NodeId, i32>,
+    /// The nodes whose values are kept in images, since windows see them.
+    kept: BTreeSet<NodeId>,
     /// N, H and W.
     size: [usize; 3],
     /// The wavefront of the pixels that are drawn.
@@ -102,7 +113,9 @@ pub fn cached<'g>(
     // The counter starts where the earliest node does.
     let wave = Wave { image, lag, shift: -first, counts, mirrored: false };
     let (parts, before, caches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::from([(input, picture)]));
-    let mut this = Deriving { network, begin, g, early, size, wave, step, picture, parts, before, caches };
+    let kept = network.windowed(&early);
+    let mut this =
+        Deriving { network, kept, begin, g, early, size, wave, step, picture, parts, before, caches };
     match this.part(output)? {
         Part::Rows(rows) => Ok((wave, rows)),
         Part::Whole(_) => unreachable!("the output depends on the picture"),
@@ -132,7 +145,7 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
         }
         let part = Part::Rows(match &self.network.from.nodes[id].origin {
             Origin::Op(op, inputs) => self.op(id, op, inputs)?,
-            _ => self.picture.look(self.wave(id), &[[0, 0]], self.step),
+            _ => self.look(self.picture, id),
         });
         self.parts.insert(id, part);
         Ok(part)
@@ -145,9 +158,7 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
         }
         let node = &self.network.from.nodes[id];
         let tensor = match &node.origin {
-            Origin::Op(op, inputs)
-                if let Class::Alias | Class::Strided(_) | Class::Constant(_) = op.class() =>
-            {
+            Origin::Op(op, inputs) if let Class::Alias | Class::Constant(_) = op.class() => {
                 let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
                 self.g.apply_shared(op.clone(), &inputs)
             }
@@ -188,37 +199,86 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
         }
     }
 
+    /// The pixels of images at which a node is computed, `[N·F, C]`.
+    fn look(&self, images: Tensor<'g>, of: NodeId) -> Tensor<'g> {
+        images.look(self.wave(of), &[[0, 0]], self.step)
+    }
+
+    /// Whether a node's values are looked at in images for a node: what is kept anyway need not be kept in rows
+    /// as well.
+    fn is_kept(&self, id: NodeId, of: NodeId) -> bool {
+        self.network.depends[id] && (self.wave(id) != self.wave(of) || self.kept.contains(&id))
+    }
+
     /// A node's values at the pixels at which another is computed, `[N·F, C]`.
     fn rows_of(&mut self, id: NodeId, channels: usize, of: NodeId) -> Result<Tensor<'g>> {
-        let rows = self.rows();
-        if self.network.depends[id] && self.wave(id) != self.wave(of) {
+        if self.is_kept(id, of) {
             let cache = self.cache(id)?;
             let shape = [cache.extent(0), cache.extent(1), cache.extent(2), channels];
-            return Ok(cache.reshape(shape).look(self.wave(of), &[[0, 0]], self.step));
+            return Ok(self.look(cache.reshape(shape), of));
         }
-        if let Part::Rows(tensor) = self.part(id)? {
+        if self.network.depends[id]
+            && let Part::Rows(tensor) = self.part(id)?
+        {
+            return Ok(tensor);
+        }
+        if let Some(tensor) = self.repeated(id, 0..channels)? {
             return Ok(tensor);
         }
         let [n, h, w] = self.size;
-        // What is the same for all pixels of an image is not made for each of them.
-        if let Some((from, source)) = self.repeated(id) {
-            let source = self.whole(source)?;
-            let [per_image, width] = from;
-            let tensor = match per_image {
-                1 => source.reshape([1, width]).broadcast_to([rows, channels]),
-                _ => source
-                    .reshape([n, 1, width])
-                    .broadcast_to([n, self.wave.flight(), channels])
-                    .reshape([rows, channels]),
-            };
+        let tensor = self.whole(id)?;
+        Ok(self.look(tensor.reshape([n, h, w, channels]), of))
+    }
+
+    /// A range of the channels of [`Self::rows_of`]. Elementwise functions are applied to the range alone, so that
+    /// both halves of a product meet in the function that combines them.
+    fn channels_of(
+        &mut self,
+        id: NodeId,
+        channels: usize,
+        range: Range<usize>,
+        of: NodeId,
+    ) -> Result<Tensor<'g>> {
+        if self.network.depends[id]
+            && !self.is_kept(id, of)
+            && let Origin::Op(op, inputs) = &self.network.from.nodes[id].origin
+        {
+            let read = self.channels(&self.network.from.nodes[inputs[0]].ty.shape);
+            match op.class() {
+                Class::Elementwise(_) => {
+                    let rows = inputs.iter().map(|&i| self.channels_of(i, channels, range.clone(), id));
+                    let rows = rows.collect::<Result<Vec<_>>>()?;
+                    return Ok(self.g.apply_shared(op.clone(), &rows));
+                }
+                Class::Alias if read == Some(channels) => {
+                    return self.channels_of(inputs[0], channels, range, id);
+                }
+                _ => {}
+            }
+        } else if !self.network.depends[id]
+            && let Some(tensor) = self.repeated(id, range.clone())?
+        {
             return Ok(tensor);
         }
-        let tensor = self.whole(id)?;
-        Ok(tensor.reshape([n, h, w, channels]).look(self.wave(of), &[[0, 0]], self.step))
+        Ok(self.rows_of(id, channels, of)?.slice(1, range))
+    }
+
+    /// What is the same for all pixels of an image is not made for each of them: a range of the channels of a
+    /// broadcast's rows.
+    fn repeated(&mut self, id: NodeId, range: Range<usize>) -> Result<Option<Tensor<'g>>> {
+        let Some(([per_image, width], source)) = self.source(id) else { return Ok(None) };
+        let ([n, ..], flight, made) = (self.size, self.wave.flight(), range.len());
+        let source = self.whole(source)?.reshape([per_image, width]);
+        let source = if width == 1 { source } else { source.slice(1, range) };
+        let width = source.extent(1);
+        Ok(Some(match per_image {
+            1 => source.broadcast_to([n * flight, made]),
+            _ => source.reshape([n, 1, width]).broadcast_to([n, flight, made]).reshape([n * flight, made]),
+        }))
     }
 
     /// The node that a broadcast over pixels repeats, and its extents: 1 or N, and 1 or C.
-    fn repeated(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
+    fn source(&self, id: NodeId) -> Option<([usize; 2], NodeId)> {
         let Origin::Op(op, inputs) = &self.network.from.nodes[id].origin else { return None };
         let Some(Footprint::Repeat) = op.footprint() else { return None };
         let [from, to] = [inputs[0], id].map(|id| &self.network.from.nodes[id].ty.shape);
@@ -265,12 +325,20 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
             (Class::Alias, _) if first == Some(channels) => self.rows_of(inputs[0], channels, id),
             (_, Some(Footprint::Channels(range))) => {
                 let all = first.ok_or_else(|| refuse("it moves pixels"))?;
-                Ok(self.rows_of(inputs[0], all, id)?.slice(1, range))
+                self.channels_of(inputs[0], all, range, id)
             }
             (_, Some(Footprint::Repeat)) if first == Some(1) && read.len() == shape.len() => {
                 Ok(self.rows_of(inputs[0], 1, id)?.broadcast_to([self.rows(), channels]))
             }
             (Class::Strided(_), _) => Err(refuse("it moves pixels")),
+            (_, Some(Footprint::Row)) if self.is_product(op, inputs) => {
+                let (weights, beneath) = (self.whole(inputs[1])?, self.beneath(inputs[0]));
+                if self.kept.contains(&beneath) && self.wave(beneath) == self.wave(id) {
+                    return self.product(beneath, &[[0, 0]], weights, id);
+                }
+                let rows = self.rows_of(inputs[0], first.unwrap_or_default(), id)?;
+                Ok(rows.look_times(self.wave(id), &[], weights, self.step))
+            }
             (_, Some(Footprint::Row)) if inputs[1..].iter().all(|&i| !self.network.depends[i]) => {
                 let mut args = vec![self.rows_of(inputs[0], first.unwrap_or_default(), id)?];
                 for &i in &inputs[1..] {
@@ -279,12 +347,49 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
                 Ok(self.g.apply_shared(op.clone(), &args).reshape([self.rows(), channels]))
             }
             (_, Some(Footprint::Window(window))) if !self.network.depends[inputs[1]] => {
-                let seen = self.cache(inputs[0])?.look(self.wave(id), &window.taps, self.step);
-                let weights = self.whole(inputs[1])?.reshape([seen.shape()[1], channels]);
-                Ok(product(seen, weights, false, false))
+                let weights = self.whole(inputs[1])?;
+                let weights = weights.reshape([weights.extent(0) * weights.extent(1), channels]);
+                self.product(inputs[0], &window.taps, weights, id)
             }
             _ => Err(refuse("it does not tell which pixels it reads")),
         }
+    }
+
+    /// Whether an op is the product of rows and a matrix that is the same for all pixels.
+    fn is_product(&self, op: &Arc<dyn Op>, inputs: &[NodeId]) -> bool {
+        let op: &dyn Any = &**op;
+        let plain = op.downcast_ref::<MatMul>().is_some_and(|op| !op.ta && !op.tb);
+        plain && {
+            let weights = &self.network.from.nodes[inputs[1]].ty.shape;
+            !self.network.depends[inputs[1]] && weights.len() == 2 && weights[0] <= MAX_CHANNELS
+        }
+    }
+
+    /// The node whose pixels and channels another one has in the same order.
+    fn beneath(&self, mut id: NodeId) -> NodeId {
+        let nodes = &self.network.from.nodes;
+        while let Origin::Op(op, inputs) = &nodes[id].origin
+            && matches!(op.class(), Class::Alias)
+            && self.channels(&nodes[id].ty.shape) == self.channels(&nodes[inputs[0]].ty.shape)
+        {
+            id = inputs[0];
+        }
+        id
+    }
+
+    /// What a node's pixels see of another's through taps, times weights.
+    fn product(
+        &mut self,
+        seen: NodeId,
+        taps: &[[i32; 2]],
+        weights: Tensor<'g>,
+        of: NodeId,
+    ) -> Result<Tensor<'g>> {
+        let (images, wave) = (self.cache(seen)?, self.wave(of));
+        Ok(match images.extent(3) {
+            ..=MAX_CHANNELS => images.look_times(wave, taps, weights, self.step),
+            _ => product(images.look(wave, taps, self.step), weights, false, false),
+        })
     }
 
     /// The states of a recurrence at the pixels in flight, from its gates and weights. States and cells of
@@ -302,13 +407,14 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
         let gates = self.rows_of(gates, made, id)?;
         let [states, cells] =
             ["states", "cells"].map(|what| self.kept(id, &format!("{what}/{id}"), made / 4));
-        let seen = product(states.look(wave, taps, step), weight.reshape([taps_units, made]), false, false);
-        let [new, cell] = recurrence::cell(gates + seen, cells.look(wave, &[carried], step));
-        self.g.assign(cells, cells.place(wave, cell, step));
-        let placed = states.place(wave, new, step);
+        let seen = states.look_times(wave, taps, weight.reshape([taps_units, made]), step);
+        let [o, cell] = recurrence::cell(gates + seen, cells.look(wave, &[carried], step));
+        let kept = cells.place(wave, cell, step);
+        self.g.assign(cells, kept);
+        let placed = states.place(wave, o * kept.look(wave, &[[0, 0]], step).tanh(), step);
         self.g.assign(states, placed);
         self.caches.insert(id, placed);
-        Ok(new)
+        Ok(self.look(placed, id))
     }
 
     /// A variable for values of so many channels at a node's pixels; of a picture of one row, a ring `[N, 1, R,

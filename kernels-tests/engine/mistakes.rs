@@ -223,6 +223,7 @@ fn ops_go_on_after_a_mistake() {
             x.broadcast_to([3]),
         );
         let _ = (x.permute(&[1, 0]), x.transpose(0, 3), x.t(), x.slice(2, 1..4), x.look(wave, &[[0, 0]], x));
+        let _ = x.look_times(wave, &[], x, x);
         let _ =
             (x.place(wave, x, x), x.place_channel(wave, x, x), x.bernoulli(&stream("c")), x.exp() + x, -x);
         let _ = (Optimizer::sgd(0.1, 0.0).clip_weights(1.0).step(&stream("o"), x, &[x]), x.extent(7));

@@ -7,9 +7,9 @@ mod networks;
 
 use crate::{
     harness::say,
-    subjects::{Ready, adapter},
+    subjects::{Ready, adapter, all_caps},
 };
-use networks::{MODELS, Model, RECURRENT, SIGNALS, residual};
+use networks::{MODELS, Model, RECURRENT, SIGNALS, deep, plain, residual};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
@@ -221,6 +221,20 @@ fn the_step_of_a_signal_does_not_grow_with_its_length() {
             (b.slot_bytes(), 3 * 4 * 2 * 999_900)
         );
         assert_eq!(long.steps() - short.steps(), 999_900, "{name}");
+    }
+}
+
+/// A window, its product and the place of its rows are one launch, and so is what a pixel is drawn from.
+#[test]
+fn a_step_takes_few_launches() {
+    let launches = |caps: &Caps, shape, likelihood, model: Model| {
+        sampler(caps, shape, Method::Cached, likelihood, model).unwrap().plans()[1].launches.len()
+    };
+    for (name, caps) in all_caps() {
+        let pixelcnn = launches(&caps, [16, 28, 28, 1], Bernoulli, plain);
+        assert!(pixelcnn <= 12, "{name}: {pixelcnn} launches a step of the PixelCNN");
+        let wavenet = launches(&caps, [1, 1, 16_000, 1], Likelihood::Softmax, deep);
+        assert!(wavenet <= 74, "{name}: {wavenet} launches a sample of 20 layers");
     }
 }
 

@@ -8,6 +8,7 @@ pub mod reference;
 pub mod shape;
 pub mod var;
 mod variables;
+pub mod wave;
 pub mod window;
 
 use crate::{

@@ -8,6 +8,7 @@ use crate::{
     graph::{
         Tensor,
         shape::{Array, Type},
+        wave::Wave,
         window::Window,
     },
     kernel::{Shader, caps::Caps},
@@ -47,6 +48,13 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     /// Whether the launch ends in the marked function `fused`, so that elementwise consumers can join it.
     fn accepts_epilogue(&self, _inputs: &[Type], _output: &Type) -> bool {
         false
+    }
+
+    /// The wave of the pixels that the output's rows are, if the launch that takes an epilogue can also look at
+    /// images for it and place its rows into images ([`Class::Seen`], [`Class::Placed`]). The op's last input is
+    /// the step's counter.
+    fn wave(&self) -> Option<Wave> {
+        None
     }
 
     /// Which input pixels an output pixel reads. Cached sampling is derived from it, and refuses an op that
@@ -99,6 +107,13 @@ pub enum Class {
     Alias,
     /// Every output element is one input element at an affine address.
     Strided(Strided),
+    /// Row for row, the output is what the pixels in flight see in images (the first input `[N, H, R, C]`) through
+    /// one tap (row, column), or zero. The last input is the step's counter.
+    Seen(Wave, [i32; 2]),
+    /// The output is images (the first input) in which rows (the second) are the new values of the pixels in
+    /// flight, in place; of one channel only, where the flag says so: the one that the count draws. The last
+    /// input is the step's counter.
+    Placed(Wave, bool),
     /// The output is one row of the flattened inputs at these element offsets, with zeros in the gaps. The
     /// planner lets an input's producer write there directly where it can, and drops the launch that `lower`
     /// made for that input.
@@ -147,6 +162,8 @@ pub struct Lowering<'a> {
     pub output: &'a Type,
     /// Whether an epilogue is attached; exactly one launch must then be marked by [`LaunchSpec::fused`].
     pub epilogue: bool,
+    /// Whether the epilogue combines the two halves of the output's columns, so that only as many are stored.
+    pub halves: bool,
 }
 
 /// The launches of one op and their scratch buffers.

@@ -1,20 +1,24 @@
-//! The pixels that a sampler is at. The rows of a matrix are the pixels of a wavefront: `look` gathers what
-//! they see in a cached image, and `place` writes them into one.
+//! The pixels that a sampler is at. The rows of a matrix are the pixels of a wavefront ([`Wave`]): `look`
+//! gathers what they see in a cached image, and `place` writes them into one. Where a row has no pixel at a
+//! step, `look` gives zeros and `place` writes nothing.
 //!
-//! At step s, a wavefront with lag g is at column s - i·g of each image row i that has such a column: row i +
-//! 1 runs g columns behind row i. A wave may be shifted by some steps, ahead of the counter or behind it.
-//! Where channels are drawn one after another, the wave stays at its pixels for several counts. The rows in
-//! flight are numbered by i modulo their number F, so that row n·F + f of a matrix is the pixel of image n in
-//! the image row ≡ f that is in flight. Where a number has no pixel at a step, `look` gives zeros and `place`
-//! writes nothing.
+//! In a plan they are rarely launches of their own. A cluster reads what is seen through one tap as it reads
+//! a view, a product gathers its left side while it computes ([`Product`]), and both may write their rows
+//! straight into images.
 //!
 //! Images may keep fewer columns than they have: then each row is a ring, in which column j takes the place
 //! of column j - R of R that are kept. Whoever looks must see no column that is gone.
 
+mod product;
+
+pub use crate::graph::wave::Wave;
+pub(crate) use product::MAX_CHANNELS;
+pub use product::Product;
+
 use crate::{
     graph::{
         Tensor,
-        op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
+        op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::{Array, DType, Shape, Type},
     },
     kernel::Shader,
@@ -23,69 +27,83 @@ use crate::{
 static SHADER: Shader = crate::shader!("cursor");
 const WORKGROUP: usize = 64;
 
-/// A wavefront: which pixels of an image are in flight at a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wave {
-    /// Rows and columns of the images.
-    pub image: [usize; 2],
-    /// How many columns each image row runs behind the one above.
-    pub lag: usize,
-    /// How many steps the wave is ahead of the counter, or behind it where negative.
-    pub shift: i32,
-    /// How many counts a step takes: one for each channel that is drawn after another.
-    pub counts: usize,
-    /// Whether the wave goes through each row from right to left.
-    pub mirrored: bool,
+fn check_wave(wave: Wave) -> Result<(), String> {
+    if wave.lag * wave.counts > 0 { Ok(()) } else { Err(format!("{wave:?} has a 0")) }
 }
 
-impl Wave {
-    /// F, the most image rows in flight.
-    pub fn flight(&self) -> usize {
-        self.image[1].div_ceil(self.lag)
+/// The numbers of images, of columns that they keep, and of channels.
+fn extents(wave: Wave, shape: &Shape) -> Result<[usize; 3], String> {
+    check_wave(wave)?;
+    let [rows, columns] = wave.image;
+    match shape[..] {
+        [n, h, kept, c] if h == rows && (1..=columns).contains(&kept) && n * c > 0 => Ok([n, kept, c]),
+        _ => Err(format!("wants images of {:?}, or fewer columns of them, got {shape:?}", wave.image)),
     }
+}
 
-    /// How many counts it takes until every channel of every pixel was visited.
-    pub fn steps(&self) -> usize {
-        let own = (self.image[0] - 1) * self.lag + self.image[1];
-        own.saturating_add_signed(-self.shift as isize) * self.counts
-    }
+/// The members of `dims` that tell a kernel where a wave is.
+fn told(wave: Wave, launch: LaunchSpec) -> LaunchSpec {
+    launch
+        .pair("image", wave.image)
+        .dim("lag", wave.lag)
+        .dim("shift", wave.shift as u32 as usize)
+        .dim("flight", wave.flight())
+        .dim("counts", wave.counts)
+        .dim("mirrored", usize::from(wave.mirrored))
+}
 
-    /// The pixel of the row in flight that has number `f` at a count: image row and column, if there is one.
-    pub fn pixel(&self, count: usize, f: usize) -> Option<[usize; 2]> {
-        let step = (count / self.counts).checked_add_signed(self.shift as isize)?;
-        let (newest, flight) = (step / self.lag, self.flight());
-        let row = newest.checked_sub((newest + flight - f) % flight)?;
-        let (column, columns) = (step - row * self.lag, self.image[1]);
-        let inside = row < self.image[0] && column < columns;
-        inside.then(|| [row, if self.mirrored { columns - 1 - column } else { column }])
-    }
-
-    /// The numbers of images, of columns that they keep, and of channels.
-    fn images(&self, shape: &Shape) -> Result<[usize; 3], String> {
-        let [rows, columns] = self.image;
-        match shape[..] {
-            _ if self.lag == 0 || self.counts == 0 => Err(format!("{self:?} has a 0")),
-            [n, h, kept, c] if h == rows && (1..=columns).contains(&kept) && n * c > 0 => Ok([n, kept, c]),
-            _ => Err(format!("wants images of {:?}, or fewer columns of them, got {shape:?}", self.image)),
-        }
-    }
-
-    fn common(&self, launch: LaunchSpec, [n, kept, c]: [usize; 3], width: usize) -> LaunchSpec {
-        let elements = n * self.flight() * width;
+/// The members of `dims` that tell a kernel about taps.
+fn taps(taps: &[[i32; 2]], launch: LaunchSpec) -> LaunchSpec {
+    taps.iter().enumerate().fold(launch, |launch, (t, [y, x])| {
         launch
-            .constant("WORKGROUP", WORKGROUP as f64)
-            .dim("n", elements)
-            .dim("c", c)
-            .dim("rows", self.image[0])
-            .dim("columns", self.image[1])
-            .dim("kept", kept)
-            .dim("lag", self.lag)
-            .dim("shift", self.shift as u32 as usize)
-            .dim("flight", self.flight())
-            .dim("counts", self.counts)
-            .dim("mirrored", usize::from(self.mirrored))
-            .cost(0, 8 * elements as u64)
+            .dim(&format!("tap[{t}][0]"), *y as u32 as usize)
+            .dim(&format!("tap[{t}][1]"), *x as u32 as usize)
+    })
+}
+
+/// Where a launch places rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct To {
+    /// The columns that the images keep.
+    pub(crate) kept: usize,
+    /// Their channels.
+    pub(crate) channels: usize,
+    /// Whether a count replaces one channel only.
+    pub(crate) one_channel: bool,
+}
+
+impl To {
+    /// Whether rows are placed four channels at a time.
+    pub(crate) fn fours(self) -> bool {
+        self.channels.is_multiple_of(4) && !self.one_channel
     }
+
+    /// The launch of [`Product`] with rows that are placed.
+    pub(crate) fn placing(self, launch: LaunchSpec) -> LaunchSpec {
+        launch.flag("PLACED", true).dim("to[0]", self.kept)
+    }
+}
+
+/// The launch of a cluster over so many elements of rows, some of whose operands are what the pixels of a wave
+/// see, or whose rows are placed. Its input is the step's counter.
+pub(crate) fn cluster(wave: Wave, elements: usize, to: Option<To>) -> LaunchSpec {
+    let (entry, y) = match to {
+        Some(to) if !to.fours() => ("place", "y"),
+        Some(_) => ("place4", "y4"),
+        None => ("rows4", "y4"),
+    };
+    let grid = grid_1d(elements.div_ceil(4 * WORKGROUP));
+    let launch = LaunchSpec::new(&SHADER, entry, grid)
+        .constant("WORKGROUP", WORKGROUP as f64)
+        .bind(y, Operand::Output)
+        .bind("time", Operand::Input(0))
+        .dim("n", elements)
+        .fused(true)
+        .why("elementwise cluster over the pixels in flight");
+    let launch = told(wave, launch);
+    let Some(to) = to else { return launch };
+    let unit = if to.fours() { 4 } else { 1 };
+    launch.dim("to[0]", to.kept).dim("to[1]", to.channels / unit).dim("to[2]", usize::from(to.one_channel))
 }
 
 fn check_step(step: &Type) -> Result<(), String> {
@@ -102,6 +120,28 @@ pub struct Look {
     pub taps: Vec<[i32; 2]>,
 }
 
+impl Look {
+    /// The launch for so many images, columns kept and channels; the operands are those of images, step and
+    /// output.
+    fn launch(&self, [n, kept, c]: [usize; 3], [of, step, output]: [Operand; 3]) -> LaunchSpec {
+        let width = self.taps.len() * c;
+        let elements = n * self.wave.flight() * width;
+        let (entry, to, images, per) =
+            if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
+        let launch = LaunchSpec::new(&SHADER, entry, grid_1d(elements.div_ceil(per * WORKGROUP)))
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .dim("n", elements)
+            .dim("c", c)
+            .dim("kept", kept)
+            .dim("width", width)
+            .cost(0, 8 * elements as u64)
+            .bind(to, output)
+            .bind(images, of)
+            .bind("time", step);
+        taps(&self.taps, told(self.wave, launch))
+    }
+}
+
 impl Op for Look {
     fn name(&self) -> &'static str {
         "look"
@@ -110,7 +150,7 @@ impl Op for Look {
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let [images, step] = inputs else { return Err("takes images and the step".into()) };
         check_step(step)?;
-        let [n, _, c] = self.wave.images(&images.shape)?;
+        let [n, _, c] = extents(self.wave, &images.shape)?;
         if images.dtype != DType::F32 || self.taps.is_empty() || self.taps.len() > 64 {
             return Err(format!("takes f32 and 1 to 64 taps, got {images:?} and {}", self.taps.len()));
         }
@@ -135,24 +175,16 @@ impl Op for Look {
         vec![None; inputs.len()]
     }
 
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let extents @ [n, _, c] = self.wave.images(&at.inputs[0].shape)?;
-        let width = self.taps.len() * c;
-        let (entry, to, images, per) =
-            if c.is_multiple_of(4) { ("look4", "y4", "image4", 4) } else { ("look", "y", "image", 1) };
-        let grid = grid_1d((n * self.wave.flight() * width).div_ceil(per * WORKGROUP));
-        let mut launch =
-            self.wave.common(LaunchSpec::new(&SHADER, entry, grid), extents, width).dim("width", width);
-        for (t, [y, x]) in self.taps.iter().enumerate() {
-            launch = launch
-                .dim(&format!("tap[{t}][0]"), *y as u32 as usize)
-                .dim(&format!("tap[{t}][1]"), *x as u32 as usize);
+    fn class(&self) -> Class {
+        match self.taps[..] {
+            [tap] => Class::Seen(self.wave, tap),
+            _ => Class::Opaque,
         }
-        Ok(launch
-            .bind(to, Operand::Output)
-            .bind(images, Operand::Input(0))
-            .bind("time", Operand::Input(1))
-            .into())
+    }
+
+    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let [n, kept, c] = extents(self.wave, &at.inputs[0].shape)?;
+        Ok(self.launch([n, kept, c], [Operand::Input(0), Operand::Input(1), Operand::Output]).into())
     }
 }
 
@@ -174,7 +206,7 @@ impl Op for Place {
     fn infer(&self, inputs: &[Type]) -> Result<Type, String> {
         let [images, rows, step] = inputs else { return Err("takes images, rows and the step".into()) };
         check_step(step)?;
-        let [n, _, c] = self.wave.images(&images.shape)?;
+        let [n, _, c] = extents(self.wave, &images.shape)?;
         if *rows != Type::f32([n * self.wave.flight(), c]) || images.dtype != DType::F32 {
             return Err(format!(
                 "{rows:?} are not the pixels in flight, {} of {c} channels",
@@ -204,23 +236,12 @@ impl Op for Place {
         vec![None; inputs.len()]
     }
 
-    fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
-        let extents @ [n, _, c] = self.wave.images(&at.inputs[0].shape)?;
-        let (entry, to, rows, per) = if c.is_multiple_of(4) && !self.one_channel {
-            ("place4", "y4", "image4", 4)
-        } else {
-            ("place", "y", "image", 1)
-        };
-        let grid = grid_1d((n * self.wave.flight() * c).div_ceil(per * WORKGROUP));
-        let launch = self
-            .wave
-            .common(LaunchSpec::new(&SHADER, entry, grid), extents, c)
-            .dim("one_channel", usize::from(self.one_channel));
-        Ok(launch
-            .bind(to, Operand::Output)
-            .bind(rows, Operand::Input(1))
-            .bind("time", Operand::Input(2))
-            .into())
+    fn class(&self) -> Class {
+        Class::Placed(self.wave, self.one_channel)
+    }
+
+    fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
+        Err("the planner makes the launch".into())
     }
 
     fn in_place(&self) -> Option<usize> {

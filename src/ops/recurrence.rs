@@ -288,7 +288,7 @@ pub(crate) fn cell<'g>(sums: Tensor<'g>, before: Tensor<'g>) -> [Tensor<'g>; 2] 
     let [o, f, i, g] = [0, 1, 2, 3]
         .map(|gate| sums.reshape([rows, units, 4]).slice(2, gate..gate + 1).reshape([rows, units]));
     let cell = f.sigmoid() * before + i.sigmoid() * g.tanh();
-    [o.sigmoid() * cell.tanh(), cell]
+    [o.sigmoid(), cell]
 }
 
 /// The scan backwards: (weights, what [`Scan`] kept, the cotangent of the states) to the cotangent of the

@@ -3,8 +3,9 @@
 
 use crate::graph::{
     NodeId,
-    op::{LaunchSpec, Row, Strided},
+    op::{LaunchSpec, Operand, Row, Strided},
     shape::Shape,
+    wave::Wave,
 };
 
 /// How the elements that are loaded line up with the output's.
@@ -18,6 +19,15 @@ pub enum Access {
     Row(usize),
     /// Each row of so many outputs reads one element.
     Column(usize),
+    /// Row for row, the outputs read what the pixels in flight see in images.
+    Seen {
+        /// The columns that the images keep.
+        kept: usize,
+        /// Their channels.
+        channels: usize,
+        /// The tap (row, column).
+        tap: [i32; 2],
+    },
     /// The outputs read at an affine address in up to four dimensions.
     Strided {
         /// The extents, outermost first.
@@ -63,12 +73,31 @@ pub struct Load {
     pub node: NodeId,
     /// How its elements are addressed.
     pub access: Access,
+    /// Whether it is read through the output's own binding, which is updated in place.
+    pub old: bool,
+}
+
+/// The pixels in flight: their wave, and the node of the step's counter.
+pub type Flight = (Wave, NodeId);
+
+impl Load {
+    /// Whether channels of images are read four at a time; `y` is the output's binding.
+    fn fours(&self, channels: usize, y: &str) -> bool {
+        channels.is_multiple_of(4) && (!self.old || y == "y4")
+    }
+}
+
+/// The name of the output's binding.
+pub fn output(launch: &LaunchSpec) -> &'static str {
+    launch.bindings.iter().find(|b| b.1 == Operand::Output).map_or("y", |b| b.0)
 }
 
 #[derive(Clone, Debug)]
 enum Value {
     /// The host's result, the function's argument `v`.
     Host,
+    /// The right half of the host's result, where `v` is the left one.
+    Half,
     /// The output's own old value, updated in place.
     Old,
     Load(usize),
@@ -81,6 +110,8 @@ enum Value {
 pub struct Expr {
     /// The nodes that are read from memory.
     pub loads: Vec<Load>,
+    /// The pixels in flight, where a load looks at images.
+    pub flight: Option<Flight>,
     constants: Vec<f32>,
     values: Vec<Value>,
 }
@@ -128,7 +159,7 @@ impl Expr {
 
     /// Appends a load.
     pub fn load(&mut self, node: NodeId, access: Access) -> usize {
-        let load = Load { node, access };
+        let load = Load { node, access, old: false };
         let known = self.loads.iter().position(|l| *l == load);
         let index = known.unwrap_or_else(|| {
             self.loads.push(load);
@@ -142,18 +173,32 @@ impl Expr {
         self.push(Value::Call(row, args))
     }
 
+    /// Appends a load of what the pixels in flight see.
+    pub fn look(&mut self, node: NodeId, access: Access, flight: Flight) -> usize {
+        self.flight = Some(flight);
+        self.load(node, access)
+    }
+
     /// The expression with the loads of `host` replaced by the host's result in registers.
     pub fn with_value(self, host: NodeId) -> Self {
-        self.replace(host, Value::Host)
+        self.replace(|l| l.node == host, Value::Host)
+    }
+
+    /// The expression with the loads of the host's two halves replaced by these in registers.
+    pub fn with_halves(self, host: NodeId, [left, right]: &[Access; 2]) -> Self {
+        self.replace(|l| l.node == host && l.access == *left, Value::Host)
+            .replace(|l| l.node == host && l.access == *right, Value::Half)
     }
 
     /// The expression with loads of `node` read through the output binding.
-    pub fn in_place(self, node: NodeId) -> Self {
-        self.replace(node, Value::Old)
+    pub fn in_place(mut self, node: NodeId) -> Self {
+        let seen = |l: &Load| l.node == node && matches!(l.access, Access::Seen { .. });
+        self.loads.iter_mut().filter(|l| seen(l)).for_each(|l| l.old = true);
+        self.replace(|l| l.node == node && !l.old, Value::Old)
     }
 
-    fn replace(mut self, node: NodeId, by: Value) -> Self {
-        let Some(gone) = self.loads.iter().position(|l| l.node == node) else { return self };
+    fn replace(mut self, of: impl Fn(&Load) -> bool, by: Value) -> Self {
+        let Some(gone) = self.loads.iter().position(of) else { return self };
         self.loads.remove(gone);
         for value in &mut self.values {
             match value {
@@ -184,8 +229,9 @@ impl Expr {
         }
     }
 
-    /// The marked function, preceded by the table functions that it calls where the shader lacks them.
-    pub fn wgsl(&self, library: Option<&str>) -> String {
+    /// The marked function, preceded by the table functions that it calls where the shader lacks them. `y` is
+    /// the output's binding.
+    pub fn wgsl(&self, library: Option<&str>, y: &str) -> String {
         let mut text = String::new();
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
@@ -194,6 +240,18 @@ impl Expr {
                 Access::Scalar(_) => format!("vec4<f32>(s{k}[dims.access[{k}].offset])"),
                 Access::Row(_) => format!("floats(x{k}[row(i, {k}u)])"),
                 Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {k}u)])"),
+                Access::Seen { channels, .. } => {
+                    let fours = load.fours(channels, y);
+                    let of = if load.old { y } else { self.binding(k) };
+                    let (sees, at) = if fours { ("sight", "0") } else { ("sights", "vec4<i32>()") };
+                    text += &format!("  let a{k} = {sees}(i, {k}u);\n  let n{k} = max(a{k}, {at});\n");
+                    let found = if fours {
+                        format!("floats({of}[n{k}])")
+                    } else {
+                        format!("vec4<f32>({of}[n{k}.x], {of}[n{k}.y], {of}[n{k}.z], {of}[n{k}.w])")
+                    };
+                    format!("select(vec4<f32>(), {found}, a{k} >= {at})")
+                }
                 Access::Strided { .. } => {
                     text += &format!("  let a{k} = strided(i, {k}u);\n");
                     format!("vec4<f32>(s{k}[a{k}.x], s{k}[a{k}.y], s{k}[a{k}.z], s{k}[a{k}.w])")
@@ -204,7 +262,8 @@ impl Expr {
         for (n, value) in self.values.iter().enumerate() {
             let right = match value {
                 Value::Host => "v".into(),
-                Value::Old => "floats(y[i])".into(),
+                Value::Half => "half".into(),
+                Value::Old => format!("floats({y}[i])"),
                 Value::Load(k) => format!("l{k}"),
                 Value::Constant(c) => {
                     format!("vec4<f32>(dims.constant[{}].{})", c / 4, ["x", "y", "z", "w"][c % 4])
@@ -228,12 +287,21 @@ impl Expr {
 
     /// The launch with the members of `dims` that the function needs.
     pub fn dims(&self, mut launch: LaunchSpec) -> LaunchSpec {
+        let y = output(&launch);
         for (k, load) in self.loads.iter().enumerate() {
             let at = |member: &str| format!("access[{k}].{member}");
             launch = match load.access {
                 Access::Same => launch,
                 Access::Scalar(offset) => launch.dim(&at("offset"), offset),
                 Access::Row(n) | Access::Column(n) => launch.dim(&at("shape[3]"), n / 4),
+                Access::Seen { kept, channels, tap } => {
+                    let unit = if load.fours(channels, y) { 4 } else { 1 };
+                    launch
+                        .dim(&at("shape[2]"), kept)
+                        .dim(&at("shape[3]"), channels / unit)
+                        .dim(&at("stride[0]"), tap[0] as u32 as usize)
+                        .dim(&at("stride[1]"), tap[1] as u32 as usize)
+                }
                 Access::Strided { shape, stride, offset } => {
                     (0..4).fold(launch.dim(&at("offset"), offset), |l, d| {
                         l.dim(&at(&format!("shape[{d}]")), shape[d])
@@ -254,6 +322,7 @@ impl Expr {
         const SCALARS: [&str; 7] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6"];
         match self.loads[k].access {
             Access::Same | Access::Row(_) => VECTORS[k],
+            Access::Seen { channels, .. } if channels % 4 == 0 => VECTORS[k],
             _ => SCALARS[k],
         }
     }

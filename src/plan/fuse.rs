@@ -4,12 +4,17 @@
 //! A node is *stored* where something other than one cluster reads it. The others are computed inside the
 //! cluster of the stored node (its root) that reads them.
 
-use super::expr::{Access, Expr};
-use crate::graph::{NodeId, Origin, Recording, op::Class};
+use super::expr::{Access, Expr, Flight};
+use crate::graph::{
+    NodeId, Origin, Recording,
+    op::{Class, Op, Strided},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest number of loads of a launch: WebGPU allows 8 storage bindings by default, and one is the output's.
 const MAX_LOADS: usize = 7;
+/// The same where pixels in flight are looked at, or placed: one more is the step's counter.
+const MAX_LOADS_IN_FLIGHT: usize = 6;
 /// The largest number of inputs that an epilogue reads beside its host's result.
 const MAX_EXTRA: usize = 3;
 /// The largest number of functions of a cluster. It bounds the text that a driver must compile,
@@ -25,6 +30,10 @@ pub struct Step {
     pub host: Option<NodeId>,
     /// The elementwise expression, if there is one: the cluster, or the host's epilogue.
     pub expr: Option<Expr>,
+    /// Whether the expression combines the halves of the host's columns.
+    pub halves: bool,
+    /// The pixels in flight, where images are looked at for the expression, or rows are placed.
+    pub flight: Option<Flight>,
 }
 
 impl Step {
@@ -32,7 +41,8 @@ impl Step {
     pub fn reads(&self, graph: &Fused<'_>) -> Vec<NodeId> {
         let host = self.host.map_or(vec![], |h| graph.inputs(h).iter().map(|&i| graph.storage(i)).collect());
         let loads = self.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node));
-        host.into_iter().chain(loads).collect()
+        let images = graph.placed(self.root).map(|images| graph.storage(images));
+        host.into_iter().chain(loads).chain(images).chain(self.flight.map(|(_, step)| step)).collect()
     }
 }
 
@@ -53,13 +63,20 @@ struct Cluster {
     reads: BTreeSet<NodeId>,
     /// The number of functions that it calls.
     calls: usize,
+    /// The pixels in flight that it looks at, or whose rows it places.
+    flight: Option<Flight>,
 }
 
 impl Cluster {
     /// The cluster that computes a node, which it read so far, from the node's own sources.
-    fn with(&self, node: NodeId, sources: &BTreeSet<NodeId>) -> Self {
+    fn with(&self, node: NodeId, sources: &BTreeSet<NodeId>, flight: Option<Flight>) -> Self {
         let reads = self.reads.union(sources).copied().filter(|&read| read != node).collect();
-        Self { reads, calls: self.calls + 1 }
+        Self { reads, calls: self.calls + 1, flight: self.flight.or(flight) }
+    }
+
+    fn has_room(&self) -> bool {
+        let loads = if self.flight.is_some() { MAX_LOADS_IN_FLIGHT } else { MAX_LOADS };
+        self.reads.len() <= loads && self.calls <= MAX_CALLS
     }
 }
 
@@ -97,6 +114,34 @@ impl<'a> Fused<'a> {
     /// The node in whose memory this one lies: an alias, such as a reshape, lies in its input's.
     pub fn storage(&self, id: NodeId) -> NodeId {
         self.recording.storage(id)
+    }
+
+    /// The op of a node, if it is one.
+    fn op(&self, id: NodeId) -> Option<&'a dyn Op> {
+        match &self.recording.nodes[id].origin {
+            Origin::Op(op, _) => Some(op.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The images over which a node places rows, if it does.
+    pub fn placed(&self, id: NodeId) -> Option<NodeId> {
+        matches!(self.class(id), Class::Placed(..)).then(|| self.inputs(id)[0])
+    }
+
+    /// The node whose elements a step computes: of rows that are placed, the rows.
+    pub fn made(&self, root: NodeId) -> NodeId {
+        if self.placed(root).is_some() { self.inputs(root)[1] } else { root }
+    }
+
+    /// The pixels in flight that a node looks at, or whose rows it places or makes.
+    fn flight(&self, id: NodeId) -> Option<Flight> {
+        let op = self.op(id)?;
+        let wave = match op.class() {
+            Class::Seen(wave, _) | Class::Placed(wave, _) => wave,
+            _ => op.wave()?,
+        };
+        Some((wave, self.storage(*self.inputs(id).last()?)))
     }
 
     fn numel(&self, id: NodeId) -> usize {
@@ -146,12 +191,43 @@ impl<'a> Fused<'a> {
                         self.store(self.inputs(id)[0]);
                     }
                 }
+                Class::Seen(_, tap) => {
+                    self.stored[id] |= !self.seen_in_place(id, tap, &clusters);
+                    self.inputs(id).iter().for_each(|&input| self.store(input));
+                }
+                Class::Placed(..) => self.decide_placed(id, &mut clusters),
                 Class::Opaque | Class::Pack(_) => {
                     self.stored[id] = true;
                     self.inputs(id).iter().for_each(|&input| self.store(input));
                 }
             }
         }
+    }
+
+    /// Whether only clusters of the same flight read what is seen. One that overwrites the images must not
+    /// look at pixels that it overwrites elsewhere.
+    fn seen_in_place(&self, id: NodeId, tap: [i32; 2], clusters: &BTreeMap<NodeId, Cluster>) -> bool {
+        let (Some(flight), images) = (self.flight(id), self.storage(self.inputs(id)[0])) else {
+            return false;
+        };
+        !self.stored[id]
+            && !self.reader_needs_memory(id)
+            && self.readers(id).iter().all(|&u| {
+                let root = self.inlined[u].unwrap_or(u);
+                let overwritten = self.placed(root).map(|of| self.storage(of));
+                let apart = overwritten
+                    .is_none_or(|of| !self.recording.same_buffer(of, images) || flight.0.apart(tap));
+                apart && clusters.get(&root).is_some_and(|cluster| cluster.flight == Some(flight))
+            })
+    }
+
+    /// Rows that are placed are the root of a cluster, which what makes them may join.
+    fn decide_placed(&mut self, id: NodeId, clusters: &mut BTreeMap<NodeId, Cluster>) {
+        let (inputs, rows) = (self.inputs(id), self.storage(self.inputs(id)[1]));
+        self.stored[id] = true;
+        let joins = matches!(self.class(rows), Class::Elementwise(_));
+        inputs.iter().enumerate().filter(|&(i, _)| i != 1 || !joins).for_each(|(_, &i)| self.store(i));
+        clusters.insert(id, Cluster { reads: BTreeSet::from([rows]), calls: 0, flight: self.flight(id) });
     }
 
     /// Marks the memory that a node lies in as stored.
@@ -180,6 +256,7 @@ impl<'a> Fused<'a> {
         let root = |u: NodeId| match self.class(u) {
             Class::Elementwise(_) if self.numel(u) == self.numel(id) => Some(self.inlined[u].unwrap_or(u)),
             Class::Alias => self.inlined[u],
+            Class::Placed(..) if self.made(u) == id => Some(u),
             _ => None,
         };
         let (&first, rest) = self.users[id].split_first()?;
@@ -192,41 +269,55 @@ impl<'a> Fused<'a> {
     fn decide_elementwise(&mut self, id: NodeId, clusters: &mut BTreeMap<NodeId, Cluster>) {
         let sources = self.inputs(id).iter().map(|&i| self.storage(i));
         let sources: BTreeSet<NodeId> = sources.filter(|&i| self.constant(i).is_none()).collect();
+        let looks = sources.iter().find(|&&i| matches!(self.class(i), Class::Seen(..)));
+        let flight = looks.and_then(|&look| self.flight(look));
         if let Some(root) = self.common_root(id) {
-            let grown = clusters[&root].with(id, &sources);
-            if grown.reads.len() <= MAX_LOADS && grown.calls <= MAX_CALLS {
+            let grown = clusters[&root].with(id, &sources, flight);
+            if grown.has_room() {
                 self.inlined[id] = Some(root);
                 clusters.insert(root, grown);
                 return;
             }
         }
         self.stored[id] = true;
-        clusters.insert(id, Cluster { reads: sources, calls: 1 });
+        clusters.insert(id, Cluster { reads: sources, calls: 1, flight });
     }
 
     /// The steps in order of their roots.
     pub fn steps(&self) -> Vec<Step> {
         let stored =
             |id: &NodeId| self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Alias);
-        let mut steps: Vec<Step> = (0..self.recording.nodes.len())
-            .filter(stored)
-            .map(|id| match self.class(id) {
-                Class::Opaque | Class::Pack(_) => Step { root: id, host: Some(id), expr: None },
-                Class::Strided(_) if self.constant(id).is_none() && !self.fits_access(id) => {
-                    Step { root: id, host: Some(id), expr: None }
-                }
-                _ => Step { root: id, host: None, expr: Some(self.expression(id)) },
-            })
-            .collect();
+        let mut steps: Vec<Step> =
+            (0..self.recording.nodes.len()).filter(stored).map(|id| self.step(id)).collect();
         for step in &mut steps {
             if let Some(host) = self.epilogue_host(step) {
-                (step.expr, step.host) = (step.expr.take().map(|e| e.with_value(host)), Some(host));
+                let expr = step.expr.take();
+                let halves = expr.as_ref().and_then(|e| self.halves(e, host, step.root));
+                step.halves = halves.is_some();
+                step.expr = expr.map(|e| match &halves {
+                    Some(halves) => e.with_halves(host, halves),
+                    None => e.with_value(host),
+                });
+                step.host = Some(host);
             }
         }
         let hosted: BTreeSet<NodeId> =
             steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();
         steps.retain(|s| s.expr.is_some() || !hosted.contains(&s.root));
         steps
+    }
+
+    /// The step that stores a node, before hosts take clusters.
+    fn step(&self, root: NodeId) -> Step {
+        let own_kernel = match self.class(root) {
+            Class::Opaque | Class::Pack(_) | Class::Seen(..) => true,
+            Class::Strided(_) => self.constant(root).is_none() && !self.fits_access(root),
+            _ => false,
+        };
+        let expr = (!own_kernel).then(|| self.expression(root));
+        let placed = self.placed(root).and_then(|_| self.flight(root));
+        let flight = placed.or(expr.as_ref().and_then(|e| e.flight));
+        Step { root, host: own_kernel.then_some(root), expr, halves: false, flight }
     }
 
     /// Whether the cluster kernel can address a strided view: f32 elements, four dimensions after merging.
@@ -244,21 +335,58 @@ impl<'a> Fused<'a> {
     /// The cluster's last opaque input that can take the cluster as its epilogue.
     fn epilogue_host(&self, step: &Step) -> Option<NodeId> {
         let expr = step.expr.as_ref().filter(|_| step.host.is_none())?;
+        let made = self.made(step.root);
         let fits = |&node: &NodeId| {
-            let Origin::Op(op, inputs) = &self.recording.nodes[node].origin else { return false };
-            let types: Vec<_> = inputs.iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
-            let alone = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same);
+            let Some(op) = self.op(node) else { return false };
+            let types: Vec<_> =
+                self.inputs(node).iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
+            let whole = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same)
+                && self.numel(node) == self.numel(made)
+                && self.readers(node).iter().all(|&u| self.inlined[u].unwrap_or(u) == step.root);
             let others = expr.loads.iter().filter(|l| l.node != node).count();
-            let read_elsewhere =
-                self.readers(node).iter().any(|&u| self.inlined[u].unwrap_or(u) != step.root);
-            let kept = self.kept(node) || self.numel(node) != self.numel(step.root);
-            alone
+            (whole || self.halves(expr, node, step.root).is_some())
                 && others <= MAX_EXTRA
-                && !read_elsewhere
-                && !kept
+                && !self.kept(node)
+                && self.flies_with(node, step)
                 && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
         };
         expr.loads.iter().map(|l| l.node).filter(fits).max()
+    }
+
+    /// Whether a host can look at images and place rows as a step does. It writes no images that it reads, and
+    /// whole pixels alone.
+    fn flies_with(&self, host: NodeId, step: &Step) -> bool {
+        let Some(flight) = step.flight else { return true };
+        let reads = self.inputs(host).iter().map(|&i| self.storage(i));
+        let reads: Vec<_> =
+            reads.chain(step.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node))).collect();
+        let apart = |images: NodeId| {
+            let images = self.storage(images);
+            !reads.iter().any(|&read| self.recording.same_buffer(read, images))
+        };
+        self.op(host).is_some_and(|op| op.wave().is_some())
+            && self.flight(host) == Some(flight)
+            && !matches!(self.class(step.root), Class::Placed(_, true))
+            && self.placed(step.root).is_none_or(apart)
+    }
+
+    /// How a root's cluster reads the two halves of a host's columns, if it reads just these, nothing else does,
+    /// and the host can combine them.
+    fn halves(&self, expr: &Expr, host: NodeId, root: NodeId) -> Option<[Access; 2]> {
+        self.op(host)?.wave()?;
+        let &[rows, columns] = &self.recording.nodes[host].ty.shape[..] else { return None };
+        let made = [rows, columns / 2].into();
+        let half = |offset| Access::view(&made, &Strided { stride: vec![columns, 1], offset });
+        let halves = [half(0)?, half(columns / 2)?];
+        let read: Vec<_> = expr.loads.iter().filter(|l| l.node == host).map(|l| &l.access).collect();
+        let both = columns % 8 == 0 && read.len() == 2 && halves.iter().all(|half| read.contains(&half));
+        let alone = self.readers(host).iter().all(|&view| {
+            let inside = |&u: &NodeId| self.inlined[u].unwrap_or(u) == root;
+            matches!(self.class(view), Class::Strided(_))
+                && !self.stored[view]
+                && self.readers(view).iter().all(inside)
+        });
+        (both && alone).then_some(halves)
     }
 
     /// The nodes that read a node, directly or through reshapes.
@@ -279,7 +407,7 @@ impl<'a> Fused<'a> {
     fn expression(&self, root: NodeId) -> Expr {
         let mut expr = Expr::default();
         let mut done = BTreeMap::new();
-        self.emit(root, root, &mut expr, &mut done);
+        self.emit(self.made(root), root, &mut expr, &mut done);
         expr
     }
 
@@ -295,6 +423,14 @@ impl<'a> Fused<'a> {
                 expr.call(row, args)
             }
             Class::Alias => self.emit(self.inputs(id)[0], root, expr, done),
+            Class::Seen(_, tap) if !self.stored[id] => {
+                let images = self.inputs(id)[0];
+                let &[_, _, kept, channels] = &self.recording.nodes[images].ty.shape[..] else {
+                    unreachable!("images have four axes")
+                };
+                let flight = self.flight(id).expect("what is seen is in flight");
+                expr.look(self.storage(images), Access::Seen { kept, channels, tap }, flight)
+            }
             Class::Strided(_) if id == root || !self.stored[id] => match self.view_access(id) {
                 Some(access) => expr.load(self.storage(self.inputs(id)[0]), access),
                 None => expr.load(id, Access::Same),

@@ -3,7 +3,7 @@
 //! the new value first, the update goes to a slot and is copied at the end.
 
 use super::{
-    expr::Access,
+    expr::{Access, Load},
     fuse::{Fused, Step},
 };
 use crate::graph::{NodeId, Origin, op::Class};
@@ -54,6 +54,13 @@ pub(crate) fn schedule(graph: &Fused<'_>) -> Schedule {
 /// Whether the step, which reads these stored nodes, may write into the leaf's memory.
 fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads: &[NodeId]) -> bool {
     let shares = |node: NodeId| graph.recording.same_buffer(node, leaf);
+    if let Some(images) = graph.placed(step.root) {
+        let host = step.host.map_or(&[][..], |host| graph.inputs(host));
+        let looked_at = |l: &Load| l.node == leaf && matches!(l.access, Access::Seen { .. });
+        return graph.storage(images) == leaf
+            && !host.iter().any(|&n| shares(graph.storage(n)))
+            && step.expr.iter().flat_map(|e| &e.loads).all(|l| looked_at(l) || !shares(l.node));
+    }
     match (step.host, &step.expr) {
         (Some(host), None) => {
             let Origin::Op(op, inputs) = &graph.recording.nodes[host].origin else { return false };

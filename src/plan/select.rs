@@ -2,7 +2,7 @@
 //! places.
 
 use super::{
-    expr::Expr,
+    expr::{self, Expr},
     fuse::{Fused, Step},
     launch::{Buffer, Launch, Output, Place},
     memory::{self, Request},
@@ -16,7 +16,10 @@ use crate::{
         shape::Type,
     },
     kernel::{self, Shader, caps::Caps},
-    ops::views::Pack,
+    ops::{
+        cursor::{self, To},
+        views::Pack,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,10 +201,11 @@ impl Selector<'_> {
         let in_place = schedule.in_place.get(&step.root).copied();
         let output = self.memory[&step.root];
         let expr = step.expr.clone().map(|e| in_place.map_or(e.clone(), |leaf| e.in_place(leaf)));
+        if let (Some(images), None) = (self.graph.placed(step.root), in_place) {
+            self.copy(self.memory[&self.graph.storage(images)], output, step.root, now)?;
+        }
         let Some(host) = step.host else {
-            let expr = expr.expect("a step without host has an expression");
-            let placement = Placement { name: "", node: step.root, inputs: &[], output, now };
-            return self.cluster(&placement, &expr);
+            return self.cluster(step, output, now, &expr.expect("a step without host has an expression"));
         };
         let Origin::Op(op, ids) = &self.graph.recording.nodes[host].origin else {
             unreachable!("hosts are ops")
@@ -211,16 +215,32 @@ impl Selector<'_> {
         if let (Some(i), None) = (op.in_place(), in_place) {
             self.copy(inputs[i], output, host, now)?;
         }
-        let at =
-            Lowering { caps: self.caps, inputs: &types, output: self.ty(host), epilogue: expr.is_some() };
+        let at = Lowering {
+            caps: self.caps,
+            inputs: &types,
+            output: self.ty(host),
+            epilogue: expr.is_some(),
+            halves: step.halves,
+        };
         let mut lowered =
             op.lower(&at).map_err(|what| self.mistake(host, format!("{}: {what}", op.name())))?;
         if self.pack_offsets(host).is_some() {
             let mut position = 0..;
             lowered.launches.retain(|_| position.next().is_none_or(|i| !packed.contains(&(host, i))));
         }
+        if let Some(to) = self.placing(step.root) {
+            let placing = |launch: LaunchSpec| if launch.fused { to.placing(launch) } else { launch };
+            lowered.launches = lowered.launches.into_iter().map(placing).collect();
+        }
         let placement = Placement { name: op.name(), node: host, inputs: &inputs, output, now };
         self.emit(lowered, &placement, expr.as_ref())
+    }
+
+    /// Where a step places its rows, if it does.
+    fn placing(&self, root: NodeId) -> Option<To> {
+        let Class::Placed(_, one_channel) = self.graph.class(root) else { return None };
+        let shape = &self.ty(root).shape;
+        Some(To { kept: shape[2], channels: shape[3], one_channel })
     }
 
     /// An error at the user's line.
@@ -228,18 +248,22 @@ impl Selector<'_> {
         Error::Model { at: self.graph.recording.nodes[id].at.to_string(), what }
     }
 
-    fn cluster(&mut self, placement: &Placement<'_>, expr: &Expr) -> Result<()> {
-        let numel = self.ty(placement.node).shape.numel();
+    fn cluster(&mut self, step: &Step, output: Memory, now: usize, expr: &Expr) -> Result<()> {
+        let node = self.graph.made(step.root);
+        let numel = self.ty(node).shape.numel();
         let n4 = numel.div_ceil(4);
-        let bytes = 4 * (numel * (expr.loads.len() + 1)) as u64;
-        let launch = LaunchSpec::new(&ELEMENTWISE, "elementwise", grid_1d(n4.div_ceil(WORKGROUP)))
-            .constant("WORKGROUP", WORKGROUP as f64)
-            .bind("y", Operand::Output)
-            .dim("n4", n4)
-            .cost(expr.flops() * numel, bytes)
-            .fused(true)
-            .why("elementwise cluster");
-        self.emit(launch.into(), placement, Some(expr))
+        let inputs: Vec<Memory> = step.flight.iter().map(|(_, step)| self.memory[step]).collect();
+        let launch = match step.flight {
+            Some((wave, _)) => cursor::cluster(wave, numel, self.placing(step.root)),
+            None => LaunchSpec::new(&ELEMENTWISE, "elementwise", grid_1d(n4.div_ceil(WORKGROUP)))
+                .constant("WORKGROUP", WORKGROUP as f64)
+                .bind("y", Operand::Output)
+                .dim("n4", n4)
+                .fused(true)
+                .why("elementwise cluster"),
+        };
+        let launch = launch.cost(expr.flops() * numel, 4 * (numel * (expr.loads.len() + 1)) as u64);
+        self.emit(launch.into(), &Placement { name: "", node, inputs: &inputs, output, now }, Some(expr))
     }
 
     /// Turns what an op was lowered to into launches: operands become memory, and the marked launch takes the
@@ -258,6 +282,7 @@ impl Selector<'_> {
         };
         for spec in lowered.launches {
             let expr = expr.filter(|_| spec.fused);
+            let y = expr::output(&spec);
             let spec = match expr {
                 Some(expr) => expr.dims(spec),
                 None => spec,
@@ -269,7 +294,7 @@ impl Selector<'_> {
             let launch = Launch {
                 label: label(name, expr),
                 shader: spec.shader,
-                function: expr.map(|e| function(e, spec.shader)),
+                function: expr.map(|e| function(e, spec.shader, y)),
                 in_words: self.caps.in_words(),
                 entry: spec.entry,
                 constants: spec.constants,
@@ -302,7 +327,7 @@ impl Selector<'_> {
     /// The bindings through which an expression reads stored nodes.
     fn loads(&self, expr: &Expr) -> Vec<(&'static str, Memory)> {
         let load = |k: usize| (expr.binding(k), self.memory[&expr.loads[k].node]);
-        (0..expr.loads.len()).map(load).collect()
+        (0..expr.loads.len()).filter(|&k| !expr.loads[k].old).map(load).collect()
     }
 
     /// Copies memory that holds a value of the node's type.
@@ -310,7 +335,13 @@ impl Selector<'_> {
         let ty = self.ty(node);
         // Words: bytes are packed four to one.
         let whole = Pack { offsets: vec![0], len: (ty.shape.numel() * ty.dtype.size()).div_ceil(4) };
-        let at = Lowering { caps: self.caps, inputs: std::slice::from_ref(ty), output: ty, epilogue: false };
+        let at = Lowering {
+            caps: self.caps,
+            inputs: std::slice::from_ref(ty),
+            output: ty,
+            epilogue: false,
+            halves: false,
+        };
         let lowered = whole.lower(&at).map_err(Error::State)?;
         self.emit(lowered, &Placement { name: "copy", node, inputs: &[from], output: to, now }, None)
     }
@@ -360,7 +391,7 @@ fn label(name: &str, expr: Option<&Expr>) -> String {
 }
 
 /// The text of the shader's marked function; other shaders than the cluster's borrow the functions that it
-/// calls.
-fn function(expr: &Expr, shader: &Shader) -> String {
-    expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text))
+/// calls. `y` is the output's binding.
+fn function(expr: &Expr, shader: &Shader, y: &str) -> String {
+    expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text), y)
 }

@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Result},
     graph::{NodeId, Origin, Recording, op::Footprint},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A network over whole pictures, whose nodes are timed.
 pub(super) struct Network<'a> {
@@ -119,6 +119,13 @@ impl<'a> Network<'a> {
                 inputs.map(|&i| sight(i, vec![[0, 0]])).collect()
             }
         }
+    }
+
+    /// The nodes whose values other pixels see, or nodes that are computed at other steps.
+    pub(super) fn windowed(&self, early: &BTreeMap<NodeId, i32>) -> BTreeSet<NodeId> {
+        let own = [[0, 0]];
+        let sights = early.keys().flat_map(|&id| self.sights(id));
+        sights.filter(|sight| sight.taps[..] != own && sight.of != self.input).map(|sight| sight.of).collect()
     }
 
     /// Whether windows see values that a pixel's last channel reaches without any window: such values are

@@ -94,6 +94,19 @@ fn views_and_reductions_defer_mistakes() {
                 |g| _ = x(g, &[1, 4, 4, 1]).place(Wave { counts: 0, ..WAVE }, x(g, &[4, 1]), g.step()),
                 "has a 0",
             ),
+            (
+                line!(),
+                |g| {
+                    let none = Wave { lag: 0, ..WAVE };
+                    _ = x(g, &[4, 1]).look_times(none, &[], x(g, &[1, 2]), g.step());
+                },
+                "has a 0",
+            ),
+            (
+                line!(),
+                |g| _ = x(g, &[1, 4, 4, 2]).look_times(WAVE, &[[0, 0]], x(g, &[3, 2]), g.step()),
+                "1 to 64 taps",
+            ),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).place_channel(WAVE, x(g, &[3, 1]), g.step()), "in flight"),
         ],
     );

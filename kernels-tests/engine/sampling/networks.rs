@@ -190,6 +190,24 @@ fn line<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
     conv("o", Kernel::square(1), [8, 1]).forward(c * b) * 6.0
 }
 
+/// The PixelCNN that the benchmark draws from: one 7x7 window with mask A, five of 3x3 with mask B, and two 1x1,
+/// of 64 channels.
+pub(super) fn plain<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let conv = |name: &str, kernel: Kernel, channels| Conv2d::new(g, name, kernel, channels);
+    let first = conv("first", Kernel::same(7).taps(Taps::MaskA), [1, 64]).forward(x).relu();
+    let deep = (0..5).fold(first, |x, i| {
+        conv(&format!("{i}"), Kernel::same(3).taps(Taps::MaskB), [64, 64]).forward(x).relu()
+    });
+    let head = conv("head", Kernel::square(1), [64, 64]).forward(deep).relu();
+    conv("last", Kernel::square(1), [64, 1]).forward(head)
+}
+
+/// The WaveNet that the benchmark draws from: 20 layers.
+pub(super) fn deep<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let config = wavenet::Config { features: 32, skip: 64, head: 64, layers: 10, blocks: 2, classes: None };
+    WaveNet::new(g, &config).logits(x, None)
+}
+
 /// Recurrent networks.
 pub(super) const RECURRENT: [(&str, Likelihood, Model); 4] = [
     ("row LSTM", Bernoulli, |g, x| recurrent(g, x, Cell::Row(3), Bernoulli)),
