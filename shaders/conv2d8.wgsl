@@ -159,7 +159,7 @@ fn store(sweep: Sweep, first: u32, row: u32, col: u32, l: vec4<f32>, r: vec4<f32
 var<workgroup> place: array<array<u32, 4>, 16>;
 var<workgroup> origin: array<array<u32, 4>, 16>;
 
-// Which of four pixels see one through a tap.
+// For each of a lane's four pixels, whether it sees a pixel of the image through a tap.
 fn seen(quad: u32, tap: vec4<i32>) -> vec4<bool> {
   let yx = vec4<u32>(place[quad][0], place[quad][1], place[quad][2], place[quad][3]);
   let row = (yx >> vec4<u32>(16u)) + u32(tap.x); // outside the image they wrap or are too large

@@ -87,7 +87,7 @@ fn store(first: u32, row: u32, col: u32, l: vec4<f32>, r: vec4<f32>) {
 var<workgroup> place: array<array<u32, 4>, 4>;
 var<workgroup> origin: array<array<u32, 4>, 4>;
 
-// Which of a lane's four pixels see one through a tap.
+// For each of a lane's four pixels, whether it sees a pixel of the image through a tap.
 fn seen(i: u32, tap: vec4<i32>) -> vec4<bool> {
   let yx = vec4<u32>(place[i][0], place[i][1], place[i][2], place[i][3]);
   let row = (yx >> vec4<u32>(16u)) + u32(tap.x); // outside the image they wrap or are too large

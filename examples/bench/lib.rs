@@ -78,12 +78,12 @@ impl Step {
     /// Plans each graph for an adapter.
     ///
     /// # Errors
-    /// What [`Plan::new`] refuses.
+    /// The plan of a graph fails for the reasons that [`Plan::new`] gives.
     pub fn plans(&self, caps: &Caps) -> Result<Vec<Plan>> {
         self.graphs.iter().map(|graph| Plan::new(graph, caps)).collect::<Result<_>>()
     }
 
-    /// What the step is, in words.
+    /// The words that name the step.
     pub fn title(&self, name: &str) -> String {
         format!("{name} step, batch {}", self.batch)
     }
@@ -92,7 +92,7 @@ impl Step {
 /// Plans the drawing of pictures `[N, H, W, C]` from a model, without classes.
 ///
 /// # Errors
-/// What [`Sampler::new`] refuses.
+/// The sampler cannot be made, for the reasons that [`Sampler::new`] gives.
 pub fn sampler(
     model: &dyn Autoregressive,
     shape: [usize; 4],
@@ -108,7 +108,7 @@ pub fn sampler(
 /// not draw pixel by pixel.
 ///
 /// # Errors
-/// What [`Sampler::new`] refuses.
+/// The sampler cannot be made, for the reasons that [`Sampler::new`] gives.
 pub fn drawing(name: &str, caps: &Caps) -> Result<Option<Sampler>> {
     let pictures = |model: &dyn Autoregressive| {
         sampler(model, [16, 28, 28, 1], Likelihood::Bernoulli, Method::Cached, caps).map(Some)

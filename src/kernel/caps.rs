@@ -63,9 +63,11 @@ impl Caps {
         words(shader.stem).all(|word| self.powers.contains(&word))
     }
 
-    /// Whether kernels read and write four numbers as two words, which halves what a CPU driver does per load.
-    pub fn in_words(&self) -> bool {
-        self.class == AdapterClass::Cpu && self.runs(&INT64)
+    /// Whether a shader's kernels read and write four numbers as two words, which halves what a CPU driver does
+    /// per load. Shaders that load words of their own store vec4s: docs/notes/matmul.md says what words cost them.
+    pub fn in_words(&self, shader: &Shader) -> bool {
+        let own = words(shader.stem).any(|word| word == "int64");
+        self.class == AdapterClass::Cpu && self.runs(&INT64) && !own
     }
 
     /// The same adapter without one of its powers, so that its plans take other kernel variants.

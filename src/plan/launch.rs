@@ -74,7 +74,7 @@ impl Launch {
         if self.in_words { kernel::in_words(&text) } else { text }
     }
 
-    /// What the validator must allow the module.
+    /// The capabilities that naga's validator must allow the module.
     pub fn powers(&self) -> Capabilities {
         let words = if self.in_words { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
         kernel::powers(self.shader.stem) | words

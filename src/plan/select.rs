@@ -295,8 +295,7 @@ impl Selector<'_> {
                 label: label(name, expr),
                 shader: spec.shader,
                 function: expr.map(|e| function(e, spec.shader, y)),
-                // Tiles that load words of their own store vec4s: docs/notes/matmul.md says what words cost them.
-                in_words: self.caps.in_words() && !spec.shader.stem.ends_with(".int64"),
+                in_words: self.caps.in_words(spec.shader),
                 entry: spec.entry,
                 constants: spec.constants,
                 bindings: vec![],

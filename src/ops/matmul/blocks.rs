@@ -75,7 +75,7 @@ impl Block {
 /// A way to cut a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
-    /// What a workgroup makes.
+    /// The block of outputs that a workgroup makes.
     pub block: Block,
     /// The parts of the sum.
     pub parts: usize,

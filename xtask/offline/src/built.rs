@@ -27,7 +27,7 @@ pub struct Built {
     pub code: u64,
     /// The loops, outer ones first.
     pub loops: Vec<Loop>,
-    /// What runs once.
+    /// The code outside of all loops, which runs once.
     pub once: Loop,
 }
 

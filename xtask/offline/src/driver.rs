@@ -38,7 +38,7 @@ enum Line {
     Refused(String),
 }
 
-/// What a chip's compiler made of the pipelines.
+/// The results of compiling the pipelines for a chip.
 pub struct Batch {
     /// The version of the driver.
     pub version: String,
@@ -47,7 +47,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// What the compiler made of each pipeline.
+    /// Reads the compiler's result for each pipeline.
     ///
     /// # Errors
     /// A driver that tells too little.

@@ -5,6 +5,7 @@ use bench::{MODELS, Step, drawing};
 use naga::{
     back::spv,
     proc::{BoundsCheckPolicies, BoundsCheckPolicy},
+    valid::Capabilities,
 };
 use oneiro::{
     error::{Error, Result},
@@ -63,6 +64,8 @@ pub struct Pipeline {
     pub constants: Vec<(&'static str, f64)>,
     /// The whole WGSL, with the marked function replaced.
     pub text: String,
+    /// The capabilities that naga's validator must allow the module.
+    pub powers: Capabilities,
     /// The op and its epilogue, as the first launch that runs the pipeline names them.
     pub label: String,
     /// Bindings, `dims` layout, workgroup size and workgroup memory.
@@ -101,8 +104,7 @@ impl Launches {
     ) -> Result<()> {
         let mut planned = vec![];
         for launch in launches {
-            let patched = launch.function.as_deref().map(|f| kernel::patch(launch.shader.text, f));
-            let text = patched.unwrap_or_else(|| launch.shader.text.to_string());
+            let text = launch.text();
             let key = (launch.entry, format!("{:?}", launch.constants), text);
             let pipeline = match known.pipelines.get(&key) {
                 Some(&pipeline) => pipeline,
@@ -160,7 +162,8 @@ impl Launches {
             json!({ "name": name, "buffer": buffer, "offset": place.offset, "bytes": place.bytes, "writes": writes })
         };
         json!({
-            "model": step.model, "step": step.title, "launch": index, "label": l.label, "pipeline": pipeline.id, "shader": pipeline.stem,
+            "model": step.model, "step": step.title, "launch": index, "label": l.label,
+            "pipeline": pipeline.id, "shader": pipeline.stem,
             "entry": pipeline.entry, "constants": pairs(&pipeline.constants), "grid": l.grid, "flops": l.flops,
             "bytes": l.bytes, "workgroup": pipeline.reflection.workgroup, "dims": pairs(&l.dims),
             "workgroup_memory": pipeline.reflection.workgroup_memory, "dims_size": pipeline.reflection.dims_size,
@@ -181,10 +184,11 @@ fn pairs<V: Serialize>(pairs: &[(impl ToString, V)]) -> serde_json::Value {
 impl Pipeline {
     fn new(launch: &Launch, text: String, count: usize) -> Result<Self> {
         let (stem, entry, constants) = (launch.shader.stem, launch.entry, launch.constants.clone());
-        let reflection = kernel::reflect(&text, kernel::powers(stem), entry, &constants)
+        let powers = launch.powers();
+        let reflection = kernel::reflect(&text, powers, entry, &constants)
             .map_err(|e| Error::new(format!("{stem}/{entry}: {e}")))?;
         let id = format!("{stem}-{entry}-{count:02}");
-        Ok(Self { id, stem, entry, constants, text, label: launch.label.clone(), reflection })
+        Ok(Self { id, stem, entry, constants, text, powers, label: launch.label.clone(), reflection })
     }
 
     /// The kernel that the pipeline runs, whatever was fused into it: file, entry point, and overrides beside the
@@ -209,7 +213,7 @@ impl Pipeline {
         then: impl FnOnce(&naga::Module, &naga::valid::ModuleInfo) -> std::result::Result<T, String>,
     ) -> Result<T> {
         let whole = || {
-            let (module, info) = kernel::parse(&self.text, kernel::powers(self.stem))?;
+            let (module, info) = kernel::parse(&self.text, self.powers)?;
             let (module, info): (Cow<'_, _>, Cow<'_, _>) =
                 kernel::specialise(&module, &info, self.entry, &self.constants)?;
             then(&module, &info)

@@ -26,7 +26,8 @@ pub fn kernels(pipelines: &[PipelineReport]) -> String {
     let mut groups: BTreeMap<&str, Vec<&PipelineReport>> = BTreeMap::new();
     pipelines.iter().for_each(|p| groups.entry(&p.kernel).or_default().push(p));
     let mut out = format!(
-        "{:<31} {:>5} {:>4} {:>5} {:>7} {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>3} {:>4} {:>4} {:>4} {:>4}  {:>5} {:>5}  {}\n",
+        "{:<31} {:>5} {:>4} {:>5} {:>7} {:>5} {:>5}  {:>4} {:>4} {:>5} {:>5} {:>3} {:>4} {:>4} {:>4} {:>4}  \
+         {:>5} {:>5}  {}\n",
         "kernel",
         "pipes",
         "regs",

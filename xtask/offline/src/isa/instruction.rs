@@ -52,7 +52,7 @@ const NAMES: [(Kind, &[&str]); 12] = [
 /// An instruction: its name and its operands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instruction {
-    /// What it does.
+    /// The kind of work that the instruction does.
     pub kind: Kind,
     /// The name.
     pub name: String,

@@ -14,9 +14,9 @@ const SMEM: u64 = 60;
 /// The cycles of a stretch of code.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// From the first instruction to the last.
+    /// The cycles from the first instruction to the last.
     pub cycles: u64,
-    /// Those in which the vector unit issues.
+    /// The cycles in which the vector unit issues an instruction.
     pub issue: u64,
 }
 
