@@ -29,9 +29,10 @@ struct Dims {
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 // <panels8, from conv2d8.wgsl>
-// [k / 4][k % 4][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, 17>, 4>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, 17>, 4>, 4>;
+// Four k of a panel. The gap puts the transposed writes of eight neighbouring lanes into different banks.
+struct Fours { k: array<array<vec4<f32>, 16>, 4>, gap: array<vec4<f32>, 2> }
+var<workgroup> panel_a: array<array<Fours, 1>, 4>;
+var<workgroup> panel_b: array<array<Fours, 1>, 4>;
 // </panels8>
 
 // <sums8, from matmul8.wgsl>
@@ -47,8 +48,8 @@ var<private> s7l: vec4<f32>; var<private> s7r: vec4<f32>;
 
 // One k. `d` is a constant at every call, so that addresses fold.
 fn step(d: u32, r: u32, o: u32) {
-  let p = panel_a[d / 4u][d % 4u][r]; let q = panel_a[d / 4u][d % 4u][r + 8u];
-  let u = panel_b[d / 4u][d % 4u][o]; let v = panel_b[d / 4u][d % 4u][o + 8u];
+  let p = panel_a[d / 4u][0].k[d % 4u][r]; let q = panel_a[d / 4u][0].k[d % 4u][r + 8u];
+  let u = panel_b[d / 4u][0].k[d % 4u][o]; let v = panel_b[d / 4u][0].k[d % 4u][o + 8u];
   s0l += p.x * u; s0r += p.x * v; s1l += p.y * u; s1r += p.y * v;
   s2l += p.z * u; s2r += p.z * v; s3l += p.w * u; s3r += p.w * v;
   s4l += q.x * u; s4r += q.x * v; s5l += q.y * u; s5r += q.y * v;
@@ -144,8 +145,10 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       p = cut(p, inside); r = cut(r, inside);
     }
     workgroupBarrier();
-    panel_a[0][i][q] = p[0]; panel_a[1][i][q] = p[1]; panel_a[2][i][q] = p[2]; panel_a[3][i][q] = p[3];
-    panel_b[0][i][q] = r[0]; panel_b[1][i][q] = r[1]; panel_b[2][i][q] = r[2]; panel_b[3][i][q] = r[3];
+    panel_a[0][0].k[i][q] = p[0]; panel_a[1][0].k[i][q] = p[1];
+    panel_a[2][0].k[i][q] = p[2]; panel_a[3][0].k[i][q] = p[3];
+    panel_b[0][0].k[i][q] = r[0]; panel_b[1][0].k[i][q] = r[1];
+    panel_b[2][0].k[i][q] = r[2]; panel_b[3][0].k[i][q] = r[3];
     x_at += right; y_at += down; at += go;
     if (x_at >= width) { x_at -= width; y_at += dims.src_step.x; at += go_line; }
     if (y_at >= height) { y_at -= height; at += go_image; }
