@@ -8,7 +8,8 @@
 
 @group(0) @binding(0) var<storage, read> a4: array<Quad>;
 @group(0) @binding(1) var<storage, read> b4: array<Quad>;
-override SLICES: u32 = 32u; // a power of two from 8 to 64
+override SLICES: u32 = 32u; // 8, 16, 32 or 64
+override DEALS: u32 = 4u; // 1 to 4, whose loads are in flight at once
 
 // <seeing, from cursor_product.wgsl>
 struct Dims {
@@ -177,8 +178,7 @@ var<private> sum0: vec4<f32>; var<private> sum1: vec4<f32>;
 fn deal(group: vec3<u32>, lane: u32) -> vec4<u32> {
   begin();
   for (var i = lane; i < 128u / SLICES * dims.taps; i += 256u) {
-    let r = i / dims.taps;
-    starts[r][i % dims.taps] = start(group.y * (128u / SLICES) + r, i % dims.taps);
+    starts[i / dims.taps][i % dims.taps] = start(group.y * (128u / SLICES) + i / dims.taps, i % dims.taps);
   }
   workgroupBarrier();
   let col = 4u * ((4u * group.x + lane % 4u) >> u32(HALVES));
@@ -194,8 +194,9 @@ fn elements(k: u32, r: u32) -> vec2<i32> {
 // Four k of A's two rows and of B, and of which there is something.
 struct Deal { p: vec4<f32>, r: vec4<f32>, q: mat4x4<f32>, on: vec3<bool> }
 
-fn load(k: u32, r: u32, col: u32) -> Deal {
-  let on = k < dims.taps * dims.c; let i = select(0u, k, on); // what is past the end is loaded from the start
+fn load(first: u32, j: u32, r: u32, col: u32) -> Deal {
+  if (j >= DEALS) { return Deal(); }
+  let k = first + 4u * SLICES * j; let on = k < dims.taps * dims.c; let i = select(0u, k, on);
   let e = elements(i, r); let at = vec2<u32>(max(e, vec2<i32>())) / 4u;
   let n4 = dims.b_row / 4u; let b = i * n4 + min(col, dims.b_row - 4u) / 4u;
   let q = mat4x4<f32>(floats(b4[b]), floats(b4[b + n4]), floats(b4[b + 2u * n4]), floats(b4[b + 3u * n4]));
@@ -203,7 +204,8 @@ fn load(k: u32, r: u32, col: u32) -> Deal {
 }
 
 // Adds the products. Past the end both sides are zero, since zero times infinity is a NaN.
-fn add(d: Deal) {
+fn add(d: Deal, j: u32) {
+  if (j >= DEALS) { return; }
   let z = vec4<f32>(); let p = select(z, d.p, d.on.x); let r = select(z, d.r, d.on.y);
   let q0 = select(z, d.q[0], d.on.z); let q1 = select(z, d.q[1], d.on.z);
   let q2 = select(z, d.q[2], d.on.z); let q3 = select(z, d.q[3], d.on.z);
@@ -222,18 +224,17 @@ fn finish(group: vec3<u32>, lane: u32, col: u32) {
     workgroupBarrier();
   }
   if (lane >= 512u / SLICES || (lane & u32(HALVES)) > 0u) { return; }
-  let r = lane / 4u; let first = r / 2u * 4u * SLICES + lane % 4u; // the lane with the sum
-  let v = sums[r % 2u][first]; let other = sums[r % 2u][first + u32(HALVES)];
-  store(group.y * (128u / SLICES) + r, col, v, other);
+  let r = lane / 4u; let i = r / 2u * 4u * SLICES + lane % 4u; // the lane with the sum
+  store(group.y * (128u / SLICES) + r, col, sums[r % 2u][i], sums[r % 2u][i + u32(HALVES)]);
 }
 
 @compute @workgroup_size(256)
 fn fours(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let d = deal(group, lane); let next = 4u * SLICES;
-  for (var k = 4u * d.x; k < dims.taps * dims.c; k += 4u * next) {
-    let d0 = load(k, d.y, d.z); let d1 = load(k + next, d.y, d.z);
-    let d2 = load(k + 2u * next, d.y, d.z); let d3 = load(k + 3u * next, d.y, d.z);
-    add(d0); add(d1); add(d2); add(d3);
+  let d = deal(group, lane);
+  for (var k = 4u * d.x; k < dims.taps * dims.c; k += 4u * SLICES * DEALS) {
+    let p = load(k, 0u, d.y, d.z); let q = load(k, 1u, d.y, d.z);
+    let r = load(k, 2u, d.y, d.z); let s = load(k, 3u, d.y, d.z);
+    add(p, 0u); add(q, 1u); add(r, 2u); add(s, 3u);
   }
   finish(group, lane, d.w);
 }

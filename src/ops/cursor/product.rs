@@ -20,7 +20,7 @@ static LANES: Shader = crate::shader!("cursor_product.subgroup.int64");
 /// The largest number of channels, which keeps loops well under the 65,535 iterations at which some drivers stop.
 pub(crate) const MAX_CHANNELS: usize = 8192;
 /// The number of workgroups that fill a card.
-const FILLING: usize = 128;
+const FILLING: usize = 100;
 /// The most rows of a subgroup's tile.
 const HIGH: usize = 64;
 
@@ -133,8 +133,13 @@ fn dealt(e: Extents, n: usize, halves: bool, (entry, terms): (&'static str, usiz
     let rows = |slices| e.m.div_ceil(128 / slices);
     let enough = |&slices: &usize| columns * rows(slices) >= FILLING || terms <= slices;
     let slices = [8, 16, 32].into_iter().find(enough).unwrap_or(64);
-    LaunchSpec::new(&SLICES, entry, [columns as u32, rows(slices) as u32, 1])
-        .constant("SLICES", slices as f64)
+    let launch = LaunchSpec::new(&SLICES, entry, [columns as u32, rows(slices) as u32, 1])
+        .constant("SLICES", slices as f64);
+    let launch = match entry {
+        "fours" => launch.constant("DEALS", terms.div_ceil(slices).min(4) as f64),
+        _ => launch,
+    };
+    launch
         .dim("n", n)
         .dim("b_row", e.o)
         .dim("c", e.c)
