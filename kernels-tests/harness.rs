@@ -283,11 +283,21 @@ fn identity(plan: &Plan) -> String {
     plan.launches.iter().map(launch).collect::<Vec<_>>().join("\n")
 }
 
-/// The number of cases of each op, and its worst error.
+/// The number of cases of each op, and its worst error. Results that are wrong fail the test when the report
+/// goes out of scope, so that one run on a new adapter lists them all.
 #[derive(Default)]
 pub(crate) struct Report {
     lines: BTreeMap<String, (usize, f64)>,
     ran: BTreeSet<Kernel>,
+    wrong: Vec<String>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let shown = self.wrong.iter().take(100).map(String::as_str).collect::<Vec<_>>().join("\n");
+        let right = self.wrong.is_empty() || std::thread::panicking();
+        assert!(right, "{} results are wrong:\n{shown}", self.wrong.len());
+    }
 }
 
 impl Report {
@@ -331,7 +341,14 @@ impl Report {
                     .get(name)
                     .filter(|_| got.iter().any(|g| g.0 == *name))
                     .unwrap_or_else(|| &state[name]);
-                worst = worst.max(check(case, &caps, &inputs, (name, ty, values), want));
+                match check(case, &inputs, (ty, values), want) {
+                    Ok(error) => worst = worst.max(error),
+                    Err(text) => {
+                        let (class, powers) = (caps.class, &caps.powers);
+                        let of = format!("{} (class {class:?}, powers {powers:?}), `{name}`", case.name());
+                        self.wrong.push(format!("{of} {ty:?}: {text}"));
+                    }
+                }
             }
             let line = self.lines.entry(case.op.clone()).or_default();
             *line = (line.0 + 1, line.1.max(worst));
@@ -363,14 +380,8 @@ impl Report {
     }
 }
 
-/// Compares one result with the reference; returns its worst error.
-fn check(
-    case: &Case,
-    caps: &Caps,
-    inputs: &Values,
-    (name, ty, got): (&str, &Type, &[f64]),
-    want: &Array,
-) -> f64 {
+/// Compares one result with the reference; returns its worst error, or the first element that is wrong.
+fn check(case: &Case, inputs: &Values, (ty, got): (&Type, &[f64]), want: &Array) -> Result<f64, String> {
     let (absolute, relative) = if ty.dtype == DType::F32 { case.tolerance } else { (0.0, 0.0) };
     let mut worst: f64 = 0.0;
     for (i, (&a, &b)) in got.iter().zip(&want.data).enumerate() {
@@ -379,17 +390,12 @@ fn check(
             error <= absolute + relative * b.abs()
                 || case.judge.as_ref().is_some_and(|judge| judge(inputs, i, a))
         };
-        let fine = if b.is_nan() { a.is_nan() } else { !a.is_nan() && near() };
-        assert!(
-            fine,
-            "{} (class {:?}, powers {:?}): element {i} of `{name}` {ty:?} is {a}, the reference {b}",
-            case.name(),
-            caps.class,
-            caps.powers
-        );
+        if !(if b.is_nan() { a.is_nan() } else { !a.is_nan() && near() }) {
+            return Err(format!("element {i} is {a}, the reference {b}"));
+        }
         worst = if case.judge.is_some() { worst } else { worst.max(error / (1.0 + b.abs())) };
     }
-    worst
+    Ok(worst)
 }
 
 /// Results by name.

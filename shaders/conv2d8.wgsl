@@ -92,9 +92,10 @@ fn strided(i: u32, k: u32) -> vec4<u32> {
 // </access>
 
 // <panels8, master>
-// [k / 4][k % 4][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, 17>, 4>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, 17>, 4>, 4>;
+// Four k of a panel. The gap puts the transposed writes of eight neighbouring lanes into different banks.
+struct Fours { k: array<array<vec4<f32>, 16>, 4>, gap: array<vec4<f32>, 2> }
+var<workgroup> panel_a: array<array<Fours, 1>, 4>;
+var<workgroup> panel_b: array<array<Fours, 1>, 4>;
 // </panels8>
 
 // <sums8, from matmul8.wgsl>
@@ -110,8 +111,8 @@ var<private> s7l: vec4<f32>; var<private> s7r: vec4<f32>;
 
 // One k. `d` is a constant at every call, so that addresses fold.
 fn step(d: u32, r: u32, o: u32) {
-  let p = panel_a[d / 4u][d % 4u][r]; let q = panel_a[d / 4u][d % 4u][r + 8u];
-  let u = panel_b[d / 4u][d % 4u][o]; let v = panel_b[d / 4u][d % 4u][o + 8u];
+  let p = panel_a[d / 4u][0].k[d % 4u][r]; let q = panel_a[d / 4u][0].k[d % 4u][r + 8u];
+  let u = panel_b[d / 4u][0].k[d % 4u][o]; let v = panel_b[d / 4u][0].k[d % 4u][o + 8u];
   s0l += p.x * u; s0r += p.x * v; s1l += p.y * u; s1r += p.y * v;
   s2l += p.z * u; s2r += p.z * v; s3l += p.w * u; s3r += p.w * v;
   s4l += q.x * u; s4r += q.x * v; s5l += q.y * u; s5r += q.y * v;
@@ -215,15 +216,15 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     let s = transpose(p);
-    panel_a[k4][0][lane / 4u] = s[0]; panel_a[k4][1][lane / 4u] = s[1];
-    panel_a[k4][2][lane / 4u] = s[2]; panel_a[k4][3][lane / 4u] = s[3];
+    panel_a[k4][0].k[0][lane / 4u] = s[0]; panel_a[k4][0].k[1][lane / 4u] = s[1];
+    panel_a[k4][0].k[2][lane / 4u] = s[2]; panel_a[k4][0].k[3][lane / 4u] = s[3];
     if (TB) {
       let u = transpose(r);
-      panel_b[k4][0][lane / 4u] = u[0]; panel_b[k4][1][lane / 4u] = u[1];
-      panel_b[k4][2][lane / 4u] = u[2]; panel_b[k4][3][lane / 4u] = u[3];
+      panel_b[k4][0].k[0][lane / 4u] = u[0]; panel_b[k4][0].k[1][lane / 4u] = u[1];
+      panel_b[k4][0].k[2][lane / 4u] = u[2]; panel_b[k4][0].k[3][lane / 4u] = u[3];
     } else {
-      panel_b[0][lane / 16u][lane % 16u] = r[0]; panel_b[1][lane / 16u][lane % 16u] = r[1];
-      panel_b[2][lane / 16u][lane % 16u] = r[2]; panel_b[3][lane / 16u][lane % 16u] = r[3];
+      panel_b[0][0].k[lane / 16u][lane % 16u] = r[0]; panel_b[1][0].k[lane / 16u][lane % 16u] = r[1];
+      panel_b[2][0].k[lane / 16u][lane % 16u] = r[2]; panel_b[3][0].k[lane / 16u][lane % 16u] = r[3];
     }
     workgroupBarrier();
     k += 4u;

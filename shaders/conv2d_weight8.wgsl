@@ -30,9 +30,10 @@ struct Dims {
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 // <panels8, from conv2d8.wgsl>
-// [k / 4][k % 4][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, 17>, 4>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, 17>, 4>, 4>;
+// Four k of a panel. The gap puts the transposed writes of eight neighbouring lanes into different banks.
+struct Fours { k: array<array<vec4<f32>, 16>, 4>, gap: array<vec4<f32>, 2> }
+var<workgroup> panel_a: array<array<Fours, 1>, 4>;
+var<workgroup> panel_b: array<array<Fours, 1>, 4>;
 // </panels8>
 
 // <sums8, from matmul8.wgsl>
@@ -48,8 +49,8 @@ var<private> s7l: vec4<f32>; var<private> s7r: vec4<f32>;
 
 // One k. `d` is a constant at every call, so that addresses fold.
 fn step(d: u32, r: u32, o: u32) {
-  let p = panel_a[d / 4u][d % 4u][r]; let q = panel_a[d / 4u][d % 4u][r + 8u];
-  let u = panel_b[d / 4u][d % 4u][o]; let v = panel_b[d / 4u][d % 4u][o + 8u];
+  let p = panel_a[d / 4u][0].k[d % 4u][r]; let q = panel_a[d / 4u][0].k[d % 4u][r + 8u];
+  let u = panel_b[d / 4u][0].k[d % 4u][o]; let v = panel_b[d / 4u][0].k[d % 4u][o + 8u];
   s0l += p.x * u; s0r += p.x * v; s1l += p.y * u; s1r += p.y * v;
   s2l += p.z * u; s2r += p.z * v; s3l += p.w * u; s3r += p.w * v;
   s4l += q.x * u; s4r += q.x * v; s5l += q.y * u; s5r += q.y * v;
@@ -134,8 +135,10 @@ fn load_dy(at: u32) -> mat4x4<f32> {
 }
 
 fn keep(i: u32, q: u32, p: mat4x4<f32>, r: mat4x4<f32>) {
-  panel_a[0][i][q] = p[0]; panel_a[1][i][q] = p[1]; panel_a[2][i][q] = p[2]; panel_a[3][i][q] = p[3];
-  panel_b[0][i][q] = r[0]; panel_b[1][i][q] = r[1]; panel_b[2][i][q] = r[2]; panel_b[3][i][q] = r[3];
+  panel_a[0][0].k[i][q] = p[0]; panel_a[1][0].k[i][q] = p[1];
+  panel_a[2][0].k[i][q] = p[2]; panel_a[3][0].k[i][q] = p[3];
+  panel_b[0][0].k[i][q] = r[0]; panel_b[1][0].k[i][q] = r[1];
+  panel_b[2][0].k[i][q] = r[2]; panel_b[3][0].k[i][q] = r[3];
 }
 
 fn store_all(part: u32, top: u32, left: u32) {
@@ -147,16 +150,13 @@ fn store_all(part: u32, top: u32, left: u32) {
 
 @compute @workgroup_size(64)
 fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * 64u;
-  let col = group.x * 16u;
+  let row = group.y * 64u; let col = group.x * 16u;
   let c4 = dims.c / 4u;
-  let start = group.z * dims.chunk;
-  let end = min(start + dims.chunk, dims.pixels);
+  let start = group.z * dims.chunk; let end = min(start + dims.chunk, dims.pixels);
   let mine = min(row / 4u + lane % 16u, dims.rows / 4u - 1u);
   let tap = dims.tap[min(mine / c4, 63u)];
   let there = (u32(tap.x) * dims.src.y + u32(tap.y)) * c4 + mine % c4;
-  var pixel = placed(start + lane % 16u, c4);
-  let by = placed(16u, c4);
+  var pixel = placed(start + lane % 16u, c4); let by = placed(16u, c4);
   let i = lane / 16u; let q = lane % 16u;
   tell(lane, pixel);
   workgroupBarrier();
@@ -208,27 +208,31 @@ fn load_four(at: u32, q: u32, sees: vec4<bool>) -> vec4<f32> {
   return vec4<f32>(xs[here.x], xs[here.y], xs[here.z], xs[here.w]);
 }
 
+struct Rows { p: mat4x4<f32>, a: vec4<bool>, b: vec4<bool>, c: vec4<bool>, d: vec4<bool> }
+
+// What four rows see of a lane's four pixels, and whether they do.
+fn load_rows(i: u32, q: u32) -> Rows {
+  let a = four_see(place[i][0], q); let b = four_see(place[i][1], q);
+  let c = four_see(place[i][2], q); let d = four_see(place[i][3], q);
+  return Rows(mat4x4<f32>(load_four(origin[i][0], q, a), load_four(origin[i][1], q, b),
+    load_four(origin[i][2], q, c), load_four(origin[i][3], q, d)), a, b, c, d);
+}
+
 @compute @workgroup_size(64)
 fn scalars(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * 64u;
-  let col = group.x * 16u;
-  let start = group.z * dims.chunk;
-  let end = min(start + dims.chunk, dims.pixels);
-  var pixel = placed(start + lane % 16u, dims.c);
-  let by = placed(16u, dims.c);
+  let row = group.y * 64u; let col = group.x * 16u;
+  let start = group.z * dims.chunk; let end = min(start + dims.chunk, dims.pixels);
+  var pixel = placed(start + lane % 16u, dims.c); let by = placed(16u, dims.c);
   let i = lane / 16u; let q = lane % 16u;
   if (lane < 16u) { look(q, row + 4u * q); }
   tell(lane, pixel);
   workgroupBarrier();
   var dy_at = (start + i) * dims.o4 + col + q;
-  var in0 = four_see(place[i][0], q); var in1 = four_see(place[i][1], q);
-  var in2 = four_see(place[i][2], q); var in3 = four_see(place[i][3], q);
-  var p = mat4x4<f32>(load_four(origin[i][0], q, in0), load_four(origin[i][1], q, in1),
-    load_four(origin[i][2], q, in2), load_four(origin[i][3], q, in3));
-  var r = load_dy(dy_at);
+  var v = load_rows(i, q); var r = load_dy(dy_at);
   for (var k = start; k < end; k += 16u) {
     let z = vec4<f32>();
-    p = mat4x4<f32>(select(z, p[0], in0), select(z, p[1], in1), select(z, p[2], in2), select(z, p[3], in3));
+    var p = mat4x4<f32>(select(z, v.p[0], v.a), select(z, v.p[1], v.b), select(z, v.p[2], v.c),
+      select(z, v.p[3], v.d));
     if (k + 16u > end) {
       let inside = vec4<u32>(0u, 4u, 8u, 12u) + i < vec4<u32>(end - k);
       p = cut(p, inside); r = cut(r, inside);
@@ -239,11 +243,7 @@ fn scalars(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     tell(lane, pixel);
     workgroupBarrier();
     dy_at += 16u * dims.o4;
-    in0 = four_see(place[i][0], q); in1 = four_see(place[i][1], q);
-    in2 = four_see(place[i][2], q); in3 = four_see(place[i][3], q);
-    p = mat4x4<f32>(load_four(origin[i][0], q, in0), load_four(origin[i][1], q, in1),
-      load_four(origin[i][2], q, in2), load_four(origin[i][3], q, in3));
-    r = load_dy(dy_at);
+    v = load_rows(i, q); r = load_dy(dy_at);
     multiply16(lane / 8u, lane % 8u);
   }
   store_all(group.z * dims.total, row + lane / 8u * 4u, col + lane % 8u);

@@ -107,8 +107,8 @@ fn log1p(t: vec4<f32>) -> vec4<f32> {
   return 2.0 * s * (1.0 + q * (0.33333334 + q * (0.2 + q * tail)));
 }
 
-// Bounds are set by comparing, since max and min turn a NaN into the bound on some drivers, and a NaN must be
-// seen.
+// A NaN must be seen: max and min turn it into the bound on some drivers, and some compile a choice by a
+// comparison into them.
 fn e_identity(a: vec4<f32>) -> vec4<f32> { return a; }
 fn e_neg(a: vec4<f32>) -> vec4<f32> { return -a; }
 fn e_exp(a: vec4<f32>) -> vec4<f32> { return with_nan(exp(a), a); }
@@ -146,7 +146,7 @@ fn e_sigmoid(a: vec4<f32>) -> vec4<f32> {
 fn e_softplus(a: vec4<f32>) -> vec4<f32> {
   return with_nan(max(a, vec4<f32>(0.0)) + log1p(exp(-abs(a))), a);
 }
-fn e_relu(a: vec4<f32>) -> vec4<f32> { return select(a, vec4<f32>(0.0), a < vec4<f32>(0.0)); }
+fn e_relu(a: vec4<f32>) -> vec4<f32> { return with_nan(max(a, vec4<f32>(0.0)), a); }
 fn e_abs(a: vec4<f32>) -> vec4<f32> { return abs(a); }
 fn e_sign(a: vec4<f32>) -> vec4<f32> { return with_nan(sign(a), a); }
 fn e_add(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a + b; }
@@ -173,8 +173,7 @@ fn e_select(c: vec4<f32>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
   return select(b, a, c != vec4<f32>(0.0));
 }
 fn e_clamp(a: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
-  let v = select(a, low, a < low);
-  return select(v, high, v > high);
+  return with_nan(min(max(a, low), high), a);
 }
 // </functions>
 

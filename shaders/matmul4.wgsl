@@ -7,6 +7,7 @@
 
 const QUADS = 8u; // vec4s along a side of the tile
 const DEPTH = 32u; // k of a panel
+const GAP = 1u; // vec4s between groups of four k
 
 // <block, from matmul8.wgsl>
 struct Dims {
@@ -66,10 +67,11 @@ fn before_end(lane: u32, t: bool, rest: u32) -> vec4<bool> {
   return select(vec4<u32>(lane % (DEPTH / 4u) * 4u), along, t) < vec4<u32>(rest);
 }
 
-// [load][k of a load][vec4s of a side]: a vec4 longer than the side, since transposed writes would meet in a
-// bank.
-var<workgroup> panel_a: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
-var<workgroup> panel_b: array<array<array<vec4<f32>, QUADS + 1u>, ROWS>, 4>;
+// Four k of a panel. The gap puts the transposed writes of eight neighbouring lanes into different banks.
+struct Fours { k: array<array<vec4<f32>, QUADS>, 4>, gap: array<vec4<f32>, GAP> }
+// [load][four k of a load]
+var<workgroup> panel_a: array<array<Fours, ROWS / 4u>, 4>;
+var<workgroup> panel_b: array<array<Fours, ROWS / 4u>, 4>;
 // </block>
 
 // <cut, from matmul8.wgsl>
@@ -134,7 +136,7 @@ var<private> sum2: vec4<f32>; var<private> sum3: vec4<f32>;
 
 // One k. `d` is a constant at every call, so that addresses fold.
 fn step(d: u32, r: u32, o: u32) {
-  let p = panel_a[d / 8u][d % 8u][r]; let q = panel_b[d / 8u][d % 8u][o];
+  let p = panel_a[d / 8u][d % 8u / 4u].k[d % 4u][r]; let q = panel_b[d / 8u][d % 8u / 4u].k[d % 4u][o];
   sum0 += p.x * q; sum1 += p.y * q; sum2 += p.z * q; sum3 += p.w * q;
 }
 
@@ -175,9 +177,9 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (TA) { wa = along(lane, start, row / 4u, dims.m / 4u, first_a); }
   var wb = along(lane, start, col, dims.n4, first_b);
   if (TB) { wb = across(lane, start, col * 4u, first_b); }
-  let q = lane % QUADS; let i = lane / QUADS; // along
-  let quad = lane / (DEPTH / 4u); let k4 = lane % (DEPTH / 4u) * 4u; // across
-  let j = k4 / ROWS; let e = k4 % ROWS;
+  let q = lane % QUADS; let g = lane / QUADS / 4u; let i = lane / QUADS % 4u; // along
+  let quad = lane / (DEPTH / 4u); let k4 = lane % (DEPTH / 4u); // across
+  let j = k4 / (ROWS / 4u); let e = k4 % (ROWS / 4u);
   var p = load_a(wa); var r = load_b(wb);
   for (var k = start; k < end; k += DEPTH) {
     if (k + DEPTH > end) { // zero past the end on both sides, since zero times infinity is a NaN
@@ -185,18 +187,20 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (TA) {
-      panel_a[0][i][q] = p[0]; panel_a[1][i][q] = p[1]; panel_a[2][i][q] = p[2]; panel_a[3][i][q] = p[3];
+      panel_a[0][g].k[i][q] = p[0]; panel_a[1][g].k[i][q] = p[1];
+      panel_a[2][g].k[i][q] = p[2]; panel_a[3][g].k[i][q] = p[3];
     } else {
       let t = transpose(p);
-      panel_a[j][e][quad] = t[0]; panel_a[j][e + 1u][quad] = t[1];
-      panel_a[j][e + 2u][quad] = t[2]; panel_a[j][e + 3u][quad] = t[3];
+      panel_a[j][e].k[0][quad] = t[0]; panel_a[j][e].k[1][quad] = t[1];
+      panel_a[j][e].k[2][quad] = t[2]; panel_a[j][e].k[3][quad] = t[3];
     }
     if (TB) {
       let t = transpose(r);
-      panel_b[j][e][quad] = t[0]; panel_b[j][e + 1u][quad] = t[1];
-      panel_b[j][e + 2u][quad] = t[2]; panel_b[j][e + 3u][quad] = t[3];
+      panel_b[j][e].k[0][quad] = t[0]; panel_b[j][e].k[1][quad] = t[1];
+      panel_b[j][e].k[2][quad] = t[2]; panel_b[j][e].k[3][quad] = t[3];
     } else {
-      panel_b[0][i][q] = r[0]; panel_b[1][i][q] = r[1]; panel_b[2][i][q] = r[2]; panel_b[3][i][q] = r[3];
+      panel_b[0][g].k[i][q] = r[0]; panel_b[1][g].k[i][q] = r[1];
+      panel_b[2][g].k[i][q] = r[2]; panel_b[3][g].k[i][q] = r[3];
     }
     workgroupBarrier();
     wa.at += wa.next; wb.at += wb.next; // the last panel loads one more, which is not used

@@ -1,6 +1,7 @@
 //! The kernel benchmark. Every case is checked against its f64 reference, warmed up and then timed; its
 //! median time is compared with the ceilings that the same run measures.
 
+mod card;
 mod cases;
 mod ceiling;
 mod explain;
@@ -34,7 +35,8 @@ use std::{path::PathBuf, time::Instant};
   bench --filter matmul --explain      which kernels these run on this adapter, and why
   bench --json before.json             the same as the first, kept
   bench --compare before.json          measured again, with the change of each case
-  bench --model vae --launches         a training step: time, start-up, memory, idle share, each launch")]
+  bench --model vae --launches         a training step: time, start-up, memory, idle share, each launch
+  bench --report                       all that this adapter does, in about three minutes, as a file for an issue")]
 struct Cli {
     #[command(flatten)]
     adapter: AdapterOption,
@@ -63,6 +65,9 @@ struct Cli {
     /// Print which kernels run and why, and measure nothing
     #[arg(long)]
     explain: bool,
+    /// Measure kernels, models and drawing in about three minutes, and write report-ADAPTER.md and .json here
+    #[arg(long, conflicts_with_all = ["filter", "model", "seconds", "json", "compare", "list", "explain"])]
+    report: bool,
 }
 
 fn main() -> Result<()> {
@@ -80,6 +85,9 @@ fn main() -> Result<()> {
     let gpu = cli.adapter.open()?;
     if cli.explain {
         return explain(&cli, &gpu);
+    }
+    if cli.report {
+        return card::run(&gpu);
     }
     let report = match &cli.model {
         Some(name) => model::measure(name, &gpu, start, cli.seconds, cli.launches)?,
@@ -149,7 +157,7 @@ fn kernels(cli: &Cli, gpu: &Gpu) -> Result<Report> {
     for case in &cases {
         let subject = measure::Subject::new(gpu, case)?;
         let timing = subject.time(cli.seconds)?;
-        let measured = Measured::case(&case.name, &subject.plan.launches, &timing, &report.ceilings);
+        let measured = Measured::case(&case.name, &subject, &timing, &report.ceilings);
         println!("{measured}");
         report.cases.push(measured);
     }
@@ -159,5 +167,5 @@ fn kernels(cli: &Cli, gpu: &Gpu) -> Result<Report> {
 fn print_model(report: &Report) {
     println!("{}\n\n{}", report.ceilings, report::header());
     report.cases.iter().for_each(|case| println!("{case}"));
-    report.model.iter().for_each(|figures| println!("\n{figures}"));
+    report.models.iter().for_each(|figures| println!("\n{figures}"));
 }

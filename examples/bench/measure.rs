@@ -159,6 +159,8 @@ pub(crate) struct Subject<'a> {
     gpu: &'a Gpu,
     /// The plan of the case.
     pub(crate) plan: Plan,
+    /// The largest error, as a share of 1 + |reference|.
+    pub(crate) error: f64,
     executor: Executor,
 }
 
@@ -184,11 +186,11 @@ impl<'a> Subject<'a> {
         }
         executor.step(gpu);
         gpu.wait()?;
-        let this = Self { gpu, plan, executor };
-        match case.check {
+        let mut this = Self { gpu, plan, error: 0.0, executor };
+        this.error = match case.check {
             Check::Whole => this.check_whole(case, &state, &values)?,
             Check::Rows(op) => this.check_rows(case, op, &values)?,
-        }
+        };
         Ok(this)
     }
 
@@ -198,27 +200,24 @@ impl<'a> Subject<'a> {
     }
 
     /// Checks every output and every variable after one step.
-    fn check_whole(&self, case: &Case, state: &State, values: &Values) -> Result<()> {
+    fn check_whole(&self, case: &Case, state: &State, values: &Values) -> Result<f64> {
         let mut after = reference::initial(&case.graph, SEED);
         let outputs = reference::eval(&case.graph, values, &mut after)?;
+        let mut worst: f64 = 0.0;
         for output in &self.plan.outputs {
-            let got = self.executor.read_words(self.gpu, &output.name)?;
-            compare(&case.name, &output.name, &decode(&got, output.ty.dtype), &outputs[&output.name].data)?;
+            let got = decode(&self.executor.read_words(self.gpu, &output.name)?, output.ty.dtype);
+            worst = worst.max(compare(&case.name, &output.name, &got, &outputs[&output.name].data)?);
         }
         for (name, ty) in state.names() {
-            compare(
-                &case.name,
-                name,
-                &decode(&state.read_words(self.gpu, name)?, ty.dtype),
-                &after[name].data,
-            )?;
+            let got = decode(&state.read_words(self.gpu, name)?, ty.dtype);
+            worst = worst.max(compare(&case.name, name, &got, &after[name].data)?);
         }
-        Ok(())
+        Ok(worst)
     }
 
     /// Checks some rows of a product, at even distances, with all their columns. The whole of a large product
     /// takes the host too long.
-    fn check_rows(&self, case: &Case, op: MatMul, values: &Values) -> Result<()> {
+    fn check_rows(&self, case: &Case, op: MatMul, values: &Values) -> Result<f64> {
         let (a, b) = (&values["a"], &values["b"]);
         let e = op.extents(&a.shape, &b.shape).expect("a product's inputs");
         let rows: Vec<usize> = (0..ROWS).map(|i| i * (e.m - 1) / (ROWS - 1)).collect();
@@ -250,17 +249,17 @@ pub(crate) fn decode(words: &[u32], dtype: DType) -> Vec<f64> {
     words.iter().map(value).collect()
 }
 
-/// Returns an error that names the first element that differs from its reference, if there is one.
-pub(crate) fn compare(case: &str, what: &str, got: &[f64], want: &[f64]) -> Result<()> {
+/// Returns the largest error as a share of 1 + |reference|, or an error that names the first element that
+/// differs too much.
+pub(crate) fn compare(case: &str, what: &str, got: &[f64], want: &[f64]) -> Result<f64> {
+    if got.len() != want.len() {
+        let (got, want) = (got.len(), want.len());
+        return Err(Error::new(format!("{case}: `{what}` has {got} elements, its reference {want}")));
+    }
+    let error = |(a, b): (&f64, &f64)| (a - b).abs() / (1.0 + b.abs());
     // A NaN is never within the tolerance.
-    let within = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
-    match got.iter().zip(want).position(|pair| !within(pair)) {
-        _ if got.len() != want.len() => Err(Error::new(format!(
-            "{case}: `{what}` has {} elements, its reference {}",
-            got.len(),
-            want.len()
-        ))),
-        None => Ok(()),
+    match got.iter().zip(want).position(|pair| error(pair).is_nan() || error(pair) > TOLERANCE) {
+        None => Ok(got.iter().zip(want).map(error).fold(0.0, f64::max)),
         Some(i) => Err(Error::new(format!(
             "{case}: element {i} of `{what}` is {}, its reference {}; a wrong kernel is not timed: run `cargo xtask test` on this adapter",
             got[i], want[i]

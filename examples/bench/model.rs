@@ -107,7 +107,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
     if name == "wavenet" {
         report.cases.extend(sound::draws(gpu, &report.ceilings)?);
     }
-    report.model = Some(ModelFigures {
+    report.models.push(ModelFigures {
         name: name.into(),
         batch: this.batch,
         start_up_seconds,
@@ -194,7 +194,11 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
         for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/"))
         {
             let (got, want) = (decode(&state.read_words(gpu, name)?, ty.dtype), &after[name].data);
-            if kinked { near(name, &got, want)? } else { compare("the model's step", name, &got, want)? }
+            if kinked {
+                near(name, &got, want)?;
+            } else {
+                compare("the model's step", name, &got, want)?;
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     ceiling::{Bound, Ceilings},
-    measure::{Clock, Stat, Timing},
+    measure::{Clock, Stat, Subject, Timing},
 };
 use oneiro::{
     disk::write_atomic,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path, time::SystemTime};
 
 /// The layout of the JSON. The number changes when the meaning of a field changes.
-const FORMAT: &str = "oneiro-bench 1";
+const FORMAT: &str = "oneiro-bench 2";
 /// Changes below this share are noise on any machine, however quiet it seems.
 const NOISE: f64 = 0.03;
 /// If a ceiling changes by more than this factor, other work was running, or it is another machine.
@@ -25,16 +25,16 @@ const RESTLESS: f64 = 1.15;
 pub(crate) struct Report {
     format: String,
     /// The version of the crate.
-    version: String,
+    pub(crate) version: String,
     /// The seconds since 1970.
-    date: u64,
+    pub(crate) date: u64,
     adapter: String,
     driver: String,
     backend: String,
     pub(crate) ceilings: Ceilings,
     pub(crate) cases: Vec<Measured>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) model: Option<ModelFigures>,
+    #[serde(default)]
+    pub(crate) models: Vec<ModelFigures>,
 }
 
 /// The figures of one case.
@@ -44,21 +44,24 @@ pub(crate) struct Measured {
     /// The median time of a step, in seconds.
     pub(crate) seconds: f64,
     /// The distance between the quartiles, as a share of the median.
-    spread: f64,
+    pub(crate) spread: f64,
     samples: usize,
     /// The clock of `seconds`.
-    clock: Clock,
+    pub(crate) clock: Clock,
     /// The median time by the host's clock, for submission and wait, in seconds.
     wall_seconds: f64,
-    flops: u64,
+    pub(crate) flops: u64,
     /// The bytes that would be moved with a perfect cache.
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// The ceiling that limits the case.
-    bound: Bound,
+    pub(crate) bound: Bound,
     /// The time at the ceilings, as a share of `seconds`.
-    share: f64,
+    pub(crate) share: f64,
     /// The file and the entry point of each launch.
-    kernels: Vec<String>,
+    pub(crate) kernels: Vec<String>,
+    /// The largest error of the results, as a share of 1 + |reference|, where they were compared.
+    #[serde(default)]
+    pub(crate) error: Option<f64>,
 }
 
 /// The figures that only whole models have.
@@ -106,12 +109,14 @@ impl Measured {
             bound,
             share: best / stat.median,
             kernels: launches.clone().into_iter().map(|l| format!("{}/{}", l.shader.stem, l.entry)).collect(),
+            error: None,
         }
     }
 
     /// The figures of a case, by its better clock.
-    pub(crate) fn case(name: &str, launches: &[Launch], timing: &Timing, ceilings: &Ceilings) -> Self {
-        Self::new(name, launches, (timing.stat(), timing.clock(), timing.wall.median), ceilings)
+    pub(crate) fn case(name: &str, subject: &Subject<'_>, timing: &Timing, ceilings: &Ceilings) -> Self {
+        let times = (timing.stat(), timing.clock(), timing.wall.median);
+        Self { error: Some(subject.error), ..Self::new(name, &subject.plan.launches, times, ceilings) }
     }
 }
 
@@ -188,7 +193,7 @@ impl Report {
             backend: caps.backend.clone(),
             ceilings,
             cases: vec![],
-            model: None,
+            models: vec![],
         }
     }
 
@@ -252,8 +257,10 @@ impl Report {
                 now.seconds * 1e3
             ));
         }
-        if let (Some(then), Some(now)) = (&earlier.model, &self.model) {
-            line(format!("start-up: {:.2} s then, {:.2} s now", then.start_up_seconds, now.start_up_seconds));
+        for now in &self.models {
+            let Some(then) = earlier.models.iter().find(|m| m.name == now.name) else { continue };
+            let (then, now) = (then.start_up_seconds, now.start_up_seconds);
+            line(format!("start-up: {then:.2} s then, {now:.2} s now"));
         }
         let unmatched =
             |a: &Self, b: &Self| a.cases.iter().filter(|c| !b.cases.iter().any(|d| d.name == c.name)).count();

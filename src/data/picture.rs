@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
@@ -62,7 +63,12 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
 /// # Errors
 /// Bytes that are no picture, a cut one, or one that takes too much memory, in words.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
-    Ok(opened(bytes)?.1)
+    guarded(|| Ok(opened(bytes)?.1))
+}
+
+/// Does what a decoder does; where that panics on a damaged file, an error.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err("damaged: its decoder gave up".to_owned()))
 }
 
 /// The pixels of a picture, upright; where a side is asked for, the largest square in the middle, scaled to
@@ -101,9 +107,11 @@ fn hash(image: &DynamicImage) -> u64 {
 
 /// The pixels as they are in the file, and how they are to be turned.
 fn pixels(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
-    let (decoder, header) = opened(bytes)?;
-    let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
-    Ok((DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?, orientation))
+    guarded(|| {
+        let (decoder, header) = opened(bytes)?;
+        let orientation = Orientation::from_exif(header.orientation).unwrap_or(Orientation::NoTransforms);
+        Ok((DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?, orientation))
+    })
 }
 
 /// The picture upright, or the square in its middle, scaled.

@@ -16,6 +16,7 @@ fn measured(name: &str, seconds: f64, spread: f64) -> Measured {
         bound: Bound::Compute,
         share: 0.25,
         kernels: vec!["matmul/tile".into()],
+        error: Some(1e-7),
     }
 }
 
@@ -57,8 +58,8 @@ fn file(name: &str, text: &str) -> PathBuf {
 #[test]
 fn json_travels_both_ways() {
     let path = file("round", "");
-    for model in [None, Some(model())] {
-        let written = Report { model, ..report(&[("a", 1.0 / 3.0, 0.01), ("b", 1e-7, 0.0)]) };
+    for models in [vec![], vec![model()]] {
+        let written = Report { models, ..report(&[("a", 1.0 / 3.0, 0.01), ("b", 1e-7, 0.0)]) };
         written.save(&path).unwrap();
         assert_eq!(Report::load(&path).unwrap(), written);
         let value: serde_json::Value =

@@ -29,7 +29,8 @@ impl<'a> Jpeg<'a> {
     /// Walks through the segments.
     ///
     /// # Errors
-    /// An end that is missing before the last scan of all coefficients has begun, and too many scans.
+    /// An end that is missing before the last scan of all coefficients has begun, too many scans, and colours that
+    /// are sampled more finely than the brightness.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let (mut at, mut scans, mut in_parts) = (2, 0, false);
         // The numbers of the components, and by these the coefficients that no later scan refines.
@@ -56,7 +57,14 @@ impl<'a> Jpeg<'a> {
                     in_parts |= code & 2 > 0;
                     let (count, each) =
                         (segment.get(5).copied().unwrap_or(0), segment.get(6..).unwrap_or_default());
-                    components = each.chunks_exact(3).take(count.into()).map(|of| of[0]).collect();
+                    let each = each.chunks_exact(3).take(count.into());
+                    // Two numbers of 4 bits: samples along a row and a column. Decoders panic on others.
+                    let (across, down) = (|of: &[u8]| of[1] >> 4, |of: &[u8]| of[1] & 15);
+                    let first = each.clone().next().unwrap_or(&[0, 0, 0]);
+                    if each.clone().any(|of| across(of) > across(first) || down(of) > down(first)) {
+                        return Err("a JPEG whose colours are finer than its brightness".to_owned());
+                    }
+                    components = each.map(|of| of[0]).collect();
                 }
                 0xda => {
                     scans += 1;

@@ -270,6 +270,18 @@ fn a_header_that_claims_too_much_is_refused() {
 }
 
 #[test]
+fn a_decoder_that_panics_is_an_error() {
+    let error = guarded::<()>(|| panic!("as decoders do")).unwrap_err();
+    assert_eq!(error, "damaged: its decoder gave up");
+    // Decoders panic on colours of more samples than the brightness has.
+    let mut finer = encoded(&picture(4, 4), ImageFormat::Jpeg);
+    let frame = finer.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let [first, second] = [frame + 11, frame + 14];
+    (finer[first], finer[second]) = (0x11, 0x41);
+    assert!(header(&finer).unwrap_err().contains("finer than its brightness"));
+}
+
+#[test]
 fn pictures_are_known_by_their_content() {
     for (bytes, format) in [
         (&b"P5\n1 1\n255\n\0"[..], Some(ImageFormat::Pnm)),
