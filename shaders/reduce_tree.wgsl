@@ -49,9 +49,7 @@ fn with_nan(y: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
 // What a value adds to the total. Capping the exponent at -80 keeps x - top finite for all finite x.
 fn term(v: vec4<f32>, top: vec4<f32>) -> vec4<f32> {
   if (KIND == SUM) { return v; }
-  let least = top - 80.0;
-  let x = select(v, least, v < least) - top;
-  return with_nan(exp(x), x);
+  return with_nan(exp(max(v, top - 80.0) - top), v);
 }
 
 // The larger of two. A NaN is a maximum; logsumexp has it in its terms.
