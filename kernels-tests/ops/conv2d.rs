@@ -177,6 +177,22 @@ pub(crate) fn cases() -> Vec<Case> {
         [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)]
             .map(|s| plain(Side::Weight, ("4x4 stride 2", four.clone()), s)),
     );
+    // Rows of scalars: 63 to 65 of them, two tiles and more, of one image or several; a few parts, many, and
+    // more than a workgroup adds up at once.
+    for kernel in kernels() {
+        let sizes: [Size; 4] =
+            [(2, [9, 11], 3, 64), (1, [8, 7], 7, 68), (3, [7, 9], 13, 4), (5, [3, 6], 1, 132)];
+        out.extend(sizes.map(|size| plain(Side::Weight, kernel.clone(), size)));
+    }
+    let mask = ("mask A 7x7", Kernel::same(7).taps(Taps::MaskA));
+    out.extend(
+        [(1, [28, 5], 1, 64), (3, [28, 27], 1, 64), (2, [13, 17], 3, 64)]
+            .map(|s| plain(Side::Weight, mask.clone(), s)),
+    );
+    out.extend(
+        [(4, [32, 30], 3, 64), (1, [33, 29], 5, 20)]
+            .map(|s| plain(Side::Weight, ("4x4 stride 2", four.clone()), s)),
+    );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.
     out.push(plain(Side::Weight, ("1x1", Kernel::square(1)), (1, [1, 33_000], 1, 1)));
     out.push(plain(Side::Weight, ("1x1", Kernel::square(1)), (1, [1, 132_000], 4, 4)));

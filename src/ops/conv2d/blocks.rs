@@ -22,25 +22,25 @@ const MAX_SWEEPS: usize = 16;
 const MAX_SIDE: usize = 65_535;
 
 impl Conv2d {
-    /// Whether the adapter takes blocks for these channels and images.
-    fn by_blocks(&self, e: Extents, caps: &Caps) -> bool {
-        let whole = e.c.is_multiple_of(4) && e.o.is_multiple_of(4);
+    /// Whether the adapter takes blocks for these images.
+    fn by_blocks(&self, caps: &Caps) -> bool {
         let sides = self.window.image.iter().chain(&self.window.made);
-        caps.class == AdapterClass::Gpu && whole && sides.copied().all(|side| side <= MAX_SIDE)
+        caps.class == AdapterClass::Gpu && sides.copied().all(|side| side <= MAX_SIDE)
     }
 
     /// The launches of blocks of the weight gradient, where the adapter is a GPU and the extents allow them.
     pub(super) fn weight_blocks(&self, e: Extents, caps: &Caps) -> Option<Lowered> {
         let Window { image, made, stride, taps } = &self.window;
-        if !self.by_blocks(e, caps) || taps.len() > MAX_TAPS {
+        if !self.by_blocks(caps) || !e.o.is_multiple_of(4) || taps.len() > MAX_TAPS {
             return None;
         }
+        let entry = if e.c.is_multiple_of(4) { "tile" } else { "scalars" };
         let (pixels, rows) = (e.n * made[0] * made[1], taps.len() * e.c);
         let (cut, _) = Block::Eight.cut([1, rows, e.o, pixels]);
         let grid = [e.o.div_ceil(64), rows.div_ceil(64), cut.parts].map(|n| n as u32);
         let (seen, total) = (e.n * image[0] * image[1] * e.c, rows * e.o);
-        let launch = LaunchSpec::new(&WEIGHT, "tile", grid)
-            .dim("c4", e.c / 4)
+        let launch = LaunchSpec::new(&WEIGHT, entry, grid)
+            .dim("c", e.c)
             .dim("o4", e.o / 4)
             .dim("rows", rows)
             .dim("pixels", pixels)
@@ -49,7 +49,7 @@ impl Conv2d {
             .pair("src", *image)
             .pair("dst", *made)
             .pair("src_step", *stride)
-            .bind("x", Operand::Input(0))
+            .bind(if e.c.is_multiple_of(4) { "x" } else { "xs" }, Operand::Input(0))
             .bind("dy", Operand::Input(1))
             .cost(2 * total * pixels, 4 * (seen + pixels * e.o + total) as u64);
         let launch = numbered_taps(launch, 0, taps.iter().map(|&tap| (tap, 0)));
@@ -63,7 +63,8 @@ impl Conv2d {
         let taps: usize = sweeps.iter().map(|sweep| sweep.taps.len()).sum();
         let largest = sweeps.iter().map(|sweep| e.n * sweep.pixels()[1]).max()?;
         let fits = taps <= MAX_TAPS && sweeps.len() <= MAX_SWEEPS && largest.div_ceil(64) <= MAX_SIDE;
-        if !self.by_blocks(e, caps) || !fits || sweeps.iter().any(|sweep| sweep.shear != 0) {
+        let whole = e.c.is_multiple_of(4) && e.o.is_multiple_of(4);
+        if !self.by_blocks(caps) || !whole || !fits || sweeps.iter().any(|sweep| sweep.shear != 0) {
             return None;
         }
         let [read, made] = self.channels(e);
