@@ -5,7 +5,6 @@
 // Index map: one invocation makes one result, in columns4 four neighbouring ones.
 //   rows, rows4        inner = 1: by single loads, or by vec4s
 //   columns, columns4  any inner
-//   tree               inner = 1: a workgroup makes one result, by a tree in workgroup memory
 //
 // Bound: bandwidth.
 
@@ -32,14 +31,8 @@ fn quad(v: vec4<f32>) -> Quad { return v; }
 // </arrays>
 @group(0) @binding(2) var<uniform> dims: Dims;
 
-const SUM = 0u;
-const MAX = 1u;
-const LOWEST = -3.40282346e38;
-
 override KIND: u32 = 0u; // SUM, MAX or 2, logsumexp
-override WORKGROUP: u32 = 64u; // a power of two
-
-var<workgroup> partial: array<f32, WORKGROUP>;
+override WORKGROUP: u32 = 64u;
 
 // <invocation, from views.wgsl>
 // What an entry point is told. Only the entry point itself may read the members: elsewhere naga's HLSL
@@ -56,6 +49,11 @@ fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * WORKGROUP + lane;
 }
 // </invocation>
+
+// <reduction, master>
+const SUM = 0u;
+const MAX = 1u;
+const LOWEST = -3.40282346e38;
 
 // <nan, from elementwise.wgsl>
 // Whether numbers are none, by their bits, since drivers may take a NaN for equal to itself.
@@ -88,6 +86,7 @@ fn finish(top: vec4<f32>, total: vec4<f32>) -> vec4<f32> {
   if (KIND == MAX) { return top; }
   return top + with_nan(log(max(total, vec4<f32>(1.0))), total);
 }
+// </reduction>
 
 // The largest of x[first], x[first + stride], ... before x[end], and the sum of their terms.
 fn largest(first: u32, end: u32, stride: u32) -> f32 {
@@ -185,37 +184,4 @@ fn columns4(id: Invocation) {
   let at = column(i);
   let top = largest4(at.x, at.y, dims.inner);
   y4[i] = quad(finish(top, summed4(at.x, at.y, dims.inner, top)));
-}
-
-// All lanes' values added up, or their maximum; every lane gets the result.
-fn across(lane: u32, value: f32, adds: bool) -> f32 {
-  partial[lane] = value;
-  workgroupBarrier();
-  for (var half = WORKGROUP / 2u; half > 0u; half = half / 2u) {
-    if (lane < half) {
-      let a = partial[lane];
-      let b = partial[lane + half];
-      partial[lane] = select(larger(vec4<f32>(a), vec4<f32>(b)).x, a + b, adds);
-    }
-    workgroupBarrier();
-  }
-  let result = partial[0];
-  workgroupBarrier();
-  return result;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn tree(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = group.y * groups.x + group.x;
-  if (i >= dims.n) { return; } // the same for the whole workgroup
-  let at = span(i);
-  var top = largest(at.x + lane, at.y, WORKGROUP);
-  if (KIND != SUM) { top = across(lane, top, false); }
-  var total = summed(at.x + lane, at.y, WORKGROUP, top);
-  if (KIND != MAX) { total = across(lane, total, true); }
-  if (lane == 0u) { store(i, top, total); }
 }

@@ -17,17 +17,19 @@ pub(crate) const POISON: u32 = 0x7fc0_dead;
 /// The bytes behind every slot and input that are bound to the kernels, too.
 const GUARD: u64 = 256;
 
-/// Rewrites 1-D launches to small workgroups; at least one must then need more than a dispatch's x holds.
+/// Rewrites 1-D launches to small workgroups, and those over lines to workgroups of one; at least one must then
+/// need more than a dispatch's x holds.
 pub(crate) fn shrink(plan: &mut Plan, workgroup: usize, name: &str) {
     let mut most = 0;
     for launch in &mut plan.launches {
         let groups = launch.grid[0] as usize * launch.grid[1] as usize;
-        // A workgroup of `tree` is a row, whatever its size.
-        if let Some((_, size)) =
-            launch.constants.iter_mut().find(|(n, _)| *n == "WORKGROUP").filter(|_| launch.entry != "tree")
-        {
-            launch.grid = grid_1d((groups * *size as usize).div_ceil(workgroup));
-            *size = workgroup as f64;
+        for (name, size) in &mut launch.constants {
+            let Some((_, small)) = [("WORKGROUP", workgroup), ("WIDE", 1)].into_iter().find(|s| s.0 == *name)
+            else {
+                continue;
+            };
+            launch.grid = grid_1d((groups * *size as usize).div_ceil(small));
+            *size = small as f64;
         }
         most = most.max(launch.grid[0] as usize * launch.grid[1] as usize);
     }

@@ -28,8 +28,8 @@ fn case(kind: Kind, shape: &[usize], axes: &[usize]) -> Case {
 fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
     let mut out = vec![];
     for n in [
-        1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1_023, 1_024, 1_025, 4_095, 4_096, 4_097,
-        10_007, 70_000, 262_145,
+        1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1_023, 1_024, 1_025, 4_095, 4_096,
+        4_097, 10_007, 32_767, 32_768, 32_769, 70_000, 262_145,
     ] {
         out.push((vec![n], vec![0]));
     }
@@ -46,6 +46,14 @@ fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
         [5_000, 3],
         [1_500, 8],
         [300, 1_029],
+        [17, 16],
+        [61, 67],
+        [257, 256],
+        [65, 4_112],
+        [2_048, 20],
+        [2_049, 20],
+        [2_048, 19],
+        [2_049, 19],
     ] {
         out.push((vec![n, m], vec![1]));
         out.push((vec![n, m], vec![0]));
@@ -58,6 +66,7 @@ fn patterns() -> Vec<(Vec<usize>, Vec<usize>)> {
     }
     out.push((vec![2, 3, 4, 5, 2], vec![0, 2, 4]));
     out.push((vec![8, 14, 14, 4], vec![0, 1, 2]));
+    out.push((vec![12_544, 64], vec![0]));
     out
 }
 
@@ -101,15 +110,21 @@ pub(crate) fn cases() -> Vec<Case> {
         .flat_map(|&k| patterns().into_iter().map(move |(shape, axes)| case(k, &shape, &axes)))
         .collect();
     out.extend(many());
+    // Each chunk takes two trips to memory.
+    out.push(case(KINDS[0], &[1024 * 4096 + 17], &[0]));
     out.extend([[1, 1], [3, 10], [17, 64], [128, 33]].into_iter().flat_map(composed));
     // A NaN shows in what it is part of, by every kernel.
-    let nans: [(&[usize], &[usize]); 6] = [
+    let nans: [(&[usize], &[usize]); 10] = [
         (&[40, 10], &[1]),
         (&[40, 12], &[1]),
         (&[10, 40], &[0]),
         (&[10, 41], &[0]),
         (&[9, 300], &[1]),
         (&[10_007], &[0]),
+        (&[9, 301], &[1]),
+        (&[40_001], &[0]),
+        (&[2_311, 20], &[0]),
+        (&[2_311, 19], &[0]),
     ];
     out.extend(KINDS.iter().flat_map(|&k| nans.map(|(shape, axes)| case(k, shape, axes).holes("a"))));
     // Logits far outside of what exp can take.

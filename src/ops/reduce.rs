@@ -1,7 +1,10 @@
 //! Reductions over any axes: sum, maximum and log-sum-exp. Means, softmax and cross-entropy are composed of
 //! them. A reduction becomes passes over the middle of `[outer, r, inner]`. A long r is cut into chunks,
 //! which a further pass reduces: sums of sums, maxima of maxima, and log-sum-exps of log-sum-exps. There are
-//! no atomics, so that the order of summation is fixed.
+//! no atomics, so that the order of summation is fixed. The kernels here are those of software drivers; those of
+//! GPUs are in `tree`.
+
+mod tree;
 
 use crate::{
     graph::{
@@ -13,10 +16,8 @@ use crate::{
 };
 
 static SHADER: Shader = crate::shader!("reduce");
-/// The invocations of a workgroup of `rows` and `columns`, and of `tree`.
 const WORKGROUP: usize = 64;
-const TREE: usize = 256;
-/// The largest number of elements that one invocation reduces, or one workgroup of `tree`.
+/// The largest number of elements that one invocation reduces.
 const LONGEST: usize = 4096;
 
 /// What a reduction computes.
@@ -131,15 +132,17 @@ impl Op for Reduce {
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        let gpu = at.caps.class == caps::AdapterClass::Gpu;
         let passes: Vec<Pass> = passes(&at.inputs[0].shape, &self.axes)
             .into_iter()
-            .flat_map(|pass| pass.stages(at.caps.class))
+            .flat_map(|pass| if gpu { pass.trees() } else { pass.stages() })
             .collect();
         let mut lowered = Lowered::default();
         for (i, pass) in passes.iter().enumerate() {
             let from = if i == 0 { Operand::Input(0) } else { Operand::Scratch(i - 1) };
             let to = if i + 1 == passes.len() { Operand::Output } else { Operand::Scratch(i) };
-            lowered.launches.push(pass.launch(self.kind, at.caps.class, from, to));
+            let launch = if gpu { Pass::tree } else { Pass::launch };
+            lowered.launches.push(launch(*pass, self.kind, from, to));
             if i + 1 < passes.len() {
                 lowered.scratch.push(Type::f32([pass.results()]).bytes());
             }
@@ -193,16 +196,13 @@ impl Pass {
 
     /// The pass cut into as many passes as it takes so that no invocation loops too long, and that few
     /// results still keep all cores busy.
-    fn stages(mut self, class: caps::AdapterClass) -> Vec<Pass> {
+    fn stages(mut self) -> Vec<Pass> {
         // How many reduced elements few results may have, and fewer results than which are few.
-        let (long, few) = match class {
-            caps::AdapterClass::Cpu => (1024, 1024),
-            caps::AdapterClass::Gpu if self.inner == 1 => (LONGEST, 0),
-            caps::AdapterClass::Gpu => (256, 16_384),
-        };
+        const LONG: usize = 1024;
+        const FEW: usize = 1024;
         let mut stages = vec![];
         loop {
-            let cut = self.r > LONGEST || (self.r > long && self.outer * self.inner < few);
+            let cut = self.r > LONGEST || (self.r > LONG && self.outer * self.inner < FEW);
             if !cut {
                 self.chunk = self.r;
                 stages.push(self);
@@ -215,39 +215,40 @@ impl Pass {
         }
     }
 
-    fn launch(self, kind: Kind, class: caps::AdapterClass, from: Operand, to: Operand) -> LaunchSpec {
-        let Pass { outer, r, inner, chunk } = self;
-        let results = self.results();
+    fn launch(self, kind: Kind, from: Operand, to: Operand) -> LaunchSpec {
         // rows4 needs every chunk to start at a vec4: a row may end between two if it is the only one.
-        let aligned = (r % 4 == 0 || outer == 1) && (chunk % 4 == 0 || self.s() == 1);
-        let (entry, x, y, unit, why) = match (inner, class) {
-            (1, caps::AdapterClass::Gpu) if chunk > 32 => ("tree", "x", "y", 1, "rows by workgroups"),
-            (1, _) if aligned => ("rows4", "x4", "y", 1, "rows by vec4s"),
-            (1, _) => ("rows", "x", "y", 1, "rows by elements"),
-            _ if inner % 4 == 0 => ("columns4", "x4", "y4", 4, "four columns each"),
+        let aligned =
+            (self.r.is_multiple_of(4) || self.outer == 1) && (self.chunk.is_multiple_of(4) || self.s() == 1);
+        let (entry, x, y, unit, why) = match self.inner {
+            1 if aligned => ("rows4", "x4", "y", 1, "rows by vec4s"),
+            1 => ("rows", "x", "y", 1, "rows by elements"),
+            _ if self.inner.is_multiple_of(4) => ("columns4", "x4", "y4", 4, "four columns each"),
             _ => ("columns", "x", "y", 1, "a column each"),
         };
-        let n = results / unit;
-        let (workgroup, groups) =
-            if entry == "tree" { (TREE, n) } else { (WORKGROUP, n.div_ceil(WORKGROUP)) };
+        let groups = (self.results() / unit).div_ceil(WORKGROUP);
+        self.sized(LaunchSpec::new(&SHADER, entry, grid_1d(groups)), kind, unit)
+            .constant("WORKGROUP", WORKGROUP as f64)
+            .bind(x, from)
+            .bind(y, to)
+            .why(why)
+    }
+
+    /// A launch whose invocations or lines make `unit` results each, with its kind, extents and cost.
+    fn sized(self, launch: LaunchSpec, kind: Kind, unit: usize) -> LaunchSpec {
+        let (results, elements) = (self.results(), self.outer * self.r * self.inner);
         let (number, flops) = match kind {
             Kind::Sum => (0.0, 1),
             Kind::Max => (1.0, 1),
             Kind::LogSumExp => (2.0, 8),
         };
-        let elements = outer * r * inner;
-        LaunchSpec::new(&SHADER, entry, grid_1d(groups))
-            .constant("WORKGROUP", workgroup as f64)
+        launch
             .constant("KIND", number)
-            .bind(x, from)
-            .bind(y, to)
-            .dim("n", n)
-            .dim("r", r)
-            .dim("chunk", chunk)
+            .dim("n", results / unit)
+            .dim("r", self.r)
+            .dim("chunk", self.chunk)
             .dim("s", self.s())
-            .dim("inner", inner / unit)
+            .dim("inner", self.inner / unit)
             .cost(elements * flops, 4 * (elements + results) as u64)
-            .why(why)
     }
 }
 
@@ -391,9 +392,11 @@ mod tests {
     fn no_invocation_loops_too_long() {
         for r in [1, 63, 1025, 4097, 100_000, 33_554_432] {
             for (outer, inner) in [(1, 1), (1, 12), (3, 1), (20_000, 1)] {
-                for class in [caps::AdapterClass::Cpu, caps::AdapterClass::Gpu] {
-                    let stages = Pass { outer, r, inner, chunk: r }.stages(class);
-                    assert!(stages.iter().all(|p| p.chunk <= LONGEST), "{stages:?}");
+                let pass = Pass { outer, r, inner, chunk: r };
+                let (stages, trees) = (pass.stages(), pass.trees());
+                assert!(stages.iter().all(|p| p.chunk <= LONGEST), "{stages:?}");
+                assert!(trees.len() <= 2, "{trees:?}");
+                for stages in [stages, trees] {
                     assert!(stages.windows(2).all(|w| w[0].s() == w[1].r));
                     assert_eq!(stages.last().map(|p| p.s()), Some(1));
                 }

@@ -273,7 +273,7 @@ mod tests {
         let same: Vec<_> =
             launches.pipelines.iter().filter(|p| p.kernel() == "elementwise/elementwise").collect();
         assert!(same.len() > 1 && same[0].text != same[1].text);
-        assert!(launches.pipelines.iter().any(|p| p.kernel() == "reduce/tree KIND=0"));
+        assert!(launches.pipelines.iter().any(|p| p.kernel() == "reduce_tree/rows4 KIND=0 WIDE=1"));
     }
 
     #[test]
