@@ -6,7 +6,8 @@
 // nonzero weight that starts at or below u, so that there is one even where rounding keeps the sum below u.
 //
 // Index map: one invocation makes one row, in spread one element. In the entry points *4 it moves vec4s (k is
-// a multiple of 4) and sums in the same order.
+// a multiple of 4) and sums in the same order. In draw_lanes, for GPUs, the 256 lanes of a workgroup share
+// a row.
 //
 // Bound: bandwidth; draw_categorical by two exp per element.
 
@@ -154,4 +155,62 @@ fn draw_categorical4(id: Invocation) {
     sum = c + w.w;
   }
   put(r, drawn, total);
+}
+
+var<workgroup> each: array<f32, 256>;
+
+// The largest of the lanes' numbers.
+fn largest(v: f32, lane: u32) -> f32 {
+  each[lane] = v;
+  for (var s = 128u; s > 0u; s /= 2u) {
+    workgroupBarrier();
+    if (lane < s) { each[lane] = max(each[lane], each[lane + s]); }
+  }
+  workgroupBarrier();
+  let all = each[0];
+  workgroupBarrier();
+  return all;
+}
+
+// The sum of the lanes' numbers up to a lane's own, which stays in `each`.
+fn sum_up(v: f32, lane: u32) {
+  each[lane] = v;
+  for (var s = 1u; s < 256u; s *= 2u) {
+    workgroupBarrier();
+    let before = select(0.0, each[max(lane, s) - s], lane >= s);
+    workgroupBarrier();
+    each[lane] += before;
+  }
+  workgroupBarrier();
+}
+
+@compute @workgroup_size(256)
+fn draw_lanes(
+  @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let r = group.y * groups.x + group.x;
+  if (r >= dims.n) { return; }
+  let row = r * dims.k;
+  let share = (dims.k + 255u) / 256u;
+  let first = min(lane * share, dims.k);
+  let end = min(first + share, dims.k);
+  var top = x[row];
+  for (var i = first; i < end; i++) { top = max(top, x[row + i]); }
+  top = largest(top, lane);
+  var sum = 0.0;
+  for (var i = first; i < end; i++) { sum += weight(vec4<f32>(x[row + i]), top).x; }
+  sum_up(sum, lane);
+  let total = each[255];
+  sum = select(0.0, each[max(lane, 1u) - 1u], lane > 0u);
+  workgroupBarrier();
+  let level = uniforms[r] * total;
+  var drawn = 0u;
+  for (var i = first; i < end && sum <= level; i++) {
+    let w = weight(vec4<f32>(x[row + i]), top).x;
+    sum += w;
+    if (w > 0.0) { drawn = i; }
+  }
+  let last = largest(f32(drawn), lane);
+  if (lane == 0u) { put(r, u32(last), total); }
 }

@@ -6,6 +6,7 @@
 //
 // Bound: latency; a sampler's matrices are small.
 
+// <seeing, master>
 struct Dims {
   m: u32,
   n: u32, // columns of C
@@ -41,10 +42,7 @@ fn quad(v: vec4<f32>) -> Quad { return v; }
 @group(0) @binding(3) var<uniform> dims: Dims;
 @group(0) @binding(7) var<storage, read> time: u32;
 
-override PLAIN: bool = false;
-override PLACED: bool = false;
-override HALVES: bool = false;
-
+override PLAIN: bool = false; override PLACED: bool = false; override HALVES: bool = false;
 var<private> half: vec4<f32>;
 
 // <epilogue, from matmul.wgsl>
@@ -148,11 +146,6 @@ fn start(row: u32, t: u32) -> i32 {
   return select(select(-1, at * i32(dims.c), at >= 0), i32(within * dims.c), PLAIN);
 }
 
-fn column_of_a(at: vec4<i32>, k: u32) -> vec4<f32> {
-  let i = vec4<u32>(max(at, vec4<i32>())) + k;
-  return select(vec4<f32>(), vec4<f32>(a[i.x], a[i.y], a[i.z], a[i.w]), at >= vec4<i32>());
-}
-
 fn row_of_b(k: u32, col: u32) -> vec4<f32> {
   let i = k * dims.b_row + min(col + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(dims.b_row - 1u));
   return vec4<f32>(b[i.x], b[i.y], b[i.z], b[i.w]);
@@ -161,16 +154,20 @@ fn row_of_b(k: u32, col: u32) -> vec4<f32> {
 // Stores four outputs of one row.
 fn store(row: u32, col: u32, sum: vec4<f32>, other: vec4<f32>) {
   if (row >= dims.m || col >= dims.n) { return; }
-  var v = sum;
-  half = other;
+  var v = sum; half = other;
   if (dims.epilogue == 1u + zero(row)) { v = fused((row * dims.n + col) / 4u, v); }
   let to = select(i32(row), seen(pixel(row), vec2<i32>(), dims.to.x), PLACED);
   if (to < 0) { return; }
-  let at = u32(to) * dims.n + col;
-  c[at] = v.x;
+  let at = u32(to) * dims.n + col; c[at] = v.x;
   if (col + 1u < dims.n) { c[at + 1u] = v.y; }
   if (col + 2u < dims.n) { c[at + 2u] = v.z; }
   if (col + 3u < dims.n) { c[at + 3u] = v.w; }
+}
+// </seeing>
+
+fn column_of_a(at: vec4<i32>, k: u32) -> vec4<f32> {
+  let i = vec4<u32>(max(at, vec4<i32>())) + k;
+  return select(vec4<f32>(), vec4<f32>(a[i.x], a[i.y], a[i.z], a[i.w]), at >= vec4<i32>());
 }
 
 @compute @workgroup_size(8, 8)

@@ -1,6 +1,8 @@
 // y = fused(Σ_p part[p]), f32: adds up what the workgroups of a product summed apart, for GPUs.
 //
-// Index map: one invocation makes four elements, from all parts. Four loads are in flight at once.
+// Index map: four loads are in flight at once.
+//   parts  one invocation makes four elements, from all parts
+//   many   a workgroup makes eight vec4s: 32 invocations share the parts of each, so that few wait for many
 //
 // Bound: bandwidth.
 
@@ -103,4 +105,36 @@ fn parts(id: Invocation) {
   }
   for (; p < dims.parts + zero(i); p++) { sum += part[p * n + i]; }
   y[i] = fused(i, sum);
+}
+
+// A vec4 of a part, zero past the last.
+fn part_of(p: u32, i: u32) -> vec4<f32> {
+  let inside = p < dims.parts;
+  return select(vec4<f32>(), part[select(0u, p * dims.n4 + i, inside)], inside);
+}
+
+var<workgroup> sums: array<array<vec4<f32>, 8>, 32>;
+
+// Adds the upper half of so many sums to the lower.
+fn fold(half: u32, slice: u32, q: u32) {
+  workgroupBarrier();
+  if (slice < half) { sums[slice][q] += sums[slice + half][q]; }
+}
+
+@compute @workgroup_size(256)
+fn many(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let slice = lane / 8u; let q = lane % 8u;
+  let i = (group.y * groups.x + group.x) * 8u + q;
+  let mine = min(i, dims.n4 - 1u);
+  var sum: vec4<f32>;
+  for (var p = slice; p < dims.parts + zero(i); p += 128u) {
+    sum += (part_of(p, mine) + part_of(p + 32u, mine)) + (part_of(p + 64u, mine) + part_of(p + 96u, mine));
+  }
+  sums[slice][q] = sum;
+  fold(16u, slice, q); fold(8u, slice, q); fold(4u, slice, q); fold(2u, slice, q); fold(1u, slice, q);
+  if (slice == 0u && i < dims.n4) { y[i] = fused(i, sums[0][q]); }
 }

@@ -7,7 +7,7 @@ mod networks;
 
 use crate::{
     harness::say,
-    subjects::{Ready, adapter, all_caps},
+    subjects::{Ready, adapter, all_caps, for_gpus},
 };
 use networks::{MODELS, Model, RECURRENT, SIGNALS, deep, plain, residual};
 use oneiro::{
@@ -40,26 +40,37 @@ fn sampler(
 
 fn draw(
     gpu: &Gpu,
+    caps: &Caps,
     shape: [usize; 4],
     method: Method,
     (likelihood, model): (Likelihood, Model),
     given: Option<(&[f32], &[f32])>,
 ) -> Vec<f32> {
-    let sampler = sampler(gpu.caps(), shape, method, likelihood, model).unwrap();
+    let sampler = sampler(caps, shape, method, likelihood, model).unwrap();
     let state = State::new(gpu, &sampler.plans(), 3).unwrap();
     sampler.run(gpu, &state, given, 1, |_, _| Ok(())).unwrap()
 }
 
+/// A test that runs by the adapter's own kernels, and by those for GPUs.
+fn by_both(test: &str, run: impl Fn(&Gpu, &Caps)) {
+    let Some(gpu) = adapter(test) else { return };
+    [gpu.caps().clone(), for_gpus(gpu.caps())].iter().for_each(|caps| run(gpu, caps));
+}
+
 #[test]
 fn cached_sampling_draws_what_the_whole_network_draws() {
-    let Some(gpu) = adapter("cached sampling") else { return };
+    by_both("cached sampling", same_pixels);
+    say("cached sampling drew the same pixels as the whole network, for 8 models");
+}
+
+fn same_pixels(gpu: &Gpu, caps: &Caps) {
     let pictures: &[_] = &[[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]];
     let signals: &[_] = &[[3, 1, 61, 1], [2, 1, 3, 1]];
     let models = MODELS[..5].iter().chain(&RECURRENT[..2]).map(|model| (model, pictures));
     for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[1], signals)]) {
         for &shape in shapes {
-            let [naive, cached] =
-                [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
+            let [naive, cached] = [Method::Naive, Method::Cached]
+                .map(|m| draw(gpu, caps, shape, m, (*likelihood, *model), None));
             let differ = naive.iter().zip(&cached).filter(|(a, b)| a != b).count();
             assert_eq!(differ, 0, "{name} {shape:?}: {differ} of {} pixels differ", naive.len());
             let lit = naive.iter().filter(|&&v| v == 1.0).count();
@@ -70,7 +81,6 @@ fn cached_sampling_draws_what_the_whole_network_draws() {
             );
         }
     }
-    say("cached sampling drew the same pixels as the whole network, for 8 models");
 }
 
 /// The values that the f64 reference draws after the given pictures' pixels if all uniform numbers are 1e-5
@@ -105,15 +115,18 @@ fn shifted(
 /// all later pixels of the image follow from it: they are not compared.
 #[test]
 fn cached_sampling_draws_the_same_levels() {
-    let Some(gpu) = adapter("cached sampling of levels") else { return };
+    by_both("cached sampling of levels", same_levels);
+}
+
+fn same_levels(gpu: &Gpu, caps: &Caps) {
     let pictures: &[_] = &[[6, 4, 5, 3], [6, 5, 4, 1]];
     // Longer than what is seen, so that rings go round.
     let signals: &[_] = &[[6, 1, 50, 1], [6, 1, 12, 1]];
     let models = MODELS[5..8].iter().chain(&RECURRENT[2..]).map(|model| (model, pictures));
     for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[0], signals)]) {
         for &shape in shapes {
-            let [naive, cached] =
-                [Method::Naive, Method::Cached].map(|m| draw(gpu, shape, m, (*likelihood, *model), None));
+            let [naive, cached] = [Method::Naive, Method::Cached]
+                .map(|m| draw(gpu, caps, shape, m, (*likelihood, *model), None));
             let size = naive.len() / shape[0];
             let [below, above] = shifted(gpu, shape, (*likelihood, *model), &naive);
             let near = |i: usize| below[i] != above[i];
@@ -147,7 +160,10 @@ fn cached_sampling_draws_the_same_levels() {
 /// channel after channel.
 #[test]
 fn teacher_forced_logits_are_the_whole_networks() {
-    let Some(gpu) = adapter("teacher-forced logits") else { return };
+    by_both("teacher-forced logits", same_logits);
+}
+
+fn same_logits(gpu: &Gpu, caps: &Caps) {
     let models = || MODELS[..8].iter().chain(&RECURRENT);
     let grey = models().map(|model| (model, [3, 8, 9, 1]));
     let colours = models().filter(|(name, ..)| *name != "stacks").map(|model| (model, [3, 8, 9, 3]));
@@ -162,7 +178,7 @@ fn teacher_forced_logits_are_the_whole_networks() {
         let (wave, rows) = cached(&begin, &g, &whole, picture, g.step(), likelihood.steps(c)).unwrap();
         g.assign(logits, logits.place(wave, rows, g.step()));
         advance(&g);
-        let plans = [&whole, &begin, &g].map(|g| Plan::new(g, gpu.caps()).unwrap());
+        let plans = [&whole, &begin, &g].map(|g| Plan::new(g, caps).unwrap());
         let state = State::new(gpu, &plans.each_ref(), 3).unwrap();
         let [at_once, first, step] =
             plans.each_ref().map(|plan| Executor::new(gpu, plan, &state, &[]).unwrap());
@@ -189,9 +205,9 @@ fn given_pixels_are_kept_and_another_round_differs() {
     let shape = [2, 6, 8, 1];
     let pictures: Vec<f32> = (0..96).map(|i| f32::from(u8::from(i % 3 == 0))).collect();
     let given: Vec<f32> = (0..96).map(|i| f32::from(u8::from(i % 5 < 2))).collect();
-    let free = draw(gpu, shape, Method::Cached, (Bernoulli, residual), None);
+    let free = draw(gpu, gpu.caps(), shape, Method::Cached, (Bernoulli, residual), None);
     for method in [Method::Naive, Method::Cached] {
-        let drawn = draw(gpu, shape, method, (Bernoulli, residual), Some((&pictures, &given)));
+        let drawn = draw(gpu, gpu.caps(), shape, method, (Bernoulli, residual), Some((&pictures, &given)));
         for i in 0..96 {
             assert!(given[i] == 0.0 || drawn[i] == pictures[i], "{method:?}: given pixel {i} was drawn over");
         }

@@ -119,6 +119,20 @@ fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], 
         .tolerance(1e-5, 1e-5)
 }
 
+/// One to four channels made, from shares of channels read that are not whole, whole, one more and two; of 15 to
+/// 17 pixels and more.
+fn few_made(side: Side) -> Vec<Case> {
+    let size = |(n, image, read, made): Size| {
+        if side == Side::Output { (n, image, read, made) } else { (n, image, made, read) }
+    };
+    let sizes: [Size; 4] = [(2, [5, 9], 68, 1), (1, [8, 7], 64, 2), (3, [6, 5], 12, 3), (1, [9, 11], 132, 4)];
+    let all = kernels().into_iter().flat_map(|kernel| sizes.map(|s| plain(side, kernel.clone(), size(s))));
+    let three = ("3x3", Kernel::same(3));
+    let rows = [15, 16, 17, 33].map(|w| plain(side, three.clone(), size((1, [1, w], 8, 3))));
+    let ends = EPILOGUES.map(|e| with_epilogue(side, three.clone(), size((2, [7, 6], 20, 4)), e));
+    all.chain(rows).chain(ends).collect()
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for side in SIDES {
@@ -163,6 +177,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     .flat_map(|size| EPILOGUES.map(|e| with_epilogue(side, three.clone(), size, e))),
             );
             out.push(with_epilogue(side, strided, sizes[0], EPILOGUES[0]));
+            out.extend(few_made(side));
         }
     }
     // Enough pixels to be summed in two halves, the second shorter.
@@ -175,6 +190,22 @@ pub(crate) fn cases() -> Vec<Case> {
     let four = Kernel::square(4).stride(2).padding(1);
     out.extend(
         [(2, [32, 32], 3, 8), (2, [2, 514], 3, 36), (1, [54, 38], 1, 68)]
+            .map(|s| plain(Side::Weight, ("4x4 stride 2", four.clone()), s)),
+    );
+    // Rows of scalars: 63 to 65 of them, two tiles and more, of one image or several; a few parts, many, and
+    // more than a workgroup adds up at once.
+    for kernel in kernels() {
+        let sizes: [Size; 4] =
+            [(2, [9, 11], 3, 64), (1, [8, 7], 7, 68), (3, [7, 9], 13, 4), (5, [3, 6], 1, 132)];
+        out.extend(sizes.map(|size| plain(Side::Weight, kernel.clone(), size)));
+    }
+    let mask = ("mask A 7x7", Kernel::same(7).taps(Taps::MaskA));
+    out.extend(
+        [(1, [28, 5], 1, 64), (3, [28, 27], 1, 64), (2, [13, 17], 3, 64)]
+            .map(|s| plain(Side::Weight, mask.clone(), s)),
+    );
+    out.extend(
+        [(4, [32, 30], 3, 64), (1, [33, 29], 5, 20)]
             .map(|s| plain(Side::Weight, ("4x4 stride 2", four.clone()), s)),
     );
     // Many pixels for one launch of the weight gradient, and over 65,535 rows of tiles.

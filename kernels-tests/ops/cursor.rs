@@ -165,6 +165,20 @@ fn fused() -> Vec<Case> {
     for n in [1, 3, 5, 7, 9, 13, 16, 17, 22] {
         out.push(times(wave([6, 9], 3), 9, [n, 8, 68], 2, 14, "epilogue placed"));
     }
+    // Sums of as many terms as lanes share, of one more, and of more than all their loads in flight.
+    for terms in [8, 16, 32, 64, 256] {
+        for more in [0, 1] {
+            let k = terms + more;
+            out.push(times(wave([6, 9], 3), 9, [1, 4 * k, 20], 1, 14, "epilogue placed"));
+            out.push(times(wave([6, 9], 3), 9, [3, k, 22], 1, 14, "placed"));
+            out.push(times(wave([1, 9], 9), 4, [1, 4 * k, 40], 0, 5, "gate placed"));
+        }
+    }
+    // So many rows that fewer lanes share a sum.
+    for n in [40, 80, 141] {
+        out.push(times(wave([6, 9], 3), 9, [n, 24, 68], 3, 14, "epilogue placed"));
+        out.push(times(wave([6, 9], 3), 9, [n, 7, 132], 3, 14, "gate placed"));
+    }
     for taps in [1, 63, 64] {
         out.push(times(wave([9, 12], 4), 12, [2, 4, 12], taps, 30, "epilogue"));
     }

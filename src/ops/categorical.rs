@@ -12,7 +12,7 @@ use crate::{
         op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::{Array, DType, Type},
     },
-    kernel::Shader,
+    kernel::{Shader, caps::AdapterClass},
 };
 
 static SHADER: Shader = crate::shader!("categorical");
@@ -23,6 +23,8 @@ const WORKGROUP: usize = 64;
 const MAX_INDEX: usize = 1 << 24;
 /// The largest number of classes of [`DrawCategorical`]: its three loops must stay under 65,535 iterations together.
 const MAX_CLASSES: usize = 4096;
+/// The number of classes from which a GPU's workgroup shares a row.
+const SHARED: usize = 32;
 /// The logarithm of the smallest weight, relative to the largest one, that [`DrawCategorical`] does not take
 /// for 0.
 const FAINTEST: f64 = -80.0;
@@ -183,7 +185,12 @@ impl Op for DrawCategorical {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let (rows, numel, classes) =
             (at.output.shape.numel(), at.inputs[0].shape.numel(), at.inputs[0].shape[1]);
+        let shared = at.caps.class == AdapterClass::Gpu && classes >= SHARED;
         let (launch, x) = match classes.is_multiple_of(4) {
+            _ if shared => {
+                let launch = LaunchSpec::new(&SHADER, "draw_lanes", grid_1d(rows));
+                (launch.dim("n", rows).dim("k", classes).why("GPU: a workgroup shares a row"), "x")
+            }
             true => (
                 launch("draw_categorical4", rows, classes / 4, "one invocation per row of whole vec4s"),
                 "x4",

@@ -28,7 +28,7 @@ fn drawn_pictures_are_as_likely_as_their_entropy_says() {
         .map(|model| (model, [n, 3, 4, if model.0 == "stacks" { 1 } else { 3 }]));
     for ((name, likelihood, model), shape) in pictures.chain([(&SIGNALS[0], [n, 1, 40, 1])]) {
         let c = shape[3];
-        let pictures = draw(gpu, shape, Method::Cached, (*likelihood, *model), None);
+        let pictures = draw(gpu, gpu.caps(), shape, Method::Cached, (*likelihood, *model), None);
         let g = Graph::new();
         let x = g.input(INPUT, Type::f32(shape));
         let outputs = model(&g, x);

@@ -15,9 +15,12 @@ use crate::{
 };
 
 static PORTABLE: Shader = crate::shader!("cursor_product");
+static SLICES: Shader = crate::shader!("cursor_slices");
 static LANES: Shader = crate::shader!("cursor_product.subgroup.int64");
 /// The largest number of channels, which keeps loops well under the 65,535 iterations at which some drivers stop.
 pub(crate) const MAX_CHANNELS: usize = 8192;
+/// The number of workgroups that fill a card.
+const FILLING: usize = 100;
 /// The most rows of a subgroup's tile.
 const HIGH: usize = 64;
 
@@ -75,32 +78,19 @@ impl Product {
     /// The launch over images, or over rows; the operand is theirs.
     fn launch(&self, e: Extents, of: Operand, halves: bool, caps: &Caps) -> LaunchSpec {
         let n = if halves { e.o / 2 } else { e.o };
-        let launch = if lanes(caps) && e.c.is_multiple_of(4) && n.is_multiple_of(4) {
-            let height = e.m.div_ceil(8 * e.m.div_ceil(HIGH));
-            let wide = halves || n > 32;
-            let columns = if wide && !halves { 64 } else { 32 };
-            let grid = [n.div_ceil(columns) as u32, e.m.div_ceil(8 * height) as u32, 1];
-            LaunchSpec::new(&LANES, "lanes", grid)
-                .flag("WIDE", wide)
-                .constant("HEIGHT", height as f64)
-                .dim("n4", n / 4)
-                .dim("b4", e.o / 4)
-                .dim("c4", e.c / 4)
-                .why("CPU driver, 8 lanes: a broadcast tile as high as the rows ask for")
-        } else {
-            let grid = [n.div_ceil(32) as u32, e.m.div_ceil(32) as u32, 1];
-            LaunchSpec::new(&PORTABLE, "registers", grid)
-                .dim("n", n)
-                .dim("b_row", e.o)
-                .dim("c", e.c)
-                .why("any adapter and any channels: 4x4 register tile")
-        };
         let k = self.taps.len().max(1) * e.c;
+        let fours = e.c.is_multiple_of(4) && n.is_multiple_of(4);
+        let launch = match caps.class {
+            AdapterClass::Cpu if lanes(caps) && fours => broadcast(e, n, halves),
+            AdapterClass::Cpu => registers(e, n),
+            AdapterClass::Gpu => dealt(e, n, halves, if fours { ("fours", k / 4) } else { ("ones", k) }),
+        };
+        let [a, b] = if launch.entry == "fours" { ["a4", "b4"] } else { ["a", "b"] };
         let launch = launch
             .flag("PLAIN", self.taps.is_empty())
             .flag("HALVES", halves)
-            .bind("a", of)
-            .bind("b", Operand::Input(1))
+            .bind(a, of)
+            .bind(b, Operand::Input(1))
             .bind("c", Operand::Output)
             .bind("time", Operand::Input(2))
             .dim("m", e.m)
@@ -109,6 +99,51 @@ impl Product {
             .cost(2 * e.m * e.o * k, 4 * (e.m * k + k * e.o + e.m * n) as u64);
         taps(&self.taps, told(self.wave, launch))
     }
+}
+
+/// The tile of CPU drivers with lanes.
+fn broadcast(e: Extents, n: usize, halves: bool) -> LaunchSpec {
+    let height = e.m.div_ceil(8 * e.m.div_ceil(HIGH));
+    let wide = halves || n > 32;
+    let columns = if wide && !halves { 64 } else { 32 };
+    let grid = [n.div_ceil(columns) as u32, e.m.div_ceil(8 * height) as u32, 1];
+    LaunchSpec::new(&LANES, "lanes", grid)
+        .flag("WIDE", wide)
+        .constant("HEIGHT", height as f64)
+        .dim("n4", n / 4)
+        .dim("b4", e.o / 4)
+        .dim("c4", e.c / 4)
+        .why("CPU driver, 8 lanes: a broadcast tile as high as the rows ask for")
+}
+
+/// The tile of CPU drivers in general.
+fn registers(e: Extents, n: usize) -> LaunchSpec {
+    let grid = [n.div_ceil(32) as u32, e.m.div_ceil(32) as u32, 1];
+    LaunchSpec::new(&PORTABLE, "registers", grid)
+        .dim("n", n)
+        .dim("b_row", e.o)
+        .dim("c", e.c)
+        .why("CPU driver, any channels: 4x4 register tile")
+}
+
+/// The tile of GPUs: so many terms of a sum are dealt out to as many lanes as are busy, until there are workgroups
+/// enough to fill a card.
+fn dealt(e: Extents, n: usize, halves: bool, (entry, terms): (&'static str, usize)) -> LaunchSpec {
+    let columns = n.div_ceil(if halves { 8 } else { 16 });
+    let rows = |slices| e.m.div_ceil(128 / slices);
+    let enough = |&slices: &usize| columns * rows(slices) >= FILLING || terms <= slices;
+    let slices = [8, 16, 32].into_iter().find(enough).unwrap_or(64);
+    let launch = LaunchSpec::new(&SLICES, entry, [columns as u32, rows(slices) as u32, 1])
+        .constant("SLICES", slices as f64);
+    let launch = match entry {
+        "fours" => launch.constant("DEALS", terms.div_ceil(slices).min(4) as f64),
+        _ => launch,
+    };
+    launch
+        .dim("n", n)
+        .dim("b_row", e.o)
+        .dim("c", e.c)
+        .why("GPU: a sum is dealt out to lanes, so that it is short and a card is full")
 }
 
 impl Op for Product {
@@ -153,10 +188,10 @@ impl Op for Product {
         } else {
             self.launch(e, Operand::Input(0), at.halves, at.caps)
         };
-        let last = if last.shader.stem == PORTABLE.stem {
-            last.dim("epilogue", usize::from(at.epilogue))
-        } else {
+        let last = if last.shader.stem == LANES.stem {
             last
+        } else {
+            last.dim("epilogue", usize::from(at.epilogue))
         };
         launches.push(last.fused(at.epilogue));
         Ok(Lowered { launches, scratch })

@@ -23,6 +23,8 @@ const LAUNCH: usize = 6300;
 const BYTES: usize = 200;
 /// The most workgroups that a cut aims at.
 const MOST: usize = 260;
+/// The most parts that one invocation adds up: more are shared by a workgroup.
+const ALONE: usize = 8;
 
 /// The outputs of a workgroup of 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,14 +111,15 @@ pub(in crate::ops) fn added(
     [from, to]: [Operand; 2],
     epilogue: bool,
 ) -> LaunchSpec {
-    LaunchSpec::new(&PARTS, "parts", grid_1d((total / 4).div_ceil(64)))
+    let (entry, vec4s) = if parts > ALONE { ("many", 8) } else { ("parts", 64) };
+    LaunchSpec::new(&PARTS, entry, grid_1d((total / 4).div_ceil(vec4s)))
         .bind("part", from)
         .bind("y", to)
         .dim("n4", total / 4)
         .dim("parts", parts)
         .cost(parts * total, 4 * ((parts + 1) * total) as u64)
         .fused(epilogue)
-        .why("GPU: the parts of the sums")
+        .why(if parts > ALONE { "GPU: many parts of the sums" } else { "GPU: the parts of the sums" })
 }
 
 #[cfg(test)]
