@@ -34,8 +34,10 @@ const CARDS: [Card; 2] = [
 ];
 /// The most workgroups that a cut aims at: about where the large card is full.
 const MOST: usize = 400;
-/// The most parts that one invocation adds up: more are shared by a workgroup.
+/// The most parts that one invocation adds up, where there are few: more are shared by a workgroup.
 const ALONE: usize = 8;
+/// The vec4s of a sum from which on there are invocations enough.
+const PLENTY: usize = 8192;
 
 /// The outputs of a workgroup of 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,8 @@ pub(in crate::ops) fn added(
     [from, to]: [Operand; 2],
     epilogue: bool,
 ) -> LaunchSpec {
-    let (entry, vec4s) = if parts > ALONE { ("many", 8) } else { ("parts", 64) };
+    let many = parts > ALONE && total / 4 < PLENTY;
+    let (entry, vec4s) = if many { ("many", 8) } else { ("parts", 64) };
     LaunchSpec::new(&PARTS, entry, grid_1d((total / 4).div_ceil(vec4s)))
         .bind("part", from)
         .bind("y", to)
@@ -129,7 +132,7 @@ pub(in crate::ops) fn added(
         .dim("parts", parts)
         .cost(parts * total, 4 * ((parts + 1) * total) as u64)
         .fused(epilogue)
-        .why(if parts > ALONE { "GPU: many parts of the sums" } else { "GPU: the parts of the sums" })
+        .why(if many { "GPU: many parts of the sums" } else { "GPU: the parts of the sums" })
 }
 
 #[cfg(test)]
