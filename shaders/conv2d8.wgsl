@@ -7,6 +7,24 @@
 //
 // Bound: compute.
 
+struct Dims {
+  c4: u32, // vec4s of channels read
+  o4: u32, // and made
+  parts: u32,
+  total: u32, // vec4s of y
+  // <sweeps, master>
+  src: vec2<u32>, // extents of the image read
+  src_step: vec2<u32>,
+  dst: vec2<u32>, // extents of the image made
+  dst_step: vec2<u32>,
+  @align(16) sweep: array<Sweep, 16>,
+  access: array<Access, 3>,
+  constant: array<vec4<f32>, 8>,
+  tap: array<vec4<i32>, 64>, // row, column, index into w
+  // </sweeps>
+}
+
+// <sweep8, master>
 struct Sweep {
   lattice: vec2<u32>, // rows and columns made
   dst_first: vec2<u32>,
@@ -16,20 +34,12 @@ struct Sweep {
   chunk: u32, // panels of a part
 }
 
-struct Dims {
-  c4: u32, // vec4s of channels read
-  o4: u32, // and made
-  parts: u32,
-  total: u32, // vec4s of y
-  src: vec2<u32>, // extents of the image read
-  src_step: vec2<u32>,
-  dst: vec2<u32>, // extents of the image made
-  dst_step: vec2<u32>,
-  @align(16) sweep: array<Sweep, 16>,
-  access: array<Access, 3>,
-  constant: array<vec4<f32>, 8>,
-  tap: array<vec4<i32>, 64>, // row, column, index into w
+// (image, row, column) of a lattice pixel.
+fn pixel(row: u32, lattice: vec2<u32>) -> vec3<u32> {
+  let line = row / lattice.y;
+  return vec3<u32>(line / lattice.x, line % lattice.x, row % lattice.y);
 }
+// </sweep8>
 
 // <quad, from elementwise.wgsl>
 // Four numbers as they lie in a buffer; for CPU drivers the planner puts <quad64> of selftest.int64 here.
@@ -139,12 +149,6 @@ fn cut(v: mat4x4<f32>, keep: vec4<bool>) -> mat4x4<f32> {
 }
 // </cut>
 
-// (image, row, column) of a lattice pixel.
-fn pixel(row: u32, lattice: vec2<u32>) -> vec3<u32> {
-  let line = row / lattice.y;
-  return vec3<u32>(line / lattice.x, line % lattice.x, row % lattice.y);
-}
-
 // Stores eight channels of one pixel; `first` is where the part begins.
 fn store(sweep: Sweep, first: u32, row: u32, col: u32, l: vec4<f32>, r: vec4<f32>) {
   if (row >= sweep.rows) { return; }
@@ -181,20 +185,17 @@ fn load_w(at: u32, step: u32) -> mat4x4<f32> {
 fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let part = group.z % dims.parts;
   let sweep = dims.sweep[min(group.z / dims.parts, 15u)];
-  let row = group.y * 64u;
-  let col = group.x * 16u;
+  let row = group.y * 64u; let col = group.x * 16u;
   let c4 = dims.c4; let o4 = dims.o4;
   let mine = pixel(row + lane, sweep.lattice);
   let yx = mine.yz * dims.src_step;
   place[lane / 4u][lane % 4u] = (yx.x << 16u) | yx.y;
   origin[lane / 4u][lane % 4u] = ((mine.x * dims.src.x + yx.x) * dims.src.y + yx.y) * c4;
   workgroupBarrier();
-  let quad = lane / 4u;
-  let k4 = lane % 4u;
+  let quad = lane / 4u; let k4 = lane % 4u;
   let pixels = vec4<u32>(origin[quad][0], origin[quad][1], origin[quad][2], origin[quad][3]) + k4;
   let per_tap = (c4 + 3u) / 4u;
-  let start = part * sweep.chunk;
-  let end = min(start + sweep.chunk, per_tap * sweep.taps);
+  let start = part * sweep.chunk; let end = min(start + sweep.chunk, per_tap * sweep.taps);
   var t = start / per_tap;
   var k = start % per_tap * 4u; // the vec4 of channels that the panel begins with
   // The weights of this lane: 16 lanes along channels made, or with TB four lanes along channels read.

@@ -119,6 +119,20 @@ fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], 
         .tolerance(1e-5, 1e-5)
 }
 
+/// One to four channels made, from shares of channels read that are not whole, whole, one more and two; of 15 to
+/// 17 pixels and more.
+fn few_made(side: Side) -> Vec<Case> {
+    let size = |(n, image, read, made): Size| {
+        if side == Side::Output { (n, image, read, made) } else { (n, image, made, read) }
+    };
+    let sizes: [Size; 4] = [(2, [5, 9], 68, 1), (1, [8, 7], 64, 2), (3, [6, 5], 12, 3), (1, [9, 11], 132, 4)];
+    let all = kernels().into_iter().flat_map(|kernel| sizes.map(|s| plain(side, kernel.clone(), size(s))));
+    let three = ("3x3", Kernel::same(3));
+    let rows = [15, 16, 17, 33].map(|w| plain(side, three.clone(), size((1, [1, w], 8, 3))));
+    let ends = EPILOGUES.map(|e| with_epilogue(side, three.clone(), size((2, [7, 6], 20, 4)), e));
+    all.chain(rows).chain(ends).collect()
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for side in SIDES {
@@ -163,6 +177,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     .flat_map(|size| EPILOGUES.map(|e| with_epilogue(side, three.clone(), size, e))),
             );
             out.push(with_epilogue(side, strided, sizes[0], EPILOGUES[0]));
+            out.extend(few_made(side));
         }
     }
     // Enough pixels to be summed in two halves, the second shorter.

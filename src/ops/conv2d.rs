@@ -6,6 +6,7 @@
 //! is a matrix product and is recorded as one.
 
 mod blocks;
+mod narrow;
 mod patches;
 mod sweep;
 mod tile;
@@ -182,12 +183,13 @@ impl Op for Conv2d {
                 _ => self.patched(e, at.caps, at.epilogue),
             });
         }
-        match self.side {
-            Side::Weight => Ok(self.weight_blocks(e, at.caps).unwrap_or_else(|| self.weight(e, at.caps))),
-            _ => match self.blocks(e, at.caps, at.epilogue) {
-                Some(lowered) => Ok(lowered),
-                None => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
-            },
+        if self.side == Side::Weight {
+            return Ok(self.weight_blocks(e, at.caps).unwrap_or_else(|| self.weight(e, at.caps)));
+        }
+        let whole = self.narrow(e, at.caps, at.epilogue).or_else(|| self.blocks(e, at.caps, at.epilogue));
+        match whole {
+            Some(lowered) => Ok(lowered),
+            None => Ok(Lowered { launches: self.sweeps(e, at.caps, at.epilogue)?, scratch: vec![] }),
         }
     }
 

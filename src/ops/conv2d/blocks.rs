@@ -28,6 +28,16 @@ impl Conv2d {
         caps.class == AdapterClass::Gpu && sides.copied().all(|side| side <= MAX_SIDE)
     }
 
+    /// All sweeps, where the adapter is a GPU and one launch holds them.
+    pub(super) fn lattices(&self, caps: &Caps) -> Option<Vec<Sweep>> {
+        let forward = self.side == Side::Output;
+        let sweeps = if forward { vec![self.window.forward()] } else { self.window.backward() };
+        let taps: usize = sweeps.iter().map(|sweep| sweep.taps.len()).sum();
+        let fits =
+            taps <= MAX_TAPS && sweeps.len() <= MAX_SWEEPS && sweeps.iter().all(|sweep| sweep.shear == 0);
+        (self.by_blocks(caps) && fits).then_some(sweeps)
+    }
+
     /// The launches of blocks of the weight gradient, where the adapter is a GPU and the extents allow them.
     pub(super) fn weight_blocks(&self, e: Extents, caps: &Caps) -> Option<Lowered> {
         let Window { image, made, stride, taps } = &self.window;
@@ -58,59 +68,61 @@ impl Conv2d {
 
     /// The launches of blocks, where the adapter is a GPU and the extents allow them.
     pub(super) fn blocks(&self, e: Extents, caps: &Caps, epilogue: bool) -> Option<Lowered> {
-        let forward = self.side == Side::Output;
-        let sweeps = if forward { vec![self.window.forward()] } else { self.window.backward() };
-        let taps: usize = sweeps.iter().map(|sweep| sweep.taps.len()).sum();
-        let largest = sweeps.iter().map(|sweep| e.n * sweep.pixels()[1]).max()?;
-        let fits = taps <= MAX_TAPS && sweeps.len() <= MAX_SWEEPS && largest.div_ceil(64) <= MAX_SIDE;
         let whole = e.c.is_multiple_of(4) && e.o.is_multiple_of(4);
-        if !self.by_blocks(caps) || !whole || !fits || sweeps.iter().any(|sweep| sweep.shear != 0) {
+        let sweeps = self.lattices(caps).filter(|_| whole)?;
+        let [read, made] = self.channels(e);
+        let largest = sweeps.iter().map(|sweep| e.n * sweep.pixels()[1]).max()?;
+        if largest.div_ceil(64) > MAX_SIDE {
             return None;
         }
-        let [read, made] = self.channels(e);
         let panels = |sweep: &Sweep| sweep.taps.len() * read.div_ceil(16);
         let longest = sweeps.iter().map(panels).max()?.max(1);
         let (cut, _) = Block::Eight.cut([sweeps.len(), largest, made, 16 * longest]);
         let total = e.n * sweeps[0].dst.iter().product::<usize>() * made;
-        Some(cut_up(self.block_launch(e, &sweeps, cut, total), "c", cut, total, epilogue))
-    }
-
-    /// The launch without its output.
-    fn block_launch(&self, e: Extents, sweeps: &[Sweep], cut: Cut, total: usize) -> LaunchSpec {
-        let [read, made] = self.channels(e);
-        let pixels = |sweep: &Sweep| e.n * sweep.pixels()[1];
-        let most = sweeps.iter().map(pixels).max().unwrap_or(1);
-        let grid = [made.div_ceil(64), most.div_ceil(64), sweeps.len() * cut.parts].map(|n| n as u32);
-        let Sweep { src, src_step, dst, dst_step, .. } = sweeps[0];
+        let grid = [made.div_ceil(64), largest.div_ceil(64), sweeps.len() * cut.parts].map(|n| n as u32);
         let mut launch = LaunchSpec::new(&EIGHT, "tile", grid)
             .flag("TB", self.side == Side::Input)
             .dim("c4", read / 4)
             .dim("o4", made / 4)
             .dim("parts", cut.parts)
             .dim("total", total / 4)
-            .pair("src", src)
-            .pair("src_step", src_step)
-            .pair("dst", dst)
-            .pair("dst_step", dst_step)
             .bind("x", Operand::Input(0))
             .bind("w", Operand::Input(1));
-        let (mut first, mut products) = (0, 0);
         for (i, sweep) in sweeps.iter().enumerate() {
-            let panels = sweep.taps.len() * read.div_ceil(16);
-            launch = launch
-                .pair(&format!("sweep[{i}].lattice"), sweep.lattice)
-                .pair(&format!("sweep[{i}].dst_first"), sweep.dst_first)
-                .dim(&format!("sweep[{i}].rows"), pixels(sweep))
-                .dim(&format!("sweep[{i}].first"), first)
-                .dim(&format!("sweep[{i}].taps"), sweep.taps.len())
-                .dim(&format!("sweep[{i}].chunk"), panels.div_ceil(cut.parts));
-            launch = numbered_taps(launch, first, sweep.taps.iter().copied());
-            first += sweep.taps.len();
-            products += pixels(sweep) * sweep.taps.len();
+            launch = launch.dim(&format!("sweep[{i}].chunk"), panels(sweep).div_ceil(cut.parts));
         }
-        let seen = e.n * sweeps[0].pixels()[0] * read;
-        launch.cost(2 * products * read * made, 4 * (seen + total + first * read * made) as u64)
+        Some(cut_up(listed(launch, e.n, &sweeps, [read, made]), "c", cut, total, epilogue))
     }
+}
+
+/// A launch with all its sweeps over so many images, and what they cost.
+pub(super) fn listed(
+    mut launch: LaunchSpec,
+    images: usize,
+    sweeps: &[Sweep],
+    [read, made]: [usize; 2],
+) -> LaunchSpec {
+    let (mut first, mut products) = (0, 0);
+    for (i, sweep) in sweeps.iter().enumerate() {
+        let pixels = images * sweep.pixels()[1];
+        launch = launch
+            .pair(&format!("sweep[{i}].lattice"), sweep.lattice)
+            .pair(&format!("sweep[{i}].dst_first"), sweep.dst_first)
+            .dim(&format!("sweep[{i}].rows"), pixels)
+            .dim(&format!("sweep[{i}].first"), first)
+            .dim(&format!("sweep[{i}].taps"), sweep.taps.len());
+        launch = numbered_taps(launch, first, sweep.taps.iter().copied());
+        first += sweep.taps.len();
+        products += pixels * sweep.taps.len();
+    }
+    let Sweep { src, src_step, dst, dst_step, .. } = sweeps[0];
+    let (seen, total) = (images * sweeps[0].pixels()[0] * read, images * dst[0] * dst[1] * made);
+    launch
+        .pair("src", src)
+        .pair("src_step", src_step)
+        .pair("dst", dst)
+        .pair("dst_step", dst_step)
+        .cost(2 * products * read * made, 4 * (seen + total + first * read * made) as u64)
 }
 
 /// A launch of blocks with its output, which is scratch where there are parts, and the launch that adds them up.
