@@ -1,8 +1,9 @@
 //! How a product is cut for a GPU: into blocks of outputs, one for each workgroup, and where these are too few
 //! for the machine, into parts of the sum, which another launch adds up.
 //!
-//! The machine is not known when a plan is made. The rule estimates the cycles on a card of middle size from
-//! the extents alone; docs/notes/gpu.md says where its constants are from.
+//! The machine is not known when a plan is made. The rule estimates the time on two cards, a middle and a large
+//! one, from the extents alone, and takes what has the least product of both; docs/notes/gpu.md says where the
+//! cards' constants are from.
 
 use crate::{
     graph::op::{LaunchSpec, Operand, grid_1d},
@@ -13,18 +14,30 @@ static EIGHT: Shader = crate::shader!("matmul8");
 static FOUR: Shader = crate::shader!("matmul4");
 static PARTS: Shader = crate::shader!("parts");
 
-/// The workgroups that the card runs at once without one waiting for another.
-const LANES: usize = 120;
-/// The cycles from one panel to the next where nothing else runs beside the workgroup.
-const LATENCY: usize = 3600;
-/// The cycles that a launch costs.
-const LAUNCH: usize = 6300;
-/// The bytes of memory that the card moves in a cycle.
-const BYTES: usize = 200;
-/// The most workgroups that a cut aims at.
-const MOST: usize = 260;
-/// The most parts that one invocation adds up: more are shared by a workgroup.
+/// What a card takes, in nanoseconds.
+struct Card {
+    /// The workgroups that issue beside each other.
+    lanes: usize,
+    /// From one panel to the next where nothing else runs beside the workgroup.
+    latency: f64,
+    /// A workgroup's instructions of a panel of [`Block::Eight`] and of [`Block::Four`].
+    issue: [f64; 2],
+    /// A launch.
+    launch: f64,
+    /// The time in which it moves a byte.
+    byte: f64,
+}
+
+const CARDS: [Card; 2] = [
+    Card { lanes: 120, latency: 1710.0, issue: [1070.0, 590.0], launch: 3000.0, byte: 2.4e-3 },
+    Card { lanes: 132, latency: 1400.0, issue: [520.0, 450.0], launch: 4000.0, byte: 2.5e-4 },
+];
+/// The most workgroups that a cut aims at: about where the large card is full.
+const MOST: usize = 400;
+/// The most parts that one invocation adds up, where there are few: more are shared by a workgroup.
 const ALONE: usize = 8;
+/// The vec4s of a sum from which on there are invocations enough.
+const PLENTY: usize = 8192;
 
 /// The outputs of a workgroup of 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,27 +63,26 @@ impl Block {
         if self == Block::Eight { 16 } else { 32 }
     }
 
-    /// The cycles in which a workgroup issues the instructions of a panel.
-    fn issue(self) -> usize {
-        if self == Block::Eight { 2250 } else { 1240 }
-    }
-
     /// The best cut of a product with so many outputs in so many rows and columns of so many matrices, each the
-    /// sum of k terms, and its estimated cycles.
-    pub(in crate::ops) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, usize) {
+    /// sum of k terms, and the product of its estimated times.
+    pub(in crate::ops) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, f64) {
         let tiles = batch * rows.div_ceil(self.side()) * columns.div_ceil(self.side());
         let panels = k.div_ceil(self.depth());
         let most = (MOST / tiles).clamp(1, panels);
         let estimate = |parts: usize| {
             let chunk = panels.div_ceil(parts);
             let parts = panels.div_ceil(chunk);
-            let waves = (tiles * parts).div_ceil(LANES);
-            let sum =
-                if parts > 1 { LAUNCH + (2 * parts + 1) * 4 * batch * rows * columns / BYTES } else { 0 };
             let cut = Cut { block: self, parts, chunk: chunk * self.depth() };
-            (cut, chunk * LATENCY.max(self.issue() * waves) + sum)
+            let sums = (2 * parts + 1) as f64 * 4.0 * (batch * rows * columns) as f64;
+            let time = |card: &Card| {
+                let waves = (tiles * parts).div_ceil(card.lanes) as f64;
+                let main = chunk as f64 * card.latency.max(card.issue[self as usize] * waves) + card.launch;
+                if parts > 1 { main + sums * card.byte + card.launch } else { main }
+            };
+            (cut, CARDS.iter().map(time).product())
         };
-        (1..=most).map(estimate).min_by_key(|(cut, cycles)| (*cycles, cut.parts)).expect("one part at least")
+        let least = |a: &(Cut, f64), b: &(Cut, f64)| a.1.total_cmp(&b.1).then(a.0.parts.cmp(&b.0.parts));
+        (1..=most).map(estimate).min_by(least).expect("one part at least")
     }
 }
 
@@ -99,7 +111,7 @@ impl Cut {
     /// The cuts into each kind of block, the quicker one first.
     pub(super) fn all(extents: [usize; 4]) -> [Cut; 2] {
         let mut all = [Block::Eight, Block::Four].map(|block| block.cut(extents));
-        all.sort_by_key(|(_, cycles)| *cycles);
+        all.sort_by(|a, b| a.1.total_cmp(&b.1));
         all.map(|(cut, _)| cut)
     }
 }
@@ -111,7 +123,8 @@ pub(in crate::ops) fn added(
     [from, to]: [Operand; 2],
     epilogue: bool,
 ) -> LaunchSpec {
-    let (entry, vec4s) = if parts > ALONE { ("many", 8) } else { ("parts", 64) };
+    let many = parts > ALONE && total / 4 < PLENTY;
+    let (entry, vec4s) = if many { ("many", 8) } else { ("parts", 64) };
     LaunchSpec::new(&PARTS, entry, grid_1d((total / 4).div_ceil(vec4s)))
         .bind("part", from)
         .bind("y", to)
@@ -119,7 +132,7 @@ pub(in crate::ops) fn added(
         .dim("parts", parts)
         .cost(parts * total, 4 * ((parts + 1) * total) as u64)
         .fused(epilogue)
-        .why(if parts > ALONE { "GPU: many parts of the sums" } else { "GPU: the parts of the sums" })
+        .why(if many { "GPU: many parts of the sums" } else { "GPU: the parts of the sums" })
 }
 
 #[cfg(test)]
