@@ -54,6 +54,8 @@ pub(crate) fn run(gpu: &Gpu) -> Result<()> {
         });
         found.keep(measured.map(|measured| (vec![measured], vec![])));
     }
+    let [page, json] =
+        ["md", "json"].map(|end| PathBuf::from(format!("report-{}.{end}", slug(&gpu.caps().name))));
     for name in MODELS {
         if started.elapsed() > LAST_START {
             found.left_out.push(name);
@@ -61,11 +63,11 @@ pub(crate) fn run(gpu: &Gpu) -> Result<()> {
         }
         let measured = model::measure(name, gpu, Instant::now(), SECONDS, false);
         found.keep(measured.map(|of_model| (of_model.cases, of_model.models)));
+        // Written each time, so that a driver that dies on a model leaves what was measured before.
+        write_atomic(&page, found.page(gpu.caps()).as_bytes())?;
+        found.report.save(&json)?;
     }
-    let files = ["md", "json"].map(|end| PathBuf::from(format!("report-{}.{end}", slug(&gpu.caps().name))));
-    write_atomic(&files[0], found.page(gpu.caps()).as_bytes())?;
-    found.report.save(&files[1])?;
-    println!("\n{} and {} written: attach them to an issue", files[0].display(), files[1].display());
+    println!("\n{} and {} written: attach them to an issue", page.display(), json.display());
     println!("{}", found.verdict());
     Ok(())
 }
