@@ -89,6 +89,7 @@ fn e_sigmoid(a: vec4<f32>) -> vec4<f32> {
 }
 // </saturating>
 
+// <step, master>
 // The unit of a state that an invocation makes: the state's image, row and column, and the unit.
 fn unit_of(i: u32) -> vec4<u32> {
   let state = i / dims.units;
@@ -110,11 +111,7 @@ fn neighbour(p: vec4<u32>, offset: vec2<i32>) -> i32 {
 }
 
 // What a step makes of four units: the state, the cell, and the gates o, f, i, g as columns.
-struct Made {
-  h: vec4<f32>,
-  c: vec4<f32>,
-  gates: mat4x4<f32>,
-}
+struct Made { h: vec4<f32>, c: vec4<f32>, gates: mat4x4<f32> }
 
 // From the gates before their functions, as columns, and the cell that goes on.
 fn cell_of(a: mat4x4<f32>, before: vec4<f32>) -> Made {
@@ -124,10 +121,7 @@ fn cell_of(a: mat4x4<f32>, before: vec4<f32>) -> Made {
 }
 
 // The derivative of a step of four units: the cotangents of the cell that went on and of the gates.
-struct Asks {
-  before: vec4<f32>,
-  gates: mat4x4<f32>,
-}
+struct Asks { before: vec4<f32>, gates: mat4x4<f32> }
 
 // From what the step made, the cell that went on, the cotangent of h, and what the cell that goes on asks.
 fn cell_back(open: mat4x4<f32>, c: vec4<f32>, before: vec4<f32>, dh: vec4<f32>, later: vec4<f32>) -> Asks {
@@ -140,6 +134,35 @@ fn cell_back(open: mat4x4<f32>, c: vec4<f32>, before: vec4<f32>, dh: vec4<f32>, 
     dc * open[2] * (1.0 - open[3] * open[3]),
   ));
 }
+
+// Makes and stores four units of a state.
+fn make4(at: u32, a: mat4x4<f32>, before: vec4<f32>) {
+  let made = cell_of(transpose(a), before);
+  y4[at] = quad(made.h);
+  y4[dims.states + at] = quad(made.c);
+  let open = transpose(made.gates);
+  let to = 2u * dims.states + 4u * at;
+  y4[to] = quad(open[0]); y4[to + 1u] = quad(open[1]);
+  y4[to + 2u] = quad(open[2]); y4[to + 3u] = quad(open[3]);
+}
+
+// Makes and stores the cotangents of four units.
+fn make_back4(p: vec4<u32>, at: u32, dh: vec4<f32>, later: vec4<f32>) {
+  let k = 2u * dims.states + 4u * at;
+  let open = mat4x4<f32>(
+    floats(kept4[k]), floats(kept4[k + 1u]), floats(kept4[k + 2u]), floats(kept4[k + 3u]),
+  );
+  let c = floats(kept4[dims.states + at]);
+  let source = neighbour(p, dims.carried);
+  let before = select(vec4<f32>(), floats(kept4[dims.states + u32(max(source, 0))]), source >= 0);
+  let asks = cell_back(transpose(open), c, before, dh, later);
+  cells4[at] = quad(asks.before);
+  let each = transpose(asks.gates);
+  let to = 4u * at;
+  y4[to] = quad(each[0]); y4[to + 1u] = quad(each[1]);
+  y4[to + 2u] = quad(each[2]); y4[to + 3u] = quad(each[3]);
+}
+// </step>
 
 // One unit's four numbers as columns.
 fn spread(v: vec4<f32>) -> mat4x4<f32> {
@@ -172,17 +195,6 @@ fn cell(id: Invocation) {
   let source = neighbour(p, dims.carried);
   let before = select(0.0, y[dims.states + u32(max(source, 0))], source >= 0);
   make(at, sum(at), before);
-}
-
-// Makes and stores four units of a state.
-fn make4(at: u32, a: mat4x4<f32>, before: vec4<f32>) {
-  let made = cell_of(transpose(a), before);
-  y4[at] = quad(made.h);
-  y4[dims.states + at] = quad(made.c);
-  let open = transpose(made.gates);
-  let to = 2u * dims.states + 4u * at;
-  y4[to] = quad(open[0]); y4[to + 1u] = quad(open[1]);
-  y4[to + 2u] = quad(open[2]); y4[to + 3u] = quad(open[3]);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -218,23 +230,6 @@ fn back(id: Invocation) {
   let onward = neighbour(p, -dims.carried);
   let later = select(0.0, cells[u32(max(onward, 0))], onward >= 0);
   make_back(p, at, cotangent[at] + select(0.0, asked[at], dims.sees == 1u), later);
-}
-
-// Makes and stores the cotangents of four units.
-fn make_back4(p: vec4<u32>, at: u32, dh: vec4<f32>, later: vec4<f32>) {
-  let k = 2u * dims.states + 4u * at;
-  let open = mat4x4<f32>(
-    floats(kept4[k]), floats(kept4[k + 1u]), floats(kept4[k + 2u]), floats(kept4[k + 3u]),
-  );
-  let c = floats(kept4[dims.states + at]);
-  let source = neighbour(p, dims.carried);
-  let before = select(vec4<f32>(), floats(kept4[dims.states + u32(max(source, 0))]), source >= 0);
-  let asks = cell_back(transpose(open), c, before, dh, later);
-  cells4[at] = quad(asks.before);
-  let each = transpose(asks.gates);
-  let to = 4u * at;
-  y4[to] = quad(each[0]); y4[to + 1u] = quad(each[1]);
-  y4[to + 2u] = quad(each[2]); y4[to + 3u] = quad(each[3]);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -153,6 +153,10 @@ fn kept(i: u32) -> Seen {
   return a;
 }
 
+// The lane's line among the WIDE, and its place along it, if neighbours lie along a line.
+fn along(lane: u32) -> vec2<u32> { return vec2<u32>(lane / HIGH, lane % HIGH); }
+
+// <tree, master>
 // Four times n of what was kept become n.
 fn fold(lane: u32, n: u32) {
   workgroupBarrier();
@@ -169,9 +173,12 @@ fn tree(lane: u32) {
   if (WIDE == 1u) { fold(lane, 1u); }
 }
 
-// The lane's line among the WIDE, and its place along it, if neighbours lie along a line or across lines.
-fn along(lane: u32) -> vec2<u32> { return vec2<u32>(lane / HIGH, lane % HIGH); }
+// The first line of a workgroup.
+fn lines(group: vec3<u32>, groups: vec3<u32>) -> u32 { return (group.y * groups.x + group.x) * WIDE; }
+
+// The lane's line among the WIDE, and its place along it, if neighbours lie across lines.
 fn across(lane: u32) -> vec2<u32> { return vec2<u32>(lane % WIDE, lane / WIDE); }
+// </tree>
 
 // Stores what was seen of four parts of a line.
 fn store(i: u32, a: Seen) {
@@ -189,9 +196,6 @@ fn elements(first: u32, lane: u32, place: vec2<u32>) {
   tree(lane);
   if (lane < WIDE) { store(first + lane, kept(lane)); }
 }
-
-// The first line of a workgroup.
-fn lines(group: vec3<u32>, groups: vec3<u32>) -> u32 { return (group.y * groups.x + group.x) * WIDE; }
 
 @compute @workgroup_size(256)
 fn rows(

@@ -1,21 +1,26 @@
 // Copies of 32-bit elements, bit by bit.
-//   gather   y[i] = x[offset + Σ_d c_d(i)·stride_d], c the coordinates of i in an array of up to 8 axes
-//   pad      y[r·pitch + offset + c] = x[r·row + c] for c < row; the rest of each row of y is zero
-//   scatter  the same map, but the rest of y is left alone; elements of x from `valid` on count as zeros
+//   gather     y[i] = x[offset + Σ_d c_d(i)·stride_d], c the coordinates of i in an array of up to 8 axes
+//   transpose  the same where x is contiguous along another axis than the last, for GPUs
+//   pad        y[r·pitch + offset + c] = x[r·row + c] for c < row; the rest of each row of y is zero
+//   scatter    the same map, but the rest of y is left alone; elements of x from `valid` on count as zeros
 //
 // Index map: one invocation makes one element of y, in scatter it moves one of x. In the entry points *4 it
-// is a vec4, and everything but `valid` counts vec4s.
+// is a vec4, and everything but `valid` counts vec4s. In transpose a workgroup moves a tile of 32x32
+// elements, whose rows are contiguous in x and whose columns in y, through workgroup memory.
 //
 // Bound: bandwidth.
 
 struct Dims {
-  n: u32, // elements to write, in units of the entry
+  n: u32, // elements to write, in units of the entry; for transpose tiles
   offset: u32,
-  row: u32, // length of a row of x
-  pitch: u32, // length of a row of y
+  row: u32, // length of a row of x; for transpose of the axis along which x is contiguous
+  pitch: u32, // length of a row of y; for transpose y's stride along that axis
   valid: u32, // elements of x, always in single elements
   shape: array<vec4<u32>, 2>, // innermost axis last, missing axes 1
   stride: array<vec4<u32>, 2>,
+  middle: u32, // for transpose: elements of the axes between that axis and the last, ...
+  last: u32, // ... the length of the last, ...
+  step: u32, // ... and x's stride along it
 }
 
 @group(0) @binding(0) var<storage, read_write> y: array<u32>;
@@ -119,4 +124,39 @@ fn scatter4(id: Invocation) {
     value = select(vec4<u32>(), x4[i], inside);
   }
   y4[landing(i)] = value;
+}
+
+// A column longer than a row, since the elements of a column would meet in a bank.
+var<workgroup> tile: array<array<u32, 33>, 32>;
+
+@compute @workgroup_size(256)
+fn transpose(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let number = group.y * groups.x + group.x;
+  let t = min(number, dims.n - 1u);
+  let wide = (dims.last + 31u) / 32u;
+  let high = (dims.row + 31u) / 32u;
+  let z = t / wide / high;
+  let a = t / wide % high * 32u;
+  let b = t % wide * 32u;
+  let first = ((z / dims.middle * dims.row + a) * dims.middle + z % dims.middle) * dims.last + b;
+  let p = lane % 32u;
+  let q = lane / 32u + vec4<u32>(0u, 8u, 16u, 24u);
+  let i = address(first) + min(p, dims.row - 1u - a) + min(q, vec4<u32>(dims.last - 1u - b)) * dims.step;
+  let v = vec4<u32>(x[i.x], x[i.y], x[i.z], x[i.w]);
+  tile[q.x][p] = v.x;
+  tile[q.y][p] = v.y;
+  tile[q.z][p] = v.z;
+  tile[q.w][p] = v.w;
+  workgroupBarrier();
+  if (number >= dims.n || b + p >= dims.last) { return; }
+  let end = dims.row - a;
+  let to = first + p;
+  if (q.x < end) { y[to + q.x * dims.pitch] = tile[p][q.x]; }
+  if (q.y < end) { y[to + q.y * dims.pitch] = tile[p][q.y]; }
+  if (q.z < end) { y[to + q.z * dims.pitch] = tile[p][q.z]; }
+  if (q.w < end) { y[to + q.w * dims.pitch] = tile[p][q.w]; }
 }

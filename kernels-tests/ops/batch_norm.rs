@@ -8,8 +8,8 @@ use oneiro::{
 };
 
 /// Numbers of rows just below and above a chunk, and of channels around multiples of four.
-const ROWS: [usize; 9] = [2, 3, 31, 33, 63, 128, 129, 1_000, 4_097];
-const CHANNELS: [usize; 7] = [1, 3, 4, 7, 8, 64, 65];
+const ROWS: [usize; 13] = [2, 3, 31, 33, 63, 128, 129, 256, 257, 1_000, 2_048, 2_049, 4_097];
+const CHANNELS: [usize; 8] = [1, 3, 4, 7, 8, 20, 64, 65];
 
 fn moments(rows: usize, c: usize, low: f64) -> Case {
     let build = move |g: &Graph| {
@@ -60,6 +60,8 @@ fn case(shape: &[usize], order: usize, (name, after): (&str, After)) -> Case {
 pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> =
         ROWS.into_iter().flat_map(|rows| CHANNELS.map(|c| moments(rows, c, -1.0))).collect();
+    // Each chunk takes two trips to memory.
+    out.push(moments(2_049, 1_824, -1.0));
     // A difference of mean squares would be all rounding here.
     out.extend([(5, 3), (128, 4), (4_097, 5)].map(|(rows, c)| moments(rows, c, 1_000.0)));
     for shape in [
@@ -72,6 +74,7 @@ pub(crate) fn cases() -> Vec<Case> {
         &[3, 7, 5, 12],
         &[4, 16, 16, 6],
         &[8, 8, 8, 32],
+        &[2_311, 20],
     ] {
         out.extend([0, 1, 2].into_iter().flat_map(|order| AFTER.map(|after| case(shape, order, after))));
     }

@@ -10,9 +10,10 @@ use oneiro::graph::{
 type Build = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 
 /// A view of a rank-3 tensor `[n, m, k]`.
-const VIEWS: [(&str, Build); 16] = [
+const VIEWS: [(&str, Build); 17] = [
     ("reshape", |x| x.reshape([x.shape().numel()])),
     ("permute", |x| x.permute(&[1, 0, 2])),
+    ("permute", |x| x.permute(&[0, 2, 1])),
     ("permute", |x| x.permute(&[2, 0, 1])),
     ("permute", |x| x.permute(&[2, 1, 0])),
     ("slice", |x| x.slice(0, 1..2)),
@@ -109,7 +110,11 @@ fn many() -> Vec<Case> {
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
     for (which, (name, build)) in VIEWS.into_iter().enumerate() {
-        for shape in [[2, 3, 2], [3, 5, 7], [4, 8, 4], [2, 3, 64], [5, 31, 8], [2, 257, 3], [17, 4, 128]] {
+        let shapes = [[2, 3, 2], [3, 5, 7], [4, 8, 4], [2, 3, 64], [5, 31, 8], [2, 257, 3], [17, 4, 128]];
+        // Around the tiles of transposes, and several of them.
+        let tiles =
+            [[15, 3, 16], [16, 3, 15], [16, 4, 16], [31, 3, 33], [32, 5, 32], [33, 3, 31], [97, 3, 67]];
+        for shape in [shapes, tiles].concat() {
             out.extend([DType::F32, DType::U32].map(|dtype| view(name, which, build, shape, dtype)));
         }
     }

@@ -5,6 +5,8 @@
 //! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the
 //! derivative's closed form. That form is nodes again, so that further derivatives follow.
 
+mod tree;
+
 use crate::{
     graph::{
         Tensor,
@@ -71,16 +73,25 @@ struct Reduction {
     join: &'static str,
     /// The invocations that join one channel's chunks.
     joiners: usize,
+    /// Whether chunks are joined by adding them up.
+    adds: bool,
 }
 
-static MOMENTS: Reduction =
-    Reduction { x: 0, inputs: &[["x", "x4"]], reduce: ["moments", "moments4"], join: "merge", joiners: 1 };
+static MOMENTS: Reduction = Reduction {
+    x: 0,
+    inputs: &[["x", "x4"]],
+    reduce: ["moments", "moments4"],
+    join: "merge",
+    joiners: 1,
+    adds: false,
+};
 static SUMS: Reduction = Reduction {
     x: 1,
     inputs: &[["a", "a4"], ["x", "x4"], ["means", "means4"]],
     reduce: ["sums", "sums4"],
     join: "total",
     joiners: 2,
+    adds: true,
 };
 
 /// Rows cut into chunks.
@@ -121,6 +132,9 @@ impl Cut {
 impl Reduction {
     /// One launch for one chunk; else one over the chunks, and one that joins what they make.
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
+        if let Some(trees) = self.trees(at)? {
+            return Ok(trees);
+        }
         let cut = Cut::new(extents(&at.inputs[self.x])?, at.caps.class);
         if cut.chunks() == 1 {
             return Ok(self.reduce(cut, Operand::Output).into());

@@ -12,8 +12,8 @@
 mod product;
 
 pub use crate::graph::wave::Wave;
-pub(crate) use product::MAX_CHANNELS;
 pub use product::Product;
+pub(crate) use product::{MAX_CHANNELS, shared};
 
 use crate::{
     graph::{

@@ -2,147 +2,24 @@
 //! §3): a scan over rows or diagonals, which is one node of the graph whatever the image's size.
 //!
 //! A scan step is two launches over the pixels of one [`Order`]'s front: the convolution of the states that
-//! the front sees, which is `conv2d`'s, and the cell. [`Scan`] makes and keeps states, cells and gates;
-//! [`Hidden`] is the states, and carries the derivative; [`ScanBack`] is the scan backwards, to the
-//! cotangents of the gates. That of the weights is one convolution over all pixels at once.
+//! the front sees, which is `conv2d`'s, and the cell. On GPUs the two are one launch. [`Scan`] makes and keeps
+//! states, cells and gates; [`Hidden`] is the states, and carries the derivative; [`ScanBack`] is the scan
+//! backwards, to the cotangents of the gates. That of the weights is one convolution over all pixels at once.
 
+mod extents;
 mod front;
+mod launch;
 
 pub use front::Order;
 
 use super::conv2d::{self, Conv2d, Side};
-use crate::{
-    graph::{
-        Tensor,
-        op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-        shape::{Array, DType, Shape, Type},
-        window::{Sweep, Window},
-    },
-    kernel::Shader,
+use crate::graph::{
+    Tensor,
+    op::{Class, Footprint, Lowered, Lowering, Op, Operand},
+    shape::{Array, Type},
 };
-use front::Front;
-
-static SHADER: Shader = crate::shader!("recurrence");
-const WORKGROUP: usize = 64;
-/// The numbers of a state that are kept for each unit: h, c, and the gates o, f, i, g.
-const KEPT: usize = 6;
-/// The floating-point operations of a unit's step, forwards or backwards.
-const FLOPS: usize = 40;
-/// The words that a unit's step reads and writes forwards: the gates, what is seen, the cell before, what is kept.
-const FORWARDS: usize = 4 + 4 + 1 + KEPT;
-/// The same backwards: cell and gates, the cell before, the cotangents of state and cell, what later states ask,
-/// and the cotangents of the cell before and of the gates.
-const BACKWARDS: usize = 5 + 1 + 2 + 1 + 1 + 4;
-
-/// The numbers of images, rows, columns and units.
-#[derive(Clone, Copy, Debug)]
-struct Extents {
-    n: usize,
-    image: [usize; 2],
-    units: usize,
-}
-
-impl Extents {
-    /// The extents from gates `[N, H, W, 4·units]` and weights `[T, units, 4·units]`.
-    fn new(order: Order, gates: &Type, weight: &Type) -> Result<Self, String> {
-        let (&[n, h, w, made], &[taps, units, of]) = (&gates.shape[..], &weight.shape[..]) else {
-            return Err(format!(
-                "takes gates [N, H, W, 4U] and weights [T, U, 4U], got {gates:?} and {weight:?}"
-            ));
-        };
-        if matches!(order, Order::Rows(width) if width % 2 == 0) {
-            return Err(format!("{order:?} sees an odd number of states of the row above"));
-        }
-        let floats = [gates, weight].iter().all(|t| t.dtype == DType::F32);
-        if !floats || n * h * w * units == 0 || [made, of] != [4 * units; 2] || taps != order.taps().len() {
-            return Err(format!(
-                "takes f32 gates [N, H, W, 4U] and weights [{}, U, 4U], got {gates:?} and {weight:?}",
-                order.taps().len()
-            ));
-        }
-        Ok(Self { n, image: [h, w], units })
-    }
-
-    /// The extents from what [`Scan`] kept.
-    fn of_kept(kept: &Shape) -> Self {
-        Self { n: kept[1], image: [kept[2], kept[3]], units: kept[4] }
-    }
-
-    /// An error unless these are states and what [`Scan`] kept.
-    fn check(self, [states, kept]: [&Type; 2]) -> Result<(), String> {
-        let all = [KEPT, self.n, self.image[0], self.image[1], self.units];
-        match *states == Type::f32(self.shape(self.units)) && *kept == Type::f32(all) {
-            true => Ok(()),
-            false => Err(format!(
-                "takes states {:?} and what a scan kept, got {states:?} and {kept:?}",
-                self.shape(self.units)
-            )),
-        }
-    }
-
-    /// The units of all states.
-    fn states(self) -> usize {
-        self.n * self.image[0] * self.image[1] * self.units
-    }
-
-    /// The number of units that an invocation makes.
-    fn at_once(self) -> usize {
-        if self.units.is_multiple_of(4) { 4 } else { 1 }
-    }
-
-    fn shape(self, channels: usize) -> Shape {
-        [self.n, self.image[0], self.image[1], channels].into()
-    }
-
-    /// The pixel at an offset from pixel p of all images, if it lies within the image.
-    fn neighbour(self, p: usize, [dy, dx]: [i32; 2]) -> Option<usize> {
-        let [h, w] = self.image;
-        let (y, x) = ((p / w % h) as i32 + dy, (p % w) as i32 + dx);
-        let inside = (0..h as i32).contains(&y) && (0..w as i32).contains(&x);
-        inside.then(|| (p / (h * w) * h + y as usize) * w + x as usize)
-    }
-
-    /// The pixels of a front in all images.
-    fn pixels(self, front: Front) -> impl Iterator<Item = usize> {
-        let [h, w] = self.image;
-        (0..self.n).flat_map(move |z| front.pixels().map(move |[y, x]| (z * h + y) * w + x))
-    }
-}
-
-/// The pixels of a front as a sweep of the convolution over a window, or of its input gradient.
-fn sweep(front: Front, window: &Window, back: bool) -> Sweep {
-    let sign = if back { -1 } else { 1 };
-    let from = |(tap, t): (&[i32; 2], usize)| ([0, 1].map(|d| front.first[d] as i32 + sign * tap[d]), t);
-    Sweep {
-        lattice: front.lattice,
-        shear: front.shear,
-        src: window.image,
-        dst: window.image,
-        src_step: [1; 2],
-        dst_step: [1; 2],
-        dst_first: front.first,
-        taps: window.taps.iter().zip(0..).map(from).collect(),
-    }
-}
-
-/// The launch of a cell's kernel over a front.
-fn cell_launch(entry: &'static str, e: Extents, order: Order, front: Front, words: usize) -> LaunchSpec {
-    let made = e.n * front.lattice[0] * front.lattice[1] * e.units;
-    let [dy, dx] = order.carried().map(|d| d as u32 as usize);
-    let at_once = e.at_once();
-    LaunchSpec::new(&SHADER, entry, grid_1d((made / at_once).div_ceil(WORKGROUP)))
-        .constant("WORKGROUP", WORKGROUP as f64)
-        .dim("n", made / at_once)
-        .dim("units", e.units / at_once)
-        .dim("states", e.states() / at_once)
-        .pair("lattice", front.lattice)
-        .pair("first", front.first)
-        .dim("lattice[2]", front.shear as u32 as usize)
-        .pair("image", e.image)
-        .pair("carried", [dy, dx])
-        .cost(FLOPS * made, 4 * (words * made) as u64)
-        .why(if at_once == 4 { "four units an invocation" } else { "a unit an invocation" })
-}
+use extents::{Extents, KEPT};
+use launch::{BACKWARDS, FORWARDS, cell_launch, front_launch, joined, sweep};
 
 /// Adds to `sum` the product of a row of `x` with the tap's weights `[units, 4·units]`, or their transpose.
 fn multiply(sum: &mut [f64], x: &[f64], weight: &[f64], transposed: bool) {
@@ -213,6 +90,16 @@ impl Op for Scan {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = Extents::new(self.order, &at.inputs[0], &at.inputs[1])?;
+        if joined(at.caps, e, self.order) {
+            let launch = |front| {
+                front_launch(e, self.order, front, false)
+                    .bind("gates", Operand::Input(0))
+                    .bind("weights", Operand::Input(1))
+                    .bind("y4", Operand::Output)
+            };
+            let launches = self.order.fronts(e.image).into_iter().map(launch).collect();
+            return Ok(Lowered { launches, scratch: vec![] });
+        }
         let window = self.order.window(e.image);
         let conv = Conv2d { side: Side::Output, window: window.clone() };
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };
@@ -360,6 +247,18 @@ impl Op for ScanBack {
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let e = Extents::of_kept(&at.inputs[1].shape);
+        if joined(at.caps, e, self.order) {
+            let launch = |front| {
+                front_launch(e, self.order, front, true)
+                    .bind("weights", Operand::Input(0))
+                    .bind("kept4", Operand::Input(1))
+                    .bind("cotangent4", Operand::Input(2))
+                    .bind("cells4", Operand::Scratch(0))
+                    .bind("y4", Operand::Output)
+            };
+            let launches = self.order.fronts(e.image).into_iter().rev().map(launch).collect();
+            return Ok(Lowered { launches, scratch: vec![4 * e.states() as u64] });
+        }
         let window = self.order.window(e.image);
         let conv = Conv2d { side: Side::Input, window: window.clone() };
         let of = conv2d::Extents { n: e.n, c: e.units, o: 4 * e.units };

@@ -4,7 +4,7 @@
 //! no atomics, so that the order of summation is fixed. The kernels here are those of software drivers; those of
 //! GPUs are in `tree`.
 
-mod tree;
+pub(in crate::ops) mod tree;
 
 use crate::{
     graph::{

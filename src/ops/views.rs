@@ -4,15 +4,19 @@
 
 mod copies;
 mod detach;
+mod tiles;
 mod words;
 
 pub use copies::{Concat, Pack, Pad};
 pub use detach::Detach;
 
-use crate::graph::{
-    Tensor,
-    op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
-    shape::{Array, Shape, Type},
+use crate::{
+    graph::{
+        Tensor,
+        op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, Strided, grid_1d},
+        shape::{Array, Shape, Type},
+    },
+    kernel::caps::AdapterClass,
 };
 use std::ops::Range;
 use words::{Cotangents, SHADER, WORKGROUP, words};
@@ -203,14 +207,21 @@ impl Op for View {
             dims[..last].iter_mut().for_each(|d| d.1 /= 4);
         }
         let (entry, x, y) = if wide { ("gather4", "x4", "y4") } else { ("gather", "x", "y") };
-        let mut launch = LaunchSpec::new(&SHADER, entry, grid_1d((n / unit).div_ceil(WORKGROUP)))
-            .constant("WORKGROUP", WORKGROUP as f64)
+        let gather = || {
+            LaunchSpec::new(&SHADER, entry, grid_1d((n / unit).div_ceil(WORKGROUP)))
+                .constant("WORKGROUP", WORKGROUP as f64)
+                .dim("n", n / unit)
+                .why(if wide { "affine copy by vec4s" } else { "affine copy by elements" })
+        };
+        let tiled = !wide && at.caps.class == AdapterClass::Gpu;
+        let mut launch = tiled
+            .then(|| tiles::launch(&dims))
+            .flatten()
+            .unwrap_or_else(gather)
             .bind(x, Operand::Input(0))
             .bind(y, Operand::Output)
-            .dim("n", n / unit)
             .dim("offset", offset / unit)
-            .cost(0, 4 * (n + n.min(self.from.numel())) as u64)
-            .why(if wide { "affine copy by vec4s" } else { "affine copy by elements" });
+            .cost(0, 4 * (n + n.min(self.from.numel())) as u64);
         let missing = 8 - dims.len();
         for d in 0..8 {
             let (extent, stride) = if d < missing { (1, 0) } else { dims[d - missing] };

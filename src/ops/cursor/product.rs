@@ -20,7 +20,7 @@ static LANES: Shader = crate::shader!("cursor_product.subgroup.int64");
 /// The largest number of channels, which keeps loops well under the 65,535 iterations at which some drivers stop.
 pub(crate) const MAX_CHANNELS: usize = 8192;
 /// The number of workgroups that fill a card.
-const FILLING: usize = 100;
+const FILLING: u32 = 100;
 /// The most rows of a subgroup's tile.
 const HIGH: usize = 64;
 
@@ -126,24 +126,27 @@ fn registers(e: Extents, n: usize) -> LaunchSpec {
         .why("CPU driver, any channels: 4x4 register tile")
 }
 
-/// The tile of GPUs: so many terms of a sum are dealt out to as many lanes as are busy, until there are workgroups
-/// enough to fill a card.
+/// The tile of GPUs.
 fn dealt(e: Extents, n: usize, halves: bool, (entry, terms): (&'static str, usize)) -> LaunchSpec {
     let columns = n.div_ceil(if halves { 8 } else { 16 });
-    let rows = |slices| e.m.div_ceil(128 / slices);
-    let enough = |&slices: &usize| columns * rows(slices) >= FILLING || terms <= slices;
-    let slices = [8, 16, 32].into_iter().find(enough).unwrap_or(64);
-    let launch = LaunchSpec::new(&SLICES, entry, [columns as u32, rows(slices) as u32, 1])
-        .constant("SLICES", slices as f64);
-    let launch = match entry {
-        "fours" => launch.constant("DEALS", terms.div_ceil(slices).min(4) as f64),
-        _ => launch,
-    };
+    let (grid, slices, deals) = shared(terms, columns, e.m);
+    let launch = LaunchSpec::new(&SLICES, entry, grid).constant("SLICES", slices);
+    let launch = if entry == "fours" { launch.constant("DEALS", deals) } else { launch };
     launch
         .dim("n", n)
         .dim("b_row", e.o)
         .dim("c", e.c)
         .why("GPU: a sum is dealt out to lanes, so that it is short and a card is full")
+}
+
+/// How lanes of a GPU share sums of so many terms, which workgroups of 256 make for 16 columns, and of `rows` for
+/// 128 over the number of lanes that share a sum: the grid, that number, and how many terms are loaded at once. As
+/// many lanes share a sum as are busy, until there are workgroups enough to fill a card.
+pub(crate) fn shared(terms: usize, columns: usize, rows: usize) -> ([u32; 3], f64, f64) {
+    let grid = |lanes| [columns as u32, rows.div_ceil(128 / lanes) as u32, 1];
+    let enough = |&lanes: &usize| grid(lanes).iter().product::<u32>() >= FILLING || terms <= lanes;
+    let lanes = [8, 16, 32].into_iter().find(enough).unwrap_or(64);
+    (grid(lanes), lanes as f64, terms.div_ceil(lanes).min(4) as f64)
 }
 
 impl Op for Product {

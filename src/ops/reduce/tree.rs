@@ -49,6 +49,11 @@ impl Lanes {
     }
 }
 
+/// The launch that sums over the middle axis, which is short enough for one.
+pub(in crate::ops) fn sum([outer, r, inner]: [usize; 3], from: Operand, to: Operand) -> LaunchSpec {
+    Pass { outer, r, inner, chunk: r }.tree(Kind::Sum, from, to)
+}
+
 impl Pass {
     /// The entry point, the results that lie in one element of it, the elements that a lane loads at once, the
     /// lines that shall lie beside each other, and the reason.
