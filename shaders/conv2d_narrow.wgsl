@@ -9,9 +9,12 @@
 //
 // Bound: bandwidth.
 
+// <sweep8, from conv2d8.wgsl>
 struct Dims {
   c4: u32, // vec4s of channels read
-  // <sweeps, from conv2d8.wgsl>
+  o4: u32, // and made
+  parts: u32,
+  total: u32, // vec4s of y
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
@@ -20,10 +23,8 @@ struct Dims {
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
-  // </sweeps>
 }
 
-// <sweep8, from conv2d8.wgsl>
 struct Sweep {
   lattice: vec2<u32>, // rows and columns made
   dst_first: vec2<u32>,

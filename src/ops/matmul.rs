@@ -193,7 +193,8 @@ impl MatMul {
             Variant::Few => lanes("few", false, grid(32, FEW)),
             Variant::Subgroup { wide } => lanes("lanes", wide, grid(if wide { 64 } else { 32 }, 64)),
             Variant::Blocks(cut) => {
-                let [x, y, z] = grid(cut.block.side(), cut.block.side());
+                let [height, width] = cut.block.sides();
+                let [x, y, z] = grid(width, height);
                 aligned(cut.block.shader(), "tile", [x, y, z * cut.parts as u32])
                     .dim("chunk", cut.chunk)
                     .dim("parts", cut.parts)
