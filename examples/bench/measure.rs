@@ -26,6 +26,8 @@ const TOLERANCE: f64 = 1e-4;
 /// a GPU's clock high.
 const SUBMISSION: f64 = 5e-3;
 const MAX_REPEATS: f64 = 64.0;
+/// The seconds of the warm-up: after a check on the host, a GPU raises its clock this slowly.
+const WARM_UP: f64 = 0.2;
 const SAMPLES: std::ops::Range<usize> = 3..500;
 
 /// The statistics of a repeated measurement of time.
@@ -74,7 +76,11 @@ pub(crate) enum Clock {
 
 /// Calls `f`, which returns a time in seconds, for about `seconds` after a warm-up.
 pub(crate) fn sample(seconds: f64, mut f: impl FnMut() -> Result<f64>) -> Result<Stat> {
-    for _ in 0..2 {
+    let start = Instant::now();
+    for i in 0.. {
+        if i >= 2 && start.elapsed().as_secs_f64() > WARM_UP {
+            break;
+        }
         f()?;
     }
     let (start, mut times) = (Instant::now(), vec![]);

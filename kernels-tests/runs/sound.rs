@@ -73,6 +73,12 @@ fn a_folder_of_sounds_trains_scores_and_goes_on() {
     assert!(dir.join("run/samples-1.wav").exists() && !dir.join("run/samples-2.wav").exists());
     assert!(dir.join("run/real-3.wav").exists() && dir.join("run/samples-000003.wav").exists());
     run(&dir, "wavenet continue --run run --seconds 0.004 --count 1");
+    // Signals may be longer than a picture's side.
+    let long = SMALL.replace("--length 64", "--length 1030").replace("--steps 3", "--steps 1");
+    put(&dir.join("long/train/one/a.wav"), 16_000, 40.0, 9000);
+    put(&dir.join("long/test/one/a.wav"), 16_000, 40.0, 9000);
+    run(&dir, &format!("wavenet train --data long {long} --out long-run"));
+    run(&dir, "wavenet sample --run long-run --seconds 0.01 --count 1 --real");
     assert_eq!(heard(&dir.join("run/continued-1.wav")).1.len(), 32);
     put(&dir.join("empty.wav"), 8000, 20.0, 0);
     for (command, what) in [

@@ -6,6 +6,8 @@ use crate::rng::{self, RandomStream};
 
 /// The largest height or width of images, in pixels.
 pub const MAX_SIDE: u32 = 1024;
+/// The longest signal to train on, in samples.
+pub const MAX_LENGTH: u32 = 1 << 20;
 /// The most pixel bytes that are read from one file, decompressed.
 pub const MAX_BYTES: u64 = 1 << 30;
 

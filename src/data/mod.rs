@@ -50,7 +50,7 @@ mod wav;
 
 pub use chunks::{Chunk, Chunks, Part};
 pub use error::DataError;
-pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_SIDE, Progress, Sound, Unit};
+pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_LENGTH, MAX_SIDE, Progress, Sound, Unit};
 pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, TONES, TONES_TEST, TONES_TRAIN, is_name};
 pub use order::{GENERATOR, Order, PERMUTATION_VERSION, permutation};
 pub use source::Source;

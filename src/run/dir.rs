@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoints, change::Change, options::Lasting};
 use crate::{
-    data::MAX_SIDE,
+    data::{MAX_LENGTH, MAX_SIDE},
     disk,
     error::{Error, Result},
 };
@@ -100,8 +100,10 @@ impl<T: DeserializeOwned> Saved<T> {
     pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
         let this: Self = from_toml(text)?;
         let [height, width, channels] = this.image;
-        let side = 1..=MAX_SIDE as usize;
-        if !side.contains(&height) || !side.contains(&width) || ![1, 3].contains(&channels) {
+        // A signal is one long row.
+        let (high, wide) =
+            (1..=MAX_SIDE as usize, 1..=if height == 1 { MAX_LENGTH } else { MAX_SIDE } as usize);
+        if !high.contains(&height) || !wide.contains(&width) || ![1, 3].contains(&channels) {
             return Err(format!("images of {:?} are none that it can have been trained on", this.image));
         }
         match (this.classes, this.class_names.len()) {
@@ -402,6 +404,7 @@ mod tests {
         for (bad, what) in [
             (Saved { image: [28, 28, 2], ..saved() }, "[28, 28, 2]"),
             (Saved { image: [1 << 40, 1 << 40, 1], ..saved() }, "none that it can have been"),
+            (Saved { image: [2, 1 << 20, 1], ..saved() }, "none that it can have been"),
             (Saved { classes: 1 << 40, ..saved() }, "at most 256"),
             (Saved { class_names: vec!["cat".into()], ..saved() }, "1 names of 10 classes"),
             (Saved { images: "1".repeat(1 << 18), ..saved() }, "more than any configuration"),
