@@ -7,12 +7,12 @@
 //
 // Bound: compute.
 
-// <sweep8, master>
 struct Dims {
   c4: u32, // vec4s of channels read
   o4: u32, // and made
   parts: u32,
   total: u32, // vec4s of y
+  // <sweeps, master>
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
@@ -21,8 +21,10 @@ struct Dims {
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
+  // </sweeps>
 }
 
+// <sweep8, master>
 struct Sweep {
   lattice: vec2<u32>, // rows and columns made
   dst_first: vec2<u32>,
@@ -46,14 +48,12 @@ fn floats(q: Quad) -> vec4<f32> { return q; }
 fn quad(v: vec4<f32>) -> Quad { return v; }
 // </quad>
 
-// <tensors8, master>
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 
 override TB: bool = false; // w is [tap][made][read] instead of [tap][read][made]
-// </tensors8>
 
 // <epilogue, from matmul.wgsl>
 // What the planner's function may read beside the product, as vec4s where elements line up with the output's.
@@ -159,17 +159,10 @@ fn store(sweep: Sweep, first: u32, row: u32, col: u32, l: vec4<f32>, r: vec4<f32
   if (col + 8u < dims.o4) { c[at + 8u] = fused(at + 8u, r); }
 }
 
-// <places8, master>
 // Where a pixel made sees tap (0, 0), as row and column packed, for each of the 64 pixels. Workgroup memory
 // keeps it between taps, for want of registers.
 var<workgroup> place: array<array<u32, 4>, 16>;
 var<workgroup> origin: array<array<u32, 4>, 16>;
-
-fn find(mine: vec3<u32>, lane: u32) {
-  let yx = mine.yz * dims.src_step;
-  place[lane / 4u][lane % 4u] = (yx.x << 16u) | yx.y;
-  origin[lane / 4u][lane % 4u] = ((mine.x * dims.src.x + yx.x) * dims.src.y + yx.y) * dims.c4;
-}
 
 // For each of a lane's four pixels, whether it sees a pixel of the image through a tap.
 fn seen(quad: u32, tap: vec4<i32>) -> vec4<bool> {
@@ -187,7 +180,6 @@ fn load_x(pixels: vec4<u32>, sees: vec4<bool>, there: u32) -> mat4x4<f32> {
 fn load_w(at: u32, step: u32) -> mat4x4<f32> {
   return mat4x4<f32>(w[at], w[at + step], w[at + 2u * step], w[at + 3u * step]);
 }
-// </places8>
 
 @compute @workgroup_size(64)
 fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -195,7 +187,10 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let sweep = dims.sweep[min(group.z / dims.parts, 15u)];
   let row = group.y * 64u; let col = group.x * 16u;
   let c4 = dims.c4; let o4 = dims.o4;
-  find(pixel(row + lane, sweep.lattice), lane);
+  let mine = pixel(row + lane, sweep.lattice);
+  let yx = mine.yz * dims.src_step;
+  place[lane / 4u][lane % 4u] = (yx.x << 16u) | yx.y;
+  origin[lane / 4u][lane % 4u] = ((mine.x * dims.src.x + yx.x) * dims.src.y + yx.y) * c4;
   workgroupBarrier();
   let quad = lane / 4u; let k4 = lane % 4u;
   let pixels = vec4<u32>(origin[quad][0], origin[quad][1], origin[quad][2], origin[quad][3]) + k4;
@@ -205,9 +200,11 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var k = start % per_tap * 4u; // the vec4 of channels that the panel begins with
   // The weights of this lane: 16 lanes along channels made, or with TB four lanes along channels read.
   let w_lane = select(lane / 16u * o4 + col + lane % 16u, (4u * col + lane / 4u * 4u) * c4 + k4, TB);
-  let w_other = select(4u * o4, c4, TB); let w_tap = 4u * c4 * o4;
+  let w_other = select(4u * o4, c4, TB);
   let w_k = select(4u * o4, 1u, TB); // from a vec4 of channels read to the next
-  var tap = dims.tap[min(sweep.first + t, 63u)]; var sees = seen(quad, tap);
+  let w_tap = 4u * c4 * o4;
+  var tap = dims.tap[min(sweep.first + t, 63u)];
+  var sees = seen(quad, tap);
   var there = (u32(tap.x) * dims.src.y + u32(tap.y)) * c4; // from tap (0, 0)
   var p = load_x(pixels, sees, there + k);
   var r = load_w(w_lane + u32(tap.z) * w_tap + k * w_k, w_other);
@@ -233,8 +230,10 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     k += 4u;
     if (k >= c4) {
-      k = 0u; t++; // past the last tap is loaded, too, and not used
-      tap = dims.tap[min(sweep.first + t, 63u)]; sees = seen(quad, tap);
+      k = 0u;
+      t++; // past the last tap is loaded, too, and not used
+      tap = dims.tap[min(sweep.first + t, 63u)];
+      sees = seen(quad, tap);
       there = (u32(tap.x) * dims.src.y + u32(tap.y)) * c4;
     }
     p = load_x(pixels, sees, there + k);
@@ -242,7 +241,8 @@ fn tile(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     multiply16(lane / 8u, lane % 8u);
   }
   let first = part * dims.total;
-  let top = row + lane / 8u * 4u; let left = col + lane % 8u;
+  let top = row + lane / 8u * 4u;
+  let left = col + lane % 8u;
   store(sweep, first, top, left, s0l, s0r); store(sweep, first, top + 1u, left, s1l, s1r);
   store(sweep, first, top + 2u, left, s2l, s2r); store(sweep, first, top + 3u, left, s3l, s3r);
   store(sweep, first, top + 32u, left, s4l, s4r); store(sweep, first, top + 33u, left, s5l, s5r);

@@ -9,12 +9,9 @@
 //
 // Bound: bandwidth.
 
-// <sweep8, from conv2d8.wgsl>
 struct Dims {
   c4: u32, // vec4s of channels read
-  o4: u32, // and made
-  parts: u32,
-  total: u32, // vec4s of y
+  // <sweeps, from conv2d8.wgsl>
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
@@ -23,8 +20,10 @@ struct Dims {
   access: array<Access, 3>,
   constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
+  // </sweeps>
 }
 
+// <sweep8, from conv2d8.wgsl>
 struct Sweep {
   lattice: vec2<u32>, // rows and columns made
   dst_first: vec2<u32>,

@@ -119,31 +119,12 @@ fn layer((name, kernel): (&str, Kernel), transposed: Option<usize>, (n, [h, w], 
         .tolerance(1e-5, 1e-5)
 }
 
-/// The numbers of channels read and made, whichever side they lie on.
-fn reading(side: Side, (n, image, read, made): Size) -> Size {
-    if side == Side::Output { (n, image, read, made) } else { (n, image, made, read) }
-}
-
-/// Some hundreds of pixels, for which GPUs take blocks of 64x32 outputs: channels made around 32 and 64, and
-/// read around panels of 32.
-fn tall(side: Side) -> Vec<Case> {
-    let sizes: [Size; 4] =
-        [(1, [14, 15], 64, 28), (2, [11, 10], 32, 68), (1, [15, 14], 60, 32), (5, [7, 7], 100, 36)];
-    let all =
-        kernels().into_iter().flat_map(|kernel| sizes.map(|s| plain(side, kernel.clone(), reading(side, s))));
-    let two = ("two taps", Kernel { size: [1, 2], padding: [0, 1], ..Kernel::square(1) });
-    let mask = ("mask B 3x3", Kernel::same(3).taps(Taps::MaskB));
-    let ends = EPILOGUES.into_iter().flat_map(|e| {
-        [(two.clone(), (1, [14, 15], 32, 68)), (mask.clone(), (1, [33, 32], 64, 36))]
-            .map(|(kernel, s)| with_epilogue(side, kernel, reading(side, s), e))
-    });
-    all.chain(ends).collect()
-}
-
 /// One to four channels made, from shares of channels read that are not whole, whole, one more and two; of 15 to
 /// 17 pixels and more.
 fn few_made(side: Side) -> Vec<Case> {
-    let size = |s: Size| reading(side, s);
+    let size = |(n, image, read, made): Size| {
+        if side == Side::Output { (n, image, read, made) } else { (n, image, made, read) }
+    };
     let sizes: [Size; 4] = [(2, [5, 9], 68, 1), (1, [8, 7], 64, 2), (3, [6, 5], 12, 3), (1, [9, 11], 132, 4)];
     let all = kernels().into_iter().flat_map(|kernel| sizes.map(|s| plain(side, kernel.clone(), size(s))));
     let three = ("3x3", Kernel::same(3));
@@ -197,7 +178,6 @@ pub(crate) fn cases() -> Vec<Case> {
             );
             out.push(with_epilogue(side, strided, sizes[0], EPILOGUES[0]));
             out.extend(few_made(side));
-            out.extend(tall(side));
         }
     }
     // Enough pixels to be summed in two halves, the second shorter.

@@ -193,8 +193,7 @@ impl MatMul {
             Variant::Few => lanes("few", false, grid(32, FEW)),
             Variant::Subgroup { wide } => lanes("lanes", wide, grid(if wide { 64 } else { 32 }, 64)),
             Variant::Blocks(cut) => {
-                let [height, width] = cut.block.sides();
-                let [x, y, z] = grid(width, height);
+                let [x, y, z] = grid(cut.block.side(), cut.block.side());
                 aligned(cut.block.shader(), "tile", [x, y, z * cut.parts as u32])
                     .dim("chunk", cut.chunk)
                     .dim("parts", cut.parts)

@@ -15,7 +15,6 @@ use crate::{
 };
 
 static EIGHT: Shader = crate::shader!("conv2d8");
-static TALL: Shader = crate::shader!("conv2d_tall");
 static WEIGHT: Shader = crate::shader!("conv2d_weight8");
 /// The most sweeps of a launch.
 const MAX_SWEEPS: usize = 16;
@@ -76,18 +75,12 @@ impl Conv2d {
         if largest.div_ceil(64) > MAX_SIDE {
             return None;
         }
-        let panels = |sweep: &Sweep, depth: usize| sweep.taps.len() * read.div_ceil(depth);
-        let cuts = [Block::Eight, Block::Tall].map(|block| {
-            let depth = block.depth();
-            let longest = sweeps.iter().map(|sweep| panels(sweep, depth)).max().unwrap_or(0).max(1);
-            block.cut([sweeps.len(), largest, made, depth * longest])
-        });
-        let [cut, _] = Cut::sorted(cuts);
-        let (shader, entry) = if cut.block == Block::Tall { (&TALL, "tall") } else { (&EIGHT, "tile") };
-        let [height, width] = cut.block.sides();
+        let panels = |sweep: &Sweep| sweep.taps.len() * read.div_ceil(16);
+        let longest = sweeps.iter().map(panels).max()?.max(1);
+        let (cut, _) = Block::Eight.cut([sweeps.len(), largest, made, 16 * longest]);
         let total = e.n * sweeps[0].dst.iter().product::<usize>() * made;
-        let grid = [made.div_ceil(width), largest.div_ceil(height), sweeps.len() * cut.parts];
-        let mut launch = LaunchSpec::new(shader, entry, grid.map(|n| n as u32))
+        let grid = [made.div_ceil(64), largest.div_ceil(64), sweeps.len() * cut.parts].map(|n| n as u32);
+        let mut launch = LaunchSpec::new(&EIGHT, "tile", grid)
             .flag("TB", self.side == Side::Input)
             .dim("c4", read / 4)
             .dim("o4", made / 4)
@@ -96,8 +89,7 @@ impl Conv2d {
             .bind("x", Operand::Input(0))
             .bind("w", Operand::Input(1));
         for (i, sweep) in sweeps.iter().enumerate() {
-            launch = launch
-                .dim(&format!("sweep[{i}].chunk"), panels(sweep, cut.block.depth()).div_ceil(cut.parts));
+            launch = launch.dim(&format!("sweep[{i}].chunk"), panels(sweep).div_ceil(cut.parts));
         }
         Some(cut_up(listed(launch, e.n, &sweeps, [read, made]), "c", cut, total, epilogue))
     }

@@ -14,14 +14,14 @@ static EIGHT: Shader = crate::shader!("matmul8");
 static FOUR: Shader = crate::shader!("matmul4");
 static PARTS: Shader = crate::shader!("parts");
 
-/// What a card takes, in nanoseconds, where there are several for a block of each kind.
+/// What a card takes, in nanoseconds.
 struct Card {
     /// The workgroups that issue beside each other.
     lanes: usize,
     /// From one panel to the next where nothing else runs beside the workgroup.
-    latency: [f64; 3],
-    /// A workgroup's instructions of a panel.
-    issue: [f64; 3],
+    latency: f64,
+    /// A workgroup's instructions of a panel of [`Block::Eight`] and of [`Block::Four`].
+    issue: [f64; 2],
     /// A launch.
     launch: f64,
     /// The time in which it moves a byte.
@@ -29,20 +29,8 @@ struct Card {
 }
 
 const CARDS: [Card; 2] = [
-    Card {
-        lanes: 120,
-        latency: [1710.0, 1710.0, 2450.0],
-        issue: [1070.0, 590.0, 1170.0],
-        launch: 3000.0,
-        byte: 2.4e-3,
-    },
-    Card {
-        lanes: 132,
-        latency: [1400.0, 1400.0, 1700.0],
-        issue: [520.0, 450.0, 650.0],
-        launch: 4000.0,
-        byte: 2.5e-4,
-    },
+    Card { lanes: 120, latency: 1710.0, issue: [1070.0, 590.0], launch: 3000.0, byte: 2.4e-3 },
+    Card { lanes: 132, latency: 1400.0, issue: [520.0, 450.0], launch: 4000.0, byte: 2.5e-4 },
 ];
 /// The most workgroups that a cut aims at: about where the large card is full.
 const MOST: usize = 400;
@@ -58,34 +46,27 @@ pub enum Block {
     Eight,
     /// 32x32 outputs, 4x4 an invocation.
     Four,
-    /// 64x32 outputs, 8x4 an invocation: of convolutions alone.
-    Tall,
 }
 
 impl Block {
     /// Rows and columns of outputs.
-    pub fn sides(self) -> [usize; 2] {
-        match self {
-            Block::Eight => [64, 64],
-            Block::Four => [32, 32],
-            Block::Tall => [64, 32],
-        }
+    pub fn side(self) -> usize {
+        if self == Block::Eight { 64 } else { 32 }
     }
 
     pub(super) fn shader(self) -> &'static Shader {
-        if self == Block::Four { &FOUR } else { &EIGHT }
+        if self == Block::Eight { &EIGHT } else { &FOUR }
     }
 
     /// The summed indices of a panel.
-    pub(in crate::ops) fn depth(self) -> usize {
+    pub(super) fn depth(self) -> usize {
         if self == Block::Eight { 16 } else { 32 }
     }
 
     /// The best cut of a product with so many outputs in so many rows and columns of so many matrices, each the
     /// sum of k terms, and the product of its estimated times.
     pub(in crate::ops) fn cut(self, [batch, rows, columns, k]: [usize; 4]) -> (Cut, f64) {
-        let [height, width] = self.sides();
-        let tiles = batch * rows.div_ceil(height) * columns.div_ceil(width);
+        let tiles = batch * rows.div_ceil(self.side()) * columns.div_ceil(self.side());
         let panels = k.div_ceil(self.depth());
         let most = (MOST / tiles).clamp(1, panels);
         let estimate = |parts: usize| {
@@ -95,8 +76,7 @@ impl Block {
             let sums = (2 * parts + 1) as f64 * 4.0 * (batch * rows * columns) as f64;
             let time = |card: &Card| {
                 let waves = (tiles * parts).div_ceil(card.lanes) as f64;
-                let panel = card.latency[self as usize].max(card.issue[self as usize] * waves);
-                let main = chunk as f64 * panel + card.launch;
+                let main = chunk as f64 * card.latency.max(card.issue[self as usize] * waves) + card.launch;
                 if parts > 1 { main + sums * card.byte + card.launch } else { main }
             };
             (cut, CARDS.iter().map(time).product())
@@ -124,21 +104,15 @@ impl Cut {
             (Block::Eight, 1) => "GPU: blocks of 64x64 outputs fill it",
             (Block::Eight, _) => "GPU: few blocks of 64x64 outputs and a long sum, cut into parts",
             (Block::Four, 1) => "GPU: blocks of 32x32 outputs",
-            (Block::Tall, 1) => "GPU: blocks of 64x32 outputs",
-            (Block::Tall, _) => "GPU: few blocks of 64x32 outputs, the sum cut into parts",
             (Block::Four, _) => "GPU: few blocks of 32x32 outputs, the sum cut into parts",
         }
     }
 
-    /// The cuts into each kind of a product's blocks, the quicker one first.
+    /// The cuts into each kind of block, the quicker one first.
     pub(super) fn all(extents: [usize; 4]) -> [Cut; 2] {
-        Cut::sorted([Block::Eight, Block::Four].map(|block| block.cut(extents)))
-    }
-
-    /// The quicker one of two cuts first.
-    pub(in crate::ops) fn sorted(mut cuts: [(Cut, f64); 2]) -> [Cut; 2] {
-        cuts.sort_by(|a, b| a.1.total_cmp(&b.1));
-        cuts.map(|(cut, _)| cut)
+        let mut all = [Block::Eight, Block::Four].map(|block| block.cut(extents));
+        all.sort_by(|a, b| a.1.total_cmp(&b.1));
+        all.map(|(cut, _)| cut)
     }
 }
 
