@@ -89,7 +89,7 @@ pub struct Signals {
     #[arg(long, value_name = "HZ", default_value_t = 16_000, value_parser = whole::<u32>(4_000..=96_000))]
     rate: u32,
     /// Samples of a signal to train and score on; what is drawn may be longer
-    #[arg(long, value_name = "SAMPLES", default_value_t = 4096, value_parser = whole::<u32>(2..=MAX_LENGTH))]
+    #[arg(long, value_name = "SAMPLES", default_value_t = 4096, value_parser = whole::<u32>(2..=u64::from(MAX_LENGTH)))]
     length: u32,
 }
 
