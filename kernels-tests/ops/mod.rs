@@ -34,7 +34,7 @@ use oneiro::{
 use std::collections::BTreeSet;
 
 /// The number of op x shape cases that a whole run compares at least: on any adapter, and on one with all powers.
-const LEAST: [usize; 2] = [3_500, 6_000];
+const LEAST: [usize; 2] = [3_500, 7_000];
 
 /// Cases of one file.
 struct Family {
