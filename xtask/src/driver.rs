@@ -54,7 +54,9 @@ impl Asked {
         }
         let mut all = [words(&["test", "--release", "--test", "kernels-tests"]), self.rest.clone()].concat();
         let end = self.rest.iter().position(|a| a == "--");
-        if !self.rest[..end.unwrap_or(self.rest.len())].iter().any(|word| !word.starts_with('-')) {
+        // Names of tests may stand on either side of `--`; a number is an option's value.
+        let name = |word: &String| !word.starts_with('-') && word.parse::<u32>().is_err();
+        if !self.rest.iter().any(name) {
             all.extend(end.is_none().then(|| "--".into()));
             all.extend(words(&TESTS));
         }
@@ -134,6 +136,8 @@ mod tests {
         assert_eq!(words("--driver=swiftshader conv2d"), format!("{second} conv2d"));
         let shown = words("--driver swiftshader -- --nocapture");
         assert_eq!(shown, format!("{second} -- --nocapture {}", TESTS.join(" ")));
+        let named = words("--driver swiftshader -- --test-threads 2 conv2d");
+        assert_eq!(named, format!("{second} -- --test-threads 2 conv2d"));
         assert!(parse("--driver").is_err() && parse("--driver lavapipe").is_err());
     }
 }
