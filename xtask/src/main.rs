@@ -1,6 +1,6 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `figures`, `offline` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `figures`, `offline`, `validate` and `setup`.
 //!
-//! Each but `offline` begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
+//! Each but `offline` and `validate` begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
 //! package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
@@ -10,12 +10,14 @@ mod plan;
 mod probe;
 mod runtime;
 mod setup;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
-The project's own commands. Each but `offline` does the set-up first.
+The project's own commands. Each but `offline` and `validate` does the set-up
+first.
 
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
@@ -25,6 +27,8 @@ The project's own commands. Each but `offline` does the set-up first.
                                             benchmark, fuzzing; figures --help
     cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
                                             a model of the time; offline --help
+    cargo xtask validate                    all shaders and pipelines through the validators that are found: naga,
+                                            spirv-val, Tint (through Node.js); names those that are skipped
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
@@ -59,7 +63,10 @@ fn main() -> ExitCode {
             figures.run()
         }),
         "setup" if rest.is_empty() => setup::run(),
-        "setup" => Err(Failure::new("`cargo xtask setup` takes no options; leave them out")),
+        "validate" if rest.is_empty() => validate::run(),
+        "setup" | "validate" => {
+            Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out")))
+        }
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
     match result {

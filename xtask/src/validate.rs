@@ -1,0 +1,100 @@
+//! Validators that are not ours read all shaders and all pipelines of the benchmark's models: naga, which makes the
+//! pipelines' SPIR-V, then those of its readers that are found or can be had. What is skipped is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Failure, Shown, cargo_with, root};
+
+/// What compiles WGSL by Tint, for Node.js with the package `webgpu`.
+const TINT: &str = include_str!("tint.mjs");
+/// The version of the package. Another may refuse more.
+const WEBGPU: &str = "webgpu@0.6.2";
+
+/// Runs every validator that there is.
+///
+/// # Errors
+/// A shader or a pipeline that one of them refuses.
+pub(crate) fn run() -> Result<(), Failure> {
+    let folder = root().join("target/validate");
+    let dump = folder.join("dump");
+    let unwritable = |e| Failure::new(format!("cannot write {}: {e}", folder.display()));
+    // Pipelines of an earlier run are gone.
+    if dump.exists() {
+        fs::remove_dir_all(&dump).map_err(unwritable)?;
+    }
+    fs::create_dir_all(&folder).map_err(unwritable)?;
+    let words = "run --release --package offline -- --dump".split(' ').map(String::from);
+    let asked: Vec<_> = words.chain([dump.display().to_string()]).collect();
+    println!("planning the models and making their pipelines");
+    cargo_with(&asked, &[], Shown::Failure)?;
+    let spirv = files(&dump, "spv")?;
+    println!("naga: {} pipelines, 0 refused", spirv.len());
+    let spirv_good = spirv_val(&spirv)?;
+    let tint_good = tint(&folder, &dump)?;
+    if spirv_good && tint_good { Ok(()) } else { Err(Failure::new("some are refused, as told above")) }
+}
+
+/// The files of a folder with this ending, in order.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Failure> {
+    let entries =
+        fs::read_dir(folder).map_err(|e| Failure::new(format!("cannot read {}: {e}", folder.display())))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn there(program: &str) -> bool {
+    let quiet = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Whether spirv-val accepts the modules.
+fn spirv_val(modules: &[PathBuf]) -> Result<bool, Failure> {
+    if !there("spirv-val") {
+        println!("spirv-val: skipped, since it is not on PATH (Debian: spirv-tools)");
+        return Ok(true);
+    }
+    let mut refused = 0;
+    for module in modules {
+        let mut command = Command::new("spirv-val");
+        let status = command.args(["--target-env", "vulkan1.3"]).arg(module).status();
+        let good = status.map_err(|e| Failure::new(format!("cannot run spirv-val: {e}")))?.success();
+        if !good {
+            println!("{}: refused", module.display());
+            refused += 1;
+        }
+    }
+    println!("spirv-val: {} pipelines, {refused} refused", modules.len());
+    Ok(refused == 0)
+}
+
+/// Whether Tint accepts the shaders that a browser gets, and the pipelines.
+fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
+    let script = folder.join("tint.mjs");
+    fs::write(&script, TINT).map_err(|e| Failure::new(format!("cannot write {}: {e}", script.display())))?;
+    let had = || {
+        let npm = Command::new("npm")
+            .args(["install", "--silent", "--fetch-retries=0", "--prefix"])
+            .arg(folder)
+            .arg(WEBGPU)
+            .status();
+        npm.is_ok_and(|status| status.success())
+    };
+    if !there("node") || !(folder.join("node_modules/webgpu").is_dir() || had()) {
+        println!("Tint: skipped, since Node.js with npm's package {WEBGPU} could not be had");
+        return Ok(true);
+    }
+    // WGSL has no 64-bit integers and asks for subgroups by a line that naga does not know: no browser gets these.
+    let all = files(&root().join("shaders"), "wgsl")?;
+    let native = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains('.'));
+    let (native, portable): (Vec<_>, Vec<_>) = all.into_iter().partition(native);
+    let names: Vec<_> = native.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    println!("Tint: not asked about {}, which need extensions of naga's", names.join(", "));
+    let mut command = Command::new("node");
+    command.current_dir(folder).arg(&script).arg(dump.join("launches.json")).args(portable);
+    let status = command.status().map_err(|e| Failure::new(format!("cannot run node: {e}")))?;
+    Ok(status.success())
+}
