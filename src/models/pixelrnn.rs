@@ -23,8 +23,8 @@ pub enum Cell {
     /// sees is a triangle above it.
     Row(usize),
     /// Diagonal BiLSTM (§3.2): two LSTMs over diagonals, from the left and from the right. A pixel sees all
-    /// pixels before it, but for the last one of the row above where the 7x7 window does not reach it: mask A
-    /// hides each pixel from its own features, and no later ones are seen.
+    /// pixels before it, with one exception: far from the right edge it does not see the last pixel of the row
+    /// above. Mask A hides each pixel from its own features, so that only the first 7x7 window sees that one.
     Diagonal,
 }
 

@@ -2,7 +2,8 @@
 //! §3): a scan over rows or diagonals, which is one node of the graph whatever the image's size.
 //!
 //! A scan step is two launches over the pixels of one [`Order`]'s front: the convolution of the states that
-//! the front sees, which is `conv2d`'s, and the cell. On GPUs the two are one launch. [`Scan`] makes and keeps
+//! the front sees, which is `conv2d`'s, and the cell. On GPUs the two are one launch if the units are a
+//! multiple of 4 and the taps at most 64. [`Scan`] makes and keeps
 //! states, cells and gates; [`Hidden`] is the states, and carries the derivative; [`ScanBack`] is the scan
 //! backwards, to the cotangents of the gates. That of the weights is one convolution over all pixels at once.
 
@@ -168,8 +169,8 @@ impl Op for Hidden {
     }
 }
 
-/// The states and the cells `[R, U]` of a scan step, from the sums `[R, 4U]` that the gates' functions are
-/// applied to, and the cells that go on.
+/// The output gates and the cells `[R, U]` of a scan step, from the sums `[R, 4U]` that the gates' functions
+/// are applied to, and the cells that go on. A state is its output gate times the tanh of its cell.
 pub(crate) fn cell<'g>(sums: Tensor<'g>, before: Tensor<'g>) -> [Tensor<'g>; 2] {
     let (rows, units) = (before.extent(0), before.extent(1));
     let [o, f, i, g] = [0, 1, 2, 3]

@@ -95,8 +95,8 @@ pub struct Sitting {
     /// Replace the run in the directory --out
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Continue the run in this directory, bit for bit as if it had not stopped; --lr, --lr-discriminator and
-    /// --clip may change from here on, and --data says where moved data lie
+    /// Continue the run in this directory, bit for bit as if it had not stopped; step sizes and --clip may
+    /// change from here on, and --data says where moved data lie
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]

@@ -303,7 +303,7 @@ impl<M: Density> TrainedDensity<M> {
         })?;
         let (of, took) = (length as f64 / f64::from(rate), began.elapsed().as_secs_f64());
         let each = 1e3 * took / length as f64;
-        say!("{} of {of:.3} s in {took:.2} s, {each:.3} ms for a sample of all", counted(count, "signal"));
+        say!("{} of {of:.3} s in {took:.2} s, {each:.3} ms for one sample of each", counted(count, "signal"));
         let signals = amplitudes(&drawn);
         self.write_sounds(name, &signals, classes, start)?;
         options.raw.write(&[("signals", vec![count, length], &signals)])
