@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 #[command(after_help = "Examples:
   pixelrnn train                                       digits drawn by the program, 10 epochs, into runs/pixelrnn
   pixelrnn train --cell row --layers 2 --out runs/row
-  pixelrnn train --data mnist --features 32 --head 64 --batch 16 --lr 0.003 --decay 0.9997 --clip 50 --steps 16000 --out runs/mnist
+  pixelrnn train --data mnist --features 32 --head 64 --batch 16 --lr 0.003 --decay 0.9997 \\
+      --clip 50 --steps 16000 --out runs/mnist
   pixelrnn train --data cifar10 --output softmax --batch 16 --out runs/levels
   pixelrnn train --resume runs/mnist                   goes on where it stopped
   pixelrnn sample --count 16 --gif                     without --run: the newest run under runs

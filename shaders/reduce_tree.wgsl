@@ -86,7 +86,7 @@ fn take(a: Seen, v: mat4x4<f32>) -> Seen {
 
 fn nothing() -> Seen { return Seen(vec4<f32>(LOWEST), vec4<f32>()); }
 
-// What changes no result.
+// The neutral element, which changes no result.
 fn neutral() -> vec4<f32> { return select(vec4<f32>(LOWEST), vec4<f32>(), KIND == SUM); }
 
 // The first element of line i, and its length.

@@ -32,7 +32,7 @@ const LAUNCH: f64 = 2e-5;
 /// The slowest kernels that the last line names.
 const NAMED: usize = 3;
 
-/// What was found.
+/// The measurements of a run, and its faults.
 struct Found {
     report: Report,
     /// The errors of cases whose results are wrong or which cannot run.
@@ -134,9 +134,11 @@ impl Found {
         let _ = writeln!(page, "* planned as: {:?}; powers: {powers}", caps.class);
         let _ = writeln!(page, "* oneiro {}; seconds since 1970: {}", self.report.version, self.report.date);
         ceilings.to_string().lines().for_each(|line| page += &format!("* {line}\n"));
-        page += "\n| case | ms | ±% | GFLOP/s | GB/s | of the ceiling | largest error |\n|---|---|---|---|---|---|---|\n";
+        page += "\n| case | ms | ±% | GFLOP/s | GB/s | of the ceiling | largest error |\n";
+        page += "|---|---|---|---|---|---|---|\n";
         cases.iter().for_each(|case| page += &(case.row() + "\n"));
-        page += "\n| model | batch | start-up, s | images/s | launches | pipelines | kernels, ms | idle |\n|---|---|---|---|---|---|---|---|\n";
+        page += "\n| model | batch | start-up, s | images/s | launches | pipelines | kernels, ms | idle |\n";
+        page += "|---|---|---|---|---|---|---|---|\n";
         for m in models {
             let or = |value: Option<String>| value.unwrap_or_else(|| "–".into());
             let kernels = or(m.kernel_seconds.map(|s| format!("{:.3}", 1e3 * s)));

@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 1e-4;
 /// a GPU's clock high.
 const SUBMISSION: f64 = 5e-3;
 const MAX_REPEATS: f64 = 64.0;
-/// The seconds of the warm-up: after a check on the host, a GPU raises its clock this slowly.
+/// The seconds of the warm-up. A GPU lowers its clock while the host checks a case, and takes time to raise it.
 const WARM_UP: f64 = 0.2;
 const SAMPLES: std::ops::Range<usize> = 3..500;
 

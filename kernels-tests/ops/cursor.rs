@@ -174,7 +174,7 @@ fn fused() -> Vec<Case> {
             out.push(times(wave([1, 9], 9), 4, [1, 4 * k, 40], 0, 5, "gate placed"));
         }
     }
-    // So many rows that fewer lanes share a sum.
+    // With so many rows, fewer lanes share a sum.
     for n in [40, 80, 141] {
         out.push(times(wave([6, 9], 3), 9, [n, 24, 68], 3, 14, "epilogue placed"));
         out.push(times(wave([6, 9], 3), 9, [n, 7, 132], 3, 14, "gate placed"));

@@ -3,9 +3,9 @@
 //!
 //! A scan step is two launches over the pixels of one [`Order`]'s front: the convolution of the states that
 //! the front sees, which is `conv2d`'s, and the cell. On GPUs the two are one launch if the units are a
-//! multiple of 4 and the taps at most 64. [`Scan`] makes and keeps
-//! states, cells and gates; [`Hidden`] is the states, and carries the derivative; [`ScanBack`] is the scan
-//! backwards, to the cotangents of the gates. That of the weights is one convolution over all pixels at once.
+//! multiple of 4 and the taps at most 64. [`Scan`] makes and keeps states, cells and gates; [`Hidden`] is the
+//! states, and carries the derivative; [`ScanBack`] is the scan backwards, to the cotangents of the gates. That
+//! of the weights is one convolution over all pixels at once.
 
 mod extents;
 mod front;

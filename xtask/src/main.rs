@@ -1,7 +1,7 @@
 //! The project's own commands: `cargo xtask demo`, `test`, `figures`, `offline`, `validate` and `setup`.
 //!
-//! Each but `offline` and `validate` begins with the set-up. On a machine without a Vulkan driver it installs one from the system's
-//! package manager, so that a fresh checkout needs one command and no reading.
+//! Each but `offline` and `validate` begins with the set-up. On a machine without a Vulkan driver it installs one
+//! from the system's package manager, so that a fresh checkout needs one command and no reading.
 
 mod demo;
 mod driver;

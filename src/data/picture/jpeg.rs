@@ -58,7 +58,8 @@ impl<'a> Jpeg<'a> {
                     let (count, each) =
                         (segment.get(5).copied().unwrap_or(0), segment.get(6..).unwrap_or_default());
                     let each = each.chunks_exact(3).take(count.into());
-                    // Two numbers of 4 bits: samples along a row and a column. Decoders panic on others.
+                    // The second byte holds the samples along a row and along a column. Decoders panic if a colour
+                    // has more of them than the brightness, which comes first.
                     let (across, down) = (|of: &[u8]| of[1] >> 4, |of: &[u8]| of[1] & 15);
                     let first = each.clone().next().unwrap_or(&[0, 0, 0]);
                     if each.clone().any(|of| across(of) > across(first) || down(of) > down(first)) {

@@ -14,7 +14,7 @@ static EIGHT: Shader = crate::shader!("matmul8");
 static FOUR: Shader = crate::shader!("matmul4");
 static PARTS: Shader = crate::shader!("parts");
 
-/// What a card takes, in nanoseconds.
+/// The times that a card takes, in nanoseconds, and the workgroups that it runs at once.
 struct Card {
     /// The workgroups that issue beside each other.
     lanes: usize,
