@@ -35,7 +35,7 @@
 //! let state = State::new(&gpu, &[&plan], 0)?;
 //! let step = Executor::new(&gpu, &plan, &state, &[])?;
 //! step.write(&gpu, "x", &vec![0.5f32; 32 * 784])?;
-//! gpu.submit(|encoder| (0..100).for_each(|_| step.record(encoder)));
+//! gpu.submit(|encoder| (0..100).try_for_each(|_| step.record(encoder)))?;
 //! println!("loss {:?}", step.read(&gpu, "loss")?);
 //! # Ok::<(), oneiro::error::Error>(())
 //! ```

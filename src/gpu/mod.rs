@@ -1,10 +1,14 @@
 //! Everything that touches wgpu: the device, its pipelines, the State's buffers, executors and transfers.
 //! The library records, the host submits; nothing here prints, spawns threads or reads the environment.
 
+mod bind;
 mod device;
 mod executor;
+mod health;
+mod inputs;
 mod open;
 mod profile;
+mod promise;
 mod selftest;
 mod state;
 mod texture;
@@ -13,8 +17,11 @@ mod transfer;
 pub use device::Gpu;
 pub(crate) use device::Pipeline;
 pub use executor::Executor;
+pub(crate) use inputs::within;
 pub use open::{Choice, adapters};
 pub use profile::Profile;
+pub use promise::Promise;
 pub use state::State;
 pub use texture::{Blit, Shown};
+pub use transfer::Element;
 pub use wgpu;

@@ -124,6 +124,11 @@ impl Type {
         Self { shape: shape.into(), dtype: DType::U32 }
     }
 
+    /// Makes the type of bytes in a shape.
+    pub fn u8(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), dtype: DType::U8 }
+    }
+
     /// The number of bytes in memory, rounded up to whole `vec4<f32>`s, which kernels load and store.
     pub fn bytes(&self) -> u64 {
         ((self.shape.numel() * self.dtype.size()) as u64).next_multiple_of(16).max(16)
