@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// A device and the pipelines that the engine made on it, one for each text, entry point and set of
@@ -61,15 +61,16 @@ impl Gpu {
 
     /// The launch's pipeline, which is compiled at its first use.
     pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
-        let text = launch.text();
-        let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
-        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = pipelines.get(&key) {
+        let key = key(launch);
+        if let Some(known) = self.known().get(&key) {
             return Ok(known.clone());
         }
-        let made = Arc::new(self.compile(launch, &text)?);
-        pipelines.insert(key, made.clone());
-        Ok(made)
+        let made = Arc::new(self.compile(launch, &launch.text())?);
+        Ok(self.known().entry(key).or_insert(made).clone())
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Pipeline>>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
@@ -112,4 +113,9 @@ impl Gpu {
             None => Ok(made),
         }
     }
+}
+
+/// What tells pipelines apart.
+pub(super) fn key(launch: &Launch) -> String {
+    format!("{}|{:?}|{}", launch.entry, launch.constants, launch.text())
 }

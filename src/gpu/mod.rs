@@ -1,9 +1,11 @@
 //! Everything that touches wgpu: the device, its pipelines, the State's buffers, executors and transfers.
-//! The library records, the host submits; nothing here prints, spawns threads or reads the environment.
+//! The library records, the host submits; nothing here prints or reads the environment, and threads
+//! live only as long as pipelines are compiled.
 
 mod device;
 mod executor;
 mod open;
+mod pipelines;
 mod profile;
 mod selftest;
 mod state;
