@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// A device and the pipelines that the engine made on it, one for each text, entry point and set of
@@ -88,20 +88,21 @@ impl Gpu {
 
     /// The number of compiled pipelines.
     pub fn pipelines(&self) -> usize {
-        lock(&self.pipelines).len()
+        self.known().len()
     }
 
     /// The launch's pipeline, which is compiled at its first use.
     pub(crate) fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
-        let text = launch.text();
-        let key = format!("{}|{:?}|{text}", launch.entry, launch.constants);
-        let known = lock(&self.pipelines).get(&key).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+        let key = key(launch);
+        if let Some(known) = self.known().get(&key) {
+            return Ok(known.clone());
         }
-        // Other threads find their pipelines meanwhile; of two that compile the same, the first is kept.
-        let made = Arc::new(self.compile(launch, &text)?);
-        Ok(lock(&self.pipelines).entry(key).or_insert(made).clone())
+        let made = Arc::new(self.compile(launch, &launch.text())?);
+        Ok(self.known().entry(key).or_insert(made).clone())
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Pipeline>>> {
+        lock(&self.pipelines)
     }
 
     fn compile(&self, launch: &Launch, text: &str) -> Result<Pipeline> {
@@ -151,3 +152,8 @@ impl Gpu {
 /// The usage of the engine's own buffers.
 pub(super) const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
+
+/// What tells pipelines apart.
+pub(super) fn key(launch: &Launch) -> String {
+    format!("{}|{:?}|{}", launch.entry, launch.constants, launch.text())
+}

@@ -78,6 +78,7 @@ impl Executor {
             })
         };
         let mut builder = Builder::new(gpu);
+        gpu.compile_all(&plan.launches)?;
         let pipelines = plan.launches.iter().map(|l| builder.prepare(l)).collect::<Result<Vec<_>>>()?;
         let dims = builder.uniform_buffer()?;
         let mut launches = vec![];

@@ -1,5 +1,6 @@
 //! Everything that touches wgpu: the device, its pipelines, the State's buffers, executors and transfers.
-//! The library records, the host submits; nothing here prints, spawns threads or reads the environment.
+//! The library records, the host submits; nothing here prints or reads the environment, and threads
+//! live only as long as pipelines are compiled.
 
 mod bind;
 mod device;
@@ -7,6 +8,7 @@ mod executor;
 mod health;
 mod inputs;
 mod open;
+mod pipelines;
 mod profile;
 mod promise;
 mod selftest;

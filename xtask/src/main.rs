@@ -28,7 +28,8 @@ first.
     cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
                                             a model of the time; offline --help
     cargo xtask validate                    all shaders and pipelines through the validators that are found: naga,
-                                            spirv-val, Tint (through Node.js); names those that are skipped
+                                            spirv-val, Tint, DXC, and the types of the MSL; names those that
+                                            are skipped
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
