@@ -1,5 +1,5 @@
 //! Oneiro is a compute-shader engine for deep generative models. Hand-written WGSL kernels, orchestrated
-//! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU.
+//! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU, and in browsers.
 //!
 //! Work goes in one direction. Each arrow is one function, and no stage knows a later one:
 //!

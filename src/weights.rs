@@ -174,6 +174,7 @@ pub fn in_file(state: &State, name: &str, values: &[f32]) -> Result<(Vec<usize>,
 /// # Errors
 /// A name that the State does not have; what the device refuses.
 pub async fn to_bytes_async(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+    state.belongs(gpu)?;
     known(state, names)?;
     let asked: Vec<_> = state.names().filter(|(n, _)| names.iter().any(|m| m == n)).collect();
     let slices = asked.iter().map(|(name, _)| state.variable(name)).collect::<Result<Vec<_>>>()?;

@@ -1,5 +1,8 @@
 //! A VAE that learns digits, in a browser as on the desktop: the code knows no difference.
 
+#[cfg(target_arch = "wasm32")]
+mod refused;
+
 use oneiro::{
     data::{Order, glyphs::glyphs},
     error::Result,
@@ -77,5 +80,11 @@ mod page {
         std::panic::set_hook(Box::new(|panic| error(&panic.to_string())));
         let (adapter, losses) = super::train().await.map_err(|e| e.to_string())?;
         Ok([adapter].into_iter().chain(losses.iter().map(f32::to_string)).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The error of a shader that this browser refuses, or throws why there is none.
+    #[wasm_bindgen]
+    pub async fn refused() -> Result<String, String> {
+        super::refused::line().await.map_err(|e| e.to_string())
     }
 }

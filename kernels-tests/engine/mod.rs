@@ -5,6 +5,7 @@ mod dag;
 mod gpu;
 mod hazards;
 pub(crate) mod mistakes;
+mod misuse;
 mod plans;
 mod sampling;
 mod weights;

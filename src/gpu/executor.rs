@@ -58,7 +58,7 @@ impl Executor {
         state: &State,
         host: &[(&str, wgpu::BufferSlice<'_>)],
     ) -> Result<Self> {
-        gpu.owns("the State", state.health())?;
+        state.belongs(gpu)?;
         gpu.check()?;
         plan.check_runs(gpu.caps())?;
         let inputs = Inputs::new(gpu, plan, host)?;

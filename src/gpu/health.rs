@@ -31,7 +31,7 @@ pub(super) struct Health {
     pulse: Mutex<wgpu::Buffer>,
     /// The results of error scopes, which a browser gives later.
     #[cfg(target_arch = "wasm32")]
-    scopes: Mutex<Vec<(String, std::pin::Pin<Box<dyn Scope>>)>>,
+    scopes: Mutex<Vec<(String, Judgement)>>,
 }
 
 /// A future of an error scope; `Send` where wgpu's are.
@@ -39,6 +39,9 @@ pub(super) struct Health {
 trait Scope: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend {}
 #[cfg(target_arch = "wasm32")]
 impl<F: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend> Scope for F {}
+
+#[cfg(target_arch = "wasm32")]
+type Judgement = std::pin::Pin<Box<dyn Scope>>;
 
 /// Locks a mutex. A panic of another holder leaves none of the engine's data half written.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -149,7 +152,7 @@ impl Health {
         }
         #[cfg(target_arch = "wasm32")]
         {
-            let scopes: [std::pin::Pin<Box<dyn Scope>>; 3] =
+            let scopes: [Judgement; 3] =
                 [Box::pin(validation.pop()), Box::pin(memory.pop()), Box::pin(internal.pop())];
             lock(&self.scopes).extend(scopes.map(|scope| (what.to_string(), scope)));
         }

@@ -2,6 +2,11 @@
 //! The library records, the host submits; nothing here prints or reads the environment, and threads
 //! live only as long as pipelines are compiled.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "the same code is shared by threads natively")
+)]
+
 mod bind;
 mod device;
 mod executor;

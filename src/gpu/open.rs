@@ -194,7 +194,8 @@ impl Gpu {
             native && features.contains(feature(power)) && power.lanes.is_none_or(|fixed| lanes == [fixed; 2])
         };
         let caps = Caps {
-            name: info.name.clone(),
+            // Browsers may keep it to themselves.
+            name: if info.name.is_empty() { "an unnamed adapter".into() } else { info.name.clone() },
             driver: format!("{} {}", info.driver, info.driver_info),
             backend: format!("{:?}", info.backend),
             class: if info.device_type == wgpu::DeviceType::Cpu {

@@ -156,14 +156,13 @@ impl State {
                 "variable `{name}` is {other:?}; read its bytes by Gpu::read_async"
             ))),
         };
-        let owned = gpu.owns("the State", &self.health);
-        gpu.read_floats(owned.and_then(|()| names.iter().map(float).collect()))
+        gpu.read_floats(self.belongs(gpu).and_then(|()| names.iter().map(float).collect()))
     }
 
     /// Waits for a value and returns its 32-bit words.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
-        gpu.owns("the State", &self.health)?;
+        self.belongs(gpu)?;
         gpu.read_words(self.variable(name)?)
     }
 
@@ -178,7 +177,7 @@ impl State {
     /// # Errors
     /// An unknown name, or another number of words than the value has.
     pub fn write_words(&self, gpu: &Gpu, name: &str, words: &[u32]) -> Result<()> {
-        gpu.owns("the State", &self.health)?;
+        self.belongs(gpu)?;
         let held = self.held(name)?;
         let (elements, got) = (held.spec.ty.shape.numel(), words.len());
         if got != elements {
@@ -192,8 +191,9 @@ impl State {
         self.write_words(gpu, name, bytemuck::cast_slice(values))
     }
 
-    pub(super) fn health(&self) -> &Arc<Health> {
-        &self.health
+    /// Refuses a Gpu that did not make this State.
+    pub(crate) fn belongs(&self, gpu: &Gpu) -> Result<()> {
+        gpu.owns("the State", &self.health)
     }
 
     /// The buffer and offset that a plan's variable or arena lies at.

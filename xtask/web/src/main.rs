@@ -89,6 +89,11 @@ fn test() -> Result<(), Failure> {
     let server = server::Server::new(build()?)?;
     let result = browser::run(&program, &server, PATIENCE)?;
     let (adapter, there) = result.split_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
+    let (there, refused) = there.rsplit_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
+    println!("a shader that is refused: {refused}");
+    if !refused.starts_with("refused/largest: ") || !refused.contains("f32") {
+        return Err("the browser's message about the refused shader is lost".into());
+    }
     let there = there.lines().map(str::parse).collect::<Result<Vec<f32>, _>>()?;
     let (name, here) = pollster::block_on(page::train())?;
     println!("browser ({adapter}): {there:?}\nnative ({name}): {here:?}");
