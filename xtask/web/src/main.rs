@@ -87,7 +87,7 @@ fn test() -> Result<(), Failure> {
         return Ok(());
     };
     let server = server::Server::new(build()?)?;
-    let result = browser::run(&program, &server, PATIENCE)?;
+    let result = browser::run(program, &server, PATIENCE)?;
     let (adapter, there) = result.split_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
     let (there, refused) = there.rsplit_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
     println!("a shader that is refused: {refused}");
