@@ -46,7 +46,7 @@ pub async fn train() -> Result<(String, Vec<f32>)> {
         let mut loss = None;
         gpu.submit(|encoder| {
             for step in frame * STEPS..(frame + 1) * STEPS {
-                if step % order.per_epoch() == 0 {
+                if step.is_multiple_of(order.per_epoch()) {
                     feed.record_reorder(&gpu, encoder, &order.of(step / order.per_epoch()))?;
                 }
                 executor.record(encoder)?;
