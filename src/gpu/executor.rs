@@ -7,7 +7,7 @@ use crate::{
     graph::shape::{DType, Type},
     plan::{Buffer, Launch, Place, Plan},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// A launch with its pipeline and bindings.
 pub(super) struct Bound {
@@ -125,8 +125,13 @@ impl Executor {
 
     /// Records one step as one compute pass.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.record_part(encoder, 0..self.launches.len());
+    }
+
+    /// Records these launches of a step as one compute pass. Whoever cuts a step records all its parts in order.
+    pub(crate) fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        self.launches.iter().for_each(|launch| launch.record(&mut pass));
+        self.launches[part].iter().for_each(|launch| launch.record(&mut pass));
     }
 
     /// The launches in the order in which a step runs them.

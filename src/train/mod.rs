@@ -16,7 +16,7 @@ mod stream;
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use latent::{normals, quantile};
-pub use pace::{bursts, remember};
+pub use pace::{SUBMISSION, bursts, remember};
 pub use round::{Round, Steps};
 pub use sampler::{Draws, Method, Sampler};
 pub use stream::{Stream, limit};

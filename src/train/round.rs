@@ -3,19 +3,19 @@
 
 use super::{
     Feed, Stream,
-    pace::{HISTORY, next_burst, remember},
+    pace::{HISTORY, Pace, SUBMISSION, remember},
 };
 use crate::{
     data::Order,
     error::Result,
-    gpu::{Executor, Gpu, State, wgpu},
+    gpu::{Executor, Gpu, State},
     graph::Graph,
     kernel::caps::Caps,
     models::Metrics,
     optim::advance,
     plan::Plan,
 };
-use std::time::Instant;
+use std::time::Duration;
 
 /// The name of the State's step counter, by which the last plan of a round counts.
 const COUNTER: &str = "step";
@@ -72,7 +72,7 @@ pub struct Steps<'a> {
     at: u64,
     unread: u64,
     ordered: Option<u64>,
-    burst: u64,
+    pace: Pace,
 }
 
 impl<'a> Steps<'a> {
@@ -95,8 +95,14 @@ impl<'a> Steps<'a> {
         };
         let executors = round.plans.iter().map(ready).collect::<Result<_>>()?;
         let metrics = round.metrics.len();
-        let (at, unread, ordered, burst) = (0, 0, None, 1);
-        Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, burst })
+        let (at, unread, ordered, pace) = (0, 0, None, Pace::new(SUBMISSION));
+        Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, pace })
+    }
+
+    /// Makes each submission take about this time, instead of [`SUBMISSION`]. A step that takes longer is cut
+    /// between its launches.
+    pub fn with_submissions(self, time: Duration) -> Self {
+        Self { pace: Pace::new(time), ..self }
     }
 
     /// The number of steps that are done.
@@ -129,7 +135,8 @@ impl<'a> Steps<'a> {
 
     /// Continues after `step` steps. The caller has already written the State of that time.
     pub fn seek(&mut self, step: u64) {
-        (self.at, self.unread, self.ordered, self.burst) = (step, 0, None, 1);
+        (self.at, self.unread, self.ordered) = (step, 0, None);
+        self.pace.reset();
     }
 
     /// Submits some steps and waits for them: as many as one submission should hold, at most `most`, and none
@@ -140,14 +147,10 @@ impl<'a> Steps<'a> {
     pub fn submit(&mut self, most: u64) -> Result<u64> {
         let ready = self.ready()?;
         let left = self.order.per_epoch() - self.at % self.order.per_epoch();
-        let count = self.burst.min(most).min(left).min(HISTORY as u64 - self.unread).min(ready);
-        let begun = Instant::now();
-        self.gpu.submit(|encoder| (0..count).for_each(|_| self.record(encoder)));
-        if let Some(stream) = self.stream {
-            stream.ahead(self.gpu, self.feed, self.at * self.order.batches)?;
-        }
-        self.gpu.wait()?;
-        self.burst = next_burst(begun.elapsed(), count);
+        let most = most.min(left).min(HISTORY as u64 - self.unread).min(ready);
+        let count = self.pace.submit(self.gpu, &self.round, most, || {
+            self.stream.map_or(Ok(()), |s| s.ahead(self.gpu, self.feed, self.at * self.order.batches))
+        })?;
         self.at += count;
         self.unread += count;
         Ok(count)
@@ -201,9 +204,5 @@ impl<'a> Steps<'a> {
             self.ordered = Some(epoch);
         }
         Ok(u64::MAX)
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.round.iter().for_each(|(executor, times)| (0..*times).for_each(|_| executor.record(encoder)));
     }
 }
