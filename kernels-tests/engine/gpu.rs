@@ -292,6 +292,32 @@ fn profiles_measure_every_launch() {
     assert_eq!(run.state.read_words(gpu, "step").unwrap(), [2], "a profiled step is a step");
 }
 
+/// A query set has room for 2,048 launches.
+#[test]
+fn plans_of_any_length_are_profiled() {
+    let Some(gpu) = adapter("plans_of_any_length_are_profiled").filter(|gpu| gpu.caps().timestamps) else {
+        return;
+    };
+    let g = Graph::new();
+    let x = g.input("x", Type::f32([3, 3]));
+    g.output("y", (0..2050).fold(x, |power, _| power.matmul(x)));
+    let plan = Plan::new(&g, gpu.caps()).unwrap();
+    assert!(plan.launches.len() >= 2050);
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+    executor.write(gpu, "x", &[0.0_f32, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
+    let profile = Profile::new(gpu, &executor).unwrap();
+    gpu.submit(|encoder| profile.record(encoder, &executor)).unwrap();
+    let times = profile.read(gpu).unwrap();
+    assert_eq!(times.len(), plan.launches.len());
+    // A permutation of three turns: its power 2,051 is its second.
+    assert_eq!(executor.read(gpu, "y").unwrap(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    assert!(
+        times.iter().all(|t| (0.0..10.0).contains(t)) && times[2048..].iter().any(|&t| t > 0.0),
+        "{times:?}"
+    );
+}
+
 #[test]
 fn too_much_memory_is_an_error() {
     let Some(gpu) = adapter("too_much_memory_is_an_error") else { return };

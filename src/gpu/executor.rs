@@ -13,7 +13,7 @@ use crate::{
     graph::shape::{DType, Type},
     plan::{Buffer, Place, Plan},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// A named output: its type, buffer and place.
 struct Port {
@@ -132,9 +132,14 @@ impl Executor {
     /// # Errors
     /// An input that was neither written nor bound; a device that is known to be lost. Nothing is then recorded.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.record_part(encoder, 0..self.launches.len())
+    }
+
+    /// Records these launches of a step as one compute pass. Whoever cuts a step records all its parts in order.
+    pub(crate) fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
         self.ready()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        self.launches.iter().for_each(|launch| launch.record(&mut pass));
+        self.launches[part].iter().for_each(|launch| launch.record(&mut pass));
         Ok(())
     }
 

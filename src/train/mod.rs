@@ -9,6 +9,7 @@
 mod evaluation;
 mod feed;
 mod latent;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod pace;
 mod round;
 mod sampler;
@@ -22,9 +23,8 @@ pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use latent::{normals, quantile};
 #[cfg(not(target_arch = "wasm32"))]
-pub use pace::bursts;
-pub use pace::remember;
-pub use round::Round;
+pub use pace::{SUBMISSION, bursts};
+pub use round::{Round, remember};
 pub use sampler::{Drawing, Draws, Method, PICTURE, Sampler};
 #[cfg(not(target_arch = "wasm32"))]
 pub use steps::Steps;

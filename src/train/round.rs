@@ -1,7 +1,16 @@
-//! A training step as a list of plans.
+//! A training step as a list of plans, and how its metrics wait on the device until the host reads them.
 
-use super::pace::remember;
-use crate::{error::Result, graph::Graph, kernel::caps::Caps, models::Metrics, optim::advance, plan::Plan};
+use crate::{
+    error::Result,
+    graph::{Graph, shape::Type, var::Init},
+    kernel::caps::Caps,
+    models::Metrics,
+    optim::advance,
+    plan::Plan,
+};
+
+/// The number of steps whose metrics the State remembers. The host must read them at least this often.
+pub(crate) const HISTORY: usize = 256;
 
 /// A training step: plans that run one after another on one State, each a given number of times. The last
 /// plan remembers what was measured. Players who train against each other have one plan each.
@@ -41,4 +50,13 @@ impl Round {
     pub fn weights(&self) -> Vec<String> {
         self.plans().flat_map(Plan::weights).collect()
     }
+}
+
+/// Writes the metrics of this step into the State's variable `history`, one row per step.
+/// [`super::Steps::read`] reads them there.
+#[track_caller]
+pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
+    let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
+    let row: Vec<_> = metrics.iter().map(|(_, m)| g.tensor(m.id()).reshape([1])).collect();
+    g.assign(history, history.record(g.concat(&row, 0)));
 }

@@ -3,15 +3,16 @@
 
 use super::{
     Feed, Round, Stream,
-    pace::{HISTORY, next_burst},
+    pace::{Pace, SUBMISSION},
+    round::HISTORY,
 };
 use crate::{
     data::Order,
     error::Result,
-    gpu::{Executor, Gpu, State, wgpu},
+    gpu::{Executor, Gpu, State},
     plan::Plan,
 };
-use std::time::Instant;
+use std::time::Duration;
 
 /// The name of the State's step counter, by which the last plan of a round counts.
 const COUNTER: &str = "step";
@@ -28,7 +29,7 @@ pub struct Steps<'a> {
     at: u64,
     unread: u64,
     ordered: Option<u64>,
-    burst: u64,
+    pace: Pace,
 }
 
 impl<'a> Steps<'a> {
@@ -51,8 +52,14 @@ impl<'a> Steps<'a> {
         };
         let executors = round.plans.iter().map(ready).collect::<Result<_>>()?;
         let metrics = round.metrics.len();
-        let (at, unread, ordered, burst) = (0, 0, None, 1);
-        Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, burst })
+        let (at, unread, ordered, pace) = (0, 0, None, Pace::new(SUBMISSION));
+        Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, pace })
+    }
+
+    /// Makes each submission take about this time, instead of [`SUBMISSION`]. A step that takes longer is cut
+    /// between its launches.
+    pub fn with_submissions(self, time: Duration) -> Self {
+        Self { pace: Pace::new(time), ..self }
     }
 
     /// The number of steps that are done.
@@ -85,7 +92,8 @@ impl<'a> Steps<'a> {
 
     /// Continues after `step` steps. The caller has already written the State of that time.
     pub fn seek(&mut self, step: u64) {
-        (self.at, self.unread, self.ordered, self.burst) = (step, 0, None, 1);
+        (self.at, self.unread, self.ordered) = (step, 0, None);
+        self.pace.reset();
     }
 
     /// Submits some steps and waits for them: as many as one submission should hold, at most `most`, and none
@@ -96,14 +104,10 @@ impl<'a> Steps<'a> {
     pub fn submit(&mut self, most: u64) -> Result<u64> {
         let ready = self.ready()?;
         let left = self.order.per_epoch() - self.at % self.order.per_epoch();
-        let count = self.burst.min(most).min(left).min(HISTORY as u64 - self.unread).min(ready);
-        let begun = Instant::now();
-        self.gpu.submit(|encoder| (0..count).try_for_each(|_| self.record(encoder)))?;
-        if let Some(stream) = self.stream {
-            stream.ahead(self.gpu, self.feed, self.at * self.order.batches)?;
-        }
-        self.gpu.wait()?;
-        self.burst = next_burst(begun.elapsed(), count);
+        let most = most.min(left).min(HISTORY as u64 - self.unread).min(ready);
+        let count = self.pace.submit(self.gpu, &self.round, most, || {
+            self.stream.map_or(Ok(()), |s| s.ahead(self.gpu, self.feed, self.at * self.order.batches))
+        })?;
         self.at += count;
         self.unread += count;
         Ok(count)
@@ -157,10 +161,5 @@ impl<'a> Steps<'a> {
             self.ordered = Some(epoch);
         }
         Ok(u64::MAX)
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        let mut plans = self.round.iter();
-        plans.try_for_each(|(executor, times)| (0..*times).try_for_each(|_| executor.record(encoder)))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save,
         say::counted, whole,
     },
-    train::{Evaluation, Feed, Round, batch, labels},
+    train::{Evaluation, Feed, Round, batch, bursts, labels},
 };
 use clap::{Args, Subcommand};
 
@@ -234,9 +234,8 @@ fn fine_tune<T: Restoring>(
     let (per_epoch, steps) = (few.count / size, options.steps as usize);
     for (epoch, first) in (0..steps).step_by(per_epoch).enumerate() {
         feed.reorder(gpu, &permutation(seed, epoch as u64, few.count))?;
-        let last = (first + per_epoch).min(steps);
-        gpu.submit(|encoder| (first..last).try_for_each(|_| executor.record(encoder)))?;
-        gpu.wait()?;
+        let count = per_epoch.min(steps - first);
+        bursts(gpu, &executor, count, count, |_| Ok(()))?;
     }
     Ok(accuracy.ready(gpu, &state, test)?.run()?[0].1)
 }
