@@ -56,6 +56,23 @@ impl Fit {
     }
 }
 
+impl Fit {
+    /// Demands that file and model have a name in common; `path` is named in the error.
+    ///
+    /// # Errors
+    /// No name that both have. The error lists those of each.
+    pub fn some(&self, path: &Path) -> Result<()> {
+        if !self.taken.is_empty() {
+            return Ok(());
+        }
+        let (asked, found) = (listed(&self.missing), listed(&self.unexpected));
+        Err(bad(
+            path,
+            format!("holds nothing that the model has: the model has {asked}; the file has {found}"),
+        ))
+    }
+}
+
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [taken, missing, unexpected] = [&self.taken, &self.missing, &self.unexpected].map(|l| listed(l));
@@ -107,6 +124,10 @@ pub fn parse(bytes: &[u8]) -> Result<Weights> {
 /// size to read.
 pub(crate) fn tensors(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
     const HEADER: u64 = 1 << 20;
+    // A .pt file is a ZIP archive of pickles, an older one a pickle.
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2]) {
+        return Err("it looks like PyTorch's own; save the state dict by safetensors.torch.save_file".into());
+    }
     match bytes.first_chunk().map(|length| u64::from_le_bytes(*length)) {
         Some(length @ HEADER..) => Err(format!("a header of {length} bytes, more than any model's")),
         _ => SafeTensors::deserialize(bytes).map_err(|e| e.to_string()),

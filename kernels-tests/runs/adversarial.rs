@@ -93,10 +93,10 @@ fn a_fid_without_a_base_is_refused() {
     assert!(text.contains("warning: the FID will mean little"), "{text}");
     let text = run(&dir, "dcgan evaluate --run run --count 5 --json report.json");
     let json = json(&dir.join("report.json"));
-    assert!(text.contains("the FID is refused; ask for it by name"), "{text}");
+    assert!(text.contains("refused; ask by name to see, since"), "{text}");
     assert!(json["pictures"]["fid"].is_null() && json["pictures"]["doubt"].is_string(), "{json}");
     let text = run(&dir, "dcgan evaluate --run run --count 5 --fid");
-    assert!(!text.contains("refused") && text.contains("because it was asked for"), "{text}");
+    assert!(!text.contains("refused") && text.contains("shown because asked for"), "{text}");
 }
 
 /// Every objective and trick trains for a few steps, with finite losses.

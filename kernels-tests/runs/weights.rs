@@ -28,6 +28,15 @@ fn a_deeper_networks_file_is_no_shallower_ones() {
         let text = run(&dir, &format!("{command} {deep} --weights-partial"));
         assert!(text.contains("taken 10 (`fc1.bias`") && text.contains("left in the file 4"), "{text}");
     }
+    // Not even a part is there.
+    generator(&dir.join("other.safetensors"));
+    fs::write(dir.join("model.pt"), b"PK\x03\x04 and so on").unwrap();
+    for command in [&format!("{train} --hidden 9 --out none")[..], "vae evaluate --run shallow"] {
+        let text = fails(&dir, &format!("{command} --weights other.safetensors --weights-partial"));
+        assert!(text.contains("holds nothing that the model has: the model has 10 (`fc1.bias`"), "{text}");
+        let text = fails(&dir, &format!("{command} --weights model.pt"));
+        assert!(text.contains("save the state dict by safetensors.torch.save_file"), "{text}");
+    }
     // What is drawn needs a part of the model only; the other names are known all the same.
     run(&dir, "vae sample --run shallow --count 4");
     // With --weights-partial, what the file lacks is the run's own.

@@ -4,7 +4,7 @@
 //!
 //! Classes are the folders' names in order, numbers by their values, and a label is the place in it. Files in folders
 //! within a class's folder are of that class. `training`, `testing`, capital letters, and `val`, `valid` or
-//! `validation` instead of `test` are understood.
+//! `validation` instead of `test` are understood, and a folder of an archive around all is passed through.
 
 use std::path::{Path, PathBuf};
 
@@ -96,15 +96,19 @@ fn parts(folder: &Path, kind: &Kind, left: &mut Left) -> Result<(PathBuf, Option
         let is = |path: &&PathBuf, name| path.file_name().is_some_and(|f| f.eq_ignore_ascii_case(name));
         names.iter().find_map(|name| all.iter().find(|path| is(path, name) && path.is_dir()))
     };
-    let (train, test) = (named(&TRAIN), named(&TEST).or_else(|| named(&VALIDATION)));
+    // Test files without classes are often those of a contest, beside a part to validate on.
+    let sorted = |path: &&PathBuf| entries(path).unwrap_or_default().iter().any(|inner| inner.is_dir());
+    let (test, validation) = (named(&TEST), named(&VALIDATION));
+    let test = [test, validation].into_iter().flatten().find(sorted).or(test).or(validation);
+    let train = named(&TRAIN);
     let Some(train) = train else {
         // An archive's own folder around all.
         if let [only] = all.as_slice()
-            && entries(only).unwrap_or_default().iter().any(|path| is_train(path))
+            && wraps(only)
         {
             return parts(only, kind, left);
         }
-        return match test.filter(|test| entries(test).unwrap_or_default().iter().any(|path| path.is_dir())) {
+        return match test.filter(sorted) {
             Some(test) => {
                 let what = format!("test {0} without training {0}: {1}", kind.files, test.display());
                 let what = format!("{what}; put those into a folder train beside it");
@@ -119,9 +123,14 @@ fn parts(folder: &Path, kind: &Kind, left: &mut Left) -> Result<(PathBuf, Option
     Ok((train.clone(), test.cloned()))
 }
 
-fn is_train(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    path.is_dir() && TRAIN.iter().any(|train| name.eq_ignore_ascii_case(train))
+/// Whether a folder is an archive's own around all: it holds nothing but folders, several or one for training.
+fn wraps(folder: &Path) -> bool {
+    let inside = entries(folder).unwrap_or_default();
+    let train = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        path.is_dir() && TRAIN.iter().any(|train| name.eq_ignore_ascii_case(train))
+    };
+    inside.iter().any(train) || (inside.len() > 1 && inside.iter().all(|path| path.is_dir()))
 }
 
 /// The classes in a folder, in the order of their names; those without files are left out.

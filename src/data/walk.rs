@@ -112,8 +112,12 @@ pub(super) fn holds(folder: &Path, kind: &Kind, deep: usize) -> bool {
 
 /// All files of this kind in a folder and in the folders within it, in the order of their paths.
 pub(super) fn all_in(folder: &Path, kind: &Kind, left: &mut Left) -> Result<Vec<PathBuf>, DataError> {
+    let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unreadable = |source| DataError::Io { path: parent.to_owned(), source };
+    let mut above: Vec<_> =
+        fs::canonicalize(parent).map_err(unreadable)?.ancestors().map(Path::to_owned).collect();
     let mut found = vec![];
-    descend(folder, kind, &mut vec![], left, &mut found)?;
+    descend(folder, kind, &mut above, left, &mut found)?;
     Ok(found)
 }
 

@@ -233,7 +233,7 @@ fn few(pictures: usize, real: usize, features: usize) -> Option<String> {
 
 impl Report {
     /// Why the FID of these pictures means nothing, if it does: the extractor learnt too little ([`LEARNT`]), or
-    /// there are fewer pictures than features. In the first case the KID means nothing either.
+    /// there are fewer pictures than features. In the first case the KID and the classes mean nothing either.
     pub fn doubt(&self, of: &Scores) -> Option<String> {
         self.unlearnt().or_else(|| few(of.count, self.real, self.features))
     }
@@ -250,6 +250,21 @@ impl Report {
     /// The KID of these pictures, unless the extractor learnt too little; `named` asks for it even then.
     fn kid<'a>(&self, of: &'a Scores, named: bool) -> Option<&'a Kid> {
         (named || self.unlearnt().is_none()).then_some(&of.kid)
+    }
+
+    /// The classes of these pictures, unless the extractor learnt too little; `named` asks for them even then.
+    fn coverage<'a>(&self, of: &'a Scores, named: bool) -> Option<&'a Coverage> {
+        (named || self.unlearnt().is_none()).then_some(&of.coverage)
+    }
+
+    /// Which figures are in doubt, and why.
+    fn doubts(&self) -> Vec<(&'static str, String)> {
+        if let Some(doubt) = self.unlearnt() {
+            return vec![("FID, KID and classes", doubt)];
+        }
+        let columns =
+            [("the FID of the pictures", &self.pictures), ("the FID of the test images", &self.floor)];
+        columns.into_iter().filter_map(|(what, scores)| Some((what, self.doubt(scores)?))).collect()
     }
 
     /// The report as text for a terminal. Figures that a [`Report::doubt`] is about are refused, unless they are
@@ -269,22 +284,21 @@ impl Report {
         text += &row("FID", &|s| self.fid(s, named).map_or(REFUSED.into(), |fid| format!("{fid:.3}")));
         let kid = |kid: &Kid| format!("{:.5} ± {:.5}", kid.mean, kid.std);
         text += &row("KID", &|s| self.kid(s, named).map_or(REFUSED.into(), kid));
+        let classes = |s: &Scores, text: &dyn Fn(&Coverage) -> String| {
+            self.coverage(s, named).map_or(REFUSED.into(), text)
+        };
         text += &row("classes covered", &|s| {
-            format!("{} of {}", s.coverage.covered(), s.coverage.histogram.len())
+            classes(s, &|c| format!("{} of {}", c.covered(), c.histogram.len()))
         });
-        text += &row("KL to even classes, nats", &|s| format!("{:.4}", s.coverage.kl_to_uniform()));
+        text += &row("KL to even classes, nats", &|s| classes(s, &|c| format!("{:.4}", c.kl_to_uniform())));
         text += &row("diversity", &|s| s.diversity.map_or("-".into(), |d| format!("{d:.3}")));
         for class in 0..a.coverage.histogram.len() {
             let name = self.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
-            text += &row(&format!("  class {name}"), &|s| s.coverage.histogram[class].to_string());
+            text += &row(&format!("  class {name}"), &|s| classes(s, &|c| c.histogram[class].to_string()));
         }
-        if let Some(doubt) = self.doubt(a) {
-            let how = if named {
-                "is shown because it was asked for"
-            } else {
-                "is refused; ask for it by name to see it"
-            };
-            text += &format!("the FID {how}: {doubt}\n");
+        for (what, doubt) in self.doubts() {
+            let how = if named { "shown because asked for" } else { "refused; ask by name to see" };
+            text += &format!("{what}: {how}, since {doubt}\n");
         }
         text += "a class is covered by a tenth of its even share; diversity is the mean squared distance of pictures, of real images 1\n";
         text + &format!(
@@ -300,7 +314,9 @@ impl Report {
             json!({
                 "count": s.count, "fid": self.fid(s, named), "doubt": self.doubt(s), "diversity": s.diversity,
                 "kid": self.kid(s, named).map(|kid| json!({ "mean": kid.mean, "std": kid.std, "subsets": kid.subsets, "size": kid.size })),
-                "classes_covered": s.coverage.covered(), "kl_to_uniform_nats": s.coverage.kl_to_uniform(), "histogram": s.coverage.histogram,
+                "classes_covered": self.coverage(s, named).map(Coverage::covered),
+                "kl_to_uniform_nats": self.coverage(s, named).map(Coverage::kl_to_uniform),
+                "histogram": self.coverage(s, named).map(|c| &c.histogram),
             })
         };
         let Identity { name, data, sha256 } = &self.extractor;

@@ -150,6 +150,7 @@ impl Session {
         match &self.weights {
             Some((file, path)) if self.recipe.weights_partial => {
                 let fit = weights::apply_partial(&self.gpu, &state, &round.weights(), file, path)?;
+                fit.some(path)?;
                 note!("{}: {fit}", path.display());
             }
             Some((file, path)) => weights::apply(&self.gpu, &state, &round.weights(), file, path)

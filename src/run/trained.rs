@@ -64,7 +64,9 @@ impl<T: Options> Trained<T> {
         let known = saved.options.weights(saved.image, saved.classes)?;
         let (mut weights, partial) = (saved.options.named(weights::load(&path)?), look.weights_partial);
         if partial {
-            note!("{}: {}", path.display(), Fit::of(&known, &weights));
+            let fit = Fit::of(&known, &weights);
+            fit.some(&path)?;
+            note!("{}: {fit}", path.display());
             if bare.is_none() {
                 let own = saved.options.named(weights::load(&run.weights())?);
                 weights = own.into_iter().chain(weights).collect();

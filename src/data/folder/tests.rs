@@ -191,7 +191,8 @@ fn links_are_followed_and_those_that_lead_nowhere_are_told() {
     symlink(&*dir, dir.join("b/up")).unwrap();
     let set = load(&dir, None, false).unwrap();
     assert_eq!(set.class_names, ["a", "b"]);
-    // The folder above is walked through once, and not again within itself.
+    // No picture of another class comes in by a link to a folder above.
+    assert_eq!(set.train.count + set.test.count, 20);
     assert!(
         set.notes[0].contains("links to nothing: ") && set.notes[0].contains("lie in: "),
         "{:?}",
@@ -227,6 +228,18 @@ fn the_parts_have_several_names() {
             set.notes[0].contains("beside the training and test pictures: ") && set.notes[0].ends_with("val")
         );
     }
+    // A contest's test pictures have no classes.
+    fs::remove_dir_all(dir.join("archive/test")).unwrap();
+    put(&dir, "archive/test/1.png", plain([9; 3]));
+    let set = load(&dir.join("archive"), None, false).unwrap();
+    assert_eq!((set.train.pixels[0], set.test.pixels[0], set.test.count), (0, 2, 1));
+    assert!(set.notes[0].contains("beside the training and test pictures: "), "{:?}", set.notes);
+    // A folder around all of them, without parts.
+    let around = Folder::new("folder-around");
+    for i in 0..20 {
+        put(&around, &format!("archive/{}/{i}.png", ["a", "b"][i % 2]), plain([i as u8; 3]));
+    }
+    assert_eq!(load(&around, None, false).unwrap().class_names, ["a", "b"]);
     fs::remove_dir_all(dir.join("archive/train")).unwrap();
     fails(&dir.join("archive"), None, &["test pictures without training pictures", "train beside it"]);
 }
