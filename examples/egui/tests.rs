@@ -1,3 +1,5 @@
+//! egui's frames without a window: every pixel of the image is the decoder's.
+
 use super::*;
 use egui_wgpu::RendererOptions;
 
