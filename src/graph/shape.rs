@@ -17,9 +17,9 @@ impl Shape {
         Self(dims.to_vec())
     }
 
-    /// The number of elements.
+    /// The number of elements; the largest number where there are more, which no tensor has.
     pub fn numel(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |n: usize, &extent| n.saturating_mul(extent))
     }
 
     /// What keeps a tensor of this shape from being computed, or `None`.

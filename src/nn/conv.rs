@@ -74,7 +74,8 @@ pub struct Conv2d<'g> {
 /// A weight `[T, C, O]`; its first values, and those of a bias, are uniform within 1/√(fan_in·rows·columns).
 fn spec(kernel: &Kernel, [c, o]: [usize; 2], fan_in: usize, axes: [usize; 2]) -> Spec {
     let (size, kept) = (kernel.size, kernel.kept());
-    let (ty, init) = (Type::f32([kept.len(), c, o]), Init::fan_in(fan_in * size[0] * size[1]));
+    let (ty, init) =
+        (Type::f32([kept.len(), c, o]), Init::fan_in(size.iter().fold(fan_in, |n, &s| n.saturating_mul(s))));
     Spec { ty, init, layout: FileLayout::Kernel { size, kept }, axes }
 }
 

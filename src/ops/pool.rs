@@ -48,6 +48,7 @@ pub struct Pool {
 
 impl Pool {
     fn window(&self) -> Result<Window, String> {
+        let window = self.kernel.window(self.image)?;
         let Kernel { size, padding, taps, .. } = &self.kernel;
         if *taps != Taps::All || size[0] * size[1] > MAX_TAPS || (0..2).any(|d| 2 * padding[d] > size[d]) {
             return Err(format!(
@@ -55,7 +56,7 @@ impl Pool {
                 self.kernel
             ));
         }
-        self.kernel.window(self.image)
+        Ok(window)
     }
 
     fn to_image(&self) -> bool {
