@@ -5,7 +5,7 @@ use super::{Gpu, Pipeline, State};
 use crate::{
     error::{Error, Result},
     graph::shape::{DType, Type},
-    plan::{Buffer, Launch, Place, Plan},
+    plan::{Buffer, Constant, Launch, Place, Plan},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -85,9 +85,16 @@ impl Executor {
             .enumerate()
             .map(|(i, &bytes)| make(&format!("slot {i}"), bytes))
             .collect::<Result<Vec<_>>>()?;
+        let filled = |c: &Constant| {
+            let buffer = make("constant", c.bytes)?;
+            gpu.write(&buffer, 0, bytemuck::cast_slice(&vec![c.value; c.bytes as usize / 4]));
+            Ok(buffer)
+        };
+        let constants = plan.constants.iter().map(filled).collect::<Result<Vec<_>>>()?;
         let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
             Ok(match place.buffer {
                 Buffer::Slot(i) => (slots[i].clone(), place.offset),
+                Buffer::Constant(i) => (constants[i].clone(), place.offset),
                 Buffer::Input(i) => (inputs[&plan.inputs[i].0].buffer.clone(), place.offset),
                 buffer => {
                     let (buffer, base) = state.locate(plan, buffer)?;
@@ -310,7 +317,12 @@ impl<'a> Builder<'a> {
         }
         // Another plan of the State may have put two variables side by side.
         let writes = |i: usize| pipeline.reflection.bindings[i].writes;
-        let clash = |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j));
+        let apart = |i: usize, j: usize| {
+            let ((_, _, a, n), (_, _, b, m)) = (&ranges[i], &ranges[j]);
+            writes(i) && writes(j) && (a + n <= *b || b + m <= *a)
+        };
+        let clash =
+            |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j)) && !apart(i, j);
         if (0..ranges.len()).any(|i| (0..i).any(|j| clash(i, j))) {
             return Err(Error::State(format!(
                 "{} ({}) reads and writes one buffer: another plan keeps both values in one optimizer group; assign through an optimizer of \
