@@ -144,7 +144,7 @@ fn main() -> oneiro::error::Result<()> {
     let averages = MovingAverage { window, transposed: false }.reference(&[&truth]);
     executor.write(&gpu, "observed", &averages.to_f32())?;
     for at in 0..cli.steps {
-        executor.step(&gpu);
+        executor.step(&gpu)?;
         if (at + 1).is_power_of_two() || at + 1 == cli.steps {
             println!("step {:>5}: loss {:.3e}", at + 1, executor.read(&gpu, "loss")?[0]);
         }

@@ -11,11 +11,7 @@ use oneiro::{
         self, Blit, Executor, Gpu, Shown, State,
         wgpu::{self, util::DeviceExt},
     },
-    graph::{
-        Graph,
-        shape::{DType, Type},
-        var::Init,
-    },
+    graph::{Graph, shape::Type, var::Init},
     models::vae::{Config, Vae},
     optim::{Optimizer, advance},
     plan::Plan,
@@ -220,11 +216,11 @@ impl App {
     /// Opens the adapter with this part of its name, or the best one.
     pub(crate) fn open(adapter: Option<&str>) -> Result<Self> {
         let host = Host::open(adapter)?;
-        let gpu = Gpu::from_existing(host.device.clone(), host.queue.clone())?;
+        let gpu = Gpu::from_existing_blocking(host.device.clone(), host.queue.clone())?;
         let config = Config { hidden: vec![256], latent: 16, ..Config::default() };
 
         let g = Graph::new();
-        let data = g.input("data", Type { shape: [IMAGES, config.pixels].into(), dtype: DType::U8 });
+        let data = g.input("data", Type::u8([IMAGES, config.pixels]));
         let x = data.gather_rows(g.input("order", Type::u32([IMAGES])), BATCH);
         let vae = Vae::new(&g, &config);
         let (_, loss) = vae.training_step(x, &Optimizer::adam(2e-3))[0];
@@ -254,8 +250,9 @@ impl App {
             buffer("z", bytemuck::cast_slice(&Init::Normal(0.0, 1.0).words(0, "z", count * config.latent)));
 
         let state = State::new(&gpu, &[&training, &decoding], 0)?;
-        let trainer = Executor::new(&gpu, &training, &state, &[("data", &data), ("order", &order)])?;
-        let decoder = Executor::new(&gpu, &decoding, &state, &[("z", &z)])?;
+        let inputs = [("data", data.slice(..)), ("order", order.slice(..))];
+        let trainer = Executor::new(&gpu, &training, &state, &inputs)?;
+        let decoder = Executor::new(&gpu, &decoding, &state, &[("z", z.slice(..))])?;
         let blit = Blit::new(&gpu, &decoder, "pictures", Shown::Grid { columns: COLUMNS }, FORMAT)?;
         Ok(Self { host, gpu, trainer, decoder, blit })
     }
@@ -264,18 +261,16 @@ impl App {
     pub(crate) fn frame(&self, number: u16, steps: u16) -> Result<Frame> {
         let host = &self.host;
         let mut encoder = host.device.create_command_encoder(&Default::default());
-        self.decoder.record(&mut encoder);
-        (0..steps).for_each(|_| self.trainer.record(&mut encoder));
+        self.decoder.record(&mut encoder)?;
+        (0..steps).try_for_each(|_| self.trainer.record(&mut encoder))?;
         self.blit.record(&mut encoder, &host.pictures, wgpu::Origin3d::ZERO)?;
         host.draw(&mut encoder, 0.1 * f32::from(number));
-        let (buffer, range) = self.trainer.output("loss")?;
-        let loss = self.gpu.record_read(&mut encoder, buffer, range)?;
-        let pixels = self.gpu.record_read(&mut encoder, &host.pixels, 0..host.pixels.size())?;
+        let loss = self.trainer.record_read(&self.gpu, &mut encoder, "loss")?;
+        let pixels = self.gpu.record_read(&mut encoder, host.pixels.slice(..))?;
 
         host.queue.submit([encoder.finish()]);
-        host.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::new(e.to_string()))?;
-        let loss = bytemuck::pod_read_unaligned(&pollster::block_on(loss)?);
-        Ok(Frame { pixels: pollster::block_on(pixels)?, loss })
+        // This host waits; one with a window asks `ready` of both in its next frames.
+        Ok(Frame { pixels: pollster::block_on(pixels)?, loss: pollster::block_on(loss)?[0] })
     }
 }
 

@@ -46,11 +46,11 @@ fn main() -> Result<()> {
     let mut rows = vec![];
     for epochs in [0..0, 0..1, 1..2, 2..4, 4..8, 8..16] {
         for epoch in epochs {
-            feed.reorder(&gpu, &permutation(0, epoch, digits.count));
-            gpu.submit(|encoder| (0..digits.count / 64).for_each(|_| step.record(encoder)));
+            feed.reorder(&gpu, &permutation(0, epoch, digits.count))?;
+            gpu.submit(|encoder| (0..digits.count / 64).try_for_each(|_| step.record(encoder)))?;
             println!("epoch {:>2}: {:.1} nats per digit", epoch + 1, step.read(&gpu, "loss")?[0]);
         }
-        draw.step(&gpu);
+        draw.step(&gpu)?;
         rows.extend(draw.read(&gpu, "pictures")?);
     }
     rows.extend(digits.pixels[..12 * 784].iter().map(|&byte| f32::from(byte) / 255.0));

@@ -198,11 +198,11 @@ impl Trajectory {
         for round in 0..self.rounds {
             players().take(self.round.len()).for_each(|(plan, executor)| write(plan, executor, round));
             let round = &executors[..self.round.len()];
-            gpu.submit(|encoder| round.iter().for_each(|executor| executor.record(encoder)));
+            gpu.submit(|encoder| round.iter().try_for_each(|executor| executor.record(encoder))).unwrap();
         }
         let evaluated = players().nth(self.round.len()).map(|(plan, executor)| {
             write(plan, executor, self.rounds);
-            executor.step(gpu);
+            executor.step(gpu).unwrap();
             f64::from(executor.read(gpu, "loss").unwrap()[0])
         });
         let read = |name: &str| state.read(gpu, name).unwrap().into_iter().map(f64::from).collect::<Vec<_>>();

@@ -423,10 +423,10 @@ pub(crate) fn run(
         .iter()
         .map(|(n, ty)| (n.as_str(), sentinel::upload(gpu, n, bytes(&inputs[n], ty.dtype), ty)))
         .collect();
-    let host: Vec<_> = buffers.iter().map(|(n, b)| (*n, b)).collect();
+    let host: Vec<_> = buffers.iter().map(|(n, b)| (*n, b.slice(..))).collect();
     let executor = Executor::new(gpu, plan, &state, &host).unwrap_or_else(|e| fail(e));
     guarded.poison(gpu, &executor);
-    gpu.submit(|encoder| (0..RUNS).for_each(|_| executor.record(encoder)));
+    gpu.submit(|encoder| (0..RUNS).try_for_each(|_| executor.record(encoder))).unwrap();
     gpu.wait().unwrap_or_else(|e| fail(e));
     guarded.check(gpu, &executor, name);
     let floats = |words: Vec<u32>, dtype| words.into_iter().map(|w| value(w, dtype)).collect();

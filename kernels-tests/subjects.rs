@@ -2,14 +2,9 @@
 //! device without a driver.
 
 use crate::{golden, harness};
-use bytemuck::NoUninit;
 use oneiro::{
-    gpu::{Executor, Gpu, State, wgpu},
-    graph::{
-        Graph,
-        shape::{DType, Type},
-        var::Init,
-    },
+    gpu::{Element, Executor, Gpu, State, wgpu},
+    graph::{Graph, shape::Type, var::Init},
     kernel::caps::{AdapterClass, Caps},
     models::vae::{Config, Vae},
     nn::Activation,
@@ -38,7 +33,7 @@ pub(crate) fn config(pixels: usize, hidden: usize, latent: usize) -> Config {
 
 /// A minibatch of bytes that stay on the GPU, in the order that the host gives.
 fn minibatch<'g>(g: &'g Graph, config: &Config, images: usize, batch: usize) -> oneiro::graph::Tensor<'g> {
-    let data = g.input("data", Type { shape: [images, config.pixels].into(), dtype: DType::U8 });
+    let data = g.input("data", Type::u8([images, config.pixels]));
     data.gather_rows(g.input("order", Type::u32([images])), batch)
 }
 
@@ -93,14 +88,14 @@ impl<'a> Ready<'a> {
     }
 
     /// Fills an input.
-    pub(crate) fn write<T: NoUninit>(&self, input: &str, values: &[T]) -> &Self {
+    pub(crate) fn write<T: Element>(&self, input: &str, values: &[T]) -> &Self {
         self.executor.write(self.gpu, input, values).unwrap();
         self
     }
 
     /// Runs one step.
     pub(crate) fn step(&self) -> &Self {
-        self.executor.step(self.gpu);
+        self.executor.step(self.gpu).unwrap();
         self
     }
 

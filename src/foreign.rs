@@ -63,7 +63,7 @@ fn mask(bytes: &[u8]) -> bool {
 
 /// Reads weights, also as an extractor's network.
 fn weights(bytes: &[u8]) -> bool {
-    weights::from_bytes(bytes).is_ok_and(|weights| {
+    weights::parse(bytes).is_ok_and(|weights| {
         let _ = classifier::Config::of_weights([8, 8, 1], &weights);
         true
     })

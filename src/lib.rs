@@ -1,5 +1,5 @@
 //! Oneiro is a compute-shader engine for deep generative models. Hand-written WGSL kernels, orchestrated
-//! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU.
+//! by a Rust graph executor on wgpu, train and sample on any Vulkan, Metal or DX12 GPU, and in browsers.
 //!
 //! Work goes in one direction. Each arrow is one function, and no stage knows a later one:
 //!
@@ -35,7 +35,7 @@
 //! let state = State::new(&gpu, &[&plan], 0)?;
 //! let step = Executor::new(&gpu, &plan, &state, &[])?;
 //! step.write(&gpu, "x", &vec![0.5f32; 32 * 784])?;
-//! gpu.submit(|encoder| (0..100).for_each(|_| step.record(encoder)));
+//! gpu.submit(|encoder| (0..100).try_for_each(|_| step.record(encoder)))?;
 //! println!("loss {:?}", step.read(&gpu, "loss")?);
 //! # Ok::<(), oneiro::error::Error>(())
 //! ```

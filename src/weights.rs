@@ -84,19 +84,19 @@ fn bad(path: &Path, what: impl Into<String>) -> Error {
 pub fn load(path: &Path) -> Result<Weights> {
     let bytes = std::fs::read(path)
         .map_err(|e| bad(path, format!("{e}; give a safetensors file that can be read")))?;
-    from_bytes(&bytes).map_err(|what| bad(path, what))
+    parse(&bytes).map_err(|what| bad(path, what.to_string()))
 }
 
-/// Reads the bytes of a safetensors file; see [`load`].
+/// Reads the bytes of a safetensors file, such as [`to_bytes`] makes; see [`load`].
 ///
 /// # Errors
 /// One line about bytes that are no whole safetensors file, or about a tensor of another type.
-pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Weights, String> {
-    let file = tensors(bytes).map_err(|e| format!("not a whole safetensors file: {e}"))?;
+pub fn parse(bytes: &[u8]) -> Result<Weights> {
+    let file = tensors(bytes).map_err(|e| Error::new(format!("not a whole safetensors file: {e}")))?;
     let read = |(name, view): (String, TensorView<'_>)| {
         let values = widened(&view).ok_or_else(|| {
             let what = format!("`{name}` is of type {:?}", view.dtype());
-            format!("{what}; weights are read from F16, BF16, F32, F64 and I64")
+            Error::new(format!("{what}; weights are read from F16, BF16, F32, F64 and I64"))
         })?;
         Ok((name, (view.shape().to_vec(), values)))
     };
@@ -149,6 +149,7 @@ fn known(state: &State, names: &[String]) -> Result<()> {
 ///
 /// # Errors
 /// A name that the State does not have; a device that is lost.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read(gpu: &Gpu, state: &State, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
     in_file(state, name, &state.read(gpu, name)?)
 }
@@ -167,15 +168,20 @@ pub fn in_file(state: &State, name: &str, values: &[f32]) -> Result<(Vec<usize>,
     }
 }
 
-/// The bytes of a safetensors file that holds the State's variables of these names.
+/// The bytes of a safetensors file that holds the State's variables of these names, which come to the host in one
+/// submission.
 ///
 /// # Errors
 /// A name that the State does not have; what the device refuses.
-pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+pub async fn to_bytes_async(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+    state.belongs(gpu)?;
     known(state, names)?;
+    let asked: Vec<_> = state.names().filter(|(n, _)| names.iter().any(|m| m == n)).collect();
+    let slices = asked.iter().map(|(name, _)| state.variable(name)).collect::<Result<Vec<_>>>()?;
     let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
-    for (name, ty) in state.names().filter(|(n, _)| names.iter().any(|m| m == n)) {
-        let (shape, values) = state.file_layout(name)?.to_file(&ty.shape, &state.read(gpu, name)?);
+    for ((name, ty), bytes) in asked.into_iter().zip(gpu.read_all(&slices).await?) {
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let (shape, values) = state.file_layout(name)?.to_file(&ty.shape, &values);
         data.push((name, shape, values));
     }
     let views = data.iter().map(|(name, shape, values)| {
@@ -184,6 +190,12 @@ pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
     });
     let views = views.collect::<Result<Vec<_>>>()?;
     safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
+}
+
+/// Does what [`to_bytes_async`] does, and waits.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn to_bytes(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
+    pollster::block_on(to_bytes_async(gpu, state, names))
 }
 
 /// Writes a file's tensors into the State's variables of these names, which must be all that the file holds;

@@ -138,12 +138,12 @@ pub(crate) fn time(gpu: &Gpu, executor: &Executor, seconds: f64, profiled: bool)
     let submit = |repeats: usize| -> Result<f64> {
         let start = Instant::now();
         gpu.submit(|encoder| {
-            (1..repeats).for_each(|_| executor.record(encoder));
+            (1..repeats).try_for_each(|_| executor.record(encoder))?;
             match &profile {
                 Some(profile) => profile.record(encoder, executor),
                 None => executor.record(encoder),
             }
-        });
+        })?;
         gpu.wait()?;
         Ok(start.elapsed().as_secs_f64() / repeats as f64)
     };
@@ -190,7 +190,7 @@ impl<'a> Subject<'a> {
             }
             values.insert(name.clone(), array);
         }
-        executor.step(gpu);
+        executor.step(gpu)?;
         gpu.wait()?;
         let mut this = Self { gpu, plan, error: 0.0, executor };
         this.error = match case.check {

@@ -41,7 +41,7 @@ pub(crate) fn measure(name: &str, gpu: &Gpu, start: Instant, seconds: f64, each:
         .iter()
         .map(|plan| Executor::new(gpu, plan, &state, &feed.bindings(plan)))
         .collect::<Result<Vec<_>>>()?;
-    gpu.submit(|encoder| executors.iter().for_each(|executor| executor.record(encoder)));
+    gpu.submit(|encoder| executors.iter().try_for_each(|executor| executor.record(encoder)))?;
     gpu.wait()?;
     let start_up_seconds = start.elapsed().as_secs_f64();
     check(gpu, &this, &executors, &state)?;
@@ -151,10 +151,10 @@ fn sampling(
     let steps = if method == Method::Naive { NAIVE } else { sampler.steps() };
     let draw = || -> Result<f64> {
         let executors = [Executor::new(gpu, begin, &state, &[])?, Executor::new(gpu, step, &state, &[])?];
-        executors[0].step(gpu);
+        executors[0].step(gpu)?;
         let started = Instant::now();
         for burst in (0..steps).collect::<Vec<_>>().chunks(16) {
-            gpu.submit(|encoder| burst.iter().for_each(|_| executors[1].record(encoder)));
+            gpu.submit(|encoder| burst.iter().try_for_each(|_| executors[1].record(encoder)))?;
             gpu.wait()?;
         }
         Ok(started.elapsed().as_secs_f64() * sampler.steps() as f64 / steps as f64)
@@ -189,7 +189,7 @@ fn check(gpu: &Gpu, this: &Step, executors: &[Executor], state: &State) -> Resul
             .map(|(name, ty)| Ok((name.into(), value(name, ty)?)))
             .collect::<Result<Values>>()?;
         reference::eval(graph, &inputs, &mut after)?;
-        executor.step(gpu);
+        executor.step(gpu)?;
         let kinked = this.graphs.len() > 1;
         for (name, ty) in state.names().filter(|(name, _)| *name == "history" || name.starts_with("adam.m/"))
         {

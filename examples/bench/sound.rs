@@ -38,12 +38,14 @@ fn draw(gpu: &Gpu, seconds: usize, method: Method, ceilings: &Ceilings) -> Resul
     let sampler = sampler(&WAVENET, [1, 1, seconds * RATE, 1], LIKELIHOOD, method, gpu.caps())?;
     let [begin, step] = sampler.plans();
     let state = State::new(gpu, &[begin, step], SEED)?;
-    Executor::new(gpu, begin, &state, &[])?.step(gpu);
+    Executor::new(gpu, begin, &state, &[])?.step(gpu)?;
     let executor = Executor::new(gpu, step, &state, &[])?;
     let run = |steps: usize, burst: usize| -> Result<f64> {
         let started = Instant::now();
         for begun in (0..steps).step_by(burst) {
-            gpu.submit(|encoder| (begun..steps.min(begun + burst)).for_each(|_| executor.record(encoder)));
+            gpu.submit(|encoder| {
+                (begun..steps.min(begun + burst)).try_for_each(|_| executor.record(encoder))
+            })?;
             gpu.wait()?;
         }
         Ok(started.elapsed().as_secs_f64() / steps as f64)

@@ -4,7 +4,11 @@ use crate::subjects::{adapter, all_caps, config, decoder, evaluation, for_gpus, 
 use oneiro::{
     data::Images,
     gpu::{Choice, Executor, Gpu, Profile, State, wgpu},
-    graph::{Graph, shape::Type},
+    graph::{
+        Graph,
+        shape::{DType, Type},
+        var::Init,
+    },
     kernel::{
         caps::{AdapterClass, Caps},
         power::POWERS,
@@ -42,7 +46,7 @@ impl Training {
 
     fn run(&self, gpu: &Gpu, submissions: usize, steps: usize) {
         for _ in 0..submissions {
-            gpu.submit(|encoder| (0..steps).for_each(|_| self.executor.record(encoder)));
+            gpu.submit(|encoder| (0..steps).try_for_each(|_| self.executor.record(encoder))).unwrap();
         }
         gpu.wait().unwrap();
     }
@@ -74,7 +78,7 @@ fn a_feed_of_odd_images_is_replaced() {
         let feed = Feed::new(gpu, &images).unwrap();
         let bytes: Vec<u8> = (0..new * 25).map(|i| i as u8).collect();
         feed.replace(gpu, &bytes).unwrap();
-        let held = gpu.read(&feed.data, 0, (count as u64 * 25).next_multiple_of(4)).unwrap();
+        let held = gpu.read(feed.data.slice(..(count as u64 * 25).next_multiple_of(4))).unwrap();
         let rest = held[bytes.len()..].iter().all(|&b| b == 0);
         assert!(held[..bytes.len()] == bytes && rest, "{new} of {count}: {held:?}");
         assert!(feed.replace(gpu, &vec![0; count * 25 + 1]).is_err());
@@ -120,7 +124,7 @@ fn a_hosts_device_serves() {
     let adapter = adapters.into_iter().find(|a| a.get_info().name == gpu.caps().name).unwrap();
     let desc = wgpu::DeviceDescriptor { required_limits: Gpu::required_limits(), ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&desc)).unwrap();
-    let host = Gpu::from_existing(device, queue).unwrap();
+    let host = Gpu::from_existing_blocking(device, queue).unwrap();
     assert_eq!(
         (&host.caps().powers[..], host.caps().timestamps),
         (&[][..], false),
@@ -152,12 +156,14 @@ fn a_weak_device_is_refused_by_its_limit() {
         let mut limits = Gpu::required_limits();
         weaken(&mut limits);
         let (device, queue) = noop(limits);
-        let error = Gpu::from_existing(device, queue).err().expect("the device is too weak").to_string();
+        let error =
+            Gpu::from_existing_blocking(device, queue).err().expect("the device is too weak").to_string();
         assert!(error.contains(expected), "{error}");
     }
     // Strong enough, but it computes nothing: the self-test must see it.
     let (device, queue) = noop(Gpu::required_limits());
-    let error = Gpu::from_existing(device, queue).err().expect("a device that computes nothing").to_string();
+    let error =
+        Gpu::from_existing_blocking(device, queue).err().expect("a device that computes nothing").to_string();
     assert!(error.contains("fails the self-test"), "{error}");
 }
 
@@ -174,8 +180,17 @@ fn executors_record_within_webgpus_rules() {
         let state = State::new(&gpu, &plans.iter().collect::<Vec<_>>(), 0).unwrap();
         for plan in &plans {
             let executor = Executor::new(&gpu, plan, &state, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+            for (input, ty) in &plan.inputs {
+                let n = ty.shape.numel();
+                match ty.dtype {
+                    DType::F32 => executor.write(&gpu, input, &vec![0.0; n]),
+                    DType::U32 => executor.write(&gpu, input, &vec![0u32; n]),
+                    DType::U8 => executor.write(&gpu, input, &vec![0u8; n]),
+                }
+                .unwrap();
+            }
             let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            gpu.submit(|encoder| (0..2).for_each(|_| executor.record(encoder)));
+            gpu.submit(|encoder| (0..2).try_for_each(|_| executor.record(encoder))).unwrap();
             let error = pollster::block_on(scope.pop());
             assert!(error.is_none(), "{name}: {error:?}");
         }
@@ -221,7 +236,7 @@ fn executors_share_a_state() {
     let decode = |state: &State| {
         let executor = Executor::new(gpu, &plan, state, &[]).unwrap();
         executor.write(gpu, "z", &z).unwrap();
-        executor.step(gpu);
+        executor.step(gpu).unwrap();
         executor.read_words(gpu, "pictures").unwrap()
     };
     let before = decode(&run.state);
@@ -268,7 +283,7 @@ fn profiles_measure_every_launch() {
     }
     let profile = Profile::new(gpu, &run.executor).unwrap();
     for _ in 0..2 {
-        gpu.submit(|encoder| profile.record(encoder, &run.executor));
+        gpu.submit(|encoder| profile.record(encoder, &run.executor)).unwrap();
     }
     let times = profile.read(gpu).unwrap();
     assert_eq!(times.len(), run.plan.launches.len());
@@ -277,19 +292,44 @@ fn profiles_measure_every_launch() {
     assert_eq!(run.state.read_words(gpu, "step").unwrap(), [2], "a profiled step is a step");
 }
 
+/// A query set has room for 2,048 launches.
+#[test]
+fn plans_of_any_length_are_profiled() {
+    let Some(gpu) = adapter("plans_of_any_length_are_profiled").filter(|gpu| gpu.caps().timestamps) else {
+        return;
+    };
+    let g = Graph::new();
+    let x = g.input("x", Type::f32([3, 3]));
+    g.output("y", (0..2050).fold(x, |power, _| power.matmul(x)));
+    let plan = Plan::new(&g, gpu.caps()).unwrap();
+    assert!(plan.launches.len() >= 2050);
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+    executor.write(gpu, "x", &[0.0_f32, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
+    let profile = Profile::new(gpu, &executor).unwrap();
+    gpu.submit(|encoder| profile.record(encoder, &executor)).unwrap();
+    let times = profile.read(gpu).unwrap();
+    assert_eq!(times.len(), plan.launches.len());
+    // A permutation of three turns: its power 2,051 is its second.
+    assert_eq!(executor.read(gpu, "y").unwrap(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    assert!(
+        times.iter().all(|t| (0.0..10.0).contains(t)) && times[2048..].iter().any(|&t| t > 0.0),
+        "{times:?}"
+    );
+}
+
 #[test]
 fn too_much_memory_is_an_error() {
     let Some(gpu) = adapter("too_much_memory_is_an_error") else { return };
     let g = Graph::new();
-    let x = g.input("x", Type::f32([1 << 20, 1 << 18]));
+    let x = g.var("x", Type::f32([1 << 20, 1 << 18]), Init::Zeros);
     g.output("y", x + 1.0);
     let error = Plan::new(&g, gpu.caps()).unwrap_err().to_string();
     assert!(error.contains("allows"), "{error}");
     // A planner that believes in an endless adapter: the device says no, and lives on.
     let endless = Caps { max_binding: u64::MAX, max_buffer: u64::MAX, ..gpu.caps().clone() };
     let plan = Plan::new(&g, &endless).unwrap();
-    let state = State::new(gpu, &[&plan], 0).unwrap();
-    assert!(Executor::new(gpu, &plan, &state, &[]).is_err());
+    assert!(State::new(gpu, &[&plan], 0).is_err());
     let run = Training::new(gpu, gpu.caps(), &[], 1);
     run.run(gpu, 1, 1);
     assert_eq!(run.state.read_words(gpu, "step").unwrap(), [1]);
@@ -301,10 +341,11 @@ fn wrong_bindings_are_errors() {
     let plan = Plan::new(&decoder(&small(), 8), gpu.caps()).unwrap();
     let state = State::new(gpu, &[&plan], 0).unwrap();
     let short = gpu.upload("z", &[0; 16]).unwrap();
-    let failed =
-        |host: &[(&str, &wgpu::Buffer)]| Executor::new(gpu, &plan, &state, host).err().unwrap().to_string();
-    assert!(failed(&[("z", &short)]).contains("needs 192 bytes, the bound buffer has 16"));
-    assert!(failed(&[("zz", &short)]).contains("no input `zz`"));
+    let failed = |name, host: &wgpu::Buffer| {
+        Executor::new(gpu, &plan, &state, &[(name, host.slice(..))]).err().unwrap()
+    };
+    assert!(failed("z", &short).to_string().contains("needs 192 bytes, the bound range has 16"));
+    assert!(failed("zz", &short).to_string().contains("no input `zz`"));
     let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
     assert!(executor.write(gpu, "z", &[0.0f32; 47]).is_err());
     assert!(executor.write(gpu, "q", &[0.0f32; 48]).is_err());

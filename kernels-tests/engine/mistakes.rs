@@ -56,6 +56,30 @@ fn graphs_defer_mistakes() {
                 "variable `v` [2x0] has no elements",
             ),
             (line!(), |g| _ = g.full([0], 1.0) + 1.0, "[0] has no elements"),
+            (line!(), |g| _ = x(g, &[1 << 40, 1 << 40]).tanh(), "has too many elements"),
+            (
+                line!(),
+                |g| _ = g.var("v", Type::f32([usize::MAX, 2]), Init::Zeros) + 1.0,
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = x(g, &[1]).broadcast_to([1 << 33, 1 << 31]).mean_all(),
+                "has too many elements",
+            ),
+            // As many elements as four, where 64 bits wrap.
+            (line!(), |g| _ = x(g, &[4]).reshape([(1 << 63) + 2, 2]), "reshape"),
+            (line!(), |g| _ = x(g, &[1]).pad(0, usize::MAX, 5), "at most 2147483647 zeros"),
+            (line!(), |g| _ = x(g, &[1]).pad(0, 5, usize::MAX), "at most 2147483647 zeros"),
+            (line!(), |g| _ = x(g, &[9]).shift(0, usize::MAX), "at most 2147483647 places"),
+            (line!(), |g| _ = x(g, &[9]).slice(0, 3..usize::MAX), "slice"),
+            (
+                line!(),
+                |g| _ = x(g, &[1, 2, 2, 1]).upsample_nearest(usize::MAX),
+                "a factor of 1 to 2147483647",
+            ),
+            (line!(), |g| _ = x(g, &[1, 1 << 20, 1 << 20, 1]).upsample_nearest(1 << 20), "too many elements"),
+            (line!(), |g| _ = x(g, &[1, 2, 2, 1]).upsample_bilinear(usize::MAX), "a factor of 1 to"),
             (
                 line!(),
                 |g| {
@@ -125,6 +149,7 @@ fn layers_defer_mistakes() {
                 "conv2d",
             ),
             (line!(), |g| _ = Conv2d::new(g, "c", Kernel::square(3), [2, 3]).forward(x(g, &[5])), "conv2d"),
+            (line!(), |g| _ = Conv2d::new(g, "c", Kernel::square(1 << 40), [2, 3]), "has no elements"),
             (
                 line!(),
                 |g| _ = Conv2d::new(g, "c", Kernel::square(0), [2, 3]).forward(x(g, &[1, 5, 5, 2])),

@@ -6,6 +6,7 @@ mod gpu;
 mod hazards;
 mod launches;
 pub(crate) mod mistakes;
+mod misuse;
 mod plans;
 mod sampling;
 mod weights;

@@ -186,10 +186,11 @@ fn same_logits(gpu: &Gpu, caps: &Caps) {
         at_once.write(gpu, INPUT, &pixels).unwrap();
         state.write(gpu, "picture", &pixels).unwrap();
         gpu.submit(|encoder| {
-            at_once.record(encoder);
-            first.record(encoder);
-            (0..wave.steps()).for_each(|_| step.record(encoder));
-        });
+            at_once.record(encoder)?;
+            first.record(encoder)?;
+            (0..wave.steps()).try_for_each(|_| step.record(encoder))
+        })
+        .unwrap();
         let (want, got) = (at_once.read(gpu, OUTPUT).unwrap(), state.read(gpu, "kept").unwrap());
         let worst = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(

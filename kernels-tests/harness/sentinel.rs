@@ -129,7 +129,7 @@ impl Guarded {
         for (buffer, &end) in executor.slots().iter().zip(&self.end) {
             let start = if self.dirty { 0 } else { end };
             let words = vec![POISON; buffer.size() as usize / 4 - start];
-            gpu.write(buffer, 4 * start as u64, bytemuck::cast_slice(&words));
+            gpu.write(buffer, 4 * start as u64, bytemuck::cast_slice(&words)).unwrap();
         }
     }
 
@@ -137,9 +137,7 @@ impl Guarded {
     pub(crate) fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
         for (i, (buffer, &end)) in executor.slots().iter().zip(&self.end).enumerate() {
             let start = 4 * end as u64;
-            let words = gpu
-                .read_words(buffer, start, buffer.size() - start)
-                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            let words = gpu.read_words(buffer.slice(start..)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let bad = words.iter().position(|&w| w != POISON);
             assert_eq!(bad, None, "{name}: words written behind the end of slot {i}");
         }

@@ -201,7 +201,7 @@ fn layers_are_pytorchs() {
         }
         let executor = Executor::new(gpu, plan, &state, &[]).unwrap();
         plan.inputs.iter().for_each(|(name, _)| executor.write(gpu, name, &golden[name].1).unwrap());
-        gpu.submit(|encoder| (0..steps).for_each(|_| executor.record(encoder)));
+        gpu.submit(|encoder| (0..steps).try_for_each(|_| executor.record(encoder))).unwrap();
         for output in &plan.outputs {
             let got = executor.read(gpu, &output.name).unwrap();
             // Gradients of variables come in our layout.

@@ -3,7 +3,6 @@
 //! errors.
 
 use crate::subjects::{Ready, adapter, noop};
-use futures::FutureExt;
 use oneiro::{
     gpu::{Blit, Choice, Executor, Gpu, Shown, wgpu},
     graph::{Graph, shape::Type},
@@ -159,7 +158,7 @@ fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: Sh
     let row = (size[0] as usize * texel).next_multiple_of(256);
     let back = gpu.upload("back", &vec![0; row * size[1] as usize]).unwrap();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    pictures.executor.record(&mut encoder);
+    pictures.executor.record(&mut encoder).unwrap();
     blit.record(&mut encoder, &target, wgpu::Origin3d { x: 1, y: 2, z: 1 }).unwrap();
     let from =
         wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y: 0, z: 1 }, ..target.as_image_copy() };
@@ -168,7 +167,7 @@ fn compare(gpu: &Gpu, format: wgpu::TextureFormat, shape: [usize; 4], layout: Sh
     let extent = wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: 1 };
     encoder.copy_texture_to_buffer(from, wgpu::TexelCopyBufferInfo { buffer: &back, layout }, extent);
     gpu.queue.submit([encoder.finish()]);
-    let bytes = gpu.read(&back, 0, back.size()).unwrap();
+    let bytes = gpu.read(back.slice(..)).unwrap();
     for (x, y) in (0..size[1] as usize).flat_map(|y| (0..size[0] as usize).map(move |x| (x, y))) {
         let (got, steps) = decode(format, &bytes[y * row + x * texel..][..texel]);
         let inside = (1..1 + columns * w).contains(&x) && (2..2 + rows * h).contains(&y);
@@ -291,9 +290,10 @@ fn a_blit_allocates_nothing() {
     };
     let frame = || {
         gpu.submit(|encoder| {
-            pictures.executor.record(encoder);
-            blit.record(encoder, &target, wgpu::Origin3d::ZERO).unwrap();
-        });
+            pictures.executor.record(encoder)?;
+            blit.record(encoder, &target, wgpu::Origin3d::ZERO)
+        })
+        .unwrap();
         gpu.wait().unwrap();
     };
     frame();
@@ -309,30 +309,40 @@ fn a_blit_allocates_nothing() {
 fn read_backs_and_completions_follow_the_hosts_submission() {
     let Some(gpu) = adapter("read_backs_and_completions_follow_the_hosts_submission") else { return };
     let pictures = Pictures::new(gpu, &[1, 3, 5, 1]);
-    let (buffer, range) = pictures.executor.output("pictures").unwrap();
+    let output = pictures.executor.output("pictures").unwrap();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    pictures.executor.record(&mut encoder);
-    let mut read = Box::pin(gpu.record_read(&mut encoder, buffer, range.clone()).unwrap());
-    let mut tail = Box::pin(gpu.record_read(&mut encoder, buffer, 4..9).unwrap());
-    let mut done = Box::pin(gpu.completion(&encoder));
+    pictures.executor.record(&mut encoder).unwrap();
+    let mut read = gpu.record_read(&mut encoder, output).unwrap();
+    let mut tail = gpu.record_read(&mut encoder, output.slice(4..9)).unwrap();
+    let mut floats = pictures.executor.record_read(gpu, &mut encoder, "pictures").unwrap();
+    let mut done = gpu.completion(&encoder);
     gpu.wait().unwrap();
-    assert!(
-        read.as_mut().now_or_never().is_none() && done.as_mut().now_or_never().is_none(),
-        "nothing was submitted yet"
-    );
+    assert!(read.ready().is_none() && done.ready().is_none(), "nothing was submitted yet");
     gpu.queue.submit([encoder.finish()]);
     gpu.wait().unwrap();
     let bytes: Vec<u8> = bytemuck::cast_slice(&pictures.values).to_vec();
-    assert_eq!(read.as_mut().now_or_never().expect("the host has polled").unwrap(), bytes);
-    assert_eq!(tail.as_mut().now_or_never().expect("the host has polled").unwrap(), bytes[4..9]);
-    done.as_mut().now_or_never().expect("the host has polled").unwrap();
+    assert_eq!(read.ready().expect("the device was waited for").unwrap(), bytes);
+    assert!(read.ready().is_none(), "a result comes once");
+    assert_eq!(tail.ready().expect("the device was waited for").unwrap(), bytes[4..9]);
+    assert_eq!(floats.ready().expect("the device was waited for").unwrap(), pictures.values);
+    done.ready().expect("the device was waited for").unwrap();
+
+    // Awaiting polls the device; so does asking once a frame.
+    let [a, b] = pollster::block_on(pictures.executor.read_async(gpu, ["pictures", "pictures"])).unwrap();
+    assert!(a == pictures.values && b == a);
+    let mut asked = gpu.read_async(output);
+    let came = (0..10_000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        asked.ready()
+    });
+    assert_eq!(came.expect("within ten seconds").unwrap(), bytes);
 
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let (read, done) = (gpu.record_read(&mut encoder, buffer, range).unwrap(), gpu.completion(&encoder));
+    let (mut read, mut done) = (gpu.record_read(&mut encoder, output).unwrap(), gpu.completion(&encoder));
     drop(encoder);
-    let dropped = read.now_or_never().expect("it will never be submitted").unwrap_err().to_string();
-    assert!(dropped.contains("not submitted"), "{dropped}");
-    assert!(done.now_or_never().expect("it will never be submitted").is_err());
+    let dropped = read.ready().expect("it will never be submitted").unwrap_err().to_string();
+    assert!(dropped.contains("without being submitted"), "{dropped}");
+    assert!(done.ready().expect("it will never be submitted").is_err());
 
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     let deaf = wgpu::BufferDescriptor {
@@ -342,12 +352,9 @@ fn read_backs_and_completions_follow_the_hosts_submission() {
         mapped_at_creation: false,
     };
     let deaf = gpu.device.create_buffer(&deaf);
-    let mut failed = |buffer: &wgpu::Buffer, range| {
-        gpu.record_read(&mut encoder, buffer, range).err().expect("an error").to_string()
-    };
-    assert!(failed(buffer, 0..buffer.size() + 4).contains("cannot be read"));
-    assert!(failed(buffer, 2..6).contains("whole words") && failed(buffer, 4..4).contains("4..4"));
-    assert!(failed(&deaf, 0..64).contains("COPY_SRC"));
+    let mut failed = |from| gpu.record_read(&mut encoder, from).err().expect("an error").to_string();
+    assert!(failed(output.buffer().slice(2..6)).contains("whole words"));
+    assert!(failed(deaf.slice(..)).contains("COPY_SRC"));
     gpu.queue.submit([encoder.finish()]);
 }
 
@@ -377,7 +384,7 @@ fn every_limit_is_named() {
         let mut limits = Gpu::required_limits();
         weaken(&mut limits);
         let (device, queue) = noop(limits);
-        let error = Gpu::from_existing(device, queue).err().expect(expected).to_string();
+        let error = Gpu::from_existing_blocking(device, queue).err().expect(expected).to_string();
         assert!(error.contains(expected) && error.contains("required_limits()"), "{expected}: {error}");
     }
 }

@@ -38,6 +38,20 @@ fn a_killed_run_goes_on_bit_for_bit() {
     assert!(logged.is_sorted() && logged.last() == Some(&steps), "{logged:?}");
 }
 
+#[test]
+fn a_step_cut_into_many_submissions_is_the_same_step() {
+    if adapter("submissions").is_none() {
+        return;
+    }
+    let dir = empty("submissions");
+    let train = "gan train --batch 16 --hidden 16 --latent 4 --discriminator-steps 2 --steps 12 --seed 5";
+    run(&dir, &format!("{train} --out whole --submission-ms 1000"));
+    run(&dir, &format!("{train} --out cut --submission-ms 1"));
+    assert_eq!(weights(&dir, "whole"), weights(&dir, "cut"));
+    let text = fails(&dir, &format!("{train} --out none --submission-ms 1001"));
+    assert!(text.contains("from 1 to 1000"), "{text}");
+}
+
 /// `ONEIRO_KILLS` gives the number of kills, which the models take in turn.
 #[test]
 fn a_kill_at_any_moment_leaves_a_readable_run() {

@@ -55,7 +55,7 @@ impl Order {
 
     /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its
     /// counter looks.
-    pub(crate) fn of(&self, epoch: u64) -> Vec<u32> {
+    pub fn of(&self, epoch: u64) -> Vec<u32> {
         let mut order = permutation(self.seed, epoch, self.count);
         let batches = self.count / self.batch;
         let first = epoch * self.per_epoch() * self.batches % batches as u64;

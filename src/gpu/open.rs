@@ -1,7 +1,7 @@
 //! Opening a device: an adapter of this machine or a host's own device, its limits and features, and the
 //! self-test that both must pass.
 
-use super::{device::Gpu, selftest};
+use super::{device::Gpu, health::Health, selftest};
 use crate::{
     error::{Error, Result},
     kernel::{
@@ -9,7 +9,7 @@ use crate::{
         power::{POWERS, Power},
     },
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The choice of an adapter.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub enum Choice {
 }
 
 fn backends() -> wgpu::Backends {
-    wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12
+    wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU
 }
 
 fn instance() -> wgpu::Instance {
@@ -87,6 +87,10 @@ impl Gpu {
         };
         let Some((_, adapter)) = chosen else {
             let what = match (choice, list.is_empty()) {
+                (_, true) if cfg!(target_arch = "wasm32") => {
+                    "this browser offers no WebGPU adapter; try a recent Chrome, Edge, Firefox or Safari"
+                        .into()
+                }
                 (_, true) => "no Vulkan, Metal or DX12 adapter was found; \
                               `cargo xtask setup` installs a software driver on Linux"
                     .into(),
@@ -98,10 +102,11 @@ impl Gpu {
             return Err(Error::Device(what));
         };
         let gpu = Self::open(&adapter).await?;
-        selftest::run(gpu)
+        selftest::run(gpu).await
     }
 
     /// Does what [`Gpu::headless`] does, for programs without an async runtime.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn headless_blocking(choice: &Choice) -> Result<Self> {
         pollster::block_on(Self::headless(choice))
     }
@@ -120,26 +125,22 @@ impl Gpu {
         };
         let (device, queue) =
             adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
-        let trouble = Arc::new(Mutex::new(None));
-        let note = trouble.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            record_trouble(&note, error.to_string())
-        }));
-        let note = trouble.clone();
-        device.set_device_lost_callback(move |_, text| {
-            record_trouble(&note, format!("the device was lost: {text}"))
-        });
-        Ok(Self::assemble(device, queue, trouble))
+        let gpu = Self::assemble(device, queue);
+        let note = gpu.health.trouble.clone();
+        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note.note(error.to_string())));
+        let note = gpu.health.trouble.clone();
+        gpu.device.set_device_lost_callback(move |_, text| note.note(format!("the device was lost: {text}")));
+        Ok(gpu)
     }
 
     /// Uses a host's device and queue, a software driver's too, and runs the start-up self-test on it, which
     /// makes a few submissions. No callback is installed on the device. [`Gpu::useful_features`] are used
-    /// where the host enabled them.
+    /// where the host enabled them; [`Gpu::advice`] says what is missed.
     ///
     /// # Errors
     /// A device that lacks a compute limit of [`Gpu::required_limits`], which the error names, or fails the
     /// self-test.
-    pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+    pub async fn from_existing(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let (has, need) = (device.limits(), Self::required_limits());
         if let Some((name, has, need, bound)) = lacking(&has, &need) {
             let what = format!(
@@ -147,13 +148,25 @@ impl Gpu {
             );
             return Err(Error::Device(what));
         }
-        selftest::run(Self::assemble(device, queue, Arc::default()))
+        let mut gpu = Self::assemble(device, queue);
+        gpu.advice = missed(&gpu.caps, gpu.device.features());
+        selftest::run(gpu).await
+    }
+
+    /// Does what [`Gpu::from_existing`] does, for programs without an async runtime.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_existing_blocking(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        pollster::block_on(Self::from_existing(device, queue))
     }
 
     /// Uses a device without checking its limits or testing it, for devices that validate but do not compute.
     #[doc(hidden)]
     pub fn untested(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default())
+        let mut gpu = Self::assemble(device, queue);
+        let features = gpu.device.features();
+        let enabled = POWERS.iter().filter(|power| features.contains(feature(power)));
+        gpu.caps.powers = enabled.map(|power| power.name).collect();
+        gpu
     }
 
     /// The limits that the engine asks of a host's device, which are WebGPU's defaults. Models whose buffers
@@ -172,14 +185,17 @@ impl Gpu {
         POWERS.iter().map(feature).fold(timestamps, |all, feature| all | feature)
     }
 
-    fn assemble(device: wgpu::Device, queue: wgpu::Queue, trouble: Arc<Mutex<Option<String>>>) -> Self {
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
         let lanes = [info.subgroup_min_size, info.subgroup_max_size];
+        // Browsers ask for subgroups by a line that naga does not know, and have no 64-bit integers.
+        let native = info.backend != wgpu::Backend::BrowserWebGpu;
         let has = |power: &&Power| {
-            features.contains(feature(power)) && power.lanes.is_none_or(|fixed| lanes == [fixed; 2])
+            native && features.contains(feature(power)) && power.lanes.is_none_or(|fixed| lanes == [fixed; 2])
         };
         let caps = Caps {
-            name: info.name.clone(),
+            // Browsers may keep it to themselves.
+            name: if info.name.is_empty() { "an unnamed adapter".into() } else { info.name.clone() },
             driver: format!("{} {}", info.driver, info.driver_info),
             backend: format!("{:?}", info.backend),
             class: if info.device_type == wgpu::DeviceType::Cpu {
@@ -193,7 +209,8 @@ impl Gpu {
             timestamps: features
                 .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         };
-        Self { device, queue, caps, pipelines: Mutex::default(), trouble }
+        let health = Health::new(&device);
+        Self { device, queue, caps, pipelines: Mutex::default(), health, advice: None }
     }
 }
 
@@ -220,8 +237,19 @@ fn lacking(has: &wgpu::Limits, need: &wgpu::Limits) -> Option<(&'static str, u64
     })
 }
 
-fn record_trouble(trouble: &Mutex<Option<String>>, what: String) {
-    trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+/// The advice to a host whose device was requested without features that kernels for its class use.
+fn missed(caps: &Caps, features: wgpu::Features) -> Option<String> {
+    let browser = caps.backend == format!("{:?}", wgpu::Backend::BrowserWebGpu);
+    let missing: Vec<_> =
+        POWERS.iter().filter(|p| !features.contains(feature(p))).map(|p| p.feature).collect();
+    (caps.class == AdapterClass::Cpu && !browser && !missing.is_empty()).then(|| {
+        let what = format!("the device was requested without {}", missing.join(" and "));
+        format!(
+            "{what}, which make kernels on {} several times faster where it has them; request it with \
+             `required_features: Gpu::useful_features() & adapter.features()`",
+            caps.name
+        )
+    })
 }
 
 #[cfg(test)]

@@ -2,13 +2,22 @@
 
 use super::{Executor, Gpu};
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// The timestamp queries of one executor.
 pub struct Profile {
-    queries: wgpu::QuerySet,
+    /// Two queries for each launch; a set has room for [`LAUNCHES`].
+    sets: Vec<wgpu::QuerySet>,
     resolved: wgpu::Buffer,
-    count: u32,
+    launches: usize,
+    /// The token of the executor.
+    executor: Arc<()>,
 }
+
+/// The bytes of a launch's two timestamps.
+const BYTES: u64 = 16;
+/// The launches that one query set of WebGPU can time.
+const LAUNCHES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
 
 impl Profile {
     /// Makes the queries for an executor.
@@ -16,43 +25,66 @@ impl Profile {
     /// # Errors
     /// An adapter without timestamps inside passes.
     pub fn new(gpu: &Gpu, executor: &Executor) -> Result<Self> {
+        gpu.owns("the executor", executor.health())?;
         if !gpu.caps().timestamps {
             return Err(Error::Device(format!("{} cannot write timestamps inside a pass", gpu.caps().name)));
         }
-        let count = 2 * executor.launches().len() as u32;
+        let launches = executor.launches().len();
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let (queries, resolved) = gpu.guarded(|d| {
-            let queries = d.create_query_set(&wgpu::QuerySetDescriptor {
-                label: None,
-                ty: wgpu::QueryType::Timestamp,
-                count,
-            });
+        let (sets, resolved) = gpu.guarded("timestamps", |d| {
+            let set = |first| {
+                d.create_query_set(&wgpu::QuerySetDescriptor {
+                    label: None,
+                    ty: wgpu::QueryType::Timestamp,
+                    count: 2 * LAUNCHES.min(launches - first) as u32,
+                })
+            };
+            let sets = (0..launches).step_by(LAUNCHES).map(set).collect();
             let desc = wgpu::BufferDescriptor {
                 label: Some("timestamps"),
-                size: 8 * u64::from(count),
+                size: BYTES * launches as u64,
                 usage,
                 mapped_at_creation: false,
             };
-            (queries, d.create_buffer(&desc))
+            (sets, d.create_buffer(&desc))
         })?;
-        Ok(Self { queries, resolved, count })
+        Ok(Self { sets, resolved, launches, executor: executor.token().clone() })
     }
 
     /// Records one step of the executor with a timestamp around every launch.
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, executor: &Executor) {
+    ///
+    /// # Errors
+    /// Another executor than the profile was made for; what [`Executor::record`] refuses.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, executor: &Executor) -> Result<()> {
+        if !Arc::ptr_eq(&self.executor, executor.token()) {
+            let what = "the profile was made for another executor; make one for each";
+            return Err(Error::State(what.into()));
+        }
+        executor.ready()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for (i, launch) in executor.launches().iter().enumerate() {
-            pass.write_timestamp(&self.queries, 2 * i as u32);
+            let (set, query) = (&self.sets[i / LAUNCHES], 2 * (i % LAUNCHES) as u32);
+            pass.write_timestamp(set, query);
             launch.record(&mut pass);
-            pass.write_timestamp(&self.queries, 2 * i as u32 + 1);
+            pass.write_timestamp(set, query + 1);
         }
         drop(pass);
-        encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved, 0);
+        for (i, set) in self.sets.iter().enumerate() {
+            let count = LAUNCHES.min(self.launches - i * LAUNCHES);
+            encoder.resolve_query_set(
+                set,
+                0..2 * count as u32,
+                &self.resolved,
+                BYTES * (i * LAUNCHES) as u64,
+            );
+        }
+        Ok(())
     }
 
     /// The seconds that each launch of the last profiled step took, in order.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, gpu: &Gpu) -> Result<Vec<f64>> {
-        let bytes = gpu.read(&self.resolved, 0, 8 * u64::from(self.count))?;
+        let bytes = gpu.read(self.resolved.slice(..))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
         let tick = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
         Ok(stamps.chunks(2).map(|s| s[1].saturating_sub(s[0]) as f64 * tick).collect())

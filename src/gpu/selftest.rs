@@ -37,8 +37,8 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
 }
 
 /// Runs the self-test and returns the device with what it can be trusted with.
-pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
-    let words = ask(&gpu, &BASE, "selftest")?;
+pub(super) async fn run(mut gpu: Gpu) -> Result<Gpu> {
+    let words = ask(&gpu, &BASE, "selftest").await?;
     let squares: u32 = (0..64).map(|i| i * i).sum();
     let known = [
         ("60,000 loop iterations", 60_000 + 30_000),
@@ -56,17 +56,19 @@ pub(super) fn run(mut gpu: Gpu) -> Result<Gpu> {
     }
     for power in POWERS {
         // A power whose kernels do not compile fails its test, too.
-        let passes = || ask(&gpu, &power.test, power.entry).is_ok_and(|words| (power.passes)(&words));
-        if gpu.caps.powers.contains(&power.name) && !passes() {
-            gpu.caps.powers.retain(|name| *name != power.name);
+        if gpu.caps.powers.contains(&power.name) {
+            let answer = ask(&gpu, &power.test, power.entry).await;
+            if !answer.is_ok_and(|words| (power.passes)(&words)) {
+                gpu.caps.powers.retain(|name| *name != power.name);
+            }
         }
     }
-    gpu.check()?;
+    gpu.settled().await?;
     Ok(gpu)
 }
 
 /// The words that one workgroup answers to [`QUESTION`].
-fn ask(gpu: &Gpu, shader: &'static Shader, entry: &'static str) -> Result<Vec<u32>> {
+async fn ask(gpu: &Gpu, shader: &'static Shader, entry: &'static str) -> Result<Vec<u32>> {
     let question = gpu.upload("question", bytemuck::cast_slice(&QUESTION))?;
     let answer = gpu.upload("answer", &[0; 4 * WORDS as usize])?;
     let pipeline = gpu.pipeline(&launch(shader, entry))?;
@@ -75,14 +77,16 @@ fn ask(gpu: &Gpu, shader: &'static Shader, entry: &'static str) -> Result<Vec<u3
         resource: if b.name == "answer" { &answer } else { &question }.as_entire_binding(),
     });
     let entries: Vec<_> = entries.collect();
-    let layout = pipeline.pipeline.get_bind_group_layout(0);
-    let desc = wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries };
-    let group = gpu.guarded(|d| d.create_bind_group(&desc))?;
+    let group = gpu.guarded("self-test", |device| {
+        let layout = &pipeline.pipeline.get_bind_group_layout(0);
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+    })?;
     gpu.submit(|encoder| {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(1, 1, 1);
-    });
-    gpu.read_words(&answer, 0, 4 * WORDS)
+        Ok(())
+    })?;
+    Ok(bytemuck::pod_collect_to_vec(&gpu.read_async(answer.slice(..)).await?))
 }

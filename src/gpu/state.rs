@@ -1,16 +1,16 @@
 //! The buffers of all persistent values. Several executors share one State: a trainer and a sampler, or
 //! the two players of a GAN. It is made from all the plans that share it, and a mismatch is an error.
 
-use super::Gpu;
+use super::{Gpu, Promise, device::STORAGE, health::Health};
 use crate::{
     error::{Error, Result},
     graph::{
-        shape::Type,
+        shape::{DType, Type},
         var::{Arena, FileLayout, VarSpec},
     },
     plan::{Buffer, Plan},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A persistent value: its declaration by the first plan that has it, and where it lies.
 struct Held {
@@ -33,6 +33,7 @@ pub struct State {
     vars: BTreeMap<String, Held>,
     /// Each arena's buffer and members, by its name.
     arenas: BTreeMap<String, (usize, Members)>,
+    health: Arc<Health>,
 }
 
 /// The rows of an arena and its members in order: where these are equal, every variable lies at the same
@@ -50,7 +51,9 @@ impl State {
     /// # Errors
     /// Plans that disagree about a variable or an optimizer group; what the device refuses.
     pub fn new(gpu: &Gpu, plans: &[&Plan], seed: u64) -> Result<Self> {
-        let mut this = Self { buffers: vec![], vars: BTreeMap::new(), arenas: BTreeMap::new() };
+        gpu.check()?;
+        let health = gpu.health.clone();
+        let mut this = Self { buffers: vec![], vars: BTreeMap::new(), arenas: BTreeMap::new(), health };
         let mut sizes = vec![];
         // Arenas first: a variable in an optimizer group lives there for every plan.
         for plan in plans {
@@ -100,15 +103,12 @@ impl State {
                 }
             }
         }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         for (label, size) in &sizes {
-            let desc =
-                wgpu::BufferDescriptor { label: Some(label), size: *size, usage, mapped_at_creation: false };
-            this.buffers.push(gpu.guarded(|d| d.create_buffer(&desc))?);
+            this.buffers.push(gpu.buffer(label, *size, STORAGE)?);
         }
         for (name, Held { spec, buffer, offset }) in &this.vars {
             let words = spec.init.words(seed, name, spec.ty.shape.numel());
-            gpu.write(&this.buffers[*buffer], *offset, bytemuck::cast_slice(&words));
+            gpu.write(&this.buffers[*buffer], *offset, bytemuck::cast_slice(&words))?;
         }
         Ok(this)
     }
@@ -138,13 +138,36 @@ impl State {
         self.vars.get(name).ok_or_else(|| Error::State(format!("there is no variable `{name}`")))
     }
 
-    /// Waits for a value and returns its 32-bit words.
-    pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
+    /// A value's range of its buffer, for hosts that bind, copy or read it themselves.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn variable(&self, name: &str) -> Result<wgpu::BufferSlice<'_>> {
         let held = self.held(name)?;
-        gpu.read_words(&self.buffers[held.buffer], held.offset, 4 * held.spec.ty.shape.numel() as u64)
+        let bytes = 4 * held.spec.ty.shape.numel() as u64;
+        Ok(self.buffers[held.buffer].slice(held.offset..held.offset + bytes))
+    }
+
+    /// Copies the f32 elements of values to the host in one submission.
+    pub fn read_async<const N: usize>(&self, gpu: &Gpu, names: [&str; N]) -> Promise<[Vec<f32>; N]> {
+        let float = |name: &&str| match self.ty(name)?.dtype {
+            DType::F32 => self.variable(name),
+            other => Err(Error::State(format!(
+                "variable `{name}` is {other:?}; read its bytes by Gpu::read_async"
+            ))),
+        };
+        gpu.read_floats(self.belongs(gpu).and_then(|()| names.iter().map(float).collect()))
+    }
+
+    /// Waits for a value and returns its 32-bit words.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_words(&self, gpu: &Gpu, name: &str) -> Result<Vec<u32>> {
+        self.belongs(gpu)?;
+        gpu.read_words(self.variable(name)?)
     }
 
     /// Waits for a value and returns its f32 elements.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>> {
         Ok(self.read_words(gpu, name)?.into_iter().map(f32::from_bits).collect())
     }
@@ -154,13 +177,13 @@ impl State {
     /// # Errors
     /// An unknown name, or another number of words than the value has.
     pub fn write_words(&self, gpu: &Gpu, name: &str, words: &[u32]) -> Result<()> {
+        self.belongs(gpu)?;
         let held = self.held(name)?;
         let (elements, got) = (held.spec.ty.shape.numel(), words.len());
         if got != elements {
             return Err(Error::State(format!("variable `{name}` has {elements} elements, got {got}")));
         }
-        gpu.write(&self.buffers[held.buffer], held.offset, bytemuck::cast_slice(words));
-        Ok(())
+        gpu.write(&self.buffers[held.buffer], held.offset, bytemuck::cast_slice(words))
     }
 
     /// Overwrites a value's f32 elements, as [`State::write_words`] does.
@@ -168,15 +191,25 @@ impl State {
         self.write_words(gpu, name, bytemuck::cast_slice(values))
     }
 
+    /// Refuses a Gpu that did not make this State.
+    pub(crate) fn belongs(&self, gpu: &Gpu) -> Result<()> {
+        gpu.owns("the State", &self.health)
+    }
+
     /// The buffer and offset that a plan's variable or arena lies at.
     pub(super) fn locate(&self, plan: &Plan, buffer: Buffer) -> Result<(&wgpu::Buffer, u64)> {
         match buffer {
             Buffer::Var(i) => {
-                let held = self.held(&plan.vars[i].name)?;
+                let name = &plan.vars[i].name;
+                let held = self.vars.get(name).ok_or_else(|| {
+                    Error::State(format!(
+                        "the State has no variable `{name}` of the plan; make it from all plans that share it"
+                    ))
+                })?;
                 if held.spec.ty != plan.vars[i].ty {
                     return Err(Error::State(format!(
                         "variable `{}` is {:?} in the plan and {:?} in the State",
-                        plan.vars[i].name, plan.vars[i].ty, held.spec.ty
+                        name, plan.vars[i].ty, held.spec.ty
                     )));
                 }
                 Ok((&self.buffers[held.buffer], held.offset))

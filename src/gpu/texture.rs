@@ -4,7 +4,7 @@
 
 use super::{
     Executor, Gpu,
-    executor::{Bound, Builder},
+    bind::{Bound, Builder},
 };
 use crate::{
     error::{Error, Result},
@@ -43,7 +43,7 @@ pub enum Shown {
 /// # use oneiro::{error::Result, gpu::{Blit, Executor, Gpu, Shown, wgpu}};
 /// # fn f(gpu: &Gpu, executor: &Executor, texture: &wgpu::Texture, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
 /// let blit = Blit::new(gpu, executor, "pictures", Shown::Grid { columns: 8 }, texture.format())?; // once
-/// executor.record(encoder); // every frame
+/// executor.record(encoder)?; // every frame
 /// blit.record(encoder, texture, wgpu::Origin3d::ZERO)?;
 /// # Ok(())
 /// # }
@@ -129,6 +129,8 @@ impl Blit {
         shown: Shown,
         format: wgpu::TextureFormat,
     ) -> Result<Self> {
+        gpu.owns("the executor", executor.health())?;
+        gpu.check()?;
         let ty = executor.output_type(output)?;
         let arrangement = Arrangement::new(output, ty, shown)?;
         let packing = Packing::of(format).ok_or_else(|| {
@@ -150,15 +152,9 @@ impl Blit {
             )));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-        let desc = wgpu::BufferDescriptor {
-            label: Some("texture rows"),
-            size: bytes,
-            usage,
-            mapped_at_creation: false,
-        };
-        let rows = gpu.guarded(|d| d.create_buffer(&desc))?;
-        let (source, range) = executor.output(output)?;
-        let places = [(&rows, 0), (source, range.start)];
+        let rows = gpu.buffer("texture rows", bytes, usage)?;
+        let source = executor.output(output)?;
+        let places = [(&rows, 0), (source.buffer(), source.offset())];
         let launch = launch(output, &arrangement, &packing, row_bytes, [bytes, ty.bytes()]);
         let launch = Builder::one(gpu, &launch, |place| match place.buffer {
             Buffer::Slot(i) => Ok((places[i].0.clone(), places[i].1)),

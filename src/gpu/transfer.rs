@@ -1,26 +1,50 @@
-//! Transfers between host and device. A read-back is a copy into a mappable buffer and a oneshot future, in
-//! the host's submission or in one of its own.
+//! Transfers between host and device. A read-back is a copy into a mappable buffer and a promise, in the
+//! host's submission or in one of its own.
 
-use super::Gpu;
+use super::{
+    Gpu,
+    device::STORAGE,
+    promise::{self, Promise},
+};
 use crate::error::{Error, Result};
 use futures::channel::oneshot;
-use std::{fmt::Display, ops::Range};
+use std::ops::Range;
+
+/// The numbers that buffers hold.
+pub trait Element: bytemuck::Pod + sealed::Sealed {
+    /// Their type in graphs.
+    const DTYPE: crate::graph::shape::DType;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! elements {
+    ($($number:ty: $dtype:ident)*) => {$(
+        impl sealed::Sealed for $number {}
+        impl Element for $number {
+            const DTYPE: crate::graph::shape::DType = crate::graph::shape::DType::$dtype;
+        }
+    )*};
+}
+elements! { f32: F32 u32: U32 u8: U8 }
 
 impl Gpu {
-    /// Records a copy of a byte range to the host into the host's encoder. Whoever submits the encoder and
-    /// polls the device past it completes the future; it is an `Err` when the encoder is dropped unsubmitted
-    /// or the device is lost.
+    /// Records a copy of a range of a buffer to the host into the host's encoder. The promise is kept after the
+    /// host's submission; it is an `Err` when the encoder is dropped unsubmitted or the device is lost.
     ///
     /// # Errors
-    /// A range that does not start at a multiple of 4 bytes or lies outside the buffer; a buffer without the
-    /// usage `COPY_SRC`.
+    /// A range that does not start at a multiple of 4 bytes, is empty, or cannot be widened to whole words; a
+    /// buffer without the usage `COPY_SRC`; a lost device.
     pub fn record_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        buffer: &wgpu::Buffer,
-        range: Range<u64>,
-    ) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
-        let (bytes, whole) = (range.end.saturating_sub(range.start), range.end.next_multiple_of(4));
+        from: wgpu::BufferSlice<'_>,
+    ) -> Result<Promise<Vec<u8>>> {
+        let (buffer, bytes) = (from.buffer(), from.size());
+        let range = from.offset()..from.offset() + bytes;
+        let whole = range.end.next_multiple_of(4);
         if bytes == 0 || !range.start.is_multiple_of(4) || whole > buffer.size() {
             return Err(Error::State(format!(
                 "bytes {range:?} cannot be read from a buffer of {}: whole words are copied",
@@ -33,60 +57,93 @@ impl Gpu {
                 buffer.usage()
             )));
         }
-        let (size, usage) =
-            (whole - range.start, wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ);
-        let desc =
-            wgpu::BufferDescriptor { label: Some("read-back"), size, usage, mapped_at_creation: false };
-        let staging = self.guarded(|d| d.create_buffer(&desc))?;
+        self.check()?;
+        let size = whole - range.start;
+        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
+        let staging = self.buffer("read-back", size, usage)?;
         encoder.copy_buffer_to_buffer(buffer, range.start, &staging, 0, size);
         let (send, receive) = oneshot::channel();
         encoder
             .map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
-        Ok(async move {
-            let lost = |what: &dyn Display| {
-                Error::Device(format!("read-back failed: {what}; not submitted, or the device is lost"))
-            };
-            receive.await.map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
-            let data = staging.get_mapped_range(..).map_err(|e| lost(&e))?;
+        let health = self.health.clone();
+        Ok(Promise::new(&self.device, async move {
+            match receive.await {
+                Err(_) => return Err(promise::broken(&health, "the read-back failed")),
+                // Nothing but a loss refuses the mapping of a buffer that is the engine's own.
+                Ok(Err(_)) => health.note("the device was lost: a read-back failed".into()),
+                Ok(Ok(())) => {}
+            }
+            health.noted()?;
+            let data = staging.get_mapped_range(..).map_err(|e| Error::Device(e.to_string()))?;
             Ok(data[..bytes as usize].to_vec())
+        }))
+    }
+
+    /// A promise that is kept when the host has submitted the encoder and its work is done, as the host's
+    /// next poll or submission sees it. It is an `Err` when the encoder is dropped unsubmitted or the device is lost.
+    pub fn completion(&self, encoder: &wgpu::CommandEncoder) -> Promise<()> {
+        let (send, receive) = oneshot::channel();
+        encoder.on_submitted_work_done(move || send.send(()).unwrap_or_default());
+        let health = self.health.clone();
+        Promise::new(&self.device, async move {
+            match receive.await {
+                Ok(()) => health.check(),
+                Err(_) => Err(promise::broken(&health, "nothing was done")),
+            }
         })
     }
 
-    /// A future that completes when the host has submitted the encoder and its work is done, as the host's
-    /// next poll or submission sees it. It is an `Err` when the encoder is dropped unsubmitted. wgpu also
-    /// completes it on a lost device, of which a host learns by its own device-lost callback.
-    pub fn completion(&self, encoder: &wgpu::CommandEncoder) -> impl Future<Output = Result<()>> + use<> {
-        let (send, receive) = oneshot::channel();
-        encoder.on_submitted_work_done(move || send.send(()).unwrap_or_default());
-        async move {
-            receive.await.map_err(|_| Error::Device("the encoder was dropped without being submitted".into()))
-        }
+    /// Copies a range of a buffer to the host in a submission of its own.
+    pub fn read_async(&self, from: wgpu::BufferSlice<'_>) -> Promise<Vec<u8>> {
+        let all = self.read_all(&[from]);
+        Promise::new(&self.device, async move { Ok(all.await?.remove(0)) })
     }
 
-    /// Copies a byte range to the host in a submission of its own. The future completes when the device is
-    /// polled past the copy.
-    pub fn read_async(
-        &self,
-        buffer: &wgpu::Buffer,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<impl Future<Output = Result<Vec<u8>>> + use<>> {
+    /// Copies ranges of buffers to the host in one submission.
+    pub(crate) fn read_all(&self, from: &[wgpu::BufferSlice<'_>]) -> Promise<Vec<Vec<u8>>> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let future = self.record_read(&mut encoder, buffer, offset..offset + bytes)?;
-        self.queue.submit([encoder.finish()]);
-        Ok(future)
+        let read = |&from: &wgpu::BufferSlice<'_>| self.record_read(&mut encoder, from);
+        let promises = from.iter().map(read).collect::<Result<Vec<_>>>();
+        if promises.is_ok() {
+            self.queue.submit([encoder.finish()]);
+        }
+        Promise::new(&self.device, async move {
+            let mut all = vec![];
+            for promise in promises? {
+                all.push(promise.await?);
+            }
+            Ok(all)
+        })
     }
 
-    /// Waits for a byte range of a buffer and returns its bytes.
-    pub fn read(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let future = self.read_async(buffer, offset, bytes)?;
+    /// Copies ranges of f32 elements to the host in one submission.
+    pub(super) fn read_floats<const N: usize>(
+        &self,
+        from: Result<Vec<wgpu::BufferSlice<'_>>>,
+    ) -> Promise<[Vec<f32>; N]> {
+        let all = from.map(|from| self.read_all(&from));
+        Promise::new(&self.device, async move {
+            let floats: Vec<_> =
+                all?.await?.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
+            Ok(floats.try_into().expect("one result for each name"))
+        })
+    }
+
+    /// Waits for a range of a buffer and returns its bytes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(&self, from: wgpu::BufferSlice<'_>) -> Result<Vec<u8>> {
+        let promise = self.read_async(from);
         self.wait()?;
-        pollster::block_on(future)
+        pollster::block_on(promise)
     }
 
-    /// Waits for a byte range of a buffer and returns its 32-bit words.
-    pub fn read_words(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u32>> {
-        Ok(bytemuck::pod_collect_to_vec(&self.read(buffer, offset, bytes.next_multiple_of(4))?))
+    /// Waits for a range of a buffer and returns its 32-bit words; bytes that fill no word are followed by
+    /// those behind the range.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_words(&self, from: wgpu::BufferSlice<'_>) -> Result<Vec<u32>> {
+        let end = from.offset() + from.size().next_multiple_of(4);
+        let bytes = self.read(from.buffer().slice(from.offset()..end.min(from.buffer().size())))?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
     /// Makes a storage buffer that holds `bytes`, padded to whole vec4s, for executors' inputs such as data
@@ -102,28 +159,69 @@ impl Gpu {
                 "{label}: {size} bytes exceed the adapter's largest binding of {limit}; use fewer images"
             )));
         }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let buffer = self.guarded(|d| {
-            d.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        })?;
-        self.write(&buffer, 0, bytes);
+        self.check()?;
+        let buffer = self.buffer(label, size, STORAGE)?;
+        self.write(&buffer, 0, bytes)?;
         Ok(buffer)
     }
 
     /// Writes bytes into a buffer, before what is submitted next. This is the engine's only way to write a buffer:
-    /// devices copy whole words of 4 bytes, so zeros fill the last word. `offset` must be a multiple of 4.
-    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+    /// devices copy whole words of 4 bytes, so zeros fill the last word.
+    ///
+    /// # Errors
+    /// An offset that is no multiple of 4, bytes that do not fit, a buffer without the usage `COPY_DST`, a lost device.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let end = writable(buffer, offset, bytes.len())?;
+        self.check()?;
         let whole = bytes.len() / 4 * 4;
-        self.queue.write_buffer(buffer, offset, &bytes[..whole]);
-        if whole < bytes.len() {
-            let mut tail = [0; 4];
-            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue.write_buffer(buffer, offset + whole as u64, &tail);
-        }
+        self.guarded("a write", |_| {
+            self.queue.write_buffer(buffer, offset, &bytes[..whole]);
+            if whole < bytes.len() {
+                self.queue.write_buffer(buffer, end - 4, &tail(&bytes[whole..]));
+            }
+        })
     }
+
+    /// Records a write into the host's encoder. What was recorded before it sees the old values, what is
+    /// recorded after it the new ones, where [`Gpu::write`] takes effect before the whole submission.
+    ///
+    /// # Errors
+    /// As [`Gpu::write`].
+    pub fn record_write(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let end = writable(buffer, offset, bytes.len())?;
+        if end > offset {
+            let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let staging = self.buffer("recorded write", end - offset, usage)?;
+            self.write(&staging, 0, bytes)?;
+            encoder.copy_buffer_to_buffer(&staging, 0, buffer, offset, end - offset);
+        }
+        Ok(())
+    }
+}
+
+/// The last bytes of a write as a whole word.
+fn tail(bytes: &[u8]) -> [u8; 4] {
+    let mut word = [0; 4];
+    word[..bytes.len()].copy_from_slice(bytes);
+    word
+}
+
+/// The end of so many bytes, rounded up to whole words, if they can be written there.
+fn writable(buffer: &wgpu::Buffer, offset: u64, bytes: usize) -> Result<u64> {
+    let Range { start, end } = offset..offset.saturating_add((bytes as u64).next_multiple_of(4));
+    if !buffer.usage().contains(wgpu::BufferUsages::COPY_DST) {
+        let what = format!("a buffer with the usages {:?} cannot be written", buffer.usage());
+        return Err(Error::State(format!("{what}; create it with COPY_DST")));
+    }
+    if !start.is_multiple_of(4) || end > buffer.size() {
+        let what = format!("bytes {start}..{end} cannot be written into a buffer of {}", buffer.size());
+        return Err(Error::State(format!("{what}: whole words within it are written")));
+    }
+    Ok(end)
 }

@@ -241,10 +241,11 @@ impl Graph {
             return self.push(Origin::Poison, Type::f32([]), at);
         }
         let types: Vec<Type> = inputs.iter().map(|t| t.ty()).collect();
-        match op.infer(&types) {
-            Ok(ty) if ty.shape.contains(&0) => {
-                self.poison(format!("{}: the result {ty:?} has no elements", op.name()))
-            }
+        let inferred = op.infer(&types).and_then(|ty| match ty.shape.fault() {
+            Some(fault) => Err(format!("the result {ty:?} {fault}")),
+            None => Ok(ty),
+        });
+        match inferred {
             Ok(ty) => self.push(Origin::Op(op.clone(), inputs.iter().map(|t| t.id).collect()), ty, at),
             Err(what) => self.poison(format!("{}: {what}", op.name())),
         }
@@ -263,8 +264,10 @@ impl Graph {
         match found {
             Some(id) if self.recording.borrow().nodes[id].ty == ty => Tensor { graph: self, id },
             Some(_) => self.poison(format!("input `{name}` is declared twice with different types")),
-            None if ty.shape.contains(&0) => self.poison(format!("input `{name}` {ty:?} has no elements")),
-            None => self.push(Origin::Input(name.into()), ty, self.here()),
+            None => match ty.shape.fault() {
+                Some(fault) => self.poison(format!("input `{name}` {ty:?} {fault}")),
+                None => self.push(Origin::Input(name.into()), ty, self.here()),
+            },
         }
     }
 

@@ -2,6 +2,11 @@
 
 use std::{fmt, ops::Deref};
 
+/// The most elements of a tensor: beyond all memory, and small enough that sums over tensors do not overflow.
+const MOST: u64 = 1 << 48;
+/// The largest number that an op takes for an extent, a distance or a factor: kernels count in 32 bits.
+pub(crate) const MOST_STEPS: usize = i32::MAX as usize;
+
 /// The extents of a row-major tensor, outermost first; `[]` is a scalar's.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(Vec<usize>);
@@ -15,6 +20,17 @@ impl Shape {
     /// The number of elements.
     pub fn numel(&self) -> usize {
         self.0.iter().product()
+    }
+
+    /// What keeps a tensor of this shape from being computed, or `None`.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.0.contains(&0) {
+            return Some("has no elements");
+        }
+        let count = self.0.iter().try_fold(1, |n: u64, &extent| n.checked_mul(extent as u64));
+        // Four bytes each must be addressable, too.
+        let small = |n: u64| n <= MOST && usize::try_from(4 * n).is_ok();
+        if count.is_some_and(small) { None } else { Some("has too many elements") }
     }
 
     /// The row-major strides in elements.
@@ -122,6 +138,11 @@ impl Type {
     /// Makes the type of u32 elements in a shape.
     pub fn u32(shape: impl Into<Shape>) -> Self {
         Self { shape: shape.into(), dtype: DType::U32 }
+    }
+
+    /// Makes the type of bytes in a shape.
+    pub fn u8(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), dtype: DType::U8 }
     }
 
     /// The number of bytes in memory, rounded up to whole `vec4<f32>`s, which kernels load and store.

@@ -76,8 +76,8 @@ impl Graph {
                 return Tensor { graph: self, id };
             }
         }
-        if ty.shape.contains(&0) {
-            return self.poison(format!("variable `{name}` {ty:?} has no elements"));
+        if let Some(fault) = ty.shape.fault() {
+            return self.poison(format!("variable `{name}` {ty:?} {fault}"));
         }
         let index = found.unwrap_or_else(|| {
             let mut recording = self.recording.borrow_mut();

@@ -1,6 +1,10 @@
 //! Which input pixels an output pixel sees. A kernel's size, stride, padding, dilation and the taps that take
 //! part become a list of offsets; a masked convolution is one over fewer taps.
 
+/// The most taps, and the largest size, stride, dilation or padding: far beyond use, and small enough that 32 bits
+/// hold what they add up to.
+const MOST: usize = 1 << 20;
+
 /// Which of a kernel's positions take part.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Taps {
@@ -77,8 +81,11 @@ impl Kernel {
     }
 
     /// The positions (row, column) that take part, in raster order, which the taps of weights `[T, C, O]`
-    /// follow.
+    /// follow. A kernel that is too large to be used has none.
     pub fn kept(&self) -> Vec<[usize; 2]> {
+        if self.too_large() {
+            return vec![];
+        }
         let [rows, columns] = self.size;
         let centre = rows / 2 * columns + columns / 2;
         let keep = |&[y, x]: &[usize; 2]| match self.taps {
@@ -121,12 +128,14 @@ impl Kernel {
     pub fn transposed(&self, image: [usize; 2], extra: usize) -> Result<Window, String> {
         self.check()?;
         let made = |d: usize| {
+            if extra >= self.stride[d].max(self.dilation[d]) {
+                return None;
+            }
             let all = image[d].checked_sub(1)? * self.stride[d]
                 + self.dilation[d] * self.size[d].checked_sub(1)?
                 + 1
                 + extra;
-            all.checked_sub(2 * self.padding[d])
-                .filter(|&n| n > 0 && extra < self.stride[d].max(self.dilation[d]))
+            all.checked_sub(2 * self.padding[d]).filter(|&n| n > 0)
         };
         match (made(0), made(1)) {
             (Some(rows), Some(columns)) => self.between([rows, columns], image),
@@ -137,8 +146,21 @@ impl Kernel {
         }
     }
 
+    fn too_large(&self) -> bool {
+        let Self { size, stride, dilation, padding, .. } = self;
+        let large = |n: &[usize; 2]| n.iter().any(|&n| n > MOST);
+        let far = |d: usize| dilation[d] as u64 * size[d] as u64 > i32::MAX as u64;
+        let many = || size.iter().map(|&n| n as u64).product::<u64>() > MOST as u64;
+        [size, stride, dilation, padding].into_iter().any(large) || far(0) || far(1) || many()
+    }
+
     fn check(&self) -> Result<(), String> {
-        let Self { size, stride, dilation, .. } = self;
+        let Self { size, stride, dilation, padding, .. } = self;
+        if self.too_large() {
+            return Err(format!(
+                "a kernel of {size:?} with stride {stride:?}, dilation {dilation:?} and padding {padding:?} is too large"
+            ));
+        }
         if self.odd && size.iter().any(|n| n.is_multiple_of(2)) {
             return Err(format!(
                 "`Kernel::same` wants an odd size, not {size:?}; pad an even one by `padding`"

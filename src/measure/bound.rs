@@ -219,7 +219,7 @@ impl Bound {
             ["bound.sum", "bound.reconstruction"]
                 .iter()
                 .try_for_each(|name| state.write(gpu, name, &[0.0; IMAGES]))?;
-            begin.step(gpu);
+            begin.step(gpu)?;
             kl.extend(
                 begin
                     .read(gpu, "kl")?
@@ -231,7 +231,7 @@ impl Bound {
             for (mark, bounds) in marks.iter().zip(&mut bounds) {
                 while done < *mark {
                     let (chunk, draw) = if mark - done < many.0 { &one } else { &many };
-                    draw.step(gpu);
+                    draw.step(gpu)?;
                     gpu.wait()?;
                     done += chunk;
                 }

@@ -234,7 +234,7 @@ impl<'a> Extractor<'a> {
         let count = pictures.len() / self.row();
         pictures.resize(BATCH * self.row(), 0.0);
         self.executor.write(self.gpu, "pictures", &pictures)?;
-        self.executor.step(self.gpu);
+        self.executor.step(self.gpu)?;
         let (features, logits) =
             (self.executor.read(self.gpu, "features")?, self.executor.read(self.gpu, "logits")?);
         out.values.extend(features[..count * out.width].iter().map(|&v| f64::from(v)));
@@ -292,7 +292,7 @@ fn train(gpu: &Gpu, set: &DataSet, config: &Config, told: &mut Listener<'_>) -> 
     let what = format!("images to train {NAME} on {} once, {EPOCHS} epochs", set.name);
     let total = EPOCHS * per_epoch * size as u64;
     for epoch in 0..EPOCHS {
-        feed.reorder(gpu, &permutation(SEED, epoch, images.count));
+        feed.reorder(gpu, &permutation(SEED, epoch, images.count))?;
         bursts(gpu, &executor, per_epoch as usize, per_epoch as usize, |done| {
             let loss = executor.read(gpu, "loss")?[0];
             if !loss.is_finite() {

@@ -59,7 +59,7 @@ pub fn nearest(gpu: &Gpu, pictures: &[f32], images: &Images, k: usize) -> Result
         let mut best: Vec<Vec<Neighbour>> = vec![vec![]; some.len() / pixels];
         for (batch, bytes) in images.pixels.chunks(IMAGES * pixels).enumerate() {
             executor.write(gpu, "images", &filled(bytes, IMAGES * pixels))?;
-            executor.step(gpu);
+            executor.step(gpu)?;
             for (best, row) in best.iter_mut().zip(executor.read(gpu, "distances")?.chunks(IMAGES)) {
                 let here = row.iter().take(bytes.len() / pixels).enumerate();
                 best.extend(here.map(|(i, &d)| Neighbour { index: batch * IMAGES + i, distance: d.into() }));

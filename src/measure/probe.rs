@@ -83,7 +83,7 @@ impl Probe {
             scale.apply(&mut rows);
             rows.resize(BATCH * width, 0.0);
             score.write(gpu, "features", &rows)?;
-            score.step(gpu);
+            score.step(gpu)?;
             let logits = score.read(gpu, "logits")?;
             right += logits
                 .chunks(classes)
@@ -128,7 +128,7 @@ impl Probe {
             scale.apply(&mut features);
             step.write(gpu, "features", &features)?;
             step.write(gpu, "labels", &rows.map(|row| u32::from(train.labels[row])).collect::<Vec<_>>())?;
-            step.step(gpu);
+            step.step(gpu)?;
             // The upload of the next batch must not run far ahead of the steps.
             gpu.wait()?;
             told(Work { what: "steps of the linear probe", done: s as u64 + 1, total: self.steps.into() })?;

@@ -5,7 +5,7 @@ use crate::{
     graph::{
         Tensor,
         op::{LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-        shape::{Array, DType, Shape, Type},
+        shape::{Array, DType, MOST_STEPS, Shape, Type},
     },
     kernel::Shader,
 };
@@ -118,12 +118,12 @@ impl<'g> Tensor<'g> {
     #[must_use]
     pub fn upsample_nearest(self, factor: usize) -> Tensor<'g> {
         match self.shape()[..] {
-            [n, h, w, c] if factor > 0 => {
+            [n, h, w, c] if (1..=MOST_STEPS).contains(&factor) => {
                 let apart = self.reshape([n, h, 1, w, 1, c]).broadcast_to([n, h, factor, w, factor, c]);
                 apart.reshape([n, h * factor, w * factor, c])
             }
             _ => self.graph().poison(format!(
-                "upsample_nearest: takes an image [N, H, W, C] and a factor, got {self:?} and {factor}"
+                "upsample_nearest: takes an image [N, H, W, C] and a factor of 1 to {MOST_STEPS}, got {self:?} and {factor}"
             )),
         }
     }

@@ -19,8 +19,9 @@ use crate::{
         shape::Type,
         var::{Arena, VarSpec},
     },
-    kernel::caps::Caps,
+    kernel::{caps::Caps, power::POWERS},
 };
+use naga::valid::Capabilities;
 use select::Selection;
 
 /// Everything that an executor needs to know, and nothing that needs a device.
@@ -95,6 +96,34 @@ impl Plan {
     pub fn pipelines(&self) -> usize {
         let key = |l: &Launch| (l.shader.stem, l.function.clone(), l.entry, format!("{:?}", l.constants));
         self.launches.iter().map(key).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// Whether a step reads this buffer.
+    pub(crate) fn reads(&self, buffer: Buffer) -> bool {
+        let bound = self.launches.iter().flat_map(|l| &l.bindings).map(|(_, place)| place);
+        bound.chain(self.outputs.iter().map(|output| &output.place)).any(|place| place.buffer == buffer)
+    }
+
+    /// Whether an input holds the places of a data set's rows, as many as there are rows.
+    pub(crate) fn is_order(&self, input: usize) -> bool {
+        let order = |(name, place): &(&str, Place)| *name == "order" && place.buffer == Buffer::Input(input);
+        self.launches.iter().any(|l| l.shader.stem == "data" && l.bindings.iter().any(order))
+    }
+
+    /// Refuses an adapter that cannot run the plan, which was made for one that can do more.
+    pub(crate) fn check_runs(&self, caps: &Caps) -> Result<()> {
+        let has = POWERS
+            .iter()
+            .filter(|p| caps.powers.contains(&p.name))
+            .map(|p| p.allows)
+            .collect::<Capabilities>();
+        match self.launches.iter().find(|launch| !has.contains(launch.powers())) {
+            None => self.check_limits(caps),
+            Some(Launch { label, at, shader, .. }) => Err(Error::Device(format!(
+                "{label} ({at}) was planned as {} for an adapter that can do more than {}; plan with gpu.caps()",
+                shader.stem, caps.name
+            ))),
+        }
     }
 
     fn check_limits(&self, caps: &Caps) -> Result<()> {

@@ -102,6 +102,10 @@ pub struct Sitting {
     /// Steps between checkpoints [default: every epoch, and every five minutes]
     #[arg(long, value_name = "STEPS", value_parser = whole::<u64>(1..))]
     pub checkpoint_every: Option<u64>,
+    /// Milliseconds that one submission to the device should take; a step that takes longer is cut between its
+    /// launches. Windows resets a device that is busy for two seconds
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = whole::<u64>(1..=1000))]
+    pub submission_ms: u64,
     /// Print the plan of a training step, with its memory and launches, and stop
     #[arg(long)]
     pub plan: bool,

@@ -102,7 +102,8 @@ impl Trainer<'_> {
         let (stream, feed) = (session.stream.as_ref(), session.feed.as_ref());
         let feed = feed.ok_or_else(|| Error::new("--plan only prints the plan; leave it out to train"))?;
         let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
-            .map_err(|e| session.memory(e, &plans))?;
+            .map_err(|e| session.memory(e, &plans))?
+            .with_submissions(Duration::from_millis(session.sitting.submission_ms));
         let Some(mut this) = Loop::begin(&self, steps, observer)? else { return Ok(None) };
         interrupt::watch()?;
         // What a panic leaves behind is judged by `rescue`.

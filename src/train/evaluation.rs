@@ -1,7 +1,7 @@
 //! Sums of metrics over a whole test set, on the GPU. The images are taken in batches of one size; those that
 //! are left over make a smaller last batch.
 
-use super::{Feed, batch, pace::bursts};
+use super::{Feed, batch, bursts};
 use crate::{
     data::Images,
     error::Result,
@@ -109,7 +109,7 @@ impl Ready<'_> {
             // order.
             let first = if i == 0 { 0 } else { n - n % whole };
             let order: Vec<u32> = (0..*n).map(|i| ((i + first) % n) as u32).collect();
-            self.feed.reorder(self.gpu, &order);
+            self.feed.reorder(self.gpu, &order)?;
             self.state.write_words(self.gpu, STEP, &[0])?;
             bursts(self.gpu, executor, *times, *times, |_| Ok(()))?;
         }

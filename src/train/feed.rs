@@ -4,11 +4,8 @@
 use crate::{
     data::Images,
     error::{Error, Result},
-    gpu::{Gpu, wgpu},
-    graph::{
-        Graph, Tensor,
-        shape::{DType, Type},
-    },
+    gpu::{Gpu, wgpu, within},
+    graph::{Graph, Tensor, shape::Type},
     plan::Plan,
 };
 
@@ -44,19 +41,33 @@ impl Feed {
     }
 
     /// The inputs of the plan that [`batch`] and [`labels`] declare, each with its buffer.
-    pub fn bindings(&self, plan: &Plan) -> Vec<(&str, &wgpu::Buffer)> {
+    pub fn bindings(&self, plan: &Plan) -> Vec<(&str, wgpu::BufferSlice<'_>)> {
         let all =
             [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
         let asked = |name: &str| plan.inputs.iter().any(|(n, _)| n == name);
         all.into_iter()
-            .filter_map(|(name, buffer)| Some((name, buffer?)))
+            .filter_map(|(name, buffer)| Some((name, buffer?.slice(..))))
             .filter(|(name, _)| asked(name))
             .collect()
     }
 
     /// Sets the order of the images, `[N]`, from the next submission on.
-    pub fn reorder(&self, gpu: &Gpu, order: &[u32]) {
-        gpu.write(&self.order, 0, bytemuck::cast_slice(order));
+    ///
+    /// # Errors
+    /// Fails if the order points outside the images, or if the device is lost.
+    pub fn reorder(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
+        within("order", self.count, order)?;
+        gpu.write(&self.order, 0, bytemuck::cast_slice(order))
+    }
+
+    /// Sets the order of the images, `[N]`, for the steps that are recorded after this, so that an epoch may begin
+    /// between two steps of one submission.
+    ///
+    /// # Errors
+    /// Fails if the order points outside the images, or if the device is lost.
+    pub fn record_reorder(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, order: &[u32]) -> Result<()> {
+        within("order", self.count, order)?;
+        gpu.record_write(encoder, &self.order, 0, bytemuck::cast_slice(order))
     }
 
     /// Replaces the first images by other pixels, `[n, H·W·C]` with n at most N, from the next submission on. The
@@ -69,8 +80,7 @@ impl Feed {
             let what = format!("{} bytes of pixels for a feed of {}", pixels.len(), self.bytes);
             return Err(Error::State(format!("{what}; give at most as many images")));
         }
-        gpu.write(&self.data, 0, &[pixels, &vec![0; self.bytes - pixels.len()]].concat());
-        Ok(())
+        gpu.write(&self.data, 0, &[pixels, &vec![0; self.bytes - pixels.len()]].concat())
     }
 
     /// The number of images, N.
@@ -85,7 +95,7 @@ impl Feed {
 #[track_caller]
 pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&str>) -> Tensor<'g> {
     let pixels = images.height * images.width * images.channels;
-    let data = g.input("data", Type { shape: [images.count, pixels].into(), dtype: DType::U8 });
+    let data = g.input("data", Type::u8([images.count, pixels]));
     let order = g.input("order", Type::u32([images.count]));
     match binarise {
         Some(stream) => data.gather_rows_binarised(order, size, stream),
@@ -96,6 +106,6 @@ pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&s
 /// Returns the labels of the same minibatch, one-hot `[size, classes]`. The data set must have labels.
 #[track_caller]
 pub fn labels<'g>(g: &'g Graph, images: &Images, size: usize) -> Tensor<'g> {
-    let labels = g.input("labels", Type { shape: [images.count].into(), dtype: DType::U8 });
+    let labels = g.input("labels", Type::u8([images.count]));
     labels.gather_labels(g.input("order", Type::u32([images.count])), size).one_hot(images.classes)
 }

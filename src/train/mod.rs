@@ -5,20 +5,30 @@
 //! What a run on disk needs beyond this (options, checkpoints, progress bars, pictures) is in the crate's
 //! module `run`.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod evaluation;
 mod feed;
 mod latent;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod pace;
 mod round;
 mod sampler;
+#[cfg(not(target_arch = "wasm32"))]
+mod steps;
+#[cfg(not(target_arch = "wasm32"))]
 mod stream;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
 pub use latent::{normals, quantile};
-pub use pace::{bursts, remember};
-pub use round::{Round, Steps};
-pub use sampler::{Draws, Method, Sampler};
+#[cfg(not(target_arch = "wasm32"))]
+pub use pace::{SUBMISSION, bursts};
+pub use round::{Round, remember};
+pub use sampler::{Drawing, Draws, Method, PICTURE, Sampler};
+#[cfg(not(target_arch = "wasm32"))]
+pub use steps::Steps;
+#[cfg(not(target_arch = "wasm32"))]
 pub use stream::{Stream, limit};
 
 use crate::error::Result;

@@ -1,31 +1,95 @@
-//! The pace of training: how many steps one submission holds, and how the metrics of these steps wait on the
-//! device until the host reads them.
+//! The pace of training: how many steps, or which part of one, a submission holds.
 
+use super::round::HISTORY;
 use crate::{
     error::Result,
     gpu::{Executor, Gpu},
-    graph::{Graph, shape::Type, var::Init},
-    models::Metrics,
 };
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Borrow,
+    time::{Duration, Instant},
+};
 
-/// The number of steps whose metrics the State remembers. The host must read them at least this often.
-pub(crate) const HISTORY: usize = 256;
-/// The time that one submission should take: long enough to hide its own cost, short enough to stay
-/// interactive.
-const SUBMISSION: Duration = Duration::from_millis(100);
+/// The time that one submission takes unless the user asks otherwise: long enough to hide its own cost, short enough
+/// to stay interactive, and far from the two seconds after which Windows resets a device.
+pub const SUBMISSION: Duration = Duration::from_millis(100);
+/// The number of launches that the first submission holds, while nothing is known of their time.
+const FIRST: usize = 16;
 
-/// Writes the metrics of this step into the State's variable `history`, one row per step.
-/// [`super::Steps::read`] reads them there.
-#[track_caller]
-pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
-    let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
-    let row: Vec<_> = metrics.iter().map(|(_, m)| g.tensor(m.id()).reshape([1])).collect();
-    g.assign(history, history.record(g.concat(&row, 0)));
+/// How much one submission holds, so that it takes a given time: several steps, or a part of one.
+pub(crate) struct Pace {
+    target: Duration,
+    /// The time of a step, as the last one told.
+    step: Option<Duration>,
 }
 
-/// Runs a plan `times` times, in submissions of at most `most` runs that take about 100 ms each. After each
-/// submission `done` is called with the number of runs that are finished.
+impl Pace {
+    /// Makes the pace of submissions that take this time.
+    pub(crate) fn new(target: Duration) -> Self {
+        Self { target, step: None }
+    }
+
+    /// Forgets the time of a step.
+    pub(crate) fn reset(&mut self) {
+        self.step = None;
+    }
+
+    /// Submits steps, waits for them, and returns their number: as many as fit, at most `most`. A step runs each
+    /// executor so many times; one that takes longer than a submission should is cut between its launches.
+    /// `meanwhile` runs before the wait.
+    ///
+    /// # Errors
+    /// Fails if the device is lost, or with the error that `meanwhile` returns.
+    pub(crate) fn submit<E: Borrow<Executor>>(
+        &mut self,
+        gpu: &Gpu,
+        step: &[(E, u64)],
+        most: u64,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<u64> {
+        let runs = || step.iter().flat_map(|(executor, times)| (0..*times).map(|_| executor.borrow()));
+        let launches = runs().map(|executor| executor.labels().len()).sum();
+        let (part, begun) = (self.part(launches), Instant::now());
+        let steps = if part < launches {
+            for executor in runs() {
+                let count = executor.labels().len();
+                for first in (0..count).step_by(part) {
+                    let part = first..count.min(first + part);
+                    gpu.submit(|encoder| executor.record_part(encoder, part))?;
+                }
+            }
+            1
+        } else {
+            let steps = self.steps().min(most);
+            gpu.submit(|encoder| (0..steps).try_for_each(|_| runs().try_for_each(|e| e.record(encoder))))?;
+            steps
+        };
+        meanwhile()?;
+        gpu.wait()?;
+        self.step = Some(begun.elapsed().div_f64(steps as f64));
+        Ok(steps)
+    }
+
+    /// The number of steps that fit into a submission.
+    fn steps(&self) -> u64 {
+        let fit = self.step.map_or(1.0, |step| self.target.as_secs_f64() / step.as_secs_f64().max(1e-6));
+        (fit as u64).clamp(1, HISTORY as u64)
+    }
+
+    /// The number of launches that fit into a submission, of a step that has so many.
+    fn part(&self, launches: usize) -> usize {
+        match self.step {
+            None => FIRST,
+            Some(step) if step <= self.target => launches,
+            Some(step) => {
+                (launches as f64 * self.target.as_secs_f64() / step.as_secs_f64()).max(1.0) as usize
+            }
+        }
+    }
+}
+
+/// Runs a plan `times` times, in submissions of at most `most` runs that take about [`SUBMISSION`] each. After
+/// each submission `done` is called with the number of runs that are finished.
 ///
 /// # Errors
 /// Fails if the device is lost, or with the error that `done` returns.
@@ -36,20 +100,30 @@ pub fn bursts(
     most: usize,
     mut done: impl FnMut(usize) -> Result<()>,
 ) -> Result<()> {
-    let (mut finished, mut burst) = (0, 1);
+    let (mut finished, mut pace) = (0, Pace::new(SUBMISSION));
     while finished < times {
-        let (count, begun) = (burst.min(most.min(times - finished) as u64), Instant::now());
-        gpu.submit(|encoder| (0..count).for_each(|_| executor.record(encoder)));
-        gpu.wait()?;
-        burst = next_burst(begun.elapsed(), count);
-        finished += count as usize;
+        let left = most.min(times - finished) as u64;
+        finished += pace.submit(gpu, &[(executor, 1)], left, || Ok(()))? as usize;
         done(finished)?;
     }
     Ok(())
 }
 
-/// The number of steps of the next submission, given the time that the last one took.
-pub(crate) fn next_burst(took: Duration, steps: u64) -> u64 {
-    let per_step = took.as_secs_f64() / steps as f64;
-    ((SUBMISSION.as_secs_f64() / per_step.max(1e-6)) as u64).clamp(1, HISTORY as u64)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_holds_the_steps_or_the_launches_that_fit() {
+        let mut pace = Pace::new(Duration::from_millis(100));
+        assert_eq!((pace.steps(), pace.part(50)), (1, FIRST));
+        pace.step = Some(Duration::from_millis(30));
+        assert_eq!((pace.steps(), pace.part(50)), (3, 50));
+        pace.step = Some(Duration::from_millis(450));
+        assert_eq!((pace.steps(), pace.part(50)), (1, 11));
+        pace.step = Some(Duration::from_secs(3600));
+        assert_eq!((pace.steps(), pace.part(50)), (1, 1));
+        pace.step = Some(Duration::ZERO);
+        assert_eq!((pace.steps(), pace.part(50)), (HISTORY as u64, 50));
+    }
 }

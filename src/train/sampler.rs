@@ -2,10 +2,9 @@
 //! what is the same for all pixels; another is recorded once per step of a wavefront or, with the naive
 //! method, once per pixel. Nothing is read back until the pictures are done.
 
-use super::pace::bursts;
 use crate::{
     error::{Error, Result},
-    gpu::{Executor, Gpu, State},
+    gpu::{Executor, Gpu, State, wgpu},
     graph::{Graph, Tensor, shape::Type, var::Init},
     kernel::caps::Caps,
     models::likelihood::Likelihood,
@@ -14,7 +13,8 @@ use crate::{
     sampling::{INPUT, OUTPUT, cached},
 };
 
-const PICTURE: &str = "sampling/picture";
+/// The name of the variable that holds the pictures of a [`Drawing`], f32 `[N, H, W, C]` with values in [0, 1].
+pub const PICTURE: &str = "sampling/picture";
 const GIVEN: &str = "sampling/given";
 const UNIFORM: &str = "sampling/uniform";
 const STEP: &str = "sampling/step";
@@ -117,16 +117,26 @@ impl Sampler {
         self.steps
     }
 
+    /// Makes the sampler ready on a device, on a State that was made for its plans and the weights.
+    ///
+    /// # Errors
+    /// Fails if the device refuses a buffer or a pipeline.
+    pub fn ready(&self, gpu: &Gpu, state: &State) -> Result<Drawing> {
+        let [begin, step] = [&self.begin, &self.step].map(|plan| Executor::new(gpu, plan, state, &[]));
+        Ok(Drawing { begin: begin?, step: step?, steps: self.steps, elements: self.elements, done: None })
+    }
+
     /// Draws the pictures and returns them, `[N, H, W, C]` with values in [0, 1]. Each call draws other
     /// random numbers.
     ///
-    /// `given` holds pictures and a mask of the same shape, which is 1 where a value is kept and 0 where it
-    /// is drawn. `shown` is called after every submission with the number of steps that are done and a
-    /// function that reads the pictures so far. A submission holds at most `steps / looks` steps, rounded up.
+    /// `given` is as in [`Drawing::restart`]. `shown` is called after every submission with the number of steps
+    /// that are done and a function that reads the pictures so far. A submission holds at most `steps / looks`
+    /// steps, rounded up.
     ///
     /// # Errors
     /// Fails if the device refuses a buffer, a pipeline or the sizes of `given`, if it is lost, or with the
     /// error that `shown` returns.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(
         &self,
         gpu: &Gpu,
@@ -135,16 +145,56 @@ impl Sampler {
         looks: usize,
         mut shown: impl FnMut(usize, &dyn Fn() -> Result<Vec<f32>>) -> Result<()>,
     ) -> Result<Vec<f32>> {
-        let (begin, step) =
-            (Executor::new(gpu, &self.begin, state, &[])?, Executor::new(gpu, &self.step, state, &[])?);
+        let mut drawing = self.ready(gpu, state)?;
+        drawing.restart(gpu, state, given)?;
+        gpu.submit(|encoder| drawing.record(encoder, 0).map(drop))?;
+        let read = || state.read(gpu, PICTURE);
+        let most = self.steps.div_ceil(looks.max(1));
+        super::bursts(gpu, &drawing.step, self.steps, most, |done| shown(done, &read))?;
+        read()
+    }
+}
+
+/// A [`Sampler`] that is ready on a device and draws step by step, so that one can watch: the pictures so far are
+/// the State's variable [`PICTURE`].
+pub struct Drawing {
+    begin: Executor,
+    step: Executor,
+    steps: usize,
+    elements: usize,
+    /// The number of steps that are recorded; before the first, the random numbers are not drawn yet.
+    done: Option<usize>,
+}
+
+impl Drawing {
+    /// Begins other pictures, by other random numbers, from the next submission on. `given` holds pictures and
+    /// a mask of the same shape, which is 1 where a value is kept and 0 where it is drawn.
+    ///
+    /// # Errors
+    /// Fails if `given` has other sizes than the pictures, or if the device is lost.
+    pub fn restart(&mut self, gpu: &Gpu, state: &State, given: Option<(&[f32], &[f32])>) -> Result<()> {
         let zeros = vec![0.0; self.elements];
         let (pictures, mask) = given.unwrap_or((&zeros, &zeros));
         state.write(gpu, PICTURE, pictures)?;
         state.write(gpu, GIVEN, mask)?;
         state.write_words(gpu, STEP, &[0])?;
-        begin.step(gpu);
-        let read = || state.read(gpu, PICTURE);
-        bursts(gpu, &step, self.steps, self.steps.div_ceil(looks.max(1)), |done| shown(done, &read))?;
-        read()
+        self.done = None;
+        Ok(())
+    }
+
+    /// Records as many of the steps that are left, at most `most`, and returns how many are left then. The first call
+    /// after [`Drawing::restart`] also records the random numbers.
+    ///
+    /// # Errors
+    /// Fails if the device is known to be lost.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, most: usize) -> Result<usize> {
+        let done = match self.done {
+            Some(done) => done,
+            None => self.begin.record(encoder).map(|()| 0)?,
+        };
+        let next = self.steps.min(done.saturating_add(most));
+        (done..next).try_for_each(|_| self.step.record(encoder))?;
+        self.done = Some(next);
+        Ok(self.steps - next)
     }
 }

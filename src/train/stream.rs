@@ -152,9 +152,9 @@ impl Stream {
             }
         }
         let half = ahead.next % 2;
-        gpu.write(&feed.data, half * pixels.len() as u64, &pixels);
+        gpu.write(&feed.data, half * pixels.len() as u64, &pixels)?;
         if let (Some(buffer), Some(labels)) = (&feed.labels, labels) {
-            gpu.write(buffer, half * labels.len() as u64, &labels);
+            gpu.write(buffer, half * labels.len() as u64, &labels)?;
         }
         ahead.next += 1;
         Ok(())

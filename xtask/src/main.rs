@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `figures`, `offline`, `validate` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `web`, `figures`, `offline`, `validate` and `setup`.
 //!
 //! Each but `offline` and `validate` begins with the set-up. On a machine without a Vulkan driver it installs one
 //! from the system's package manager, so that a fresh checkout needs one command and no reading.
@@ -22,13 +22,16 @@ first.
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; with --driver swiftshader, the tests
-                                            of kernels, graphs, models and sampling on a second software driver
+                                            of kernels, graphs, models and sampling on a second software driver; with
+                                            --gui, the page in a headless browser against the desktop's adapter
+    cargo xtask web                         build the page into target/web and serve it on the loopback address
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
                                             benchmark, fuzzing; figures --help
     cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
                                             a model of the time; offline --help
     cargo xtask validate                    all shaders and pipelines through the validators that are found: naga,
-                                            spirv-val, Tint (through Node.js); names those that are skipped
+                                            spirv-val, Tint, DXC, and the types of the MSL; names those that
+                                            are skipped
     cargo xtask setup                       only the set-up
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
             setup::run()?;
             demo::run(&options)
         }),
+        "test" if rest == ["--gui"] => setup::run().and_then(|()| web("test")),
         "test" => driver::Asked::parse(rest).and_then(|asked| test(&asked)),
         "figures" => figures::Figures::parse(rest).and_then(|figures| {
             if figures.needs_device() {
@@ -64,7 +68,8 @@ fn main() -> ExitCode {
         }),
         "setup" if rest.is_empty() => setup::run(),
         "validate" if rest.is_empty() => validate::run(),
-        "setup" | "validate" => {
+        "web" if rest.is_empty() => web("serve"),
+        "setup" | "validate" | "web" => {
             Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out")))
         }
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
@@ -93,6 +98,11 @@ fn test(asked: &driver::Asked) -> Result<(), Failure> {
     let variables = driver::swiftshader()?;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     cargo_with(&asked.cargo(), &variables, Shown::Everything)
+}
+
+/// Builds, serves or tests the page, by a tool of its own: what binds WebAssembly to JavaScript weighs on nobody else.
+fn web(what: &str) -> Result<(), Failure> {
+    cargo(&["run", "--release", "--quiet", "--package", "web", "--", what].map(String::from))
 }
 
 /// Builds the tool, with cargo's messages, and runs it without them.

@@ -1,5 +1,6 @@
-//! Validators that are not ours read all shaders and all pipelines of the benchmark's models: naga, which makes the
-//! pipelines' SPIR-V, then those of its readers that are found or can be had. What is skipped is named.
+//! Validators that are not ours read all shaders and all pipelines of the benchmark's models: naga, which translates
+//! the pipelines for Vulkan, DirectX 12 and Metal, then those readers of its texts that are found or can be had. What
+//! is skipped is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,15 @@ use std::process::{Command, Stdio};
 use crate::{Failure, Shown, cargo_with, root};
 
 /// What compiles WGSL by Tint, for Node.js with the package `webgpu`.
-const TINT: &str = include_str!("tint.mjs");
+const TINT: &str = include_str!("validate/tint.mjs");
 /// The version of the package. Another may refuse more.
 const WEBGPU: &str = "webgpu@0.6.2";
+/// What compiles HLSL by DXC, for the headers and the library within the Python source package [`SHADERS`].
+const DXC: &str = include_str!("validate/dxc.cpp");
+/// The only package for Linux that brings DXC as a library, and its version.
+const SHADERS: &str = "compushady==0.17.5";
+/// What stands for Metal's library while a C++ compiler checks the types.
+const METAL: &str = include_str!("validate/metal_stdlib");
 
 /// Runs every validator that there is.
 ///
@@ -33,7 +40,17 @@ pub(crate) fn run() -> Result<(), Failure> {
     println!("naga: {} pipelines, 0 refused", spirv.len());
     let spirv_good = spirv_val(&spirv)?;
     let tint_good = tint(&folder, &dump)?;
-    if spirv_good && tint_good { Ok(()) } else { Err(Failure::new("some are refused, as told above")) }
+    let dxc_good = dxc(&folder, &files(&dump, "hlsl")?)?;
+    let metal_good = metal(&folder, &files(&dump, "metal")?)?;
+    let good = spirv_good && tint_good && dxc_good && metal_good;
+    if good { Ok(()) } else { Err(Failure::new("some are refused, as told above")) }
+}
+
+/// Writes a file of ours beside what it is for, and returns where.
+fn put(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    let path = folder.join(name);
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+    made.map(|()| path.clone()).map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
 }
 
 /// The files of a folder with this ending, in order.
@@ -73,8 +90,7 @@ fn spirv_val(modules: &[PathBuf]) -> Result<bool, Failure> {
 
 /// Whether Tint accepts the shaders that a browser gets, and the pipelines.
 fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
-    let script = folder.join("tint.mjs");
-    fs::write(&script, TINT).map_err(|e| Failure::new(format!("cannot write {}: {e}", script.display())))?;
+    let script = put(folder, "tint.mjs", TINT)?;
     let had = || {
         let npm = Command::new("npm")
             .args(["install", "--silent", "--fetch-retries=0", "--prefix"])
@@ -97,4 +113,59 @@ fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
     command.current_dir(folder).arg(&script).arg(dump.join("launches.json")).args(portable);
     let status = command.status().map_err(|e| Failure::new(format!("cannot run node: {e}")))?;
     Ok(status.success())
+}
+
+/// Whether DXC accepts the HLSL.
+fn dxc(folder: &Path, texts: &[PathBuf]) -> Result<bool, Failure> {
+    let source = put(folder, "dxc.cpp", DXC)?;
+    let (parts, program) = (folder.join("compushady-0.17.5/compushady/backends"), folder.join("dxc"));
+    let library = parts.join(format!("libdxcompiler_{}.so.3.7", std::env::consts::ARCH));
+    let ran = |command: &mut Command| {
+        let quiet = command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        quiet.is_ok_and(|status| status.success())
+    };
+    let had = || {
+        let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", SHADERS];
+        ran(Command::new("python3").args(words))
+            && ran(Command::new("tar").args(["-xzf", "compushady-0.17.5.tar.gz"]))
+    };
+    let built =
+        || ran(Command::new("c++").args(["-w", "-I"]).args([&parts, &source]).arg("-o").args([&program]));
+    if !(library.is_file() || had()) || !library.is_file() || !built() {
+        println!(
+            "DXC: skipped, since Python's package {SHADERS} could not be had, or c++ does not compile its caller"
+        );
+        return Ok(true);
+    }
+    // A second a pipeline: each core takes its share.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = texts.len().div_ceil(cores).max(1);
+    let begin = |texts: &[PathBuf]| Command::new(&program).arg(&library).args(texts).spawn();
+    let cannot = |e| Failure::new(format!("cannot run {}: {e}", program.display()));
+    let running: Vec<_> = texts.chunks(share).map(begin).collect::<Result<_, _>>().map_err(cannot)?;
+    let mut good = true;
+    for mut one in running {
+        good &= one.wait().map_err(cannot)?.success();
+    }
+    println!("DXC: {} pipelines, {} refused", texts.len(), if good { "none" } else { "those above" });
+    Ok(good)
+}
+
+/// Whether the types of the MSL are right, as far as g++ can tell with a stand-in for Metal's library.
+fn metal(folder: &Path, texts: &[PathBuf]) -> Result<bool, Failure> {
+    put(folder, "metal/metal_stdlib", METAL)?;
+    put(folder, "metal/simd/simd.h", "")?;
+    if !there("g++") {
+        println!("MSL: skipped, since g++ is not on PATH (Debian: g++)");
+        return Ok(true);
+    }
+    let words = ["-std=c++20", "-fsyntax-only", "-w", "-fsingle-precision-constant", "-x", "c++", "-I"];
+    let status = Command::new("g++").args(words).arg(folder.join("metal")).args(texts).status();
+    let good = status.map_err(|e| Failure::new(format!("cannot run g++: {e}")))?.success();
+    println!(
+        "MSL, its types: {} pipelines, {} refused",
+        texts.len(),
+        if good { "none" } else { "those above" }
+    );
+    Ok(good)
 }

@@ -76,6 +76,28 @@ fn views_and_reductions_defer_mistakes() {
                 "conv2d",
             ),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).avg_pool(&Kernel::same(2)), "an odd size"),
+            (
+                line!(),
+                |g| _ = x(g, &[1, 4, 4, 1]).avg_pool(&Kernel::square(2).padding(usize::MAX)),
+                "is too large",
+            ),
+            (line!(), |g| _ = x(g, &[1, 4, 4, 1]).max_pool(&Kernel::square(usize::MAX)), "is too large"),
+            (
+                line!(),
+                |g| _ = x(g, &[1, 4, 4, 1]).conv2d(x(g, &[9, 1, 1]), &Kernel::square(3).dilation(1 << 40)),
+                "is too large",
+            ),
+            (
+                line!(),
+                |g| {
+                    _ = x(g, &[1, 4, 4, 1]).conv2d_transposed(
+                        x(g, &[9, 1, 1]),
+                        &Kernel::square(3),
+                        usize::MAX,
+                    )
+                },
+                "makes nothing",
+            ),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).max_pool(&Kernel::square(5)), "does not fit"),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).upsample_nearest(0), "and a factor"),
             (line!(), |g| _ = x(g, &[4, 4]).upsample_bilinear(2), "an f32 image"),

@@ -5,7 +5,7 @@ use super::words::{Cotangents, SHADER, WORKGROUP, words};
 use crate::graph::{
     ALIGN, Graph, Tensor,
     op::{Class, Footprint, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
-    shape::{Array, DType, Shape, Type},
+    shape::{Array, DType, MOST_STEPS, Shape, Type},
 };
 
 /// The mistake of joining no tensors.
@@ -251,6 +251,11 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn pad(self, axis: usize, before: usize, after: usize) -> Tensor<'g> {
+        if before.max(after) > MOST_STEPS {
+            return self
+                .graph()
+                .poison(format!("pad: takes at most {MOST_STEPS} zeros, got {before} and {after}"));
+        }
         let nothing = axis < self.shape().len() && before + after == 0;
         if nothing { self } else { self.graph().apply(Pad { axis, before, after: after as isize }, &[self]) }
     }
@@ -260,6 +265,9 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn shift(self, axis: usize, by: usize) -> Tensor<'g> {
+        if by > MOST_STEPS {
+            return self.graph().poison(format!("shift: moves by at most {MOST_STEPS} places, got {by}"));
+        }
         let nothing = axis < self.shape().len() && by == 0;
         let pad = Pad { axis, before: by, after: -(by as isize) };
         if nothing { self } else { self.graph().apply(pad, &[self]) }

@@ -13,7 +13,7 @@ use crate::{
         Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save,
         say::counted, whole,
     },
-    train::{Evaluation, Feed, Round, batch, labels},
+    train::{Evaluation, Feed, Round, batch, bursts, labels},
 };
 use clap::{Args, Subcommand};
 
@@ -128,7 +128,7 @@ fn restorer(config: &Config, count: usize, gpu: &Gpu) -> Result<Plan> {
 /// The images, followed by their reconstructions.
 fn restored(gpu: &Gpu, restore: &Executor, x: &[f32]) -> Result<Vec<f32>> {
     restore.write(gpu, "x", x)?;
-    restore.step(gpu);
+    restore.step(gpu)?;
     Ok([x, &restore.read(gpu, "pictures")?].concat())
 }
 
@@ -233,10 +233,9 @@ fn fine_tune<T: Restoring>(
     let executor = Executor::new(gpu, &step, &state, &feed.bindings(&step))?;
     let (per_epoch, steps) = (few.count / size, options.steps as usize);
     for (epoch, first) in (0..steps).step_by(per_epoch).enumerate() {
-        feed.reorder(gpu, &permutation(seed, epoch as u64, few.count));
-        let last = (first + per_epoch).min(steps);
-        gpu.submit(|encoder| (first..last).for_each(|_| executor.record(encoder)));
-        gpu.wait()?;
+        feed.reorder(gpu, &permutation(seed, epoch as u64, few.count))?;
+        let count = per_epoch.min(steps - first);
+        bursts(gpu, &executor, count, count, |_| Ok(()))?;
     }
     Ok(accuracy.ready(gpu, &state, test)?.run()?[0].1)
 }

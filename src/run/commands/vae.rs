@@ -209,7 +209,7 @@ fn decoder<T: Variational>(options: &T, image: [usize; 3], count: usize, caps: &
 
 fn decode(gpu: &Gpu, executor: &Executor, z: &[f32]) -> Result<Vec<f32>> {
     executor.write(gpu, "z", z)?;
-    executor.step(gpu);
+    executor.step(gpu)?;
     executor.read(gpu, "pictures")
 }
 
@@ -246,7 +246,7 @@ impl<T: Variational> TrainedVae<T> {
         let state = self.trained.state(&[&plan])?;
         let executor = Executor::new(gpu, &plan, &state, &[])?;
         executor.write(gpu, "x", x)?;
-        executor.step(gpu);
+        executor.step(gpu)?;
         executor.read(gpu, "mu")
     }
 

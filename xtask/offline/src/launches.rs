@@ -1,12 +1,8 @@
 //! Every launch of the benchmark's models as a portable GPU would run it, and the distinct pipelines among them:
-//! the WGSL as the planner patched it, overrides, bindings, and SPIR-V as wgpu makes it. No adapter is needed.
+//! the WGSL as the planner patched it, overrides and bindings. No adapter is needed.
 
 use bench::{MODELS, Step, drawing};
-use naga::{
-    back::spv,
-    proc::{BoundsCheckPolicies, BoundsCheckPolicy},
-    valid::Capabilities,
-};
+use naga::valid::Capabilities;
 use oneiro::{
     error::{Error, Result},
     kernel::{
@@ -129,7 +125,7 @@ impl Launches {
         Self::of(&MODELS)
     }
 
-    /// Writes the WGSL and the SPIR-V of each pipeline, and a list of all launches as JSON, into a folder.
+    /// Writes the WGSL, SPIR-V, HLSL and MSL of each pipeline, and a list of all launches as JSON, into a folder.
     ///
     /// # Errors
     /// A folder or file that cannot be written, or a pipeline that does not translate.
@@ -144,6 +140,8 @@ impl Launches {
             let bytes: Vec<u8> = pipeline.spirv()?.iter().flat_map(|word| word.to_le_bytes()).collect();
             save(&format!("{}.wgsl", pipeline.id), pipeline.text.as_bytes())?;
             save(&format!("{}.spv", pipeline.id), &bytes)?;
+            save(&format!("{}.hlsl", pipeline.id), pipeline.hlsl()?.as_bytes())?;
+            save(&format!("{}.metal", pipeline.id), pipeline.msl()?.as_bytes())?;
         }
         let rows: Vec<_> = self
             .steps
@@ -219,37 +217,6 @@ impl Pipeline {
             then(&module, &info)
         };
         whole().map_err(|e| Error::new(format!("{}: {e}", self.id)))
-    }
-
-    /// The SPIR-V that wgpu gives a driver.
-    ///
-    /// # Errors
-    /// What naga refuses.
-    pub fn spirv(&self) -> Result<Vec<u32>> {
-        let asked =
-            spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: self.entry.into() };
-        self.module(|module, info| {
-            spv::write_vec(module, info, &wgpus_options(), Some(&asked)).map_err(|e| e.to_string())
-        })
-    }
-}
-
-/// The options of wgpu-hal 30 for a driver with Vulkan 1.3 and robustBufferAccess2, as desktop drivers have: the
-/// driver checks buffers, naga checks arrays and bounds every loop.
-fn wgpus_options() -> spv::Options<'static> {
-    spv::Options {
-        lang_version: (1, 6),
-        flags: spv::WriterFlags::FORCE_POINT_SIZE | spv::WriterFlags::LABEL_VARYINGS,
-        bounds_check_policies: BoundsCheckPolicies {
-            index: BoundsCheckPolicy::Restrict,
-            buffer: BoundsCheckPolicy::Unchecked,
-            image_load: BoundsCheckPolicy::Unchecked,
-            binding_array: BoundsCheckPolicy::Unchecked,
-        },
-        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::Native,
-        force_loop_bounding: true,
-        fake_missing_bindings: true,
-        ..Default::default()
     }
 }
 

@@ -16,5 +16,6 @@ pub mod report;
 pub mod shares;
 pub mod table;
 pub mod time;
+pub mod translate;
 mod vulkan;
 pub mod work;

@@ -156,7 +156,7 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
                 IMAGES,
                 &bytes.map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>(),
             )?;
-            executor.step(&self.trained.gpu);
+            executor.step(&self.trained.gpu)?;
             let found = executor.read(&self.trained.gpu, HIDDEN)?;
             all.extend_from_slice(&found[..found.len() / BATCH * some.len()]);
             told((i * BATCH + some.len()) as u64)?;

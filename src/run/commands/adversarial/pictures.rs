@@ -50,7 +50,7 @@ impl<'a> Pictures<'a> {
                 self.executor.write(self.gpu, name, values)?;
             }
         }
-        self.executor.step(self.gpu);
+        self.executor.step(self.gpu)?;
         self.executor.read(self.gpu, PICTURES)
     }
 }

@@ -84,7 +84,7 @@ impl<M: Density> TrainedDensity<M> {
                 if model.conditional() {
                     state.write(gpu, CLASS, &one_hot(std::iter::repeat_n(class, size), classes))?;
                 }
-                executor.step(gpu);
+                executor.step(gpu)?;
                 let values = executor.read(gpu, "nats")?;
                 for (i, one) in values.chunks(place).take(here).enumerate() {
                     scores.under[start + i].push(one.iter().map(|&v| f64::from(v)).sum());

@@ -1,0 +1,291 @@
+//! What a host may get wrong with its objects is one line of error, and never a panic, another buffer's values or
+//! a training run on zeros. A lost device is an error wherever one asks.
+
+use crate::subjects::{Ready, adapter, config, decoder, noop, training};
+use oneiro::{
+    error::{Error, Result},
+    gpu::{Blit, Choice, Executor, Gpu, Profile, Shown, State, wgpu},
+    graph::{Graph, shape::Type, var::Init},
+    kernel::caps::{AdapterClass, Caps},
+    plan::Plan,
+    train::Feed,
+    weights,
+};
+
+/// The error's line, which holds all of these words.
+fn line<T>(result: Result<T>, words: &[&str]) {
+    let error = result.err().unwrap_or_else(|| panic!("no error; it should hold {words:?}")).to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}\nlacks one of {words:?}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+/// Devices of the host's own, of one instance, on the tests' adapter.
+fn hosts<const N: usize>(gpu: &Gpu, features: bool) -> [(wgpu::Device, wgpu::Queue); N] {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapter = found.into_iter().find(|a| a.get_info().name == gpu.caps().name).unwrap();
+    let useful = if features { Gpu::useful_features() & adapter.features() } else { wgpu::Features::empty() };
+    let desc = wgpu::DeviceDescriptor {
+        required_limits: Gpu::required_limits(),
+        required_features: useful,
+        ..Default::default()
+    };
+    std::array::from_fn(|_| pollster::block_on(adapter.request_device(&desc)).unwrap())
+}
+
+fn sum() -> Graph {
+    let g = Graph::new();
+    let w = g.var("w", Type::f32([64]), Init::Zeros);
+    g.output("y", g.input("x", Type::f32([64])) + g.input("z", Type::f32([64])) + w);
+    g
+}
+
+#[test]
+fn hosts_buffers_are_checked_by_name() {
+    let Some(gpu) = adapter("hosts_buffers_are_checked_by_name") else { return };
+    let Ready { plan, state, executor, .. } = Ready::new(gpu, &sum(), 0);
+    let buffer = |usage, size| {
+        let desc = wgpu::BufferDescriptor { label: Some("host's"), size, usage, mapped_at_creation: false };
+        gpu.device.create_buffer(&desc)
+    };
+    let bind = |host: &[(&str, wgpu::BufferSlice<'_>)]| Executor::new(gpu, &plan, &state, host);
+    let deaf = buffer(wgpu::BufferUsages::COPY_DST, 256);
+    line(bind(&[("x", deaf.slice(..))]), &["input `x`", "COPY_DST", "create it with STORAGE"]);
+    let large = buffer(wgpu::BufferUsages::STORAGE, 1024);
+    line(bind(&[("z", large.slice(16..))]), &["input `z`", "byte 16", "multiple of"]);
+    line(bind(&[("z", large.slice(..64))]), &["input `z`", "needs 256 bytes", "has 64"]);
+    let twice = [("x", large.slice(..)), ("x", large.slice(..))];
+    line(bind(&twice), &["input `x`", "bound twice"]);
+    line(bind(&[("zz", large.slice(..))]), &["no input `zz`"]);
+    let bound = bind(&[("z", large.slice(256..))]).unwrap();
+    line(bound.write(gpu, "z", &[0.0f32; 64]), &["input `z`", "create it with COPY_DST"]);
+    line(gpu.write(&large, 0, &[1; 4]), &["COPY_DST"]);
+    line(gpu.write(executor.output("y").unwrap().buffer(), 2, &[1; 4]), &["whole words"]);
+    line(executor.write(gpu, "x", &[0u32; 64]), &["input `x` is F32", "U32"]);
+    line(executor.write(gpu, "x", &[0.0f32; 63]), &["input `x`", "256 bytes", "252 bytes"]);
+}
+
+#[test]
+fn another_devices_buffer_is_refused() {
+    let Some(gpu) = adapter("another_devices_buffer_is_refused") else { return };
+    let [(device, queue), (other, _)] = hosts(gpu, true);
+    let gpu = Gpu::from_existing_blocking(device, queue).unwrap();
+    let desc = wgpu::BufferDescriptor {
+        label: Some("a stranger's"),
+        size: 256,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    };
+    let strange = other.create_buffer(&desc);
+    let plan = Plan::new(&sum(), gpu.caps()).unwrap();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    line(Executor::new(&gpu, &plan, &state, &[("x", strange.slice(..))]), &["a stranger's", "misuse.rs"]);
+    line(gpu.write(&strange, 0, &[0; 4]), &["a stranger's"]);
+    gpu.check().unwrap();
+}
+
+#[test]
+fn another_gpus_objects_are_strangers() {
+    let Some(gpu) = adapter("another_gpus_objects_are_strangers") else { return };
+    let Ready { plan, state, executor, .. } = Ready::new(gpu, &sum(), 0);
+    let other = Gpu::headless_blocking(&Choice::Named(gpu.caps().name.clone())).unwrap();
+    let strange = "was made on another Gpu";
+    line(Executor::new(&other, &plan, &state, &[]), &["the State", strange]);
+    line(state.read(&other, "w"), &["the State", strange]);
+    line(state.write(&other, "w", &[0.0; 64]), &["the State", strange]);
+    line(pollster::block_on(state.read_async(&other, ["w"])), &["the State", strange]);
+    line(executor.write(&other, "x", &[0.0f32; 64]), &["the executor", strange]);
+    line(executor.read(&other, "y"), &["the executor", strange]);
+    line(pollster::block_on(executor.read_async(&other, ["y"])), &["the executor", strange]);
+    line(other.submit(|e| executor.record_read(&other, e, "y").map(drop)), &["the executor", strange]);
+    let format = wgpu::TextureFormat::R8Unorm;
+    line(Blit::new(&other, &executor, "y", Shown::Image(0), format), &["the executor", strange]);
+    line(weights::to_bytes(&other, &state, &["w".into()]), &["the State", strange]);
+}
+
+#[test]
+fn plans_and_states_must_belong_together() {
+    let Some(gpu) = adapter("plans_and_states_must_belong_together") else { return };
+    let small = config(100, 36, 6);
+    let Ready { plan, executor, .. } = Ready::new(gpu, &sum(), 0);
+    let decoding = Plan::new(&decoder(&small, 8), gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&decoding], 0).unwrap();
+    line(Executor::new(gpu, &plan, &state, &[]), &["no variable `w`", "make it from all plans"]);
+
+    // A plan for an adapter that can do more.
+    let [(device, queue)] = hosts(gpu, false);
+    let weak = Gpu::from_existing_blocking(device, queue).unwrap();
+    let graph = training(&small, 64, 16);
+    let strong = Plan::new(&graph, &Caps::software()).unwrap();
+    let state = State::new(&weak, &[&strong], 0).unwrap();
+    line(Executor::new(&weak, &strong, &state, &[]), &["for an adapter that can do more", "gpu.caps()"]);
+    let large = Caps { max_binding: 1 << 40, max_buffer: 1 << 40, ..weak.caps().clone() };
+    let g = Graph::new();
+    g.output("y", g.input("x", Type::f32([1 << 28])) + 1.0);
+    let large = Plan::new(&g, &large).unwrap();
+    let state = State::new(&weak, &[&large], 0).unwrap();
+    line(Executor::new(&weak, &large, &state, &[]), &["allows"]);
+
+    if gpu.caps().timestamps {
+        let profile = Profile::new(gpu, &executor).unwrap();
+        let another = Ready::new(gpu, &sum(), 0);
+        another.write("x", &[0.0f32; 64]).write("z", &[0.0f32; 64]);
+        line(gpu.submit(|e| profile.record(e, &another.executor)), &["another executor"]);
+    }
+}
+
+#[test]
+fn inputs_that_were_never_written_stop_the_first_step() {
+    let Some(gpu) = adapter("inputs_that_were_never_written_stop_the_first_step") else { return };
+    let ready = Ready::new(gpu, &sum(), 0);
+    line(ready.executor.step(gpu), &["input `x`", "never written"]);
+    ready.write("x", &[1.0f32; 64]);
+    line(ready.executor.step(gpu), &["input `z`", "never written"]);
+    ready.write("z", &[2.0f32; 64]).step();
+    assert_eq!(ready.read("y"), [3.0; 64]);
+}
+
+#[test]
+fn an_order_stays_within_the_data() {
+    let Some(gpu) = adapter("an_order_stays_within_the_data") else { return };
+    let small = config(100, 36, 6);
+    let ready = Ready::new(gpu, &training(&small, 64, 16), 0);
+    let mut order: Vec<u32> = (0..64).collect();
+    ready.write("order", &order);
+    order[5] = 64;
+    line(ready.executor.write(gpu, "order", &order), &["element 5", "`order` is 64", "64 rows"]);
+    let digits = oneiro::data::glyphs::glyphs(64, 0);
+    let feed = Feed::new(gpu, &digits).unwrap();
+    line(feed.reorder(gpu, &order), &["element 5", "64 rows"]);
+    line(gpu.submit(|e| feed.record_reorder(gpu, e, &order)), &["element 5", "64 rows"]);
+}
+
+/// Two epochs in one submission: the order is written between their steps.
+#[test]
+fn an_epoch_may_begin_inside_a_submission() {
+    let Some(gpu) = adapter("an_epoch_may_begin_inside_a_submission") else { return };
+    let graph = training(&config(784, 20, 4), 64, 16);
+    let digits = oneiro::data::glyphs::glyphs(64, 0);
+    let orders: [Vec<u32>; 2] = [(0..64).collect(), (0..64).rev().collect()];
+    let trained = |at_once: bool| {
+        let ready = Ready::new(gpu, &graph, 1);
+        ready.write("data", &digits.pixels).write("order", &orders[0]);
+        let four = |e: &mut wgpu::CommandEncoder| (0..4).try_for_each(|_| ready.executor.record(e));
+        if at_once {
+            gpu.submit(|e| {
+                four(e)?;
+                ready.executor.record_write(gpu, e, "order", &orders[1])?;
+                four(e)
+            })
+            .unwrap();
+        } else {
+            gpu.submit(four).unwrap();
+            ready.write("order", &orders[1]);
+            gpu.submit(four).unwrap();
+        }
+        ready.state.read_words(gpu, "fc1.weight").unwrap()
+    };
+    assert!(trained(true) == trained(false), "the second epoch's order came too early or too late");
+}
+
+#[test]
+fn one_executors_output_is_anothers_input() {
+    let Some(gpu) = adapter("one_executors_output_is_anothers_input") else { return };
+    let first = Ready::new(gpu, &sum(), 0);
+    first.write("x", &[1.0f32; 64]).write("z", &[2.0f32; 64]);
+    let plan = Plan::new(&sum(), gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    state.write(gpu, "w", &[0.5; 64]).unwrap();
+    let inputs = [("x", first.executor.output("y").unwrap()), ("z", first.state.variable("w").unwrap())];
+    let second = Executor::new(gpu, &plan, &state, &inputs).unwrap();
+    gpu.submit(|e| first.executor.record(e).and_then(|()| second.record(e))).unwrap();
+    assert_eq!(second.read(gpu, "y").unwrap(), [3.5; 64]);
+}
+
+#[test]
+fn pipelines_are_prepared_beside_the_frames() {
+    let Some(shared) = adapter("pipelines_are_prepared_beside_the_frames") else { return };
+    let gpu = Gpu::headless_blocking(&Choice::Named(shared.caps().name.clone())).unwrap();
+    let plan = Plan::new(&training(&config(100, 36, 6), 64, 16), gpu.caps()).unwrap();
+    let shares: Vec<f32> = std::thread::scope(|scope| {
+        let prepared = scope.spawn(|| Executor::prepare(&gpu, &plan).collect::<Result<Vec<_>>>().unwrap());
+        prepared.join().unwrap()
+    });
+    assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
+    let compiled = gpu.pipelines();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    Executor::new(&gpu, &plan, &state, &[]).unwrap();
+    assert_eq!(gpu.pipelines(), compiled, "the executor compiled what was prepared");
+}
+
+#[test]
+fn a_host_is_told_what_it_misses() {
+    let Some(gpu) = adapter("a_host_is_told_what_it_misses") else { return };
+    assert_eq!(gpu.advice(), None, "the engine's own device has everything");
+    let [(device, queue)] = hosts(gpu, true);
+    let gpu_with = Gpu::from_existing_blocking(device, queue).unwrap();
+    let [(device, queue)] = hosts(gpu, false);
+    let without = Gpu::from_existing_blocking(device, queue).unwrap();
+    if gpu.caps().class == AdapterClass::Cpu && gpu.caps().powers.len() == 2 {
+        assert_eq!(gpu_with.advice(), None);
+        let advice = without.advice().expect("kernels are slower");
+        assert!(
+            advice.contains("SUBGROUP and SHADER_INT64") && advice.contains("useful_features()"),
+            "{advice}"
+        );
+    } else {
+        assert_eq!(without.advice().is_some(), gpu.caps().class == AdapterClass::Cpu);
+    }
+}
+
+/// A host's device that is lost, of which nobody has told the engine.
+#[test]
+fn a_lost_device_is_an_error_everywhere() {
+    let Some(shared) = adapter("a_lost_device_is_an_error_everywhere") else { return };
+    let [(device, queue)] = hosts(shared, true);
+    let gpu = Gpu::from_existing_blocking(device.clone(), queue).unwrap();
+    let plan = Plan::new(&sum(), gpu.caps()).unwrap();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
+    executor.write(&gpu, "x", &[0.0f32; 64]).unwrap();
+    executor.write(&gpu, "z", &[0.0f32; 64]).unwrap();
+    let mut promised = None;
+    gpu.submit(|e| executor.record_read(&gpu, e, "y").map(|p| promised = Some(p))).unwrap();
+    gpu.wait().unwrap();
+    gpu.check().unwrap();
+    device.destroy();
+    type Ask<'a> = &'a dyn Fn() -> Result<()>;
+    let asks: [(&str, Ask<'_>); 12] = [
+        ("read", &|| executor.read(&gpu, "y").map(drop)),
+        ("State::read", &|| state.read(&gpu, "w").map(drop)),
+        ("read_async", &|| pollster::block_on(executor.read_async(&gpu, ["y"])).map(drop)),
+        ("new", &|| Executor::new(&gpu, &plan, &state, &[]).map(drop)),
+        ("State::new", &|| State::new(&gpu, &[&plan], 0).map(drop)),
+        ("write", &|| executor.write(&gpu, "x", &[0.0f32; 64])),
+        ("State::write", &|| state.write(&gpu, "w", &[0.0; 64])),
+        ("upload", &|| gpu.upload("u", &[0; 4]).map(drop)),
+        ("wait", &|| gpu.wait()),
+        ("check", &|| gpu.check()),
+        ("submit", &|| gpu.submit(|_| Ok(()))),
+        ("settled", &|| pollster::block_on(gpu.settled())),
+    ];
+    for (what, ask) in asks {
+        let error = ask().expect_err(what);
+        assert!(matches!(&error, Error::Device(line) if line.contains("lost")), "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_hosts_callback_serves_the_engine() {
+    let (device, queue) = noop(Gpu::required_limits());
+    let gpu = Gpu::untested(device, queue);
+    let plan = Plan::new(&sum(), &Caps::portable(AdapterClass::Cpu)).unwrap();
+    let state = State::new(&gpu, &[&plan], 0).unwrap();
+    let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
+    gpu.note_loss("the driver was updated");
+    gpu.note_loss("and once more");
+    let words = ["lost", "the driver was updated"];
+    line(gpu.check(), &words);
+    line(executor.step(&gpu), &words);
+    line(State::new(&gpu, &[&plan], 0), &words);
+}

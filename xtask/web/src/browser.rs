@@ -1,0 +1,78 @@
+//! A headless Chromium that opens the page, on its software adapter.
+
+use super::{Failure, server::Server};
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const OPTIONS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+/// The first browser on `PATH`.
+pub(crate) fn find() -> Option<&'static str> {
+    let there = |name: &&&str| {
+        let quiet = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        quiet.is_ok_and(|status| status.success())
+    };
+    NAMES.iter().find(there).copied()
+}
+
+/// A browser that is ended when its owner is done.
+struct Browser(Child);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Opens the page and waits for what it posts.
+///
+/// # Errors
+/// A browser that ends, and a page that says nothing in time; the end of the browser's log is told.
+pub(crate) fn run(program: &str, server: &Server, patience: Duration) -> Result<String, Failure> {
+    let profile = tempfile::tempdir()?;
+    let log = profile.path().join("log");
+    println!("> {program} {} {}", OPTIONS.join(" "), server.address());
+    let child = Command::new(program)
+        .args(OPTIONS)
+        .args(["--enable-logging=stderr", &format!("--user-data-dir={}", profile.path().display())])
+        .arg(server.address())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log)?)
+        .spawn()
+        .map_err(|e| format!("cannot run {program}: {e}"))?;
+    let mut browser = Browser(child);
+    server.hurry()?;
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        if let Some(result) = server.answer()? {
+            println!("the page answered after {:.1} s", begun.elapsed().as_secs_f64());
+            return Ok(result);
+        }
+        if let Some(status) = browser.0.try_wait()? {
+            return Err(format!("{program} ended ({status}):\n{}", end(&log)).into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(format!("the page said nothing for {} s:\n{}", patience.as_secs(), end(&log)).into())
+}
+
+/// The last lines of the browser's log.
+fn end(log: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
