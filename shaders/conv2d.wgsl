@@ -169,9 +169,9 @@ fn put(at: u32, col: u32, v: vec4<f32>) {
 // Stores four channels of one pixel.
 fn store(row: u32, col: u32, sum: vec4<f32>) {
   if (row >= dims.rows || col >= dims.o) { return; }
-  let at = place(pixel(row)) * dims.o + col;
-  var v = sum;
-  if (dims.accumulate > zero(row)) { v += vec4<f32>(y[at], y[at + 1u], y[at + 2u], y[at + 3u]); }
+  let at = place(pixel(row)) * dims.o + col; var v = sum;
+  let own = at + min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(dims.o - 1u - col)); // not the next pixel's
+  if (dims.accumulate > zero(row)) { v += vec4<f32>(y[own.x], y[own.y], y[own.z], y[own.w]); }
   if (dims.epilogue > zero(row)) { v = fused(at / 4u, v); }
   put(at, col, v);
 }

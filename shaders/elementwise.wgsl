@@ -20,6 +20,7 @@ fn quad(v: vec4<f32>) -> Quad { return v; }
 // </quad>
 
 @group(0) @binding(0) var<storage, read_write> y: array<Quad>;
+// <cluster, master>
 @group(0) @binding(1) var<storage, read> x0: array<Quad>;
 @group(0) @binding(2) var<storage, read> x1: array<Quad>;
 @group(0) @binding(3) var<storage, read> x2: array<Quad>;
@@ -34,6 +35,7 @@ fn quad(v: vec4<f32>) -> Quad { return v; }
 @group(0) @binding(5) var<storage, read> s4: array<f32>;
 @group(0) @binding(6) var<storage, read> s5: array<f32>;
 @group(0) @binding(7) var<storage, read> s6: array<f32>;
+// </cluster>
 @group(0) @binding(8) var<uniform> dims: Dims;
 
 override WORKGROUP: u32 = 256u;

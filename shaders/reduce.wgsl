@@ -122,12 +122,14 @@ fn store(i: u32, top: f32, total: f32) {
   y[i] = finish(vec4<f32>(top), vec4<f32>(total)).x;
 }
 
+// <span, master>
 // First element and end of chunk i of the rows.
 fn span(i: u32) -> vec2<u32> {
   let row = i / dims.s;
   let first = i % dims.s * dims.chunk;
   return vec2<u32>(row * dims.r + first, row * dims.r + min(first + dims.chunk, dims.r));
 }
+// </span>
 
 @compute @workgroup_size(WORKGROUP)
 fn rows(id: Invocation) {
@@ -160,19 +162,21 @@ fn rows4(id: Invocation) {
   store(i, top, total.x + total.y + total.z + total.w);
 }
 
+// <down, master>
 // First element and end of the chunk that result i reads with stride inner.
-fn column(i: u32) -> vec2<u32> {
+fn down(i: u32) -> vec2<u32> {
   let c = i / dims.inner;
   let row = c % dims.s * dims.chunk;
   let first = (c / dims.s * dims.r + row) * dims.inner + i % dims.inner;
   return vec2<u32>(first, first + min(dims.chunk, dims.r - row) * dims.inner);
 }
+// </down>
 
 @compute @workgroup_size(WORKGROUP)
 fn columns(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
-  let at = column(i);
+  let at = down(i);
   let top = largest(at.x, at.y, dims.inner);
   store(i, top, summed(at.x, at.y, dims.inner, top));
 }
@@ -181,7 +185,7 @@ fn columns(id: Invocation) {
 fn columns4(id: Invocation) {
   let i = number(id.group, id.groups, id.lane);
   if (i >= dims.n) { return; }
-  let at = column(i);
+  let at = down(i);
   let top = largest4(at.x, at.y, dims.inner);
   y4[i] = quad(finish(top, summed4(at.x, at.y, dims.inner, top)));
 }

@@ -89,6 +89,7 @@ fn nothing() -> Seen { return Seen(vec4<f32>(LOWEST), vec4<f32>()); }
 // The neutral element, which changes no result.
 fn neutral() -> vec4<f32> { return select(vec4<f32>(LOWEST), vec4<f32>(), KIND == SUM); }
 
+// <line, master>
 // The first element of line i, and its length.
 fn line(i: u32) -> vec2<u32> {
   let c = i / dims.inner;
@@ -96,6 +97,10 @@ fn line(i: u32) -> vec2<u32> {
   let first = (c / dims.s * dims.r + row) * dims.inner + i % dims.inner;
   return select(vec2<u32>(), vec2<u32>(first, min(dims.chunk, dims.r - row)), i < dims.n);
 }
+
+// The lane's line among the WIDE, and its place along it, if neighbours lie along a line.
+fn along(lane: u32) -> vec2<u32> { return vec2<u32>(lane / HIGH, lane % HIGH); }
+// </line>
 
 const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
 
@@ -152,9 +157,6 @@ fn kept(i: u32) -> Seen {
   if (KIND != MAX) { a.total = totals[i]; }
   return a;
 }
-
-// The lane's line among the WIDE, and its place along it, if neighbours lie along a line.
-fn along(lane: u32) -> vec2<u32> { return vec2<u32>(lane / HIGH, lane % HIGH); }
 
 // <tree, master>
 // Four times n of what was kept become n.

@@ -4,6 +4,7 @@ mod custom_op;
 mod dag;
 mod gpu;
 mod hazards;
+mod launches;
 pub(crate) mod mistakes;
 mod misuse;
 mod plans;

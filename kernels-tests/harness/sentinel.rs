@@ -59,12 +59,23 @@ impl Guarded {
     pub(crate) fn new(graph: &Graph, mut plan: Plan, name: &str) -> Self {
         let packs = |s: &Origin| matches!(s, Origin::Op(op, _) if matches!(op.class(), Class::Pack(_)));
         let dirty = !graph.recording().nodes.iter().any(|n| packs(&n.origin));
-        let end = (0..plan.slots.len()).map(|i| Self::end(&plan, i, dirty)).collect();
+        // An output that is a view may lie within a larger value.
+        let view = |name: &str| {
+            let recording = graph.recording();
+            let id = recording.outputs.iter().find(|o| o.0 == name).map(|o| recording.storage(o.1));
+            id.is_some_and(|id| match &recording.nodes[id].origin {
+                Origin::Op(op, _) => matches!(op.class(), Class::Strided(_)),
+                _ => false,
+            })
+        };
+        let whole = dirty && !plan.outputs.iter().any(|o| view(&o.name));
+        let end = (0..plan.slots.len()).map(|i| Self::end(&plan, i, whole)).collect();
         for launch in &mut plan.launches {
             for (i, (binding, place)) in launch.bindings.iter().enumerate() {
                 let clash = |(other, p): &(&str, Place)| {
-                    p.buffer == place.buffer
-                        && (launch.writes.contains(binding) || launch.writes.contains(other))
+                    let writes = [binding, other].map(|b| launch.writes.contains(b));
+                    let apart = place.offset + place.bytes <= p.offset || p.offset + p.bytes <= place.offset;
+                    p.buffer == place.buffer && (writes[0] != writes[1] || (writes[0] && !apart))
                 };
                 assert!(
                     !launch.bindings[i + 1..].iter().any(clash),
@@ -72,7 +83,12 @@ impl Guarded {
                     launch.label
                 );
             }
-            let guarded = |place: &&mut Place| matches!(place.buffer, Buffer::Slot(_) | Buffer::Input(_));
+            // Ranges of one buffer that a launch writes must stay apart.
+            let buffers: Vec<Buffer> = launch.bindings.iter().map(|b| b.1.buffer).collect();
+            let alone = |buffer: &Buffer| buffers.iter().filter(|b| *b == buffer).count() == 1;
+            let guarded = |place: &&mut Place| {
+                matches!(place.buffer, Buffer::Slot(_) | Buffer::Input(_)) && alone(&place.buffer)
+            };
             launch
                 .bindings
                 .iter_mut()
@@ -85,7 +101,7 @@ impl Guarded {
     }
 
     /// The word at which the written part of a slot ends; a slot of one opaque value ends with its elements.
-    fn end(plan: &Plan, slot: usize, dirty: bool) -> usize {
+    fn end(plan: &Plan, slot: usize, whole: bool) -> usize {
         let written = plan.launches.iter().flat_map(|l| {
             let here =
                 move |b: &&(&'static str, Place)| l.writes.contains(&b.0) && b.1.buffer == Buffer::Slot(slot);
@@ -95,7 +111,7 @@ impl Guarded {
         let one = written.iter().all(|w| w.0 == written[0].0 && w.1);
         let output = plan.outputs.iter().find(|o| written.first().is_some_and(|w| w.0 == o.place));
         match output {
-            Some(output) if one && dirty => output.ty.shape.numel(),
+            Some(output) if one && whole => output.ty.shape.numel(),
             _ => {
                 let bound = plan
                     .launches

@@ -104,10 +104,27 @@ fn composed(shape: [usize; 2]) -> Vec<Case> {
         .into()
 }
 
+/// Sums of what a cluster makes of three tensors: of the shape, of its last axis, and of all but its last axis.
+fn of_clusters() -> Vec<Case> {
+    let case = |(shape, axes): (Vec<usize>, Vec<usize>)| {
+        let (terms, what) = (axes.iter().map(|&a| shape[a]).product(), format!("{shape:?} over {axes:?}"));
+        let build = move |g: &Graph| {
+            let (last, outer) = shape.split_last().expect("a pattern has axes");
+            let x = g.input("a", Type::f32(&shape[..]));
+            let row = g.input("b", Type::f32([*last]));
+            let column = g.input("c", Type::f32([outer, &[1]].concat()));
+            g.output("y", (x * row + column * 0.5).tanh().sum(&axes));
+        };
+        Case::new("sum of a cluster", what, build).tolerance(1e-6, 1e-6).terms(terms)
+    };
+    patterns().into_iter().map(case).collect()
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut out: Vec<Case> = KINDS
         .iter()
         .flat_map(|&k| patterns().into_iter().map(move |(shape, axes)| case(k, &shape, &axes)))
+        .chain(of_clusters())
         .collect();
     out.extend(many());
     // Each chunk takes two trips to memory.

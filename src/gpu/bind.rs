@@ -110,7 +110,12 @@ impl<'a> Builder<'a> {
         }
         // Another plan of the State may have put two variables side by side.
         let writes = |i: usize| pipeline.reflection.bindings[i].writes;
-        let clash = |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j));
+        let apart = |i: usize, j: usize| {
+            let ((_, _, a, n), (_, _, b, m)) = (&ranges[i], &ranges[j]);
+            writes(i) && writes(j) && (a + n <= *b || b + m <= *a)
+        };
+        let clash =
+            |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j)) && !apart(i, j);
         if (0..ranges.len()).any(|i| (0..i).any(|j| clash(i, j))) {
             return Err(Error::State(format!(
                 "{} ({}) reads and writes one buffer: another plan keeps both values in one optimizer group; assign through an optimizer of \

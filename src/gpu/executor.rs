@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     graph::shape::{DType, Type},
-    plan::{Buffer, Place, Plan},
+    plan::{Buffer, Constant, Place, Plan},
 };
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -64,9 +64,16 @@ impl Executor {
         let inputs = Inputs::new(gpu, plan, host)?;
         let slot = |(i, &bytes): (usize, &u64)| gpu.buffer(&format!("slot {i}"), bytes, STORAGE);
         let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<Vec<_>>>()?;
+        let filled = |c: &Constant| {
+            let buffer = gpu.buffer("constant", c.bytes, STORAGE)?;
+            gpu.write(&buffer, 0, bytemuck::cast_slice(&vec![c.value; c.bytes as usize / 4]))?;
+            Ok(buffer)
+        };
+        let constants = plan.constants.iter().map(filled).collect::<Result<Vec<_>>>()?;
         let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
             Ok(match place.buffer {
                 Buffer::Slot(i) => (slots[i].clone(), place.offset),
+                Buffer::Constant(i) => (constants[i].clone(), place.offset),
                 Buffer::Input(i) => {
                     let Input { buffer, offset, .. } = inputs.get(&plan.inputs[i].0)?;
                     (buffer.clone(), offset + place.offset)

@@ -222,7 +222,9 @@ impl State {
                 })?;
                 Ok((&self.buffers[*buffer], 0))
             }
-            Buffer::Slot(_) | Buffer::Input(_) => unreachable!("slots and inputs belong to the executor"),
+            Buffer::Slot(_) | Buffer::Input(_) | Buffer::Constant(_) => {
+                unreachable!("slots, inputs and constants belong to the executor")
+            }
         }
     }
 }

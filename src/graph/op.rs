@@ -50,6 +50,12 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether the first launch can read its only input through the marked function `fused`, so that the elementwise
+    /// cluster which makes that input can join it.
+    fn accepts_prologue(&self, _inputs: &[Type]) -> bool {
+        false
+    }
+
     /// The wave of the pixels that the output's rows are, if the launch that takes an epilogue can also look at
     /// images for it and place its rows into images ([`Class::Seen`], [`Class::Placed`]). The op's last input is
     /// the step's counter.
@@ -162,6 +168,9 @@ pub struct Lowering<'a> {
     pub output: &'a Type,
     /// Whether an epilogue is attached; exactly one launch must then be marked by [`LaunchSpec::fused`].
     pub epilogue: bool,
+    /// Whether a prologue makes the input; exactly one launch must then be marked by [`LaunchSpec::fused`], and none
+    /// reads the input.
+    pub prologue: bool,
     /// Whether the epilogue combines the two halves of the output's columns, so that only as many are stored.
     pub halves: bool,
 }
@@ -211,7 +220,7 @@ pub struct LaunchSpec {
     pub flops: u64,
     /// The bytes that would be read and written with a perfect cache.
     pub bytes: u64,
-    /// Whether an epilogue or expression goes into this launch.
+    /// Whether an epilogue, a prologue or a cluster's expression goes into this launch.
     pub fused: bool,
     /// Why this variant was chosen, for `--explain`.
     pub why: &'static str,

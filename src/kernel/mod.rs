@@ -2,6 +2,7 @@
 //! that Rust never restates them; no device is needed.
 
 pub mod caps;
+pub mod join;
 pub mod power;
 mod shader;
 

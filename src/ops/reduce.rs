@@ -16,6 +16,8 @@ use crate::{
 };
 
 static SHADER: Shader = crate::shader!("reduce");
+/// Sums of what a cluster makes.
+static SUMS: Shader = crate::shader!("sums");
 const WORKGROUP: usize = 64;
 /// The largest number of elements that one invocation reduces.
 const LONGEST: usize = 4096;
@@ -131,6 +133,12 @@ impl Op for Reduce {
         (self.axes == [1]).then_some(Footprint::Row)
     }
 
+    /// Sums over rows of whole vec4s, or over columns of as many.
+    fn accepts_prologue(&self, inputs: &[Type]) -> bool {
+        let first = passes(&inputs[0].shape, &self.axes)[0];
+        self.kind == Kind::Sum && first.by_vectors()
+    }
+
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let gpu = at.caps.class == caps::AdapterClass::Gpu;
         let passes: Vec<Pass> = passes(&at.inputs[0].shape, &self.axes)
@@ -142,13 +150,27 @@ impl Op for Reduce {
             let from = if i == 0 { Operand::Input(0) } else { Operand::Scratch(i - 1) };
             let to = if i + 1 == passes.len() { Operand::Output } else { Operand::Scratch(i) };
             let launch = if gpu { Pass::tree } else { Pass::launch };
-            lowered.launches.push(launch(*pass, self.kind, from, to));
+            let launch = launch(*pass, self.kind, from, to);
+            lowered.launches.push(if at.prologue && i == 0 { of_cluster(launch) } else { launch });
             if i + 1 < passes.len() {
                 lowered.scratch.push(Type::f32([pass.results()]).bytes());
             }
         }
         Ok(lowered)
     }
+}
+
+/// The launch of a sum by vec4s, with what it reads made by a cluster.
+fn of_cluster(mut launch: LaunchSpec) -> LaunchSpec {
+    launch.entry = match (launch.shader.stem, launch.entry) {
+        ("reduce_tree", "rows4") => "rows_tree",
+        ("reduce_tree", _) => "columns_tree",
+        (_, entry) => entry,
+    };
+    launch.shader = &SUMS;
+    launch.bindings.retain(|b| b.1 != Operand::Input(0));
+    launch.constants.retain(|c| c.0 != "KIND");
+    launch.fused(true)
 }
 
 /// One pass: `[outer, r, inner]` to `[outer, ceil(r / chunk), inner]`.
@@ -215,15 +237,21 @@ impl Pass {
         }
     }
 
+    /// Whether whole vec4s can be read: chunks of rows start at one, since a row ends between two only if it is the
+    /// only one.
+    fn by_vectors(self) -> bool {
+        match self.inner {
+            1 => self.r.is_multiple_of(4) || self.outer == 1,
+            inner => inner.is_multiple_of(4),
+        }
+    }
+
     fn launch(self, kind: Kind, from: Operand, to: Operand) -> LaunchSpec {
-        // rows4 needs every chunk to start at a vec4: a row may end between two if it is the only one.
-        let aligned =
-            (self.r.is_multiple_of(4) || self.outer == 1) && (self.chunk.is_multiple_of(4) || self.s() == 1);
-        let (entry, x, y, unit, why) = match self.inner {
-            1 if aligned => ("rows4", "x4", "y", 1, "rows by vec4s"),
-            1 => ("rows", "x", "y", 1, "rows by elements"),
-            _ if self.inner.is_multiple_of(4) => ("columns4", "x4", "y4", 4, "four columns each"),
-            _ => ("columns", "x", "y", 1, "a column each"),
+        let (entry, x, y, unit, why) = match (self.inner, self.by_vectors()) {
+            (1, true) => ("rows4", "x4", "y", 1, "rows by vec4s"),
+            (1, false) => ("rows", "x", "y", 1, "rows by elements"),
+            (_, true) => ("columns4", "x4", "y4", 4, "four columns each"),
+            (_, false) => ("columns", "x", "y", 1, "a column each"),
         };
         let groups = (self.results() / unit).div_ceil(WORKGROUP);
         self.sized(LaunchSpec::new(&SHADER, entry, grid_1d(groups)), kind, unit)

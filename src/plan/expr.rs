@@ -229,9 +229,9 @@ impl Expr {
         }
     }
 
-    /// The marked function, preceded by the table functions that it calls where the shader lacks them. `y` is
-    /// the output's binding.
-    pub fn wgsl(&self, library: Option<&str>, y: &str) -> String {
+    /// The marked function of a shader, preceded by the table functions that it calls where the shader's own text
+    /// lacks them. `y` is the output's binding.
+    pub fn wgsl(&self, library: &str, own: &str, y: &str) -> String {
         let mut text = String::new();
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
@@ -277,8 +277,8 @@ impl Expr {
         }
         text += &format!("  return v{};\n}}\n", self.values.len() - 1);
         // In the library, too, a function stands behind the functions that it calls.
-        for (name, body) in library.into_iter().flat_map(functions).rev() {
-            if text.contains(&format!("{name}(")) {
+        for (name, body) in functions(library).into_iter().rev() {
+            if text.contains(&format!("{name}(")) && !own.contains(&format!("fn {name}(")) {
                 text.insert_str(0, body);
             }
         }

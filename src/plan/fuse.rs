@@ -4,10 +4,12 @@
 //! A node is *stored* where something other than one cluster reads it. The others are computed inside the
 //! cluster of the stored node (its root) that reads them.
 
+mod host;
+
 use super::expr::{Access, Expr, Flight};
 use crate::graph::{
     NodeId, Origin, Recording,
-    op::{Class, Op, Strided},
+    op::{Class, Op},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_LOADS: usize = 7;
 /// The same where pixels in flight are looked at, or placed: one more is the step's counter.
 const MAX_LOADS_IN_FLIGHT: usize = 6;
-/// The largest number of inputs that an epilogue reads beside its host's result.
-const MAX_EXTRA: usize = 3;
 /// The largest number of functions of a cluster. It bounds the text that a driver must compile,
 /// and the constants, of which a call has two at most.
 const MAX_CALLS: usize = 16;
@@ -28,8 +28,10 @@ pub struct Step {
     pub root: NodeId,
     /// The node of the opaque op; a pure cluster has none.
     pub host: Option<NodeId>,
-    /// The elementwise expression, if there is one: the cluster, or the host's epilogue.
+    /// The elementwise expression, if there is one: the cluster, or the host's epilogue or prologue.
     pub expr: Option<Expr>,
+    /// Whether the expression makes what the host reads, rather than what becomes of the host's result.
+    pub prologue: bool,
     /// Whether the expression combines the halves of the host's columns.
     pub halves: bool,
     /// The pixels in flight, where images are looked at for the expression, or rows are placed.
@@ -39,7 +41,8 @@ pub struct Step {
 impl Step {
     /// The stored nodes that the step reads.
     pub fn reads(&self, graph: &Fused<'_>) -> Vec<NodeId> {
-        let host = self.host.map_or(vec![], |h| graph.inputs(h).iter().map(|&i| graph.storage(i)).collect());
+        let host = self.host.filter(|_| !self.prologue);
+        let host = host.map_or(vec![], |h| graph.inputs(h).iter().map(|&i| graph.storage(i)).collect());
         let loads = self.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node));
         let images = graph.placed(self.root).map(|images| graph.storage(images));
         host.into_iter().chain(loads).chain(images).chain(self.flight.map(|(_, step)| step)).collect()
@@ -51,6 +54,8 @@ pub struct Fused<'a> {
     /// The simplified recording.
     pub recording: &'a Recording,
     users: Vec<Vec<NodeId>>,
+    /// The value of a constant, of a view of one, and of what is computed from constants alone.
+    constants: Vec<Option<f32>>,
     /// The root of the cluster that computes a node which is not stored.
     inlined: Vec<Option<NodeId>>,
     /// Whether something reads the node that needs it in memory.
@@ -90,7 +95,9 @@ impl<'a> Fused<'a> {
                 inputs.iter().for_each(|&i| users[i].push(id));
             }
         }
-        let mut this = Self { recording, users, inlined: vec![None; n], stored: vec![false; n] };
+        let (inlined, stored) = (vec![None; n], vec![false; n]);
+        let mut this = Self { recording, users, constants: vec![None; n], inlined, stored };
+        (0..n).for_each(|id| this.constants[id] = this.fold(id));
         this.decide();
         this
     }
@@ -106,7 +113,10 @@ impl<'a> Fused<'a> {
     /// The class of a node's op; leaves count as opaque.
     pub fn class(&self, id: NodeId) -> Class {
         match &self.recording.nodes[id].origin {
-            Origin::Op(op, _) => op.class(),
+            Origin::Op(op, _) => match (op.class(), self.constants[id]) {
+                (Class::Elementwise(_), Some(c)) => Class::Constant(c),
+                (class, _) => class,
+            },
             _ => Class::Opaque,
         }
     }
@@ -152,11 +162,21 @@ impl<'a> Fused<'a> {
         !matches!(self.recording.nodes[id].origin, Origin::Op(..))
     }
 
-    /// The value of a constant, or of a view of one; it costs nothing wherever it is used.
+    /// The value of a node that is a constant; it costs nothing wherever it is used.
     pub fn constant(&self, id: NodeId) -> Option<f32> {
+        self.constants[id]
+    }
+
+    /// The value of a node, if it is a constant or made of those that stand before it.
+    fn fold(&self, id: NodeId) -> Option<f32> {
+        let mut inputs = self.inputs(id).iter().map(|&i| self.constants[i]);
         match self.class(id) {
             Class::Constant(c) => Some(c),
-            Class::Alias | Class::Strided(_) => self.constant(self.inputs(id)[0]),
+            Class::Alias | Class::Strided(_) => inputs.next()?,
+            Class::Elementwise(row) => {
+                let args = inputs.map(|c| c.map(f64::from)).collect::<Option<Vec<_>>>()?;
+                Some((row.eval)(&args) as f32)
+            }
             _ => None,
         }
     }
@@ -239,7 +259,7 @@ impl<'a> Fused<'a> {
     /// Whether anything but clusters reads a view, directly or through reshapes.
     fn reader_needs_memory(&self, id: NodeId) -> bool {
         self.users[id].iter().any(|&u| match self.class(u) {
-            Class::Elementwise(_) => false,
+            Class::Elementwise(_) | Class::Constant(_) => false,
             Class::Alias => {
                 self.inlined[u].is_none() && (self.reader_needs_memory(u) || self.stored[self.storage(u)])
             }
@@ -289,21 +309,8 @@ impl<'a> Fused<'a> {
             |id: &NodeId| self.stored[*id] && !self.is_leaf(*id) && !matches!(self.class(*id), Class::Alias);
         let mut steps: Vec<Step> =
             (0..self.recording.nodes.len()).filter(stored).map(|id| self.step(id)).collect();
-        for step in &mut steps {
-            if let Some(host) = self.epilogue_host(step) {
-                let expr = step.expr.take();
-                let halves = expr.as_ref().and_then(|e| self.halves(e, host, step.root));
-                step.halves = halves.is_some();
-                step.expr = expr.map(|e| match &halves {
-                    Some(halves) => e.with_halves(host, halves),
-                    None => e.with_value(host),
-                });
-                step.host = Some(host);
-            }
-        }
-        let hosted: BTreeSet<NodeId> =
-            steps.iter().filter(|s| s.expr.is_some()).filter_map(|s| s.host).collect();
-        steps.retain(|s| s.expr.is_some() || !hosted.contains(&s.root));
+        self.take_epilogues(&mut steps);
+        self.take_prologues(&mut steps);
         steps
     }
 
@@ -317,7 +324,7 @@ impl<'a> Fused<'a> {
         let expr = (!own_kernel).then(|| self.expression(root));
         let placed = self.placed(root).and_then(|_| self.flight(root));
         let flight = placed.or(expr.as_ref().and_then(|e| e.flight));
-        Step { root, host: own_kernel.then_some(root), expr, halves: false, flight }
+        Step { root, host: own_kernel.then_some(root), expr, prologue: false, halves: false, flight }
     }
 
     /// Whether the cluster kernel can address a strided view: f32 elements, four dimensions after merging.
@@ -330,63 +337,6 @@ impl<'a> Fused<'a> {
             Class::Strided(view) => Access::view(&self.recording.nodes[id].ty.shape, &view),
             _ => None,
         }
-    }
-
-    /// The cluster's last opaque input that can take the cluster as its epilogue.
-    fn epilogue_host(&self, step: &Step) -> Option<NodeId> {
-        let expr = step.expr.as_ref().filter(|_| step.host.is_none())?;
-        let made = self.made(step.root);
-        let fits = |&node: &NodeId| {
-            let Some(op) = self.op(node) else { return false };
-            let types: Vec<_> =
-                self.inputs(node).iter().map(|&i| self.recording.nodes[i].ty.clone()).collect();
-            let whole = expr.loads.iter().filter(|l| l.node == node).all(|l| l.access == Access::Same)
-                && self.numel(node) == self.numel(made)
-                && self.readers(node).iter().all(|&u| self.inlined[u].unwrap_or(u) == step.root);
-            let others = expr.loads.iter().filter(|l| l.node != node).count();
-            (whole || self.halves(expr, node, step.root).is_some())
-                && others <= MAX_EXTRA
-                && !self.kept(node)
-                && self.flies_with(node, step)
-                && op.accepts_epilogue(&types, &self.recording.nodes[node].ty)
-        };
-        expr.loads.iter().map(|l| l.node).filter(fits).max()
-    }
-
-    /// Whether a host can look at images and place rows as a step does. It writes no images that it reads, and
-    /// whole pixels alone.
-    fn flies_with(&self, host: NodeId, step: &Step) -> bool {
-        let Some(flight) = step.flight else { return true };
-        let reads = self.inputs(host).iter().map(|&i| self.storage(i));
-        let reads: Vec<_> =
-            reads.chain(step.expr.iter().flat_map(|e| e.loads.iter().map(|l| l.node))).collect();
-        let apart = |images: NodeId| {
-            let images = self.storage(images);
-            !reads.iter().any(|&read| self.recording.same_buffer(read, images))
-        };
-        self.op(host).is_some_and(|op| op.wave().is_some())
-            && self.flight(host) == Some(flight)
-            && !matches!(self.class(step.root), Class::Placed(_, true))
-            && self.placed(step.root).is_none_or(apart)
-    }
-
-    /// How a root's cluster reads the two halves of a host's columns, if it reads just these, nothing else does,
-    /// and the host can combine them.
-    fn halves(&self, expr: &Expr, host: NodeId, root: NodeId) -> Option<[Access; 2]> {
-        self.op(host)?.wave()?;
-        let &[rows, columns] = &self.recording.nodes[host].ty.shape[..] else { return None };
-        let made = [rows, columns / 2].into();
-        let half = |offset| Access::view(&made, &Strided { stride: vec![columns, 1], offset });
-        let halves = [half(0)?, half(columns / 2)?];
-        let read: Vec<_> = expr.loads.iter().filter(|l| l.node == host).map(|l| &l.access).collect();
-        let both = columns % 8 == 0 && read.len() == 2 && halves.iter().all(|half| read.contains(&half));
-        let alone = self.readers(host).iter().all(|&view| {
-            let inside = |&u: &NodeId| self.inlined[u].unwrap_or(u) == root;
-            matches!(self.class(view), Class::Strided(_))
-                && !self.stored[view]
-                && self.readers(view).iter().all(inside)
-        });
-        (both && alone).then_some(halves)
     }
 
     /// The nodes that read a node, directly or through reshapes.

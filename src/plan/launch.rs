@@ -6,8 +6,8 @@ use crate::{
 };
 use naga::valid::Capabilities;
 
-/// A buffer by its role. The executor owns slots, the State owns variables and arenas, and the host binds
-/// inputs.
+/// A buffer by its role. The executor owns slots and constants, the State owns variables and arenas, and
+/// the host binds inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Buffer {
     /// Memory that values with disjoint lifetimes share.
@@ -18,6 +18,17 @@ pub enum Buffer {
     Arena(usize),
     /// An input that the host binds.
     Input(usize),
+    /// A constant, which the executor writes once.
+    Constant(usize),
+}
+
+/// A number that launches read from memory, again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Constant {
+    /// The number.
+    pub value: f32,
+    /// The bytes that are filled with it.
+    pub bytes: u64,
 }
 
 /// A range of a buffer.

@@ -10,7 +10,7 @@ mod select;
 mod simplify;
 pub mod table;
 
-pub use launch::{Buffer, Launch, Output, Place};
+pub use launch::{Buffer, Constant, Launch, Output, Place};
 
 use crate::{
     error::{Error, Result},
@@ -31,6 +31,8 @@ pub struct Plan {
     pub launches: Vec<Launch>,
     /// The size of each slot in bytes.
     pub slots: Vec<u64>,
+    /// The constants that launches read.
+    pub constants: Vec<Constant>,
     /// The persistent values.
     pub vars: Vec<VarSpec>,
     /// The optimizer groups.
@@ -54,10 +56,10 @@ impl Plan {
         let recording = simplify::simplify(&graph.recording());
         let fused = fuse::Fused::new(&recording);
         let schedule = schedule::schedule(&fused);
-        let Selection { launches, slots, inputs, outputs, live_minimum } =
+        let Selection { launches, slots, constants, inputs, outputs, live_minimum } =
             select::select(&fused, schedule, caps)?;
         let (vars, arenas) = (recording.vars.clone(), recording.arenas.clone());
-        let plan = Self { launches, slots, vars, arenas, inputs, outputs, live_minimum };
+        let plan = Self { launches, slots, constants, vars, arenas, inputs, outputs, live_minimum };
         plan.check_limits(caps)?;
         Ok(plan)
     }
@@ -131,7 +133,9 @@ impl Plan {
                 // No batch makes weights smaller.
                 let advice = match place.buffer {
                     Buffer::Var(_) | Buffer::Arena(_) => "use a smaller model, or split the weight",
-                    Buffer::Slot(_) | Buffer::Input(_) => "use a smaller batch or split the tensor",
+                    Buffer::Slot(_) | Buffer::Input(_) | Buffer::Constant(_) => {
+                        "use a smaller batch or split the tensor"
+                    }
                 };
                 let what = format!(
                     "{} ({}) binds {need} bytes as `{name}`, but {} allows {limit}; {advice}",

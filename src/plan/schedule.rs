@@ -70,6 +70,7 @@ fn updates_in_place(graph: &Fused<'_>, step: &Step, leaf: NodeId, reads: &[NodeI
             let mut others = inputs.iter().enumerate().filter(|&(i, _)| i != updated);
             graph.storage(inputs[updated]) == leaf && !others.any(|(_, &n)| shares(graph.storage(n)))
         }
+        (Some(_), Some(_)) if step.prologue => !reads.iter().any(|&n| shares(n)),
         (None, Some(expr)) => {
             expr.loads.iter().all(|l| !shares(l.node) || (l.node == leaf && l.access == Access::Same))
         }

@@ -1,10 +1,13 @@
 //! Fourth pass: steps become launches. Each op picks its kernel variant for the adapter, and nodes become
 //! places.
 
+mod join;
+mod place;
+
 use super::{
     expr::{self, Expr},
     fuse::{Fused, Step},
-    launch::{Buffer, Launch, Output, Place},
+    launch::{Buffer, Constant, Launch, Output, Place},
     memory::{self, Request},
     schedule::Schedule,
 };
@@ -30,7 +33,7 @@ const MAX_CONSTANTS: usize = 32;
 const WORKGROUP: usize = 256;
 
 /// Where a stored node lies before slots are assigned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Memory {
     /// A range of a variable, an arena or an input.
     Known(Place),
@@ -38,7 +41,36 @@ enum Memory {
     Request { index: usize, offset: u64, bytes: u64 },
 }
 
-/// One step's operands: where they lie, and when the step runs.
+/// What a range of memory is part of: a buffer, or the slot that a request gets.
+#[derive(PartialEq)]
+enum Base {
+    Buffer(Buffer),
+    Request(usize),
+}
+
+impl Memory {
+    fn base(&self) -> Base {
+        match *self {
+            Memory::Known(place) => Base::Buffer(place.buffer),
+            Memory::Request { index, .. } => Base::Request(index),
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let range = |m: &Self| match *m {
+            Memory::Known(Place { offset, bytes, .. }) | Memory::Request { offset, bytes, .. } => {
+                (offset, offset + bytes)
+            }
+        };
+        let ((a, b), (c, d)) = (range(self), range(other));
+        self.base() == other.base() && a < d && c < b
+    }
+}
+
+/// A launch, and the memory of its bindings.
+type Unplaced = (Launch, Vec<(&'static str, Memory)>);
+
+/// One step's operands: where they lie.
 struct Placement<'a> {
     /// The op's name; empty for a cluster, which its functions name.
     name: &'a str,
@@ -46,14 +78,15 @@ struct Placement<'a> {
     node: NodeId,
     inputs: &'a [Memory],
     output: Memory,
-    /// The position of the step in the schedule.
-    now: usize,
+    /// Whether the expression makes what the op reads.
+    prologue: bool,
 }
 
 /// What this pass makes: the parts of a plan that the graph does not have. `Plan` says what they are.
 pub(super) struct Selection {
     pub(super) launches: Vec<Launch>,
     pub(super) slots: Vec<u64>,
+    pub(super) constants: Vec<Constant>,
     pub(super) inputs: Vec<(String, Type)>,
     pub(super) outputs: Vec<Output>,
     pub(super) live_minimum: u64,
@@ -65,12 +98,16 @@ struct Selector<'a> {
     caps: &'a Caps,
     /// Where each leaf and each stored node lies.
     memory: BTreeMap<NodeId, Memory>,
+    /// The stored nodes that no launch makes: constants, and ranges of other nodes' memory.
+    given: BTreeSet<NodeId>,
+    /// The constants that launches read.
+    constants: Vec<Constant>,
     requests: Vec<Request>,
     inputs: Vec<(String, Type)>,
     /// The names of the buffers that a shader's kernels write, by its stem.
     writable: BTreeMap<&'static str, BTreeSet<String>>,
     /// The launches, and the memory of their bindings.
-    launches: Vec<(Launch, Vec<(&'static str, Memory)>)>,
+    launches: Vec<Unplaced>,
 }
 
 /// Lowers the steps of a schedule.
@@ -79,6 +116,8 @@ pub(super) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Resu
         graph,
         caps,
         memory: BTreeMap::new(),
+        given: BTreeSet::new(),
+        constants: vec![],
         requests: vec![],
         inputs: vec![],
         writable: BTreeMap::new(),
@@ -86,14 +125,16 @@ pub(super) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Resu
     };
     s.place_leaves();
     let packed = s.place_results(&schedule);
-    for (now, step) in schedule.steps.iter().enumerate() {
-        s.lower(step, now, &schedule, &packed)?;
+    for step in &schedule.steps {
+        if !s.given.contains(&step.root) {
+            s.lower(step, &schedule, &packed)?;
+        }
     }
-    let end = schedule.steps.len();
     for &(leaf, value) in &schedule.copies {
-        s.copy(s.memory[&value], s.memory[&leaf], value, end)?;
+        s.copy(s.memory[&value], s.memory[&leaf], value)?;
     }
-    Ok(s.finish(end))
+    s.join();
+    Ok(s.finish())
 }
 
 impl Selector<'_> {
@@ -101,89 +142,13 @@ impl Selector<'_> {
         &self.graph.recording.nodes[id].ty
     }
 
-    fn place_leaves(&mut self) {
-        for (id, node) in self.graph.recording.nodes.iter().enumerate() {
-            let (buffer, offset) = match &node.origin {
-                Origin::Var(v) => match self.graph.recording.vars[*v].home {
-                    Some(home) => (
-                        Buffer::Arena(home.arena),
-                        4 * (home.row * self.graph.recording.arenas[home.arena].row_len + home.offset),
-                    ),
-                    None => (Buffer::Var(*v), 0),
-                },
-                Origin::Arena(a) => (Buffer::Arena(*a), 0),
-                Origin::Input(name) => {
-                    self.inputs.push((name.clone(), node.ty.clone()));
-                    (Buffer::Input(self.inputs.len() - 1), 0)
-                }
-                _ => continue,
-            };
-            self.memory
-                .insert(id, Memory::Known(Place { buffer, offset: offset as u64, bytes: node.ty.bytes() }));
-        }
-    }
-
-    /// Gives each step's result memory. Returns the inputs of packs, as (pack, position), that their
-    /// producers write straight into the packed row.
-    fn place_results(&mut self, schedule: &Schedule) -> BTreeSet<(NodeId, usize)> {
-        for (now, step) in schedule.steps.iter().enumerate() {
-            let root = step.root;
-            if let Some(leaf) = schedule.in_place.get(&root) {
-                self.memory.insert(root, self.memory[leaf]);
-            } else if !self.memory.contains_key(&root) {
-                let exclusive = self.pack_offsets(root).is_some();
-                let memory = self.request(self.ty(root).bytes(), now, exclusive);
-                self.memory.insert(root, memory);
-            }
-        }
-        let mut packed = BTreeSet::new();
-        for step in &schedule.steps {
-            self.place_parts(step, schedule, &mut packed);
-        }
-        packed
-    }
-
-    /// Lets the producers of a packed row write their part of it themselves where nothing speaks against it.
-    /// No launch may read one part and write another, since both lie in one buffer.
-    fn place_parts(&mut self, step: &Step, schedule: &Schedule, packed: &mut BTreeSet<(NodeId, usize)>) {
-        let (Some(offsets), Memory::Request { index, .. }) =
-            (self.pack_offsets(step.root), self.memory[&step.root])
-        else {
-            return;
-        };
-        let parts: Vec<NodeId> =
-            self.graph.inputs(step.root).iter().map(|&i| self.graph.storage(i)).collect();
-        let mut placed: Vec<&Step> = vec![];
-        for (i, &part) in parts.iter().enumerate() {
-            let Some(producer) = schedule.steps.iter().find(|s| s.root == part) else { continue };
-            let bytes = self.ty(part).bytes();
-            let exact = (producer.host.is_some() && producer.expr.is_none())
-                || self.ty(part).shape.numel().is_multiple_of(4);
-            let once = parts.iter().filter(|&&p| p == part).count() == 1;
-            let Memory::Request { index: old, offset: 0, .. } = self.memory[&part] else { continue };
-            let reads = producer.reads(self.graph);
-            let apart =
-                !placed.iter().any(|q| reads.contains(&q.root) || q.reads(self.graph).contains(&part));
-            if exact && once && apart && !self.requests[old].exclusive {
-                self.requests[old].bytes = 0;
-                self.memory.insert(part, Memory::Request { index, offset: 4 * offsets[i] as u64, bytes });
-                packed.insert((step.root, i));
-                placed.push(producer);
-            }
-        }
-    }
-
-    fn pack_offsets(&self, id: NodeId) -> Option<Vec<usize>> {
-        if let Class::Pack(offsets) = self.graph.class(id) { Some(offsets) } else { None }
-    }
-
-    /// Requests memory that is alive at this step at least.
-    fn request(&mut self, bytes: u64, now: usize, exclusive: bool) -> Memory {
-        self.requests.push(Request { bytes, first: now, last: now, exclusive });
+    /// Requests memory, which is alive from the first launch that binds it to the last.
+    fn request(&mut self, bytes: u64, exclusive: bool) -> Memory {
+        self.requests.push(Request { bytes, first: usize::MAX, last: 0, exclusive });
         Memory::Request { index: self.requests.len() - 1, offset: 0, bytes }
     }
 
-    /// Keeps memory alive at this step.
+    /// Keeps memory alive at this launch.
     fn touch(&mut self, memory: Memory, now: usize) {
         if let Memory::Request { index, .. } = memory {
             let request = &mut self.requests[index];
@@ -191,35 +156,32 @@ impl Selector<'_> {
         }
     }
 
-    fn lower(
-        &mut self,
-        step: &Step,
-        now: usize,
-        schedule: &Schedule,
-        packed: &BTreeSet<(NodeId, usize)>,
-    ) -> Result<()> {
+    fn lower(&mut self, step: &Step, schedule: &Schedule, packed: &BTreeSet<(NodeId, usize)>) -> Result<()> {
         let in_place = schedule.in_place.get(&step.root).copied();
         let output = self.memory[&step.root];
         let expr = step.expr.clone().map(|e| in_place.map_or(e.clone(), |leaf| e.in_place(leaf)));
         if let (Some(images), None) = (self.graph.placed(step.root), in_place) {
-            self.copy(self.memory[&self.graph.storage(images)], output, step.root, now)?;
+            self.copy(self.memory[&self.graph.storage(images)], output, step.root)?;
         }
         let Some(host) = step.host else {
-            return self.cluster(step, output, now, &expr.expect("a step without host has an expression"));
+            return self.cluster(step, output, &expr.expect("a step without host has an expression"));
         };
         let Origin::Op(op, ids) = &self.graph.recording.nodes[host].origin else {
             unreachable!("hosts are ops")
         };
-        let inputs: Vec<Memory> = ids.iter().map(|&i| self.memory[&self.graph.storage(i)]).collect();
+        // What a prologue makes lies nowhere, and no launch binds it.
+        let lies = |&i: &NodeId| self.memory.get(&self.graph.storage(i)).copied().unwrap_or(output);
+        let inputs: Vec<Memory> = ids.iter().map(lies).collect();
         let types: Vec<Type> = ids.iter().map(|&i| self.ty(i).clone()).collect();
         if let (Some(i), None) = (op.in_place(), in_place) {
-            self.copy(inputs[i], output, host, now)?;
+            self.copy(inputs[i], output, host)?;
         }
         let at = Lowering {
             caps: self.caps,
             inputs: &types,
             output: self.ty(host),
-            epilogue: expr.is_some(),
+            epilogue: expr.is_some() && !step.prologue,
+            prologue: step.prologue,
             halves: step.halves,
         };
         let mut lowered =
@@ -232,7 +194,17 @@ impl Selector<'_> {
             let placing = |launch: LaunchSpec| if launch.fused { to.placing(launch) } else { launch };
             lowered.launches = lowered.launches.into_iter().map(placing).collect();
         }
-        let placement = Placement { name: op.name(), node: host, inputs: &inputs, output, now };
+        if let (true, Some(expr)) = (step.prologue, &expr) {
+            let numel = types[0].shape.numel();
+            let more = |l: LaunchSpec| {
+                let flops = l.flops as usize + expr.flops() * numel;
+                let bytes = l.bytes + 4 * numel as u64 * (expr.loads.len() as u64).saturating_sub(1);
+                if l.fused { l.cost(flops, bytes) } else { l }
+            };
+            lowered.launches = lowered.launches.into_iter().map(more).collect();
+        }
+        let placement =
+            Placement { name: op.name(), node: host, inputs: &inputs, output, prologue: step.prologue };
         self.emit(lowered, &placement, expr.as_ref())
     }
 
@@ -248,7 +220,7 @@ impl Selector<'_> {
         Error::Model { at: self.graph.recording.nodes[id].at.to_string(), what }
     }
 
-    fn cluster(&mut self, step: &Step, output: Memory, now: usize, expr: &Expr) -> Result<()> {
+    fn cluster(&mut self, step: &Step, output: Memory, expr: &Expr) -> Result<()> {
         let node = self.graph.made(step.root);
         let numel = self.ty(node).shape.numel();
         let n4 = numel.div_ceil(4);
@@ -263,18 +235,22 @@ impl Selector<'_> {
                 .why("elementwise cluster"),
         };
         let launch = launch.cost(expr.flops() * numel, 4 * (numel * (expr.loads.len() + 1)) as u64);
-        self.emit(launch.into(), &Placement { name: "", node, inputs: &inputs, output, now }, Some(expr))
+        self.emit(
+            launch.into(),
+            &Placement { name: "", node, inputs: &inputs, output, prologue: false },
+            Some(expr),
+        )
     }
 
     /// Turns what an op was lowered to into launches: operands become memory, and the marked launch takes the
     /// expression.
     fn emit(&mut self, lowered: Lowered, placement: &Placement<'_>, expr: Option<&Expr>) -> Result<()> {
-        let &Placement { name, node, inputs, output, now } = placement;
+        let &Placement { name, node, inputs, output, prologue } = placement;
         if expr.is_some_and(|e| e.constants() > MAX_CONSTANTS) {
             let what = format!("an elementwise expression uses more than {MAX_CONSTANTS} constants");
             return Err(self.mistake(node, what));
         }
-        let scratch: Vec<Memory> = lowered.scratch.iter().map(|&n| self.request(n, now, false)).collect();
+        let scratch: Vec<Memory> = lowered.scratch.iter().map(|&n| self.request(n, false)).collect();
         let memory = |operand: Operand| match operand {
             Operand::Input(i) => inputs[i],
             Operand::Output => output,
@@ -289,10 +265,9 @@ impl Selector<'_> {
             };
             let own = spec.bindings.iter().map(|&(name, operand)| (name, memory(operand)));
             let bindings: Vec<_> = own.chain(expr.map(|e| self.loads(e)).unwrap_or_default()).collect();
-            bindings.iter().for_each(|&(_, memory)| self.touch(memory, now));
             let writes = self.written(&spec);
             let launch = Launch {
-                label: label(name, expr),
+                label: label(name, expr, prologue),
                 shader: spec.shader,
                 function: expr.map(|e| function(e, spec.shader, y)),
                 in_words: self.caps.in_words(spec.shader),
@@ -331,7 +306,7 @@ impl Selector<'_> {
     }
 
     /// Copies memory that holds a value of the node's type.
-    fn copy(&mut self, from: Memory, to: Memory, node: NodeId, now: usize) -> Result<()> {
+    fn copy(&mut self, from: Memory, to: Memory, node: NodeId) -> Result<()> {
         let ty = self.ty(node);
         // Words: bytes are packed four to one.
         let whole = Pack { offsets: vec![0], len: (ty.shape.numel() * ty.dtype.size()).div_ceil(4) };
@@ -340,14 +315,22 @@ impl Selector<'_> {
             inputs: std::slice::from_ref(ty),
             output: ty,
             epilogue: false,
+            prologue: false,
             halves: false,
         };
         let lowered = whole.lower(&at).map_err(Error::State)?;
-        self.emit(lowered, &Placement { name: "copy", node, inputs: &[from], output: to, now }, None)
+        self.emit(
+            lowered,
+            &Placement { name: "copy", node, inputs: &[from], output: to, prologue: false },
+            None,
+        )
     }
 
-    fn finish(mut self, end: usize) -> Selection {
-        let recording = self.graph.recording;
+    fn finish(mut self) -> Selection {
+        let (recording, end) = (self.graph.recording, self.launches.len());
+        let used = self.launches.iter().enumerate();
+        let used: Vec<_> = used.flat_map(|(i, l)| l.1.iter().map(move |b| (i, b.1))).collect();
+        used.into_iter().for_each(|(i, memory)| self.touch(memory, i));
         for &(_, id) in &recording.outputs {
             self.touch(self.memory[&self.graph.storage(id)], end);
         }
@@ -374,6 +357,7 @@ impl Selector<'_> {
         Selection {
             launches: launches.collect(),
             slots: assignment.slots,
+            constants: self.constants,
             inputs: self.inputs,
             outputs,
             live_minimum: memory::live_minimum(&requests),
@@ -381,10 +365,11 @@ impl Selector<'_> {
     }
 }
 
-/// The name of a launch: its op and epilogue, or the cluster's functions.
-fn label(name: &str, expr: Option<&Expr>) -> String {
+/// The name of a launch: its op with epilogue or prologue, or the cluster's functions.
+fn label(name: &str, expr: Option<&Expr>, prologue: bool) -> String {
     match expr {
         Some(expr) if name.is_empty() => expr.label(),
+        Some(expr) if prologue => format!("{} → {name}", expr.label()),
         Some(expr) => format!("{name} → {}", expr.label()),
         None => name.into(),
     }
@@ -393,5 +378,5 @@ fn label(name: &str, expr: Option<&Expr>) -> String {
 /// The text of the shader's marked function; other shaders than the cluster's borrow the functions that it
 /// calls. `y` is the output's binding.
 fn function(expr: &Expr, shader: &Shader, y: &str) -> String {
-    expr.wgsl((shader.stem != ELEMENTWISE.stem).then_some(ELEMENTWISE.text), y)
+    expr.wgsl(ELEMENTWISE.text, shader.text, y)
 }

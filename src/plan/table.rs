@@ -10,6 +10,7 @@ impl fmt::Display for Buffer {
             Buffer::Var(i) => write!(f, "var{i}"),
             Buffer::Arena(i) => write!(f, "arena{i}"),
             Buffer::Input(i) => write!(f, "in{i}"),
+            Buffer::Constant(i) => write!(f, "c{i}"),
         }
     }
 }

@@ -58,11 +58,10 @@ impl Pass {
     /// The entry point, the results that lie in one element of it, the elements that a lane loads at once, the
     /// lines that shall lie beside each other, and the reason.
     fn entry(self) -> (&'static str, usize, usize, usize, &'static str) {
-        // A chunk of rows4 starts at a vec4: a row may end between two if it is the only one.
-        match (self.inner, self.r.is_multiple_of(4) || self.outer == 1) {
+        match (self.inner, self.by_vectors()) {
             (1, true) => ("rows4", 1, 16, 1, "rows by lanes, vec4s"),
             (1, false) => ("rows", 1, 16, 1, "rows by lanes"),
-            _ if self.inner.is_multiple_of(4) => ("columns4", 4, 4, 4, "columns by lanes, vec4s"),
+            (_, true) => ("columns4", 4, 4, 4, "columns by lanes, vec4s"),
             _ => ("columns", 1, 16, 16, "columns by lanes"),
         }
     }

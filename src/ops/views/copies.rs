@@ -278,7 +278,10 @@ impl Graph {
     /// Tensors (at least one) one after the other along an axis; their other extents must agree.
     #[track_caller]
     pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: usize) -> Tensor<'g> {
-        self.apply(Concat { axis }, tensors)
+        match tensors {
+            &[alone] if axis < alone.shape().len() => alone,
+            _ => self.apply(Concat { axis }, tensors),
+        }
     }
 
     /// All elements of f32 tensors (at least one) in one row. Each tensor starts at a multiple of [`ALIGN`], and
