@@ -258,7 +258,7 @@ mod tests {
         // Only one kernel runs in a workgroup, so that they share its memory.
         assert_eq!((it.workgroup, it.workgroup_memory), ([256, 1, 1], 2 * 256 * 16));
         assert!(["j0.n4", "j0.access[6].offset", "j2.inner"].iter().all(|path| it.dims.contains_key(*path)));
-        assert!(it.dims["j1.n"] % 16 == 0 && it.dims["j1.n"] < it.dims["j2.n"]);
+        assert!(it.dims["j1.n"].is_multiple_of(16) && it.dims["j1.n"] < it.dims["j2.n"]);
     }
 
     /// Entry points that are told more than the joined one are left alone.
