@@ -124,11 +124,12 @@ pub fn parse(bytes: &[u8]) -> Result<Weights> {
 /// size to read.
 pub(crate) fn tensors(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
     const HEADER: u64 = 1 << 20;
-    // A .pt file is a ZIP archive of pickles, an older one a pickle.
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2]) {
-        return Err("it looks like PyTorch's own; save the state dict by safetensors.torch.save_file".into());
-    }
+    // A .pt file is a ZIP archive of pickles, an older one a pickle; either would be a header without end.
+    let pytorchs = bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0x80, 2]);
     match bytes.first_chunk().map(|length| u64::from_le_bytes(*length)) {
+        Some(HEADER..) if pytorchs => {
+            Err("it looks like PyTorch's own; save the state dict by safetensors.torch.save_file".into())
+        }
         Some(length @ HEADER..) => Err(format!("a header of {length} bytes, more than any model's")),
         _ => SafeTensors::deserialize(bytes).map_err(|e| e.to_string()),
     }
