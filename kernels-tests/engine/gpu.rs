@@ -292,6 +292,17 @@ fn profiles_measure_every_launch() {
     assert_eq!(run.state.read_words(gpu, "step").unwrap(), [2], "a profiled step is a step");
 }
 
+#[test]
+fn threads_may_ask_and_wait_at_once() {
+    let Some(gpu) = adapter("threads_may_ask_and_wait_at_once") else { return };
+    std::thread::scope(|scope| {
+        let asked = |_| scope.spawn(|| (0..200_000).try_for_each(|_| gpu.check()));
+        let waited = |_| scope.spawn(|| (0..200_000).try_for_each(|_| gpu.wait()));
+        let all: Vec<_> = (0..2).map(asked).chain((0..2).map(waited)).collect();
+        all.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+    });
+}
+
 /// A query set has room for 2,048 launches.
 #[test]
 fn plans_of_any_length_are_profiled() {

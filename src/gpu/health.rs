@@ -26,9 +26,9 @@ impl Trouble {
 /// The state of a device, which its `Gpu` shares with everything that was made on it.
 pub(super) struct Health {
     pub(super) trouble: Arc<Trouble>,
-    /// The buffer whose mapping a lost device refuses at once.
+    /// The device, which is asked whether it is lost.
     #[cfg(not(target_arch = "wasm32"))]
-    pulse: Mutex<wgpu::Buffer>,
+    device: wgpu::Device,
     /// The results of error scopes, which a browser gives later.
     #[cfg(target_arch = "wasm32")]
     scopes: Mutex<Vec<(String, Judgement)>>,
@@ -62,12 +62,7 @@ impl Health {
         Arc::new(Self {
             trouble: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
-            pulse: Mutex::new(device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("pulse"),
-                size: 16,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })),
+            device: device.clone(),
             #[cfg(target_arch = "wasm32")]
             scopes: Mutex::default(),
         })
@@ -91,17 +86,16 @@ impl Health {
         self.noted()
     }
 
-    /// Asks the device whether it is lost: a mapping then fails within the call, and no earlier callback is
-    /// needed for that.
+    /// Asks the device whether it is lost. A device that serves refuses a query set without queries; a lost one says
+    /// nothing, since wgpu tells a loss to the device-lost callback alone. The question makes nothing, so that any
+    /// threads may ask while others wait for the device.
     #[cfg(not(target_arch = "wasm32"))]
     fn ask(&self) {
-        let (pulse, refused) = (lock(&self.pulse), Arc::new(AtomicBool::new(false)));
-        let note = refused.clone();
-        pulse
-            .map_async(wgpu::MapMode::Read, .., move |mapped| note.store(mapped.is_err(), Ordering::Release));
-        match refused.load(Ordering::Acquire) {
-            true => self.note("the device was lost".into()),
-            false => pulse.unmap(),
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let ty = wgpu::QueryType::Occlusion;
+        let _ = self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count: 0 });
+        if pollster::block_on(scope.pop()).is_none() {
+            self.note("the device was lost".into());
         }
     }
 
