@@ -123,7 +123,7 @@ fn down(i: u32) -> vec2<u32> {
 
 const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
 
-// What vec4 i adds.
+// The terms that the vec4 at i adds.
 fn part(i: u32, inside: vec4<bool>) -> vec4<f32> {
   return select(vec4<f32>(), fused(i, vec4<f32>()), inside);
 }

@@ -54,9 +54,7 @@ impl Fit {
         let what = format!("does not fit the model: missing {missing}; unexpected {unexpected}");
         Err(bad(path, format!("{what}; give the file's sizes, or load only what fits (partially)")))
     }
-}
 
-impl Fit {
     /// Demands that file and model have a name in common; `path` is named in the error.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ const STEPS: u64 = 4;
 const COLUMNS: usize = 4;
 const SIDE: usize = 28;
 
-/// What egui's interface holds: the image, and what went wrong.
+/// The part that egui's interface holds: the image, and what went wrong.
 pub struct Dream {
     image: egui::TextureId,
     trouble: Trouble,
@@ -31,7 +31,7 @@ pub struct Dream {
 
 type Trouble = Arc<Mutex<Option<String>>>;
 
-/// What egui's renderer holds: the engine.
+/// The engine, which egui's renderer holds.
 struct Engine {
     gpu: Gpu,
     trainer: Executor,
@@ -49,7 +49,7 @@ impl Dream {
     /// [`Gpu::required_limits`] and [`Gpu::useful_features`].
     ///
     /// # Errors
-    /// What the device refuses.
+    /// Fails if the device refuses a pipeline or a buffer.
     pub async fn new(device: wgpu::Device, queue: wgpu::Queue, renderer: &mut Renderer) -> Result<Self> {
         let gpu = Gpu::from_existing(device, queue).await?;
         let (digits, config) =

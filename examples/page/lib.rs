@@ -62,7 +62,7 @@ pub async fn train() -> Result<(String, Vec<f32>)> {
     Ok((gpu.caps().name.clone(), losses))
 }
 
-/// What the page's script calls.
+/// The functions that the page's script calls.
 #[cfg(target_arch = "wasm32")]
 #[expect(unreachable_pub, reason = "the macro exports what is public to the script")]
 mod page {

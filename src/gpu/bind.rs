@@ -118,8 +118,8 @@ impl<'a> Builder<'a> {
             |i: usize, j: usize| ranges[i].1 == ranges[j].1 && (writes(i) || writes(j)) && !apart(i, j);
         if (0..ranges.len()).any(|i| (0..i).any(|j| clash(i, j))) {
             return Err(Error::State(format!(
-                "{} ({}) reads and writes one buffer: another plan keeps both values in one optimizer group; assign through an optimizer of \
-                 that name, or add the group to this plan",
+                "{} ({}) reads and writes one buffer: another plan keeps both values in one optimizer group; assign \
+                 through an optimizer of that name, or add the group to this plan",
                 launch.label, launch.at
             )));
         }

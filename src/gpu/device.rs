@@ -153,7 +153,7 @@ impl Gpu {
 pub(super) const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
-/// What tells pipelines apart.
+/// The key of a launch's pipeline: two launches with one key run one pipeline.
 pub(super) fn key(launch: &Launch) -> String {
     format!("{}|{:?}|{}", launch.entry, launch.constants, launch.text())
 }

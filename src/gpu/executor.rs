@@ -36,7 +36,7 @@ pub struct Executor {
     outputs: BTreeMap<String, Port>,
     slots: Vec<wgpu::Buffer>,
     health: Arc<Health>,
-    /// What tells this executor from others.
+    /// Its address tells this executor from others.
     token: Arc<()>,
 }
 
@@ -115,8 +115,8 @@ impl Executor {
         Ok(Self { launches, labels, written, inputs, outputs, slots, health, token })
     }
 
-    /// Compiles the pipelines of a plan that are not there yet, one at each `next`, and gives the share of the plan that
-    /// is then ready, from 0 to 1. [`Executor::new`] finds them. A desktop program runs this on a thread of its own;
+    /// Compiles the pipelines of a plan that are not there yet, one at each `next`, and gives the share of the plan
+    /// that is then ready, from 0 to 1. [`Executor::new`] finds them. A desktop program runs this on a thread of its own;
     /// a page takes a few between its frames, and awaits [`Gpu::settled`] at the end.
     ///
     /// ```no_run

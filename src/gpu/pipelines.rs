@@ -2,20 +2,21 @@
 
 use super::{Gpu, device::key};
 use crate::{error::Result, plan::Launch};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 #[cfg(not(target_arch = "wasm32"))]
 use std::{panic, thread};
 
 impl Gpu {
     /// Compiles the pipelines that these launches lack.
     pub(super) fn compile_all(&self, launches: &[Launch]) -> Result<()> {
-        let mut lacking: Vec<_> = launches.iter().map(|launch| (key(launch), launch)).collect();
-        lacking.sort_by(|a, b| a.0.cmp(&b.0));
-        lacking.dedup_by(|a, b| a.0 == b.0);
-        lacking.retain(|(key, _)| !self.known().contains_key(key));
-        let next = AtomicUsize::new(0);
+        let mut lacking: BTreeMap<_, _> = launches.iter().map(|launch| (key(launch), launch)).collect();
+        lacking.retain(|key, _| !self.known().contains_key(key));
+        let (lacking, next) = (lacking.into_values().collect::<Vec<_>>(), AtomicUsize::new(0));
         let work = || -> Result<()> {
-            while let Some((_, launch)) = lacking.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(launch) = lacking.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.pipeline(launch)?;
             }
             Ok(())

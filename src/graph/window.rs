@@ -158,7 +158,8 @@ impl Kernel {
         let Self { size, stride, dilation, padding, .. } = self;
         if self.too_large() {
             return Err(format!(
-                "a kernel of {size:?} with stride {stride:?}, dilation {dilation:?} and padding {padding:?} is too large"
+                "a kernel of {size:?} with stride {stride:?}, dilation {dilation:?} and padding {padding:?} is too \
+                 large"
             ));
         }
         if self.odd && size.iter().any(|n| n.is_multiple_of(2)) {

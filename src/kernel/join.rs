@@ -27,7 +27,7 @@ struct Item {
 #[derive(Clone, Debug)]
 pub struct Kernel {
     items: Vec<Item>,
-    /// What stands within the entry point's braces.
+    /// The tokens within the entry point's braces.
     body: Vec<String>,
     /// The invocations of a workgroup, in WGSL or as a number.
     pub workgroup: String,
@@ -85,7 +85,7 @@ impl Item {
         self.tokens.iter().any(|t| t == token)
     }
 
-    /// What stands between two signs, the second of which may be one of several.
+    /// The text between two signs, the second of which may be one of several.
     fn between(&self, from: &str, to: &[&str]) -> String {
         let inside = self.tokens.iter().skip_while(|t| *t != from).skip(1);
         let text: String = inside.take_while(|t| !to.contains(&t.as_str())).map(String::as_str).collect();

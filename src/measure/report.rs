@@ -257,7 +257,7 @@ impl Report {
         (named || self.unlearnt().is_none()).then_some(&of.coverage)
     }
 
-    /// Which figures are in doubt, and why.
+    /// Names the figures that are in doubt, each with the reason.
     fn doubts(&self) -> Vec<(&'static str, String)> {
         if let Some(doubt) = self.unlearnt() {
             return vec![("FID, KID and classes", doubt)];

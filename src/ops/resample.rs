@@ -123,7 +123,8 @@ impl<'g> Tensor<'g> {
                 apart.reshape([n, h * factor, w * factor, c])
             }
             _ => self.graph().poison(format!(
-                "upsample_nearest: takes an image [N, H, W, C] and a factor of 1 to {MOST_STEPS}, got {self:?} and {factor}"
+                "upsample_nearest: takes an image [N, H, W, C] and a factor of 1 to {MOST_STEPS}, \
+                 got {self:?} and {factor}"
             )),
         }
     }

@@ -12,11 +12,11 @@ use crate::{Failure, Shown, cargo_with, root};
 const TINT: &str = include_str!("validate/tint.mjs");
 /// The version of the package. Another may refuse more.
 const WEBGPU: &str = "webgpu@0.6.2";
-/// What compiles HLSL by DXC, for the headers and the library within the Python source package [`SHADERS`].
+/// A program that compiles HLSL by DXC, with the headers and the library of the Python source package [`SHADERS`].
 const DXC: &str = include_str!("validate/dxc.cpp");
 /// The only package for Linux that brings DXC as a library, and its version.
-const SHADERS: &str = "compushady==0.17.5";
-/// What stands for Metal's library while a C++ compiler checks the types.
+const SHADERS: &str = "compushady-0.17.5";
+/// A stand-in for Metal's library, by which a C++ compiler checks the types.
 const METAL: &str = include_str!("validate/metal_stdlib");
 
 /// Runs every validator that there is.
@@ -115,23 +115,29 @@ fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
     Ok(status.success())
 }
 
+/// Says what a reader thinks that names each text that it refuses itself.
+fn told(reader: &str, texts: &[PathBuf], good: bool) {
+    println!("{reader}: {} pipelines, {} refused", texts.len(), if good { "none" } else { "those above" });
+}
+
 /// Whether DXC accepts the HLSL.
 fn dxc(folder: &Path, texts: &[PathBuf]) -> Result<bool, Failure> {
     let source = put(folder, "dxc.cpp", DXC)?;
-    let (parts, program) = (folder.join("compushady-0.17.5/compushady/backends"), folder.join("dxc"));
+    let (parts, program) = (folder.join(SHADERS).join("compushady/backends"), folder.join("dxc"));
     let library = parts.join(format!("libdxcompiler_{}.so.3.7", std::env::consts::ARCH));
     let ran = |command: &mut Command| {
         let quiet = command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).status();
         quiet.is_ok_and(|status| status.success())
     };
     let had = || {
-        let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", SHADERS];
-        ran(Command::new("python3").args(words))
-            && ran(Command::new("tar").args(["-xzf", "compushady-0.17.5.tar.gz"]))
+        let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"];
+        ran(Command::new("python3").args(words).arg(SHADERS.replace('-', "==")))
+            && ran(Command::new("tar").args(["-xzf", &format!("{SHADERS}.tar.gz")]))
     };
     let built =
         || ran(Command::new("c++").args(["-w", "-I"]).args([&parts, &source]).arg("-o").args([&program]));
-    if !(library.is_file() || had()) || !library.is_file() || !built() {
+    let usable = (library.is_file() || had()) && library.is_file() && built();
+    if !usable {
         println!(
             "DXC: skipped, since Python's package {SHADERS} could not be had, or c++ does not compile its caller"
         );
@@ -147,7 +153,7 @@ fn dxc(folder: &Path, texts: &[PathBuf]) -> Result<bool, Failure> {
     for mut one in running {
         good &= one.wait().map_err(cannot)?.success();
     }
-    println!("DXC: {} pipelines, {} refused", texts.len(), if good { "none" } else { "those above" });
+    told("DXC", texts, good);
     Ok(good)
 }
 
@@ -162,10 +168,6 @@ fn metal(folder: &Path, texts: &[PathBuf]) -> Result<bool, Failure> {
     let words = ["-std=c++20", "-fsyntax-only", "-w", "-fsingle-precision-constant", "-x", "c++", "-I"];
     let status = Command::new("g++").args(words).arg(folder.join("metal")).args(texts).status();
     let good = status.map_err(|e| Failure::new(format!("cannot run g++: {e}")))?.success();
-    println!(
-        "MSL, its types: {} pipelines, {} refused",
-        texts.len(),
-        if good { "none" } else { "those above" }
-    );
+    told("MSL, its types", texts, good);
     Ok(good)
 }

@@ -13,7 +13,7 @@ impl Pipeline {
     /// The SPIR-V that wgpu gives a driver.
     ///
     /// # Errors
-    /// What naga refuses.
+    /// Fails if naga refuses the module.
     pub fn spirv(&self) -> Result<Vec<u32>> {
         let (shader_stage, entry_point) = self.asked();
         let asked = spv::PipelineOptions { shader_stage, entry_point };
@@ -25,7 +25,7 @@ impl Pipeline {
     /// The HLSL that wgpu gives to DirectX 12. Its first line is a comment that names the entry point.
     ///
     /// # Errors
-    /// What naga refuses.
+    /// Fails if naga refuses the module.
     pub fn hlsl(&self) -> Result<String> {
         let options = hlsl::Options {
             shader_model: hlsl::ShaderModel::V6_0,
@@ -47,7 +47,7 @@ impl Pipeline {
     /// The MSL that wgpu gives to Metal. Its first line is a comment that names the entry point.
     ///
     /// # Errors
-    /// What naga refuses.
+    /// Fails if naga refuses the module.
     pub fn msl(&self) -> Result<String> {
         let options = msl::Options {
             lang_version: (2, 4),

@@ -69,9 +69,10 @@ impl Server {
             Some((_, "wasm")) => "application/wasm",
             _ => "application/octet-stream",
         };
-        match fs::read(self.folder.join(name)) {
-            Ok(bytes) if !name.contains('/') => send(&mut stream, "200 OK", kind, &bytes)?,
-            _ => send(&mut stream, "404 Not Found", "text/plain", b"")?,
+        let file = (!name.contains(['/', '\\'])).then(|| fs::read(self.folder.join(name)).ok()).flatten();
+        match file {
+            Some(bytes) => send(&mut stream, "200 OK", kind, &bytes)?,
+            None => send(&mut stream, "404 Not Found", "text/plain", b"")?,
         }
         Ok(None)
     }
