@@ -303,6 +303,21 @@ fn threads_may_ask_and_wait_at_once() {
     });
 }
 
+#[test]
+fn threads_may_read_at_once() {
+    let Some(gpu) = adapter("threads_may_read_at_once") else { return };
+    let buffer = gpu.upload("numbers", &[7; 64]).unwrap();
+    let waited = || gpu.read(buffer.slice(..));
+    let awaited = || pollster::block_on(gpu.read_async(buffer.slice(..)));
+    std::thread::scope(|scope| {
+        let threads = [0, 1, 2, 3].map(|thread| {
+            let read = move || if thread % 2 == 0 { waited() } else { awaited() };
+            scope.spawn(move || (0..2_000).all(|_| read().unwrap() == [7; 64]))
+        });
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+    });
+}
+
 /// A query set has room for 2,048 launches.
 #[test]
 fn plans_of_any_length_are_profiled() {

@@ -77,16 +77,18 @@ impl<T> Future for Promise<T> {
         self.owed.poll_unpin(context)
     }
 
-    /// Native devices complete nothing unless they are polled, so each poll waits for a millisecond at most.
+    /// Native devices complete nothing unless they are polled, so each poll polls the device and rests for a moment.
+    /// A wait with a timeout would serve as well, but wgpu-core panics when another thread's poll comes into it.
     #[cfg(not(target_arch = "wasm32"))]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        const TURN: std::time::Duration = std::time::Duration::from_millis(1);
+        const REST: std::time::Duration = std::time::Duration::from_micros(100);
         if let Poll::Ready(result) = self.owed.poll_unpin(context) {
             return Poll::Ready(result);
         }
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(TURN) });
+        let _ = self.device.poll(wgpu::PollType::Poll);
         let result = self.owed.poll_unpin(context);
         if result.is_pending() {
+            std::thread::sleep(REST);
             context.waker().wake_by_ref();
         }
         result
