@@ -142,8 +142,12 @@ impl Executor {
         self.record_part(encoder, 0..self.launches.len())
     }
 
-    /// Records these launches of a step as one compute pass. Whoever cuts a step records all its parts in order.
-    pub(crate) fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
+    /// Records these of the step's launches, of which there are as many as [`Executor::labels`], as one compute pass.
+    /// Whoever cuts a step, so that a window does not wait for all of it, records its parts in order.
+    ///
+    /// # Errors
+    /// As [`Executor::record`].
+    pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
         self.ready()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         self.launches[part].iter().for_each(|launch| launch.record(&mut pass));
