@@ -37,6 +37,12 @@ impl Host {
         Ok(Self { gpu: Arc::new(gpu), renderer: state.renderer })
     }
 
+    /// Makes a host without a window, for tests.
+    #[cfg(test)]
+    pub(crate) fn windowless(gpu: Gpu, renderer: Renderer) -> Self {
+        Self { gpu: Arc::new(gpu), renderer: Arc::new(egui::mutex::RwLock::new(renderer)) }
+    }
+
     /// Makes a plan ready, one pipeline after the other, so that neither a page nor the progress line stands still.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 mod host;
 mod making;
 mod pace;
+mod pixelcnn;
 mod room;
+#[cfg(test)]
+mod testing;
 mod vae;
 #[cfg(target_arch = "wasm32")]
 mod web;
@@ -25,8 +28,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 1] = ["vae"];
-const TITLES: [&str; ROOMS.len()] = ["VAE"];
+pub const ROOMS: [&str; 2] = ["vae", "pixelcnn"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN"];
 
 /// What the application opens with.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +62,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker][room]()
+    [vae::maker, pixelcnn::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
