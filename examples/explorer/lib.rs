@@ -197,7 +197,7 @@ impl Explorer {
         let (Some(probe), Some(host)) = (&mut self.probe, &self.host) else { return };
         let report = match (&self.trouble, &self.places[self.room]) {
             (Some(trouble), _) | (None, Place::Trouble(trouble)) => Err(trouble.clone()),
-            (None, Place::Open(room)) if self.pace.idle() && probe.left(room.step()) == 0 => {
+            (None, Place::Open(room)) if probe.left(room.step()) == 0 => {
                 match probe.look(host, context, &room.subject()).transpose() {
                     Some(seen) => seen.map_err(|error| error.to_string()),
                     None => return,

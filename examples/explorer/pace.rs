@@ -58,11 +58,6 @@ impl Pace {
         Ok(Some(self.fit as u64))
     }
 
-    /// Whether nothing that was recorded is still being done.
-    pub(crate) fn idle(&self) -> bool {
-        self.flying.is_none()
-    }
-
     /// Notes that the encoder holds so many steps.
     pub(crate) fn recorded(&mut self, gpu: &Gpu, encoder: &wgpu::CommandEncoder, steps: u64) {
         self.flying = Some((Instant::now(), steps, gpu.completion(encoder)));

@@ -67,7 +67,7 @@ impl Probe {
         self.stops.last().map_or(0, |stop| stop.saturating_sub(step))
     }
 
-    /// Goes on with a room that stands at a stop and whose work is done; the report comes last.
+    /// Goes on with a room that stands at a stop; the report comes last.
     ///
     /// # Errors
     /// What the device refuses.

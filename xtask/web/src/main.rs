@@ -24,7 +24,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const TOLERANCE: f32 = 1e-3;
 /// The stops at which a room's losses are compared, and the last one, at which the window is looked at.
 const STOPS: &str = "8,16,24,32,40";
-const LAST: &str = "700";
+const LAST: &str = "400";
 /// The largest difference between a pixel of the window and the picture that the engine computed, of 255.
 const LEVELS: f32 = 2.0;
 /// The pictures in each row of the VAE's manifold, how many classes must be seen among them, and how far they may be
