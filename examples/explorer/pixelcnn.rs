@@ -14,6 +14,7 @@ use crate::{
     host::Host,
     making::{Making, Progress},
     pace::Pace,
+    probe::Subject,
     room::{Lesson, Maker, Room},
 };
 use eframe::egui;
@@ -232,10 +233,11 @@ impl Playing {
             self.trainer.record(encoder)?;
             self.step += 1;
         }
-        if let Some(loss) = self.waiting.as_mut().and_then(|(_, loss)| loss.ready()) {
-            if let Some((step, _)) = self.waiting.take() {
-                self.curve.push(step, f64::from(loss?[0]));
-            }
+        if let Some((step, loss)) = &mut self.waiting
+            && let Some(loss) = loss.ready()
+        {
+            self.curve.push(*step, f64::from(loss?[0]));
+            self.waiting = None;
         }
         if self.waiting.is_none() && steps > 0 {
             let loss = self.trainer.record_read(&host.gpu, encoder, "loss")?;
@@ -312,5 +314,10 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let (drawer, canvas) = (&self.surprise.executor, &self.surprise.canvases[1]);
+        Subject { trainer: &self.trainer, drawer, canvas }
     }
 }

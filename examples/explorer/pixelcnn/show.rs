@@ -6,7 +6,7 @@ use super::{
     paint::Cell,
     sight,
     surprise::Source,
-    tones::{self, Tone, colour},
+    tones::{self, colour},
     with,
 };
 use crate::{host::Canvas, room::Maker};
@@ -25,14 +25,14 @@ impl Playing {
         let (space, gap) = (ui.available_size(), ui.spacing().item_spacing.x);
         let side = ((space.x - 2.0 * gap) / 3.0).min(space.y - BELOW - LOWER - 30.0).max(120.0).floor();
         let mut pointed = None;
-        ui.columns_const(3, |[left, middle, right]| {
+        ui.columns_const(|[left, middle, right]| {
             self.paper(left, side);
             self.pictures(middle, side, &mut pointed);
             self.heat(right, side, &mut pointed);
         });
         ui.separator();
         let height = ui.available_height();
-        ui.columns_const(3, |[left, middle, right]| {
+        ui.columns_const(|[left, middle, right]| {
             self.hints(left);
             curve(middle, &self.curve, height);
             self.two_views(right, height, &mut pointed);
@@ -293,7 +293,7 @@ fn swatch(ui: &mut egui::Ui, tone: [f32; 3]) {
 /// The pixel of a picture that is at a place, row and column.
 fn pixel(rect: egui::Rect, at: egui::Pos2) -> Option<[usize; 2]> {
     let share = (at - rect.min) / rect.size();
-    let inside = |share: f32| (0.0..1.0).contains(&share).then(|| (share * SIDE as f32) as usize);
+    let inside = |share: f32| (0.0..1.0).contains(&share).then_some((share * SIDE as f32) as usize);
     Some([inside(share.y)?, inside(share.x)?])
 }
 

@@ -58,10 +58,10 @@ pub(super) fn plan(caps: &Caps, config: &Config) -> Result<Plan> {
     let (nats, chance) = (config.likelihood.nats(logits, x) * drawn, logits.sigmoid());
     let masked = |channel: &dyn Fn(usize) -> _| rgb(&g, |c| drawn.select(channel(c), tones::WAITING[c]));
     g.output("picture", masked(&|c| toned(x, tones::DRAWN, c)));
-    g.output("chance", masked(&|c| toned(chance, tones::DRAWN, c)));
+    g.output("pictures", drawn.select(chance, tones::WAITING[1]));
     g.output("surprise", masked(&|c| heated(nats, c)));
     g.output("nats", nats);
-    Ok(Plan::new(&g, caps)?)
+    Plan::new(&g, caps)
 }
 
 impl Surprise {
@@ -80,7 +80,7 @@ impl Surprise {
         executor.write(gpu, "done", &[f32::MAX])?;
         host.first_step(progress, &executor).await?;
         let canvas = |name| Canvas::new(host, &executor, name, Shown::Image(0));
-        let canvases = [canvas("picture")?, canvas("chance")?, canvas("surprise")?];
+        let canvases = [canvas("picture")?, canvas("pictures")?, canvas("surprise")?];
         Ok(Self { executor, canvases, nats: vec![0.0; PIXELS], picture, next: None, waiting: None })
     }
 

@@ -45,8 +45,7 @@ fn chances(host: &Host, room: &mut Playing, picture: &[f32]) -> Vec<f32> {
     room.surprise.put(picture.to_vec());
     room.source = Source::Painting;
     frame(host, room, 0);
-    let rgb = room.surprise.executor.read(&host.gpu, "chance").unwrap();
-    rgb.chunks(3).map(|pixel| pixel[0]).collect()
+    room.surprise.executor.read(&host.gpu, "pictures").unwrap()
 }
 
 #[test]
