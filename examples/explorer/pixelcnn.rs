@@ -53,6 +53,8 @@ const REST: Duration = Duration::from_millis(2500);
 /// The steps after which one sees strokes, and those after which strokes join to digits.
 const STROKES: u64 = 150;
 const COARSE: u64 = 1000;
+/// The wavefront's least share of a frame at full speed: its steps are short beside those of training.
+const SHARE: usize = 16;
 /// The most points of the curve; beyond, every other one is dropped.
 const POINTS: usize = 600;
 
@@ -254,16 +256,16 @@ impl Playing {
                 self.gallery.again();
             }
         }
-        let fit = self.pace.steps()?.unwrap_or(0);
+        let fit = self.pace.steps()?.map_or(0, |fit| SHARE.max(fit as usize));
         let before = self.gallery.done;
-        self.gallery.record(&host.gpu, encoder, self.speed.min(fit as usize))?;
+        self.gallery.record(&host.gpu, encoder, self.speed.min(fit))?;
         if !self.gallery.finished() {
             self.finished = None;
         }
         if fit > 0 {
-            let steps = self.gallery.done.saturating_sub(before) as u64;
+            let steps = self.gallery.done.saturating_sub(before);
             // A frame whose share was cut by the slider does not tell how many would fit.
-            self.pace.recorded(&host.gpu, encoder, if steps < fit { 0 } else { steps });
+            self.pace.recorded(&host.gpu, encoder, if steps < fit { 0 } else { steps as u64 });
         }
         Ok(())
     }
