@@ -1,6 +1,7 @@
 //! Networks that learn and dream before one's eyes. One application for the desktop and the browser: each room holds a
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
+mod gan;
 mod host;
 mod making;
 mod pace;
@@ -25,8 +26,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 1] = ["vae"];
-const TITLES: [&str; ROOMS.len()] = ["VAE"];
+pub const ROOMS: [&str; 2] = ["vae", "gan"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "GAN"];
 
 /// What the application opens with.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +60,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker][room]()
+    [vae::maker, gan::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
