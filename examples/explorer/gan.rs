@@ -12,6 +12,7 @@ mod view;
 use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
+    probe::Subject,
     room::{Lesson, Maker, Room},
 };
 use curves::Curves;
@@ -90,7 +91,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     }
     let canvas = |output, shown| Canvas::new(&host, &drawing, output, shown);
     let samples = canvas("samples", Shown::Grid { columns: SIDE })?;
-    let walk = canvas("walk", Shown::Grid { columns: WALK })?;
+    let walk = canvas("pictures", Shown::Grid { columns: WALK })?;
     let term = |i| canvas("terms", Shown::Image(i));
     let terms = [term(0)?, term(1)?, term(2)?, term(3)?];
     Ok(Playing {
@@ -201,5 +202,9 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { trainer: &self.trainers[1], drawer: &self.drawing, canvas: &self.walk }
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
+    probe::Subject,
     room::{Lesson, Maker, Room},
 };
 use eframe::egui;
@@ -123,5 +124,9 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { trainer: &self.trainer, drawer: &self.manifold, canvas: &self.canvas }
     }
 }

@@ -170,20 +170,23 @@ impl Settings {
 }
 
 /// The plans of a step of the discriminator, and of one of the generator. The latter's output `signs` is
-/// `[loss_D, loss_G, D(x), D(G(z))]`.
+/// `[loss_D, loss_G, D(x), D(G(z))]`, and its output `loss` is loss_G.
 ///
 /// # Errors
 /// What an adapter does not allow.
 pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<[Plan; 2]> {
     let [discriminator, generator] = [Graph::new(), Graph::new()];
     game.discriminator_step(&discriminator, |g| (batch(g, train, BATCH, None), None));
-    let signs = game.generator_step(&generator).into_iter().map(|(_, sum)| sum.reshape([1]));
-    generator.output("signs", generator.concat(&signs.collect::<Vec<_>>(), 0) * (1.0 / BATCH as f32));
+    let signs: Vec<_> = game.generator_step(&generator).iter().map(|(_, sum)| sum.reshape([1])).collect();
+    let signs = generator.concat(&signs, 0) * (1.0 / BATCH as f32);
+    generator.output("signs", signs);
+    generator.output("loss", signs.slice(0, 1..2));
     advance(&generator);
     Ok([Plan::new(&discriminator, caps)?, Plan::new(&generator, caps)?])
 }
 
-/// The plan that draws the `samples` from noise `z`, and the `walk` and the `terms` of the sum from noise `picked`.
+/// The plan that draws the `samples` from noise `z`, and the `pictures` of the walk and the `terms` of the sum from
+/// noise `picked`.
 /// Its output `variety` is the mean squared distance between two samples, as a share of that between two real
 /// pictures.
 ///
@@ -196,7 +199,7 @@ pub(super) fn drawing(game: &Game<Networks>, train: &Images, caps: &Caps) -> Res
     let pictures = game.pictures(g.concat(&[z, picked], 0), None);
     let samples = pictures.slice(0, 0..SAMPLES);
     g.output("samples", samples);
-    g.output("walk", pictures.slice(0, SAMPLES..SAMPLES + WALK));
+    g.output("pictures", pictures.slice(0, SAMPLES..SAMPLES + WALK));
     g.output("terms", pictures.slice(0, SAMPLES + WALK..SAMPLES + WALK + TERMS));
 
     let pixels = train.height * train.width * train.channels;

@@ -37,7 +37,7 @@ fn the_room_shows_what_the_players_learn() {
     }
 
     // The walk's ends are the picked samples, and A - B + B is A.
-    let (walk, terms) = (read(&room, "walk"), read(&room, "terms"));
+    let (walk, terms) = (read(&room, "pictures"), read(&room, "terms"));
     let sample = |i: usize| &samples[i * PIXELS..][..PIXELS];
     assert!(far(&walk[..PIXELS], sample(12)) < 1e-4);
     assert!(far(&walk[(WALK - 1) * PIXELS..], sample(40)) < 1e-4);
