@@ -2,6 +2,7 @@
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
 mod files;
+mod gan;
 mod host;
 mod making;
 mod pace;
@@ -33,8 +34,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 1] = ["vae"];
-const TITLES: [&str; ROOMS.len()] = ["VAE"];
+pub const ROOMS: [&str; 2] = ["vae", "gan"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "GAN"];
 
 /// What the application opens with.
 #[derive(Default)]
@@ -79,7 +80,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker][room]()
+    [vae::maker, gan::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
