@@ -6,6 +6,7 @@ mod gan;
 mod host;
 mod making;
 mod pace;
+mod pixelcnn;
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;
@@ -34,8 +35,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 2] = ["vae", "gan"];
-const TITLES: [&str; ROOMS.len()] = ["VAE", "GAN"];
+pub const ROOMS: [&str; 3] = ["vae", "pixelcnn", "gan"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 
 /// What the application opens with.
 #[derive(Default)]
@@ -80,7 +81,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker, gan::maker][room]()
+    [vae::maker, pixelcnn::maker, gan::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
