@@ -4,6 +4,7 @@
 mod host;
 mod making;
 mod pace;
+mod palette;
 mod room;
 mod vae;
 #[cfg(target_arch = "wasm32")]
@@ -200,7 +201,7 @@ fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
 fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Result<()> {
     host.gpu.check()?;
     let Some(fit) = pace.steps()? else { return Ok(()) };
-    let steps = fit.min(left);
+    let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
         room.record(host, encoder, steps)?;
         pace.recorded(&host.gpu, encoder, steps);
