@@ -5,8 +5,11 @@
 
 use crate::{
     error::{Error, Result},
-    gpu::{Gpu, State},
-    graph::shape::DType,
+    gpu::{Gpu, Promise, State},
+    graph::{
+        shape::{DType, Type},
+        var::FileLayout,
+    },
 };
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -193,23 +196,33 @@ pub fn in_file(state: &State, name: &str, values: &[f32]) -> Result<(Vec<usize>,
 ///
 /// # Errors
 /// A name that the State does not have; what the device refuses.
-pub async fn to_bytes_async(gpu: &Gpu, state: &State, names: &[String]) -> Result<Vec<u8>> {
-    state.belongs(gpu)?;
-    known(state, names)?;
-    let asked: Vec<_> = state.names().filter(|(n, _)| names.iter().any(|m| m == n)).collect();
-    let slices = asked.iter().map(|(name, _)| state.variable(name)).collect::<Result<Vec<_>>>()?;
-    let mut data: Vec<(&str, Vec<usize>, Vec<f32>)> = vec![];
-    for ((name, ty), bytes) in asked.into_iter().zip(gpu.read_all(&slices).await?) {
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        let (shape, values) = state.file_layout(name)?.to_file(&ty.shape, &values);
-        data.push((name, shape, values));
-    }
-    let views = data.iter().map(|(name, shape, values)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
-        Ok((*name, view.map_err(|e| Error::State(e.to_string()))?))
-    });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
+pub fn to_bytes_async(gpu: &Gpu, state: &State, names: &[String]) -> Promise<Vec<u8>> {
+    let asked = || {
+        state.belongs(gpu)?;
+        known(state, names)?;
+        let asked = state.names().filter(|(n, _)| names.iter().any(|m| m == n));
+        let kept =
+            |(name, ty): (&str, &Type)| Ok((name.to_owned(), ty.clone(), state.file_layout(name)?.clone()));
+        let kept = asked.map(kept).collect::<Result<Vec<_>>>()?;
+        let slices = kept.iter().map(|(name, ..)| state.variable(name)).collect::<Result<Vec<_>>>()?;
+        let all = gpu.read_all(&slices);
+        Ok((kept, all))
+    };
+    let asked = asked();
+    Promise::new(&gpu.device, async move {
+        let (kept, all) = asked?;
+        let lay_out = |((name, ty, layout), bytes): ((String, Type, FileLayout), Vec<u8>)| {
+            let (shape, values) = layout.to_file(&ty.shape, &bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+            (name, shape, values)
+        };
+        let data: Vec<_> = kept.into_iter().zip(all.await?).map(lay_out).collect();
+        let views = data.iter().map(|(name, shape, values)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
+            Ok((name, view.map_err(|e| Error::State(e.to_string()))?))
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        safetensors::serialize(views, None).map_err(|e| Error::State(e.to_string()))
+    })
 }
 
 /// Does what [`to_bytes_async`] does, and waits.

@@ -10,7 +10,7 @@ use oneiro::{
     gpu::{Blit, Executor, Gpu, Shown, State, wgpu},
     plan::Plan,
 };
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// The number of launches of a first step that are submitted at once: drivers compile at the first dispatch, and the
 /// window's own frames wait behind it.
@@ -94,6 +94,8 @@ pub(crate) struct Canvas {
     texture: wgpu::Texture,
     id: egui::TextureId,
     renderer: Arc<egui::mutex::RwLock<Renderer>>,
+    /// Where it was shown last, in points.
+    place: Cell<egui::Rect>,
 }
 
 impl Canvas {
@@ -119,7 +121,7 @@ impl Canvas {
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let renderer = host.renderer.clone();
         let id = renderer.write().register_native_texture(&host.gpu.device, &view, wgpu::FilterMode::Nearest);
-        Ok(Self { blit, texture, id, renderer })
+        Ok(Self { blit, texture, id, renderer, place: Cell::new(egui::Rect::NOTHING) })
     }
 
     /// Records the copy of the pictures as the executor's last step left them.
@@ -152,7 +154,20 @@ impl Canvas {
     pub(crate) fn show(&self, ui: &mut egui::Ui, width: f32, sense: egui::Sense) -> egui::Response {
         let size = self.blit.size();
         let height = width * size.height as f32 / size.width as f32;
-        ui.add(egui::Image::new((self.id, egui::vec2(width, height))).sense(sense))
+        let response = ui.add(egui::Image::new((self.id, egui::vec2(width, height))).sense(sense));
+        self.place.set(response.rect);
+        response
+    }
+
+    /// The width and height of the pictures, in their own pixels.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        let wgpu::Extent3d { width, height, .. } = self.blit.size();
+        [width as usize, height as usize]
+    }
+
+    /// Where the pictures were shown last, in points of the window.
+    pub(crate) fn place(&self) -> egui::Rect {
+        self.place.get()
     }
 }
 

@@ -1,10 +1,14 @@
 //! Networks that learn and dream before one's eyes. One application for the desktop and the browser: each room holds a
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
+mod files;
 mod host;
 mod making;
 mod pace;
 mod palette;
+mod probe;
+#[cfg(target_arch = "wasm32")]
+mod refused;
 mod room;
 mod vae;
 #[cfg(target_arch = "wasm32")]
@@ -14,14 +18,18 @@ use eframe::{
     egui,
     egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
 };
+use files::Offer;
 use host::Host;
 use making::Making;
 use oneiro::{
-    error::Result,
-    gpu::{Gpu, wgpu},
+    error::{Error, Result},
+    gpu::{Gpu, Promise, wgpu},
     kernel::caps::AdapterClass,
+    weights,
 };
 use pace::Pace;
+use probe::Probe;
+pub use probe::Report;
 use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
@@ -30,13 +38,19 @@ pub const ROOMS: [&str; 1] = ["vae"];
 const TITLES: [&str; ROOMS.len()] = ["VAE"];
 
 /// What the application opens with.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Asked {
     /// The room that is opened first, an index into [`ROOMS`].
     pub room: usize,
-    /// The number of training steps after which rooms stand still; they go on for ever where this is `None`.
-    pub steps: Option<u64>,
+    /// For tests: the steps after which the room stands still and its loss is read, in rising order. After the last one
+    /// the window is looked at.
+    pub stops: Vec<u64>,
+    /// Gets the test's report, or the line of what went wrong.
+    pub report: Option<Teller>,
 }
+
+/// Who is told a test's report.
+pub type Teller = Box<dyn FnOnce(std::result::Result<Report, String>)>;
 
 /// The application.
 pub struct Explorer {
@@ -46,9 +60,15 @@ pub struct Explorer {
     trouble: Option<String>,
     lesson: Arc<Lesson>,
     places: [Place; ROOMS.len()],
-    asked: Asked,
+    room: usize,
     paused: bool,
     pace: Pace,
+    dropped: Option<Making<Offer>>,
+    saving: Option<Promise<Vec<u8>>>,
+    /// What is to say about files.
+    notice: String,
+    probe: Option<Probe>,
+    report: Option<Teller>,
 }
 
 /// Where a room stands.
@@ -90,56 +110,125 @@ impl Explorer {
             trouble: None,
             lesson: Arc::new(room::digits()),
             places: std::array::from_fn(|_| Place::Closed),
-            asked,
+            room: asked.room.min(ROOMS.len() - 1),
             paused: false,
             pace: Pace::new(false),
+            dropped: None,
+            saving: None,
+            notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
+            probe: (!asked.stops.is_empty()).then(|| Probe::new(asked.stops)),
+            report: asked.report,
         }
     }
 
     /// Takes what was made meanwhile, and records the open room's share of the frame.
-    fn advance(&mut self) {
-        if self.host.is_none() && self.trouble.is_none() {
-            match self.opening.ready() {
-                Some(Ok(host)) => {
-                    self.pace = Pace::new(host.gpu.caps().class == AdapterClass::Cpu);
-                    self.host = Some(host);
-                }
-                Some(Err(error)) => self.trouble = Some(error.to_string()),
-                None => {}
+    fn advance(&mut self, context: &egui::Context) {
+        match self.opening.ready() {
+            _ if self.host.is_some() || self.trouble.is_some() => {}
+            Some(Ok(host)) => {
+                self.pace = Pace::new(host.gpu.caps().class == AdapterClass::Cpu);
+                self.host = Some(host);
             }
+            Some(Err(error)) => self.trouble = Some(error.to_string()),
+            None => {}
         }
+        self.take_files(context);
         let Some(host) = &self.host else { return };
-        let place = &mut self.places[self.asked.room];
+        let place = &mut self.places[self.room];
         match place {
-            Place::Closed => {
-                *place = Place::Making(maker(self.asked.room)(host.clone(), self.lesson.clone()))
-            }
+            Place::Closed => *place = Place::Making(maker(self.room)(host.clone(), self.lesson.clone())),
             Place::Making(making) => match making.ready() {
                 Some(Ok(room)) => *place = Place::Open(room),
                 Some(Err(error)) => *place = Place::Trouble(error.to_string()),
                 None => {}
             },
             Place::Open(room) => {
-                let left = self.asked.steps.map_or(u64::MAX, |steps| steps.saturating_sub(room.step()));
-                let left = if self.paused { 0 } else { left };
+                let left = match &self.probe {
+                    _ if self.paused => 0,
+                    Some(probe) => probe.left(room.step()),
+                    None => u64::MAX,
+                };
                 if let Err(error) = record(host, &mut self.pace, room.as_mut(), left) {
                     *place = Place::Trouble(error.to_string());
                 }
             }
             Place::Trouble(_) => {}
         }
+        self.test(context);
+    }
+
+    /// Reads what was dropped, and gives it to the open room, or to all rooms anew; takes weights that were read back.
+    fn take_files(&mut self, context: &egui::Context) {
+        let files = context.input(|input| input.raw.dropped_files.clone());
+        if !files.is_empty() {
+            self.dropped = Some(files::read(files));
+        }
+        if let Some(offer) = self.dropped.as_ref().and_then(Making::ready) {
+            self.dropped = None;
+            let taken = offer.and_then(|offer| self.take(offer));
+            self.notice = taken.unwrap_or_else(|error| error.to_string());
+        }
+        if let Some(bytes) = self.saving.as_mut().and_then(Promise::ready) {
+            self.saving = None;
+            let name = format!("oneiro-{}", ROOMS[self.room]);
+            let saved = bytes.and_then(|bytes| files::save(&name, &bytes));
+            self.notice = saved.map_or_else(|error| error.to_string(), |at| format!("saved as {at}"));
+        }
+    }
+
+    fn take(&mut self, offer: Offer) -> Result<String> {
+        match (offer, &self.host, &self.places[self.room]) {
+            (Offer::Weights(weights, path), Some(host), Place::Open(room)) => {
+                let (state, names) = room.weights();
+                weights::apply(&host.gpu, state, names, &weights, &path)?;
+                Ok(format!("{}: {} weights loaded", path.display(), names.len()))
+            }
+            (Offer::Weights(..), ..) => Err(Error::new("weights are for a room that is open; wait for it")),
+            (Offer::Lesson(lesson), ..) => {
+                let told = format!("{}: {} pictures to learn from", lesson.name, lesson.train.count);
+                self.lesson = Arc::new(lesson);
+                self.places = std::array::from_fn(|_| Place::Closed);
+                Ok(told)
+            }
+        }
+    }
+
+    /// Goes on with a test, if there is one, and tells its report.
+    fn test(&mut self, context: &egui::Context) {
+        let (Some(probe), Some(host)) = (&mut self.probe, &self.host) else { return };
+        let report = match (&self.trouble, &self.places[self.room]) {
+            (Some(trouble), _) | (None, Place::Trouble(trouble)) => Err(trouble.clone()),
+            (None, Place::Open(room)) if probe.left(room.step()) == 0 => {
+                match probe.look(host, context, &room.subject()).transpose() {
+                    Some(seen) => seen.map_err(|error| error.to_string()),
+                    None => return,
+                }
+            }
+            _ => return,
+        };
+        self.probe = None;
+        if let Some(tell) = self.report.take() {
+            tell(report);
+        }
     }
 
     fn tabs(&mut self, ui: &mut egui::Ui) {
         ui.horizontal(|ui| {
             for (room, title) in TITLES.iter().enumerate() {
-                if ui.selectable_label(self.asked.room == room, *title).clicked() {
-                    self.asked.room = room;
+                if ui.selectable_label(self.room == room, *title).clicked() {
+                    self.room = room;
                     self.pace.reset();
                 }
             }
             ui.separator();
             ui.toggle_value(&mut self.paused, "pause");
+            if let (Place::Open(room), Some(host)) = (&self.places[self.room], &self.host)
+                && ui.button("save weights").clicked()
+            {
+                let (state, names) = room.weights();
+                self.saving = Some(weights::to_bytes_async(&host.gpu, state, names));
+            }
+            ui.label(&self.notice);
         });
     }
 
@@ -148,7 +237,7 @@ impl Explorer {
         let Some(host) = &self.host else { return };
         ui.horizontal(|ui| {
             ui.label(&host.gpu.caps().name);
-            if let (Place::Open(room), Some(rate)) = (&self.places[self.asked.room], self.pace.rate()) {
+            if let (Place::Open(room), Some(rate)) = (&self.places[self.room], self.pace.rate()) {
                 ui.separator();
                 ui.label(format!("step {}", room.step()));
                 ui.label(format!("{:.1} ms a step", 1e3 / rate));
@@ -170,7 +259,7 @@ impl Explorer {
         let Some(host) = &self.host else {
             return wait(ui, &self.opening);
         };
-        let place = &mut self.places[self.asked.room];
+        let place = &mut self.places[self.room];
         match place {
             Place::Closed => {}
             Place::Making(making) => wait(ui, making),
@@ -210,8 +299,8 @@ fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Resul
 }
 
 impl eframe::App for Explorer {
-    fn logic(&mut self, _: &egui::Context, _: &mut eframe::Frame) {
-        self.advance();
+    fn logic(&mut self, context: &egui::Context, _: &mut eframe::Frame) {
+        self.advance(context);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {

@@ -1,6 +1,6 @@
 //! What a room is, and what it learns from.
 
-use crate::{host::Host, making::Making};
+use crate::{host::Host, making::Making, probe::Subject};
 use eframe::egui;
 use oneiro::{
     data::{DataSet, GLYPHS, glyphs},
@@ -46,7 +46,9 @@ pub(crate) trait Room: WasmNotSend {
     /// Shows the room. A maker asks for the room to be made anew, as where a layer's width is changed.
     fn show(&mut self, host: &Host, ui: &mut egui::Ui) -> Option<Maker>;
 
-    /// The State, and the names of the weights in it, for files.
-    #[expect(dead_code, reason = "files come next")]
+    /// The State, and the names of the weights in it. Weights may be written there between two frames.
     fn weights(&self) -> (&State, &[String]);
+
+    /// What tests look at.
+    fn subject(&self) -> Subject<'_>;
 }

@@ -13,6 +13,7 @@ use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
     palette,
+    probe::Subject,
     room::{Lesson, Maker, Room},
 };
 use cloud::Cloud;
@@ -66,6 +67,8 @@ struct Playing {
     /// The point of the plane that is decoded, and the time in seconds at which the visitor last pointed there.
     at: [f32; 2],
     pointed: Option<f64>,
+    /// Whether a ring marks it in the manifold.
+    ring: bool,
     mirror: Executor,
     originals: Canvas,
     again: Canvas,
@@ -150,6 +153,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         dream_canvas: Canvas::new(&host, &dream, "pictures", Shown::Image(0))?,
         at: [0.0; 2],
         pointed: None,
+        ring: false,
         originals: Canvas::new(&host, &mirror, "originals", Shown::Grid { columns: examples.len() })?,
         again: Canvas::new(&host, &mirror, "again", Shown::Grid { columns: examples.len() })?,
         cloud: Cloud::new(encoder, latent, &shown, test, &lesson.class_names),
@@ -244,5 +248,9 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { trainer: &self.trainer, drawer: &self.manifold, canvas: &self.manifold_canvas }
     }
 }

@@ -4,8 +4,8 @@ use crate::{Asked, Explorer, ROOMS};
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 
-/// Opens the application in the page's canvas `explorer`. The page's address may ask for a room and for a number of
-/// steps, as in `?room=vae&steps=500`.
+/// Opens the application in the page's canvas `explorer`. The page's address may ask for a room and for a test that
+/// stops at given steps and posts its report to `result`, as in `?room=vae&stops=8,40`.
 ///
 /// # Errors
 /// A page without the canvas; a browser that has no WebGPU.
@@ -14,7 +14,10 @@ use wasm_bindgen_futures::JsFuture;
 pub async fn open() -> Result<(), JsValue> {
     let window = web_sys::window().ok_or("no window")?;
     let canvas = window.document().and_then(|page| page.get_element_by_id("explorer")).ok_or("no canvas")?;
-    let asked = asked(&window.location().search()?);
+    let mut asked = asked(&window.location().search()?);
+    if !asked.stops.is_empty() {
+        asked.report = Some(Box::new(|report| post(&report.map_or_else(|e| e, |report| report.to_string()))));
+    }
     let options = eframe::WebOptions { wgpu_options: crate::configuration(), ..Default::default() };
     let app: eframe::AppCreator<'_> = Box::new(|context| {
         let state = context.wgpu_render_state.clone().ok_or("this browser has no WebGPU")?;
@@ -23,17 +26,47 @@ pub async fn open() -> Result<(), JsValue> {
     eframe::WebRunner::new().start(canvas.dyn_into()?, options, app).await
 }
 
+/// The error of a shader that this browser refuses, for tests, or throws why there is none.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "the macro exports what is public to the page's script")]
+pub async fn refused() -> Result<String, String> {
+    crate::refused::line().await.map_err(|e| e.to_string())
+}
+
 /// What the part of the address behind the question mark asks for.
 fn asked(search: &str) -> Asked {
     let mut asked = Asked::default();
     for (name, value) in search.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')) {
         match name {
             "room" => asked.room = ROOMS.iter().position(|room| *room == value).unwrap_or_default(),
-            "steps" => asked.steps = value.parse().ok(),
+            "stops" => asked.stops = value.split(',').filter_map(|step| step.parse().ok()).collect(),
             _ => {}
         }
     }
     asked
+}
+
+/// Posts a test's report to the server that the page came from.
+fn post(report: &str) {
+    let options = web_sys::RequestInit::new();
+    options.set_method("POST");
+    options.set_body(&report.into());
+    if let Some(window) = web_sys::window() {
+        let _ = window.fetch_with_str_and_init("result", &options);
+    }
+}
+
+/// Hands a file to the browser, which keeps it among its downloads.
+pub(crate) fn download(name: &str, bytes: &[u8]) -> Result<(), JsValue> {
+    let parts = web_sys::js_sys::Array::of1(&web_sys::js_sys::Uint8Array::from(bytes));
+    let address =
+        web_sys::Url::create_object_url_with_blob(&web_sys::Blob::new_with_u8_array_sequence(&parts)?)?;
+    let page = web_sys::window().and_then(|window| window.document()).ok_or("no page")?;
+    let link: web_sys::HtmlAnchorElement = page.create_element("a")?.dyn_into()?;
+    link.set_href(&address);
+    link.set_download(name);
+    link.click();
+    web_sys::Url::revoke_object_url(&address)
 }
 
 /// Lets the browser draw a frame.

@@ -162,6 +162,37 @@ fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError>
     Ok(images)
 }
 
+/// Makes a data set of the bytes of one images file and, where there is one, of its labels file, raw or gzip, as a
+/// browser has them. The last tenth of the images, at least one, is the test set. Names are for messages.
+///
+/// # Errors
+/// Bytes that are not exactly what their header claims; another number of labels than of images; a single image.
+pub fn parse(images: (&str, &[u8]), labels: Option<(&str, &[u8])>) -> Result<DataSet, DataError> {
+    fn source<'a>((name, bytes): (&'a str, &'a [u8])) -> Result<Source<'a>, DataError> {
+        let (path, size) = (Path::new(name), bytes.len() as u64);
+        Source::new(path, io::Cursor::new(bytes), size)
+            .map_err(|source| DataError::Io { path: path.to_owned(), source })
+    }
+    let mut train = read_images(source(images)?)?;
+    if train.count == 1 {
+        let claimed = [1, train.height as u32, train.width as u32];
+        let why = "one image leaves none to measure on";
+        return Err(DataError::Dimensions { path: images.0.into(), claimed, why });
+    }
+    train.labels = labels.map(|labels| read_labels(source(labels)?, train.count)).transpose()?;
+    let held = train.count.div_ceil(10);
+    train.count -= held;
+    let test = Images {
+        count: held,
+        pixels: train.pixels.split_off(train.count * train.height * train.width),
+        labels: train.labels.as_mut().map(|labels| labels.split_off(train.count)),
+        ..train
+    };
+    let mut set = DataSet::new(images.0, train, test);
+    set.number_classes(|label| label.to_string());
+    Ok(set)
+}
+
 /// Reads an images file, `[N, H, W, 1]`, without labels.
 pub(super) fn read_images(mut source: Source) -> Result<Images, DataError> {
     let [n, h, w] = source.header(IMAGES_MAGIC)?;

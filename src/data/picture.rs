@@ -129,6 +129,7 @@ fn fitted(image: DynamicImage, orientation: Orientation, side: Option<u32>) -> R
 ///
 /// # Errors
 /// As [`decode`].
+#[cfg(feature = "run")]
 pub(crate) fn upright(bytes: &[u8]) -> Result<DynamicImage, String> {
     let (mut image, orientation) = pixels(bytes)?;
     image.apply_orientation(orientation);

@@ -44,7 +44,7 @@ trait Owed<T>: Future<Output = Result<T>> + wgpu::WasmNotSend {}
 impl<T, F: Future<Output = Result<T>> + wgpu::WasmNotSend> Owed<T> for F {}
 
 impl<T: 'static> Promise<T> {
-    pub(super) fn new(
+    pub(crate) fn new(
         device: &wgpu::Device,
         owed: impl Future<Output = Result<T>> + wgpu::WasmNotSend + 'static,
     ) -> Self {

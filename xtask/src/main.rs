@@ -21,10 +21,14 @@ first.
 
     cargo xtask demo [OPTIONS]              train three small models for three minutes, show what they draw on one
                                             page; demo --help
+    cargo xtask explore [OPTIONS]           open the explorer, in which networks learn and dream before your eyes;
+                                            explore --help
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; with --driver swiftshader, the tests
                                             of kernels, graphs, models and sampling on a second software driver; with
-                                            --gui, the page in a headless browser against the desktop's adapter
-    cargo xtask web                         build the page into target/web and serve it on the loopback address
+                                            --gui, the explorer in a window that nobody sees and as a page in a
+                                            headless browser; both are installed first
+    cargo xtask web                         build the explorer's page into target/web and serve it on the loopback
+                                            address
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
                                             benchmark, fuzzing; figures --help
     cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         "offline" => offline(rest),
         "demo" if asked => help(demo::HELP),
         "figures" if asked => help(figures::HELP),
+        "explore" => setup::run().and_then(|()| explore(rest)),
         _ if asked => help(HELP),
         "help" | "--help" | "-h" => help(HELP),
         // Wrong options are reported before anything is installed.
@@ -58,7 +63,13 @@ fn main() -> ExitCode {
             setup::run()?;
             demo::run(&options)
         }),
-        "test" if rest == ["--gui"] => setup::run().and_then(|()| web("test")),
+        "test" if rest == ["--gui"] => setup::run().and_then(|()| {
+            // What cannot be installed is left out, and said.
+            if let Err(Failure { text: Some(text), .. }) = setup::screens() {
+                eprintln!("xtask: {text}");
+            }
+            web("test")
+        }),
         "test" => driver::Asked::parse(rest).and_then(|asked| test(&asked)),
         "figures" => figures::Figures::parse(rest).and_then(|figures| {
             if figures.needs_device() {
@@ -98,6 +109,12 @@ fn test(asked: &driver::Asked) -> Result<(), Failure> {
     let variables = driver::swiftshader()?;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     cargo_with(&asked.cargo(), &variables, Shown::Everything)
+}
+
+/// Builds the explorer, with cargo's messages, and opens it.
+fn explore(rest: &[String]) -> Result<(), Failure> {
+    let run = ["run", "--release", "--package", "explorer", "--"].map(String::from);
+    cargo(&[run.to_vec(), rest.to_vec()].concat())
 }
 
 /// Builds, serves or tests the page, by a tool of its own: what binds WebAssembly to JavaScript weighs on nobody else.

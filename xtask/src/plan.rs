@@ -106,7 +106,45 @@ pub(crate) fn decide(system: &System) -> Plan {
             "{why}, and none of apt-get, dnf, pacman to install one; {needed} by hand"
         ));
     };
-    let steps = steps(packages, !system.loader, !driver, !system.root);
+    let names = match packages {
+        Packages::Apt => ["libvulkan1", "mesa-vulkan-drivers"],
+        Packages::Dnf => ["vulkan-loader", "mesa-vulkan-drivers"],
+        Packages::Pacman => ["vulkan-icd-loader", "vulkan-swrast"],
+    };
+    let missing = names.into_iter().zip([!system.loader, !driver]).filter(|(_, missing)| *missing);
+    install(system, packages, &missing.map(|(name, _)| name).collect::<Vec<_>>(), why)
+}
+
+/// Decides what is installed for tests of windows and pages: a screen that nobody sees, and a browser.
+pub(crate) fn screens(system: &System, xvfb: bool, browser: bool) -> Plan {
+    if system.os != Os::Linux || (xvfb && browser) {
+        return Plan::Ready("what windows and pages need is there");
+    }
+    let why = "there is no Xvfb or no Chromium for the tests of windows and pages";
+    let Some(packages) = system.packages else {
+        return Plan::ByHand(format!("{why}; install both by hand"));
+    };
+    // The window's library finds those of X at run time.
+    let (screen, chromium) = match packages {
+        Packages::Apt => {
+            (["xvfb", "libx11-xcb1", "libxcursor1", "libxi6", "libxkbcommon-x11-0"].as_slice(), "chromium")
+        }
+        Packages::Dnf => (
+            ["xorg-x11-server-Xvfb", "libX11-xcb", "libXcursor", "libXi", "libxkbcommon-x11"].as_slice(),
+            "chromium",
+        ),
+        Packages::Pacman => {
+            (["xorg-server-xvfb", "libx11", "libxcursor", "libxi", "libxkbcommon-x11"].as_slice(), "chromium")
+        }
+    };
+    let screen = if xvfb { &[] } else { screen };
+    let names: Vec<_> = screen.iter().chain((!browser).then_some(&chromium)).copied().collect();
+    install(system, packages, &names, why)
+}
+
+/// The installation of packages, or what to type where the user may not install any.
+fn install(system: &System, packages: Packages, names: &[&str], why: &'static str) -> Plan {
+    let steps = steps(packages, names, !system.root);
     if !system.root && !system.sudo {
         let list = by_hand(&steps, "su -c '", "'");
         return Plan::ByHand(format!("{why}, and no sudo to install it; type:\n{list}"));
@@ -114,14 +152,8 @@ pub(crate) fn decide(system: &System) -> Plan {
     Plan::Install { why, steps }
 }
 
-/// The commands that install what is missing.
-fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step> {
-    let names = match packages {
-        Packages::Apt => ["libvulkan1", "mesa-vulkan-drivers"],
-        Packages::Dnf => ["vulkan-loader", "mesa-vulkan-drivers"],
-        Packages::Pacman => ["vulkan-icd-loader", "vulkan-swrast"],
-    };
-    let missing = names.into_iter().zip([loader, driver]).filter(|(_, missing)| *missing);
+/// The commands that install these packages.
+fn steps(packages: Packages, names: &[&str], sudo: bool) -> Vec<Step> {
     let mut install = match packages {
         Packages::Apt => {
             // sudo clears the environment, so the variable is set behind it.
@@ -132,7 +164,7 @@ fn steps(packages: Packages, loader: bool, driver: bool, sudo: bool) -> Vec<Step
         Packages::Dnf => Step::new(&["dnf", "install", "-y"]),
         Packages::Pacman => Step::new(&["pacman", "-S", "--noconfirm", "--needed"]),
     };
-    install.words.extend(missing.map(|(name, _)| name.to_string()));
+    install.words.extend(names.iter().map(|name| name.to_string()));
     let mut steps = vec![install];
     if packages == Packages::Apt {
         // If one foreign package source cannot be reached, the installation can still succeed.

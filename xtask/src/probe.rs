@@ -10,6 +10,9 @@ use crate::plan::{Driver, Os, Packages, System};
 const LOADER: &str = "libvulkan.so.1";
 /// The variables that limit the loader to the drivers they name. The first is the newer name.
 const RESTRICTING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+/// The names under which systems have Chromium.
+pub(crate) const BROWSERS: [&str; 4] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const LIBRARY_DIRS: [&str; 7] = [
     "/lib",
     "/usr/lib",
@@ -146,7 +149,8 @@ fn output(program: &str, args: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn program_exists(name: &str) -> bool {
+/// Whether a program of this name is on `PATH`.
+pub(crate) fn program_exists(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }

@@ -3,11 +3,22 @@
 use std::process::Command;
 
 use crate::Failure;
-use crate::plan::{Plan, Step, decide};
+use crate::plan::{self, Plan, Step, decide};
 use crate::probe;
 
 pub(crate) fn run() -> Result<(), Failure> {
-    let (why, steps) = match decide(&probe::system()) {
+    carry_out(|| decide(&probe::system()), "see whether `vulkaninfo --summary` lists a device")
+}
+
+/// Installs what the tests of windows and pages need, as far as it can be had.
+pub(crate) fn screens() -> Result<(), Failure> {
+    let browser = || probe::BROWSERS.into_iter().any(probe::program_exists);
+    let decide = || plan::screens(&probe::system(), probe::program_exists("Xvfb"), browser());
+    carry_out(decide, "see whether `Xvfb` and `chromium` start")
+}
+
+fn carry_out(decide: impl Fn() -> Plan, advice: &str) -> Result<(), Failure> {
+    let (why, steps) = match decide() {
         Plan::Ready(what) => {
             println!("set-up: {what}");
             return Ok(());
@@ -27,14 +38,12 @@ pub(crate) fn run() -> Result<(), Failure> {
             }
         }
     }
-    match decide(&probe::system()) {
+    match decide() {
         Plan::Ready(what) => {
             println!("set-up: {what}");
             Ok(())
         }
-        Plan::Install { why, .. } => Err(Failure::new(format!(
-            "all was installed, yet {why}; see whether `vulkaninfo --summary` lists a device"
-        ))),
+        Plan::Install { why, .. } => Err(Failure::new(format!("all was installed, yet {why}; {advice}"))),
         Plan::ByHand(what) => Err(Failure::new(what)),
     }
 }

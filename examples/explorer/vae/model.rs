@@ -19,8 +19,8 @@ fn config(latent: usize) -> Config {
     Config { pixels: PIXELS, hidden: vec![128, 64], latent, ..Config::default() }
 }
 
-/// The trainer: the model's own terms, of which the KL counts `beta` times, an input. The output `nats` holds
-/// reconstruction and KL for each picture, `[2]`.
+/// The trainer: the model's own terms, of which the KL counts `beta` times, an input. For each picture of the batch,
+/// `nats` holds reconstruction and KL, `[2]`, and `loss` what is minimised.
 pub(super) fn trainer(g: &Graph, latent: usize, train: &Images, size: usize) {
     let x = batch(g, train, size, Some("binarise"));
     let vae = Vae::new(g, &config(latent));
@@ -29,6 +29,7 @@ pub(super) fn trainer(g: &Graph, latent: usize, train: &Images, size: usize) {
     let total = loss.reconstruction + loss.kl * beta;
     Optimizer::adam(4e-3).step("vae", total, &vae.params());
     advance(g);
+    g.output("loss", total * (1.0 / size as f32));
     let terms = [loss.reconstruction, loss.kl].map(|term| (term * (1.0 / size as f32)).reshape([1]));
     g.output("nats", g.concat(&terms, 0));
 }

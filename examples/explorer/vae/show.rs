@@ -11,7 +11,8 @@ const BETAS: [(f32, &str, &str); 3] = [
     (1.0, "1", "the variational autoencoder: the evidence lower bound"),
     (10.0, "10", "the codes are pressed onto the Gaussian, until they tell little about the picture"),
 ];
-const GAP: f32 = 12.0;
+const GAP: f32 = 14.0;
+const NOTCH: f32 = 8.0;
 /// The seconds after which the point wanders again when nobody points.
 const REST: f64 = 12.0;
 
@@ -21,7 +22,7 @@ impl Playing {
         ui.add_space(4.0);
         self.wander(ui);
         let all = ui.available_rect_before_wrap();
-        let below = if self.settings.latent > 2 { 110.0 } else { 62.0 };
+        let below = if self.settings.latent > 2 { 118.0 } else { 70.0 };
         let side = (0.57 * all.width()).min(all.height() - below).max(100.0);
         let left = Rect::from_min_size(all.min, vec2(side, all.height()));
         let right = Rect::from_min_max(pos2(left.right() + GAP, all.top()), all.max);
@@ -54,12 +55,13 @@ impl Playing {
         });
     }
 
-    /// Lets the point go round until somebody points.
+    /// Lets the point go round until somebody points. Tests compare the manifold with the window, which has no ring then.
     fn wander(&mut self, ui: &Ui) {
         let now = ui.input(|input| input.time);
         if self.pointed.is_none_or(|pointed| now - pointed > REST) {
             let (slow, fast) = (0.11 * now, 0.47 * now);
             let radius = 0.8 + 0.5 * slow.sin();
+            self.ring = false;
             self.at = [(radius * fast.cos()) as f32, (radius * fast.sin()) as f32];
         }
     }
@@ -76,6 +78,7 @@ impl Playing {
         if let Some(pos) = image.hover_pos().or_else(|| image.interact_pointer_pos()) {
             let share = (pos - image.rect.min) / image.rect.size();
             self.point(ui, [self.scale.latent(share.x), -self.scale.latent(share.y)]);
+            self.ring = false;
         }
         let place = |[u, v]: [f32; 2]| {
             image.rect.min + vec2(self.scale.share(u), 1.0 - self.scale.share(v)) * image.rect.size()
@@ -87,8 +90,12 @@ impl Playing {
             }
         }
         let at = place(self.at);
-        painter.circle_stroke(at, 9.0, (3.0, Color32::BLACK));
-        painter.circle_stroke(at, 9.0, (1.5, Color32::WHITE));
+        if self.ring {
+            painter.circle_stroke(at, 9.0, (3.0, Color32::BLACK));
+            painter.circle_stroke(at, 9.0, (1.5, Color32::WHITE));
+        }
+        notches(ui.painter(), image.rect, at);
+        ui.add_space(NOTCH);
         ui.horizontal(|ui| {
             ui.label("What the decoder dreams over the plane of codes.").on_hover_text(
                 "Each small picture is decoded from the code at its place. Equal parts of the square hold equal parts \
@@ -193,6 +200,7 @@ impl Playing {
                 ui.vertical(|ui| self.cloud.show(ui, side, &self.plane, &self.scale, self.at)).inner;
             if let Some(at) = pointed {
                 self.point(ui, at);
+                self.ring = true;
             }
             ui.vertical(|ui| {
                 let width = ui.available_width().min(side - 3.0 * line);
@@ -233,4 +241,15 @@ impl Playing {
             kl.show(ui, size, "of a picture: how much its code tells about it beyond what the prior tells");
         });
     }
+}
+
+/// Points at a place of a square from beneath and from the right.
+fn notches(painter: &egui::Painter, square: Rect, at: egui::Pos2) {
+    let notch = |tip: egui::Pos2, out: Vec2| {
+        let (out, along) = (NOTCH * out, 0.5 * NOTCH * out.rot90());
+        let corners = vec![tip + 0.1 * out, tip + out + along, tip + out - along];
+        painter.add(egui::Shape::convex_polygon(corners, Color32::WHITE, egui::Stroke::NONE));
+    };
+    notch(pos2(at.x, square.bottom()), Vec2::DOWN);
+    notch(pos2(square.right(), at.y), Vec2::RIGHT);
 }

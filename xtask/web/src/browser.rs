@@ -1,14 +1,15 @@
 //! A headless Chromium that opens the page, on its software adapter.
 
-use super::{Failure, server::Server};
+use super::{Failure, end, server::Server};
 use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     "--headless",
+    "--window-size=1200,820",
     "--no-sandbox",
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
@@ -38,18 +39,24 @@ impl Drop for Browser {
     }
 }
 
-/// Opens the page and waits for what it posts.
+/// Opens the page, with what its address asks for, and waits for what it posts.
 ///
 /// # Errors
 /// A browser that ends, and a page that says nothing in time; the end of the browser's log is told.
-pub(crate) fn run(program: &str, server: &Server, patience: Duration) -> Result<String, Failure> {
+pub(crate) fn run(
+    program: &str,
+    server: &Server,
+    asked: &str,
+    patience: Duration,
+) -> Result<String, Failure> {
     let profile = tempfile::tempdir()?;
     let log = profile.path().join("log");
-    println!("> {program} {} {}", OPTIONS.join(" "), server.address());
+    let address = format!("{}?{asked}", server.address());
+    println!("> {program} {} {address}", OPTIONS.join(" "));
     let child = Command::new(program)
         .args(OPTIONS)
         .args(["--enable-logging=stderr", &format!("--user-data-dir={}", profile.path().display())])
-        .arg(server.address())
+        .arg(&address)
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(&log)?)
         .spawn()
@@ -68,11 +75,4 @@ pub(crate) fn run(program: &str, server: &Server, patience: Duration) -> Result<
         std::thread::sleep(Duration::from_millis(5));
     }
     Err(format!("the page said nothing for {} s:\n{}", patience.as_secs(), end(&log)).into())
-}
-
-/// The last lines of the browser's log.
-fn end(log: &std::path::Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

@@ -1,10 +1,17 @@
-//! `cargo xtask web` and `cargo xtask test --gui`: the page is built into `target/web`, served on the loopback
-//! address, and tested in a headless browser against the same code on this machine's adapter.
+//! `cargo xtask web` and `cargo xtask test --gui`: the explorer's page is built into `target/web` and served on the
+//! loopback address; its window and its page are tested on screens that nobody sees, the page against the window.
 
 mod browser;
+mod desktop;
+mod judge;
+mod report;
 mod server;
 
+use report::Report;
+
+use flate2::{Compression, write::GzEncoder};
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Duration,
@@ -15,6 +22,16 @@ type Failure = Box<dyn std::error::Error>;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The largest difference between a loss in the browser and on the desktop, as a share of the loss.
 const TOLERANCE: f32 = 1e-3;
+/// The stops at which a room's losses are compared, and the last one, at which the window is looked at.
+const STOPS: &str = "8,16,24,32,40";
+const LAST: &str = "400";
+/// The largest difference between a pixel of the window and the picture that the engine computed, of 255.
+const LEVELS: f32 = 2.0;
+/// The pictures in each row of the VAE's manifold, how many classes must be seen among them, and how far they may be
+/// from real digits, in multiples of the distance of digits held out.
+const COLUMNS: usize = 15;
+const CLASSES: usize = 7;
+const DISTANCE: f64 = 2.0;
 /// How long the browser may take, on a machine of two busy cores.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -39,33 +56,53 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Runs a program and shows what it says.
+fn run(program: &str, args: &[&str]) -> Result<(), Failure> {
+    println!("> {program} {}", args.join(" "));
+    let status = Command::new(program).args(args).current_dir(root()).status();
+    match status.map_err(|e| format!("cannot run {program}: {e}"))?.success() {
+        true => Ok(()),
+        false => Err(format!("`{program} {}` failed", args.join(" ")).into()),
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<(), Failure> {
+    run(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+}
+
+/// The last lines of a log.
+fn end(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
 /// Builds the page and returns its folder.
 fn build() -> Result<PathBuf, Failure> {
-    let run = |program: &str, args: &[&str]| -> Result<(), Failure> {
-        println!("> {program} {}", args.join(" "));
-        let status = Command::new(program).args(args).current_dir(root()).status();
-        match status.map_err(|e| format!("cannot run {program}: {e}"))?.success() {
-            true => Ok(()),
-            false => Err(format!("`{program} {}` failed", args.join(" ")).into()),
-        }
-    };
     let known = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output()?;
     if !Path::new(String::from_utf8_lossy(&known.stdout).trim()).is_dir() {
         run("rustup", &["target", "add", TARGET])?;
     }
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    run(&cargo, &["build", "--release", "--package", "page", "--target", TARGET])?;
+    cargo(&["build", "--profile", "page", "--package", "explorer", "--lib", "--target", TARGET])?;
     let folder = root().join("target/web");
-    let wasm = root().join("target").join(TARGET).join("release/page.wasm");
+    let wasm = root().join("target").join(TARGET).join("page/explorer.wasm");
     wasm_bindgen_cli_support::Bindgen::new()
         .input_path(&wasm)
         .web(true)?
         .typescript(false)
         .generate(&folder)
         .map_err(|e| format!("{}: {e:#}", wasm.display()))?;
-    std::fs::copy(root().join("examples/page/index.html"), folder.join("index.html"))?;
-    let size = std::fs::metadata(folder.join("page_bg.wasm"))?.len();
-    println!("page: {} ({size} bytes of WebAssembly)", folder.display());
+    std::fs::copy(root().join("examples/explorer/index.html"), folder.join("index.html"))?;
+    let files =
+        ["index.html", "explorer.js", "explorer_bg.wasm"].map(|name| std::fs::read(folder.join(name)));
+    let (mut whole, mut packed) = (0, 0);
+    for file in files {
+        let file = file?;
+        let mut gzip = GzEncoder::new(vec![], Compression::best());
+        gzip.write_all(&file)?;
+        (whole, packed) = (whole + file.len(), packed + gzip.finish()?.len());
+    }
+    println!("page: {} ({whole} bytes, {packed} gzipped)", folder.display());
     Ok(folder)
 }
 
@@ -80,29 +117,61 @@ fn serve() -> Result<(), Failure> {
     }
 }
 
-/// Trains in a headless browser and natively, and compares the losses.
+/// Opens each room in a window and as a page.
 fn test() -> Result<(), Failure> {
+    let scratch = tempfile::tempdir()?;
+    let windows = match desktop::Screen::open()? {
+        Some(screen) => Some(window(&screen, scratch.path())?),
+        None => {
+            println!("window: skipped, since Xvfb is not on PATH (Debian: xvfb)");
+            None
+        }
+    };
     let Some(program) = browser::find() else {
         println!("browser: skipped, since no Chromium is on PATH (Debian: chromium)");
         return Ok(());
     };
     let server = server::Server::new(build()?)?;
-    let result = browser::run(program, &server, PATIENCE)?;
-    let (adapter, there) = result.split_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
-    let (there, refused) = there.rsplit_once('\n').ok_or_else(|| format!("the page says: {result}"))?;
+    let refused = browser::run(program, &server, "refused", PATIENCE)?;
     println!("a shader that is refused: {refused}");
     if !refused.starts_with("refused/largest: ") || !refused.contains("f32") {
         return Err("the browser's message about the refused shader is lost".into());
     }
-    let there = there.lines().map(str::parse).collect::<Result<Vec<f32>, _>>()?;
-    let (name, here) = pollster::block_on(page::train())?;
-    println!("browser ({adapter}): {there:?}\nnative ({name}): {here:?}");
+    let there =
+        Report::parse(&browser::run(program, &server, &format!("room=vae&stops={STOPS}"), PATIENCE)?)?;
+    println!("browser: {there:?}");
+    shown(&there)?;
+    let Some(here) = windows else { return Ok(()) };
     let same = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE * b.abs();
-    if there.len() != here.len() || !there.iter().zip(&here).all(same) {
-        return Err("the browser trains otherwise than the desktop".into());
+    match there.losses.len() == STOPS.split(',').count() && there.losses.iter().zip(&here.losses).all(same) {
+        true => Ok(()),
+        false => Err("the browser trains otherwise than the desktop".into()),
     }
-    match (here.first(), here.last()) {
-        (Some(first), Some(last)) if *last < 0.8 * first => Ok(()),
+}
+
+/// Opens the VAE's room in a window until digits must be seen in it.
+fn window(screen: &desktop::Screen, scratch: &Path) -> Result<Report, Failure> {
+    cargo(&["build", "--release", "--package", "explorer"])?;
+    let explorer = root().join("target/release/explorer");
+    let seen = scratch.join("window.png");
+    let report = Report::parse(&screen.explore(&explorer, "vae", &format!("{STOPS},{LAST}"), &seen)?)?;
+    println!("window: {report:?}");
+    shown(&report)?;
+    let judgement = judge::digits(&seen, &report.place, COLUMNS, scratch)?;
+    println!("the classifier says of the window: {judgement:?}");
+    match judgement.classes >= CLASSES && judgement.distance <= DISTANCE {
+        true => Ok(report),
+        false => Err("there are no digits in the manifold".into()),
+    }
+}
+
+/// Checks that the window shows what was computed, and that the room learns.
+fn shown(report: &Report) -> Result<(), Failure> {
+    if report.difference > LEVELS {
+        return Err("the window shows other pictures than the engine computed".into());
+    }
+    match (report.losses.first(), report.losses.last()) {
+        (Some(first), Some(last)) if *last < 0.9 * first => Ok(()),
         _ => Err("the losses do not fall".into()),
     }
 }

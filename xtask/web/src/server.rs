@@ -56,6 +56,7 @@ impl Server {
         }
         let mut words = first.split_whitespace();
         let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or("/"));
+        let path = path.split('?').next().unwrap_or("/");
         if method == "POST" && path == "/result" {
             let mut body = vec![0; usize::min(length, 1 << 20)];
             reader.read_exact(&mut body)?;
