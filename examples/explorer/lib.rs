@@ -6,6 +6,7 @@ mod gan;
 mod host;
 mod making;
 mod pace;
+mod palette;
 mod pixelcnn;
 mod probe;
 #[cfg(target_arch = "wasm32")]
@@ -291,7 +292,7 @@ fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
 fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Result<()> {
     host.gpu.check()?;
     let Some(fit) = pace.steps()? else { return Ok(()) };
-    let steps = fit.min(left);
+    let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
         room.record(host, encoder, steps)?;
         pace.recorded(&host.gpu, encoder, steps);
