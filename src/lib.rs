@@ -49,7 +49,6 @@ pub mod foreign;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
-#[cfg(feature = "run")]
 pub mod measure;
 pub mod models;
 pub mod nn;

@@ -37,9 +37,12 @@ impl Host {
         Ok(Self { gpu: Arc::new(gpu), renderer: state.renderer })
     }
 
-    /// Makes a host without a window, for tests.
+    /// A host without a window.
     #[cfg(test)]
-    pub(crate) fn windowless(gpu: Gpu, renderer: Renderer) -> Self {
+    pub(crate) fn testing() -> Self {
+        let gpu = Gpu::headless_blocking(&Default::default()).expect("an adapter");
+        let format = wgpu::TextureFormat::Rgba8Unorm;
+        let renderer = Renderer::new(&gpu.device, format, eframe::egui_wgpu::RendererOptions::PREDICTABLE);
         Self { gpu: Arc::new(gpu), renderer: Arc::new(egui::mutex::RwLock::new(renderer)) }
     }
 
@@ -127,6 +130,24 @@ impl Canvas {
     /// A device that is known to be lost.
     pub(crate) fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.blit.record(encoder, &self.texture, wgpu::Origin3d::ZERO)
+    }
+
+    /// Waits for the texture's pixels, RGBA row by row.
+    #[cfg(test)]
+    pub(crate) fn pixels(&self, gpu: &Gpu) -> Vec<u8> {
+        let size = self.blit.size();
+        let row = (4 * size.width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+        let buffer = gpu.upload("pixels", &vec![0; (row * size.height) as usize]).expect("memory");
+        let layout =
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None };
+        let to = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
+        let copied = gpu.submit(|encoder| {
+            encoder.copy_texture_to_buffer(self.texture.as_image_copy(), to, size);
+            Ok(())
+        });
+        copied.expect("a device");
+        let rows = gpu.read(buffer.slice(..)).expect("a device");
+        rows.chunks(row as usize).flat_map(|row| row[..4 * size.width as usize].to_vec()).collect()
     }
 
     /// Shows the pictures so wide, in points; their own proportions give the height.

@@ -2,16 +2,16 @@
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
 mod files;
+mod gan;
 mod host;
 mod making;
 mod pace;
+mod palette;
 mod pixelcnn;
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;
 mod room;
-#[cfg(test)]
-mod testing;
 mod vae;
 #[cfg(target_arch = "wasm32")]
 mod web;
@@ -36,8 +36,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 2] = ["vae", "pixelcnn"];
-const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN"];
+pub const ROOMS: [&str; 3] = ["vae", "pixelcnn", "gan"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 
 /// What the application opens with.
 #[derive(Default)]
@@ -82,7 +82,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker, pixelcnn::maker][room]()
+    [vae::maker, pixelcnn::maker, gan::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
@@ -292,7 +292,7 @@ fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
 fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Result<()> {
     host.gpu.check()?;
     let Some(fit) = pace.steps()? else { return Ok(()) };
-    let steps = fit.min(left);
+    let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
         room.record(host, encoder, steps)?;
         pace.recorded(&host.gpu, encoder, steps);

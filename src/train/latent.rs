@@ -1,5 +1,5 @@
-//! Points of a latent space whose prior is the standard normal distribution: random draws, and quantiles for
-//! regular grids.
+//! Points of a latent space whose prior is the standard normal distribution: random draws, quantiles for regular
+//! grids, and walks between points.
 
 use crate::graph::var::Init;
 
@@ -28,6 +28,20 @@ fn normal_cdf(x: f64) -> f64 {
     0.5 + h / 3.0 * (density(0.0) + inner + density(x))
 }
 
+/// Spherical interpolation (Shoemake 1985): the point at the share t of the way along the great circle between two
+/// vectors of one length. Where they differ in length, the point's length changes along the way.
+pub fn slerp(a: &[f32], b: &[f32], t: f32) -> Vec<f32> {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+    let cosine = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)).clamp(-1.0, 1.0);
+    let angle = cosine.acos();
+    // For vectors on one line the circle is not determined, so the walk is straight.
+    let shares = match angle.sin() {
+        s if s < 1e-4 => [1.0 - t, t],
+        s => [((1.0 - t) * angle).sin() / s, (t * angle).sin() / s],
+    };
+    a.iter().zip(b).map(|(a, b)| a * shares[0] + b * shares[1]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +51,18 @@ mod tests {
         for (i, n, expected) in [(0, 1, 0.0), (0, 2, -0.674_490), (1, 2, 0.674_490), (39, 40, 2.241_403)] {
             assert!((quantile(i, n) - expected).abs() < 1e-5, "{i} of {n}: {}", quantile(i, n));
         }
+    }
+
+    #[test]
+    fn a_walk_stays_on_the_sphere() {
+        let [a, b] = [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0]];
+        for t in [0.0, 0.25, 0.5, 1.0] {
+            let point = slerp(&a, &b, t);
+            let angle = f32::atan2(point[1], point[0]);
+            assert!((angle - t * std::f32::consts::FRAC_PI_2).abs() < 1e-5, "{point:?}");
+            assert!((point.iter().map(|x| x * x).sum::<f32>() - 9.0).abs() < 1e-4);
+        }
+        assert_eq!(slerp(&[1.0, 2.0], &[1.0, 2.0], 0.5), [1.0, 2.0]);
     }
 
     #[test]

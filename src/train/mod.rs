@@ -21,7 +21,7 @@ mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};
-pub use latent::{normals, quantile};
+pub use latent::{normals, quantile, slerp};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pace::{SUBMISSION, bursts};
 pub use round::{Round, remember};

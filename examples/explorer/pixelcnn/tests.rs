@@ -5,13 +5,13 @@ use super::{
     paint::Cell,
     *,
 };
-use crate::{room::digits as lesson, testing};
+use crate::room::digits as lesson;
 use oneiro::{graph::shape::Type, models::pixelcnn::PixelCnn, train::PICTURE};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
 /// The room, trained for some steps.
 static ROOM: LazyLock<Mutex<(Host, Playing)>> = LazyLock::new(|| {
-    let host = testing::host();
+    let host = Host::testing();
     let made = make(host.clone(), Arc::new(lesson()), Progress::default(), 1);
     let mut room = pollster::block_on(made).unwrap();
     for _ in 0..10 {

@@ -12,7 +12,7 @@ use crate::{
     models::game::Game,
     rng,
     run::{Bare, Look, Raw, Trained, animate, grid, whole},
-    train::normals,
+    train::{normals, slerp},
 };
 use clap::Args;
 
@@ -172,7 +172,8 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
             let t = |s: usize| if closed { 1.0 - (2.0 * at(s) - 1.0).abs() } else { at(s) };
             let points: Vec<f32> = z
                 .chunks(2 * latent)
-                .flat_map(|ends| (0..steps).flat_map(move |s| slerp(ends, t(s))))
+                .map(|ends| ends.split_at(latent))
+                .flat_map(|(a, b)| (0..steps).flat_map(move |s| slerp(a, b, t(s))))
                 .collect();
             let classes = self.classes(rows)?;
             let classes: Vec<f32> = match self.game.classes() {
@@ -252,37 +253,5 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
             (0..below).flat_map(|r| found.iter().flat_map(|f| picture(f[r].index)).collect::<Vec<_>>());
         let all: Vec<f32> = samples.iter().copied().chain(rows).collect();
         self.write("nearest.png", &all, count)
-    }
-}
-
-/// Spherical interpolation (Shoemake 1985): the point at the share t of the way along the great circle
-/// between two vectors of equal length. `ends` holds the two vectors, one after the other.
-fn slerp(ends: &[f32], t: f32) -> Vec<f32> {
-    let (a, b) = ends.split_at(ends.len() / 2);
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
-    let cosine = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12)).clamp(-1.0, 1.0);
-    let angle = cosine.acos();
-    // For vectors on one line the circle is not determined, so the walk is straight.
-    let shares = match angle.sin() {
-        s if s < 1e-4 => [1.0 - t, t],
-        s => [((1.0 - t) * angle).sin() / s, (t * angle).sin() / s],
-    };
-    a.iter().zip(b).map(|(a, b)| a * shares[0] + b * shares[1]).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_walk_stays_on_the_sphere() {
-        let ends = [3.0, 0.0, 0.0, 0.0, 3.0, 0.0];
-        for t in [0.0, 0.25, 0.5, 1.0] {
-            let point = slerp(&ends, t);
-            let angle = f32::atan2(point[1], point[0]);
-            assert!((angle - t * std::f32::consts::FRAC_PI_2).abs() < 1e-5, "{point:?}");
-            assert!((point.iter().map(|x| x * x).sum::<f32>() - 9.0).abs() < 1e-4);
-        }
-        assert_eq!(slerp(&[1.0, 2.0, 1.0, 2.0], 0.5), [1.0, 2.0]);
     }
 }

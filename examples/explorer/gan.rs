@@ -1,0 +1,210 @@
+//! The room of the generative adversarial nets: two players learn from each other, and the generator's drawings follow
+//! each round.
+
+mod alarm;
+mod curves;
+mod picks;
+mod players;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use crate::{
+    host::{Canvas, Host},
+    making::{Making, Progress},
+    probe::Subject,
+    room::{Lesson, Maker, Room},
+};
+use curves::Curves;
+use eframe::egui;
+use oneiro::{
+    data::Order,
+    error::Result,
+    gpu::{Executor, Promise, Shown, State, wgpu},
+    train::Feed,
+};
+use picks::Picks;
+use players::{BATCH, SIDE, Settings, TERMS, WALK};
+use std::sync::Arc;
+
+struct Playing {
+    /// What the visitor chooses, and what the executors were made for.
+    settings: Settings,
+    made: Settings,
+    lesson: Arc<Lesson>,
+    state: State,
+    names: Vec<String>,
+    /// The steps of the discriminator and of the generator.
+    trainers: [Executor; 2],
+    drawing: Executor,
+    samples: Canvas,
+    walk: Canvas,
+    terms: [Canvas; TERMS],
+    feed: Feed,
+    order: Order,
+    /// The rounds, and the minibatches that the discriminator saw.
+    rounds: u64,
+    seen: u64,
+    picks: Picks,
+    curves: Curves,
+    signs: Option<(u64, Promise<Vec<f32>>)>,
+    variety: Option<Promise<Vec<f32>>>,
+}
+
+/// Makes the room with its first settings.
+pub(crate) fn maker() -> Maker {
+    anew(Settings::EVEN)
+}
+
+/// Makes the room with new players.
+fn anew(settings: Settings) -> Maker {
+    Box::new(move |host, lesson| {
+        Making::new(move |progress| async move {
+            Ok(Box::new(make(host, lesson, settings, progress).await?) as Box<dyn Room>)
+        })
+    })
+}
+
+async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Progress) -> Result<Playing> {
+    let (gpu, train) = (&host.gpu, &lesson.train);
+    let game = settings.game(train)?;
+    let [discriminator, generator] = players::training(&game, train, gpu.caps())?;
+    let drawing = players::drawing(&game, train, gpu.caps())?;
+    let state = State::new(gpu, &[&discriminator, &generator, &drawing], 0)?;
+    let feed = Feed::new(gpu, train)?;
+    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    feed.reorder(gpu, &order.of(0))?;
+    progress.begin("kernels that teach the discriminator");
+    let discriminator =
+        host.executor(&progress, &discriminator, &state, &feed.bindings(&discriminator)).await?;
+    progress.begin("kernels that teach the generator");
+    let generator = host.executor(&progress, &generator, &state, &[]).await?;
+    progress.begin("kernels that draw");
+    let drawing = host.executor(&progress, &drawing, &state, &[]).await?;
+    let mut picks = Picks::new();
+    drawing.write(gpu, "z", picks.noise())?;
+    drawing.write(gpu, "picked", &picks.noises())?;
+    picks.changed = false;
+    progress.begin("the first round");
+    for executor in [&discriminator, &generator, &drawing] {
+        host.first_step(&progress, executor).await?;
+    }
+    let canvas = |output, shown| Canvas::new(&host, &drawing, output, shown);
+    let samples = canvas("samples", Shown::Grid { columns: SIDE })?;
+    let walk = canvas("pictures", Shown::Grid { columns: WALK })?;
+    let term = |i| canvas("terms", Shown::Image(i));
+    let terms = [term(0)?, term(1)?, term(2)?, term(3)?];
+    Ok(Playing {
+        settings,
+        made: settings,
+        names: game.weights(),
+        lesson,
+        state,
+        trainers: [discriminator, generator],
+        drawing,
+        samples,
+        walk,
+        terms,
+        feed,
+        order,
+        rounds: 1,
+        seen: 1,
+        picks,
+        curves: Curves::default(),
+        signs: None,
+        variety: None,
+    })
+}
+
+impl Playing {
+    /// Other rates are other plans on the same State, whose kernels are all compiled.
+    fn follow_settings(&mut self, host: &Host) -> Result<()> {
+        if self.made != self.settings {
+            let (gpu, train) = (&host.gpu, &self.lesson.train);
+            let game = self.settings.game(train)?;
+            let [discriminator, generator] = players::training(&game, train, gpu.caps())?;
+            self.trainers = [
+                Executor::new(gpu, &discriminator, &self.state, &self.feed.bindings(&discriminator))?,
+                Executor::new(gpu, &generator, &self.state, &[])?,
+            ];
+            self.made = self.settings;
+        }
+        Ok(())
+    }
+
+    /// Records a round: steps of the discriminator, then one of the generator.
+    fn record_round(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        for _ in 0..self.settings.steps {
+            let per_epoch = self.order.per_epoch();
+            if self.seen.is_multiple_of(per_epoch) {
+                self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.seen / per_epoch))?;
+            }
+            self.trainers[0].record(encoder)?;
+            self.seen += 1;
+        }
+        self.trainers[1].record(encoder)?;
+        self.rounds += 1;
+        Ok(())
+    }
+
+    /// Takes the measurements that have come.
+    fn take_signs(&mut self) -> Result<()> {
+        if let Some(variety) = self.variety.as_mut().and_then(Promise::ready) {
+            self.curves.variety(variety?[0]);
+            self.variety = None;
+        }
+        if let Some((round, promise)) = &mut self.signs
+            && let Some(signs) = promise.ready()
+        {
+            let signs = signs?;
+            self.curves.push(*round, std::array::from_fn(|i| signs[i]));
+            self.signs = None;
+        }
+        Ok(())
+    }
+}
+
+impl Room for Playing {
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn step(&self) -> u64 {
+        self.rounds
+    }
+
+    fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        self.take_signs()?;
+        self.follow_settings(host)?;
+        for _ in 0..steps {
+            self.record_round(host, encoder)?;
+        }
+        if steps > 0 && self.signs.is_none() {
+            self.signs = Some((self.rounds, self.trainers[1].record_read(&host.gpu, encoder, "signs")?));
+        }
+        if self.picks.changed {
+            self.drawing.record_write(&host.gpu, encoder, "z", self.picks.noise())?;
+            self.drawing.record_write(&host.gpu, encoder, "picked", &self.picks.noises())?;
+            self.picks.changed = false;
+        }
+        self.drawing.record(encoder)?;
+        if self.variety.is_none() {
+            self.variety = Some(self.drawing.record_read(&host.gpu, encoder, "variety")?);
+        }
+        self.samples.record(encoder)?;
+        self.walk.record(encoder)?;
+        self.terms.iter().try_for_each(|term| term.record(encoder))
+    }
+
+    fn show(&mut self, _: &Host, ui: &mut egui::Ui) -> Option<Maker> {
+        self.view(ui).map(anew)
+    }
+
+    fn weights(&self) -> (&State, &[String]) {
+        (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { trainer: &self.trainers[1], drawer: &self.drawing, canvas: &self.walk }
+    }
+}

@@ -1,0 +1,158 @@
+//! How the game stands, in words: an alarm where one player wins, or where the generator draws one picture only.
+
+use super::curves::Signs;
+use oneiro::models::gan::Objective;
+
+/// The rounds after which variety counts: a generator begins with one picture in any case.
+const BEGUN: u64 = 300;
+/// The rounds after which the players' scores count.
+const MET: u64 = 40;
+/// The share of real pictures' variety below which samples count as one picture.
+const NARROW: f64 = 0.08;
+/// The lead from which on a player has won.
+const WON: f64 = 0.9;
+/// The lead below which players are even.
+const EVEN: f64 = 0.12;
+
+/// How a game stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    New,
+    Good,
+    Even,
+    DiscriminatorWins,
+    GeneratorWins,
+    OnePicture,
+}
+
+impl Standing {
+    pub(super) fn is_alarm(self) -> bool {
+        matches!(self, Self::DiscriminatorWins | Self::GeneratorWins | Self::OnePicture)
+    }
+}
+
+/// How far the discriminator is ahead: 1 where it tells all drawings from real pictures, 0 where it can only guess,
+/// below 0 where it is wrong. A distance has no such scale.
+pub(super) fn lead(loss: Objective, signs: &Signs) -> Option<f64> {
+    let lead = match loss {
+        Objective::Wasserstein => return None,
+        // Its loss is 2 where all scores are 0, and 0 where all are beyond the margins at 1 and -1.
+        Objective::Hinge => 1.0 - signs.loss_d / 2.0,
+        _ => signs.real - signs.fake,
+    };
+    Some(lead.clamp(-1.0, 1.0))
+}
+
+/// How the game stands, and a sentence about it.
+pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
+    let (real, fake) = (signs.real, signs.fake);
+    let scores = format!("D(x) {real:.2}, D(G(z)) {fake:.2}");
+    let lead = lead(loss, signs);
+    if signs.round >= BEGUN && signs.variety < NARROW {
+        let share = 100.0 * signs.variety;
+        return (
+            Standing::OnePicture,
+            format!(
+                "The generator draws one picture for all noise (mode collapse): its samples differ {share:.0} % as much as \
+                 real pictures. Try a smaller step of the generator, a smooth discriminator, or the hinge loss."
+            ),
+        );
+    }
+    match lead {
+        _ if signs.round < MET => (
+            Standing::New,
+            "Both players are new: the generator draws noise, and the discriminator cannot tell it from digits yet."
+                .into(),
+        ),
+        None => (
+            Standing::Good,
+            format!(
+                "The critic measures a distance, {:.2}: there is no winner, and a strong critic only teaches better. The \
+                 distance should fall.",
+                real - fake
+            ),
+        ),
+        Some(lead) if lead > WON => {
+            let why = match loss {
+                Objective::Minimax => "and the generator's gradient vanishes",
+                _ => "and the generator learns little",
+            };
+            (
+                Standing::DiscriminatorWins,
+                format!(
+                    "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or smaller steps of the \
+                     discriminator, or a smooth one."
+                ),
+            )
+        }
+        Some(lead) if lead < -EVEN => (
+            Standing::GeneratorWins,
+            format!(
+                "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try more or \
+                 larger steps of the discriminator."
+            ),
+        ),
+        Some(lead) if lead < EVEN => (
+            Standing::Even,
+            format!("They are even: the discriminator can only guess ({scores})."),
+        ),
+        Some(_) => (
+            Standing::Good,
+            format!("A good game: the discriminator is ahead ({scores}), and its judgement shows the generator the way."),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::curves::Curves, *};
+
+    /// What is said after a series of the same signs from round 1 on.
+    fn told(
+        loss: Objective,
+        rounds: u64,
+        losses: [f32; 2],
+        scores: [f32; 2],
+        variety: f32,
+    ) -> (Standing, String) {
+        let mut curves = Curves::default();
+        for round in 1..=rounds {
+            curves.variety(variety);
+            curves.push(round, [losses[0], losses[1], scores[0], scores[1]]);
+        }
+        judge(loss, &curves.now())
+    }
+
+    #[test]
+    fn the_words_follow_the_signs() {
+        let likely = |rounds, scores, variety| told(Objective::Minimax, rounds, [1.0; 2], scores, variety);
+        assert_eq!(likely(10, [0.99, 0.01], 0.0).0, Standing::New);
+        let (standing, words) = likely(100, [0.99, 0.01], 0.0);
+        assert!(standing == Standing::DiscriminatorWins && words.contains("gradient vanishes"), "{words}");
+        assert_eq!(likely(100, [0.3, 0.8], 0.5).0, Standing::GeneratorWins);
+        assert_eq!(likely(100, [0.52, 0.48], 0.5).0, Standing::Even);
+        assert_eq!(likely(400, [0.7, 0.3], 0.5).0, Standing::Good);
+        let (standing, words) = likely(400, [0.7, 0.3], 0.01);
+        assert!(standing == Standing::OnePicture && words.contains("differ 1 %"), "{words}");
+
+        // Other objectives have other scores.
+        let hinge = |loss| told(Objective::Hinge, 100, [loss, 0.0], [0.4, -0.5], 0.5).0;
+        assert_eq!(
+            [0.05, 1.0, 1.9].map(hinge),
+            [Standing::DiscriminatorWins, Standing::Good, Standing::Even]
+        );
+        let (standing, words) = told(Objective::Wasserstein, 400, [-8.0, 3.0], [9.0, 1.0], 0.5);
+        assert!(standing == Standing::Good && words.contains("8.00"), "{words}");
+    }
+
+    /// One bad minibatch is no alarm; a bad while is.
+    #[test]
+    fn a_moment_is_no_alarm() {
+        let mut curves = Curves::default();
+        (1..=200).for_each(|round| curves.push(round, [1.0, 1.0, 0.7, 0.3]));
+        curves.push(201, [0.1, 4.0, 1.0, 0.0]);
+        assert_eq!(judge(Objective::NonSaturating, &curves.now()).0, Standing::Good);
+        (202..=260).for_each(|round| curves.push(round, [0.1, 4.0, 1.0, 0.0]));
+        assert_eq!(judge(Objective::NonSaturating, &curves.now()).0, Standing::DiscriminatorWins);
+    }
+}

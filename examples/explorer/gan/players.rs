@@ -1,0 +1,212 @@
+//! The two players: their networks, the rules that a visitor chooses, and the plans that train and draw.
+
+use oneiro::{
+    data::Images,
+    error::Result,
+    graph::{Graph, Tensor, shape::Type},
+    kernel::caps::Caps,
+    measure::watch::spread,
+    models::{
+        dcgan,
+        game::{Game, Rules},
+        gan::{self, Objective},
+        players::{Players, Setting},
+    },
+    nn::Sequential,
+    optim::advance,
+    plan::Plan,
+    train::batch,
+};
+
+/// The pictures of a player's step.
+pub(super) const BATCH: usize = 32;
+/// The dimensions of the noise.
+pub(super) const LATENT: usize = 32;
+/// The rows and columns of the grid of samples.
+pub(super) const SIDE: usize = 8;
+/// The samples that are shown, always from the same noise.
+pub(super) const SAMPLES: usize = SIDE * SIDE;
+/// The pictures of the walk.
+pub(super) const WALK: usize = 10;
+/// The pictures of the sum: A, B, C and A - B + C.
+pub(super) const TERMS: usize = 4;
+/// The real pictures whose variety samples are compared with.
+const COMPARED: usize = 1024;
+
+/// A kind of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Networks {
+    /// Layers that see all pixels at once (Goodfellow et al. 2014); they learn the fastest on a processor.
+    Perceptrons,
+    /// Convolutions (Radford et al. 2015).
+    Convolutions,
+}
+
+impl Networks {
+    pub(super) const ALL: [(Self, &'static str); 2] =
+        [(Self::Perceptrons, "fully connected"), (Self::Convolutions, "convolutions (DCGAN)")];
+
+    fn perceptrons() -> gan::Networks {
+        gan::Networks { latent: LATENT, hidden: vec![256] }
+    }
+
+    fn convolutions() -> dcgan::Networks {
+        dcgan::Networks { latent: LATENT, generator: 8, discriminator: 8 }
+    }
+}
+
+impl Players for Networks {
+    fn latent(&self) -> usize {
+        LATENT
+    }
+
+    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        match self {
+            Self::Perceptrons => Self::perceptrons().generator(g, name, at),
+            Self::Convolutions => Self::convolutions().generator(g, name, at),
+        }
+    }
+
+    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
+        match self {
+            Self::Perceptrons => Self::perceptrons().discriminator(g, name, at),
+            Self::Convolutions => Self::convolutions().discriminator(g, name, at),
+        }
+    }
+
+    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
+        match self {
+            Self::Perceptrons => Self::perceptrons().seen(pictures),
+            Self::Convolutions => pictures,
+        }
+    }
+}
+
+/// What the players play for.
+pub(super) const LOSSES: [(Objective, &str); 5] = [
+    (Objective::Minimax, "minimax (2014)"),
+    (Objective::NonSaturating, "non-saturating"),
+    (Objective::LeastSquares, "least squares"),
+    (Objective::Hinge, "hinge"),
+    (Objective::Wasserstein, "Wasserstein"),
+];
+
+/// What a visitor chooses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Settings {
+    pub(super) networks: Networks,
+    pub(super) loss: Objective,
+    /// Whether the discriminator is kept smooth: by spectral normalisation, or by the gradient penalty where the
+    /// players play for a Wasserstein distance.
+    pub(super) smooth: bool,
+    /// The steps of the discriminator before each of the generator.
+    pub(super) steps: u16,
+    pub(super) lr: f32,
+    pub(super) lr_discriminator: f32,
+}
+
+impl Settings {
+    /// A game that goes well: digits after a few hundred rounds.
+    pub(super) const EVEN: Self = Self {
+        networks: Networks::Perceptrons,
+        loss: Objective::Hinge,
+        smooth: true,
+        steps: 1,
+        lr: 1e-3,
+        lr_discriminator: 1e-3,
+    };
+    /// A game that the discriminator wins: the original objective, and far more lessons for the discriminator.
+    pub(super) const LOST: Self = Self {
+        loss: Objective::Minimax,
+        smooth: false,
+        steps: 5,
+        lr: 2e-4,
+        lr_discriminator: 2e-3,
+        ..Self::EVEN
+    };
+    /// A game in which the generator gets by with one picture: it runs ahead of the discriminator.
+    pub(super) const NARROW: Self = Self {
+        loss: Objective::NonSaturating,
+        smooth: false,
+        lr: 5e-3,
+        lr_discriminator: 1e-3,
+        ..Self::EVEN
+    };
+
+    /// Whether both can be played with the same weights, by other rates and numbers of steps.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        (self.networks, self.loss, self.smooth) == (other.networks, other.loss, other.smooth)
+    }
+
+    fn rules(&self) -> Rules {
+        let distance = self.loss == Objective::Wasserstein;
+        Rules {
+            objective: self.loss,
+            discriminator_steps: self.steps,
+            lr: self.lr,
+            lr_discriminator: self.lr_discriminator,
+            // As Gulrajani et al. 2017, §4 have it for a critic under a penalty.
+            beta1: if distance && self.smooth { 0.0 } else { 0.5 },
+            spectral: self.smooth && !distance,
+            penalty: (self.smooth && distance).then_some(10.0),
+            // Without any bound a critic's scores grow without end; Arjovsky et al. 2017 clip its weights.
+            clip: (!self.smooth && distance).then_some(0.01),
+            ..Rules::default()
+        }
+    }
+
+    /// The game over a data set's pictures.
+    ///
+    /// # Errors
+    /// Pictures that are larger than the networks'.
+    pub(super) fn game(&self, train: &Images) -> Result<Game<Networks>> {
+        let image = [train.height, train.width, train.channels];
+        let canvas = match self.networks {
+            Networks::Perceptrons => [train.height, train.width],
+            Networks::Convolutions => [32, 32],
+        };
+        Game::new(self.networks, self.rules(), image, canvas, 0, BATCH)
+    }
+}
+
+/// The plans of a step of the discriminator, and of one of the generator. The latter's output `signs` is
+/// `[loss_D, loss_G, D(x), D(G(z))]`, and its output `loss` is loss_G.
+///
+/// # Errors
+/// What an adapter does not allow.
+pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<[Plan; 2]> {
+    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    game.discriminator_step(&discriminator, |g| (batch(g, train, BATCH, None), None));
+    let signs: Vec<_> = game.generator_step(&generator).iter().map(|(_, sum)| sum.reshape([1])).collect();
+    let signs = generator.concat(&signs, 0) * (1.0 / BATCH as f32);
+    generator.output("signs", signs);
+    generator.output("loss", signs.slice(0, 1..2));
+    advance(&generator);
+    Ok([Plan::new(&discriminator, caps)?, Plan::new(&generator, caps)?])
+}
+
+/// The plan that draws the `samples` from noise `z`, and the `pictures` of the walk and the `terms` of the sum from
+/// noise `picked`.
+/// Its output `variety` is the mean squared distance between two samples, as a share of that between two real
+/// pictures.
+///
+/// # Errors
+/// What an adapter does not allow.
+pub(super) fn drawing(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<Plan> {
+    let g = Graph::new();
+    let z = g.input("z", Type::f32([SAMPLES, LATENT]));
+    let picked = g.input("picked", Type::f32([WALK + TERMS, LATENT]));
+    let pictures = game.pictures(g.concat(&[z, picked], 0), None);
+    let samples = pictures.slice(0, 0..SAMPLES);
+    g.output("samples", samples);
+    g.output("pictures", pictures.slice(0, SAMPLES..SAMPLES + WALK));
+    g.output("terms", pictures.slice(0, SAMPLES + WALK..SAMPLES + WALK + TERMS));
+
+    let pixels = train.height * train.width * train.channels;
+    let real = train.pixels.iter().take(COMPARED * pixels).map(|&byte| f32::from(byte) / 255.0);
+    let real = spread(real, pixels).max(1e-6) as f32;
+    let rows = samples.reshape([SAMPLES, pixels]);
+    let apart = (rows - rows.mean(&[0])).square().sum_all() * (2.0 / (SAMPLES - 1) as f32);
+    g.output("variety", (apart * (1.0 / real)).reshape([1]));
+    Plan::new(&g, caps)
+}
