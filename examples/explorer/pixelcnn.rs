@@ -42,7 +42,8 @@ use web_time::Instant;
 
 /// The rows and columns of a picture.
 const SIDE: usize = 28;
-const BATCH: usize = 16;
+/// The pictures of a training step, on a software driver and on a GPU.
+const BATCHES: [usize; 2] = [8, 32];
 /// The step size, which falls to a twentieth within so many steps.
 const RATE: f32 = 4e-3;
 const FALLS: u32 = 10_000;
@@ -99,6 +100,8 @@ struct Playing {
     waiting: Option<(u64, Promise<Vec<f32>>)>,
     curve: Curve,
     gallery: Gallery,
+    /// The training step of the network that draws.
+    drawn_by: u64,
     /// The most wavefront steps a frame, and how many fit it.
     speed: usize,
     pace: Pace,
@@ -111,8 +114,8 @@ struct Playing {
     digits: Vec<Vec<f32>>,
     /// The test digit whose upper half was kept last.
     half: usize,
-    /// The pixel that the pointer is over, row and column, and what its prediction sees.
-    pointed: Option<([usize; 2], Vec<bool>)>,
+    /// The pixel that the pointer is over, and what its prediction sees.
+    pointed: Option<(show::Place, Vec<bool>)>,
 }
 
 /// The loss over the steps, in nats an image: as it was, and smoothed.
@@ -126,7 +129,7 @@ impl Curve {
     fn push(&mut self, step: u64, loss: f64) {
         let before = self.smooth.last().map_or(loss, |point| point[1]);
         // A network that is new, or was replaced, is far from the mean of those before.
-        let weight = if (loss - before).abs() > 0.5 * before { 1.0 } else { 0.15 };
+        let weight = if (loss - before).abs() > 0.2 * before { 0.7 } else { 0.1 };
         self.points.push([step as f64, loss]);
         self.smooth.push([step as f64, before + weight * (loss - before)]);
         if self.points.len() > POINTS {
@@ -159,19 +162,21 @@ fn with(net: usize) -> Maker {
 
 async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -> Result<Playing> {
     let (gpu, train, config) = (&host.gpu, &lesson.train, config(net));
+    let software = gpu.caps().class == AdapterClass::Cpu;
+    let size = BATCHES[usize::from(!software)];
     let g = Graph::new();
-    let x = batch(&g, train, BATCH, Some("binarise")).reshape([BATCH, SIDE, SIDE, 1]);
+    let x = batch(&g, train, size, Some("binarise")).reshape([size, SIDE, SIDE, 1]);
     let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };
     let optimizer = Optimizer::adam(RATE).schedule(falls).clip_norm(1.0);
     let given = Given { x, class: None, training: true };
     let loss = config.training_step(&g, "pixelcnn", given, &optimizer)[0].1;
     advance(&g);
-    g.output("loss", loss * (1.0 / BATCH as f32));
+    g.output("loss", loss * (1.0 / size as f32));
     let (training, names) = (Plan::new(&g, gpu.caps())?, g.weights());
     let looking = surprise::plan(gpu.caps(), &config)?;
     let state = State::new(gpu, &[&training, &looking], 0)?;
     let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    let order = Order { seed: 0, batch: size, batches: 1, count: train.count };
     feed.reorder(gpu, &order.of(0))?;
 
     progress.begin("kernels that train");
@@ -183,7 +188,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
     let mut surprise = Surprise::new(&host, &progress, &looking, &state, &when).await?;
     progress.begin("the first step");
     host.first_step(&progress, &trainer).await?;
-    let digits = digits(&lesson.test);
+    let digits = digits(if lesson.test.count > 0 { &lesson.test } else { train });
     surprise.put(digits[0].clone());
     Ok(Playing {
         net,
@@ -199,7 +204,8 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
         curve: Curve::default(),
         speed: gallery.steps,
         gallery,
-        pace: Pace::new(gpu.caps().class == AdapterClass::Cpu),
+        drawn_by: 0,
+        pace: Pace::new(software),
         goes_on: true,
         finished: None,
         paper: Paper::default(),
@@ -213,10 +219,11 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
 
 /// The first test digits, black and white as the tests of the programs have them.
 fn digits(test: &Images) -> Vec<Vec<f32>> {
-    let mut test = test.clone();
+    let pixels = test.pixels.iter().copied().take(DIGITS * SIDE * SIDE).collect();
+    let mut test = Images { pixels, labels: None, ..*test };
     test.binarise();
     let value = |&level: &u8| f32::from(level > 127);
-    test.pixels.chunks(SIDE * SIDE).take(DIGITS).map(|digit| digit.iter().map(value).collect()).collect()
+    test.pixels.chunks(SIDE * SIDE).map(|digit| digit.iter().map(value).collect()).collect()
 }
 
 /// The toss of a coin for each pixel.
@@ -257,6 +264,9 @@ impl Playing {
             }
         }
         let fit = self.pace.steps()?.map_or(0, |fit| SHARE.max(fit as usize));
+        if self.gallery.begins() {
+            self.drawn_by = self.step;
+        }
         let before = self.gallery.done;
         self.gallery.record(&host.gpu, encoder, self.speed.min(fit))?;
         if !self.gallery.finished() {
@@ -292,7 +302,7 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        BATCH
+        self.order.batch
     }
 
     fn step(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! What the room shows is what the engine computed, and what it teaches is true.
 
 use super::{
-    gallery::{COUNT, when},
+    gallery::{COLUMNS, COUNT, when},
     paint::Cell,
     *,
 };
@@ -61,20 +61,21 @@ fn the_canvas_shows_the_states_pictures_in_the_order_of_the_wavefront() {
         frame(host, room, 0);
         assert_eq!(room.gallery.done, step);
         let picture = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
-        let colours = room.gallery.view.read(&host.gpu, "colours").unwrap();
+        let shown = room.gallery.canvas.pixels(&host.gpu);
         for (i, &value) in picture.iter().enumerate() {
-            let when = when[i % (SIDE * SIDE)] as usize;
+            let (picture, pixel) = (i / (SIDE * SIDE), i % (SIDE * SIDE));
+            let when = when[pixel] as usize;
             let tone = |tone: tones::Tone| if value == 1.0 { tone.ink } else { tone.paper };
             let want = match when + 1 {
                 now if now > step => tones::WAITING,
                 now if now == step => tone(tones::FLYING),
                 _ => tone(tones::DRAWN),
             };
-            let got = &colours[3 * i..3 * i + 3];
-            assert!(
-                got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5),
-                "{i}: {got:?}, {want:?}"
-            );
+            let [x, y] = [picture % COLUMNS * SIDE + pixel % SIDE, picture / COLUMNS * SIDE + pixel / SIDE];
+            let texel = &shown[4 * (y * COLUMNS * SIDE + x)..][..3];
+            let same =
+                texel.iter().zip(want).all(|(&got, want)| (f32::from(got) - 255.0 * want).abs() < 0.51);
+            assert!(same, "pixel {i} in step {step}: {texel:?}, wanted {want:?}");
             assert!(value == before[i] || when + 1 == step, "pixel {i} changed in step {step}");
         }
         inked += picture.iter().zip(&before).filter(|(now, before)| now != before).count();
