@@ -51,9 +51,8 @@ const FALLS: u32 = 10_000;
 const DIGITS: usize = 256;
 /// How long finished pictures stay.
 const REST: Duration = Duration::from_millis(2500);
-/// The steps after which one sees strokes, and those after which strokes join to digits.
+/// The steps after which one sees strokes.
 const STROKES: u64 = 150;
-const COARSE: u64 = 1000;
 /// The wavefront's least share of a frame at full speed: its steps are short beside those of training.
 const SHARE: usize = 16;
 /// The most points of the curve; beyond, every other one is dropped.

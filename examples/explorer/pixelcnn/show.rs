@@ -1,7 +1,7 @@
 //! How the room looks.
 
 use super::{
-    COARSE, Curve, NETS, Playing, SIDE, STROKES,
+    Curve, NETS, Playing, SIDE, STROKES,
     gallery::COLUMNS,
     paint::Cell,
     sight,
@@ -90,21 +90,12 @@ impl Playing {
 
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
-        match self.step {
-            step if step < STROKES => {
-                let share = step as f32 / STROKES as f32;
-                let text = format!("first strokes in {} steps", STROKES - step);
-                ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));
-            }
-            step if step < COARSE => {
-                ui.label("it draws strokes; digits take some thousand steps");
-            }
-            _ => {
-                ui.label("it draws strokes that join to digits");
-            }
-        }
-        if let Some(loss) = self.curve.last() {
-            ui.strong(format!("{loss:.1} nats"));
+        if self.step < STROKES {
+            let share = self.step as f32 / STROKES as f32;
+            let text = format!("first strokes in {} steps", STROKES - self.step);
+            ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));
+        } else {
+            ui.label("it draws strokes; left to learn, it joins them to digits");
         }
     }
 
@@ -239,7 +230,7 @@ impl Playing {
                 let count = seen.iter().filter(|&&seen| seen).count();
                 format!("row {row}, column {column}: {nats:.2} nats, seen from it: {count} pixels")
             }
-            _ => "Point at a pixel: its prediction sees the tinted ones.".to_owned(),
+            _ => "Point at a pixel: what does it see?".to_owned(),
         });
     }
 
@@ -312,7 +303,10 @@ fn pixel(rect: egui::Rect, at: egui::Pos2) -> Option<[usize; 2]> {
 /// The loss over the steps.
 fn curve(ui: &mut egui::Ui, curve: &Curve, height: f32) {
     let least = curve.smooth.iter().map(|point| point[1]).fold(f64::INFINITY, f64::min);
-    ui.label("loss of the training batches, nats an image");
+    ui.label(match curve.last() {
+        Some(loss) => format!("training loss: {loss:.1} nats an image"),
+        None => "training loss".to_owned(),
+    });
     let plot = Plot::new("loss")
         .height((height - 24.0).max(40.0))
         .allow_zoom(false)

@@ -108,6 +108,31 @@ fn one_step_a_frame_draws_the_same_pictures_as_full_speed_and_keeps_what_is_pain
 }
 
 #[test]
+fn pictures_are_drawn_by_the_network_whose_weights_are_loaded_from_their_beginning_on() {
+    let (host, room) = &mut *room();
+    room.paper.clear();
+    let (weight, bias) = ("head.1.weight", "head.1.bias");
+    let before = [weight, bias].map(|name| room.state.read(&host.gpu, name).unwrap());
+    room.complete();
+    frame(host, room, 0);
+    // A network that draws nothing but ink.
+    room.state.write(&host.gpu, weight, &vec![0.0; before[0].len()]).unwrap();
+    room.state.write(&host.gpu, bias, &[100.0]).unwrap();
+    while !room.gallery.finished() {
+        frame(host, room, 0);
+    }
+    let ink = |pictures: Vec<f32>| pictures.iter().filter(|&&ink| ink == 1.0).count();
+    let begun = ink(room.gallery.state.read(&host.gpu, PICTURE).unwrap());
+    let loaded = ink(drawn(host, room, usize::MAX));
+    [weight, bias]
+        .iter()
+        .zip(&before)
+        .for_each(|(name, old)| room.state.write(&host.gpu, name, old).unwrap());
+    assert!(begun < COUNT * SIDE * SIDE, "pictures that had begun are those of the network before");
+    assert_eq!(loaded, COUNT * SIDE * SIDE);
+}
+
+#[test]
 fn the_heat_map_sums_to_the_models_loss() {
     let (host, room) = &mut *room();
     let g = Graph::new();
