@@ -122,13 +122,17 @@ struct Playing {
 struct Curve {
     points: Vec<[f64; 2]>,
     smooth: Vec<[f64; 2]>,
+    /// The number of losses since the smoothed one began.
+    since: usize,
 }
 
 impl Curve {
     fn push(&mut self, step: u64, loss: f64) {
         let before = self.smooth.last().map_or(loss, |point| point[1]);
-        // A network that is new, or was replaced, is far from the mean of those before.
-        let weight = if (loss - before).abs() > 0.2 * before { 0.7 } else { 0.1 };
+        // Weights that were loaded begin another curve.
+        let same = (0.5..2.0).contains(&(loss / before));
+        self.since = if same { self.since + 1 } else { 0 };
+        let weight = (2.0 / (self.since + 2) as f64).max(0.06);
         self.points.push([step as f64, loss]);
         self.smooth.push([step as f64, before + weight * (loss - before)]);
         if self.points.len() > POINTS {
