@@ -318,8 +318,10 @@ fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Resul
     let Some(fit) = pace.steps()? else { return Ok(()) };
     let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
+        let before = room.step();
         room.record(host, encoder, steps)?;
-        pace.recorded(&host.gpu, encoder, steps);
+        // A room may record fewer steps, as where the visitor has switched its training off.
+        pace.recorded(&host.gpu, encoder, room.step() - before);
         Ok(())
     })
 }
