@@ -18,8 +18,9 @@ mod web;
 
 use eframe::{
     egui,
-    egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
+    egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
 };
+use epaint_default_fonts::UBUNTU_LIGHT;
 use files::Offer;
 use host::Host;
 use making::Making;
@@ -101,9 +102,17 @@ pub fn configuration() -> WgpuConfiguration {
 }
 
 impl Explorer {
-    /// Begins to make the engine ready on eframe's device.
-    pub fn new(state: RenderState, asked: Asked) -> Self {
-        Self {
+    /// Begins to make the engine ready on the device of eframe's window.
+    ///
+    /// # Errors
+    /// A window without wgpu.
+    pub fn new(
+        window: &eframe::CreationContext<'_>,
+        asked: Asked,
+    ) -> std::result::Result<Self, &'static str> {
+        let state = window.wgpu_render_state.clone().ok_or("the window has no wgpu device")?;
+        window.egui_ctx.set_fonts(fonts());
+        Ok(Self {
             host: None,
             opening: Making::new(|progress| async move {
                 progress.begin("the engine tests the device");
@@ -120,7 +129,7 @@ impl Explorer {
             notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
             probe: (!asked.stops.is_empty()).then(|| Probe::new(asked.stops)),
             report: asked.report,
-        }
+        })
     }
 
     /// Takes what was made meanwhile, and records the open room's share of the frame.
@@ -280,6 +289,14 @@ impl Explorer {
             }
         }
     }
+}
+
+/// One font for all text: egui's own four would be a quarter of the page.
+fn fonts() -> egui::FontDefinitions {
+    let (mut fonts, name) = (egui::FontDefinitions::empty(), "Ubuntu");
+    fonts.font_data.insert(name.into(), Arc::new(egui::FontData::from_static(UBUNTU_LIGHT)));
+    fonts.families.values_mut().for_each(|family| family.push(name.into()));
+    fonts
 }
 
 /// Shows what is being made.
