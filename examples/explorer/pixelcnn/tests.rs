@@ -211,7 +211,7 @@ fn shown(
 #[test]
 fn a_stroke_on_the_paper_begins_completions_when_the_pen_is_lifted() {
     let (host, room) = &mut *room();
-    room.paper.clear();
+    room.paper = Paper::default();
     drawn(host, room, usize::MAX);
     let (context, size) = (egui::Context::default(), egui::vec2(1200.0, 760.0));
     let button = |pos, pressed| egui::Event::PointerButton {
