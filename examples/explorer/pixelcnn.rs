@@ -42,8 +42,8 @@ use web_time::Instant;
 
 /// The rows and columns of a picture.
 const SIDE: usize = 28;
-/// The pictures of a training step, on a software driver and on a GPU.
-const BATCHES: [usize; 2] = [8, 32];
+/// The pictures of a training step: few, for software drivers, of which a browser's may not look like one.
+const BATCH: usize = 8;
 /// The step size, which falls to a twentieth within so many steps.
 const RATE: f32 = 4e-3;
 const FALLS: u32 = 10_000;
@@ -166,7 +166,7 @@ fn with(net: usize) -> Maker {
 async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -> Result<Playing> {
     let (gpu, train, config) = (&host.gpu, &lesson.train, config(net));
     let software = gpu.caps().class == AdapterClass::Cpu;
-    let size = BATCHES[usize::from(!software)].min(train.count);
+    let size = train.count.min(BATCH);
     let g = Graph::new();
     let x = batch(&g, train, size, Some("binarise")).reshape([size, SIDE, SIDE, 1]);
     let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };
