@@ -77,7 +77,10 @@ impl Curves {
     }
 
     fn line(&self, name: &str, color: Color32, of: fn(&Signs) -> f64) -> Line<'static> {
-        let points: PlotPoints<'static> = self.points.iter().map(|p| [p.round as f64, of(p)]).collect();
+        // The first scores are so large that nothing else could be seen beside them.
+        let first = self.now.round / 10;
+        let seen = self.points.iter().filter(|p| p.round >= first);
+        let points: PlotPoints<'static> = seen.map(|p| [p.round as f64, of(p)]).collect();
         Line::new(name.to_owned(), points).color(color).width(1.8)
     }
 

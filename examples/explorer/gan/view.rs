@@ -55,9 +55,9 @@ impl Playing {
         ui.horizontal_wrapped(|ui| {
             ui.label("See");
             for (name, settings, hint) in [
-                ("a good game", Settings::EVEN, "digits after a few hundred rounds"),
+                ("a good game", Settings::EVEN, "digits after about 150 rounds"),
                 ("the discriminator win", Settings::LOST, "the original loss, and five large steps of the discriminator"),
-                ("one picture for all", Settings::NARROW, "a generator that runs ahead of the discriminator"),
+                ("one picture for all noise", Settings::NARROW, "large steps with momentum overshoot, and the generator gets by with one picture"),
             ] {
                 if ui.button(name).on_hover_text(format!("New players: {hint}.")).clicked() {
                     (*now, fresh) = (settings, true);
@@ -82,11 +82,15 @@ impl Playing {
             });
         });
         ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().slider_width = (ui.available_width() / 3.0 - 230.0).clamp(50.0, 110.0);
             ui.label("While they play:");
             ui.add(egui::Slider::new(&mut now.steps, 1..=8).text("steps of D a round"));
             let rate = |lr, text| egui::Slider::new(lr, 1e-5..=2e-2).logarithmic(true).text(text);
-            ui.add(rate(&mut now.lr_discriminator, "learning rate of D"));
-            ui.add(rate(&mut now.lr, "learning rate of G"));
+            ui.add(rate(&mut now.lr_discriminator, "rate of D")).on_hover_text("The learning rate.");
+            ui.add(rate(&mut now.lr, "rate of G")).on_hover_text("The learning rate.");
+            ui.checkbox(&mut now.momentum, "momentum").on_hover_text(
+                "Each step keeps half of the way of the last ones (Adam's beta 1). The other player has moved meanwhile.",
+            );
         });
         fresh
     }
@@ -158,7 +162,7 @@ impl Playing {
     /// Shows A - B + C and what it is made of.
     fn sum(&mut self, ui: &mut egui::Ui, height: f32) {
         ui.horizontal_wrapped(|ui| {
-            ui.label("Click a drawing for");
+            ui.label("The sum of noise is noise again, and a drawing. Click drawings for");
             for (letter, color) in COLORS.into_iter().enumerate() {
                 let name = RichText::new(LETTERS[letter]).color(color).strong();
                 if ui.selectable_label(self.picks.next == letter, name).clicked() {
@@ -169,7 +173,8 @@ impl Playing {
                 "The mean noise of three drawings says more surely what they have in common (Radford et al. 2015).",
             );
         });
-        let result = height.min(0.36 * ui.available_width()).max(40.0);
+        // Three pictures of 0.6, one of 1, and the signs between them.
+        let result = height.min((ui.available_width() - 110.0) / 2.8).max(40.0);
         let side = 0.6 * result;
         let across = egui::Layout::left_to_right(egui::Align::Center);
         ui.allocate_ui_with_layout(vec2(ui.available_width(), result), across, |ui| {
