@@ -6,6 +6,8 @@ mod gan;
 mod host;
 mod making;
 mod pace;
+mod palette;
+mod pixelcnn;
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;
@@ -16,8 +18,9 @@ mod web;
 
 use eframe::{
     egui,
-    egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
+    egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
 };
+use epaint_default_fonts::UBUNTU_LIGHT;
 use files::Offer;
 use host::Host;
 use making::Making;
@@ -34,8 +37,8 @@ use room::{Lesson, Maker, Room};
 use std::sync::Arc;
 
 /// The rooms in the order of their tabs, by the names that the command line and the page's address use.
-pub const ROOMS: [&str; 2] = ["vae", "gan"];
-const TITLES: [&str; ROOMS.len()] = ["VAE", "GAN"];
+pub const ROOMS: [&str; 3] = ["vae", "pixelcnn", "gan"];
+const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 
 /// What the application opens with.
 #[derive(Default)]
@@ -80,7 +83,7 @@ enum Place {
 }
 
 fn maker(room: usize) -> Maker {
-    [vae::maker, gan::maker][room]()
+    [vae::maker, pixelcnn::maker, gan::maker][room]()
 }
 
 /// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
@@ -99,9 +102,17 @@ pub fn configuration() -> WgpuConfiguration {
 }
 
 impl Explorer {
-    /// Begins to make the engine ready on eframe's device.
-    pub fn new(state: RenderState, asked: Asked) -> Self {
-        Self {
+    /// Begins to make the engine ready on the device of eframe's window.
+    ///
+    /// # Errors
+    /// A window without wgpu.
+    pub fn new(
+        window: &eframe::CreationContext<'_>,
+        asked: Asked,
+    ) -> std::result::Result<Self, &'static str> {
+        let state = window.wgpu_render_state.clone().ok_or("the window has no wgpu device")?;
+        window.egui_ctx.set_fonts(fonts());
+        Ok(Self {
             host: None,
             opening: Making::new(|progress| async move {
                 progress.begin("the engine tests the device");
@@ -118,7 +129,7 @@ impl Explorer {
             notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
             probe: (!asked.stops.is_empty()).then(|| Probe::new(asked.stops)),
             report: asked.report,
-        }
+        })
     }
 
     /// Takes what was made meanwhile, and records the open room's share of the frame.
@@ -280,6 +291,14 @@ impl Explorer {
     }
 }
 
+/// One font for all text: egui's own four would be a quarter of the page.
+fn fonts() -> egui::FontDefinitions {
+    let (mut fonts, name) = (egui::FontDefinitions::empty(), "Ubuntu");
+    fonts.font_data.insert(name.into(), Arc::new(egui::FontData::from_static(UBUNTU_LIGHT)));
+    fonts.families.values_mut().for_each(|family| family.push(name.into()));
+    fonts
+}
+
 /// Shows what is being made.
 fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
     let (what, share) = making.progress.get();
@@ -290,7 +309,7 @@ fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
 fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Result<()> {
     host.gpu.check()?;
     let Some(fit) = pace.steps()? else { return Ok(()) };
-    let steps = fit.min(left);
+    let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
         room.record(host, encoder, steps)?;
         pace.recorded(&host.gpu, encoder, steps);

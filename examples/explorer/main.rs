@@ -46,13 +46,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         ..Default::default()
     };
     let create = Box::new(|context: &eframe::CreationContext<'_>| {
-        let state = context.wgpu_render_state.clone().ok_or("eframe has no wgpu device")?;
         let window = context.egui_ctx.clone();
         let report: explorer::Teller = Box::new(move |report| {
             let _ = send.send(report);
             window.send_viewport_cmd(egui::ViewportCommand::Close);
         });
-        Ok(Box::new(Explorer::new(state, Asked { report: Some(report), ..asked })) as Box<dyn eframe::App>)
+        let app = Explorer::new(context, Asked { report: Some(report), ..asked })?;
+        Ok(Box::new(app) as Box<dyn eframe::App>)
     });
     eframe::run_native("Oneiro", native, create)
         .map_err(|e| format!("{e}; it needs a display and a Vulkan, Metal or DX12 driver"))?;

@@ -32,6 +32,11 @@ pub(crate) trait Room: WasmNotSend {
     /// The training steps that were recorded so far.
     fn step(&self) -> u64;
 
+    /// The training steps that a frame holds at least, however slow the device is.
+    fn least(&self) -> u64 {
+        1
+    }
+
     /// Records so many training steps and what the window shows after them.
     ///
     /// # Errors

@@ -1,125 +1,249 @@
-//! The room of the variational autoencoder: a plane of latents whose pictures follow each training step.
+//! The room of the variational autoencoder: a plane of latents whose pictures follow each training step, and the codes
+//! that the encoder gives to pictures it never learnt from.
+
+mod cloud;
+mod curves;
+mod model;
+mod plane;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
+    palette,
     probe::Subject,
     room::{Lesson, Maker, Room},
 };
+use cloud::Cloud;
+use curves::Curve;
 use eframe::egui;
+use model::BATCH;
 use oneiro::{
     data::Order,
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
-    graph::{Graph, shape::Type},
-    models::vae::{Config, Vae},
-    optim::{Optimizer, advance},
+    graph::Graph,
     plan::Plan,
-    train::{Feed, batch, quantile},
+    train::Feed,
 };
+use plane::{Plane, Scale, Span, liveliest};
 use std::sync::Arc;
 
-const BATCH: usize = 64;
 /// The pictures in each row and column of the manifold.
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 15;
+
+/// What the visitor chose and a new room begins with.
+#[derive(Clone, Copy)]
+struct Settings {
+    latent: usize,
+    beta: f32,
+}
 
 struct Playing {
+    settings: Settings,
+    /// The settings with which the room shall be made anew.
+    wanted: Option<Settings>,
     state: State,
+    names: Vec<String>,
     trainer: Executor,
-    manifold: Executor,
-    canvas: Canvas,
     feed: Feed,
     order: Order,
     step: u64,
-    names: Vec<String>,
-    waiting: Option<Promise<Vec<f32>>>,
-    loss: f32,
+    /// The weight of the KL term that the trainer has.
+    written: f32,
+    waiting: Option<(u64, Promise<Vec<f32>>)>,
+    curves: [Curve; 2],
+    manifold: Executor,
+    manifold_canvas: Canvas,
+    scale: Scale,
+    span: Span,
+    plane: Plane,
+    /// Whether the manifold's latents are of an older plane.
+    turned: bool,
+    dream: Executor,
+    dream_canvas: Canvas,
+    /// The point of the plane that is decoded, and the time in seconds at which the visitor last pointed there.
+    at: [f32; 2],
+    pointed: Option<f64>,
+    /// Whether a ring marks it in the manifold.
+    ring: bool,
+    mirror: Executor,
+    originals: Canvas,
+    again: Canvas,
+    cloud: Cloud,
+    /// Whether the cloud is drawn over the manifold too.
+    over: bool,
 }
 
 /// Makes the room with its first settings.
 pub(crate) fn maker() -> Maker {
-    Box::new(|host, lesson| Making::new(|progress| make(host, lesson, progress)))
+    anew(Settings { latent: 2, beta: 1.0 })
 }
 
-async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress) -> Result<Box<dyn Room>> {
-    let (gpu, train) = (&host.gpu, &lesson.train);
-    let config = Config { hidden: vec![256], latent: 2, ..Config::default() };
-    let g = Graph::new();
-    let x = batch(&g, train, BATCH, Some("binarise"));
-    let vae = Vae::new(&g, &config);
-    let (_, loss) = vae.training_step(x, &Optimizer::adam(2e-3))[0];
-    advance(&g);
-    g.output("loss", loss * (1.0 / BATCH as f32));
-    let (training, names) = (Plan::new(&g, gpu.caps())?, g.weights());
+fn anew(settings: Settings) -> Maker {
+    Box::new(move |host, lesson| {
+        Making::new(move |progress| async move {
+            let room = make(host, lesson, settings, progress).await?;
+            Ok(Box::new(room) as Box<dyn Room>)
+        })
+    })
+}
 
-    let g = Graph::new();
-    let count = COLUMNS * COLUMNS;
-    let z = g.input("z", Type::f32([count, 2]));
-    g.output("pictures", Vae::new(&g, &config).decode(z).sigmoid().reshape([count, 28, 28, 1]));
-    let decoding = Plan::new(&g, gpu.caps())?;
-
-    let state = State::new(gpu, &[&training, &decoding], 0)?;
+async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Progress) -> Result<Playing> {
+    let (gpu, Settings { latent, beta }) = (&host.gpu, settings);
+    let train = &lesson.train;
+    let test = if lesson.test.count > 0 { &lesson.test } else { train };
+    let (shown, examples) = (cloud::shown(test), cloud::examples(test));
+    let size = train.count.min(BATCH);
+    let plan = |record: &dyn Fn(&Graph)| {
+        let g = Graph::new();
+        record(&g);
+        Plan::new(&g, gpu.caps())
+    };
+    let training = plan(&|g| model::trainer(g, latent, train, size))?;
+    let plans = [
+        plan(&|g| model::decoder(g, latent, COLUMNS * COLUMNS))?,
+        plan(&|g| model::decoder(g, latent, 1))?,
+        plan(&|g| model::encoder(g, latent, shown.len()))?,
+        plan(&|g| model::mirror(g, latent, examples.len()))?,
+    ];
+    let all: Vec<&Plan> = std::iter::once(&training).chain(&plans).collect();
+    let state = State::new(gpu, &all, 0)?;
     let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    let order = Order { seed: 0, batch: size, batches: 1, count: train.count };
     feed.reorder(gpu, &order.of(0))?;
+
     progress.begin("kernels that train");
     let trainer = host.executor(&progress, &training, &state, &feed.bindings(&training)).await?;
     progress.begin("kernels that draw");
-    let manifold = host.executor(&progress, &decoding, &state, &[]).await?;
-    let q = |i| quantile(i, COLUMNS);
-    let z: Vec<f32> = (0..count).flat_map(|i| [q(i % COLUMNS), -q(i / COLUMNS)]).collect();
-    manifold.write(gpu, "z", &z)?;
+    let mut looks = vec![];
+    for plan in &plans {
+        looks.push(host.executor(&progress, plan, &state, &[]).await?);
+    }
+    let [manifold, dream, encoder, mirror] =
+        <[Executor; 4]>::try_from(looks).unwrap_or_else(|_| unreachable!("there are as many plans"));
+
+    let (scale, plane) = (Scale::new(), Plane::axes(latent, [0, 1]));
+    trainer.write(gpu, "beta", &[beta])?;
+    manifold.write(gpu, "z", &plane.cells(&scale, COLUMNS))?;
+    dream.write(gpu, "z", &plane.latents([0.0; 2]))?;
+    encoder.write(gpu, "x", &cloud::values(test, &shown))?;
+    mirror.write(gpu, "x", &cloud::values(test, &examples))?;
     progress.begin("the first step");
-    host.first_step(&progress, &trainer).await?;
-    host.first_step(&progress, &manifold).await?;
-    let canvas = Canvas::new(&host, &manifold, "pictures", Shown::Grid { columns: COLUMNS })?;
-    Ok(Box::new(Playing {
-        state,
-        trainer,
-        manifold,
-        canvas,
+    for executor in [&trainer, &manifold, &dream, &encoder, &mirror] {
+        host.first_step(&progress, executor).await?;
+    }
+    Ok(Playing {
+        settings,
+        wanted: None,
+        names: training.weights(),
         feed,
         order,
         step: 1,
-        names,
+        written: beta,
         waiting: None,
-        loss: f32::NAN,
-    }))
+        curves: [Curve::new("reconstruction", palette::class(1)), Curve::new("KL", palette::class(9))],
+        manifold_canvas: Canvas::new(&host, &manifold, "pictures", Shown::Grid { columns: COLUMNS })?,
+        scale,
+        span: if latent > 2 { Span::Liveliest } else { Span::Axes([0, 1]) },
+        plane,
+        turned: false,
+        dream_canvas: Canvas::new(&host, &dream, "pictures", Shown::Image(0))?,
+        at: [0.0; 2],
+        pointed: None,
+        ring: false,
+        originals: Canvas::new(&host, &mirror, "originals", Shown::Grid { columns: examples.len() })?,
+        again: Canvas::new(&host, &mirror, "again", Shown::Grid { columns: examples.len() })?,
+        cloud: Cloud::new(encoder, latent, &shown, test, &lesson.class_names),
+        over: false,
+        state,
+        trainer,
+        manifold,
+        dream,
+        mirror,
+    })
 }
 
-impl Room for Playing {
-    fn batch(&self) -> usize {
-        BATCH
-    }
-
-    fn step(&self) -> u64 {
-        self.step
-    }
-
-    fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+impl Playing {
+    /// Records the steps, each of its own epoch's order, and a read-back of the terms after them.
+    fn learn(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        if self.written != self.settings.beta {
+            self.written = self.settings.beta;
+            self.trainer.record_write(&host.gpu, encoder, "beta", &[self.written])?;
+        }
+        let per_epoch = self.order.per_epoch();
         for _ in 0..steps {
-            let per_epoch = self.order.per_epoch();
             if self.step.is_multiple_of(per_epoch) {
                 self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.step / per_epoch))?;
             }
             self.trainer.record(encoder)?;
             self.step += 1;
         }
-        if let Some(loss) = self.waiting.as_mut().and_then(Promise::ready) {
-            (self.loss, self.waiting) = (loss?[0], None);
+        if let Some((step, promise)) = &mut self.waiting
+            && let Some(nats) = promise.ready()
+        {
+            nats?.iter().zip(&mut self.curves).for_each(|(&nats, curve)| curve.push(*step, nats.into()));
+            self.waiting = None;
         }
-        if self.waiting.is_none() {
-            self.waiting = Some(self.trainer.record_read(&host.gpu, encoder, "loss")?);
+        if steps > 0 && self.waiting.is_none() {
+            self.waiting = Some((self.step, self.trainer.record_read(&host.gpu, encoder, "nats")?));
         }
-        self.manifold.record(encoder)?;
-        self.canvas.record(encoder)
+        Ok(())
+    }
+
+    /// Takes another plane.
+    fn look(&mut self, span: Span) {
+        let latent = self.settings.latent;
+        let before = self.plane.axes.unwrap_or([0, 1]);
+        self.span = span;
+        let plane = match span {
+            Span::Liveliest => Plane::axes(latent, liveliest(&self.cloud.kl, before)),
+            Span::Axes(axes) => Plane::axes(latent, axes),
+            Span::Random(seed) => Plane::random(latent, seed),
+        };
+        self.turned |= plane != self.plane;
+        self.plane = plane;
+    }
+}
+
+impl Room for Playing {
+    fn batch(&self) -> usize {
+        self.order.batch
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// A step takes a fraction of what the window draws: a busy machine learns too.
+    fn least(&self) -> u64 {
+        3
+    }
+
+    fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        self.learn(host, encoder, steps)?;
+        if self.cloud.record(host, encoder)? && self.span == Span::Liveliest {
+            self.look(Span::Liveliest);
+        }
+        if std::mem::take(&mut self.turned) {
+            let cells = self.plane.cells(&self.scale, COLUMNS);
+            self.manifold.record_write(&host.gpu, encoder, "z", &cells)?;
+        }
+        self.dream.record_write(&host.gpu, encoder, "z", &self.plane.latents(self.at))?;
+        for executor in [&self.manifold, &self.dream, &self.mirror] {
+            executor.record(encoder)?;
+        }
+        for canvas in [&self.manifold_canvas, &self.dream_canvas, &self.originals, &self.again] {
+            canvas.record(encoder)?;
+        }
+        Ok(())
     }
 
     fn show(&mut self, _: &Host, ui: &mut egui::Ui) -> Option<Maker> {
-        ui.label(format!("{:.1} nats", self.loss));
-        let side = ui.available_size().min_elem();
-        self.canvas.show(ui, side, egui::Sense::click_and_drag());
-        None
+        self.lay_out(ui);
+        self.wanted.take().map(anew)
     }
 
     fn weights(&self) -> (&State, &[String]) {
@@ -127,6 +251,6 @@ impl Room for Playing {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { trainer: &self.trainer, drawer: &self.manifold, canvas: &self.canvas }
+        Subject { trainer: &self.trainer, drawer: &self.manifold, canvas: &self.manifold_canvas }
     }
 }

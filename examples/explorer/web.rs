@@ -19,10 +19,7 @@ pub async fn open() -> Result<(), JsValue> {
         asked.report = Some(Box::new(|report| post(&report.map_or_else(|e| e, |report| report.to_string()))));
     }
     let options = eframe::WebOptions { wgpu_options: crate::configuration(), ..Default::default() };
-    let app: eframe::AppCreator<'_> = Box::new(|context| {
-        let state = context.wgpu_render_state.clone().ok_or("this browser has no WebGPU")?;
-        Ok(Box::new(Explorer::new(state, asked)))
-    });
+    let app: eframe::AppCreator<'_> = Box::new(|window| Ok(Box::new(Explorer::new(window, asked)?)));
     eframe::WebRunner::new().start(canvas.dyn_into()?, options, app).await
 }
 

@@ -293,13 +293,15 @@ fn a_gzip_bomb_is_read_one_byte_past_its_claim() {
 #[test]
 fn bytes_become_a_data_set_whose_last_tenth_is_held_out() {
     let images = idx(IMAGES_MAGIC, &[21, 2, 3], 126);
-    let set = parse(("digits", &images), Some(("labels", &idx(LABELS_MAGIC, &[21], 21)))).unwrap();
+    let labels = idx(LABELS_MAGIC, &[21], 21);
+    let set = parse(("digits", &images), Some(("labels", &labels))).unwrap();
     assert_eq!((set.name.as_str(), set.train.count, set.test.count), ("digits", 18, 3));
     assert_eq!(set.test.pixels, (108..126).collect::<Vec<u8>>());
     assert_eq!((set.test.labels.as_deref(), set.class_names.len()), (Some([18, 19, 20].as_slice()), 21));
     assert_eq!(parse(("digits", &images), None).unwrap().train.labels, None);
     let line = |images: &[u8], labels| parse(("a", images), labels).unwrap_err().to_string();
-    assert!(line(&images, Some(("b", &idx(LABELS_MAGIC, &[20], 20)))).contains('b'));
+    let twenty = idx(LABELS_MAGIC, &[20], 20);
+    assert!(line(&images, Some(("b", &twenty))).contains('b'));
     assert!(line(&images[..50], None).contains('a'));
     assert!(line(&idx(IMAGES_MAGIC, &[1, 2, 3], 6), None).contains("none to measure on"));
 }

@@ -7,12 +7,16 @@ use std::{
 };
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 13] = [
     "--headless",
     "--window-size=1200,820",
     "--no-sandbox",
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
+    // A canvas shares its pixels with the page's compositor: both are of one driver.
+    "--use-vulkan=swiftshader",
+    "--enable-features=Vulkan",
+    "--use-angle=vulkan",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

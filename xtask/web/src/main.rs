@@ -29,7 +29,7 @@ const LAST: &str = "400";
 const LEVELS: f32 = 2.0;
 /// The pictures in each row of the VAE's manifold, how many classes must be seen among them, and how far they may be
 /// from real digits, in multiples of the distance of digits held out.
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 15;
 const CLASSES: usize = 7;
 const DISTANCE: f64 = 2.0;
 /// How long the browser may take, on a machine of two busy cores.

@@ -1,0 +1,323 @@
+//! The room of PixelCNN: pictures appear pixel by pixel, each pixel drawn given those before it; what the visitor
+//! paints is completed; and each pixel of a picture shows how much it surprised the network.
+
+mod gallery;
+mod paint;
+mod show;
+mod sight;
+mod surprise;
+#[cfg(test)]
+mod tests;
+mod tones;
+
+use crate::{
+    host::Host,
+    making::{Making, Progress},
+    pace::Pace,
+    probe::Subject,
+    room::{Lesson, Maker, Room},
+};
+use eframe::egui;
+use gallery::Gallery;
+use oneiro::{
+    data::{Images, Order},
+    error::Result,
+    gpu::{Executor, Promise, State, wgpu},
+    graph::Graph,
+    kernel::caps::AdapterClass,
+    models::{
+        autoregressive::{Autoregressive, Given},
+        likelihood::Likelihood,
+        pixelcnn::Config,
+    },
+    optim::{Optimizer, Schedule, advance},
+    plan::Plan,
+    rng::{self, RandomStream},
+    train::{Feed, batch},
+};
+use paint::Paper;
+use std::{sync::Arc, time::Duration};
+use surprise::{Source, Surprise};
+use web_time::Instant;
+
+/// The rows and columns of a picture.
+const SIDE: usize = 28;
+const BATCH: usize = 16;
+/// The step size, which falls to a twentieth within so many steps.
+const RATE: f32 = 4e-3;
+const FALLS: u32 = 10_000;
+/// The test digits that one can look at.
+const DIGITS: usize = 256;
+/// How long finished pictures stay.
+const REST: Duration = Duration::from_millis(2500);
+/// The steps after which one sees strokes, and those after which strokes join to digits.
+const STROKES: u64 = 150;
+const COARSE: u64 = 1000;
+/// The most points of the curve; beyond, every other one is dropped.
+const POINTS: usize = 600;
+
+/// A network that one can choose.
+struct Net {
+    title: &'static str,
+    blocks: usize,
+    dilations: &'static [usize],
+}
+
+/// The first is the network of the program `pixelcnn`, whose weights fit.
+const NETS: [Net; 3] = [
+    Net { title: "5 blocks", blocks: 5, dilations: &[] },
+    Net { title: "3 wide blocks (dilations 1, 2, 4)", blocks: 3, dilations: &[1, 2, 4] },
+    Net { title: "no blocks: near pixels alone", blocks: 0, dilations: &[] },
+];
+
+fn config(net: usize) -> Config {
+    let Net { blocks, dilations, .. } = NETS[net];
+    Config {
+        image: [SIDE, SIDE, 1],
+        features: 16,
+        blocks,
+        dilations: dilations.to_vec(),
+        head: 32,
+        dropout: 0.0,
+        likelihood: Likelihood::Bernoulli,
+    }
+}
+
+struct Playing {
+    net: usize,
+    config: Config,
+    state: State,
+    names: Vec<String>,
+    trainer: Executor,
+    feed: Feed,
+    order: Order,
+    step: u64,
+    /// Whether the network learns.
+    trains: bool,
+    waiting: Option<(u64, Promise<Vec<f32>>)>,
+    curve: Curve,
+    gallery: Gallery,
+    /// The most wavefront steps a frame, and how many fit it.
+    speed: usize,
+    pace: Pace,
+    /// Whether other pictures begin when these are drawn, and when these were.
+    goes_on: bool,
+    finished: Option<Instant>,
+    paper: Paper,
+    surprise: Surprise,
+    source: Source,
+    digits: Vec<Vec<f32>>,
+    /// The test digit whose upper half was kept last.
+    half: usize,
+    /// The pixel that the pointer is over, row and column, and what its prediction sees.
+    pointed: Option<([usize; 2], Vec<bool>)>,
+}
+
+/// The loss over the steps, in nats an image: as it was, and smoothed.
+#[derive(Default)]
+struct Curve {
+    points: Vec<[f64; 2]>,
+    smooth: Vec<[f64; 2]>,
+}
+
+impl Curve {
+    fn push(&mut self, step: u64, loss: f64) {
+        let before = self.smooth.last().map_or(loss, |point| point[1]);
+        // A network that is new, or was replaced, is far from the mean of those before.
+        let weight = if (loss - before).abs() > 0.5 * before { 1.0 } else { 0.15 };
+        self.points.push([step as f64, loss]);
+        self.smooth.push([step as f64, before + weight * (loss - before)]);
+        if self.points.len() > POINTS {
+            for points in [&mut self.points, &mut self.smooth] {
+                let kept = points.iter().copied().enumerate().filter(|(i, _)| i % 2 == 1);
+                *points = kept.map(|(_, point)| point).collect();
+            }
+        }
+    }
+
+    fn last(&self) -> Option<f64> {
+        self.smooth.last().map(|point| point[1])
+    }
+}
+
+/// Makes the room with its first settings.
+pub(crate) fn maker() -> Maker {
+    with(0)
+}
+
+/// Makes the room with this one of the networks.
+fn with(net: usize) -> Maker {
+    Box::new(move |host, lesson| {
+        Making::new(move |progress| async move {
+            let room: Box<dyn Room> = Box::new(make(host, lesson, progress, net).await?);
+            Ok(room)
+        })
+    })
+}
+
+async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -> Result<Playing> {
+    let (gpu, train, config) = (&host.gpu, &lesson.train, config(net));
+    let g = Graph::new();
+    let x = batch(&g, train, BATCH, Some("binarise")).reshape([BATCH, SIDE, SIDE, 1]);
+    let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };
+    let optimizer = Optimizer::adam(RATE).schedule(falls).clip_norm(1.0);
+    let given = Given { x, class: None, training: true };
+    let loss = config.training_step(&g, "pixelcnn", given, &optimizer)[0].1;
+    advance(&g);
+    g.output("loss", loss * (1.0 / BATCH as f32));
+    let (training, names) = (Plan::new(&g, gpu.caps())?, g.weights());
+    let looking = surprise::plan(gpu.caps(), &config)?;
+    let state = State::new(gpu, &[&training, &looking], 0)?;
+    let feed = Feed::new(gpu, train)?;
+    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    feed.reorder(gpu, &order.of(0))?;
+
+    progress.begin("kernels that train");
+    let trainer = host.executor(&progress, &training, &state, &feed.bindings(&training)).await?;
+    progress.begin("kernels that draw");
+    let gallery = Gallery::new(&host, &progress, &config, &state, &names).await?;
+    progress.begin("kernels that judge");
+    let when = gallery::when(gallery.steps);
+    let mut surprise = Surprise::new(&host, &progress, &looking, &state, &when).await?;
+    progress.begin("the first step");
+    host.first_step(&progress, &trainer).await?;
+    let digits = digits(&lesson.test);
+    surprise.put(digits[0].clone());
+    Ok(Playing {
+        net,
+        config,
+        state,
+        names,
+        trainer,
+        feed,
+        order,
+        step: 1,
+        trains: true,
+        waiting: None,
+        curve: Curve::default(),
+        speed: gallery.steps,
+        gallery,
+        pace: Pace::new(gpu.caps().class == AdapterClass::Cpu),
+        goes_on: true,
+        finished: None,
+        paper: Paper::default(),
+        surprise,
+        source: Source::Digit(0),
+        digits,
+        half: 0,
+        pointed: None,
+    })
+}
+
+/// The first test digits, black and white as the tests of the programs have them.
+fn digits(test: &Images) -> Vec<Vec<f32>> {
+    let mut test = test.clone();
+    test.binarise();
+    let value = |&level: &u8| f32::from(level > 127);
+    test.pixels.chunks(SIDE * SIDE).take(DIGITS).map(|digit| digit.iter().map(value).collect()).collect()
+}
+
+/// The toss of a coin for each pixel.
+fn noise() -> Vec<f32> {
+    let key = RandomStream::new("noise").key([0, 0]);
+    (0..SIDE * SIDE).map(|i| f32::from(rng::uniform(key, 0, i as u32) < 0.5)).collect()
+}
+
+impl Playing {
+    fn train(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        for _ in 0..steps {
+            let per_epoch = self.order.per_epoch();
+            if self.step.is_multiple_of(per_epoch) {
+                self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.step / per_epoch))?;
+            }
+            self.trainer.record(encoder)?;
+            self.step += 1;
+        }
+        if let Some((step, loss)) = &mut self.waiting
+            && let Some(loss) = loss.ready()
+        {
+            self.curve.push(*step, f64::from(loss?[0]));
+            self.waiting = None;
+        }
+        if self.waiting.is_none() && steps > 0 {
+            let loss = self.trainer.record_read(&host.gpu, encoder, "loss")?;
+            self.waiting = Some((self.step, loss));
+        }
+        Ok(())
+    }
+
+    /// Records the wavefront's share of the frame.
+    fn draw(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        if self.gallery.finished() {
+            let since = *self.finished.get_or_insert_with(Instant::now);
+            if self.goes_on && since.elapsed() > REST {
+                self.gallery.again();
+            }
+        }
+        let fit = self.pace.steps()?.unwrap_or(0);
+        let before = self.gallery.done;
+        self.gallery.record(&host.gpu, encoder, self.speed.min(fit as usize))?;
+        if !self.gallery.finished() {
+            self.finished = None;
+        }
+        if fit > 0 {
+            let steps = self.gallery.done.saturating_sub(before) as u64;
+            // A frame whose share was cut by the slider does not tell how many would fit.
+            self.pace.recorded(&host.gpu, encoder, if steps < fit { 0 } else { steps });
+        }
+        Ok(())
+    }
+
+    /// Brings a picture into view.
+    fn look_at(&mut self, source: Source) {
+        self.source = source;
+        match source {
+            Source::Digit(i) => self.surprise.put(self.digits[i % self.digits.len()].clone()),
+            Source::Noise => self.surprise.put(noise()),
+            Source::Painting => self.surprise.put(self.paper.picture()),
+            Source::Drawn(_) => {}
+        }
+    }
+
+    /// Begins pictures that complete what is on the paper.
+    fn complete(&mut self) {
+        self.gallery.restart(self.paper.given());
+        if self.source == Source::Painting {
+            self.look_at(Source::Painting);
+        }
+    }
+}
+
+impl Room for Playing {
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
+        let steps = if self.trains { steps } else { 0 };
+        self.train(host, encoder, steps)?;
+        self.draw(host, encoder)?;
+        let drawn = match self.source {
+            Source::Drawn(i) => Some((self.gallery.picture(i)?, self.gallery.done)),
+            _ => None,
+        };
+        self.surprise.record(&host.gpu, encoder, drawn)
+    }
+
+    fn show(&mut self, _: &Host, ui: &mut egui::Ui) -> Option<Maker> {
+        self.show_all(ui)
+    }
+
+    fn weights(&self) -> (&State, &[String]) {
+        (&self.state, &self.names)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let (drawer, canvas) = (&self.surprise.executor, &self.surprise.canvases[1]);
+        Subject { trainer: &self.trainer, drawer, canvas }
+    }
+}
