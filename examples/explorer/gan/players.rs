@@ -119,8 +119,14 @@ impl Settings {
         momentum: false,
     };
     /// A game that the discriminator wins: the original objective, and far more lessons for the discriminator.
-    pub(super) const LOST: Self =
-        Self { loss: Objective::Minimax, smooth: false, steps: 5, lr: 2e-4, ..Self::EVEN };
+    pub(super) const LOST: Self = Self {
+        loss: Objective::Minimax,
+        smooth: false,
+        steps: 5,
+        lr: 2e-4,
+        lr_discriminator: 5e-4,
+        ..Self::EVEN
+    };
     /// A game in which the generator gets by with one picture: both players overshoot.
     pub(super) const NARROW: Self = Self {
         loss: Objective::NonSaturating,
