@@ -70,6 +70,8 @@ struct Playing {
     /// Whether a ring marks it in the manifold.
     ring: bool,
     mirror: Executor,
+    /// The test pictures that are drawn again, by number.
+    examples: Vec<usize>,
     originals: Canvas,
     again: Canvas,
     cloud: Cloud,
@@ -156,6 +158,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         ring: false,
         originals: Canvas::new(&host, &mirror, "originals", Shown::Grid { columns: examples.len() })?,
         again: Canvas::new(&host, &mirror, "again", Shown::Grid { columns: examples.len() })?,
+        examples,
         cloud: Cloud::new(encoder, latent, &shown, test, &lesson.class_names),
         over: false,
         state,
@@ -217,9 +220,9 @@ impl Room for Playing {
         self.step
     }
 
-    /// A step takes a fraction of what the window draws: a busy machine learns too.
+    /// A software driver draws a window for as long as it learns twenty steps, so that fewer would only be slower.
     fn least(&self) -> u64 {
-        3
+        6
     }
 
     fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {

@@ -18,6 +18,8 @@ use web_time::Instant;
 
 /// The most pictures in the cloud.
 pub(super) const MOST: usize = 512;
+/// The most pictures that are drawn again.
+pub(super) const EXAMPLES: usize = 10;
 /// The time between two looks at the encoder: it takes as long as a few training steps on a software driver.
 const PERIOD: Duration = Duration::from_millis(400);
 
@@ -78,6 +80,11 @@ impl Cloud {
             .chunks(self.latent)
             .enumerate()
             .map(move |(i, mean)| (plane.point(mean), palette::class(label(i))))
+    }
+
+    /// The mean of the code of a test picture, if it is in the cloud.
+    pub(super) fn mean(&self, picture: usize) -> Option<&[f32]> {
+        self.means.chunks(self.latent).nth(picture)
     }
 
     /// The names of the classes in their colours.
@@ -141,12 +148,12 @@ pub(super) fn shown(test: &Images) -> Vec<usize> {
     (0..test.count.min(MOST)).collect()
 }
 
-/// The numbers of the pictures that are drawn again: one of each class where there are classes, ten at most.
+/// The numbers of the pictures that are drawn again: one of each class where there are classes, and others where these are few.
 pub(super) fn examples(test: &Images) -> Vec<usize> {
-    const TEN: usize = 10;
     let first = |class: usize| test.labels.as_ref()?.iter().position(|&label| usize::from(label) == class);
-    let mut found: Vec<_> = (0..test.classes.min(TEN)).filter_map(first).collect();
-    let others: Vec<_> = (0..test.count).filter(|i| !found.contains(i)).take(TEN - found.len()).collect();
+    let mut found: Vec<_> = (0..test.classes.min(EXAMPLES)).filter_map(first).collect();
+    let others: Vec<_> =
+        (0..test.count).filter(|i| !found.contains(i)).take(EXAMPLES - found.len()).collect();
     found.extend(others);
     found
 }

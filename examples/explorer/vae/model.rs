@@ -14,7 +14,8 @@ pub(super) const PIXELS: usize = SIDE * SIDE;
 /// The most pictures of a training step.
 pub(super) const BATCH: usize = 32;
 
-/// A network that is small enough for a software driver. The second layer lets a plane hold all digits within some seconds.
+/// A network that is small enough for a software driver. Its second layer lets a plane hold all digits within some
+/// hundred steps.
 fn config(latent: usize) -> Config {
     Config { pixels: PIXELS, hidden: vec![128, 64], latent, ..Config::default() }
 }

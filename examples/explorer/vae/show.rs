@@ -1,7 +1,6 @@
 //! What the visitor sees and may turn.
 
-use super::{Playing, Settings, plane::Span};
-use crate::host::Canvas;
+use super::{Playing, Settings, cloud::EXAMPLES, plane::Span};
 use eframe::egui::{self, Color32, Rect, Sense, Ui, Vec2, pos2, vec2};
 
 const LATENTS: [usize; 4] = [2, 5, 10, 20];
@@ -55,7 +54,8 @@ impl Playing {
         });
     }
 
-    /// Lets the point go round until somebody points. Tests compare the manifold with the window, which has no ring then.
+    /// Lets the point go round until somebody points. No ring marks it then, since tests compare the window with the
+    /// manifold.
     fn wander(&mut self, ui: &Ui) {
         let now = ui.input(|input| input.time);
         if self.pointed.is_none_or(|pointed| now - pointed > REST) {
@@ -97,18 +97,18 @@ impl Playing {
         notches(ui.painter(), image.rect, at);
         ui.add_space(NOTCH);
         ui.horizontal(|ui| {
-            ui.label("What the decoder dreams over the plane of codes.").on_hover_text(
+            ui.strong("what the decoder dreams over the plane of codes").on_hover_text(
                 "Each small picture is decoded from the code at its place. Equal parts of the square hold equal parts \
                  of the Gaussian prior.",
             );
             ui.checkbox(&mut self.over, "with the cloud").on_hover_text(
-                "Draws the codes of the test pictures over the decoder's. What lies beyond the square is at its border.",
+                "Draws the codes of the test pictures over the manifold; what lies beyond it is at its border.",
             );
         });
         if self.settings.latent > 2 {
             self.spans(ui);
         }
-        ui.weak(self.hint());
+        ui.label(self.hint());
     }
 
     /// The choice of the plane, where there are more axes than two.
@@ -182,17 +182,31 @@ impl Playing {
                  β = 10, and a larger latent size."
             }
             _ => {
-                "The bars are the KL of each axis: many axes stay unused. More axes reconstruct better, but one plane \
-                 shows less of them. Click bars to turn the plane."
+                "The bars are the KL of each axis; one near zero stays unused. More axes reconstruct better, but one \
+                 plane shows less of them. Click bars to turn the plane."
             }
         }
+    }
+
+    /// Test pictures above what is made of their codes, each so wide. Returns where the code of the one beneath the
+    /// pointer is.
+    fn strips(&self, ui: &mut Ui, wide: f32) -> Option<[f32; 2]> {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        let width = wide * self.examples.len() as f32;
+        let mut pointed = None;
+        for canvas in [&self.originals, &self.again] {
+            let response = canvas.show(ui, width, Sense::hover());
+            pointed = pointed.or(response.hover_pos().map(|pos| (pos.x - response.rect.left()) / wide));
+        }
+        let mean = self.cloud.mean(*self.examples.get(pointed? as usize)?)?;
+        Some(self.plane.point(mean))
     }
 
     /// The picture at the pointer, the cloud, pictures and what becomes of them, and the curves.
     fn right(&mut self, ui: &mut Ui) {
         let (width, height) = (ui.available_width(), ui.available_height());
         let line = ui.text_style_height(&egui::TextStyle::Body) + ui.spacing().item_spacing.y;
-        let strips = 2.0 * width / 10.0;
+        let strips = 2.0 * width / EXAMPLES as f32;
         let rest = height - strips - 5.0 * line;
         let side = (0.66 * width).min(rest - 84.0).max(100.0);
         ui.horizontal_top(|ui| {
@@ -209,26 +223,24 @@ impl Playing {
                 ui.label(format!("at ({u:.2}, {v:.2})")).on_hover_text(
                     "The pointer's code, in the two directions of the plane; the others are 0.",
                 );
-                ui.weak("Point at the square or at the cloud.");
+                ui.label("Point at the square, the cloud or a test picture.");
             });
         });
         ui.horizontal_wrapped(|ui| {
-            ui.label("codes of test pictures").on_hover_text(
+            ui.strong("codes of test pictures").on_hover_text(
                 "The encoder's means. The circles are one and two standard deviations of the prior, and the dashed \
                  square is what the manifold shows.",
             );
             self.cloud.legend(ui);
         });
-        let strip = |ui: &mut Ui, canvas: &Canvas| {
-            ui.spacing_mut().item_spacing.y = 1.0;
-            canvas.show(ui, width, Sense::hover());
-        };
-        ui.label("test pictures, and what is left of them after their codes")
-            .on_hover_text("Encoder, mean of the code, decoder: what the code does not hold is lost.");
-        ui.vertical(|ui| {
-            strip(ui, &self.originals);
-            strip(ui, &self.again);
-        });
+        ui.strong("test pictures, and what is left of them after their codes").on_hover_text(
+            "Encoder, mean of the code, decoder: what the code does not hold is lost. Point at a picture to see where \
+             its code lies.",
+        );
+        if let Some(at) = ui.vertical(|ui| self.strips(ui, width / EXAMPLES as f32)).inner {
+            self.point(ui, at);
+            self.ring = true;
+        }
         ui.horizontal_top(|ui| {
             let size =
                 vec2((width - ui.spacing().item_spacing.x) / 2.0, ui.available_height().min(0.3 * height));

@@ -73,6 +73,10 @@ fn the_pictures_are_the_decoders_at_the_pointer_and_over_the_plane() {
         same(&greys(&room.dream_canvas, &host), &decoded(&host, &room, &z));
         seen.push(room.at);
     }
+    // Beneath the first of the test pictures the point is where its code lies.
+    let first = room.originals.place().left_center() + vec2(5.0, 0.0);
+    frame(&host, &mut room, &context, first);
+    assert_eq!(room.at, room.plane.point(room.cloud.mean(room.examples[0]).unwrap()));
     let [[left, upper], [right, lower]] = [seen[0], seen[1]];
     assert!(left < -1.0 && right > left && upper > lower, "{seen:?}");
 
