@@ -8,7 +8,7 @@ const BEGUN: u64 = 150;
 /// The rounds after which the players' scores count.
 const MET: u64 = 40;
 /// The share of real pictures' variety below which samples count as one picture.
-const NARROW: f64 = 0.1;
+const NARROW: f64 = 0.25;
 /// The lead from which on a player has won.
 const WON: f64 = 0.9;
 /// The lead below which players are even.
