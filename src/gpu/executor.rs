@@ -150,7 +150,10 @@ impl Executor {
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
         self.ready()?;
         let launches = self.launches.get(part.clone()).ok_or_else(|| {
-            Error::State(format!("launches {part:?} cannot be recorded: the step has {}", self.launches.len()))
+            Error::State(format!(
+                "launches {part:?} cannot be recorded: the step has {}",
+                self.launches.len()
+            ))
         })?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         launches.iter().for_each(|launch| launch.record(&mut pass));
