@@ -24,7 +24,7 @@ use oneiro::{
     train::Feed,
 };
 use picks::Picks;
-use players::{BATCH, SIDE, Settings, TERMS, WALK};
+use players::{BATCH, Networks, SIDE, Settings, TERMS, WALK};
 use std::sync::Arc;
 
 struct Playing {
@@ -171,6 +171,14 @@ impl Room for Playing {
 
     fn step(&self) -> u64 {
         self.rounds
+    }
+
+    /// A player's step takes a fraction of what the window draws: a busy machine learns too.
+    fn least(&self) -> u64 {
+        match self.settings.networks {
+            Networks::Perceptrons => (6 / (1 + u64::from(self.settings.steps))).max(1),
+            Networks::Convolutions => 1,
+        }
     }
 
     fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {

@@ -4,11 +4,11 @@ use super::curves::Signs;
 use oneiro::models::gan::Objective;
 
 /// The rounds after which variety counts: a generator begins with one picture in any case.
-const BEGUN: u64 = 300;
+const BEGUN: u64 = 150;
 /// The rounds after which the players' scores count.
 const MET: u64 = 40;
 /// The share of real pictures' variety below which samples count as one picture.
-const NARROW: f64 = 0.08;
+const NARROW: f64 = 0.25;
 /// The lead from which on a player has won.
 const WON: f64 = 0.9;
 /// The lead below which players are even.
@@ -43,64 +43,61 @@ pub(super) fn lead(loss: Objective, signs: &Signs) -> Option<f64> {
     Some(lead.clamp(-1.0, 1.0))
 }
 
+/// How the game stands.
+fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
+    match lead {
+        _ if signs.round < MET => Standing::New,
+        Some(lead) if lead > WON => Standing::DiscriminatorWins,
+        _ if signs.round >= BEGUN && signs.variety < NARROW => Standing::OnePicture,
+        Some(lead) if lead < -EVEN => Standing::GeneratorWins,
+        Some(lead) if lead < EVEN => Standing::Even,
+        _ => Standing::Good,
+    }
+}
+
 /// How the game stands, and a sentence about it.
 pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
-    let (real, fake) = (signs.real, signs.fake);
-    let scores = format!("D(x) {real:.2}, D(G(z)) {fake:.2}");
-    let lead = lead(loss, signs);
-    if signs.round >= BEGUN && signs.variety < NARROW {
-        let share = 100.0 * signs.variety;
-        return (
-            Standing::OnePicture,
-            format!(
-                "The generator draws one picture for all noise (mode collapse): its samples differ {share:.0} % as much as \
-                 real pictures. Try a smaller step of the generator, a smooth discriminator, or the hinge loss."
-            ),
-        );
-    }
-    match lead {
-        _ if signs.round < MET => (
-            Standing::New,
-            "Both players are new: the generator draws noise, and the discriminator cannot tell it from digits yet."
-                .into(),
-        ),
-        None => (
-            Standing::Good,
-            format!(
-                "The critic measures a distance, {:.2}: there is no winner, and a strong critic only teaches better. The \
-                 distance should fall.",
-                real - fake
-            ),
-        ),
-        Some(lead) if lead > WON => {
+    let standing = standing(lead(loss, signs), signs);
+    let scores = format!("D(x) {:.2}, D(G(z)) {:.2}", signs.real, signs.fake);
+    let words = match standing {
+        Standing::New => {
+            "Both players are new: the generator draws noise, and the discriminator does not know digits yet."
+                .into()
+        }
+        Standing::DiscriminatorWins => {
             let why = match loss {
                 Objective::Minimax => "and the generator's gradient vanishes",
                 _ => "and the generator learns little",
             };
-            (
-                Standing::DiscriminatorWins,
-                format!(
-                    "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or smaller steps of the \
-                     discriminator, or a smooth one."
-                ),
+            format!(
+                "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or smaller steps of D, a \
+                 smooth D, or the non-saturating loss."
             )
         }
-        Some(lead) if lead < -EVEN => (
-            Standing::GeneratorWins,
+        Standing::OnePicture => format!(
+            "The generator draws one picture for all noise (mode collapse): its samples differ {:.0} % as much as real \
+             pictures. Try smaller steps, no momentum, a smooth D.",
+            100.0 * signs.variety
+        ),
+        Standing::GeneratorWins => format!(
+            "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try more or larger \
+             steps of D."
+        ),
+        Standing::Even => format!(
+            "They are even: the discriminator can hardly tell drawings from real pictures ({scores})."
+        ),
+        Standing::Good if loss == Objective::Wasserstein => format!(
+            "The critic measures a distance, {:.2}: nobody wins, and a strong critic only teaches better. The distance should \
+             fall.",
+            signs.real - signs.fake
+        ),
+        Standing::Good => {
             format!(
-                "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try more or \
-                 larger steps of the discriminator."
-            ),
-        ),
-        Some(lead) if lead < EVEN => (
-            Standing::Even,
-            format!("They are even: the discriminator can only guess ({scores})."),
-        ),
-        Some(_) => (
-            Standing::Good,
-            format!("A good game: the discriminator is ahead ({scores}), and its judgement shows the generator the way."),
-        ),
-    }
+                "A good game: the discriminator is ahead ({scores}), and its judgement shows the generator the way."
+            )
+        }
+    };
+    (standing, words)
 }
 
 #[cfg(test)]
@@ -134,6 +131,8 @@ mod tests {
         assert_eq!(likely(400, [0.7, 0.3], 0.5).0, Standing::Good);
         let (standing, words) = likely(400, [0.7, 0.3], 0.01);
         assert!(standing == Standing::OnePicture && words.contains("differ 1 %"), "{words}");
+        // Where the discriminator wins, the generator has not begun to draw.
+        assert_eq!(likely(400, [0.99, 0.01], 0.01).0, Standing::DiscriminatorWins);
 
         // Other objectives have other scores.
         let hinge = |loss| told(Objective::Hinge, 100, [loss, 0.0], [0.4, -0.5], 0.5).0;

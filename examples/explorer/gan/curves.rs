@@ -1,6 +1,7 @@
 //! What the players measured, over the rounds.
 
-use eframe::egui::{self, Color32};
+use crate::palette::class;
+use eframe::egui;
 use egui_plot::{Legend, Line, Plot, PlotPoints};
 
 /// The share of a new measurement in the moving average.
@@ -8,8 +9,9 @@ const FRESH: f64 = 0.08;
 /// The most points of a curve; then every second one goes.
 const POINTS: usize = 600;
 
-pub(super) const DISCRIMINATOR: Color32 = Color32::from_rgb(0x5a, 0xa9, 0xe6);
-pub(super) const GENERATOR: Color32 = Color32::from_rgb(0xf2, 0x9e, 0x4c);
+/// The players' colours in the palette.
+pub(super) const DISCRIMINATOR: usize = 0;
+pub(super) const GENERATOR: usize = 1;
 
 /// Moving averages at a round.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,9 +78,12 @@ impl Curves {
         self.now
     }
 
-    fn line(&self, name: &str, color: Color32, of: fn(&Signs) -> f64) -> Line<'static> {
-        let points: PlotPoints<'static> = self.points.iter().map(|p| [p.round as f64, of(p)]).collect();
-        Line::new(name.to_owned(), points).color(color).width(1.8)
+    fn line(&self, name: &str, player: usize, of: fn(&Signs) -> f64) -> Line<'static> {
+        // The first scores are so large that nothing else could be seen beside them.
+        let first = self.now.round / 10;
+        let seen = self.points.iter().filter(|p| p.round >= first);
+        let points: PlotPoints<'static> = seen.map(|p| [p.round as f64, of(p)]).collect();
+        Line::new(name.to_owned(), points).color(class(player)).width(1.8)
     }
 
     /// Shows both losses, and both judgements, side by side.

@@ -55,7 +55,7 @@ fn the_room_shows_what_the_players_learn() {
     let weights = |name: &str| room.state.read(&host.gpu, name).unwrap();
     let names = ["generator.main.0.weight", "discriminator.main.0.bias"];
     let before = names.map(weights);
-    room.settings = Settings { steps: 2, lr: 1e-5, lr_discriminator: 1e-2, ..room.settings };
+    room.settings = Settings { steps: 2, lr: 1e-5, lr_discriminator: 2e-2, momentum: true, ..room.settings };
     frame(&host, &mut room, 5);
     let changes = [0, 1].map(|i| far(&before[i], &room.state.read(&host.gpu, names[i]).unwrap()));
     assert!(changes[0] > 0.0 && changes[0] < 5e-4 && changes[1] > 5e-3, "{changes:?}");

@@ -7,16 +7,13 @@ use super::{
     picks::{AVERAGED, LETTERS},
     players::{LOSSES, Networks, SIDE, Settings, WALK},
 };
-use eframe::egui::{self, Color32, RichText, Sense, Stroke, StrokeKind, vec2};
+use crate::palette::class;
+use eframe::egui::{self, RichText, Sense, Stroke, StrokeKind, vec2};
 use oneiro::models::gan::Objective;
 
-/// The colours of A, B and C.
-const COLORS: [Color32; 3] = [
-    Color32::from_rgb(0x6c, 0xd0, 0x6c),
-    Color32::from_rgb(0xe8, 0x6f, 0x9a),
-    Color32::from_rgb(0xe9, 0xd1, 0x5a),
-];
-const ALARM: Color32 = Color32::from_rgb(0xe0, 0x4f, 0x3c);
+/// The colours of A, B and C, and of an alarm, in the palette.
+const COLORS: [usize; 3] = [2, 6, 8];
+const ALARM: usize = 3;
 
 impl Playing {
     /// Shows the room; settings that new players must be made for are returned.
@@ -55,9 +52,9 @@ impl Playing {
         ui.horizontal_wrapped(|ui| {
             ui.label("See");
             for (name, settings, hint) in [
-                ("a good game", Settings::EVEN, "digits after a few hundred rounds"),
+                ("a good game", Settings::EVEN, "digits after about 150 rounds"),
                 ("the discriminator win", Settings::LOST, "the original loss, and five large steps of the discriminator"),
-                ("one picture for all", Settings::NARROW, "a generator that runs ahead of the discriminator"),
+                ("one picture for all noise", Settings::NARROW, "large steps with momentum overshoot, and the generator gets by with one picture"),
             ] {
                 if ui.button(name).on_hover_text(format!("New players: {hint}.")).clicked() {
                     (*now, fresh) = (settings, true);
@@ -82,11 +79,15 @@ impl Playing {
             });
         });
         ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().slider_width = (ui.available_width() / 3.0 - 230.0).clamp(50.0, 110.0);
             ui.label("While they play:");
             ui.add(egui::Slider::new(&mut now.steps, 1..=8).text("steps of D a round"));
             let rate = |lr, text| egui::Slider::new(lr, 1e-5..=2e-2).logarithmic(true).text(text);
-            ui.add(rate(&mut now.lr_discriminator, "learning rate of D"));
-            ui.add(rate(&mut now.lr, "learning rate of G"));
+            ui.add(rate(&mut now.lr_discriminator, "rate of D")).on_hover_text("The learning rate.");
+            ui.add(rate(&mut now.lr, "rate of G")).on_hover_text("The learning rate.");
+            ui.checkbox(&mut now.momentum, "momentum").on_hover_text(
+                "Each step keeps half of the way of the last ones (Adam's beta 1). The other player has moved meanwhile.",
+            );
         });
         fresh
     }
@@ -95,7 +96,8 @@ impl Playing {
     fn alarm(&self, ui: &mut egui::Ui) {
         let signs = self.curves.now();
         let (standing, words) = judge(self.settings.loss, &signs);
-        let fill = if standing.is_alarm() { ALARM.gamma_multiply(0.35) } else { ui.visuals().faint_bg_color };
+        let fill =
+            if standing.is_alarm() { class(ALARM).gamma_multiply(0.35) } else { ui.visuals().faint_bg_color };
         egui::Frame::group(ui.style()).fill(fill).show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal(|ui| {
@@ -122,7 +124,7 @@ impl Playing {
             y * SIDE + x
         };
         let painter = ui.painter_at(shown.rect);
-        for (letter, color) in COLORS.into_iter().enumerate() {
+        for (letter, color) in COLORS.map(class).into_iter().enumerate() {
             for &sample in self.picks.places(letter) {
                 let place = place(sample).shrink(1.0);
                 painter.rect_stroke(place, 2.0, Stroke::new(2.0, color), StrokeKind::Inside);
@@ -137,7 +139,7 @@ impl Playing {
             }
         }
         if let Some(at) = shown.hover_pos() {
-            let stroke = Stroke::new(1.5, COLORS[self.picks.next]);
+            let stroke = Stroke::new(1.5, class(COLORS[self.picks.next]));
             painter.rect_stroke(place(under(at)), 2.0, stroke, StrokeKind::Inside);
         }
         if let Some(at) = shown.interact_pointer_pos().filter(|_| shown.clicked()) {
@@ -158,8 +160,8 @@ impl Playing {
     /// Shows A - B + C and what it is made of.
     fn sum(&mut self, ui: &mut egui::Ui, height: f32) {
         ui.horizontal_wrapped(|ui| {
-            ui.label("Click a drawing for");
-            for (letter, color) in COLORS.into_iter().enumerate() {
+            ui.label("Click drawings for");
+            for (letter, color) in COLORS.map(class).into_iter().enumerate() {
                 let name = RichText::new(LETTERS[letter]).color(color).strong();
                 if ui.selectable_label(self.picks.next == letter, name).clicked() {
                     self.picks.next = letter;
@@ -169,7 +171,8 @@ impl Playing {
                 "The mean noise of three drawings says more surely what they have in common (Radford et al. 2015).",
             );
         });
-        let result = height.min(0.36 * ui.available_width()).max(40.0);
+        // Three pictures of 0.6, one of 1, and the signs between them.
+        let result = height.min((ui.available_width() - 110.0) / 2.8).max(40.0);
         let side = 0.6 * result;
         let across = egui::Layout::left_to_right(egui::Align::Center);
         ui.allocate_ui_with_layout(vec2(ui.available_width(), result), across, |ui| {
@@ -180,7 +183,7 @@ impl Playing {
                 }
                 let shown = term.show(ui, width, Sense::hover());
                 if let Some(&color) = COLORS.get(i) {
-                    let stroke = Stroke::new(2.0, color);
+                    let stroke = Stroke::new(2.0, class(color));
                     ui.painter().rect_stroke(shown.rect, 2.0, stroke, StrokeKind::Inside);
                 }
                 shown.on_hover_text(
@@ -188,7 +191,7 @@ impl Playing {
                         "the drawing of A's noise",
                         "of B's",
                         "of C's",
-                        "the drawing of A - B + C, a sum of noise",
+                        "the drawing of A - B + C: a sum of noise is noise again",
                     ][i],
                 );
             }
@@ -204,7 +207,7 @@ fn balance(ui: &mut egui::Ui, lead: f32) {
     let middle = bar.center().x;
     painter.rect_filled(bar, 3.0, ui.visuals().extreme_bg_color);
     let end = middle - lead * bar.width() / 2.0;
-    let color = if lead > 0.0 { DISCRIMINATOR } else { GENERATOR };
+    let color = class(if lead > 0.0 { DISCRIMINATOR } else { GENERATOR });
     painter.rect_filled(
         egui::Rect::from_x_y_ranges(middle.min(end)..=middle.max(end), bar.y_range()),
         3.0,
@@ -212,8 +215,8 @@ fn balance(ui: &mut egui::Ui, lead: f32) {
     );
     painter.vline(middle, rect.y_range(), Stroke::new(1.0, ui.visuals().text_color()));
     let font = egui::FontId::proportional(13.0);
-    painter.text(rect.left_center(), egui::Align2::LEFT_CENTER, "D", font.clone(), DISCRIMINATOR);
-    painter.text(rect.right_center(), egui::Align2::RIGHT_CENTER, "G", font, GENERATOR);
+    painter.text(rect.left_center(), egui::Align2::LEFT_CENTER, "D", font.clone(), class(DISCRIMINATOR));
+    painter.text(rect.right_center(), egui::Align2::RIGHT_CENTER, "G", font, class(GENERATOR));
     response
         .on_hover_text("Who is ahead: the discriminator D, which judges, or the generator G, which draws.");
 }
