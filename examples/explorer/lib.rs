@@ -12,6 +12,8 @@ mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;
 mod room;
+#[cfg(test)]
+mod tests;
 mod vae;
 #[cfg(target_arch = "wasm32")]
 mod web;
@@ -112,12 +114,17 @@ impl Explorer {
     ) -> std::result::Result<Self, &'static str> {
         let state = window.wgpu_render_state.clone().ok_or("the window has no wgpu device")?;
         window.egui_ctx.set_fonts(fonts());
-        Ok(Self {
+        let opening = Making::new(|progress| async move {
+            progress.begin("the engine tests the device");
+            Host::new(state).await
+        });
+        Ok(Self::with(opening, asked))
+    }
+
+    fn with(opening: Making<Host>, asked: Asked) -> Self {
+        Self {
             host: None,
-            opening: Making::new(|progress| async move {
-                progress.begin("the engine tests the device");
-                Host::new(state).await
-            }),
+            opening,
             trouble: None,
             lesson: Arc::new(room::digits()),
             places: std::array::from_fn(|_| Place::Closed),
@@ -129,7 +136,7 @@ impl Explorer {
             notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
             probe: (!asked.stops.is_empty()).then(|| Probe::new(asked.stops)),
             report: asked.report,
-        })
+        }
     }
 
     /// Takes what was made meanwhile, and records the open room's share of the frame.
@@ -311,8 +318,10 @@ fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Resul
     let Some(fit) = pace.steps()? else { return Ok(()) };
     let steps = fit.max(room.least()).min(left);
     host.gpu.submit(|encoder| {
+        let before = room.step();
         room.record(host, encoder, steps)?;
-        pace.recorded(&host.gpu, encoder, steps);
+        // A room may record fewer steps, as where the visitor has switched its training off.
+        pace.recorded(&host.gpu, encoder, room.step() - before);
         Ok(())
     })
 }
@@ -323,9 +332,15 @@ impl eframe::App for Explorer {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        self.show(ui);
+        ui.ctx().request_repaint();
+    }
+}
+
+impl Explorer {
+    fn show(&mut self, ui: &mut egui::Ui) {
         egui::Panel::top("tabs").show(ui, |ui| self.tabs(ui));
         egui::Panel::bottom("status").show(ui, |ui| self.status(ui));
         egui::CentralPanel::default().show(ui, |ui| self.room(ui));
-        ui.ctx().request_repaint();
     }
 }

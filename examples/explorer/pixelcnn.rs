@@ -42,7 +42,8 @@ use web_time::Instant;
 
 /// The rows and columns of a picture.
 const SIDE: usize = 28;
-const BATCH: usize = 16;
+/// The pictures of a training step, on a software driver and on a GPU.
+const BATCHES: [usize; 2] = [8, 32];
 /// The step size, which falls to a twentieth within so many steps.
 const RATE: f32 = 4e-3;
 const FALLS: u32 = 10_000;
@@ -50,9 +51,10 @@ const FALLS: u32 = 10_000;
 const DIGITS: usize = 256;
 /// How long finished pictures stay.
 const REST: Duration = Duration::from_millis(2500);
-/// The steps after which one sees strokes, and those after which strokes join to digits.
+/// The steps after which one sees strokes.
 const STROKES: u64 = 150;
-const COARSE: u64 = 1000;
+/// The wavefront's least share of a frame at full speed: its steps are short beside those of training.
+const SHARE: usize = 16;
 /// The most points of the curve; beyond, every other one is dropped.
 const POINTS: usize = 600;
 
@@ -97,6 +99,8 @@ struct Playing {
     waiting: Option<(u64, Promise<Vec<f32>>)>,
     curve: Curve,
     gallery: Gallery,
+    /// The training step of the network that draws.
+    drawn_by: u64,
     /// The most wavefront steps a frame, and how many fit it.
     speed: usize,
     pace: Pace,
@@ -109,8 +113,8 @@ struct Playing {
     digits: Vec<Vec<f32>>,
     /// The test digit whose upper half was kept last.
     half: usize,
-    /// The pixel that the pointer is over, row and column, and what its prediction sees.
-    pointed: Option<([usize; 2], Vec<bool>)>,
+    /// The pixel that the pointer is over, and what its prediction sees.
+    pointed: Option<(show::Place, Vec<bool>)>,
 }
 
 /// The loss over the steps, in nats an image: as it was, and smoothed.
@@ -118,13 +122,17 @@ struct Playing {
 struct Curve {
     points: Vec<[f64; 2]>,
     smooth: Vec<[f64; 2]>,
+    /// The number of losses since the smoothed one began.
+    since: usize,
 }
 
 impl Curve {
     fn push(&mut self, step: u64, loss: f64) {
         let before = self.smooth.last().map_or(loss, |point| point[1]);
-        // A network that is new, or was replaced, is far from the mean of those before.
-        let weight = if (loss - before).abs() > 0.5 * before { 1.0 } else { 0.15 };
+        // Weights that were loaded begin another curve.
+        let same = (0.5..2.0).contains(&(loss / before));
+        self.since = if same { self.since + 1 } else { 0 };
+        let weight = (2.0 / (self.since + 2) as f64).max(0.06);
         self.points.push([step as f64, loss]);
         self.smooth.push([step as f64, before + weight * (loss - before)]);
         if self.points.len() > POINTS {
@@ -157,19 +165,21 @@ fn with(net: usize) -> Maker {
 
 async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -> Result<Playing> {
     let (gpu, train, config) = (&host.gpu, &lesson.train, config(net));
+    let software = gpu.caps().class == AdapterClass::Cpu;
+    let size = BATCHES[usize::from(!software)];
     let g = Graph::new();
-    let x = batch(&g, train, BATCH, Some("binarise")).reshape([BATCH, SIDE, SIDE, 1]);
+    let x = batch(&g, train, size, Some("binarise")).reshape([size, SIDE, SIDE, 1]);
     let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };
     let optimizer = Optimizer::adam(RATE).schedule(falls).clip_norm(1.0);
     let given = Given { x, class: None, training: true };
     let loss = config.training_step(&g, "pixelcnn", given, &optimizer)[0].1;
     advance(&g);
-    g.output("loss", loss * (1.0 / BATCH as f32));
+    g.output("loss", loss * (1.0 / size as f32));
     let (training, names) = (Plan::new(&g, gpu.caps())?, g.weights());
     let looking = surprise::plan(gpu.caps(), &config)?;
     let state = State::new(gpu, &[&training, &looking], 0)?;
     let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    let order = Order { seed: 0, batch: size, batches: 1, count: train.count };
     feed.reorder(gpu, &order.of(0))?;
 
     progress.begin("kernels that train");
@@ -181,7 +191,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
     let mut surprise = Surprise::new(&host, &progress, &looking, &state, &when).await?;
     progress.begin("the first step");
     host.first_step(&progress, &trainer).await?;
-    let digits = digits(&lesson.test);
+    let digits = digits(if lesson.test.count > 0 { &lesson.test } else { train });
     surprise.put(digits[0].clone());
     Ok(Playing {
         net,
@@ -197,7 +207,8 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
         curve: Curve::default(),
         speed: gallery.steps,
         gallery,
-        pace: Pace::new(gpu.caps().class == AdapterClass::Cpu),
+        drawn_by: 0,
+        pace: Pace::new(software),
         goes_on: true,
         finished: None,
         paper: Paper::default(),
@@ -211,10 +222,11 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
 
 /// The first test digits, black and white as the tests of the programs have them.
 fn digits(test: &Images) -> Vec<Vec<f32>> {
-    let mut test = test.clone();
+    let pixels = test.pixels.iter().copied().take(DIGITS * SIDE * SIDE).collect();
+    let mut test = Images { pixels, labels: None, ..*test };
     test.binarise();
     let value = |&level: &u8| f32::from(level > 127);
-    test.pixels.chunks(SIDE * SIDE).take(DIGITS).map(|digit| digit.iter().map(value).collect()).collect()
+    test.pixels.chunks(SIDE * SIDE).map(|digit| digit.iter().map(value).collect()).collect()
 }
 
 /// The toss of a coin for each pixel.
@@ -254,16 +266,19 @@ impl Playing {
                 self.gallery.again();
             }
         }
-        let fit = self.pace.steps()?.unwrap_or(0);
+        let fit = self.pace.steps()?.map_or(0, |fit| SHARE.max(fit as usize));
+        if self.gallery.begins() {
+            self.drawn_by = self.step;
+        }
         let before = self.gallery.done;
-        self.gallery.record(&host.gpu, encoder, self.speed.min(fit as usize))?;
+        self.gallery.record(&host.gpu, encoder, self.speed.min(fit))?;
         if !self.gallery.finished() {
             self.finished = None;
         }
         if fit > 0 {
-            let steps = self.gallery.done.saturating_sub(before) as u64;
+            let steps = self.gallery.done.saturating_sub(before);
             // A frame whose share was cut by the slider does not tell how many would fit.
-            self.pace.recorded(&host.gpu, encoder, if steps < fit { 0 } else { steps });
+            self.pace.recorded(&host.gpu, encoder, if steps < fit { 0 } else { steps as u64 });
         }
         Ok(())
     }
@@ -290,7 +305,7 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        BATCH
+        self.order.batch
     }
 
     fn step(&self) -> u64 {

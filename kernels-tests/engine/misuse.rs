@@ -126,6 +126,9 @@ fn plans_and_states_must_belong_together() {
     let state = State::new(&weak, &[&large], 0).unwrap();
     line(Executor::new(&weak, &large, &state, &[]), &["allows"]);
 
+    executor.write(gpu, "x", &[0.0f32; 64]).unwrap();
+    executor.write(gpu, "z", &[0.0f32; 64]).unwrap();
+    line(gpu.submit(|e| executor.record_part(e, 0..99)), &["launches 0..99", "the step has"]);
     if gpu.caps().timestamps {
         let profile = Profile::new(gpu, &executor).unwrap();
         let another = Ready::new(gpu, &sum(), 0);

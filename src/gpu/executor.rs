@@ -146,11 +146,17 @@ impl Executor {
     /// Whoever cuts a step, so that a window does not wait for all of it, records its parts in order.
     ///
     /// # Errors
-    /// As [`Executor::record`].
+    /// As [`Executor::record`]; launches that the step does not have.
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
         self.ready()?;
+        let launches = self.launches.get(part.clone()).ok_or_else(|| {
+            Error::State(format!(
+                "launches {part:?} cannot be recorded: the step has {}",
+                self.launches.len()
+            ))
+        })?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        self.launches[part].iter().for_each(|launch| launch.record(&mut pass));
+        launches.iter().for_each(|launch| launch.record(&mut pass));
         Ok(())
     }
 

@@ -129,6 +129,11 @@ impl Gallery {
         self.begins = true;
     }
 
+    /// Whether pictures begin with the next frame.
+    pub(super) fn begins(&self) -> bool {
+        self.begins
+    }
+
     /// Whether the pictures are drawn.
     pub(super) fn finished(&self) -> bool {
         !self.begins && self.done == self.steps

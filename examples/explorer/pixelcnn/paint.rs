@@ -131,9 +131,11 @@ impl Paper {
             painter.hline(rect.x_range(), rect.top() + at, line);
         }
         if self.is_empty() {
-            let (hint, font) = ("draw the top of a digit here\nand let go", egui::FontId::proportional(17.0));
             let colour = egui::Color32::from_white_alpha(150);
-            painter.text(rect.center(), egui::Align2::CENTER_CENTER, hint, font, colour);
+            for (line, hint) in [(-0.5, "draw the top of a digit here"), (0.5, "and let go")] {
+                let at = rect.center() + egui::vec2(0.0, 24.0 * line);
+                painter.text(at, egui::Align2::CENTER_CENTER, hint, egui::FontId::proportional(17.0), colour);
+            }
         }
     }
 }

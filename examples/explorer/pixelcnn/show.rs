@@ -1,7 +1,7 @@
 //! How the room looks.
 
 use super::{
-    COARSE, Curve, NETS, Playing, SIDE, STROKES,
+    Curve, NETS, Playing, SIDE, STROKES,
     gallery::COLUMNS,
     paint::Cell,
     sight,
@@ -17,6 +17,13 @@ use egui_plot::{Line, Plot, PlotPoints, Points};
 const BELOW: f32 = 84.0;
 /// The least height of the row below them.
 const LOWER: f32 = 150.0;
+
+/// A pixel at the pointer, row and column, of one of the drawn pictures or of the one in view.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    drawn: Option<usize>,
+    pixel: [usize; 2],
+}
 
 impl Playing {
     pub(super) fn show_all(&mut self, ui: &mut egui::Ui) -> Option<Maker> {
@@ -37,8 +44,8 @@ impl Playing {
             curve(middle, &self.curve, height);
             self.two_views(right, height, &mut pointed);
         });
-        if pointed != self.pointed.as_ref().map(|(at, _)| *at) {
-            self.pointed = pointed.map(|at| (at, sight::context(&self.config, at)));
+        if pointed != self.pointed.as_ref().map(|(place, _)| *place) {
+            self.pointed = pointed.map(|place| (place, sight::context(&self.config, place.pixel)));
         }
         made
     }
@@ -83,21 +90,12 @@ impl Playing {
 
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
-        match self.step {
-            step if step < STROKES => {
-                let share = step as f32 / STROKES as f32;
-                let text = format!("first strokes in {} steps", STROKES - step);
-                ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));
-            }
-            step if step < COARSE => {
-                ui.label("it draws strokes; digits take some thousand steps");
-            }
-            _ => {
-                ui.label("it draws strokes that join to digits");
-            }
-        }
-        if let Some(loss) = self.curve.last() {
-            ui.strong(format!("{loss:.1} nats"));
+        if self.step < STROKES {
+            let share = self.step as f32 / STROKES as f32;
+            let text = format!("first strokes in {} steps", STROKES - self.step);
+            ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));
+        } else {
+            ui.label("it draws strokes; left to learn, it joins them to digits");
         }
     }
 
@@ -131,7 +129,7 @@ impl Playing {
     }
 
     /// The pictures that are drawn.
-    fn pictures(&mut self, ui: &mut egui::Ui, side: f32, pointed: &mut Option<[usize; 2]>) {
+    fn pictures(&mut self, ui: &mut egui::Ui, side: f32, pointed: &mut Option<Place>) {
         let what = if self.paper.is_empty() { "It draws, pixel by pixel" } else { "Nine ways to go on" };
         ui.strong(what);
         let response = self.gallery.canvas.show(ui, side, egui::Sense::click());
@@ -151,8 +149,8 @@ impl Playing {
         if let Some(at) = response.hover_pos() {
             let [x, y] = [at.x - min.x, at.y - min.y].map(|at| ((at / cell) as usize).min(COLUMNS - 1));
             let i = y * COLUMNS + x;
-            *pointed = pixel(place(i), at);
-            self.overlay(ui, place(i));
+            *pointed = pixel(place(i), at).map(|pixel| Place { drawn: Some(i), pixel });
+            self.overlay(ui, place(i), |at| at.drawn == Some(i));
             if response.clicked() {
                 self.look_at(Source::Drawn(i));
             }
@@ -170,18 +168,16 @@ impl Playing {
             }
         });
         let (done, steps) = (self.gallery.done, self.gallery.steps);
-        let text = format!("step {done} of {steps} for 784 pixels");
+        let text = format!("step {done} of {steps}, by the network of training step {}", self.drawn_by);
         ui.add(egui::ProgressBar::new(done as f32 / steps as f32).text(text)).on_hover_text(
-            "Several rows are drawn at once: a row follows the one above as soon as all that its pixels see is there.",
+            "784 pixels in fewer steps: a row follows the one above as soon as all that its pixels see is there. A \
+             picture is drawn by the network as it was when it began.",
         );
     }
 
     /// The heat map.
-    fn heat(&mut self, ui: &mut egui::Ui, side: f32, pointed: &mut Option<[usize; 2]>) {
-        ui.horizontal(|ui| {
-            ui.strong("Surprise");
-            ui.label(format!("{:.1} nats in all", self.surprise.total()));
-        });
+    fn heat(&mut self, ui: &mut egui::Ui, side: f32, pointed: &mut Option<Place>) {
+        ui.strong(format!("Surprise: {:.1} nats in all", self.surprise.total()));
         self.square(ui, 2, side, pointed);
         ui.horizontal(|ui| {
             ui.label("0");
@@ -216,7 +212,7 @@ impl Playing {
     }
 
     /// The picture in view, and what the network expected.
-    fn two_views(&mut self, ui: &mut egui::Ui, height: f32, pointed: &mut Option<[usize; 2]>) {
+    fn two_views(&mut self, ui: &mut egui::Ui, height: f32, pointed: &mut Option<Place>) {
         let side = ((ui.available_width() - ui.spacing().item_spacing.x) / 2.0).min(height - 44.0).max(40.0);
         ui.horizontal(|ui| {
             for (view, name) in [(0, "the picture"), (1, "chance of ink")] {
@@ -228,28 +224,35 @@ impl Playing {
             }
         });
         ui.label(match &self.pointed {
-            None => "point at a pixel: what does its prediction see?".to_owned(),
-            Some(([row, column], seen)) => {
+            Some((at, seen)) if self.in_view(*at) => {
+                let [row, column] = at.pixel;
                 let nats = self.surprise.nats[row * SIDE + column];
                 let count = seen.iter().filter(|&&seen| seen).count();
-                format!("row {row}, column {column}: {nats:.2} nats, sees {count} pixels")
+                format!("row {row}, column {column}: {nats:.2} nats, seen from it: {count} pixels")
             }
+            _ => "Point at a pixel: what does it see?".to_owned(),
         });
     }
 
     /// One of the views of the picture, with what the pixel at the pointer sees.
-    fn square(&self, ui: &mut egui::Ui, view: usize, side: f32, pointed: &mut Option<[usize; 2]>) {
+    fn square(&self, ui: &mut egui::Ui, view: usize, side: f32, pointed: &mut Option<Place>) {
         let canvas: &Canvas = &self.surprise.canvases[view];
         let response = canvas.show(ui, side, egui::Sense::hover());
         if let Some(at) = response.hover_pos() {
-            *pointed = pixel(response.rect, at);
+            *pointed = pixel(response.rect, at).map(|pixel| Place { drawn: None, pixel });
         }
-        self.overlay(ui, response.rect);
+        self.overlay(ui, response.rect, |at| self.in_view(at));
     }
 
-    /// Tints the pixels that the one at the pointer sees.
-    fn overlay(&self, ui: &egui::Ui, rect: egui::Rect) {
-        let Some(([row, column], seen)) = &self.pointed else { return };
+    /// Whether a pixel is one of the picture in view.
+    fn in_view(&self, place: Place) -> bool {
+        place.drawn.is_none_or(|i| self.source == Source::Drawn(i))
+    }
+
+    /// Tints the pixels that the one at the pointer sees, where that is one of this picture's.
+    fn overlay(&self, ui: &egui::Ui, rect: egui::Rect, its: impl Fn(Place) -> bool) {
+        let Some((at, seen)) = self.pointed.as_ref().filter(|(at, _)| its(*at)) else { return };
+        let [row, column] = at.pixel;
         let (painter, scale) = (ui.painter_at(rect), rect.width() / SIDE as f32);
         let place = |row: usize, columns: std::ops::Range<usize>| {
             let corner = rect.min + scale * egui::vec2(columns.start as f32, row as f32);
@@ -265,7 +268,7 @@ impl Playing {
             }
         }
         let line = egui::Stroke::new(2.0, egui::Color32::YELLOW);
-        painter.rect_stroke(place(*row, *column..*column + 1), 0.0, line, egui::StrokeKind::Middle);
+        painter.rect_stroke(place(row, column..column + 1), 0.0, line, egui::StrokeKind::Middle);
     }
 
     fn hints(&self, ui: &mut egui::Ui) {
@@ -300,7 +303,10 @@ fn pixel(rect: egui::Rect, at: egui::Pos2) -> Option<[usize; 2]> {
 /// The loss over the steps.
 fn curve(ui: &mut egui::Ui, curve: &Curve, height: f32) {
     let least = curve.smooth.iter().map(|point| point[1]).fold(f64::INFINITY, f64::min);
-    ui.label("loss of the training batches, nats an image");
+    ui.label(match curve.last() {
+        Some(loss) => format!("training loss: {loss:.1} nats an image"),
+        None => "training loss".to_owned(),
+    });
     let plot = Plot::new("loss")
         .height((height - 24.0).max(40.0))
         .allow_zoom(false)
@@ -310,10 +316,9 @@ fn curve(ui: &mut egui::Ui, curve: &Curve, height: f32) {
         let points = |points: &[[f64; 2]]| PlotPoints::from(points.to_vec());
         plot.points(Points::new("batch", points(&curve.points)).radius(1.2).color(colour([0.45, 0.5, 0.6])));
         plot.line(Line::new("smoothed", points(&curve.smooth)).width(2.0).color(colour(tones::FLYING.ink)));
-        if least.is_finite() {
-            let last = curve.points.last().map_or(1.0, |point| point[0]);
-            plot.set_plot_bounds_y(0.75 * least..=2.0 * least);
-            plot.set_plot_bounds_x(0.0..=last.max(50.0));
-        }
+        let last = curve.points.last().map_or(1.0, |point| point[0]);
+        let least = if least.is_finite() { least } else { 300.0 };
+        plot.set_plot_bounds_y(0.75 * least..=2.0 * least);
+        plot.set_plot_bounds_x(0.0..=last.max(50.0));
     });
 }

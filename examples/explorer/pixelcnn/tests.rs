@@ -1,7 +1,7 @@
 //! What the room shows is what the engine computed, and what it teaches is true.
 
 use super::{
-    gallery::{COUNT, when},
+    gallery::{COLUMNS, COUNT, when},
     paint::Cell,
     *,
 };
@@ -61,20 +61,21 @@ fn the_canvas_shows_the_states_pictures_in_the_order_of_the_wavefront() {
         frame(host, room, 0);
         assert_eq!(room.gallery.done, step);
         let picture = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
-        let colours = room.gallery.view.read(&host.gpu, "colours").unwrap();
+        let shown = room.gallery.canvas.pixels(&host.gpu);
         for (i, &value) in picture.iter().enumerate() {
-            let when = when[i % (SIDE * SIDE)] as usize;
+            let (picture, pixel) = (i / (SIDE * SIDE), i % (SIDE * SIDE));
+            let when = when[pixel] as usize;
             let tone = |tone: tones::Tone| if value == 1.0 { tone.ink } else { tone.paper };
             let want = match when + 1 {
                 now if now > step => tones::WAITING,
                 now if now == step => tone(tones::FLYING),
                 _ => tone(tones::DRAWN),
             };
-            let got = &colours[3 * i..3 * i + 3];
-            assert!(
-                got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5),
-                "{i}: {got:?}, {want:?}"
-            );
+            let [x, y] = [picture % COLUMNS * SIDE + pixel % SIDE, picture / COLUMNS * SIDE + pixel / SIDE];
+            let texel = &shown[4 * (y * COLUMNS * SIDE + x)..][..3];
+            let same =
+                texel.iter().zip(want).all(|(&got, want)| (f32::from(got) - 255.0 * want).abs() < 0.51);
+            assert!(same, "pixel {i} in step {step}: {texel:?}, wanted {want:?}");
             assert!(value == before[i] || when + 1 == step, "pixel {i} changed in step {step}");
         }
         inked += picture.iter().zip(&before).filter(|(now, before)| now != before).count();
@@ -104,6 +105,31 @@ fn one_step_a_frame_draws_the_same_pictures_as_full_speed_and_keeps_what_is_pain
     }
     let [first, second] = [0, 1].map(|i| &fast[i * SIDE * SIDE..][..SIDE * SIDE]);
     assert_ne!(first, second);
+}
+
+#[test]
+fn pictures_are_drawn_by_the_network_whose_weights_are_loaded_from_their_beginning_on() {
+    let (host, room) = &mut *room();
+    room.paper.clear();
+    let (weight, bias) = ("head.1.weight", "head.1.bias");
+    let before = [weight, bias].map(|name| room.state.read(&host.gpu, name).unwrap());
+    room.complete();
+    frame(host, room, 0);
+    // A network that draws nothing but ink.
+    room.state.write(&host.gpu, weight, &vec![0.0; before[0].len()]).unwrap();
+    room.state.write(&host.gpu, bias, &[100.0]).unwrap();
+    while !room.gallery.finished() {
+        frame(host, room, 0);
+    }
+    let ink = |pictures: Vec<f32>| pictures.iter().filter(|&&ink| ink == 1.0).count();
+    let begun = ink(room.gallery.state.read(&host.gpu, PICTURE).unwrap());
+    let loaded = ink(drawn(host, room, usize::MAX));
+    [weight, bias]
+        .iter()
+        .zip(&before)
+        .for_each(|(name, old)| room.state.write(&host.gpu, name, old).unwrap());
+    assert!(begun < COUNT * SIDE * SIDE, "pictures that had begun are those of the network before");
+    assert_eq!(loaded, COUNT * SIDE * SIDE);
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! The application's frames without a window: what a visitor drops, and what a lost device leaves.
+
+use super::*;
+use egui::{Pos2, Rect, Shape, vec2};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// A file as a visitor drops it.
+#[derive(Debug)]
+struct Dropped(&'static str, Vec<u8>);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        Path::new(self.0)
+    }
+
+    fn bytes(&self) -> std::result::Result<Vec<u8>, String> {
+        Ok(self.1.clone())
+    }
+}
+
+/// The application and its context.
+struct Seen {
+    app: Explorer,
+    context: egui::Context,
+}
+
+impl Seen {
+    /// Opens the application, and waits until the first room is open.
+    fn open() -> Self {
+        let context = egui::Context::default();
+        context.set_fonts(fonts());
+        let app = Explorer::with(Making::new(|_| async { Ok(Host::testing()) }), Asked::default());
+        let mut seen = Self { app, context };
+        seen.until(|app| matches!(app.places[0], Place::Open(_)));
+        seen
+    }
+
+    /// One frame; returns all that is written in it.
+    fn frame(&mut self, dropped: Vec<egui::DroppedFileHandle>) -> String {
+        let screen_rect = Some(Rect::from_min_size(Pos2::ZERO, vec2(1200.0, 820.0)));
+        let input = egui::RawInput { screen_rect, dropped_files: dropped, ..Default::default() };
+        let output = self.context.run_ui(input, |ui| {
+            self.app.advance(ui.ctx());
+            self.app.show(ui);
+        });
+        let mut told = vec![];
+        output.shapes.iter().for_each(|clipped| written(&clipped.shape, &mut told));
+        told.join("\n")
+    }
+
+    /// Frames until something holds.
+    fn until(&mut self, holds: impl Fn(&Explorer) -> bool) {
+        let begun = Instant::now();
+        while !holds(&self.app) {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{}", self.frame(vec![]));
+            self.frame(vec![]);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn weights(&self) -> Vec<u8> {
+        let (Place::Open(room), Some(host)) = (&self.app.places[0], &self.app.host) else {
+            panic!("no room")
+        };
+        let (state, names) = room.weights();
+        weights::to_bytes(&host.gpu, state, names).unwrap()
+    }
+}
+
+fn written(shape: &Shape, told: &mut Vec<String>) {
+    match shape {
+        Shape::Text(text) => told.push(text.galley.text().to_owned()),
+        Shape::Vec(shapes) => shapes.iter().for_each(|shape| written(shape, told)),
+        _ => {}
+    }
+}
+
+#[test]
+fn weights_return_by_a_drop_and_a_loss_is_a_sentence_with_a_way_on() {
+    let mut seen = Seen::open();
+    seen.until(|app| matches!(&app.places[0], Place::Open(room) if room.step() > 8));
+    seen.app.paused = true;
+    let learnt = seen.weights();
+    seen.app.places[0] = Place::Closed;
+    seen.until(|app| matches!(app.places[0], Place::Open(_)));
+    assert!(seen.weights() != learnt);
+    seen.frame(vec![Arc::new(Dropped("learnt.safetensors", learnt.clone()))]);
+    seen.until(|app| app.dropped.is_none());
+    assert!(seen.frame(vec![]).contains("learnt.safetensors: "), "{}", seen.app.notice);
+    assert!(seen.weights() == learnt);
+
+    // What is no weights' file is said, and loses nothing.
+    seen.frame(vec![Arc::new(Dropped("bad.safetensors", b"no weights".to_vec()))]);
+    seen.until(|app| app.dropped.is_none());
+    assert!(
+        seen.frame(vec![]).contains("bad.safetensors: not a whole safetensors file"),
+        "{}",
+        seen.app.notice
+    );
+    assert!(seen.weights() == learnt);
+
+    // Pictures are learnt from by a new room.
+    let header = [0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28];
+    let images = [header.to_vec(), (0..20 * 784_u32).map(|i| (i % 251) as u8).collect()].concat();
+    seen.frame(vec![Arc::new(Dropped("mine", images))]);
+    seen.until(|app| app.lesson.name == "mine" && matches!(app.places[0], Place::Open(_)));
+    assert!(seen.frame(vec![]).contains("mine: 18 pictures to learn from"));
+
+    seen.app.host.as_ref().unwrap().gpu.note_loss("unplugged");
+    seen.frame(vec![]);
+    let told = seen.frame(vec![]);
+    assert!(told.contains("unplugged") && told.contains("make the room anew"), "{told}");
+}
