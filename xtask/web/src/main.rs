@@ -148,10 +148,7 @@ fn test() -> Result<(), Failure> {
         println!("browser: {there:?}");
         shown(&there)?;
         let same = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE * b.abs();
-        // The PixelCNN's batch is larger on what is no software driver, as a browser's adapter seems to be.
-        if room != "pixelcnn"
-            && windows.get(i).is_some_and(|here| !there.losses.iter().zip(&here.losses).all(same))
-        {
+        if windows.get(i).is_some_and(|here| !there.losses.iter().zip(&here.losses).all(same)) {
             return Err(format!("{room}: the browser trains otherwise than the desktop").into());
         }
     }
