@@ -68,6 +68,8 @@ pub struct Explorer {
     room: usize,
     paused: bool,
     pace: Pace,
+    /// The seconds between two frames of the window, as the last ones told.
+    frame: f32,
     dropped: Option<Making<Offer>>,
     saving: Option<Promise<Vec<u8>>>,
     /// What is to say about files.
@@ -131,6 +133,7 @@ impl Explorer {
             room: asked.room.min(ROOMS.len() - 1),
             paused: false,
             pace: Pace::new(false),
+            frame: 0.0,
             dropped: None,
             saving: None,
             notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
@@ -141,6 +144,7 @@ impl Explorer {
 
     /// Takes what was made meanwhile, and records the open room's share of the frame.
     fn advance(&mut self, context: &egui::Context) {
+        self.frame += 0.1 * (context.input(|input| input.unstable_dt) - self.frame);
         match self.opening.ready() {
             _ if self.host.is_some() || self.trouble.is_some() => {}
             Some(Ok(host)) => {
@@ -260,6 +264,7 @@ impl Explorer {
                 ui.label(format!("step {}", room.step()));
                 ui.label(format!("{:.1} ms a step", 1e3 / rate));
                 ui.label(format!("{:.0} images/s", room.batch() as f64 * rate));
+                ui.label(format!("{:.0} frames/s", 1.0 / self.frame.max(1e-3)));
             }
             if let Some(advice) = host.gpu.advice() {
                 ui.separator();
