@@ -91,6 +91,8 @@ fn build() -> Result<PathBuf, Failure> {
         .input_path(&wasm)
         .web(true)?
         .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
         .generate(&folder)
         .map_err(|e| format!("{}: {e:#}", wasm.display()))?;
     std::fs::copy(root().join("examples/explorer/index.html"), folder.join("index.html"))?;
