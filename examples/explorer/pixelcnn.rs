@@ -42,8 +42,8 @@ use web_time::Instant;
 
 /// The rows and columns of a picture.
 const SIDE: usize = 28;
-/// The pictures of a training step, on a software driver and on a GPU.
-const BATCHES: [usize; 2] = [8, 32];
+/// The pictures of a training step: few, for software drivers, of which a browser's may not look like one.
+const BATCH: usize = 8;
 /// The step size, which falls to a twentieth within so many steps.
 const RATE: f32 = 4e-3;
 const FALLS: u32 = 10_000;
@@ -132,7 +132,7 @@ impl Curve {
         // Weights that were loaded begin another curve.
         let same = (0.5..2.0).contains(&(loss / before));
         self.since = if same { self.since + 1 } else { 0 };
-        let weight = (2.0 / (self.since + 2) as f64).max(0.06);
+        let weight = (4.0 / (self.since + 4) as f64).max(0.08);
         self.points.push([step as f64, loss]);
         self.smooth.push([step as f64, before + weight * (loss - before)]);
         if self.points.len() > POINTS {
@@ -166,7 +166,7 @@ fn with(net: usize) -> Maker {
 async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -> Result<Playing> {
     let (gpu, train, config) = (&host.gpu, &lesson.train, config(net));
     let software = gpu.caps().class == AdapterClass::Cpu;
-    let size = BATCHES[usize::from(!software)];
+    let size = train.count.min(BATCH);
     let g = Graph::new();
     let x = batch(&g, train, size, Some("binarise")).reshape([size, SIDE, SIDE, 1]);
     let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };

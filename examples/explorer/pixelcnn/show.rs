@@ -41,7 +41,7 @@ impl Playing {
         let height = ui.available_height();
         ui.columns_const(|[left, middle, right]| {
             self.hints(left);
-            curve(middle, &self.curve, height);
+            curve(middle, &self.curve);
             self.two_views(right, height, &mut pointed);
         });
         if pointed != self.pointed.as_ref().map(|(place, _)| *place) {
@@ -168,7 +168,7 @@ impl Playing {
             }
         });
         let (done, steps) = (self.gallery.done, self.gallery.steps);
-        let text = format!("step {done} of {steps}, by the network of training step {}", self.drawn_by);
+        let text = format!("{done} of {steps}, by the network of step {}", self.drawn_by);
         ui.add(egui::ProgressBar::new(done as f32 / steps as f32).text(text)).on_hover_text(
             "784 pixels in fewer steps: a row follows the one above as soon as all that its pixels see is there. A \
              picture is drawn by the network as it was when it began.",
@@ -213,7 +213,7 @@ impl Playing {
 
     /// The picture in view, and what the network expected.
     fn two_views(&mut self, ui: &mut egui::Ui, height: f32, pointed: &mut Option<Place>) {
-        let side = ((ui.available_width() - ui.spacing().item_spacing.x) / 2.0).min(height - 44.0).max(40.0);
+        let side = ((ui.available_width() - ui.spacing().item_spacing.x) / 2.0).min(height - 58.0).max(40.0);
         ui.horizontal(|ui| {
             for (view, name) in [(0, "the picture"), (1, "chance of ink")] {
                 ui.vertical(|ui| {
@@ -228,7 +228,7 @@ impl Playing {
                 let [row, column] = at.pixel;
                 let nats = self.surprise.nats[row * SIDE + column];
                 let count = seen.iter().filter(|&&seen| seen).count();
-                format!("row {row}, column {column}: {nats:.2} nats, seen from it: {count} pixels")
+                format!("{nats:.2} nats; it sees {count} pixels")
             }
             _ => "Point at a pixel: what does it see?".to_owned(),
         });
@@ -301,14 +301,14 @@ fn pixel(rect: egui::Rect, at: egui::Pos2) -> Option<[usize; 2]> {
 }
 
 /// The loss over the steps.
-fn curve(ui: &mut egui::Ui, curve: &Curve, height: f32) {
+fn curve(ui: &mut egui::Ui, curve: &Curve) {
     let least = curve.smooth.iter().map(|point| point[1]).fold(f64::INFINITY, f64::min);
     ui.label(match curve.last() {
-        Some(loss) => format!("training loss: {loss:.1} nats an image"),
-        None => "training loss".to_owned(),
+        Some(loss) => format!("loss: {loss:.1} nats an image"),
+        None => "loss".to_owned(),
     });
     let plot = Plot::new("loss")
-        .height((height - 24.0).max(40.0))
+        .height((ui.available_height() - 4.0).max(40.0))
         .allow_zoom(false)
         .allow_drag(false)
         .allow_scroll(false);

@@ -190,3 +190,71 @@ fn a_prediction_depends_on_its_context_and_on_nothing_else() {
     let felt = felt.count();
     assert!(10 * felt > 8 * tried.len(), "{felt} of {} pixels of {} matter", tried.len(), within.len());
 }
+
+/// One frame of egui's with these events, in a window of this size; returns what the room took of it.
+fn shown(
+    room: &mut Playing,
+    host: &Host,
+    context: &egui::Context,
+    size: egui::Vec2,
+    events: Vec<egui::Event>,
+) -> egui::Rect {
+    let screen_rect = Some(egui::Rect::from_min_size(egui::Pos2::ZERO, size));
+    let mut taken = egui::Rect::NOTHING;
+    let _ = context.run_ui(egui::RawInput { screen_rect, events, ..Default::default() }, |ui| {
+        assert!(room.show(host, ui).is_none());
+        taken = ui.min_rect();
+    });
+    taken
+}
+
+#[test]
+fn a_stroke_on_the_paper_begins_completions_when_the_pen_is_lifted() {
+    let (host, room) = &mut *room();
+    room.paper = Paper::default();
+    drawn(host, room, usize::MAX);
+    let (context, size) = (egui::Context::default(), egui::vec2(1200.0, 760.0));
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: egui::Modifiers::NONE,
+    };
+    shown(room, host, &context, size, vec![]);
+    let [from, to] = [egui::pos2(120.0, 180.0), egui::pos2(220.0, 200.0)];
+    shown(room, host, &context, size, vec![egui::Event::PointerMoved(from), button(from, true)]);
+    shown(room, host, &context, size, vec![egui::Event::PointerMoved(to)]);
+    let inked = room.paper.cells.iter().filter(|&&cell| cell == Cell::Ink).count();
+    assert!((15..60).contains(&inked), "{inked} pixels are painted");
+    assert!(room.gallery.finished(), "nothing begins while the pen is down");
+    shown(room, host, &context, size, vec![button(to, false)]);
+    shown(room, host, &context, size, vec![]);
+    assert!(room.gallery.begins());
+    frame(host, room, 0);
+    let pictures = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
+    let painted = room.paper.picture();
+    assert!(pictures.chunks(SIDE * SIDE).all(|one| (0..SIDE * SIDE).all(|i| painted[i] <= one[i])));
+    room.paper.clear();
+}
+
+#[test]
+fn the_room_fits_a_small_window_and_shows_what_a_pixel_sees() {
+    let (host, room) = &mut *room();
+    let context = egui::Context::default();
+    for size in [egui::vec2(1184.0, 740.0), egui::vec2(884.0, 620.0)] {
+        // The first frames lay out the text.
+        for _ in 0..2 {
+            shown(room, host, &context, size, vec![]);
+        }
+        let taken = shown(room, host, &context, size, vec![]);
+        assert!(taken.max.x <= size.x + 0.5 && taken.max.y <= size.y + 0.5, "{taken:?} in {size:?}");
+        let heat = room.surprise.canvases[2].place();
+        let over = vec![egui::Event::PointerMoved(heat.lerp_inside(egui::vec2(0.51, 0.51)))];
+        for _ in 0..2 {
+            shown(room, host, &context, size, over.clone());
+        }
+        let (_, seen) = room.pointed.as_ref().expect("a pixel at the pointer");
+        assert_eq!(*seen, sight::context(&room.config, [SIDE / 2, SIDE / 2]));
+        shown(room, host, &context, size, vec![egui::Event::PointerGone]);
+    }
+}

@@ -28,7 +28,7 @@ pub(super) fn trainer(g: &Graph, latent: usize, train: &Images, size: usize) {
     let loss = vae.loss(x);
     let beta = g.input("beta", Type::f32([]));
     let total = loss.reconstruction + loss.kl * beta;
-    Optimizer::adam(4e-3).step("vae", total, &vae.params());
+    Optimizer::adam(6e-3).step("vae", total, &vae.params());
     advance(g);
     g.output("loss", total * (1.0 / size as f32));
     let terms = [loss.reconstruction, loss.kl].map(|term| (term * (1.0 / size as f32)).reshape([1]));
