@@ -24,7 +24,7 @@ use oneiro::{
     train::Feed,
 };
 use picks::Picks;
-use players::{BATCH, Networks, SIDE, Settings, TERMS, WALK};
+use players::{Networks, SIDE, Settings, TERMS, WALK};
 use std::sync::Arc;
 
 struct Playing {
@@ -72,7 +72,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let drawing = players::drawing(&game, train, gpu.caps())?;
     let state = State::new(gpu, &[&discriminator, &generator, &drawing], 0)?;
     let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: BATCH, batches: 1, count: train.count };
+    let order = Order { seed: 0, batch: players::size(train), batches: 1, count: train.count };
     feed.reorder(gpu, &order.of(0))?;
     progress.begin("kernels that teach the discriminator");
     let discriminator =
@@ -166,7 +166,7 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        BATCH
+        self.order.batch
     }
 
     fn step(&self) -> u64 {

@@ -18,8 +18,8 @@ use oneiro::{
     train::batch,
 };
 
-/// The pictures of a player's step.
-pub(super) const BATCH: usize = 32;
+/// The pictures of a player's step, where there are as many.
+const BATCH: usize = 32;
 /// The dimensions of the noise.
 pub(super) const LATENT: usize = 32;
 /// The rows and columns of the grid of samples.
@@ -32,6 +32,11 @@ pub(super) const WALK: usize = 10;
 pub(super) const TERMS: usize = 4;
 /// The real pictures whose variety samples are compared with.
 const COMPARED: usize = 1024;
+
+/// The pictures of a player's step.
+pub(super) fn size(train: &Images) -> usize {
+    train.count.min(BATCH)
+}
 
 /// A kind of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +172,7 @@ impl Settings {
             Networks::Perceptrons => [train.height, train.width],
             Networks::Convolutions => [32, 32],
         };
-        Game::new(self.networks, self.rules(), image, canvas, 0, BATCH)
+        Game::new(self.networks, self.rules(), image, canvas, 0, size(train))
     }
 }
 
@@ -178,9 +183,9 @@ impl Settings {
 /// What an adapter does not allow.
 pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<[Plan; 2]> {
     let [discriminator, generator] = [Graph::new(), Graph::new()];
-    game.discriminator_step(&discriminator, |g| (batch(g, train, BATCH, None), None));
+    game.discriminator_step(&discriminator, |g| (batch(g, train, size(train), None), None));
     let signs: Vec<_> = game.generator_step(&generator).iter().map(|(_, sum)| sum.reshape([1])).collect();
-    let signs = generator.concat(&signs, 0) * (1.0 / BATCH as f32);
+    let signs = generator.concat(&signs, 0) * (1.0 / size(train) as f32);
     generator.output("signs", signs);
     generator.output("loss", signs.slice(0, 1..2));
     advance(&generator);
@@ -206,9 +211,10 @@ pub(super) fn drawing(game: &Game<Networks>, train: &Images, caps: &Caps) -> Res
 
     let pixels = train.height * train.width * train.channels;
     let real = train.pixels.iter().take(COMPARED * pixels).map(|&byte| f32::from(byte) / 255.0);
-    let real = spread(real, pixels).max(1e-6) as f32;
+    let real = spread(real, pixels) as f32;
     let rows = samples.reshape([SAMPLES, pixels]);
     let apart = (rows - rows.mean(&[0])).square().sum_all() * (2.0 / (SAMPLES - 1) as f32);
-    g.output("variety", (apart * (1.0 / real)).reshape([1]));
+    let variety = if real > 0.0 { apart * (1.0 / real) } else { g.constant(1.0) };
+    g.output("variety", variety.reshape([1]));
     Plan::new(&g, caps)
 }

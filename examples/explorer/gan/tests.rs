@@ -104,3 +104,16 @@ fn every_game_is_played() {
         players::drawing(&game, &lesson.train, &caps).unwrap();
     }
 }
+
+#[test]
+fn few_pictures_are_learnt_too() {
+    let (host, mut lesson) = (Host::testing(), room::digits());
+    let train = &mut lesson.train;
+    (train.count, train.labels) = (5, None);
+    train.pixels.truncate(5 * PIXELS);
+    let made = make(host.clone(), Arc::new(lesson), Settings::EVEN, Progress::default());
+    let mut room = pollster::block_on(made).unwrap();
+    frame(&host, &mut room, 4);
+    let pictures = room.drawing.read(&host.gpu, "samples").unwrap();
+    assert!(room.batch() == 5 && pictures.iter().all(|x| (0.0..=1.0).contains(x)));
+}
