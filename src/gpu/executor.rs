@@ -149,15 +149,17 @@ impl Executor {
     /// As [`Executor::record`]; launches that the step does not have.
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
         self.ready()?;
-        let launches = self.launches.get(part.clone()).ok_or_else(|| {
-            Error::State(format!(
-                "launches {part:?} cannot be recorded: the step has {}",
-                self.launches.len()
-            ))
-        })?;
+        let launches = self.part(part)?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         launches.iter().for_each(|launch| launch.record(&mut pass));
         Ok(())
+    }
+
+    /// The launches of a part of a step.
+    fn part(&self, part: Range<usize>) -> Result<&[Bound]> {
+        let all = self.launches.len();
+        let what = || Error::State(format!("launches {part:?} cannot be recorded: the step has {all}"));
+        self.launches.get(part.start..part.end).ok_or_else(what)
     }
 
     /// Whether a step can be recorded.
