@@ -9,7 +9,7 @@ use oneiro::{
 };
 use std::path::PathBuf;
 
-/// What was dropped.
+/// An offer is what the visitor dropped, as it was read.
 pub(crate) enum Offer {
     /// Weights, and the file's name.
     Weights(Weights, PathBuf),
@@ -55,7 +55,7 @@ fn folder_of(path: &std::path::Path) -> Result<Lesson> {
     fitting(data::open(&name, &asked, nobody).map_err(wrong)?.read(nobody).map_err(wrong)?)
 }
 
-/// What the bytes of files are.
+/// Finds out what the bytes of files are.
 fn offer(mut files: Vec<(PathBuf, Vec<u8>)>) -> Result<Offer> {
     // Of two files, the larger one holds the images.
     files.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.len()));

@@ -13,15 +13,13 @@ use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
     probe::Subject,
-    room::{Lesson, Maker, Room},
+    room::{Batches, Lesson, Maker, Room},
 };
 use curves::Curves;
 use eframe::egui;
 use oneiro::{
-    data::Order,
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
-    train::Feed,
 };
 use picks::Picks;
 use players::{Networks, SIDE, Settings, TERMS, WALK};
@@ -40,11 +38,8 @@ struct Playing {
     samples: Canvas,
     walk: Canvas,
     terms: [Canvas; TERMS],
-    feed: Feed,
-    order: Order,
-    /// The rounds, and the minibatches that the discriminator saw.
+    batches: Batches,
     rounds: u64,
-    seen: u64,
     picks: Picks,
     curves: Curves,
     signs: Option<(u64, Promise<Vec<f32>>)>,
@@ -71,12 +66,10 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let [discriminator, generator] = players::training(&game, train, gpu.caps())?;
     let drawing = players::drawing(&game, train, gpu.caps())?;
     let state = State::new(gpu, &[&discriminator, &generator, &drawing], 0)?;
-    let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: players::size(train), batches: 1, count: train.count };
-    feed.reorder(gpu, &order.of(0))?;
+    let batches = Batches::new(&host, train, players::size(train))?;
     progress.begin("kernels that teach the discriminator");
     let discriminator =
-        host.executor(&progress, &discriminator, &state, &feed.bindings(&discriminator)).await?;
+        host.executor(&progress, &discriminator, &state, &batches.bindings(&discriminator)).await?;
     progress.begin("kernels that teach the generator");
     let generator = host.executor(&progress, &generator, &state, &[]).await?;
     progress.begin("kernels that draw");
@@ -105,10 +98,8 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         samples,
         walk,
         terms,
-        feed,
-        order,
+        batches,
         rounds: 1,
-        seen: 1,
         picks,
         curves: Curves::default(),
         signs: None,
@@ -124,7 +115,7 @@ impl Playing {
             let game = self.settings.game(train)?;
             let [discriminator, generator] = players::training(&game, train, gpu.caps())?;
             self.trainers = [
-                Executor::new(gpu, &discriminator, &self.state, &self.feed.bindings(&discriminator))?,
+                Executor::new(gpu, &discriminator, &self.state, &self.batches.bindings(&discriminator))?,
                 Executor::new(gpu, &generator, &self.state, &[])?,
             ];
             self.made = self.settings;
@@ -135,12 +126,7 @@ impl Playing {
     /// Records a round: steps of the discriminator, then one of the generator.
     fn record_round(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         for _ in 0..self.settings.steps {
-            let per_epoch = self.order.per_epoch();
-            if self.seen.is_multiple_of(per_epoch) {
-                self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.seen / per_epoch))?;
-            }
-            self.trainers[0].record(encoder)?;
-            self.seen += 1;
+            self.batches.record(host, encoder, &self.trainers[0])?;
         }
         self.trainers[1].record(encoder)?;
         self.rounds += 1;
@@ -166,7 +152,7 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        self.order.batch
+        self.batches.size()
     }
 
     fn step(&self) -> u64 {

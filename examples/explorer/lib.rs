@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub const ROOMS: [&str; 3] = ["vae", "pixelcnn", "gan"];
 const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 
-/// What the application opens with.
+/// The wishes with which the application is opened.
 #[derive(Default)]
 pub struct Asked {
     /// The room that is opened first, an index into [`ROOMS`].
@@ -72,7 +72,7 @@ pub struct Explorer {
     frame: f32,
     dropped: Option<Making<Offer>>,
     saving: Option<Promise<Vec<u8>>>,
-    /// What is to say about files.
+    /// The last message about files.
     notice: String,
     probe: Option<Probe>,
     report: Option<Teller>,
@@ -297,7 +297,10 @@ impl Explorer {
                 if ui.button("make the room anew").clicked() {
                     *place = Place::Closed;
                 }
-                ui.label("If the device is lost, open the window or the page again; saved weights can be dropped on it.");
+                ui.label(
+                    "If the device is lost, open the window or the page again; saved weights can be \
+                     dropped on it.",
+                );
             }
         }
     }

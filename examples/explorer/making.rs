@@ -21,7 +21,7 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = share;
     }
 
-    /// What is made, and the share that is ready.
+    /// Returns the name of what is made, and the share of it that is ready.
     pub(crate) fn get(&self) -> (String, f32) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -15,12 +15,12 @@ use crate::{
     making::{Making, Progress},
     pace::Pace,
     probe::Subject,
-    room::{Lesson, Maker, Room},
+    room::{Batches, Lesson, Maker, Room},
 };
 use eframe::egui;
 use gallery::Gallery;
 use oneiro::{
-    data::{Images, Order},
+    data::Images,
     error::Result,
     gpu::{Executor, Promise, State, wgpu},
     graph::Graph,
@@ -33,7 +33,7 @@ use oneiro::{
     optim::{Optimizer, Schedule, advance},
     plan::Plan,
     rng::{self, RandomStream},
-    train::{Feed, batch},
+    train::batch,
 };
 use paint::Paper;
 use std::{sync::Arc, time::Duration};
@@ -91,9 +91,7 @@ struct Playing {
     state: State,
     names: Vec<String>,
     trainer: Executor,
-    feed: Feed,
-    order: Order,
-    step: u64,
+    batches: Batches,
     /// Whether the network learns.
     trains: bool,
     waiting: Option<(u64, Promise<Vec<f32>>)>,
@@ -178,12 +176,10 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
     let (training, names) = (Plan::new(&g, gpu.caps())?, g.weights());
     let looking = surprise::plan(gpu.caps(), &config)?;
     let state = State::new(gpu, &[&training, &looking], 0)?;
-    let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: size, batches: 1, count: train.count };
-    feed.reorder(gpu, &order.of(0))?;
+    let batches = Batches::new(&host, train, size)?;
 
     progress.begin("kernels that train");
-    let trainer = host.executor(&progress, &training, &state, &feed.bindings(&training)).await?;
+    let trainer = host.executor(&progress, &training, &state, &batches.bindings(&training)).await?;
     progress.begin("kernels that draw");
     let gallery = Gallery::new(&host, &progress, &config, &state, &names).await?;
     progress.begin("kernels that judge");
@@ -199,9 +195,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
         state,
         names,
         trainer,
-        feed,
-        order,
-        step: 1,
+        batches,
         trains: true,
         waiting: None,
         curve: Curve::default(),
@@ -238,12 +232,7 @@ fn noise() -> Vec<f32> {
 impl Playing {
     fn train(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
         for _ in 0..steps {
-            let per_epoch = self.order.per_epoch();
-            if self.step.is_multiple_of(per_epoch) {
-                self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.step / per_epoch))?;
-            }
-            self.trainer.record(encoder)?;
-            self.step += 1;
+            self.batches.record(host, encoder, &self.trainer)?;
         }
         if let Some((step, loss)) = &mut self.waiting
             && let Some(loss) = loss.ready()
@@ -253,7 +242,7 @@ impl Playing {
         }
         if self.waiting.is_none() && steps > 0 {
             let loss = self.trainer.record_read(&host.gpu, encoder, "loss")?;
-            self.waiting = Some((self.step, loss));
+            self.waiting = Some((self.batches.seen, loss));
         }
         Ok(())
     }
@@ -268,7 +257,7 @@ impl Playing {
         }
         let fit = self.pace.steps()?.map_or(0, |fit| SHARE.max(fit as usize));
         if self.gallery.begins() {
-            self.drawn_by = self.step;
+            self.drawn_by = self.batches.seen;
         }
         let before = self.gallery.done;
         self.gallery.record(&host.gpu, encoder, self.speed.min(fit))?;
@@ -305,11 +294,11 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        self.order.batch
+        self.batches.size()
     }
 
     fn step(&self) -> u64 {
-        self.step
+        self.batches.seen
     }
 
     fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {

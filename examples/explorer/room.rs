@@ -3,12 +3,14 @@
 use crate::{host::Host, making::Making, probe::Subject};
 use eframe::egui;
 use oneiro::{
-    data::{DataSet, GLYPHS, glyphs},
+    data::{DataSet, GLYPHS, Images, Order, glyphs},
     error::Result,
     gpu::{
-        State,
+        Executor, State,
         wgpu::{self, WasmNotSend},
     },
+    plan::Plan,
+    train::Feed,
 };
 use std::sync::Arc;
 
@@ -19,6 +21,57 @@ pub(crate) type Lesson = DataSet;
 pub(crate) fn digits() -> Lesson {
     let class_names = (0..glyphs::CLASSES).map(|digit| digit.to_string()).collect();
     DataSet { class_names, ..DataSet::new(GLYPHS, glyphs::glyphs(4096, 0), glyphs::held_out(512, 0)) }
+}
+
+/// The minibatches of a lesson, in another order in each epoch.
+pub(crate) struct Batches {
+    feed: Feed,
+    order: Order,
+    /// The number of minibatches that were recorded.
+    pub(crate) seen: u64,
+}
+
+impl Batches {
+    /// Puts the pictures on the device, in the order of the first epoch. The first step of the trainer, which
+    /// [`Host::first_step`] records, counts as seen.
+    ///
+    /// # Errors
+    /// Fails if the device refuses the memory.
+    pub(crate) fn new(host: &Host, train: &Images, batch: usize) -> Result<Self> {
+        let feed = Feed::new(&host.gpu, train)?;
+        let order = Order { seed: 0, batch, batches: 1, count: train.count };
+        feed.reorder(&host.gpu, &order.of(0))?;
+        Ok(Self { feed, order, seen: 1 })
+    }
+
+    /// The number of pictures in a minibatch.
+    pub(crate) fn size(&self) -> usize {
+        self.order.batch
+    }
+
+    /// The inputs of a plan that takes minibatches.
+    pub(crate) fn bindings(&self, plan: &Plan) -> Vec<(&str, wgpu::BufferSlice<'_>)> {
+        self.feed.bindings(plan)
+    }
+
+    /// Records a training step, and before it the order of an epoch that begins with it.
+    ///
+    /// # Errors
+    /// Fails if the device is known to be lost.
+    pub(crate) fn record(
+        &mut self,
+        host: &Host,
+        encoder: &mut wgpu::CommandEncoder,
+        trainer: &Executor,
+    ) -> Result<()> {
+        let per_epoch = self.order.per_epoch();
+        if self.seen.is_multiple_of(per_epoch) {
+            self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.seen / per_epoch))?;
+        }
+        trainer.record(encoder)?;
+        self.seen += 1;
+        Ok(())
+    }
 }
 
 /// Begins to make a room.

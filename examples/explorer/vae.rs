@@ -14,19 +14,17 @@ use crate::{
     making::{Making, Progress},
     palette,
     probe::Subject,
-    room::{Lesson, Maker, Room},
+    room::{Batches, Lesson, Maker, Room},
 };
 use cloud::Cloud;
 use curves::Curve;
 use eframe::egui;
 use model::BATCH;
 use oneiro::{
-    data::Order,
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
     graph::Graph,
     plan::Plan,
-    train::Feed,
 };
 use plane::{Plane, Scale, Span, liveliest};
 use std::sync::Arc;
@@ -48,9 +46,7 @@ struct Playing {
     state: State,
     names: Vec<String>,
     trainer: Executor,
-    feed: Feed,
-    order: Order,
-    step: u64,
+    batches: Batches,
     /// The weight of the KL term that the trainer has.
     written: f32,
     waiting: Option<(u64, Promise<Vec<f32>>)>,
@@ -113,12 +109,10 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     ];
     let all: Vec<&Plan> = std::iter::once(&training).chain(&plans).collect();
     let state = State::new(gpu, &all, 0)?;
-    let feed = Feed::new(gpu, train)?;
-    let order = Order { seed: 0, batch: size, batches: 1, count: train.count };
-    feed.reorder(gpu, &order.of(0))?;
+    let batches = Batches::new(&host, train, size)?;
 
     progress.begin("kernels that train");
-    let trainer = host.executor(&progress, &training, &state, &feed.bindings(&training)).await?;
+    let trainer = host.executor(&progress, &training, &state, &batches.bindings(&training)).await?;
     progress.begin("kernels that draw");
     let mut looks = vec![];
     for plan in &plans {
@@ -141,9 +135,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         settings,
         wanted: None,
         names: training.weights(),
-        feed,
-        order,
-        step: 1,
+        batches,
         written: beta,
         waiting: None,
         curves: [Curve::new("reconstruction", palette::class(1)), Curve::new("KL", palette::class(9))],
@@ -170,19 +162,14 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
 }
 
 impl Playing {
-    /// Records the steps, each of its own epoch's order, and a read-back of the terms after them.
+    /// Records the steps, and a read-back of the terms after them.
     fn learn(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {
         if self.written != self.settings.beta {
             self.written = self.settings.beta;
             self.trainer.record_write(&host.gpu, encoder, "beta", &[self.written])?;
         }
-        let per_epoch = self.order.per_epoch();
         for _ in 0..steps {
-            if self.step.is_multiple_of(per_epoch) {
-                self.feed.record_reorder(&host.gpu, encoder, &self.order.of(self.step / per_epoch))?;
-            }
-            self.trainer.record(encoder)?;
-            self.step += 1;
+            self.batches.record(host, encoder, &self.trainer)?;
         }
         if let Some((step, promise)) = &mut self.waiting
             && let Some(nats) = promise.ready()
@@ -191,7 +178,7 @@ impl Playing {
             self.waiting = None;
         }
         if steps > 0 && self.waiting.is_none() {
-            self.waiting = Some((self.step, self.trainer.record_read(&host.gpu, encoder, "nats")?));
+            self.waiting = Some((self.batches.seen, self.trainer.record_read(&host.gpu, encoder, "nats")?));
         }
         Ok(())
     }
@@ -213,11 +200,11 @@ impl Playing {
 
 impl Room for Playing {
     fn batch(&self) -> usize {
-        self.order.batch
+        self.batches.size()
     }
 
     fn step(&self) -> u64 {
-        self.step
+        self.batches.seen
     }
 
     /// A software driver draws a window for as long as it learns twenty steps, so that fewer would only be slower.

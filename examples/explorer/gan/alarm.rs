@@ -70,8 +70,8 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
                 _ => "and the generator learns little",
             };
             format!(
-                "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or smaller steps of D, a \
-                 smooth D, or the non-saturating loss."
+                "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or \
+                 smaller steps of D, a smooth D, or the non-saturating loss."
             )
         }
         Standing::OnePicture => format!(
@@ -80,15 +80,15 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
             100.0 * signs.variety
         ),
         Standing::GeneratorWins => format!(
-            "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try more or larger \
-             steps of D."
+            "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try \
+             more or larger steps of D."
         ),
         Standing::Even => format!(
             "They are even: the discriminator can hardly tell drawings from real pictures ({scores})."
         ),
         Standing::Good if loss == Objective::Wasserstein => format!(
-            "The critic measures a distance, {:.2}: nobody wins, and a strong critic only teaches better. The distance should \
-             fall.",
+            "The critic measures a distance, {:.2}: nobody wins, and a strong critic only teaches better. \
+             The distance should fall.",
             signs.real - signs.fake
         ),
         Standing::Good => {

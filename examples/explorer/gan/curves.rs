@@ -1,4 +1,4 @@
-//! What the players measured, over the rounds.
+//! The curves hold what the players measured over the rounds.
 
 use crate::palette::class;
 use eframe::egui;

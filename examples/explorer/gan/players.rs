@@ -87,7 +87,7 @@ impl Players for Networks {
     }
 }
 
-/// What the players play for.
+/// The objectives that a visitor may choose, with their names.
 pub(super) const LOSSES: [(Objective, &str); 5] = [
     (Objective::Minimax, "minimax (2014)"),
     (Objective::NonSaturating, "non-saturating"),
@@ -96,7 +96,7 @@ pub(super) const LOSSES: [(Objective, &str); 5] = [
     (Objective::Wasserstein, "Wasserstein"),
 ];
 
-/// What a visitor chooses.
+/// The settings that a visitor chooses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) networks: Networks,
@@ -180,7 +180,7 @@ impl Settings {
 /// `[loss_D, loss_G, D(x), D(G(z))]`, and its output `loss` is loss_G.
 ///
 /// # Errors
-/// What an adapter does not allow.
+/// Fails if the plan needs what the adapter does not allow.
 pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<[Plan; 2]> {
     let [discriminator, generator] = [Graph::new(), Graph::new()];
     game.discriminator_step(&discriminator, |g| (batch(g, train, size(train), None), None));
@@ -198,7 +198,7 @@ pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Re
 /// pictures.
 ///
 /// # Errors
-/// What an adapter does not allow.
+/// Fails if the plan needs what the adapter does not allow.
 pub(super) fn drawing(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<Plan> {
     let g = Graph::new();
     let z = g.input("z", Type::f32([SAMPLES, LATENT]));

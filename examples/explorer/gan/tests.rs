@@ -59,7 +59,7 @@ fn the_room_shows_what_the_players_learn() {
     frame(&host, &mut room, 5);
     let changes = [0, 1].map(|i| far(&before[i], &room.state.read(&host.gpu, names[i]).unwrap()));
     assert!(changes[0] > 0.0 && changes[0] < 5e-4 && changes[1] > 5e-3, "{changes:?}");
-    assert_eq!((room.rounds, room.seen), (26, 31));
+    assert_eq!((room.rounds, room.batches.seen), (26, 31));
     frame(&host, &mut room, 0);
     assert_eq!(room.curves.now().round, 26);
 

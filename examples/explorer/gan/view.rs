@@ -39,7 +39,10 @@ impl Playing {
                 self.sum(ui, 0.54 * side - 3.0 * line);
             });
         });
-        ui.label("The walk from A to B on the sphere where noise lives (spherical interpolation): each step is a drawing.");
+        ui.label(
+            "The walk from A to B on the sphere where noise lives (spherical interpolation): each step is a \
+             drawing.",
+        );
         self.walk.show(ui, strip * WALK as f32, Sense::hover());
         let now = self.settings;
         (fresh || !now.fits(&before)).then_some(now)

@@ -25,7 +25,7 @@ pub(super) enum Cell {
 /// The paper, and the pen over it.
 pub(super) struct Paper {
     pub(super) cells: [Cell; PIXELS],
-    /// What the left button does.
+    /// The mark that the left button leaves.
     pub(super) pen: Cell,
     /// Whether all rows down to the last painted one are kept, black where nothing is painted.
     pub(super) rows: bool,

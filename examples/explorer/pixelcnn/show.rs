@@ -50,7 +50,7 @@ impl Playing {
         made
     }
 
-    /// What concerns the network and the pace.
+    /// Shows the controls of the network and of the pace.
     fn controls(&mut self, ui: &mut egui::Ui) -> Option<Maker> {
         let mut made = None;
         ui.horizontal_wrapped(|ui| {
@@ -90,9 +90,9 @@ impl Playing {
 
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
-        if self.step < STROKES {
-            let share = self.step as f32 / STROKES as f32;
-            let text = format!("first strokes in {} steps", STROKES - self.step);
+        if self.batches.seen < STROKES {
+            let share = self.batches.seen as f32 / STROKES as f32;
+            let text = format!("first strokes in {} steps", STROKES - self.batches.seen);
             ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));
         } else {
             ui.label("it draws strokes; left to learn, it joins them to digits");
