@@ -116,8 +116,8 @@ impl Executor {
     }
 
     /// Compiles the pipelines of a plan that are not there yet, one at each `next`, and gives the share of the plan
-    /// that is then ready, from 0 to 1. [`Executor::new`] finds them. A desktop program runs this on a thread of its own;
-    /// a page takes a few between its frames, and awaits [`Gpu::settled`] at the end.
+    /// that is then ready, from 0 to 1. [`Executor::new`] finds them. A desktop program runs this on a thread of its
+    /// own; a page takes a few between its frames, and awaits [`Gpu::settled`] at the end.
     ///
     /// ```no_run
     /// # use oneiro::{error::Result, gpu::{Executor, Gpu}, plan::Plan};

@@ -56,8 +56,10 @@ impl Playing {
             ui.label("See");
             for (name, settings, hint) in [
                 ("a good game", Settings::EVEN, "digits after about 150 rounds"),
-                ("the discriminator win", Settings::LOST, "the original loss, and five large steps of the discriminator"),
-                ("one picture for all noise", Settings::NARROW, "large steps with momentum overshoot, and the generator gets by with one picture"),
+                ("the discriminator win", Settings::LOST, "the original loss, and five \
+                 large steps of the discriminator"),
+                ("one picture for all noise", Settings::NARROW, "large steps with momentum \
+                 overshoot, and the generator gets by with one picture"),
             ] {
                 if ui.button(name).on_hover_text(format!("New players: {hint}.")).clicked() {
                     (*now, fresh) = (settings, true);
@@ -71,8 +73,8 @@ impl Playing {
                 });
             });
             ui.checkbox(&mut now.smooth, "smooth D").on_hover_text(
-                "Bounds how fast D's score may change from picture to picture: by spectral normalisation, or by a gradient \
-                 penalty with the Wasserstein loss. New players.",
+                "Bounds how fast D's score may change from picture to picture: by spectral normalisation, or by a \
+                 gradient penalty with the Wasserstein loss. New players.",
             );
             let name = Networks::ALL.iter().find(|(kind, _)| *kind == now.networks).map_or("", |(_, name)| name);
             egui::ComboBox::from_id_salt("networks").selected_text(name).width(160.0).show_ui(ui, |ui| {
@@ -89,7 +91,8 @@ impl Playing {
             ui.add(rate(&mut now.lr_discriminator, "rate of D")).on_hover_text("The learning rate.");
             ui.add(rate(&mut now.lr, "rate of G")).on_hover_text("The learning rate.");
             ui.checkbox(&mut now.momentum, "momentum").on_hover_text(
-                "Each step keeps half of the way of the last ones (Adam's beta 1). The other player has moved meanwhile.",
+                "Each step keeps half of the way of the last ones (Adam's beta 1). The other player has moved \
+                 meanwhile.",
             );
         });
         fresh

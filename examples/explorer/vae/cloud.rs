@@ -148,7 +148,8 @@ pub(super) fn shown(test: &Images) -> Vec<usize> {
     (0..test.count.min(MOST)).collect()
 }
 
-/// The numbers of the pictures that are drawn again: one of each class where there are classes, and others where these are few.
+/// The numbers of the pictures that are drawn again: one of each class where there are classes, and others where these
+/// are few.
 pub(super) fn examples(test: &Images) -> Vec<usize> {
     let first = |class: usize| test.labels.as_ref()?.iter().position(|&label| usize::from(label) == class);
     let mut found: Vec<_> = (0..test.classes.min(EXAMPLES)).filter_map(first).collect();
