@@ -10,12 +10,13 @@ mod model;
 mod report;
 mod sound;
 
-use bench::{MODELS, Step};
+use bench::{MODELS, Step, drawing};
 use clap::Parser;
 use oneiro::{
     error::{Error, Result},
     gpu::Gpu,
     kernel::caps::AdapterClass,
+    plan::Plan,
     run::{AdapterOption, positive},
 };
 use report::{Measured, Report};
@@ -32,7 +33,8 @@ use std::{path::PathBuf, time::Instant};
 #[command(after_help = "Examples:
   bench                                every kernel, with its share of the machine's ceiling
   bench --list                         the cases' names
-  bench --filter matmul --explain      which kernels these run on this adapter, and why
+  bench --filter matmul --explain      which kernels these run on this adapter, why, and what else they could run
+  bench --model pixelcnn --explain     the same for a training step, and for drawing
   bench --json before.json             the same as the first, kept
   bench --compare before.json          measured again, with the change of each case
   bench --model vae --launches         a training step: time, start-up, memory, idle share, each launch
@@ -139,13 +141,15 @@ fn explain(cli: &Cli, gpu: &Gpu) -> Result<()> {
     if let Some(name) = &cli.model {
         let step = Step::new(name)?;
         println!("{}", step.title(name));
-        for graph in &step.graphs {
-            println!("{}", explain::explain(graph, gpu.caps())?);
+        step.plans(gpu.caps())?.iter().for_each(|plan| println!("{}", explain::explain(plan)));
+        if let Some(sampler) = drawing(name, gpu.caps())? {
+            let [begin, step] = sampler.plans().map(explain::explain);
+            println!("{name} draws, once\n{begin}\n{name} draws, each of {} steps\n{step}", sampler.steps());
         }
         return Ok(());
     }
     for case in selected(cli, gpu)? {
-        println!("{}\n{}", case.name, explain::explain(&case.graph, gpu.caps())?);
+        println!("{}\n{}", case.name, explain::explain(&Plan::new(&case.graph, gpu.caps())?));
     }
     Ok(())
 }

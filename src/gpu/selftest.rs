@@ -32,6 +32,7 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
         bytes: 0,
         dtype: DType::U32,
         why: "",
+        others: vec![],
         at: String::new(),
     }
 }

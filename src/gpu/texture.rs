@@ -258,6 +258,7 @@ fn launch(output: &str, a: &Arrangement, packing: &Packing, row_bytes: usize, by
         bytes: bytes.iter().sum(),
         dtype: DType::U32,
         why: "",
+        others: vec![],
         at: String::new(),
     }
 }

@@ -40,6 +40,12 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     /// [`Op::class`].
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String>;
 
+    /// The first launches of further ways to compute the output on this adapter, beside those that it would take as
+    /// an adapter of another kind: `--explain` lists them all.
+    fn others(&self, _at: &Lowering<'_>) -> Vec<LaunchSpec> {
+        vec![]
+    }
+
     /// How the planner may combine the op with its neighbours.
     fn class(&self) -> Class {
         Class::Opaque
@@ -159,6 +165,7 @@ pub struct Strided {
 }
 
 /// What `Op::lower` is told.
+#[derive(Clone, Copy)]
 pub struct Lowering<'a> {
     /// The adapter that the plan is made for.
     pub caps: &'a Caps,

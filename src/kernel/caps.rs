@@ -70,6 +70,18 @@ impl Caps {
         self.class == AdapterClass::Cpu && self.runs(&INT64) && !own
     }
 
+    /// The adapter as plans for other kinds of adapters would take it: without each of its powers, and as a GPU or a
+    /// CPU driver. All of their kernels run on it, too.
+    pub(crate) fn others(&self) -> Vec<Self> {
+        let class = match self.class {
+            AdapterClass::Cpu => AdapterClass::Gpu,
+            AdapterClass::Gpu => AdapterClass::Cpu,
+        };
+        let weaker = |of: Self| self.powers.iter().map(move |power| of.clone().without(power));
+        let other = Self { class, ..self.clone() };
+        weaker(self.clone()).chain([other.clone()]).chain(weaker(other)).collect()
+    }
+
     /// The same adapter without one of its powers, so that its plans take other kernel variants.
     #[must_use]
     pub fn without(mut self, power: &str) -> Self {

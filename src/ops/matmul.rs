@@ -261,6 +261,13 @@ impl Op for MatMul {
         Ok(self.preferred(e, at.caps, at.epilogue, Self::OPERANDS, 0))
     }
 
+    fn others(&self, at: &Lowering<'_>) -> Vec<LaunchSpec> {
+        let Some(e) = self.extents(&at.inputs[0].shape, &at.inputs[1].shape) else { return vec![] };
+        let first =
+            |variant| self.launches(e, variant, at.epilogue, Self::OPERANDS, 0).launches.swap_remove(0);
+        self.variants(e, at.caps).into_iter().map(first).collect()
+    }
+
     fn footprint(&self) -> Option<Footprint<'_>> {
         (!self.ta).then_some(Footprint::Row)
     }

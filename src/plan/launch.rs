@@ -1,7 +1,10 @@
 //! What a plan is made of: launches, which bind places in buffers, and named results.
 
 use crate::{
-    graph::shape::{DType, Type},
+    graph::{
+        op::LaunchSpec,
+        shape::{DType, Type},
+    },
     kernel::{self, Shader},
 };
 use naga::valid::Capabilities;
@@ -73,6 +76,8 @@ pub struct Launch {
     pub dtype: DType,
     /// Why this kernel variant was chosen.
     pub why: &'static str,
+    /// The variants that were not, if the op has others on this adapter.
+    pub others: Vec<Variant>,
     /// The user's line that recorded the op.
     pub at: String,
 }
@@ -89,6 +94,32 @@ impl Launch {
     pub fn powers(&self) -> Capabilities {
         let words = if self.in_words { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
         kernel::powers(self.shader.stem) | words
+    }
+}
+
+/// A kernel that a launch could have run instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The file's stem of the WGSL module.
+    pub stem: &'static str,
+    /// The entry point.
+    pub entry: &'static str,
+    /// The numbers of workgroups in x, y and z.
+    pub grid: [u32; 3],
+    /// When it is chosen.
+    pub why: &'static str,
+}
+
+impl Variant {
+    /// Whether both run the same kernel on the same grid.
+    pub(super) fn same_kernel(&self, other: &Self) -> bool {
+        (self.stem, self.entry, self.grid) == (other.stem, other.entry, other.grid)
+    }
+}
+
+impl From<&LaunchSpec> for Variant {
+    fn from(spec: &LaunchSpec) -> Self {
+        Self { stem: spec.shader.stem, entry: spec.entry, grid: spec.grid, why: spec.why }
     }
 }
 

@@ -10,7 +10,7 @@ mod select;
 mod simplify;
 pub mod table;
 
-pub use launch::{Buffer, Constant, Launch, Output, Place};
+pub use launch::{Buffer, Constant, Launch, Output, Place, Variant};
 
 use crate::{
     error::{Error, Result},

@@ -2,6 +2,7 @@
 //! places.
 
 mod join;
+mod others;
 mod place;
 
 use super::{
@@ -96,6 +97,8 @@ pub(super) struct Selection {
 struct Selector<'a> {
     graph: &'a Fused<'a>,
     caps: &'a Caps,
+    /// The adapter as others would be planned for.
+    kinds: Vec<Caps>,
     /// Where each leaf and each stored node lies.
     memory: BTreeMap<NodeId, Memory>,
     /// The stored nodes that no launch makes: constants, and ranges of other nodes' memory.
@@ -115,6 +118,7 @@ pub(super) fn select(graph: &Fused<'_>, schedule: Schedule, caps: &Caps) -> Resu
     let mut s = Selector {
         graph,
         caps,
+        kinds: caps.others(),
         memory: BTreeMap::new(),
         given: BTreeSet::new(),
         constants: vec![],
@@ -205,7 +209,10 @@ impl Selector<'_> {
         }
         let placement =
             Placement { name: op.name(), node: host, inputs: &inputs, output, prologue: step.prologue };
-        self.emit(lowered, &placement, expr.as_ref())
+        let (first, others) = (self.launches.len(), others::others(&**op, &at, &lowered, &self.kinds));
+        self.emit(lowered, &placement, expr.as_ref())?;
+        self.launches[first..].iter_mut().take(1).for_each(|launch| launch.0.others = others.clone());
+        Ok(())
     }
 
     /// Where a step places its rows, if it does.
@@ -281,6 +288,7 @@ impl Selector<'_> {
                 bytes: spec.bytes,
                 dtype: self.ty(node).dtype,
                 why: spec.why,
+                others: vec![],
                 at: self.graph.recording.nodes[node].at.to_string(),
             };
             self.launches.push((launch, bindings));

@@ -119,14 +119,29 @@ fn explore(rest: &[String]) -> Result<(), Failure> {
 
 /// Builds, serves or tests the page, by a tool of its own: what binds WebAssembly to JavaScript weighs on nobody else.
 fn web(what: &str) -> Result<(), Failure> {
-    cargo(&["run", "--release", "--quiet", "--package", "web", "--", what].map(String::from))
+    tool("web", &[what.into()])
 }
 
-/// Builds the tool, with cargo's messages, and runs it without them.
 fn offline(rest: &[String]) -> Result<(), Failure> {
-    let words = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
-    cargo(&words("build --release --package offline"))?;
-    cargo(&[words("run --release --quiet --package offline --"), rest.to_vec()].concat())
+    tool("offline", rest)
+}
+
+/// Builds one of the workspace's tools, and runs it. It is built with the features that the tests turn on in its
+/// libraries, which an example asks for too, so that no library is built twice.
+pub(crate) fn tool(name: &str, args: &[String]) -> Result<(), Failure> {
+    let build = format!("build --release --workspace --bin {name} --example hello");
+    cargo(&build.split(' ').map(String::from).collect::<Vec<_>>())?;
+    // This program's folder lies beside the one of release builds.
+    let here = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find {name}: {e}")))?;
+    let program = here.with_file_name("").join("../release").join(name);
+    let mut command = Command::new(&program);
+    at_home(command.args(args));
+    let runtime = runtime::Private::where_needed();
+    runtime.iter().for_each(|folder| folder.give(&mut command));
+    let status = command.status();
+    let status = status.map_err(|e| Failure::new(format!("cannot run {}: {e}", program.display())))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    if status.success() { Ok(()) } else { Err(Failure { text: None, code }) }
 }
 
 /// The reason why a command ended early, and its exit code.
@@ -163,21 +178,24 @@ pub(crate) enum Shown {
     Failure,
 }
 
+/// Lets a program run in the root, and without the variables that cargo sets for this one: they would make build
+/// scripts run again, and other programs be built twice.
+fn at_home(command: &mut Command) {
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    if root().is_dir() {
+        command.current_dir(root());
+    }
+}
+
 pub(crate) fn cargo_with(args: &[String], variables: &[(&str, &str)], shown: Shown) -> Result<(), Failure> {
     let set: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
     println!("> {set}cargo {}", args.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // Variables that cargo sets for this program would make build scripts run again, and other programs be
-    // built twice.
-    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
-        command.env_remove(name);
-    }
-    command.args(args).envs(variables.iter().copied());
-    if root().is_dir() {
-        command.current_dir(root());
-    }
+    at_home(command.args(args).envs(variables.iter().copied()));
     if shown == Shown::Everything {
         command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Failure, Shown, cargo_with, root};
+use crate::{Failure, root, tool};
 
 /// What compiles WGSL by Tint, for Node.js with the package `webgpu`.
 const TINT: &str = include_str!("validate/tint.mjs");
@@ -32,10 +32,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         fs::remove_dir_all(&dump).map_err(unwritable)?;
     }
     fs::create_dir_all(&folder).map_err(unwritable)?;
-    let words = "run --release --package offline -- --dump".split(' ').map(String::from);
-    let asked: Vec<_> = words.chain([dump.display().to_string()]).collect();
-    println!("planning the models and making their pipelines");
-    cargo_with(&asked, &[], Shown::Failure)?;
+    tool("offline", &["--dump".into(), dump.display().to_string()])?;
     let spirv = files(&dump, "spv")?;
     println!("naga: {} pipelines, 0 refused", spirv.len());
     let spirv_good = spirv_val(&spirv)?;

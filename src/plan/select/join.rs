@@ -191,6 +191,7 @@ fn one(mut group: Group) -> Unplaced {
         bytes: launches().map(|l| l.bytes).sum(),
         dtype: group[0].launch.0.dtype,
         why: "small launches that do not wait for each other",
+        others: vec![],
         at: group[0].launch.0.at.clone(),
     };
     let bindings = all.iter().map(|b| (name(b), b.0)).collect();

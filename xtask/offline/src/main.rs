@@ -49,6 +49,7 @@ fn run(options: &Options) -> Result<()> {
     if let Some(folder) = &options.dump {
         launches.write(folder)?;
         println!("{} pipelines in {}", launches.pipelines.len(), folder.display());
+        return Ok(());
     }
     let mut faults = if options.check { limits::faults(&launches) } else { vec![] };
     let batches = match compile(&options.chips(), &launches) {

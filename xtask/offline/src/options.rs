@@ -35,8 +35,9 @@ pub struct Options {
     /// Write the listing of each pipeline into target/offline
     #[arg(long)]
     pub isa: bool,
-    /// Write WGSL and SPIR-V of each pipeline and a list of all launches into a folder
-    #[arg(long, value_name = "FOLDER")]
+    /// Write WGSL, SPIR-V, HLSL and MSL of each pipeline and a list of all launches into a folder, and compile nothing
+    #[arg(long, value_name = "FOLDER",
+          conflicts_with_all = ["chip", "launches", "isa", "json", "compare", "check", "record"])]
     pub dump: Option<PathBuf>,
     /// Write the figures to a file
     #[arg(long, value_name = "FILE")]

@@ -127,7 +127,8 @@ fn test() -> Result<(), Failure> {
     let mut windows = vec![];
     match &screen {
         Some(screen) => {
-            cargo(&["build", "--release", "--package", "explorer"])?;
+            // With the features that the tests turn on in its libraries, so that none is built twice.
+            cargo(&["build", "--release", "--workspace", "--bin", "explorer", "--example", "hello"])?;
             for (room, stops) in ROOMS {
                 windows.push(window(screen, room, stops, scratch.path())?);
             }
