@@ -34,7 +34,7 @@ mod tests {
     use oneiro::kernel::caps::{AdapterClass, Caps};
 
     #[test]
-    fn a_product_names_its_kernel_the_reason_and_the_alternatives() {
+    fn a_kernel_is_named_with_the_reason_and_the_alternatives() {
         let cases = all();
         let text = |name: &str, caps| {
             let case = cases.iter().find(|c| c.name.starts_with(name)).unwrap();
@@ -57,6 +57,15 @@ mod tests {
                 && !gpu.contains("lanes"),
             "{gpu}"
         );
-        assert!(!text("sum 4M", Caps::software()).contains("not taken"));
+        assert!(text("sum 4M", Caps::software()).contains("not taken: reduce_tree/rows4"));
+        let few = text("conv2d 7x7", Caps::software());
+        assert!(few.contains("conv2d/patches") && few.contains("not taken: conv2d/registers"), "{few}");
+    }
+
+    #[test]
+    fn a_step_of_drawing_is_explained() {
+        let sampler = bench::drawing("pixelcnn", &Caps::software()).unwrap().unwrap();
+        let text = explain(sampler.plans()[1]);
+        assert!(text.contains("look·product") && text.contains("not taken: "), "{text}");
     }
 }
