@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser};
 use oneiro::{
+    data::Task,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -11,7 +12,7 @@ use oneiro::{
     },
     run::{
         TRAINING, below_one,
-        commands::autoregressive::{Command, Density, Pixels, run},
+        commands::autoregressive::{Command, Density, Hinted, Pixels, run},
         exit_code, parse, whole,
     },
     train::Method,
@@ -30,7 +31,11 @@ use serde::{Deserialize, Serialize};
   pixelcnn sample --count 100 --temperature 0.9 --gif  without --run: the newest run under runs
   pixelcnn sample --run runs/gated --class 7
   pixelcnn complete --run runs/large --mask mask.png
-  pixelcnn evaluate --run runs/large --json nll.json")]
+  pixelcnn evaluate --run runs/large --json nll.json
+  pixelcnn train --data cifar10 --task colourise --output mixture --out runs/colours
+  pixelcnn train --data mnist --task upscale=4 --output mixture --out runs/larger
+  pixelcnn train --task inpaint --out runs/holes
+  pixelcnn apply --run runs/colours --images photos    writes photos/NAME-colourised.png")]
 struct Cli {
     #[command(subcommand)]
     command: Command<PixelCnnOptions>,
@@ -62,6 +67,9 @@ struct PixelCnnOptions {
     #[command(flatten)]
     #[serde(flatten)]
     pixels: Pixels,
+    #[command(flatten)]
+    #[serde(flatten)]
+    hinted: Hinted,
     /// Condition on the images' classes, with --gated
     #[arg(long)]
     #[serde(default)]
@@ -76,12 +84,17 @@ impl Density for PixelCnnOptions {
         self.conditional
     }
 
+    fn task(&self) -> Option<Task> {
+        self.hinted.task()
+    }
+
     fn refuse(&self) -> Option<&'static str> {
-        match (self.conditional, self.gated, self.dilations.is_empty()) {
+        let own = match (self.conditional, self.gated, self.dilations.is_empty()) {
             (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
             (_, true, false) => Some("--dilations: not with --gated; leave out one of them"),
             _ => None,
-        }
+        };
+        own.or(self.hinted.refuse(&self.pixels))
     }
 }
 
@@ -95,6 +108,7 @@ impl Autoregressive for PixelCnnOptions {
         let (image, likelihood, dropout) =
             ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout as f32);
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
+        let hint = self.hinted.network(given.hint);
         if self.gated {
             let (layers, classes) = (blocks + 1, given.class.map(|class| class.shape()[1]));
             let config = gated_pixelcnn::Config {
@@ -106,11 +120,12 @@ impl Autoregressive for PixelCnnOptions {
                 classes,
                 dropout,
                 likelihood,
+                hint,
             };
             return config.network(g, given);
         }
         let dilations = self.dilations.iter().map(|&d| d.into()).collect();
-        let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood };
+        let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood, hint };
         config.network(g, given)
     }
 }

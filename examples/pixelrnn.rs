@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, ValueEnum};
 use oneiro::{
+    data::Task,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -9,7 +10,7 @@ use oneiro::{
         pixelrnn::{self, Config},
     },
     run::{
-        commands::autoregressive::{Command, Density, Pixels, run},
+        commands::autoregressive::{Command, Density, Hinted, Pixels, run},
         exit_code, parse, whole,
     },
     train::Method,
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
   pixelrnn train --resume runs/mnist                   goes on where it stopped
   pixelrnn sample --count 16 --gif                     without --run: the newest run under runs
   pixelrnn complete --run runs/mnist --mask mask.png
-  pixelrnn evaluate --run runs/mnist --json nll.json")]
+  pixelrnn evaluate --run runs/mnist --json nll.json
+  pixelrnn train --cell row --task inpaint --out runs/holes")]
 struct Cli {
     #[command(subcommand)]
     command: Command<PixelRnnOptions>,
@@ -60,11 +62,22 @@ struct PixelRnnOptions {
     #[command(flatten)]
     #[serde(flatten)]
     pixels: Pixels,
+    #[command(flatten)]
+    #[serde(flatten)]
+    hinted: Hinted,
 }
 
 impl Density for PixelRnnOptions {
     const MODEL: &'static str = "pixelrnn";
     const METHOD: Method = Method::Cached;
+
+    fn task(&self) -> Option<Task> {
+        self.hinted.task()
+    }
+
+    fn refuse(&self) -> Option<&'static str> {
+        self.hinted.refuse(&self.pixels)
+    }
 }
 
 impl Autoregressive for PixelRnnOptions {
@@ -84,6 +97,7 @@ impl Autoregressive for PixelRnnOptions {
             layers: self.layers.into(),
             head: self.head.into(),
             likelihood: self.likelihood(),
+            hint: self.hinted.network(given.hint),
         };
         config.network(g, given)
     }

@@ -1,9 +1,9 @@
 //! The options of a fit: the model's own, with [`Density`], and how its likelihood is maximised.
 
 use crate::{
-    data::{Sound, TONES},
-    error::Result,
-    graph::{Graph, shape::Type},
+    data::{Sound, TONES, Task},
+    error::{Error, Result},
+    graph::{Graph, Tensor, shape::Type, var::Init},
     models::{
         autoregressive::{Autoregressive, Given},
         likelihood::Likelihood,
@@ -13,6 +13,9 @@ use crate::{
 };
 use clap::{Arg, Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The name of the variable with the hints of the pictures that are drawn.
+pub(super) const HINT: &str = "hint";
 
 /// A model's own options.
 pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone {
@@ -29,6 +32,11 @@ pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone 
         false
     }
 
+    /// What the model does with a picture that it is given; `None` if it draws freely.
+    fn task(&self) -> Option<Task> {
+        None
+    }
+
     /// The reason why these options exclude each other, if they do.
     fn refuse(&self) -> Option<&'static str> {
         None
@@ -43,6 +51,18 @@ pub(super) fn sound<M: Density>(model: &M) -> Option<Sound> {
 /// The word for what a model draws and scores.
 pub(super) const fn one<M: Density>() -> &'static str {
     if M::SOUND.is_some() { "signal" } else { "image" }
+}
+
+/// The channels of what a model draws, of images of so many channels.
+pub(super) fn drawn(model: &impl Density, c: usize) -> usize {
+    model.task().map_or(c, |task| task.channels(c)[0])
+}
+
+/// The variable of the hints of pictures `x` of images of `c` channels, if the model takes some. The host writes it.
+pub(super) fn hinted<'g>(g: &'g Graph, model: &impl Density, x: Tensor<'g>, c: usize) -> Option<Tensor<'g>> {
+    let shape = x.shape();
+    let hint = |task: Task| Type::f32([shape[0], shape[1], shape[2], task.channels(c)[1]]);
+    model.task().map(|task| g.var(HINT, hint(task), Init::Zeros))
 }
 
 /// The options that determine a run: the model's own, and how its likelihood is maximised.
@@ -128,10 +148,12 @@ impl<M: Density> Options for Fit<M> {
     }
 
     fn weights(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Vec<String>> {
+        self.model.task().map_or(Ok(()), |task| task.check([h, w, c])).map_err(Error::new)?;
         let g = Graph::new();
-        let x = g.input("x", Type::f32([1, h, w, c]));
+        let x = g.input("x", Type::f32([1, h, w, drawn(&self.model, c)]));
         let class = self.model.conditional().then(|| g.input("class", Type::f32([1, classes])));
-        self.model.network(&g, Given { x, class, training: false });
+        let hint = hinted(&g, &self.model, x, c);
+        self.model.network(&g, Given { class, hint, ..Given::pictures(x) });
         Ok(g.weights())
     }
 }
