@@ -2,17 +2,16 @@
 
 use clap::{Args, Parser};
 use oneiro::{
-    data::Task,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
-        gated_pixelcnn,
+        gated_pixelcnn::Config as Gated,
         likelihood::Likelihood,
-        pixelcnn,
+        pixelcnn::Config as Plain,
     },
     run::{
         TRAINING, below_one,
-        commands::autoregressive::{Command, Density, Hinted, Pixels, run},
+        commands::autoregressive::{Command, Density, Pixels, run},
         exit_code, parse, whole,
     },
     train::Method,
@@ -33,8 +32,6 @@ use serde::{Deserialize, Serialize};
   pixelcnn complete --run runs/large --mask mask.png
   pixelcnn evaluate --run runs/large --json nll.json
   pixelcnn train --data cifar10 --task colourise --output mixture --out runs/colours
-  pixelcnn train --data mnist --task upscale=4 --output mixture --out runs/larger
-  pixelcnn train --task inpaint --out runs/holes
   pixelcnn apply --run runs/colours --images photos    writes photos/NAME-colourised.png")]
 struct Cli {
     #[command(subcommand)]
@@ -67,9 +64,6 @@ struct PixelCnnOptions {
     #[command(flatten)]
     #[serde(flatten)]
     pixels: Pixels,
-    #[command(flatten)]
-    #[serde(flatten)]
-    hinted: Hinted,
     /// Condition on the images' classes, with --gated
     #[arg(long)]
     #[serde(default)]
@@ -84,17 +78,16 @@ impl Density for PixelCnnOptions {
         self.conditional
     }
 
-    fn task(&self) -> Option<Task> {
-        self.hinted.task()
+    fn pixels(&self) -> Option<&Pixels> {
+        Some(&self.pixels)
     }
 
     fn refuse(&self) -> Option<&'static str> {
-        let own = match (self.conditional, self.gated, self.dilations.is_empty()) {
+        match (self.conditional, self.gated, self.dilations.is_empty()) {
             (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
             (_, true, false) => Some("--dilations: not with --gated; leave out one of them"),
             _ => None,
-        };
-        own.or(self.hinted.refuse(&self.pixels))
+        }
     }
 }
 
@@ -108,24 +101,14 @@ impl Autoregressive for PixelCnnOptions {
         let (image, likelihood, dropout) =
             ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout as f32);
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
-        let hint = self.hinted.network(given.hint);
-        if self.gated {
-            let (layers, classes) = (blocks + 1, given.class.map(|class| class.shape()[1]));
-            let config = gated_pixelcnn::Config {
-                image,
-                features,
-                layers,
-                kernel: 5,
-                head,
-                classes,
-                dropout,
-                likelihood,
-                hint,
-            };
+        let hint = self.pixels.network(given.hint);
+        if !self.gated {
+            let dilations = self.dilations.iter().map(|&d| d.into()).collect();
+            let config = Plain { image, features, blocks, dilations, head, dropout, likelihood, hint };
             return config.network(g, given);
         }
-        let dilations = self.dilations.iter().map(|&d| d.into()).collect();
-        let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood, hint };
+        let (layers, kernel, classes) = (blocks + 1, 5, given.class.map(|class| class.shape()[1]));
+        let config = Gated { image, features, layers, kernel, head, classes, dropout, likelihood, hint };
         config.network(g, given)
     }
 }

@@ -2,7 +2,6 @@
 
 use clap::{Args, Parser, ValueEnum};
 use oneiro::{
-    data::Task,
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
@@ -10,7 +9,7 @@ use oneiro::{
         pixelrnn::{self, Config},
     },
     run::{
-        commands::autoregressive::{Command, Density, Hinted, Pixels, run},
+        commands::autoregressive::{Command, Density, Pixels, run},
         exit_code, parse, whole,
     },
     train::Method,
@@ -62,21 +61,14 @@ struct PixelRnnOptions {
     #[command(flatten)]
     #[serde(flatten)]
     pixels: Pixels,
-    #[command(flatten)]
-    #[serde(flatten)]
-    hinted: Hinted,
 }
 
 impl Density for PixelRnnOptions {
     const MODEL: &'static str = "pixelrnn";
     const METHOD: Method = Method::Cached;
 
-    fn task(&self) -> Option<Task> {
-        self.hinted.task()
-    }
-
-    fn refuse(&self) -> Option<&'static str> {
-        self.hinted.refuse(&self.pixels)
+    fn pixels(&self) -> Option<&Pixels> {
+        Some(&self.pixels)
     }
 }
 
@@ -97,7 +89,7 @@ impl Autoregressive for PixelRnnOptions {
             layers: self.layers.into(),
             head: self.head.into(),
             likelihood: self.likelihood(),
-            hint: self.hinted.network(given.hint),
+            hint: self.pixels.network(given.hint),
         };
         config.network(g, given)
     }

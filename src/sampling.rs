@@ -212,10 +212,11 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
                 _ => {}
             }
         } else if !self.network.depends[id] {
-            return match self.repeated(id, range.clone())? {
-                Some(tensor) => Ok(tensor),
-                None => Ok(self.look(self.whole_channels(id, channels, range)?, of)),
-            };
+            if let Some(tensor) = self.repeated(id, range.clone())? {
+                return Ok(tensor);
+            }
+            let tensor = self.whole_channels(id, channels, range)?;
+            return Ok(self.look(tensor, of));
         }
         Ok(self.rows_of(id, channels, of)?.slice(1, range))
     }

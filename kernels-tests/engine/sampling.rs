@@ -309,7 +309,7 @@ fn a_hints_network_runs_once() {
         let (_, rows) = cached(&begin, &g, &whole, picture, g.step(), likelihood.steps(1)).unwrap();
         g.output("rows", rows);
         let hints = |g: &Graph| g.recording().vars.iter().filter(|v| v.name.starts_with("hint")).count();
-        assert_eq!([hints(&begin), hints(&g)], [hints(&whole), 0], "{name}");
+        assert!(hints(&begin) >= 6 && hints(&g) == 0, "{name}: {} and {}", hints(&begin), hints(&g));
         let plan = Plan::new(&g, &Caps::portable(AdapterClass::Gpu)).unwrap();
         let copies = plan.launches.iter().filter(|launch| launch.label.starts_with("look")).count();
         say(&format!("{name}: {} launches a step, {copies} that only look", plan.launches.len()));

@@ -26,20 +26,20 @@ const BATCH: usize = 3;
 /// The channels of a hint.
 const CHANNELS: usize = 2;
 
-fn plain(image: [usize; 3], features: usize, layers: usize) -> pixelcnn::Config {
+/// A network over hints.
+fn over(features: usize, layers: usize) -> Config {
+    Config { channels: CHANNELS, features, layers }
+}
+
+fn plain(image: [usize; 3], features: usize, hint: Config) -> pixelcnn::Config {
     let (blocks, dilations, head, dropout) = (2, vec![], 8, 0.0);
-    let hint = Some(Config { channels: CHANNELS, features: 5, layers });
+    let hint = Some(hint);
     pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood: Bernoulli, hint }
 }
 
-fn gated(
-    image: [usize; 3],
-    features: usize,
-    layers: usize,
-    classes: Option<usize>,
-) -> gated_pixelcnn::Config {
+fn gated(image: [usize; 3], features: usize, hint: Config, classes: Option<usize>) -> gated_pixelcnn::Config {
     let (kernel, head, dropout) = (3, 6, 0.0);
-    let hint = Some(Config { channels: CHANNELS, features: 4, layers });
+    let hint = Some(hint);
     gated_pixelcnn::Config {
         image,
         features,
@@ -53,9 +53,9 @@ fn gated(
     }
 }
 
-fn rows(image: [usize; 3], features: usize, layers: usize) -> pixelrnn::Config {
+fn rows(image: [usize; 3], features: usize, hint: Config) -> pixelrnn::Config {
     let (cell, head) = (pixelrnn::Cell::Row(3), 6);
-    let hint = Some(Config { channels: CHANNELS, features: 4, layers });
+    let hint = Some(hint);
     pixelrnn::Config { image, cell, features, layers: 2, head, likelihood: Bernoulli, hint }
 }
 
@@ -94,7 +94,8 @@ impl<M: Autoregressive> Step for M {
 
 /// The trajectories of all models, with PyTorch's losses.
 fn all() -> Vec<(&'static str, Trajectory, Vec<f64>)> {
-    let (plain, gated, rows) = (plain(IMAGE, 6, 2), gated(IMAGE, 5, 1, Some(2)), rows(IMAGE, 5, 2));
+    let (plain, gated, rows) =
+        (plain(IMAGE, 6, over(5, 2)), gated(IMAGE, 5, over(4, 1), Some(2)), rows(IMAGE, 5, over(4, 2)));
     let models: [(_, &dyn Step, _); 3] =
         [("pixelcnn", &plain, false), ("gated", &gated, true), ("row", &rows, false)];
     let losses = |name: &str| golden::numbers(&format!("hinted_{name}_trajectory.txt"), "");
@@ -118,9 +119,9 @@ fn the_adapters_models_with_hints_follow_pytorch() {
 fn a_logit_sees_the_whole_hint_and_only_earlier_pixels() {
     let (h, w, n) = (4, 5, 20);
     let image = [h, w, 1];
-    sees(&plain(image, 8, 4), n);
-    sees(&gated(image, 8, 4, None), n);
-    sees(&rows(image, 8, 4), n);
+    sees(&plain(image, 8, over(24, 4)), n);
+    sees(&gated(image, 8, over(24, 4), None), n);
+    sees(&rows(image, 8, over(24, 4)), n);
 
     fn sees<M: Autoregressive>(model: &M, n: usize) {
         let g = Graph::new();

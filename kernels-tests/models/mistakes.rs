@@ -195,7 +195,7 @@ fn density_models_defer_mistakes() {
             (line!(), |g| _ = PixelCnn::new(g, &pixels()).logits(x(g, &[2, 6, 6, 3])), "conv2d"),
             (
                 line!(),
-                |g| _ = PixelCnn::new(g, &pixels()).logits_dropping(x(g, &[2, 6, 6, 1]), 1.0),
+                |g| _ = PixelCnn::new(g, &pixels()).logits_dropping(x(g, &[2, 6, 6, 1]), None, 1.0),
                 "dropout",
             ),
             (line!(), |g| _ = pixels().nats(g, Given::pictures(x(g, &[36]))), ""),

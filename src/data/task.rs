@@ -59,11 +59,9 @@ impl Task {
     /// One line about images that it cannot be done on.
     pub fn check(self, [h, w, c]: [usize; 3]) -> Result<(), String> {
         match self {
-            Task::Colourise if c != 3 => {
-                Err(format!("--task {self}: the images have no colours; give others"))
-            }
+            Task::Colourise if c != 3 => Err(format!("{self}: the images have no colours; give others")),
             Task::Upscale(f) if !h.is_multiple_of(f) || !w.is_multiple_of(f) => Err(format!(
-                "--task {self}: images of {h}x{w} pixels do not shrink by {f}; scale them by --image-size"
+                "{self}: images of {h}x{w} pixels do not shrink by {f}; scale them to another image size"
             )),
             _ => Ok(()),
         }
@@ -216,7 +214,7 @@ mod tests {
         }
         assert!("upscale=3".parse::<Task>().unwrap_err().contains("upscale=4"));
         assert!(Task::Colourise.check([8, 8, 1]).unwrap_err().contains("no colours"));
-        assert!(Task::Upscale(4).check([28, 30, 1]).unwrap_err().contains("--image-size"));
+        assert!(Task::Upscale(4).check([28, 30, 1]).unwrap_err().contains("image size"));
         assert!(Task::Upscale(4).check([28, 32, 1]).is_ok() && Task::Inpaint.check([5, 7, 1]).is_ok());
     }
 

@@ -12,7 +12,6 @@ mod evaluate;
 mod fit;
 mod show;
 pub mod sound;
-mod task;
 mod train;
 mod trained;
 
@@ -22,7 +21,6 @@ pub(crate) use draw::mask;
 pub use draw::{Complete, PixelDraw};
 pub use evaluate::Evaluate;
 pub use fit::{Density, Fit, Pixels};
-pub use task::Hinted;
 
 use crate::{
     error::Result,

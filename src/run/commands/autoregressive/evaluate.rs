@@ -3,8 +3,7 @@
 
 use super::{
     super::one_hot,
-    fit::{Density, Fit, one, sound},
-    task::of_images,
+    fit::{Density, Fit, of_images, one, sound},
     trained::{CLASS, TrainedDensity, chosen, fitting},
 };
 use crate::{

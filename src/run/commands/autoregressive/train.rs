@@ -5,9 +5,8 @@ use super::{
         conditioned, one_hot,
         task::{Cases, DRAWS},
     },
-    fit::{Density, Fit, HINT, drawn, hinted, one, sound},
+    fit::{Density, Fit, HINT, drawn, hinted, of_images, one, sound},
     show::{count, show},
-    task::of_images,
     trained::{CLASS, chosen, fitting},
 };
 use crate::{
