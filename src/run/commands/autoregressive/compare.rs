@@ -148,7 +148,7 @@ mod tests {
     fn a_step_is_enlarged_smoothly() {
         let hint: Vec<f32> = enlarge(&[0, 0, 0, 1, 1, 1], [1, 6, 1], 2).into_iter().map(f32::from).collect();
         let large = bicubic(&hint, [2, 12, 1], 2);
-        assert_eq!((large[0], large[11]), (0.0, 1.0));
+        assert!(large[0].abs() < 1e-6 && (large[11] - 1.0).abs() < 1e-6, "{large:?}");
         // At 1/4 of the way from one pixel's centre to the next: -t/2 + 2t² - 3t³/2 of what lies before, and so on.
         let expected = [0.0, 0.203_125, 0.796_875, 1.0];
         for (found, expected) in large[4..8].iter().zip(expected) {
