@@ -5,9 +5,9 @@ use oneiro::{
     graph::{Graph, Tensor},
     models::{
         autoregressive::{Autoregressive, Given},
-        gated_pixelcnn,
+        gated_pixelcnn::Config as Gated,
         likelihood::Likelihood,
-        pixelcnn,
+        pixelcnn::Config as Plain,
     },
     run::{
         TRAINING, below_one,
@@ -30,7 +30,9 @@ use serde::{Deserialize, Serialize};
   pixelcnn sample --count 100 --temperature 0.9 --gif  without --run: the newest run under runs
   pixelcnn sample --run runs/gated --class 7
   pixelcnn complete --run runs/large --mask mask.png
-  pixelcnn evaluate --run runs/large --json nll.json")]
+  pixelcnn evaluate --run runs/large --json nll.json
+  pixelcnn train --data cifar10 --task colourise --output mixture --out runs/colours
+  pixelcnn apply --run runs/colours --images photos    writes photos/NAME-colourised.png")]
 struct Cli {
     #[command(subcommand)]
     command: Command<PixelCnnOptions>,
@@ -76,6 +78,10 @@ impl Density for PixelCnnOptions {
         self.conditional
     }
 
+    fn pixels(&self) -> Option<&Pixels> {
+        Some(&self.pixels)
+    }
+
     fn refuse(&self) -> Option<&'static str> {
         match (self.conditional, self.gated, self.dilations.is_empty()) {
             (true, false, _) => Some("--conditional: only the gated PixelCNN takes classes; add --gated"),
@@ -95,22 +101,14 @@ impl Autoregressive for PixelCnnOptions {
         let (image, likelihood, dropout) =
             ([shape[1], shape[2], shape[3]], self.likelihood(), self.dropout as f32);
         let (features, blocks, head) = (self.features.into(), usize::from(self.blocks), self.head.into());
-        if self.gated {
-            let (layers, classes) = (blocks + 1, given.class.map(|class| class.shape()[1]));
-            let config = gated_pixelcnn::Config {
-                image,
-                features,
-                layers,
-                kernel: 5,
-                head,
-                classes,
-                dropout,
-                likelihood,
-            };
+        let hint = self.pixels.network(given.hint);
+        if !self.gated {
+            let dilations = self.dilations.iter().map(|&d| d.into()).collect();
+            let config = Plain { image, features, blocks, dilations, head, dropout, likelihood, hint };
             return config.network(g, given);
         }
-        let dilations = self.dilations.iter().map(|&d| d.into()).collect();
-        let config = pixelcnn::Config { image, features, blocks, dilations, head, dropout, likelihood };
+        let (layers, kernel, classes) = (blocks + 1, 5, given.class.map(|class| class.shape()[1]));
+        let config = Gated { image, features, layers, kernel, head, classes, dropout, likelihood, hint };
         config.network(g, given)
     }
 }

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
   pixelrnn train --resume runs/mnist                   goes on where it stopped
   pixelrnn sample --count 16 --gif                     without --run: the newest run under runs
   pixelrnn complete --run runs/mnist --mask mask.png
-  pixelrnn evaluate --run runs/mnist --json nll.json")]
+  pixelrnn evaluate --run runs/mnist --json nll.json
+  pixelrnn train --cell row --task inpaint --out runs/holes")]
 struct Cli {
     #[command(subcommand)]
     command: Command<PixelRnnOptions>,
@@ -65,6 +66,10 @@ struct PixelRnnOptions {
 impl Density for PixelRnnOptions {
     const MODEL: &'static str = "pixelrnn";
     const METHOD: Method = Method::Cached;
+
+    fn pixels(&self) -> Option<&Pixels> {
+        Some(&self.pixels)
+    }
 }
 
 impl Autoregressive for PixelRnnOptions {
@@ -84,6 +89,7 @@ impl Autoregressive for PixelRnnOptions {
             layers: self.layers.into(),
             head: self.head.into(),
             likelihood: self.likelihood(),
+            hint: self.pixels.network(given.hint),
         };
         config.network(g, given)
     }

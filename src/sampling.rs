@@ -12,6 +12,7 @@
 //! result is exact, not an approximation.
 
 mod timing;
+mod whole;
 
 use crate::{
     error::{Error, Result},
@@ -19,7 +20,7 @@ use crate::{
         Graph, NodeId, Origin, Tensor,
         op::{Class, Footprint, Op},
         shape::{Shape, Type},
-        var::{Init, VarSpec},
+        var::Init,
     },
     ops::{
         cursor::{MAX_CHANNELS, Wave},
@@ -69,6 +70,8 @@ struct Deriving<'a, 'b, 'g> {
     parts: BTreeMap<NodeId, Part<'g>>,
     /// Nodes that do not depend on the picture, in the graph that runs once.
     before: BTreeMap<NodeId, Tensor<'b>>,
+    /// Ranges of the channels of such nodes, kept by themselves.
+    ranges: BTreeMap<(NodeId, [usize; 2]), Tensor<'g>>,
     /// The caches `[N, H, W, C]` of the nodes that windows see, with the pixels in flight placed; of a picture
     /// of one row, only the columns that are still seen.
     caches: BTreeMap<NodeId, Tensor<'g>>,
@@ -112,10 +115,11 @@ pub fn cached<'g>(
     let counts = counts + usize::from(counts > 1 && network.settles());
     // The counter starts where the earliest node does.
     let wave = Wave { image, lag, shift: -first, counts, mirrored: false };
-    let (parts, before, caches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::from([(input, picture)]));
+    let (parts, before, ranges) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let caches = BTreeMap::from([(input, picture)]);
     let kept = network.windowed(&early);
     let mut this =
-        Deriving { network, kept, begin, g, early, size, wave, step, picture, parts, before, caches };
+        Deriving { network, kept, begin, g, early, size, wave, step, picture, parts, before, ranges, caches };
     match this.part(output)? {
         Part::Rows(rows) => Ok((wave, rows)),
         Part::Whole(_) => unreachable!("the output depends on the picture"),
@@ -149,54 +153,6 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
         });
         self.parts.insert(id, part);
         Ok(part)
-    }
-
-    /// A node that does not depend on the picture. What is computed is computed before the steps, and kept.
-    fn whole(&mut self, id: NodeId) -> Result<Tensor<'g>> {
-        if let Some(&Part::Whole(tensor)) = self.parts.get(&id) {
-            return Ok(tensor);
-        }
-        let node = &self.network.from.nodes[id];
-        let tensor = match &node.origin {
-            Origin::Op(op, inputs) if let Class::Alias | Class::Constant(_) = op.class() => {
-                let inputs = inputs.iter().map(|&i| self.whole(i)).collect::<Result<Vec<_>>>()?;
-                self.g.apply_shared(op.clone(), &inputs)
-            }
-            Origin::Op(..) => {
-                let (name, value) = (format!("sampling/whole/{id}"), self.before(id)?);
-                self.begin.assign(self.begin.var(&name, node.ty.clone(), Init::Zeros), value);
-                self.g.var(&name, node.ty.clone(), Init::Zeros)
-            }
-            origin => self.leaf(self.g, origin, &node.ty)?,
-        };
-        self.parts.insert(id, Part::Whole(tensor));
-        Ok(tensor)
-    }
-
-    /// The same node in the graph that runs once.
-    fn before(&mut self, id: NodeId) -> Result<Tensor<'b>> {
-        if let Some(&tensor) = self.before.get(&id) {
-            return Ok(tensor);
-        }
-        let node = &self.network.from.nodes[id];
-        let tensor = match &node.origin {
-            Origin::Op(op, inputs) => {
-                let inputs = inputs.iter().map(|&i| self.before(i)).collect::<Result<Vec<_>>>()?;
-                self.begin.apply_shared(op.clone(), &inputs)
-            }
-            origin => self.leaf(self.begin, origin, &node.ty)?,
-        };
-        self.before.insert(id, tensor);
-        Ok(tensor)
-    }
-
-    /// An input or a variable of the whole graph in another one.
-    fn leaf<'x>(&self, g: &'x Graph, origin: &Origin, ty: &Type) -> Result<Tensor<'x>> {
-        match origin {
-            Origin::Input(name) => Ok(g.input(name, ty.clone())),
-            Origin::Var(v) => Ok(g.declare(VarSpec { home: None, ..self.network.from.vars[*v].clone() })),
-            _ => Err(Error::State("a model's graph has no optimizer".into())),
-        }
     }
 
     /// The pixels of images at which a node is computed, `[N·F, C]`.
@@ -255,10 +211,12 @@ impl<'b, 'g> Deriving<'_, 'b, 'g> {
                 }
                 _ => {}
             }
-        } else if !self.network.depends[id]
-            && let Some(tensor) = self.repeated(id, range.clone())?
-        {
-            return Ok(tensor);
+        } else if !self.network.depends[id] {
+            if let Some(tensor) = self.repeated(id, range.clone())? {
+                return Ok(tensor);
+            }
+            let tensor = self.whole_channels(id, channels, range)?;
+            return Ok(self.look(tensor, of));
         }
         Ok(self.rows_of(id, channels, of)?.slice(1, range))
     }

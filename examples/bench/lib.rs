@@ -101,7 +101,7 @@ pub fn sampler(
     caps: &Caps,
 ) -> Result<Sampler> {
     let draws = Draws { shape, likelihood, temperature: 1.0, method };
-    Sampler::new(caps, draws, |g, x| model.network(g, Given { x, class: None, training: false }).1)
+    Sampler::new(caps, draws, |g, x| model.network(g, Given::pictures(x)).1)
 }
 
 /// Plans the cached drawing of 16 pictures or one second of sound from one of [`MODELS`]; `None` if the model does
@@ -169,14 +169,22 @@ impl Autoregressive for Plain {
 /// A PixelRNN of one layer of 32 units.
 pub fn recurrent(cell: Cell) -> pixelrnn::Config {
     let image = [28, 28, 1];
-    pixelrnn::Config { image, cell, features: 32, layers: 1, head: 64, likelihood: Likelihood::Bernoulli }
+    pixelrnn::Config {
+        image,
+        cell,
+        features: 32,
+        layers: 1,
+        head: 64,
+        likelihood: Likelihood::Bernoulli,
+        hint: None,
+    }
 }
 
 /// The training step of an explicit density model on binarised pictures.
 fn density(images: &Images, size: usize, model: &dyn Autoregressive) -> Graph {
     let g = Graph::new();
     let x = batch(&g, images, size, Some("binarise")).reshape([size, images.height, images.width, 1]);
-    let given = Given { x, class: None, training: true };
+    let given = Given { training: true, ..Given::pictures(x) };
     remember(&g, &model.training_step(&g, "density", given, &Optimizer::adam(1e-3)));
     advance(&g);
     g
@@ -196,7 +204,7 @@ fn signals(count: usize) -> Images {
 fn waves(signals: &Images, size: usize) -> Graph {
     let g = Graph::new();
     let x = batch(&g, signals, size, None).reshape([size, 1, LENGTH, 1]);
-    let given = Given { x, class: None, training: true };
+    let given = Given { training: true, ..Given::pictures(x) };
     remember(&g, &WAVENET.training_step(&g, "wavenet", given, &Optimizer::adam(1e-3)));
     advance(&g);
     g

@@ -82,6 +82,7 @@ fn config(net: usize) -> Config {
         head: 32,
         dropout: 0.0,
         likelihood: Likelihood::Bernoulli,
+        hint: None,
     }
 }
 
@@ -169,7 +170,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
     let x = batch(&g, train, size, Some("binarise")).reshape([size, SIDE, SIDE, 1]);
     let falls = Schedule::Linear { steps: FALLS, floor: 0.05 };
     let optimizer = Optimizer::adam(RATE).schedule(falls).clip_norm(1.0);
-    let given = Given { x, class: None, training: true };
+    let given = Given { training: true, ..Given::pictures(x) };
     let loss = config.training_step(&g, "pixelcnn", given, &optimizer)[0].1;
     advance(&g);
     g.output("loss", loss * (1.0 / size as f32));

@@ -9,7 +9,7 @@ use crate::{
     harness::say,
     subjects::{Ready, adapter, all_caps, for_gpus},
 };
-use networks::{MODELS, Model, RECURRENT, SIGNALS, deep, plain, residual};
+use networks::{HINTED, MODELS, Model, RECURRENT, SIGNALS, deep, plain, residual};
 use oneiro::{
     gpu::{Executor, Gpu, State},
     graph::{
@@ -60,13 +60,14 @@ fn by_both(test: &str, run: impl Fn(&Gpu, &Caps)) {
 #[test]
 fn cached_sampling_draws_what_the_whole_network_draws() {
     by_both("cached sampling", same_pixels);
-    say("cached sampling drew the same pixels as the whole network, for 8 models");
+    say("cached sampling drew the same pixels as the whole network, for 12 models");
 }
 
 fn same_pixels(gpu: &Gpu, caps: &Caps) {
     let pictures: &[_] = &[[3, 9, 11, 1], [2, 5, 4, 4], [3, 8, 9, 3], [1, 1, 6, 1], [2, 7, 1, 1]];
     let signals: &[_] = &[[3, 1, 61, 1], [2, 1, 3, 1]];
-    let models = MODELS[..5].iter().chain(&RECURRENT[..2]).map(|model| (model, pictures));
+    let models = MODELS[..5].iter().chain(&RECURRENT[..2]).chain(&HINTED[..4]);
+    let models = models.map(|model| (model, pictures));
     for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[1], signals)]) {
         for &shape in shapes {
             let [naive, cached] = [Method::Naive, Method::Cached]
@@ -122,7 +123,8 @@ fn same_levels(gpu: &Gpu, caps: &Caps) {
     let pictures: &[_] = &[[6, 4, 5, 3], [6, 5, 4, 1]];
     // Longer than what is seen, so that rings go round.
     let signals: &[_] = &[[6, 1, 50, 1], [6, 1, 12, 1]];
-    let models = MODELS[5..8].iter().chain(&RECURRENT[2..]).map(|model| (model, pictures));
+    let models = MODELS[5..8].iter().chain(&RECURRENT[2..]).chain(&HINTED[4..]);
+    let models = models.map(|model| (model, pictures));
     for ((name, likelihood, model), shapes) in models.chain([(&SIGNALS[0], signals)]) {
         for &shape in shapes {
             let [naive, cached] = [Method::Naive, Method::Cached]
@@ -164,7 +166,7 @@ fn teacher_forced_logits_are_the_whole_networks() {
 }
 
 fn same_logits(gpu: &Gpu, caps: &Caps) {
-    let models = || MODELS[..8].iter().chain(&RECURRENT);
+    let models = || MODELS[..8].iter().chain(&RECURRENT).chain(&HINTED);
     let grey = models().map(|model| (model, [3, 8, 9, 1]));
     let colours = models().filter(|(name, ..)| *name != "stacks").map(|model| (model, [3, 8, 9, 3]));
     let signals = SIGNALS.iter().map(|model| (model, [3, 1, 72, 1]));
@@ -294,4 +296,22 @@ fn what_cannot_be_cached_is_refused_with_the_users_line() {
         },
         "moves pixels",
     );
+}
+
+/// What a hint says is the same for all steps: they read it at their pixels, and the network over it runs before them.
+#[test]
+fn a_hints_network_runs_once() {
+    for (name, likelihood, model) in HINTED {
+        let [whole, begin, g] = [Graph::new(), Graph::new(), Graph::new()];
+        let shape = [2, 8, 9, 1];
+        whole.output(OUTPUT, model(&whole, whole.input(INPUT, Type::f32(shape))));
+        let picture = g.var("picture", Type::f32(shape), Init::Zeros);
+        let (_, rows) = cached(&begin, &g, &whole, picture, g.step(), likelihood.steps(1)).unwrap();
+        g.output("rows", rows);
+        let hints = |g: &Graph| g.recording().vars.iter().filter(|v| v.name.starts_with("hint")).count();
+        assert!(hints(&begin) >= 6 && hints(&g) == 0, "{name}: {} and {}", hints(&begin), hints(&g));
+        let plan = Plan::new(&g, &Caps::portable(AdapterClass::Gpu)).unwrap();
+        let copies = plan.launches.iter().filter(|launch| launch.label.starts_with("look")).count();
+        say(&format!("{name}: {} launches a step, {copies} that only look", plan.launches.len()));
+    }
 }

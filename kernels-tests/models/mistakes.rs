@@ -12,6 +12,7 @@ use oneiro::{
         game::{Game, Rules},
         gan,
         gated_pixelcnn::{self, GatedPixelCnn},
+        hint,
         likelihood::{Likelihood, log_probability},
         pixelcnn::{self, PixelCnn},
         players,
@@ -149,6 +150,7 @@ fn gated() -> gated_pixelcnn::Config {
         classes: Some(3),
         dropout: 0.0,
         likelihood,
+        hint: None,
     }
 }
 
@@ -193,11 +195,11 @@ fn density_models_defer_mistakes() {
             (line!(), |g| _ = PixelCnn::new(g, &pixels()).logits(x(g, &[2, 6, 6, 3])), "conv2d"),
             (
                 line!(),
-                |g| _ = PixelCnn::new(g, &pixels()).logits_dropping(x(g, &[2, 6, 6, 1]), 1.0),
+                |g| _ = PixelCnn::new(g, &pixels()).logits_dropping(x(g, &[2, 6, 6, 1]), None, 1.0),
                 "dropout",
             ),
-            (line!(), |g| _ = pixels().nats(g, Given { x: x(g, &[36]), class: None, training: true }), ""),
-            (line!(), |g| _ = belief().network(g, Given { x: x(g, &[5]), class: None, training: true }), ""),
+            (line!(), |g| _ = pixels().nats(g, Given::pictures(x(g, &[36]))), ""),
+            (line!(), |g| _ = belief().network(g, Given::pictures(x(g, &[5]))), ""),
             (
                 line!(),
                 |g| {
@@ -236,10 +238,28 @@ fn density_models_defer_mistakes() {
             (
                 line!(),
                 |g| {
-                    let given = Given { x: x(g, &[2, 6, 6, 1]), class: Some(x(g, &[2, 3])), training: true };
+                    let given = Given { class: Some(x(g, &[2, 3])), ..Given::pictures(x(g, &[2, 6, 6, 1])) };
                     _ = pixels().training_step(g, "fit", given, &Optimizer::adam(0.1));
                 },
                 "is not conditioned on classes",
+            ),
+            (
+                line!(),
+                |g| {
+                    let given =
+                        Given { hint: Some(x(g, &[2, 6, 6, 1])), ..Given::pictures(x(g, &[2, 6, 6, 1])) };
+                    _ = pixels().nats(g, given);
+                },
+                "the model takes no hint",
+            ),
+            (
+                line!(),
+                |g| {
+                    let hint = Some(hint::Config { channels: 2, features: 3, layers: 1 });
+                    let hinted = gated_pixelcnn::Config { classes: None, hint, ..gated() };
+                    _ = hinted.nats(g, Given::pictures(x(g, &[2, 6, 6, 1])));
+                },
+                "wants a hint",
             ),
             (
                 line!(),

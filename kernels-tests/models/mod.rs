@@ -4,6 +4,7 @@ mod adversarial;
 mod autoencoder;
 mod bound;
 mod conv_vae;
+mod hint;
 pub(crate) mod layers;
 pub(crate) mod likelihood;
 #[cfg(feature = "fid")]
@@ -11,6 +12,7 @@ mod measures;
 mod mistakes;
 mod pixelcnn;
 mod pixelrnn;
+mod task;
 mod vae;
 mod wavenet;
 pub(crate) mod weight_norm;

@@ -39,12 +39,27 @@ fn trajectory(model: &str) -> Trajectory {
             classes: Some(2),
             dropout,
             likelihood,
+            hint: None,
         };
-        config.training_step(&g, model, Given { x, class: Some(class), training: true }, &optimizer)
+        config.training_step(
+            &g,
+            model,
+            Given { class: Some(class), training: true, ..Given::pictures(x) },
+            &optimizer,
+        )
     } else {
         let (blocks, dilations) = (2, vec![]);
-        let config = pixelcnn::Config { image, features: 6, blocks, dilations, head: 8, dropout, likelihood };
-        config.training_step(&g, model, Given { x, class: None, training: true }, &optimizer)
+        let config = pixelcnn::Config {
+            image,
+            features: 6,
+            blocks,
+            dilations,
+            head: 8,
+            dropout,
+            likelihood,
+            hint: None,
+        };
+        config.training_step(&g, model, Given { training: true, ..Given::pictures(x) }, &optimizer)
     };
     golden::ends(&g, &metrics);
     let weights = golden::tensors(&format!("{model}_weights.safetensors"));

@@ -33,8 +33,8 @@ fn trajectory(name: &str, cell: Cell) -> Trajectory {
     let [h, w, c] = IMAGE;
     let x = g.input("x", Type::f32([BATCH, h, w, c]));
     let (features, layers, head, likelihood) = (5, 2, 6, Likelihood::Bernoulli);
-    let config = Config { image: IMAGE, cell, features, layers, head, likelihood };
-    let given = Given { x, class: None, training: true };
+    let config = Config { image: IMAGE, cell, features, layers, head, likelihood, hint: None };
+    let given = Given { training: true, ..Given::pictures(x) };
     golden::ends(&g, &config.training_step(&g, name, given, &Optimizer::adam(3e-3)));
     let weights = golden::tensors(&format!("{name}_weights.safetensors"));
     let inputs = Box::new(|step| vec![("x", pictures(step))]);
@@ -68,9 +68,9 @@ fn the_adapters_recurrent_models_follow_pytorch() {
 fn size(name: &str, cell: Cell, layers: usize, side: usize) -> [usize; 4] {
     let g = Graph::new();
     let (image, likelihood) = ([side, side, 1], Likelihood::Bernoulli);
-    let config = Config { image, cell, features: 8, layers, head: 8, likelihood };
+    let config = Config { image, cell, features: 8, layers, head: 8, likelihood, hint: None };
     let x = g.input("x", Type::f32([2, side, side, 1]));
-    let given = Given { x, class: None, training: true };
+    let given = Given { training: true, ..Given::pictures(x) };
     golden::ends(&g, &config.training_step(&g, name, given, &Optimizer::adam(1e-3)));
     let began = Instant::now();
     let plan = Plan::new(&g, &Caps::software()).unwrap();
@@ -103,7 +103,7 @@ fn launches_grow_with_fronts_and_nodes_do_not() {
 fn blind(cell: Cell, width: usize) -> usize {
     let (g, image, n) = (Graph::new(), [5, width, 1], 5 * width);
     let (features, layers, head, likelihood) = (8, 2, 40, Likelihood::Bernoulli);
-    let config = Config { image, cell, features, layers, head, likelihood };
+    let config = Config { image, cell, features, layers, head, likelihood, hint: None };
     let x = g.input("x", Type::f32([1, 5, width, 1]));
     let logits = PixelRnn::new(&g, &config).logits(x).reshape([n]);
     for i in 0..n {

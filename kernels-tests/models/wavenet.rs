@@ -30,7 +30,7 @@ fn trajectory() -> Trajectory {
     let x = g.input("x", Type::f32([BATCH, 1, LENGTH, 1]));
     let classes = (0..9).map(|i| f32::from(u8::from(i % 4 == 0))).collect();
     let class = Some(g.var("class", Type::f32([3, 3]), Init::Values(classes)));
-    let given = Given { x, class, training: true };
+    let given = Given { class, training: true, ..Given::pictures(x) };
     golden::ends(&g, &CONFIG.training_step(&g, "wavenet", given, &Optimizer::adam(1e-2)));
     let weights = golden::tensors("wavenet_weights.safetensors");
     let inputs = Box::new(|step| vec![("x", signals(step))]);
@@ -94,7 +94,7 @@ fn equal_logits_are_eight_bits_a_sample() {
     let g = Graph::new();
     let x = g.input("x", Type::f32([BATCH, 1, LENGTH, 1]));
     let class = g.input("class", Type::f32([BATCH, 3]));
-    let (_, nats) = CONFIG.nats(&g, Given { x, class: Some(class), training: false });
+    let (_, nats) = CONFIG.nats(&g, Given { class: Some(class), ..Given::pictures(x) });
     g.output("bits", nats.sum_all() * (1.0 / ((BATCH * LENGTH) as f32 * std::f32::consts::LN_2)));
     let mut state = reference::initial(&g, 0);
     for of_head in ["head.1.weight", "head.1.bias"] {

@@ -14,6 +14,7 @@ mod refused;
 mod resume;
 #[cfg(feature = "sound")]
 mod sound;
+mod tasks;
 mod told;
 mod vae;
 mod weights;

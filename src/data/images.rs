@@ -210,7 +210,7 @@ pub(super) fn has_colour(pixel: &[u8]) -> bool {
 }
 
 /// The brightness of a colour by Rec. 709's weights, rounded.
-pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((2_126 * u32::from(r) + 7_152 * u32::from(g) + 722 * u32::from(b) + 5_000) / 10_000) as u8
 }
 

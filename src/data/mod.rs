@@ -42,6 +42,7 @@ pub(crate) mod picture;
 pub mod sounds;
 mod source;
 mod strokes;
+mod task;
 pub mod tones;
 #[cfg(feature = "folders")]
 mod walk;
@@ -50,10 +51,11 @@ mod wav;
 
 pub use chunks::{Chunk, Chunks, Part};
 pub use error::DataError;
-pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_LENGTH, MAX_SIDE, Progress, Sound, Unit};
+pub use images::{Asked, DataSet, Images, MAX_BYTES, MAX_LENGTH, MAX_SIDE, Progress, Sound, Unit, luma};
 pub use names::{GLYPHS, GLYPHS_TEST, GLYPHS_TRAIN, PUBLISHED, TONES, TONES_TEST, TONES_TRAIN, is_name};
 pub use order::{GENERATOR, Order, PERMUTATION_VERSION, permutation};
 pub use source::Source;
+pub use task::{Hole, Task, chroma, enlarge, rgb, shrink};
 
 use layout::Known;
 use names::CIFAR10;

@@ -32,7 +32,7 @@ const KINDS: [ImageFormat; 7] = [
 pub(super) const ENDINGS: [&str; 14] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "pbm", "pgm", "ppm", "pnm", "tif", "tiff"];
 /// The number of bytes at a file's beginning by which [`recognise`] knows it.
-pub(super) const MAGIC: u64 = 16;
+pub(crate) const MAGIC: u64 = 16;
 /// The bytes of memory that any picture may take, whatever the size of its file.
 const ROOM: u64 = 64 << 20;
 
@@ -51,7 +51,7 @@ pub(super) struct Header {
 }
 
 /// The kind of picture that these bytes begin, if it is one that is read.
-pub(super) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
+pub(crate) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
     let format = image::guess_format(bytes).ok().filter(|format| KINDS.contains(format))?;
     // Two letters are little: text may begin with them.
     let text = format == ImageFormat::Pnm && !bytes.get(2).is_some_and(u8::is_ascii_whitespace);

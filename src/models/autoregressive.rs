@@ -5,7 +5,7 @@
 //! [`Likelihood`] says what they mean. Training maximises the likelihood, whatever the network is.
 
 use super::{
-    Metrics, fvbn, gated_pixelcnn,
+    Metrics, fvbn, gated_pixelcnn, hint,
     likelihood::Likelihood,
     pixelcnn::{self, PixelCnn},
     pixelrnn, wavenet,
@@ -22,8 +22,19 @@ pub struct Given<'g> {
     pub x: Tensor<'g>,
     /// The pictures' classes, one-hot `[N, classes]`, for a conditional model.
     pub class: Option<Tensor<'g>>,
+    /// The pictures that are given beside, `[N, H, W, C']`, for a model with hints.
+    pub hint: Option<Tensor<'g>>,
+    /// 1 at the pixels that are scored and 0 at those that are known, `[N, H, W, 1]`; without it, all are scored.
+    pub scored: Option<Tensor<'g>>,
     /// Whether the network is trained, so that dropout takes part.
     pub training: bool,
+}
+
+impl<'g> Given<'g> {
+    /// Pictures alone, of which a network is not trained.
+    pub fn pictures(x: Tensor<'g>) -> Self {
+        Self { x, class: None, hint: None, scored: None, training: false }
+    }
 }
 
 /// A network, with the distribution whose parameters its outputs are.
@@ -39,11 +50,12 @@ pub trait Autoregressive {
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>);
 
     /// The parameters that are trained, and -log p(x) in nats: `[N, H, W, C]`, or `[N, H, W, 1]` of a
-    /// mixture.
+    /// mixture; 0 at pixels that are not scored.
     #[track_caller]
     fn nats<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let (params, outputs) = self.network(g, given);
-        (params, self.likelihood().nats(outputs, given.x))
+        let nats = self.likelihood().nats(outputs, given.x);
+        (params, given.scored.map_or(nats, |scored| nats * scored))
     }
 
     /// Records a step in which an optimizer minimises -log p(x), summed over the batch; `group` names the
@@ -71,10 +83,17 @@ fn unconditional<'g>(g: &'g Graph, given: &Given<'g>) {
     }
 }
 
+/// Poisons the graph where a hint is given to a network that cannot take one.
+#[track_caller]
+fn unhinted<'g>(g: &'g Graph, given: &Given<'g>) {
+    let _ = hint::added(None, given.hint, g);
+}
+
 impl Autoregressive for fvbn::Config {
     #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         unconditional(g, &given);
+        unhinted(g, &given);
         let x = given.x;
         let (shape, model) = (x.shape(), fvbn::Fvbn::new(g, self));
         let logits = model.logits(x.reshape([x.extent(0), self.pixels]));
@@ -92,7 +111,7 @@ impl Autoregressive for pixelcnn::Config {
         unconditional(g, &given);
         let model = PixelCnn::new(g, self);
         let dropout = if given.training { self.dropout } else { 0.0 };
-        (model.params(), model.logits_dropping(given.x, dropout))
+        (model.params(), model.logits_dropping(given.x, given.hint, dropout))
     }
 }
 
@@ -105,7 +124,7 @@ impl Autoregressive for gated_pixelcnn::Config {
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let model = gated_pixelcnn::GatedPixelCnn::new(g, self);
         let dropout = if given.training { self.dropout } else { 0.0 };
-        (model.params(), model.logits_dropping(given.x, given.class, dropout))
+        (model.params(), model.logits_dropping(given.x, given.class, given.hint, dropout))
     }
 }
 
@@ -114,9 +133,10 @@ impl Autoregressive for pixelrnn::Config {
         self.likelihood
     }
 
-    fn network<'g>(&self, g: &'g Graph, Given { x, .. }: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+    #[track_caller]
+    fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
         let model = pixelrnn::PixelRnn::new(g, self);
-        (model.params(), model.logits(x))
+        (model.params(), model.logits_hinted(given.x, given.hint))
     }
 }
 
@@ -127,6 +147,7 @@ impl Autoregressive for wavenet::Config {
 
     #[track_caller]
     fn network<'g>(&self, g: &'g Graph, given: Given<'g>) -> (Vec<Tensor<'g>>, Tensor<'g>) {
+        unhinted(g, &given);
         let model = wavenet::WaveNet::new(g, self);
         (model.params(), model.logits(given.x, given.class))
     }

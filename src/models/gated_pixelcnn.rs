@@ -3,14 +3,17 @@
 //! There are two stacks: the vertical one sees all rows above, and the horizontal one sees the pixels to the
 //! left and, through 1x1 convolutions, the vertical stack. Together they see all that comes before, without
 //! the blind spot of stacked masked windows (§2.2). Units are gated, y = tanh(W_f * x) ⊙ σ(W_g * x) (eq. 2),
-//! and a class may shift both halves by V_fᵀ h and V_gᵀ h (eq. 4).
+//! and a class may shift both halves by V_fᵀ h and V_gᵀ h (eq. 4), a hint by what stands at the pixel's place (§2.3).
 //!
 //! The first layers leave out the pixel's own row (vertical) and the pixel itself (horizontal). Later layers
 //! include them, since they see features that already look only at what comes before. Where a pixel's
 //! channels are drawn one after another, the horizontal stack's features are in as many groups, and a group
 //! sees the earlier ones at its own pixel.
 
-use super::likelihood::Likelihood;
+use super::{
+    hint::{self, added},
+    likelihood::Likelihood,
+};
 use crate::{
     graph::{
         Graph, Tensor,
@@ -38,6 +41,8 @@ pub struct Config {
     pub dropout: f32,
     /// The distribution of a pixel.
     pub likelihood: Likelihood,
+    /// The network over hints, if the model is given some.
+    pub hint: Option<hint::Config>,
 }
 
 /// One gated layer (figure 2).
@@ -59,6 +64,7 @@ pub struct GatedPixelCnn<'g> {
     layers: Vec<Layer<'g>>,
     head: [Conv2d<'g>; 2],
     classes: Option<usize>,
+    hint: Option<hint::Network<'g>>,
 }
 
 impl<'g> Layer<'g> {
@@ -96,11 +102,13 @@ impl<'g> Layer<'g> {
         convolutions.into_iter().flat_map(Conv2d::params).chain(class).collect()
     }
 
-    /// Applies the layer to (vertical, horizontal) and gives the same; `class` is one-hot, `[N, classes]`.
+    /// Applies the layer to (vertical, horizontal) and gives the same; `class` is one-hot, `[N, classes]`, and
+    /// `hinted` adds what the hint says to the gates' inputs of stack 0, the vertical one, or 1.
     fn forward(
         &self,
         (v, h): (Tensor<'g>, Tensor<'g>),
         class: Option<Tensor<'g>>,
+        hinted: impl Fn(usize, Tensor<'g>) -> Tensor<'g>,
         dropped: impl Fn(Tensor<'g>) -> Tensor<'g>,
     ) -> (Tensor<'g>, Tensor<'g>) {
         let shift = |x: Tensor<'g>, stack: usize| match (class, &self.class) {
@@ -112,8 +120,8 @@ impl<'g> Layer<'g> {
         };
         let seen = self.vertical.forward(v);
         let across = self.horizontal.forward(h) + self.down.forward(seen);
-        let out = self.out.forward(dropped(gate(shift(across, 1))));
-        (gate(shift(seen, 0)), if self.residual { h + out } else { out })
+        let out = self.out.forward(dropped(gate(hinted(1, shift(across, 1)))));
+        (gate(hinted(0, shift(seen, 0))), if self.residual { h + out } else { out })
     }
 }
 
@@ -125,7 +133,8 @@ fn gate(x: Tensor<'_>) -> Tensor<'_> {
 
 impl<'g> GatedPixelCnn<'g> {
     /// Declares the variables: `layers.I.vertical`, `.horizontal`, `.down`, `.out` (and `.vertical_class`,
-    /// `.horizontal_class`), `head.0`, `head.1`, each with `.weight` and `.bias`.
+    /// `.horizontal_class`), `head.0`, `head.1`, each with `.weight` and `.bias`, and those of
+    /// [`hint::Network::new`], which adds to the vertical and to the horizontal gates of each layer in turn.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let groups = config.likelihood.steps(config.image[2]);
@@ -148,27 +157,41 @@ impl<'g> GatedPixelCnn<'g> {
                 pointwise("head.1", [config.head, outputs]),
             ],
             classes: config.classes,
+            hint: config.hint.map(|hint| {
+                hint::Network::new(g, &hint, std::iter::repeat_n(2 * config.features, 2 * config.layers))
+            }),
         })
     }
 
     /// All variables that are trained.
     pub fn params(&self) -> Vec<Tensor<'g>> {
-        self.layers.iter().flat_map(Layer::params).chain(self.head.iter().flat_map(Conv2d::params)).collect()
+        let head = self.head.iter().flat_map(Conv2d::params);
+        let hint = self.hint.iter().flat_map(hint::Network::params);
+        self.layers.iter().flat_map(Layer::params).chain(head).chain(hint).collect()
     }
 
     /// The parameters of p(x_i | x_<i): images `[N, H, W, C]`, and one-hot classes `[N, classes]` for a
     /// conditional model, to `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
-        self.logits_dropping(x, class, 0.0)
+        self.logits_dropping(x, class, None, 0.0)
     }
 
-    /// [`GatedPixelCnn::logits`] for training, which drops this share of the horizontal stack's gates
-    /// (Srivastava et al. 2014). Random streams: `layers.{i}.dropout` of each layer i.
+    /// [`GatedPixelCnn::logits`] of pictures with hints `[N, H, W, C']`, if the model takes some. For training, it
+    /// drops this share of the horizontal stack's gates (Srivastava et al. 2014). Random streams:
+    /// `layers.{i}.dropout` of each layer i.
     #[track_caller]
-    pub fn logits_dropping(&self, x: Tensor<'g>, class: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
+    pub fn logits_dropping(
+        &self,
+        x: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        hint: Option<Tensor<'g>>,
+        rate: f32,
+    ) -> Tensor<'g> {
+        let hinted = added(self.hint.as_ref(), hint, x.graph());
         let layer = |stacks, (i, layer): (usize, &Layer<'g>)| {
-            layer.forward(stacks, class, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
+            let hinted = |stack, x| hinted(2 * i + stack, x);
+            layer.forward(stacks, class, hinted, |x| x.dropout(&format!("layers.{i}.dropout"), rate))
         };
         match (self.classes, class) {
             (Some(n), None) => {

@@ -11,7 +11,7 @@ use crate::graph::Tensor;
 pub(super) const LEVELS: usize = 256;
 /// The step between levels of pixels in [0, 1]. It is half the step between pixels in [-1, 1], which the
 /// logistics see.
-const LEVEL: f32 = 1.0 / (LEVELS - 1) as f32;
+pub(crate) const LEVEL: f32 = 1.0 / (LEVELS - 1) as f32;
 /// The bounds of a logistic's log-scale: PixelCNN++'s lower bound, and an upper one that keeps scales finite.
 const LOG_SCALE: [f32; 2] = [-7.0, 7.0];
 
@@ -152,7 +152,7 @@ fn per_channel(c: usize) -> usize {
 
 /// The nearest of the 256 levels 0 to 255 to a value in [0, 1].
 #[track_caller]
-pub(super) fn level(x: Tensor<'_>) -> Tensor<'_> {
+pub(crate) fn level(x: Tensor<'_>) -> Tensor<'_> {
     (x * (LEVELS - 1) as f32 + 0.5).floor()
 }
 

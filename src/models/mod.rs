@@ -10,6 +10,7 @@ pub mod fvbn;
 pub mod game;
 pub mod gan;
 pub mod gated_pixelcnn;
+pub mod hint;
 pub mod likelihood;
 pub mod pixelcnn;
 pub mod pixelrnn;

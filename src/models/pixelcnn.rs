@@ -7,7 +7,10 @@
 //! one after another, features are in as many groups, and a group sees the earlier ones at its own pixel
 //! (§3.4).
 
-use super::likelihood::Likelihood;
+use super::{
+    hint::{self, added},
+    likelihood::Likelihood,
+};
 use crate::{
     graph::{
         Graph, Tensor,
@@ -35,6 +38,8 @@ pub struct Config {
     pub dropout: f32,
     /// The distribution of a pixel.
     pub likelihood: Likelihood,
+    /// The network over hints, if the model is given some.
+    pub hint: Option<hint::Config>,
 }
 
 impl Config {
@@ -48,6 +53,7 @@ impl Config {
             head: 32,
             dropout: 0.0,
             likelihood: Likelihood::Bernoulli,
+            hint: None,
         }
     }
 }
@@ -59,11 +65,12 @@ pub struct PixelCnn<'g> {
     first: Conv2d<'g>,
     blocks: Vec<[Conv2d<'g>; 3]>,
     head: [Conv2d<'g>; 2],
+    hint: Option<hint::Network<'g>>,
 }
 
 impl<'g> PixelCnn<'g> {
     /// Declares the variables: `first`, `blocks.I.0` to `.2`, `head.0`, `head.1`, each with `.weight` and
-    /// `.bias`.
+    /// `.bias`, and those of [`hint::Network::new`], which adds to the features before the blocks and after each.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (c, h) = (config.image[2], config.features);
@@ -95,6 +102,9 @@ impl<'g> PixelCnn<'g> {
                 pointwise("head.0", [2 * h, config.head]),
                 pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
             ],
+            hint: config
+                .hint
+                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(2 * h, config.blocks + 1))),
         })
     }
 
@@ -104,25 +114,28 @@ impl<'g> PixelCnn<'g> {
             .chain(self.blocks.iter().flatten())
             .chain(&self.head)
             .flat_map(Conv2d::params)
+            .chain(self.hint.iter().flat_map(hint::Network::params))
             .collect()
     }
 
     /// The parameters of p(x_i | x_<i): images `[N, H, W, C]` to `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
-        self.logits_dropping(x, 0.0)
+        self.logits_dropping(x, None, 0.0)
     }
 
-    /// [`PixelCnn::logits`] for training, which drops this share of each block's inner features (Srivastava
-    /// et al. 2014). Random streams: `blocks.{i}.dropout` of each block i.
+    /// [`PixelCnn::logits`] of pictures with hints `[N, H, W, C']`, if the model takes some. For training, it drops
+    /// this share of each block's inner features (Srivastava et al. 2014). Random streams: `blocks.{i}.dropout`
+    /// of each block i.
     #[track_caller]
-    pub fn logits_dropping(&self, x: Tensor<'g>, rate: f32) -> Tensor<'g> {
+    pub fn logits_dropping(&self, x: Tensor<'g>, hint: Option<Tensor<'g>>, rate: f32) -> Tensor<'g> {
+        let hinted = added(self.hint.as_ref(), hint, x.graph());
         let block = |x: Tensor<'g>, (i, [to, middle, back]): (usize, &[Conv2d<'g>; 3])| {
             let inner = middle.forward(to.forward(x.relu()).relu()).relu();
-            x + back.forward(inner.dropout(&format!("blocks.{i}.dropout"), rate))
+            hinted(i + 1, x + back.forward(inner.dropout(&format!("blocks.{i}.dropout"), rate)))
         };
         x.graph().traced(|| {
-            let features = self.blocks.iter().enumerate().fold(self.first.forward(x), block);
+            let features = self.blocks.iter().enumerate().fold(hinted(0, self.first.forward(x)), block);
             self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
         })
     }

@@ -6,7 +6,10 @@
 //! pixel's channels are drawn one after another, features are in as many groups, and a group sees the
 //! earlier ones at its own pixel (§3.4).
 
-use super::likelihood::Likelihood;
+use super::{
+    hint::{self, added},
+    likelihood::Likelihood,
+};
 use crate::{
     graph::{
         Graph, Tensor,
@@ -43,6 +46,8 @@ pub struct Config {
     pub head: usize,
     /// The distribution of a pixel.
     pub likelihood: Likelihood,
+    /// The network over hints, if the model is given some.
+    pub hint: Option<hint::Config>,
 }
 
 /// A residual layer.
@@ -72,11 +77,13 @@ pub struct PixelRnn<'g> {
     first: Conv2d<'g>,
     layers: Vec<Layer<'g>>,
     head: [Conv2d<'g>; 2],
+    hint: Option<hint::Network<'g>>,
 }
 
 impl<'g> PixelRnn<'g> {
     /// Declares the variables: `first`, `layers.I.up`, `head.0` and `head.1`, each with `.weight` and `.bias`,
-    /// and those of `layers.I.lstm`, or of `layers.I.left` and `layers.I.right`; see [`PixelLstm::new`].
+    /// those of `layers.I.lstm`, or of `layers.I.left` and `layers.I.right`; see [`PixelLstm::new`]; and those of
+    /// [`hint::Network::new`], which adds to the features before the layers and after each.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
         let (c, h) = (config.image[2], config.features);
@@ -107,6 +114,9 @@ impl<'g> PixelRnn<'g> {
                 pointwise("head.0", [2 * h, config.head]),
                 pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
             ],
+            hint: config
+                .hint
+                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(2 * h, config.layers + 1))),
         })
     }
 
@@ -121,15 +131,25 @@ impl<'g> PixelRnn<'g> {
             .into_iter()
             .chain(layers)
             .chain(self.head.iter().flat_map(Conv2d::params))
+            .chain(self.hint.iter().flat_map(hint::Network::params))
             .collect()
     }
 
     /// The parameters of p(x_i | x_<i): images `[N, H, W, C]` to `[N, H, W, outputs]` of the likelihood.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
+        self.logits_hinted(x, None)
+    }
+
+    /// [`PixelRnn::logits`] of pictures with hints `[N, H, W, C']`, if the model takes some.
+    #[track_caller]
+    pub fn logits_hinted(&self, x: Tensor<'g>, hint: Option<Tensor<'g>>) -> Tensor<'g> {
+        let hinted = added(self.hint.as_ref(), hint, x.graph());
         x.graph().traced(|| {
-            let layer = |x: Tensor<'g>, layer: &Layer<'g>| x + layer.up.forward(layer.states(x));
-            let features = self.layers.iter().fold(self.first.forward(x), layer);
+            let layer = |x: Tensor<'g>, (i, layer): (usize, &Layer<'g>)| {
+                hinted(i + 1, x + layer.up.forward(layer.states(x)))
+            };
+            let features = self.layers.iter().enumerate().fold(hinted(0, self.first.forward(x)), layer);
             self.head.iter().fold(features, |x, layer| layer.forward(x.relu()))
         })
     }

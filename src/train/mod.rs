@@ -17,6 +17,7 @@ mod sampler;
 mod steps;
 #[cfg(not(target_arch = "wasm32"))]
 mod stream;
+mod task;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
@@ -30,6 +31,7 @@ pub use sampler::{Drawing, Draws, Method, PICTURE, Sampler};
 pub use steps::Steps;
 #[cfg(not(target_arch = "wasm32"))]
 pub use stream::{Stream, limit};
+pub use task::{Asked, asked};
 
 use crate::error::Result;
 

@@ -95,8 +95,7 @@ impl Gallery {
             temperature: 1.0,
             method: Method::Cached,
         };
-        let sampler =
-            Sampler::new(caps, draws, |g, x| config.network(g, Given { x, class: None, training: false }).1)?;
+        let sampler = Sampler::new(caps, draws, |g, x| config.network(g, Given::pictures(x)).1)?;
         let view = view(caps)?;
         let [begin, step] = sampler.plans();
         let state = State::new(gpu, &[begin, step, &view], 0)?;

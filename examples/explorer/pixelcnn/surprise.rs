@@ -54,7 +54,7 @@ pub(super) fn plan(caps: &Caps, config: &Config) -> Result<Plan> {
     let one = Type::f32([1, SIDE, SIDE, 1]);
     let [x, when] = ["x", "when"].map(|name| g.input(name, one.clone()));
     let drawn = when.lt(g.input("done", Type::f32([1])).reshape([1, 1, 1, 1]));
-    let (_, logits) = config.network(&g, Given { x, class: None, training: false });
+    let (_, logits) = config.network(&g, Given::pictures(x));
     let (nats, chance) = (config.likelihood.nats(logits, x) * drawn, logits.sigmoid());
     let masked = |channel: &dyn Fn(usize) -> _| rgb(&g, |c| drawn.select(channel(c), tones::WAITING[c]));
     g.output("picture", masked(&|c| toned(x, tones::DRAWN, c)));

@@ -2,7 +2,7 @@
 
 use super::{
     logits,
-    networks::{MODELS, Model, RECURRENT, SIGNALS, image},
+    networks::{HINTED, MODELS, Model, RECURRENT, SIGNALS, image},
 };
 use crate::subjects::adapter;
 use oneiro::{
@@ -34,7 +34,8 @@ fn changes(size: usize) -> (Vec<f32>, impl Iterator<Item = (usize, Vec<f32>)>) {
 fn no_logit_sees_its_pixel_or_a_later_one() {
     let Some(gpu) = adapter("causality") else { return };
     let channels = |likelihood: Likelihood| if likelihood.has_levels() { 3 } else { 2 };
-    let pictures = MODELS.into_iter().chain(RECURRENT).map(|model| (model, [1, 3, 4, channels(model.1)]));
+    let pictures = MODELS.into_iter().chain(RECURRENT).chain(HINTED);
+    let pictures = pictures.map(|model| (model, [1, 3, 4, channels(model.1)]));
     for ((name, likelihood, model), shape) in pictures.chain(SIGNALS.map(|model| (model, [1, 1, 24, 1]))) {
         let c = shape[3];
         let (eval, (x, changes)) = (logits(gpu, shape, 2, model), changes(shape.iter().product()));
@@ -71,6 +72,7 @@ fn only_the_gated_pixelcnn_has_no_blind_spot() {
             classes: None,
             dropout: 0.0,
             likelihood: Bernoulli,
+            hint: None,
         };
         GatedPixelCnn::new(g, &config).logits(x, None)
     }

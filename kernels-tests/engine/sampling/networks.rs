@@ -9,8 +9,10 @@ use oneiro::{
         window::{Kernel, Taps},
     },
     models::{
+        autoregressive::{Autoregressive, Given},
         fvbn::{self, Fvbn},
         gated_pixelcnn::{self, GatedPixelCnn},
+        hint,
         likelihood::Likelihood::{self, Bernoulli, Mixture, Softmax},
         pixelcnn::{Config, PixelCnn},
         pixelrnn::{self, Cell, PixelRnn},
@@ -38,6 +40,7 @@ pub(super) fn residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             head: 5,
             dropout: 0.0,
             likelihood: Bernoulli,
+            hint: None,
         },
     )
     .logits(x)
@@ -55,6 +58,7 @@ fn levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             head: 16,
             dropout: 0.0,
             likelihood: Softmax,
+            hint: None,
         },
     )
     .logits(x)
@@ -72,6 +76,7 @@ fn logistics<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
             head: 8,
             dropout: 0.0,
             likelihood: Mixture(3),
+            hint: None,
         },
     )
     .logits(x)
@@ -108,6 +113,7 @@ fn gated_levels<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         classes: None,
         dropout: 0.0,
         likelihood,
+        hint: None,
     };
     GatedPixelCnn::new(g, &config).logits(x, None) * 12.0
 }
@@ -141,6 +147,7 @@ fn gated<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
         classes: Some(3),
         dropout: 0.0,
         likelihood: Bernoulli,
+        hint: None,
     };
     let class = g.var("class", Type::f32([x.shape()[0], 3]), Init::Normal(0.0, 1.0));
     GatedPixelCnn::new(g, &config).logits(x, Some(class)) * 6.0
@@ -164,7 +171,7 @@ fn belief<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
 
 fn recurrent<'g>(g: &'g Graph, x: Tensor<'g>, cell: Cell, likelihood: Likelihood) -> Tensor<'g> {
     let (features, layers, head) = (7, 2, 8);
-    let config = pixelrnn::Config { image: image(x), cell, features, layers, head, likelihood };
+    let config = pixelrnn::Config { image: image(x), cell, features, layers, head, likelihood, hint: None };
     PixelRnn::new(g, &config).logits(x) * 8.0
 }
 
@@ -227,6 +234,43 @@ pub(super) const MODELS: [(&str, Likelihood, Model); 10] = [
     ("gated PixelCNN of 256 levels", Softmax, gated_levels),
     ("MADE", Bernoulli, made),
     ("FVSBN", Bernoulli, belief),
+];
+
+/// A model with hints, which are variables of two channels.
+fn hinted<'g>(g: &'g Graph, x: Tensor<'g>, model: &impl Autoregressive) -> Tensor<'g> {
+    let [h, w, _] = image(x);
+    let hint = g.var("hint", Type::f32([x.shape()[0], h, w, 2]), Init::Normal(0.0, 1.0));
+    model.network(g, Given { hint: Some(hint), ..Given::pictures(x) }).1 * 8.0
+}
+
+const HINT: Option<hint::Config> = Some(hint::Config { channels: 2, features: 6, layers: 2 });
+
+fn hinted_residual<'g>(g: &'g Graph, x: Tensor<'g>) -> Tensor<'g> {
+    let (features, blocks, dilations, head, dropout) = (6, 2, vec![1, 2], 8, 0.0);
+    let (image, likelihood, hint) = (image(x), Bernoulli, HINT);
+    hinted(g, x, &Config { image, features, blocks, dilations, head, dropout, likelihood, hint })
+}
+
+fn hinted_gated<'g>(g: &'g Graph, x: Tensor<'g>, likelihood: Likelihood) -> Tensor<'g> {
+    let (image, features, layers, kernel, head, classes) = (image(x), 6, 2, 3, 8, None);
+    let (dropout, hint) = (0.0, HINT);
+    let config =
+        gated_pixelcnn::Config { image, features, layers, kernel, head, classes, dropout, likelihood, hint };
+    hinted(g, x, &config)
+}
+
+fn hinted_recurrent<'g>(g: &'g Graph, x: Tensor<'g>, cell: Cell) -> Tensor<'g> {
+    let (features, layers, head, likelihood, hint) = (7, 2, 8, Bernoulli, HINT);
+    hinted(g, x, &pixelrnn::Config { image: image(x), cell, features, layers, head, likelihood, hint })
+}
+
+/// Models with hints; the last one draws levels.
+pub(super) const HINTED: [(&str, Likelihood, Model); 5] = [
+    ("PixelCNN with hints", Bernoulli, hinted_residual),
+    ("gated PixelCNN with hints", Bernoulli, |g, x| hinted_gated(g, x, Bernoulli)),
+    ("row LSTM with hints", Bernoulli, |g, x| hinted_recurrent(g, x, Cell::Row(3))),
+    ("diagonal BiLSTM with hints", Bernoulli, |g, x| hinted_recurrent(g, x, Cell::Diagonal)),
+    ("gated PixelCNN of 256 levels with hints", Softmax, |g, x| hinted_gated(g, x, Softmax)),
 ];
 
 /// Networks over pictures of one row.

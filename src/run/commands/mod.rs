@@ -4,6 +4,7 @@
 pub mod adversarial;
 pub mod autoencoder;
 pub mod autoregressive;
+mod task;
 pub mod vae;
 
 use crate::{

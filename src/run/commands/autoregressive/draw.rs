@@ -1,15 +1,18 @@
 //! The commands `sample` and `complete`: pictures that are drawn pixel by pixel, and how they appeared.
 
 use super::{
-    super::one_hot,
-    fit::{Density, Fit},
+    super::{
+        one_hot,
+        task::{Cases, DRAWS},
+    },
+    fit::{Density, Fit, HINT},
     trained::{CLASS, TrainedDensity},
 };
 use crate::{
-    data::picture,
+    data::{Task, picture},
     error::{Error, Result},
     gpu::State,
-    run::{Bare, Look, Raw, animate, grid, listener, parse::number, say::counted, whole},
+    run::{Bare, Look, Raw, animate, grid, listener, parse::number, save, say::counted, whole},
     train::{Draws, Method, Sampler, Work},
 };
 use clap::Args;
@@ -23,6 +26,10 @@ const FRAMES: usize = 60;
 const STRIP: usize = 8;
 /// The usual number of pictures.
 const COUNT: u16 = 25;
+/// The usual number of test images on which a task is done.
+const TASKS: usize = 8;
+/// The largest number of pictures that are drawn at once where a task is done.
+const AT_ONCE: usize = 48;
 
 /// The options of `sample`.
 #[derive(Args, Clone)]
@@ -31,7 +38,7 @@ pub struct PixelDraw<M: Density> {
     pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
-    /// Number of pictures [default: 25]
+    /// Number of pictures [default: 25; of a model with a task, 8 test images, three times each]
     #[arg(long, value_parser = whole::<u16>(1..=1000))]
     count: Option<u16>,
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely
@@ -115,12 +122,13 @@ impl<M: Density> TrainedDensity<M> {
         Ok(())
     }
 
-    /// Plans the drawing of pictures of these classes, and makes the State that holds the weights.
+    /// Plans the drawing of pictures of these classes, and makes the State that holds the weights. Without classes,
+    /// the caller writes those of a conditional model.
     pub(super) fn sampler(&self, draws: Draws, classes: &[usize]) -> Result<(Sampler, State)> {
         let gpu = &self.trained.gpu;
         let sampler = Sampler::new(gpu.caps(), draws, |g, x| self.model().network(g, self.given(x)).1)?;
         let state = self.trained.state(&sampler.plans())?;
-        if self.model().conditional() {
+        if self.model().conditional() && !classes.is_empty() {
             state.write(gpu, CLASS, &one_hot(classes.iter().copied(), self.classes()))?;
         }
         Ok((sampler, state))
@@ -139,12 +147,81 @@ impl<M: Density> TrainedDensity<M> {
     }
 
     pub(super) fn sample(&self, options: &PixelDraw<M>) -> Result<()> {
+        if let Some(task) = self.model().task() {
+            return self.sample_task(options, task);
+        }
         let count = options.count.unwrap_or(COUNT).into();
         let classes = self.class(options.class.as_deref(), count)?.unwrap_or_else(|| self.in_turn(count));
         self.draw(options, count, &classes, None, "samples")
     }
 
+    /// Draws the model's task on the first test images, three times each, and writes the hints, the truth and the
+    /// draws in a row.
+    fn sample_task(&self, options: &PixelDraw<M>, task: Task) -> Result<()> {
+        if options.gif || options.naive {
+            let which = if options.gif { "--gif" } else { "--naive" };
+            return Err(Error::new(format!(
+                "{which} has no effect on a model with --task {task}; leave it out"
+            )));
+        }
+        let (test, _) = self.test()?;
+        let count = options.count.map_or(TASKS.min(test.count), usize::from);
+        if count > test.count {
+            let held = counted(test.count, "test image");
+            return Err(Error::new(format!("the data hold only {held}; give a smaller --count")));
+        }
+        let cases = Cases::first(task, &test, count);
+        let own: Vec<usize> = test.labels.iter().flatten().take(count).map(|&label| label.into()).collect();
+        let classes = self.class(options.class.as_deref(), count)?.unwrap_or(own);
+        let classes: Vec<usize> = classes.iter().flat_map(|&class| [class; DRAWS]).collect();
+        let (began, often) = (Instant::now(), cases.often());
+        let drawn = self.draw_cases(&often, &classes, options.temperature as f32)?;
+        say!("{} in {:.2} s", counted(often.count(), "picture"), began.elapsed().as_secs_f64());
+        let path = self.trained.run.path("samples.png");
+        save(&path, &cases.sheet(&drawn))?;
+        say!("{}: in each row what is given, the truth, and {DRAWS} draws", path.display());
+        options.raw.write(&[self.trained.numbers(&often.pictures(&drawn))])
+    }
+
+    /// Draws each of these pictures once, `[N, H, W, drawn]`, some at a time.
+    pub(super) fn draw_cases(&self, cases: &Cases, classes: &[usize], temperature: f32) -> Result<Vec<f32>> {
+        let ([h, w, c], gpu, count) = (self.drawn(), &self.trained.gpu, cases.count());
+        let size = count.clamp(1, AT_ONCE);
+        let draws = Draws {
+            shape: [size, h, w, c],
+            likelihood: self.model().likelihood(),
+            temperature,
+            method: M::METHOD,
+        };
+        let (sampler, state) = self.sampler(draws, &[])?;
+        let (mut told, mut all) = (listener(), vec![]);
+        let total = (count.div_ceil(size) * sampler.steps()) as u64;
+        for start in (0..count).step_by(size) {
+            // The last pictures are filled up by repeating the last one.
+            let rows: Vec<usize> = (start..start + size).map(|i| i.min(count - 1)).collect();
+            let some = cases.pick(&rows);
+            state.write(gpu, HINT, &some.hints)?;
+            if self.model().conditional() {
+                state.write(gpu, CLASS, &one_hot(rows.iter().map(|&i| classes[i]), self.classes()))?;
+            }
+            let known = some.given();
+            let given = known.as_ref().map(|(pictures, known)| (&pictures[..], *known));
+            let before = (start / size * sampler.steps()) as u64;
+            let drawn = sampler.run(gpu, &state, given, STRIP, |done, _| {
+                told(Work { what: "steps of drawing", done: before + done as u64, total })
+            })?;
+            all.extend_from_slice(&drawn[..size.min(count - start) * cases.of_drawn()]);
+        }
+        Ok(all)
+    }
+
     pub(super) fn complete(&self, options: &Complete<M>) -> Result<()> {
+        if let Some(task) = self.model().task() {
+            let what = format!("complete: the model's --task is {task}, and it draws by hints");
+            return Err(Error::new(format!(
+                "{what}; see what it draws by `sample`, or take your pictures to `apply`"
+            )));
+        }
         let ([h, w, c], (test, _)) = (self.trained.saved.image, self.test()?);
         let asked = options.draw.count.map(usize::from);
         let images = self.trained.first(&test, asked, COUNT.into())?;

@@ -3,16 +3,17 @@
 
 use super::{
     super::one_hot,
-    fit::{Density, Fit, one, sound},
-    trained::{CLASS, TrainedDensity, fitting},
+    fit::{Density, Fit, of_images, one, sound},
+    trained::{CLASS, TrainedDensity, chosen, fitting},
 };
 use crate::{
-    data::Images,
+    data::{Images, Task},
     disk::write_atomic,
     error::Result,
     gpu::Executor,
     graph::Graph,
     measure::bound::Mean,
+    models::autoregressive::Given,
     plan::Plan,
     run::{Bare, Curve, Look, Raw, listener, plot, say::counted, whole},
     train::{Feed, Work, batch},
@@ -33,6 +34,10 @@ pub struct Evaluate<M: Density> {
     /// Score only this many test images, from the first on [default: all]
     #[arg(long, value_parser = whole::<u32>(1..))]
     images: Option<u32>,
+    /// Test images on which a task is done and measured, none by 0: `upscale` draws each 8 times beside bicubic
+    /// enlargement, `colourise` once, for the engine's own classifier [default: 16, or 128 to colourise]
+    #[arg(long, value_name = "IMAGES", value_parser = whole::<u32>(..))]
+    compare: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -55,17 +60,25 @@ impl Scores {
     }
 }
 
+/// A score of an image in nats as bits for each of so many values.
+fn bits(nats: Mean, values: f64) -> Mean {
+    let nats_of_bits = values * std::f64::consts::LN_2;
+    Mean { mean: nats.mean / nats_of_bits, half: nats.half / nats_of_bits }
+}
+
 impl<M: Density> TrainedDensity<M> {
     /// Scores the first `count` images under every class that the model knows.
     fn scores(&self, test: &Images, count: usize) -> Result<Scores> {
-        let (image, model, gpu) = (self.trained.saved.image, self.model(), &self.trained.gpu);
+        let (model, gpu) = (self.model(), &self.trained.gpu);
+        let image = [test.height, test.width, test.channels];
         let pixels = image.iter().product::<usize>();
         let classes = if model.conditional() { self.classes() } else { 1 };
         let few = |size: usize| Images { count: size, pixels: vec![0; size * pixels], labels: None, ..*test };
         let (size, plan) = fitting::<M, _>(|size| {
             let g = Graph::new();
             let x = batch(&g, &few(size), size, None);
-            let given = self.given(x.reshape([size, image[0], image[1], image[2]]));
+            let x = x.reshape([size, image[0], image[1], image[2]]);
+            let given = Given { class: chosen(&g, model, size, self.classes()), ..of_images(model, x, None) };
             let (_, nll) = model.nats(&g, given);
             let nll = if nll.shape()[3] == 1 { nll } else { nll.sum(&[3]) };
             g.output("nats", nll);
@@ -113,8 +126,14 @@ impl<M: Density> TrainedDensity<M> {
         let labels = test.labels.as_deref().filter(|_| model.conditional());
         let of = |i: usize| labels.map_or(0, |l| usize::from(l[i]));
         let nll = Mean::of(&scores.own(of));
-        let bits = self.bits(nll);
-        let given = if model.conditional() { " given the class" } else { "" };
+        let values = self.values(&test, count);
+        let bits = bits(nll, values);
+        let given = match (model.task(), model.conditional()) {
+            (None, false) => "",
+            (None, true) => " given the class",
+            (Some(_), false) => " given the hint",
+            (Some(_), true) => " given the hint and the class",
+        };
         if M::SOUND.is_some() {
             say!(
                 "NLL{given} {:.4}{} bits per sample (95 %), {:.1} nats per signal",
@@ -126,12 +145,19 @@ impl<M: Density> TrainedDensity<M> {
             let (mean, interval, bits) = (nll.mean, nll.interval(), bits.mean);
             say!("NLL{given} {mean:.3}{interval} nats per image (95 %), {bits:.4} bits per dimension");
         }
+        if model.task().is_some() {
+            say!("an image has {values:.1} values to draw, whose dimensions these are");
+        }
         let mut json = serde_json::json!({
             "images": count, "nll": nll.mean, "half_width_95": nll.half, "bits_per_dim": bits.mean,
             "bits_half_width_95": bits.half, "conditional": model.conditional(), "lossy_data": lossy,
         });
         if labels.is_some() {
-            self.tell_classes(&scores, of, &mut json);
+            self.tell_classes(&scores, of, values, &mut json);
+        }
+        if let Some(task) = model.task() {
+            json["task"] = task.to_string().into();
+            self.compare(task, &test, options.compare, &mut json)?;
         }
         if let Some(path) = &options.json {
             write_atomic(path, format!("{json:#}\n").as_bytes())?;
@@ -142,15 +168,20 @@ impl<M: Density> TrainedDensity<M> {
         options.raw.write(&[("nats", vec![count], &own), ("nats_per_class", vec![count, classes], &under)])
     }
 
-    /// A score of an image in nats as bits for each of its values.
-    fn bits(&self, nats: Mean) -> Mean {
-        let values = self.trained.pixels() as f64 * std::f64::consts::LN_2;
-        Mean { mean: nats.mean / values, half: nats.half / values }
+    /// The number of values that are drawn of an image: the mean over the first test images, where holes differ.
+    fn values(&self, test: &Images, count: usize) -> f64 {
+        let (all, c) = (self.drawn().iter().product::<usize>(), test.channels);
+        if self.model().task() != Some(Task::Inpaint) {
+            return all as f64;
+        }
+        let size = test.height * test.width * c;
+        let missing = test.pixels[..count * size].iter().skip(c - 1).step_by(c).filter(|&&b| b > 0).count();
+        (missing * (c - 1)) as f64 / count as f64
     }
 
     /// Writes `surprise.png`: the scores of each pixel of the first images, or their mean at each time of signals.
     fn surprise(&self, map: &[f32]) -> Result<()> {
-        let (model, [h, w, c]) = (self.model(), self.trained.saved.image);
+        let (model, [h, w, c]) = (self.model(), self.drawn());
         if let Some(sound) = sound(model) {
             let count = map.len() / w;
             let mean = |t: usize| {
@@ -173,7 +204,13 @@ impl<M: Density> TrainedDensity<M> {
 
     /// Prints the score of each class, the score of images whose class is not known, and how often the most
     /// likely class is the right one.
-    fn tell_classes(&self, scores: &Scores, of: impl Fn(usize) -> usize, json: &mut serde_json::Value) {
+    fn tell_classes(
+        &self,
+        scores: &Scores,
+        of: impl Fn(usize) -> usize,
+        values: f64,
+        json: &mut serde_json::Value,
+    ) {
         let classes = self.classes();
         let each = |class: usize| {
             let own: Vec<f64> = scores
@@ -190,7 +227,7 @@ impl<M: Density> TrainedDensity<M> {
             let class = self.trained.saved.class_name(class);
             match nll {
                 Some(nll) if M::SOUND.is_some() => {
-                    let bits = self.bits(*nll);
+                    let bits = bits(*nll, values);
                     say!("class {class}: {:.4}{} bits per sample", bits.mean, bits.interval());
                 }
                 Some(nll) => say!("class {class:>3}: NLL {:.3}{}", nll.mean, nll.interval()),

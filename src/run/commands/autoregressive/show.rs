@@ -1,6 +1,9 @@
 //! What training shows of the model at the end of an epoch: a grid of pictures, or sounds and their spectrograms.
 
-use super::fit::{Density, sound};
+use super::{
+    super::task::DRAWS,
+    fit::{Density, sound},
+};
 use crate::{
     data::Sound,
     error::Result,
@@ -11,9 +14,13 @@ use std::path::Path;
 /// The silence between sounds in one file, in parts of a second.
 const PAUSE: u32 = 10;
 
-/// The number of pictures or signals that training draws.
-pub(super) const fn count<M: Density>() -> usize {
-    if M::SOUND.is_some() { 8 } else { 16 }
+/// The number of pictures or signals that training draws: of a task, four pictures' draws.
+pub(super) fn count<M: Density>(model: &M) -> usize {
+    match (M::SOUND, model.task()) {
+        (Some(_), _) => 8,
+        (None, Some(_)) => 4 * DRAWS,
+        (None, None) => 16,
+    }
 }
 
 /// Titles of signals of these classes: a number, and the class of a conditional model.

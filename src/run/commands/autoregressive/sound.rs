@@ -59,7 +59,7 @@ fn of_sounds(arg: Arg) -> Arg {
         None => arg,
     };
     match id.as_str() {
-        "image" | "classes" => arg.hide(true),
+        "image" | "classes" | "compare" => arg.hide(true),
         "images" => arg.long("signals").value_name("SIGNALS").alias("images"),
         _ => arg,
     }

@@ -1,31 +1,37 @@
 //! Training by maximum likelihood, with samples and a test score at the end of each epoch.
 
 use super::{
-    super::{conditioned, one_hot},
-    fit::{Density, Fit, one, sound},
+    super::{
+        conditioned, one_hot,
+        task::{Cases, DRAWS},
+    },
+    fit::{Density, Fit, HINT, drawn, hinted, of_images, one, sound},
     show::{count, show},
     trained::{CLASS, chosen, fitting},
 };
 use crate::{
     data::Images,
-    error::Result,
+    error::{Error, Result},
     graph::{Graph, Tensor},
     models::autoregressive::Given,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{EpochEnd, Session, Train, Trainer, interrupt, listener, of_test},
+    run::{EpochEnd, Session, Train, Trainer, interrupt, listener, of_test, save},
     train::{Draws, Evaluation, Round, Sampler, Work, batch, labels},
 };
 
 /// The name of the random stream that binarises training images anew in every step.
 const BINARISE: &str = "binarise";
+/// The name of the random stream that draws the holes of training images anew in every step.
+const HOLES: &str = "holes";
 
 /// The network's inputs for a batch `[N, pixels]` of a data set, with the classes if the model is
-/// conditional.
+/// conditional, and as its task takes them, if it has one.
 fn given<'g>(model: &impl Density, images: &Images, x: Tensor<'g>, training: bool) -> Given<'g> {
     let size = x.shape()[0];
     let class = model.conditional().then(|| labels(x.graph(), images, size));
-    Given { x: x.reshape([size, images.height, images.width, images.channels]), class, training }
+    let x = x.reshape([size, images.height, images.width, images.channels]);
+    Given { class, training, ..of_images(model, x, training.then_some(HOLES)) }
 }
 
 pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
@@ -34,7 +40,11 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     if !model.likelihood().has_levels() {
         session.set.test.binarise();
     }
-    let (caps, image) = (session.gpu.caps(), session.image());
+    if let Some(task) = model.task() {
+        task.check(session.image()).map_err(Error::new)?;
+        task.hold_out(&mut session.set.test);
+    }
+    let (caps, [h, w, c]) = (session.gpu.caps(), session.image());
     let (train, test) = (&session.set.train, &session.set.test);
     conditioned(model.conditional(), &session.set)?;
     let g = Graph::new();
@@ -50,15 +60,17 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
             vec![("nll", model.nats(g, given(model, test, x, false)).1.sum_all())]
         })
     })?;
-    let (classes, shown) = (train.classes, count::<M>());
+    let (classes, shown) = (train.classes, count(model));
+    let image = [h, w, drawn(model, c)];
     let draws = Draws {
-        shape: [shown, image[0], image[1], image[2]],
+        shape: [shown, h, w, image[2]],
         likelihood: model.likelihood(),
         temperature: 1.0,
         method: M::METHOD,
     };
     let draw = Sampler::new(caps, draws, |g, x| {
-        model.network(g, Given { x, class: chosen(g, model, shown, classes), training: false }).1
+        let (class, hint) = (chosen(g, model, shown, classes), hinted(g, model, x, c));
+        model.network(g, Given { class, hint, ..Given::pictures(x) }).1
     })?;
     let others: Vec<&Plan> = score.plans().chain(draw.plans()).collect();
     if session.print_plan(&round, &others) {
@@ -69,19 +81,29 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     if model.conditional() {
         state.write(&session.gpu, CLASS, &one_hot((0..shown).map(|i| i % classes), classes))?;
     }
+    let cases = model.task().map(|task| Cases::first(task, test, shown / DRAWS));
+    let often = cases.as_ref().map(Cases::often);
+    if let Some(often) = &often {
+        state.write(&session.gpu, HINT, &often.hints)?;
+    }
+    let known = often.as_ref().and_then(Cases::given);
     let unit = &format!("nats per {}", one::<M>());
     let names = || session.set.class_names.iter().cloned().cycle().take(shown);
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
         let (mut told, total) = (listener(), draw.steps() as u64);
-        let drawn = draw.run(&session.gpu, &state, None, 1, |done, _| {
+        let given = known.as_ref().map(|(pictures, known)| (&pictures[..], *known));
+        let drawn = draw.run(&session.gpu, &state, given, 1, |done, _| {
             told(Work { what: "steps of drawing samples", done: done as u64, total })
         });
         match drawn {
             // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
             // are left out, and the run ends as usual.
             Err(_) if interrupt::asked() => {}
-            drawn => show(&at.run.samples(at.step), model, image, &drawn?, names())?,
+            drawn => match &cases {
+                Some(cases) => save(&at.run.samples(at.step), &cases.sheet(&drawn?))?,
+                None => show(&at.run.samples(at.step), model, image, &drawn?, names())?,
+            },
         }
         let mut measured = of_test(score.run()?);
         if let Some(sound) = sound(model) {

@@ -1,7 +1,7 @@
 //! A trained model, and what training, drawing and scoring share: the classes of pictures, and how many are
 //! scored at a time.
 
-use super::fit::{Density, Fit};
+use super::fit::{Density, Fit, drawn, hinted};
 use crate::{
     data::Images,
     error::Result,
@@ -45,13 +45,14 @@ impl<M: Density> TrainedDensity<M> {
         Ok(Self { trained: Trained::open(look, Some(bare))? })
     }
 
-    /// The test images, binarised if the model's pixels are black or white, and
-    /// [`crate::data::DataSet::lossy`].
+    /// The test images, binarised if the model's pixels are black or white, with holes as their last channel if it
+    /// fills them, and [`crate::data::DataSet::lossy`].
     pub(super) fn test(&self) -> Result<(Images, bool)> {
         let (mut test, lossy) = self.trained.saved.test()?;
         if !self.model().likelihood().has_levels() {
             test.binarise();
         }
+        self.model().task().iter().for_each(|task| task.hold_out(&mut test));
         Ok((test, lossy))
     }
 
@@ -68,10 +69,17 @@ impl<M: Density> TrainedDensity<M> {
         (0..count).map(|i| i % self.classes().max(1)).collect()
     }
 
-    /// The network's inputs for pictures `[N, H, W, C]`. The host writes their classes, if the model is
-    /// conditional.
+    /// The height, width and number of channels of what the model draws.
+    pub(super) fn drawn(&self) -> [usize; 3] {
+        let [h, w, c] = self.trained.saved.image;
+        [h, w, drawn(self.model(), c)]
+    }
+
+    /// The network's inputs for pictures `[N, H, W, C]` to draw. The host writes their classes, if the model is
+    /// conditional, and their hints, if it has a task.
     pub(super) fn given<'g>(&self, x: Tensor<'g>) -> Given<'g> {
         let class = chosen(x.graph(), self.model(), x.shape()[0], self.classes());
-        Given { x, class, training: false }
+        let hint = hinted(x.graph(), self.model(), x, self.trained.saved.image[2]);
+        Given { class, hint, ..Given::pictures(x) }
     }
 }

@@ -1,0 +1,161 @@
+//! What a task's draws are worth beside their likelihood: how near enlarged pictures come to the true ones, and
+//! whether a classifier knows coloured pictures better than grey ones.
+
+use super::{super::task::Cases, fit::Density, trained::TrainedDensity};
+use crate::{
+    data::{Images, Task},
+    error::Result,
+    measure::{
+        bound::Mean,
+        features::{Extractor, FOLDER},
+        fidelity::{psnr, ssim},
+    },
+    run::listener,
+};
+use image::{ImageBuffer, Luma, Pixel, Rgb, imageops};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// How often an enlarged picture is drawn, of which the mean is measured.
+const DRAWN: usize = 8;
+/// The usual numbers of images to enlarge and to colour.
+const ENLARGED: usize = 16;
+const COLOURED: usize = 128;
+
+impl<M: Density> TrainedDensity<M> {
+    /// Does the task on the first test images, measures what was drawn, and adds the figures to `json`.
+    pub(super) fn compare(
+        &self,
+        task: Task,
+        test: &Images,
+        asked: Option<u32>,
+        json: &mut Value,
+    ) -> Result<()> {
+        let usual = if task == Task::Colourise { COLOURED } else { ENLARGED };
+        let count = asked.map_or(usual, |n| n as usize).min(test.count);
+        match task {
+            Task::Upscale(factor) if count > 0 => self.compare_enlarged(task, factor, test, count, json),
+            Task::Colourise if count > 0 => self.compare_coloured(task, test, count, json),
+            _ => Ok(()),
+        }
+    }
+
+    /// The classes of so many test images, each `times` times, for a conditional model.
+    fn classes_of(&self, test: &Images, count: usize, times: usize) -> Vec<usize> {
+        let labels = test.labels.iter().flatten().take(count);
+        labels.flat_map(|&label| std::iter::repeat_n(usize::from(label), times)).collect()
+    }
+
+    /// PSNR and SSIM of the mean of eight draws, and of bicubic enlargement.
+    fn compare_enlarged(
+        &self,
+        task: Task,
+        factor: usize,
+        test: &Images,
+        count: usize,
+        json: &mut Value,
+    ) -> Result<()> {
+        let cases = Cases::first(task, test, count);
+        let (image, n) = (cases.image, cases.of_drawn());
+        let rows: Vec<usize> = (0..count * DRAWN).map(|i| i / DRAWN).collect();
+        let drawn = self.draw_cases(&cases.pick(&rows), &self.classes_of(test, count, DRAWN), 1.0)?;
+        let mean = |draws: &[f32]| -> Vec<f32> {
+            (0..n).map(|i| draws.iter().skip(i).step_by(n).sum::<f32>() / DRAWN as f32).collect()
+        };
+        let means: Vec<f32> = drawn.chunks(n * DRAWN).flat_map(mean).collect();
+        let cubic: Vec<f32> = cases.hints.chunks(n).flat_map(|hint| bicubic(hint, image, factor)).collect();
+        for (name, key, pictures) in
+            [("mean of 8 draws", "mean_of_draws", &means), ("bicubic enlargement", "bicubic", &cubic)]
+        {
+            let pairs = || cases.drawn.chunks(n).zip(pictures.chunks(n));
+            let near = Mean::of(&pairs().map(|(a, b)| psnr(a, b)).collect::<Vec<_>>());
+            let alike: Option<Vec<f64>> = pairs().map(|(a, b)| ssim(a, b, image)).collect();
+            let alike = alike.map(|all| Mean::of(&all));
+            let text = alike.map_or(String::new(), |m| format!(", SSIM {:.4}{}", m.mean, m.interval()));
+            say!("{name}, {count} images: PSNR {:.2}{} dB{text}", near.mean, near.interval());
+            json[key] = json!({
+                "images": count, "psnr_db": near.mean, "psnr_half_width_95": near.half,
+                "ssim": alike.map(|m| m.mean), "ssim_half_width_95": alike.map(|m| m.half),
+            });
+        }
+        Ok(())
+    }
+
+    /// How often the engine's own classifier knows real, grey and coloured images.
+    fn compare_coloured(&self, task: Task, test: &Images, count: usize, json: &mut Value) -> Result<()> {
+        let set = self.trained.saved.load()?;
+        if let Some(why) =
+            set.classless().or((set.train.count == 0).then_some("the training images are streamed"))
+        {
+            note!("note: {}: {why}; no classifier judges the colours", set.name);
+            return Ok(());
+        }
+        let extractor = Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?;
+        let cases = Cases::first(task, test, count);
+        let drawn = self.draw_cases(&cases, &self.classes_of(test, count, 1), 1.0)?;
+        let n = cases.image.iter().product::<usize>();
+        let real: Vec<f32> = test.pixels[..count * n].iter().map(|&b| f32::from(b) / 255.0).collect();
+        let grey = task.shown(&cases.hints, 3);
+        let labels = self.classes_of(test, count, 1);
+        let mut accuracies = vec![];
+        for (name, pictures) in [("real", real), ("grey", grey), ("colourised", cases.pictures(&drawn))] {
+            let found = extractor.pictures(&pictures)?.classes;
+            let right = found.iter().zip(&labels).filter(|(found, label)| found == label).count();
+            accuracies.push((name, right as f64 / count as f64));
+        }
+        let told: Vec<_> =
+            accuracies.iter().map(|(name, accuracy)| format!("{name} {:.1} %", 100.0 * accuracy)).collect();
+        say!("classes known, {count} images: {} ({})", told.join(", "), extractor.identity);
+        let of = |i: usize| accuracies[i].1;
+        json["classes_known"] = json!({
+            "images": count, "real": of(0), "grey": of(1), "colourised": of(2),
+            "classifier": extractor.identity.to_string(),
+        });
+        Ok(())
+    }
+}
+
+/// A hint, whose blocks of `factor` x `factor` pixels have one value, shrunk to these and enlarged by bicubic
+/// interpolation (Catmull-Rom), within [0, 1].
+fn bicubic(hint: &[f32], [h, w, c]: [usize; 3], factor: usize) -> Vec<f32> {
+    fn enlarge<P: Pixel<Subpixel = f32> + 'static>(
+        small: Vec<f32>,
+        from: [usize; 2],
+        to: [usize; 2],
+    ) -> Vec<f32> {
+        let [from, to] = [from, to].map(|size| size.map(|n| n as u32));
+        let small: ImageBuffer<P, Vec<f32>> =
+            ImageBuffer::from_raw(from[1], from[0], small).expect("as many values as pixels");
+        imageops::resize(&small, to[1], to[0], imageops::FilterType::CatmullRom).into_raw()
+    }
+    let from = [h / factor, w / factor];
+    let at = |i: usize| ((i / c / from[1] * w + i / c % from[1]) * factor) * c + i % c;
+    let small: Vec<f32> = (0..from[0] * from[1] * c).map(|i| hint[at(i)]).collect();
+    let large = match c {
+        1 => enlarge::<Luma<f32>>(small, from, [h, w]),
+        _ => enlarge::<Rgb<f32>>(small, from, [h, w]),
+    };
+    large.into_iter().map(|v| v.clamp(0.0, 1.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::enlarge;
+
+    /// Catmull-Rom's weights half a pixel's quarter away: a step from 0 to 1 overshoots and is cut off.
+    #[test]
+    fn a_step_is_enlarged_smoothly() {
+        let hint: Vec<f32> = enlarge(&[0, 0, 0, 1, 1, 1], [1, 6, 1], 2).into_iter().map(f32::from).collect();
+        let large = bicubic(&hint, [2, 12, 1], 2);
+        assert!(large[0].abs() < 1e-6 && (large[11] - 1.0).abs() < 1e-6, "{large:?}");
+        // At 1/4 of the way from one pixel's centre to the next: -t/2 + 2t² - 3t³/2 of what lies before, and so on.
+        let expected = [0.0, 0.203_125, 0.796_875, 1.0];
+        for (found, expected) in large[4..8].iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-3, "{large:?}");
+        }
+        let colours: Vec<f32> = hint.iter().flat_map(|&v| [v, 0.5, 1.0 - v]).collect();
+        let large = bicubic(&colours, [2, 12, 3], 2);
+        assert!(large.iter().skip(1).step_by(3).all(|&v| (v - 0.5).abs() < 1e-6));
+    }
+}
