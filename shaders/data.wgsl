@@ -18,6 +18,7 @@ struct Dims {
   batch: u32,
   batches: u32, // whole batches per epoch
   stream: vec2<u32>, // hash of the stream's name
+  first: u32, // number of the first element in the draw that all ranks share
 }
 
 @group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
@@ -92,7 +93,8 @@ fn threefry2x32(key: Words, counter: Words) -> Words {
 fn words(run: vec2<u32>, step: u32, i: u32) -> Words {
   let stream = dims.stream;
   let key = threefry2x32(Words(run.xxxx, run.yyyy), Words(stream.xxxx, stream.yyyy));
-  return threefry2x32(key, Words(vec4<u32>(step), 4u * i + vec4<u32>(0u, 1u, 2u, 3u)));
+  let e = dims.first + 4u * i;
+  return threefry2x32(key, Words(vec4<u32>(step), e + vec4<u32>(0u, 1u, 2u, 3u)));
 }
 
 // Top 24 bits as numbers in [0, 1): exact.

@@ -68,6 +68,7 @@ pub struct Optimizer {
     clip: Option<f32>,
     largest: Option<f32>,
     ema: Option<f64>,
+    summed: bool,
 }
 
 /// What a training step tells of itself, each one f32.
@@ -82,7 +83,7 @@ pub struct StepMetrics<'g> {
 impl Optimizer {
     /// Makes an optimizer of a rule and a learning rate.
     pub fn new(rule: Rule, lr: f32) -> Self {
-        Self { rule, lr, schedule: Schedule::Constant, clip: None, largest: None, ema: None }
+        Self { rule, lr, schedule: Schedule::Constant, clip: None, largest: None, ema: None, summed: false }
     }
 
     /// Makes Adam (Kingma & Ba 2014, algorithm 1) with β = 0.9, 0.999 and eps = 1e-8.
@@ -138,8 +139,19 @@ impl Optimizer {
         self
     }
 
-    /// What is wrong with the numbers, if anything is.
-    fn mistake(&self) -> Option<String> {
+    /// Says that losses are sums over a batch rather than means. Ranks that share the batch then follow the sum of
+    /// their gradients instead of the mean, so that a step is the one that a single rank makes of the whole batch.
+    #[must_use]
+    pub fn summed(mut self) -> Self {
+        self.summed = true;
+        self
+    }
+
+    /// What is wrong with the numbers or with the group, if anything is.
+    fn mistake(&self, params: &[Tensor<'_>]) -> Option<String> {
+        if params.is_empty() {
+            return Some("there are no parameters".into());
+        }
         let above = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         let bounds = [self.clip, self.largest].into_iter().flatten();
@@ -170,30 +182,54 @@ impl Optimizer {
     /// corrections follow the graph's step counter, which [`advance`] moves on.
     #[track_caller]
     pub fn step<'g>(&self, name: &str, loss: Tensor<'g>, params: &[Tensor<'g>]) -> StepMetrics<'g> {
-        let graph = loss.graph();
-        if let Some(what) = self.mistake() {
-            let lr = graph.poison(format!("optimizer `{name}`: {what}"));
-            return StepMetrics { lr, grad_norm: None };
+        let scalar = loss.shape().numel() == 1;
+        let what = || format!("the loss is {:?}, one number is wanted; take its sum or mean", loss.shape());
+        match self.mistake(params).or_else(|| (!scalar).then(what)) {
+            Some(what) => refused(loss.graph(), name, &what),
+            None => {
+                let lr = self.schedule.rate(loss.graph(), self.lr);
+                self.update(name, lr, &autodiff::grad(loss, params), params)
+            }
         }
-        let lr = self.schedule.rate(graph, self.lr);
-        if params.is_empty() {
-            graph.poison(format!("optimizer `{name}`: there are no parameters"));
-            return StepMetrics { lr, grad_norm: None };
+    }
+
+    /// Records the update of `params` by gradients that are given, one for each parameter and of its shape, as
+    /// [`Optimizer::step`] does. In a graph that ranks share, the gradients are exchanged first.
+    #[track_caller]
+    pub fn apply<'g>(
+        &self,
+        graph: &'g Graph,
+        name: &str,
+        gradients: &[Tensor<'g>],
+        params: &[Tensor<'g>],
+    ) -> StepMetrics<'g> {
+        let alike = gradients.iter().map(|t| t.ty()).eq(params.iter().map(|t| t.ty()));
+        let what = || format!("got {gradients:?} as the gradients of {params:?}; give one of each shape");
+        match self.mistake(params).or_else(|| (!alike).then(what)) {
+            Some(what) => refused(graph, name, &what),
+            None => self.update(name, self.schedule.rate(graph, self.lr), gradients, params),
         }
-        if loss.shape().numel() != 1 {
-            graph.poison(format!(
-                "optimizer `{name}`: the loss is {:?}, one number is wanted; take its sum or mean",
-                loss.shape()
-            ));
-            return StepMetrics { lr, grad_norm: None };
-        }
-        let grads = graph.pack(&autodiff::grad(loss, params));
-        let grad_norm = self.clip.map(|_| grads.square().sum_all().sqrt());
+    }
+
+    #[track_caller]
+    fn update<'g>(
+        &self,
+        name: &str,
+        lr: Tensor<'g>,
+        gradients: &[Tensor<'g>],
+        params: &[Tensor<'g>],
+    ) -> StepMetrics<'g> {
+        let graph = lr.graph();
+        let grads = graph.pack(gradients).all_reduce();
+        // What is exchanged is the mean.
+        let ranks = if self.summed { graph.share().size as f32 } else { 1.0 };
+        let times = |x: Tensor<'g>| if ranks == 1.0 { x } else { x * ranks };
+        let grad_norm = self.clip.map(|_| times(grads.square().sum_all().sqrt()));
         // As torch.nn.utils.clip_grad_norm_ has it.
-        let scale = match (self.clip, grad_norm) {
+        let scale = times(match (self.clip, grad_norm) {
             (Some(max), Some(norm)) => ((norm + 1e-6).recip() * max).min(1.0),
             _ => graph.constant(1.0),
-        };
+        });
         let state = graph.arena(name, params, self.rule.moments(), self.ema.is_some());
         let update = Update { rule: self.rule, ema: self.ema };
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
@@ -205,6 +241,12 @@ impl Optimizer {
         graph.trains();
         StepMetrics { lr, grad_norm }
     }
+}
+
+/// Poisons the graph with an optimizer's mistake.
+#[track_caller]
+fn refused<'g>(graph: &'g Graph, name: &str, what: &str) -> StepMetrics<'g> {
+    StepMetrics { lr: graph.poison(format!("optimizer `{name}`: {what}")), grad_norm: None }
 }
 
 /// Moves the step counter on. One of the graphs that share a State does so, once per training step.

@@ -27,6 +27,8 @@ pub struct RandomStream {
     pub name: String,
     /// The hash of the name as two words, the lower one first.
     pub hash: [u32; 2],
+    /// The rank that draws, of those that share every draw: of n elements a rank, it has those from rank·n on.
+    pub rank: usize,
 }
 
 impl RandomStream {
@@ -35,7 +37,12 @@ impl RandomStream {
         let hash = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Self { name: name.into(), hash: [hash as u32, (hash >> 32) as u32] }
+        Self { name: name.into(), hash: [hash as u32, (hash >> 32) as u32], rank: 0 }
+    }
+
+    /// The element of the whole draw that is element `e` of this rank's `n`.
+    pub fn element(&self, e: usize, n: usize) -> u32 {
+        (self.rank * n + e) as u32
     }
 
     /// The stream's key under a run's seed.

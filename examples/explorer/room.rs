@@ -9,6 +9,7 @@ use oneiro::{
         Executor, State,
         wgpu::{self, WasmNotSend},
     },
+    graph::share::Share,
     plan::Plan,
     train::Feed,
 };
@@ -39,7 +40,7 @@ impl Batches {
     /// Fails if the device refuses the memory.
     pub(crate) fn new(host: &Host, train: &Images, batch: usize) -> Result<Self> {
         let feed = Feed::new(&host.gpu, train)?;
-        let order = Order { seed: 0, batch, batches: 1, count: train.count };
+        let order = Order { seed: 0, batch, batches: 1, count: train.count, share: Share::default() };
         feed.reorder(&host.gpu, &order.of(0))?;
         Ok(Self { feed, order, seen: 1 })
     }

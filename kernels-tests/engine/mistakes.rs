@@ -95,6 +95,11 @@ fn graphs_defer_mistakes() {
                 |g| _ = Optimizer::adam(0.1).step("fit", x(g, &[2]), &[g.step()]),
                 "one number is wanted",
             ),
+            (
+                line!(),
+                |g| _ = Optimizer::adam(0.1).apply(g, "fit", &[x(g, &[2])], &[g.step()]),
+                "give one of each shape",
+            ),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).avg_pool(&Kernel::square(2).stride(0)), "has a 0"),
             (
                 line!(),

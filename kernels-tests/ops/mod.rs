@@ -1,6 +1,7 @@
 //! Kernels and derivatives against the ops' f64 references. Each op family of `src/ops` has a file of its
 //! name here: what is compared, and what a comparison does not cover.
 
+mod all_reduce;
 mod batch_norm;
 mod categorical;
 mod conv2d;
@@ -58,7 +59,7 @@ macro_rules! families {
 
 const FAMILIES: &[Family] = families![
     elementwise matmul conv2d reduce views reparameterize categorical likelihood dropout weight_norm
-    batch_norm layers pool resample recurrence;
+    batch_norm layers pool resample recurrence all_reduce;
     cursor random data optimizer
 ];
 

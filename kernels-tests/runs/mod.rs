@@ -10,6 +10,7 @@ mod folders;
 mod lines;
 #[cfg(target_os = "linux")]
 mod memory;
+mod ranks;
 mod refused;
 mod resume;
 #[cfg(feature = "sound")]

@@ -48,11 +48,11 @@ impl Chunks {
         for chunk in first.. {
             let mut rows = Vec::with_capacity(self.steps as usize * batch);
             for step in chunk * self.steps..(chunk + 1) * self.steps {
-                let (epoch, at) = (step / per_epoch, (step % per_epoch) as usize * batch);
+                let (epoch, at) = (step / per_epoch, (step % per_epoch) as usize);
                 if order.0 != epoch {
                     order = (epoch, permutation(seed, epoch, about.count));
                 }
-                rows.extend_from_slice(&order.1[at..at + batch]);
+                rows.extend_from_slice(self.order.own(&order.1, at));
             }
             let part = self.source.pixels_or_next(&mut rows).map(|(pixels, left_out)| {
                 let of_row = |labels: &Vec<u8>| rows.iter().map(|&i| labels[i as usize]).collect();
@@ -68,7 +68,7 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Images;
+    use crate::{data::Images, graph::share::Share};
 
     fn source(count: usize) -> Source {
         let labels = Some((0..count).map(|i| i as u8).collect());
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn chunks_are_the_epochs_batches_one_after_the_other() {
-        let order = Order { seed: 3, batch: 2, batches: 1, count: 11 };
+        let order = Order { seed: 3, batch: 2, batches: 1, count: 11, share: Share::default() };
         let plan = Chunks { source: source(11), order, steps: 4 };
         let (send, chunks) = sync_channel(0);
         let rows = |step: usize| permutation(3, step as u64 / 5, 11)[step % 5 * 2..][..2].to_vec();

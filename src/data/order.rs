@@ -3,6 +3,7 @@
 //! Nothing here keeps random state: an order is a function of its arguments alone, so a run resumed at epoch
 //! 7 sees what an uninterrupted one would have seen.
 
+use crate::graph::share::Share;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -33,18 +34,27 @@ pub fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
 pub struct Order {
     /// The seed of the epochs' permutations.
     pub seed: u64,
-    /// The images of a minibatch.
+    /// The images of a minibatch that are the rank's own.
     pub batch: usize,
     /// The minibatches of a training step.
     pub batches: u64,
     /// The number of training images.
     pub count: usize,
+    /// The rank that the images are for, of those that share each minibatch.
+    pub share: Share,
 }
 
 impl Order {
-    /// The images of a training step.
+    /// The images of a training step, those of all ranks.
     pub fn images(&self) -> u64 {
-        self.batch as u64 * self.batches
+        (self.batch * self.share.size) as u64 * self.batches
+    }
+
+    /// The rank's own places of a minibatch, `[batch]`, in an epoch's permutation. Minibatches are counted from the
+    /// start of the epoch.
+    pub(super) fn own<'a>(&self, places: &'a [u32], minibatch: usize) -> &'a [u32] {
+        let Share { rank, size } = self.share;
+        &places[(minibatch * size + rank) * self.batch..][..self.batch]
     }
 
     /// The steps of an epoch; images that are left over are dropped, and shuffled into other batches next
@@ -53,10 +63,14 @@ impl Order {
         self.count as u64 / self.images()
     }
 
-    /// The places of an epoch's images, turned so that the epoch's first step finds its minibatch where its
-    /// counter looks.
+    /// The places of an epoch's images, the rank's own first, turned so that the epoch's first step finds its
+    /// minibatch where its counter looks.
     pub fn of(&self, epoch: u64) -> Vec<u32> {
-        let mut order = permutation(self.seed, epoch, self.count);
+        let places = permutation(self.seed, epoch, self.count);
+        let mine = self.count / (self.batch * self.share.size);
+        let mut order: Vec<u32> = (0..mine).flat_map(|i| self.own(&places, i)).copied().collect();
+        // A gather's order has a place for each image; no step looks at those behind the rank's own.
+        order.extend(&places[order.len()..]);
         let batches = self.count / self.batch;
         let first = epoch * self.per_epoch() * self.batches % batches as u64;
         order[..batches * self.batch].rotate_right(first as usize * self.batch);
@@ -116,6 +130,30 @@ mod tests {
         assert_eq!(permutation(1, 2, 50), permutation(1, 2, 50));
         assert_ne!(permutation(1, 2, 50), permutation(2, 1, 50));
         assert_ne!(permutation(1, 2, 50), permutation(1, 3, 50));
+    }
+
+    /// Step by step, the ranks' images are those of the whole minibatch, wherever an epoch begins.
+    #[test]
+    fn ranks_share_every_minibatch() {
+        let order = |rank, size: usize| Order {
+            seed: 3,
+            batch: 6 / size,
+            batches: 2,
+            count: 53,
+            share: Share { rank, size },
+        };
+        let seen = |order: Order, minibatch: u64| {
+            let (per_epoch, all) = (order.per_epoch() * order.batches, (53 / order.batch) as u64);
+            let places = order.of(minibatch / per_epoch);
+            places[(minibatch % all) as usize * order.batch..][..order.batch].to_vec()
+        };
+        for size in [1, 2, 3] {
+            assert_eq!((order(0, size).per_epoch(), order(0, size).images()), (4, 12));
+            for minibatch in 0..40 {
+                let parts: Vec<u32> = (0..size).flat_map(|rank| seen(order(rank, size), minibatch)).collect();
+                assert_eq!(parts, seen(order(0, 1), minibatch), "{size} ranks, minibatch {minibatch}");
+            }
+        }
     }
 
     #[test]

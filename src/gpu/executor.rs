@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    graph::shape::{DType, Type},
-    plan::{Buffer, Constant, Place, Plan},
+    graph::{
+        shape::{DType, Type},
+        share::Merge,
+    },
+    plan::{Buffer, Constant, Launch, Place, Plan},
 };
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -20,6 +23,35 @@ struct Port {
     ty: Type,
     buffer: wgpu::Buffer,
     offset: u64,
+}
+
+/// A value that ranks exchange.
+#[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "step_with waits, which a browser may not"))]
+pub(super) struct Exchange {
+    /// The launch that wrote the value.
+    pub(super) launch: usize,
+    pub(super) merge: Merge,
+    pub(super) buffer: wgpu::Buffer,
+    /// The value's bytes in the buffer.
+    pub(super) range: Range<u64>,
+}
+
+impl Exchange {
+    /// The exchanges of a plan, whose places `locate` finds.
+    fn all(plan: &Plan, locate: impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>) -> Result<Vec<Self>> {
+        let of = |(launch, of): (usize, &Launch)| {
+            let (merge, elements) = of.exchange?;
+            let (_, place) = of.bindings.iter().find(|(name, _)| of.writes.contains(name))?;
+            let at = |(buffer, offset)| Self {
+                launch,
+                merge,
+                buffer,
+                range: offset..offset + 4 * elements as u64,
+            };
+            Some(locate(place).map(at))
+        };
+        plan.launches.iter().enumerate().filter_map(of).collect()
+    }
 }
 
 /// A plan that is ready to run on a device.
@@ -34,6 +66,8 @@ pub struct Executor {
     written: Vec<(String, Vec<(wgpu::Buffer, Place)>)>,
     inputs: Inputs,
     outputs: BTreeMap<String, Port>,
+    /// The values that ranks exchange, in the order of their launches.
+    exchanges: Vec<Exchange>,
     slots: Vec<wgpu::Buffer>,
     health: Arc<Health>,
     /// Its address tells this executor from others.
@@ -98,6 +132,7 @@ impl Executor {
             let (buffer, offset) = locate(&output.place)?;
             outputs.insert(output.name.clone(), Port { ty: output.ty.clone(), buffer, offset });
         }
+        let exchanges = Exchange::all(plan, locate)?;
         let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
         let mut written = vec![];
         for launch in &plan.launches {
@@ -112,7 +147,7 @@ impl Executor {
         // A device that was lost meanwhile has made nothing.
         gpu.check()?;
         let (health, token) = (gpu.health.clone(), Arc::new(()));
-        Ok(Self { launches, labels, written, inputs, outputs, slots, health, token })
+        Ok(Self { launches, labels, written, inputs, outputs, exchanges, slots, health, token })
     }
 
     /// Compiles the pipelines of a plan that are not there yet, one at each `next`, and gives the share of the plan
@@ -137,13 +172,16 @@ impl Executor {
     /// Records one step as one compute pass.
     ///
     /// # Errors
-    /// An input that was neither written nor bound; a device that is known to be lost. Nothing is then recorded.
+    /// An input that was neither written nor bound; a device that is known to be lost; a step in which ranks
+    /// exchange values, see [`Executor::step_with`]. Nothing is then recorded.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.whole()?;
         self.record_part(encoder, 0..self.launches.len())
     }
 
     /// Records these of the step's launches, of which there are as many as [`Executor::labels`], as one compute pass.
-    /// Whoever cuts a step, so that a window does not wait for all of it, records its parts in order.
+    /// Whoever cuts a step, so that a window does not wait for all of it, records its parts in order. Where ranks
+    /// exchange values, a part that goes on after such a launch takes the value that this rank brought.
     ///
     /// # Errors
     /// As [`Executor::record`]; launches that the step does not have.
@@ -153,6 +191,22 @@ impl Executor {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         launches.iter().for_each(|launch| launch.record(&mut pass));
         Ok(())
+    }
+
+    /// Refuses to record a step whole in which ranks exchange values.
+    fn whole(&self) -> Result<()> {
+        match self.exchanges.len() {
+            0 => Ok(()),
+            n => Err(Error::State(format!(
+                "the step exchanges values with other ranks {n} times; run it by Executor::step_with"
+            ))),
+        }
+    }
+
+    /// The values that ranks exchange.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
     }
 
     /// The launches of a part of a step.

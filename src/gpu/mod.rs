@@ -9,6 +9,8 @@
 
 mod bind;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod exchange;
 mod executor;
 mod health;
 mod inputs;

@@ -20,6 +20,9 @@ pub enum Choice {
     /// The adapter with this index in the list is taken, or else the first whose name contains this text in
     /// upper or lower case: of three adapters, `2` is the last, and `3090` is a part of a name.
     Named(String),
+    /// Of the adapters that are of the best kind, the one with this number is taken, over and over: with two
+    /// discrete GPUs, 3 is the second.
+    Turn(usize),
 }
 
 fn backends() -> wgpu::Backends {
@@ -80,6 +83,11 @@ impl Gpu {
         found.sort_by_key(|(i, a)| (rank(a.get_info().device_type), *i));
         let chosen = match choice {
             Choice::Best => found.into_iter().next(),
+            Choice::Turn(number) => {
+                let kind = found.first().map(|(_, a)| a.get_info().device_type);
+                found.retain(|(_, a)| Some(a.get_info().device_type) == kind);
+                (!found.is_empty()).then(|| found.swap_remove(number % found.len()))
+            }
             Choice::Named(text) => {
                 let names: Vec<_> = found.iter().map(|(i, a)| (*i, a.get_info().name)).collect();
                 named(text, &names).map(|place| found.swap_remove(place))
@@ -97,7 +105,7 @@ impl Gpu {
                 (Choice::Named(text), _) => {
                     format!("no adapter matches `{text}`; found:\n{}", list.join("\n"))
                 }
-                (Choice::Best, _) => "no adapter can be used".into(),
+                (Choice::Best | Choice::Turn(_), _) => "no adapter can be used".into(),
             };
             return Err(Error::Device(what));
         };

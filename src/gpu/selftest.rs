@@ -31,6 +31,7 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
         flops: 0,
         bytes: 0,
         dtype: DType::U32,
+        exchange: None,
         why: "",
         others: vec![],
         at: String::new(),

@@ -257,6 +257,7 @@ fn launch(output: &str, a: &Arrangement, packing: &Packing, row_bytes: usize, by
         flops: 0,
         bytes: bytes.iter().sum(),
         dtype: DType::U32,
+        exchange: None,
         why: "",
         others: vec![],
         at: String::new(),

@@ -6,6 +6,7 @@ pub mod autodiff;
 pub mod op;
 pub mod reference;
 pub mod shape;
+pub mod share;
 pub mod var;
 mod variables;
 pub mod wave;
@@ -16,8 +17,10 @@ use crate::{
     graph::{
         op::{Class, Op},
         shape::{Shape, Type},
+        share::Share,
         var::{Arena, VarSpec},
     },
+    rng::RandomStream,
 };
 use std::{
     cell::{Cell, Ref, RefCell},
@@ -134,6 +137,10 @@ pub struct Graph {
     caller: Cell<Option<&'static Location<'static>>>,
     /// Whether layers may have names that are taken, within [`Graph::sharing`].
     shares: Cell<bool>,
+    /// The rank that runs the graph, of those that share the training.
+    share: Share,
+    /// Whether batch normalisation takes the rank's own rows alone.
+    apart: bool,
 }
 
 /// A handle of a node. It is `Copy`, so that `a * b + c` needs neither clones nor `?`.
@@ -147,6 +154,34 @@ impl Graph {
     /// Makes an empty graph.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes an empty graph of a rank that shares a training with others. All of them record the same model, each
+    /// over its rows of the batch. Random draws go by the elements of the whole batch, whose rows are the first
+    /// axis, and so do the statistics of batch normalisation; optimizers follow the mean of all ranks' gradients.
+    #[track_caller]
+    pub fn shared(share: Share) -> Self {
+        let this = Self { share, ..Self::default() };
+        if share.rank >= share.size {
+            this.poison(format!("there is no rank {} of {}; ranks count from 0", share.rank, share.size));
+        }
+        this
+    }
+
+    /// Makes batch normalisation take the statistics of the rank's own rows, without exchanges.
+    #[must_use]
+    pub fn with_own_statistics(self) -> Self {
+        Self { apart: true, ..self }
+    }
+
+    /// The rank that runs the graph.
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// The share of the rows that batch normalisation looks at.
+    pub(crate) fn statistics(&self) -> Share {
+        if self.apart { Share::default() } else { self.share }
     }
 
     /// The recording so far.
@@ -277,6 +312,11 @@ impl Graph {
         if !self.recording.borrow_mut().streams.insert(name.into()) {
             self.poison(format!("random stream `{name}` is used twice; give each draw a name of its own"));
         }
+    }
+
+    /// The random stream of this name, of which the graph's rank draws its elements.
+    pub(crate) fn stream(&self, name: &str) -> RandomStream {
+        RandomStream { rank: self.share.rank, ..RandomStream::new(name) }
     }
 
     /// Reserves a layer's name; a second use poisons the graph, unless sharing is asked for.

@@ -8,6 +8,7 @@ use crate::{
     graph::{
         Tensor,
         shape::{Array, Type},
+        share::Merge,
         wave::Wave,
         window::Window,
     },
@@ -229,6 +230,8 @@ pub struct LaunchSpec {
     pub bytes: u64,
     /// Whether an epilogue, a prologue or a cluster's expression goes into this launch.
     pub fused: bool,
+    /// How the ranks' values become one, if they exchange what the launch wrote before the next one runs.
+    pub merge: Option<Merge>,
     /// Why this variant was chosen, for `--explain`.
     pub why: &'static str,
 }
@@ -246,6 +249,7 @@ impl LaunchSpec {
             flops: 0,
             bytes: 0,
             fused: false,
+            merge: None,
             why: "",
         }
     }

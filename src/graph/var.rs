@@ -163,6 +163,9 @@ pub enum Role {
     /// The value outlives a step for another reason: an optimizer's moments, metrics, caches, pictures being
     /// drawn.
     Working,
+    /// The value goes from one plan of a step to a later one. Between steps it means nothing, so that checkpoints leave
+    /// it out.
+    Passed,
 }
 
 impl Role {

@@ -114,7 +114,7 @@ impl<'g> Autoencoder<'g> {
     #[track_caller]
     pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
         let loss = self.loss(x, true);
-        optimizer.step("autoencoder", loss, &self.params());
+        optimizer.clone().summed().step("autoencoder", loss, &self.params());
         vec![("loss", loss)]
     }
 }

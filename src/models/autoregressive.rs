@@ -70,7 +70,7 @@ pub trait Autoregressive {
     ) -> Metrics<'g> {
         let (params, nats) = self.nats(g, given);
         let loss = nats.sum_all();
-        optimizer.step(group, loss, &params);
+        optimizer.clone().summed().step(group, loss, &params);
         vec![("nll", loss)]
     }
 }

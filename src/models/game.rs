@@ -117,6 +117,12 @@ impl<P: Players> Game<P> {
         Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
     }
 
+    /// The same game, of which so many images are seen in a step.
+    #[must_use]
+    pub fn of_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
     /// The names of all weights of both players; see [`Plan::weights`](crate::plan::Plan::weights).
     pub fn weights(&self) -> Vec<String> {
         let [discriminator, generator] = [Graph::new(), Graph::new()];
@@ -181,7 +187,7 @@ impl<P: Players> Game<P> {
         optimizer.step(DISCRIMINATOR, loss, &critic.params());
         let [on_real, on_fake] = scores.map(|score| rules.objective.judgement(score).sum_all().reshape([1]));
         let measured = g.concat(&[(loss * n as f32).reshape([1]), on_real, on_fake], 0);
-        g.assign(g.var(MEASURED, Type::f32([3]), Init::Zeros), measured);
+        g.assign(passed(g, MEASURED, &[3]), measured);
         if let Some(class) = class {
             g.assign(self.last_classes(g), class);
         }
@@ -210,7 +216,7 @@ impl<P: Players> Game<P> {
             follow(g);
         }
         optimizer.step(GENERATOR, loss, &generator.params());
-        let measured = g.var(MEASURED, Type::f32([3]), Init::Zeros);
+        let measured = passed(g, MEASURED, &[3]);
         let of = |i: usize| measured.slice(0, i..i + 1);
         vec![("loss_D", of(0)), ("loss_G", loss * n as f32), ("D(x)", of(1)), ("D(G(z))", of(2))]
     }
@@ -280,7 +286,7 @@ impl<P: Players> Game<P> {
     }
 
     fn last_classes<'g>(&self, g: &'g Graph) -> Tensor<'g> {
-        g.var(CLASSES, Type::f32([self.batch, self.classes]), Init::Zeros)
+        passed(g, CLASSES, &[self.batch, self.classes])
     }
 }
 
@@ -291,6 +297,12 @@ pub fn named(weights: Weights, averaged: bool) -> Weights {
     let drawn = if averaged { AVERAGE } else { GENERATOR };
     let whose = |name: String| if name.starts_with("main.") { format!("{drawn}.{name}") } else { name };
     weights.into_iter().map(|(name, tensor)| (whose(name), tensor)).collect()
+}
+
+/// A value that the discriminator's step passes to the generator's.
+#[track_caller]
+fn passed<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
+    g.declare(VarSpec::new(name, Type::f32(shape), Init::Zeros, Role::Passed))
 }
 
 /// Activations as rows, those of pictures by their maxima over a 4x4 grid.

@@ -207,7 +207,7 @@ impl<'g> Vae<'g> {
     #[track_caller]
     pub fn training_step(&self, x: Tensor<'g>, optimizer: &Optimizer) -> Metrics<'g> {
         let loss = self.loss(x);
-        optimizer.step("vae", loss.total, &self.params());
+        optimizer.clone().summed().step("vae", loss.total, &self.params());
         loss.metrics()
     }
 

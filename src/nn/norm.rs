@@ -79,7 +79,8 @@ impl<'g> BatchNorm<'g> {
             return y;
         }
         let (g, [mean, variance]) = (x.graph(), x.moments());
-        let rows = x.shape().numel() as f32 / self.weight.shape().numel() as f32;
+        let own = x.shape().numel() as f32 / self.weight.shape().numel() as f32;
+        let rows = own * g.statistics().size as f32;
         let follow = |old: Tensor<'g>, new: Tensor<'g>, factor: f32| {
             old * (1.0 - self.momentum) + new * (factor * self.momentum)
         };

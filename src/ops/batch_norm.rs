@@ -4,6 +4,9 @@
 //!
 //! Autodiff through those nodes would sum five times. [`BatchNorm`] stands for the result and knows the
 //! derivative's closed form. That form is nodes again, so that further derivatives follow.
+//!
+//! Where ranks share the batch, its statistics are those of all ranks' rows: the moments are exchanged, and so are
+//! the sums by which x's derivative depends on other rows.
 
 mod tree;
 
@@ -12,6 +15,7 @@ use crate::{
         Tensor,
         op::{Class, LaunchSpec, Lowered, Lowering, Op, Operand, grid_1d},
         shape::{Array, DType, Type},
+        share::Merge,
     },
     kernel::{Shader, caps::AdapterClass},
 };
@@ -53,6 +57,11 @@ fn extents(x: &Type) -> Result<[usize; 2], String> {
 fn halves(pair: Tensor<'_>) -> [Tensor<'_>; 2] {
     let c = pair.shape()[1];
     [0, 1].map(|i| pair.slice(0, i..i + 1).reshape([c]))
+}
+
+/// A statistic of a rank's rows as that of the whole batch.
+fn of_batch(statistic: Tensor<'_>, merge: Merge) -> Tensor<'_> {
+    if statistic.graph().statistics().alone() { statistic } else { statistic.merged(merge) }
 }
 
 /// 1/√(variance + eps) of moments.
@@ -263,16 +272,18 @@ impl Op for BatchNorm {
     }
 
     /// The derivative by x is the total one, through its moments too: ∂x = (∂y - Σ∂y/R - (x - mean)·Σ∂y(x -
-    /// mean)/R·inverse²)·weight·inverse.
+    /// mean)/R·inverse²)·weight·inverse. Of ranks that share the R rows, each has the mean of all ranks' sums for it,
+    /// and its own sums for weight and bias, whose gradients the optimizer exchanges.
     fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, ct: Tensor<'g>) -> Cotangents<'g> {
         let [x, moments, weight] = [1, 2, 3].map(|i| inputs[i]);
-        let [sum, along] = halves(ct.graph().apply(CentredSums, &[ct, x, moments]));
+        let sums = ct.graph().apply(CentredSums, &[ct, x, moments]);
+        let ([own_sum, own_along], [sum, along]) = (halves(sums), halves(of_batch(sums, Merge::Mean)));
         let inverse = inverse(moments, self.eps);
         let share = weight.shape().numel() as f32 / x.shape().numel() as f32;
         let slope = along * inverse.square() * share;
         // It is not x - mean, which would be kept from the forward step rather than computed again.
         let by_x = (ct - sum * share + (halves(moments)[0] - x) * slope) * (weight * inverse);
-        vec![None, Some(by_x), None, Some(along * inverse), Some(sum)]
+        vec![None, Some(by_x), None, Some(own_along * inverse), Some(own_sum)]
     }
 
     fn lower(&self, _: &Lowering<'_>) -> Result<Lowered, String> {
@@ -285,13 +296,13 @@ impl Op for BatchNorm {
 }
 
 impl<'g> Tensor<'g> {
-    /// The mean and the variance (Σ(x - mean)²/R) of each channel over all axes but the last, `[C]` each.
-    /// There must be at least one row.
+    /// The mean and the variance (Σ(x - mean)²/R) of each channel over all axes but the last, `[C]` each, of all
+    /// ranks' rows where ranks share the batch. There must be at least one row.
     #[track_caller]
     #[must_use]
     pub fn moments(self) -> [Tensor<'g>; 2] {
         match self.graph().apply(Moments, &[self]) {
-            pair if pair.shape().len() == 2 => halves(pair),
+            pair if pair.shape().len() == 2 => halves(of_batch(pair, Merge::Moments)),
             poison => [poison; 2],
         }
     }
@@ -305,7 +316,7 @@ impl<'g> Tensor<'g> {
         let (graph, shape) = (self.graph(), self.shape());
         let c = Type::f32(shape.last().map_or(vec![], |&c| vec![c]));
         let rows = extents(&self.ty()).map_or(0, |[r, _]| r);
-        if rows < 2 || weight.ty() != c || bias.ty() != c {
+        if rows * graph.statistics().size < 2 || weight.ty() != c || bias.ty() != c {
             let what = format!(
                 "at least 2 f32 rows of channels, got {:?} with {:?} and {:?}",
                 self.ty(),
@@ -314,7 +325,7 @@ impl<'g> Tensor<'g> {
             );
             return graph.poison(format!("batch_norm: takes weight and bias [C] and {what}"));
         }
-        let moments = graph.apply(Moments, &[self]);
+        let moments = of_batch(graph.apply(Moments, &[self]), Merge::Moments);
         let y = (self - halves(moments)[0]) * (weight * inverse(moments, eps)) + bias;
         graph.apply(BatchNorm { eps }, &[y, self, moments, weight, bias])
     }

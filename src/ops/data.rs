@@ -106,14 +106,15 @@ impl Op for GatherRows {
         let (data, order, step) = (x[0], x[1], x[2]);
         let row = data.shape[1..].iter().product::<usize>();
         let draw = self.stream.as_ref().map(|stream| counter(stream, x[3], step));
+        let first = self.stream.as_ref().map_or(0, |stream| stream.element(0, self.batch * row));
         Array::from_fn([&[self.batch], &data.shape[1..]].concat(), |e| {
             let byte = data.data[source(self.batch, order, step, e / row) * row + e % row];
             match draw {
                 None => byte / 255.0,
                 // Both sides are multiplied out, so that they are exact.
-                Some((key, step)) => {
-                    f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) * 255.0 < byte))
-                }
+                Some((key, step)) => f64::from(u8::from(
+                    f64::from(rng::uniform(key, step, first.wrapping_add(e as u32))) * 255.0 < byte,
+                )),
             }
         })
     }
@@ -131,7 +132,7 @@ impl Op for GatherRows {
         let launch = with_rows(quads(&SHADER, row.is_multiple_of(4), entry, n), self.batch, &at.inputs[0]);
         let mut launch = launch.cost(n, 5 * n as u64);
         if let Some(stream) = &self.stream {
-            launch = name_stream(launch.bind("seed", Operand::Input(3)), stream);
+            launch = name_stream(launch.bind("seed", Operand::Input(3)), stream, n);
         }
         Ok(launch.into())
     }
@@ -278,7 +279,7 @@ impl<'g> Tensor<'g> {
             let rows = self.gather_rows(order, batch);
             return graph.input(stream, rows.ty()).lt(rows);
         }
-        let stream = Some(RandomStream::new(stream));
+        let stream = Some(graph.stream(stream));
         graph.apply(GatherRows { batch, stream }, &[self, order, graph.step(), graph.seed()])
     }
 

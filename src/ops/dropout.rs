@@ -44,7 +44,8 @@ impl Op for Dropout {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (key, step) = counter(&self.stream, x[1], x[2]);
-        let keep = |e: usize| f64::from(u8::from(rng::uniform(key, step, e as u32) >= self.rate));
+        let of = |e| self.stream.element(e, x[0].data.len());
+        let keep = |e: usize| f64::from(u8::from(rng::uniform(key, step, of(e)) >= self.rate));
         Array::from_fn(x[0].shape.clone(), |e| x[0].data[e] * keep(e) / (1.0 - f64::from(self.rate)))
     }
 
@@ -60,7 +61,7 @@ impl Op for Dropout {
             .dim_f32("rate", self.rate)
             .dim_f32("scale", 1.0 / (1.0 - self.rate))
             .cost(2 * n, 8 * n as u64);
-        Ok(with_stream(launch, &self.stream, 1).into())
+        Ok(with_stream(launch, &self.stream, n, 1).into())
     }
 }
 
@@ -80,7 +81,7 @@ impl<'g> Tensor<'g> {
         if graph.is_bound(stream) {
             return self * graph.input(stream, Type::f32(self.shape())).ge(rate) * (1.0 / (1.0 - rate));
         }
-        graph.apply(Dropout { stream: RandomStream::new(stream), rate }, &[self, graph.seed(), graph.step()])
+        graph.apply(Dropout { stream: graph.stream(stream), rate }, &[self, graph.seed(), graph.step()])
     }
 }
 

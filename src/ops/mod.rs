@@ -1,5 +1,7 @@
-//! The ops, one family a file. Each file shares its stem with its kernels in `shaders/`.
+//! The ops, one family a file. Each file shares its stem with its kernels in `shaders/`; an exchange
+//! between ranks has none.
 
+pub mod all_reduce;
 pub mod batch_norm;
 pub mod categorical;
 pub mod conv2d;

@@ -36,15 +36,16 @@ pub(crate) fn quads(
         .why(why)
 }
 
-/// Binds seed and step, which are the op's inputs `first` and `first + 1`, and sets the stream.
-pub(crate) fn with_stream(launch: LaunchSpec, stream: &RandomStream, first: usize) -> LaunchSpec {
-    name_stream(launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1)), stream)
+/// Binds seed and step, which are the op's inputs `first` and `first + 1`, and sets the stream of `n` draws.
+pub(crate) fn with_stream(launch: LaunchSpec, stream: &RandomStream, n: usize, first: usize) -> LaunchSpec {
+    name_stream(launch.bind("seed", Operand::Input(first)).bind("time", Operand::Input(first + 1)), stream, n)
 }
 
-/// Sets the stream.
-pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &RandomStream) -> LaunchSpec {
-    for (i, word) in stream.hash.into_iter().enumerate() {
-        launch.dims.push((format!("stream[{i}]"), word));
+/// Sets the stream of `n` draws.
+pub(crate) fn name_stream(mut launch: LaunchSpec, stream: &RandomStream, n: usize) -> LaunchSpec {
+    let [low, high] = stream.hash;
+    for (member, word) in [("stream[0]", low), ("stream[1]", high), ("first", stream.element(0, n))] {
+        launch.dims.push((member.into(), word));
     }
     launch
 }
@@ -104,7 +105,8 @@ impl Op for Uniform {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (key, step) = counter(&self.stream, x[0], x[1]);
-        Array::from_fn(self.shape.clone(), |e| f64::from(rng::uniform(key, step, e as u32)))
+        let of = |e| self.stream.element(e, self.shape.numel());
+        Array::from_fn(self.shape.clone(), |e| f64::from(rng::uniform(key, step, of(e))))
     }
 
     fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
@@ -114,7 +116,7 @@ impl Op for Uniform {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let n = at.output.shape.numel();
         let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_uniform", "draw_uniform_tail"], n);
-        Ok(with_stream(launch, &self.stream, 0).cost(n, 4 * n as u64).into())
+        Ok(with_stream(launch, &self.stream, n, 0).cost(n, 4 * n as u64).into())
     }
 }
 
@@ -130,7 +132,8 @@ impl Op for Normal {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (key, step) = counter(&self.stream, x[0], x[1]);
-        Array::from_fn(self.shape.clone(), |e| rng::normal(key, step, e as u32))
+        let of = |e| self.stream.element(e, self.shape.numel());
+        Array::from_fn(self.shape.clone(), |e| rng::normal(key, step, of(e)))
     }
 
     fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
@@ -140,7 +143,7 @@ impl Op for Normal {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let n = at.output.shape.numel();
         let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_normal", "draw_normal_tail"], n);
-        Ok(with_stream(launch, &self.stream, 0).cost(40 * n, 4 * n as u64).into())
+        Ok(with_stream(launch, &self.stream, n, 0).cost(40 * n, 4 * n as u64).into())
     }
 }
 
@@ -159,7 +162,8 @@ impl Op for Bernoulli {
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (key, step) = counter(&self.stream, x[1], x[2]);
-        let below = |e: usize, p: f64| f64::from(u8::from(f64::from(rng::uniform(key, step, e as u32)) < p));
+        let uniform = |e| f64::from(rng::uniform(key, step, self.stream.element(e, x[0].data.len())));
+        let below = |e: usize, p: f64| f64::from(u8::from(uniform(e) < p));
         let draw = |e: usize| if x[0].data[e].is_nan() { f64::NAN } else { below(e, x[0].data[e]) };
         Array::from_fn(x[0].shape.clone(), draw)
     }
@@ -171,7 +175,8 @@ impl Op for Bernoulli {
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let n = at.output.shape.numel();
         let launch = quads(&SHADER, n.is_multiple_of(4), ["draw_bernoulli", "draw_bernoulli_tail"], n);
-        Ok(with_stream(launch.bind("p", Operand::Input(0)), &self.stream, 1).cost(2 * n, 8 * n as u64).into())
+        let launch = with_stream(launch.bind("p", Operand::Input(0)), &self.stream, n, 1);
+        Ok(launch.cost(2 * n, 8 * n as u64).into())
     }
 }
 
@@ -184,10 +189,7 @@ impl Graph {
         if self.is_bound(stream) {
             return self.input(stream, Type::f32(shape));
         }
-        self.apply(
-            Uniform { stream: RandomStream::new(stream), shape: shape.into() },
-            &[self.seed(), self.step()],
-        )
+        self.apply(Uniform { stream: self.stream(stream), shape: shape.into() }, &[self.seed(), self.step()])
     }
 
     /// Standard normal numbers from a stream of this name, drawn anew in every step. No other draw may use
@@ -198,10 +200,7 @@ impl Graph {
         if self.is_bound(stream) {
             return self.input(stream, Type::f32(shape));
         }
-        self.apply(
-            Normal { stream: RandomStream::new(stream), shape: shape.into() },
-            &[self.seed(), self.step()],
-        )
+        self.apply(Normal { stream: self.stream(stream), shape: shape.into() }, &[self.seed(), self.step()])
     }
 }
 
@@ -216,7 +215,7 @@ impl<'g> Tensor<'g> {
         if graph.is_bound(stream) {
             return graph.input(stream, Type::f32(self.shape())).lt(self);
         }
-        graph.apply(Bernoulli { stream: RandomStream::new(stream) }, &[self, graph.seed(), graph.step()])
+        graph.apply(Bernoulli { stream: graph.stream(stream) }, &[self, graph.seed(), graph.step()])
     }
 }
 
@@ -233,6 +232,16 @@ mod tests {
         assert_eq!(drawn, Array::new([5], expected));
         let ones = Bernoulli { stream }.reference(&[&drawn, &seed, &step]);
         assert_eq!(ones.data, [0.0; 5], "u < u never holds");
+    }
+
+    #[test]
+    fn ranks_draw_the_parts_of_one_draw() {
+        let (seed, step) = (Array::new([2], vec![1.0, 2.0]), Array::new([1], vec![3.0]));
+        let draw = |rank, n: usize| {
+            let stream = RandomStream { rank, ..RandomStream::new("z") };
+            Normal { stream, shape: [n].into() }.reference(&[&seed, &step]).data
+        };
+        assert_eq!(draw(0, 10), [draw(0, 5), draw(1, 5)].concat());
     }
 
     #[test]

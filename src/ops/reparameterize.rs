@@ -47,8 +47,8 @@ fn infer(types: &[Type]) -> Result<Type, String> {
 /// The noise exp(logvar/2)·eps of element `e`.
 fn deviation<'a>(stream: &RandomStream, x: &'a [&Array]) -> impl Fn(usize) -> f64 + use<'a> {
     let (key, step) = counter(stream, x[2], x[3]);
-    let logvar = &x[1].data;
-    move |e| (0.5 * logvar[e]).exp() * rng::normal(key, step, e as u32)
+    let (logvar, first) = (&x[1].data, stream.element(0, x[1].data.len()));
+    move |e| (0.5 * logvar[e]).exp() * rng::normal(key, step, first.wrapping_add(e as u32))
 }
 
 /// The launch of both ops; `first` is the WGSL name of the first input.
@@ -65,7 +65,7 @@ fn lower(
         .bind("logvar", Operand::Input(1))
         .dim_f32("factor", factor)
         .cost(50 * n, 12 * n as u64);
-    with_stream(launch, stream, 2).into()
+    with_stream(launch, stream, n, 2).into()
 }
 
 impl Op for Reparameterize {
@@ -130,10 +130,7 @@ pub fn reparameterize<'g>(stream: &str, mu: Tensor<'g>, logvar: Tensor<'g>) -> T
     if graph.is_bound(stream) {
         return mu + (logvar * 0.5).exp() * graph.input(stream, mu.ty());
     }
-    graph.apply(
-        Reparameterize { stream: RandomStream::new(stream) },
-        &[mu, logvar, graph.seed(), graph.step()],
-    )
+    graph.apply(Reparameterize { stream: graph.stream(stream) }, &[mu, logvar, graph.seed(), graph.step()])
 }
 
 #[cfg(test)]

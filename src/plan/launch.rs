@@ -4,6 +4,7 @@ use crate::{
     graph::{
         op::LaunchSpec,
         shape::{DType, Type},
+        share::Merge,
     },
     kernel::{self, Shader},
 };
@@ -74,6 +75,9 @@ pub struct Launch {
     pub bytes: u64,
     /// The element type of what is written.
     pub dtype: DType,
+    /// How the ranks' values become one and how many elements these have, if ranks exchange what the launch wrote
+    /// before the next one runs.
+    pub exchange: Option<(Merge, usize)>,
     /// Why this kernel variant was chosen.
     pub why: &'static str,
     /// The variants that were not, if the op has others on this adapter.

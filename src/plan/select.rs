@@ -287,6 +287,7 @@ impl Selector<'_> {
                 flops: spec.flops,
                 bytes: spec.bytes,
                 dtype: self.ty(node).dtype,
+                exchange: spec.merge.map(|merge| (merge, self.ty(node).shape.numel())),
                 why: spec.why,
                 others: vec![],
                 at: self.graph.recording.nodes[node].at.to_string(),

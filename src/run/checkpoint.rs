@@ -109,6 +109,8 @@ impl Checkpoint {
                 Some((_, t)) => {
                     return Err(foreign(format!("`{name}` is {ty:?} there and {t:?} in the model")));
                 }
+                // An older version saved what plans only pass on within a step.
+                None if state.ty(name).is_ok() => {}
                 None => return Err(foreign(format!("the model has no `{name}`"))),
             }
         }

@@ -11,7 +11,9 @@
 #[macro_use]
 mod say;
 
+mod alike;
 mod bare;
+mod by_ranks;
 mod change;
 mod checkpoint;
 pub mod commands;
@@ -22,12 +24,15 @@ mod interrupt;
 mod lock;
 mod memory;
 mod metrics;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod options;
 mod parse;
 mod picture;
 mod plot;
 mod progress;
 mod range;
+mod ranks;
 mod raw;
 mod session;
 mod sound;
@@ -37,6 +42,7 @@ mod trained;
 mod training;
 
 pub use bare::Bare;
+pub use by_ranks::by_ranks;
 pub use change::{Change, Typed};
 #[cfg(any(test, fuzzing))]
 pub(crate) use checkpoint::hashed;
@@ -56,6 +62,7 @@ pub use plot::plot;
 #[cfg(any(test, fuzzing))]
 pub(crate) use plot::ranges;
 pub use progress::{TrainingProgress, listener};
+pub use ranks::Ranks;
 pub use raw::{Numbers, Raw};
 pub use session::Session;
 pub use sound::{amplitudes, save_wav};

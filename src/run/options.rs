@@ -4,7 +4,8 @@
 use super::{
     change::Typed,
     parse::{SITTING, TRAINING, positive, whole},
-    say::counted,
+    ranks::Ranks,
+    say::{counted, silent},
 };
 use crate::{
     data::{self, Asked, DataError, DataSet, Images, Sound, Source, Unit},
@@ -31,7 +32,12 @@ impl AdapterOption {
     /// # Errors
     /// Fails if there is no such adapter, or if it cannot be opened.
     pub fn open(&self) -> Result<Gpu> {
-        let choice = self.adapter.clone().map_or(Choice::Best, Choice::Named);
+        self.open_or(Choice::Best)
+    }
+
+    /// Does what [`AdapterOption::open`] does; `other` is the adapter where none was named.
+    pub(super) fn open_or(&self, other: Choice) -> Result<Gpu> {
+        let choice = self.adapter.clone().map_or(other, Choice::Named);
         let gpu = Gpu::headless_blocking(&choice)?;
         let caps = gpu.caps();
         note!("adapter: {} ({}, {})", caps.name, caps.backend, caps.driver.trim());
@@ -106,6 +112,17 @@ pub struct Sitting {
     /// launches. Windows resets a device that is busy for two seconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = whole::<u64>(1..=1000))]
     pub submission_ms: u64,
+    /// Train by N ranks in this process, each with a device of its own: the best adapters in turn, unless --adapter
+    /// names one. Every batch is shared among them, and a run may go on with another number
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1024))]
+    pub devices: Option<u16>,
+    /// Train by the ranks that `mpirun` starts, each with a device of its own, as --devices does within one
+    /// process. Needs a build with --features mpi
+    #[arg(long, conflicts_with = "devices")]
+    pub mpi: bool,
+    /// The rank that this sitting is of.
+    #[arg(skip)]
+    pub ranks: Ranks,
     /// Print the plan of a training step, with its memory and launches, and stop
     #[arg(long)]
     pub plan: bool,
@@ -130,6 +147,10 @@ pub struct Lasting {
     /// [default: only if they do not fit]
     #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "256", value_parser = positive)]
     pub stream: Option<f64>,
+    /// The number of ranks that shared the sitting, if there were several.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
 }
 
 impl Lasting {
@@ -145,13 +166,13 @@ impl Lasting {
     /// steps, replaces the old one.
     pub(super) fn or(self, saved: Self) -> Self {
         let length = if self.epochs.or(self.steps).is_some() { &self } else { &saved };
-        let (epochs, steps) = (length.epochs, length.steps);
-        Self { epochs, steps, keep: self.keep.or(saved.keep), stream: self.stream.or(saved.stream) }
+        let (epochs, steps, ranks) = (length.epochs, length.steps, saved.ranks);
+        Self { epochs, steps, keep: self.keep.or(saved.keep), stream: self.stream.or(saved.stream), ranks }
     }
 }
 
 /// A model's options for training. They contain the [`Recipe`].
-pub trait Options: Args + Serialize + DeserializeOwned + Clone {
+pub trait Options: Args + Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The name of the model and of its runs.
     const MODEL: &'static str;
 
@@ -199,6 +220,15 @@ pub struct Train<T: Options> {
     /// The options of this sitting.
     #[command(flatten)]
     pub sitting: Sitting,
+}
+
+impl<T: Options> Train<T> {
+    /// The same options for a rank of the training.
+    pub fn of(&self, ranks: Ranks) -> Self {
+        let mut this = self.clone();
+        this.sitting.ranks = ranks;
+        this
+    }
 }
 
 /// The options of every command that looks at a trained run.
@@ -329,9 +359,8 @@ impl Shown {
             ));
             let style = style.expect("the template is a constant").progress_chars("━━╌");
             // The bar hides itself if stderr is not a terminal.
-            self.bar = Some(
-                ProgressBar::new(progress.total).with_style(style).with_finish(ProgressFinish::AndClear),
-            );
+            let bar = if silent() { ProgressBar::hidden() } else { ProgressBar::new(progress.total) };
+            self.bar = Some(bar.with_style(style).with_finish(ProgressFinish::AndClear));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(progress.done);

@@ -3,7 +3,7 @@
 //! Training ends after a number of images or of seconds, whichever comes first. The bar and the time left
 //! follow the nearer end.
 
-use super::interrupt;
+use super::{interrupt, say::silent};
 use crate::{
     error::{Error, Result},
     train::Work,
@@ -34,7 +34,7 @@ pub struct TrainingProgress {
 impl TrainingProgress {
     /// Makes a bar that is full after `total_images` images, each of which is called `one`.
     pub fn new(total_images: u64, one: &'static str) -> Self {
-        let bar = stderr().is_terminal().then(|| {
+        let bar = (stderr().is_terminal() && !silent()).then(|| {
             let style = ProgressStyle::with_template("{bar:22.cyan/238} {percent:>3}%  {msg}");
             let style = style.expect("the template is a constant").progress_chars("━━╌");
             ProgressBar::new(STEPS).with_style(style)
@@ -99,7 +99,8 @@ pub fn listener() -> impl FnMut(Work<'_>) -> Result<()> {
             let template = "{bar:22.cyan/238} {percent:>3}%  {pos}/{len} {msg}  {eta} left";
             let style = ProgressStyle::with_template(template).expect("the template is a constant");
             // The bar hides itself if stderr is not a terminal.
-            *bar = ProgressBar::new(total).with_message(shown.clone());
+            let shows = if silent() { ProgressBar::hidden() } else { ProgressBar::new(total) };
+            *bar = shows.with_message(shown.clone());
             bar.set_style(style.progress_chars("━━╌"));
             if !stderr().is_terminal() {
                 note!("{total} {what}");

@@ -21,7 +21,21 @@ macro_rules! note {
     ($($text:tt)*) => { $crate::run::say::err(format_args!($($text)*)) };
 }
 
+/// The name of the thread that is a rank of a training.
+pub(super) fn named(rank: usize) -> String {
+    format!("rank {rank}")
+}
+
+/// Whether this thread is a rank that is silent, since rank 0 speaks for all.
+pub(super) fn silent() -> bool {
+    let of_rank = |name: &str| name.starts_with("rank ") && name != named(0);
+    std::thread::current().name().is_some_and(of_rank)
+}
+
 pub(super) fn out(line: Arguments<'_>) {
+    if silent() {
+        return;
+    }
     let written = writeln!(stdout(), "{line}").and_then(|()| stdout().flush());
     if let Err(error) = written.or_else(unread) {
         let _ = LOST.set(error);
@@ -48,5 +62,7 @@ pub(super) fn lost() -> Option<Error> {
 }
 
 pub(super) fn err(line: Arguments<'_>) {
-    let _ = writeln!(stderr(), "{line}");
+    if !silent() {
+        let _ = writeln!(stderr(), "{line}");
+    }
 }

@@ -1,22 +1,24 @@
 //! One sitting of training: its options, data, adapter and folder, for a new run or a resumed one.
 
+pub(super) mod begin;
+
 use super::{
     RunDir,
-    change::{Typed, unchanged},
-    checkpoint::{Checkpoint, Checkpoints, Position},
-    dir::{Saved, config_text, from_toml},
+    alike::unlike,
+    change::Typed,
+    checkpoint::Checkpoints,
+    dir::{Saved, config_text},
     images::{fingerprint, list},
     lock::Lock,
     memory::{advice, planned},
-    metrics::last_step,
     options::{Options, Recipe, Sitting, Train},
-    say::counted,
+    ranks::Ranks,
 };
 use crate::{
     data::{DataSet, Images, Order, Source, idx},
-    disk::write_atomic,
     error::{Error, Result},
-    gpu::{Gpu, State},
+    gpu::{Choice, Gpu, State},
+    graph::{Graph, share::Share},
     plan::{Plan, table},
     train::{Feed, Round, Stream, limit},
     weights::{self, Weights},
@@ -51,51 +53,52 @@ pub struct Session {
     list: Option<String>,
     /// The number of minibatches in a training step.
     batches: u64,
+    /// The number of ranks that the run was trained by so far, if it goes on.
+    ranks_before: Option<usize>,
     /// The tensors of `--weights` and the file's path, if the run begins with them.
     weights: Option<(Weights, PathBuf)>,
     /// The lock of the run's folder, from the moment on at which the folder is known to hold a run or is made.
     lock: OnceCell<Lock>,
 }
 
-/// The folder and the starting point of a sitting.
-pub(super) struct Begun {
-    pub(super) run: RunDir,
-    pub(super) checkpoints: Checkpoints,
-    /// The checkpoint from which the run continues, with its path; `None` for a new run.
-    pub(super) from: Option<(Checkpoint, PathBuf)>,
-}
-
 impl Session {
     /// Opens the adapter and the data set. With `--resume`, the options are those of the run. Returns them
-    /// beside the session.
+    /// beside the session. Where ranks share the training, each opens a session of its own.
     ///
     /// # Errors
-    /// Fails if options exclude each other, if another process trains in the run's folder, if the data set
+    /// Fails if ranks do not train the same, if options exclude each other, if another process trains in the run's folder, if the data set
     /// cannot be found or is not the run's any more, if it has too few images, if there is no such adapter, or
     /// if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { typed, mut options, mut sitting } = train;
-        let lock = lock(&sitting)?;
+        let (ranks, share) = (sitting.ranks.clone(), sitting.ranks.share());
+        if share.alone() && sitting.devices.is_some_and(|devices| devices > 1) {
+            return Err(Error::new("--devices: this model trains on one device; leave the option out"));
+        }
+        let lock = if share.leads() { lock(&sitting)? } else { OnceCell::new() };
         let began = resumed(&typed, &mut options, &mut sitting)?;
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
-        let (set, images, changes) = match began {
+        let ranks_before = began.as_ref().map(|saved| saved.sitting.ranks.unwrap_or(1));
+        // What the first rank downloads is there for the others.
+        let (set, images, changes) = ranks.in_turn(|| match began {
             Some(saved) => {
                 let (recipe, set) = saved.open()?;
                 *options.recipe() = recipe;
-                (set, saved.images, saved.changes)
+                Ok((set, saved.images, saved.changes))
             }
             None => {
                 let set = options.recipe().open()?;
                 let images = fingerprint(&set);
-                (set, images, vec![])
+                Ok((set, images, vec![]))
             }
-        };
+        })?;
         let weights = first_weights(&mut options, &sitting)?;
-        let gpu = sitting.adapter.open()?;
+        let gpu = sitting.adapter.open_or(ranks.place().map_or(Choice::Best, Choice::Turn))?;
         let lasting = &mut sitting.lasting;
         lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
+        lasting.ranks = (!share.alone()).then_some(share.size);
         let (recipe, batches) = (options.recipe().clone(), options.batches());
         let (count, of_step) = (set.train.about().count, u64::from(recipe.batch).saturating_mul(batches));
         if (count as u64) < of_step {
@@ -105,13 +108,20 @@ impl Session {
                 set.name
             )));
         }
+        if !(recipe.batch as usize).is_multiple_of(share.size) {
+            return Err(Error::new(format!(
+                "--batch {} cannot be shared evenly by {} ranks; take a multiple of {1}",
+                recipe.batch, share.size
+            )));
+        }
         // The pictures of a run that goes on are those that it began with, which were checked.
         let streams = lasting.stream.is_some() && !sitting.plan;
-        if streams && sitting.resume.is_none() {
+        if streams && sitting.resume.is_none() && share.leads() {
             recipe.check(&set.train)?;
         }
         let list = streams.then(|| list(&set, Path::new(&recipe.data))).flatten();
-        let (set, stream) = read(&recipe, lasting.stream, batches, set, &gpu, !sitting.plan)?;
+        let order = order(&recipe, batches, count, share);
+        let (set, stream) = read(&recipe, lasting.stream, order, set, &gpu, !sitting.plan)?;
         let feed = (!sitting.plan).then(|| Feed::new(&gpu, &set.train)).transpose()?;
         let image = [set.train.height, set.train.width, set.train.channels];
         let (model, classes, class_names) = (T::MODEL, set.train.classes, set.class_names.clone());
@@ -128,15 +138,55 @@ impl Session {
             list: None,
         };
         let config = config_text(&saved)?;
-        let session =
-            Self { gpu, set, stream, feed, recipe, sitting, model, config, list, batches, weights, lock };
+        let adapters = ranks.agree(&config, &gpu.caps().name, unlike)?;
+        if !share.alone() {
+            note!("{} ranks: {}", share.size, adapters.join(", "));
+        }
+        let session = Self {
+            gpu,
+            set,
+            stream,
+            feed,
+            recipe,
+            sitting,
+            model,
+            config,
+            list,
+            batches,
+            ranks_before,
+            weights,
+            lock,
+        };
         Ok((session, saved.options))
     }
 
     /// How minibatches are taken from the training images.
     pub fn order(&self) -> Order {
-        let (seed, batch) = (self.recipe.seed, self.recipe.batch as usize);
-        Order { seed, batch, batches: self.batches, count: self.count() }
+        order(&self.recipe, self.batches, self.count(), self.ranks().share())
+    }
+
+    /// The ranks that share the training.
+    pub fn ranks(&self) -> &Ranks {
+        &self.sitting.ranks
+    }
+
+    /// The images of each minibatch that are this rank's own.
+    pub fn batch(&self) -> usize {
+        self.order().batch
+    }
+
+    /// Makes an empty graph of a training step.
+    pub fn graph(&self) -> Graph {
+        Graph::shared(self.ranks().share())
+    }
+
+    /// The test images that this rank scores. Ranks score them together, unless there are fewer images than ranks.
+    pub fn tested(&self) -> Cow<'_, Images> {
+        let (share, test) = (self.ranks().share(), &self.set.test);
+        match share.alone() || test.count < share.size {
+            true => Cow::Borrowed(test),
+            false => Cow::Owned(test.part(share.part(test.count))),
+        }
     }
 
     /// Makes a State for a round and for other plans that share it. A new run gets the weights of
@@ -189,80 +239,6 @@ impl Session {
         self.sitting.lasting.total(self.order().per_epoch())
     }
 
-    /// Makes the run's folder, or finds it again with its newest checkpoint. Says so and returns `None` if that
-    /// run has reached its end already.
-    pub(super) fn begin(&self) -> Result<Option<Begun>> {
-        let run = match (&self.sitting.resume, &self.sitting.out) {
-            (Some(dir), _) => RunDir::create(dir)?,
-            (None, Some(dir)) => RunDir::create(dir)?,
-            (None, None) => RunDir::fresh(self.model)?,
-        };
-        if self.lock.get().is_none() {
-            let _ = self.lock.set(Lock::take(run.root())?);
-        }
-        let mut checkpoints =
-            Checkpoints::new(run.checkpoints(), self.sitting.lasting.keep.unwrap_or(3) as usize);
-        if self.sitting.resume.is_some() {
-            run.sweep();
-            // A run that stopped before its first checkpoint begins again: its first State is a function of
-            // the seed.
-            let from = checkpoints.newest()?;
-            let reached = last_step(run.metrics())?;
-            if let Some(step) = reached.filter(|_| from.is_none()) {
-                let advice = "restore its checkpoints, or train anew with --overwrite";
-                return Err(Error::at(
-                    "go on in",
-                    run.root(),
-                    format!("it holds no checkpoint, but metrics of step {step}"),
-                    advice,
-                ));
-            }
-            if let Some((_, path)) = from.as_ref().filter(|(from, _)| !same_run(&from.config, &self.config)) {
-                let what = format!(
-                    "{} belongs to another run than {}; restore the right one",
-                    path.display(),
-                    run.config().display()
-                );
-                return Err(Error::new(what));
-            }
-            let (total, per_epoch) = (self.total(), self.order().per_epoch());
-            let done = |at: &Position| at.step >= total && !at.owes_report(per_epoch);
-            if let Some((Checkpoint { position, .. }, _)) = from.as_ref().filter(|(c, _)| done(&c.position)) {
-                let (dir, done) = (run.root().display(), counted(position.step, "step"));
-                say!(
-                    "nothing to do: {dir} has done {done}, {total} are asked for; give more --steps or --epochs"
-                );
-                return Ok(None);
-            }
-            if !run.pictures().exists() {
-                self.write_list(&run)?;
-            }
-            write_atomic(&run.config(), self.config.as_bytes())?;
-            return Ok(Some(Begun { run, checkpoints, from }));
-        }
-        let dir = run.root().display();
-        if run.has_run() && !self.sitting.overwrite {
-            return Err(Error::new(format!(
-                "{dir} holds a run; go on with it by --resume {dir}, replace it by --overwrite, or choose another --out"
-            )));
-        }
-        if let Some(path) = run.in_the_way().filter(|_| !self.sitting.overwrite) {
-            let what = format!(
-                "{} lies where the run would write; move it away, replace it by --overwrite, or choose another --out",
-                path.display()
-            );
-            return Err(Error::new(what));
-        }
-        run.clear()?;
-        self.write_list(&run)?;
-        write_atomic(&run.config(), self.config.as_bytes())?;
-        Ok(Some(Begun { run, checkpoints, from: None }))
-    }
-
-    fn write_list(&self, run: &RunDir) -> Result<()> {
-        self.list.as_ref().map_or(Ok(()), |list| write_atomic(&run.pictures(), list.as_bytes()))
-    }
-
     /// Adds what the plans need to an error, if the error says that memory is short.
     pub(super) fn memory(&self, error: Error, plans: &[&Plan]) -> Error {
         let text = error.to_string();
@@ -292,6 +268,11 @@ impl Session {
         }
         Ok(Cow::Owned(self.set.with(self.recipe.read(train)?, self.set.test.clone())))
     }
+}
+
+/// How a rank takes minibatches from so many training images.
+fn order(recipe: &Recipe, batches: u64, count: usize, share: Share) -> Order {
+    Order { seed: recipe.seed, batch: recipe.batch as usize / share.size, batches, count, share }
 }
 
 /// The lock of a folder that holds a run already, taken before anything is read that another process may be
@@ -333,7 +314,7 @@ fn first_weights<T: Options>(options: &mut T, sitting: &Sitting) -> Result<Optio
 fn read(
     recipe: &Recipe,
     stream: Option<f64>,
-    batches: u64,
+    order: Order,
     set: DataSet<Source>,
     gpu: &Gpu,
     pixels: bool,
@@ -356,50 +337,10 @@ fn read(
     };
     let (train, stream) = match stream {
         Some(mib) => {
-            let (seed, batch, count) = (recipe.seed, recipe.batch as usize, set.train.about().count);
-            let stream = Stream::new(set.train, Order { seed, batch, batches, count }, mib, caps)?;
+            let stream = Stream::new(set.train, order, mib, caps)?;
             (stream.window(), Some(stream))
         }
         None => (read(set.train)?, None),
     };
     Ok((about.with(train, read(set.test)?), stream))
-}
-
-/// Whether two configurations belong to one run: the options that determine the result must be equal. The
-/// path of the data may differ, since its contents are compared; options that a newer version has added do
-/// not count, nor does what a sitting may change. Options that were changed count by their first values.
-fn same_run(theirs: &str, ours: &str) -> bool {
-    let table = |text: &str| from_toml::<toml::Table>(text).unwrap_or_default();
-    let (theirs, ours) = (table(theirs), table(ours));
-    let alike = |a: &toml::Table, b: &toml::Table, but: &[&str]| {
-        let known = a.iter().filter(|(key, _)| !but.contains(&key.as_str()) && b.contains_key(*key));
-        known.into_iter().all(|(key, value)| b.get(key) == Some(value))
-    };
-    theirs.contains_key("options")
-        && alike(&theirs, &ours, &["options", "sitting", "changes"])
-        && alike(&unchanged(&theirs), &unchanged(&ours), &["data"])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same_run;
-
-    #[test]
-    fn what_makes_the_result_tells_runs_apart() {
-        let config = |options: &str, sitting: &str| {
-            format!("model = \"vae\"\nimages = \"1\"\n[options]\n{options}\n[sitting]\n{sitting}\n")
-        };
-        let ours = config("lr = 0.1\ndata = \"a\"\nnew = 1", "epochs = 3");
-        assert!(same_run(&config("lr = 0.1\ndata = \"b\"", "epochs = 2"), &ours));
-        assert!(same_run(&config("lr = 0.1\nepochs = 2", ""), &ours));
-        assert!(!same_run(&config("lr = 0.2", "epochs = 3"), &ours));
-        let changed = |to: &str, from: &str| {
-            let change = format!("[[changes]]\nstep = 3\noption = \"lr\"\nfrom = {from}\nto = {to}\n");
-            config(&format!("lr = {to}\ndata = \"a\""), "") + &change
-        };
-        assert!(same_run(&ours, &changed("0.01", "0.1")) && same_run(&changed("0.01", "0.1"), &ours));
-        assert!(!same_run(&ours, &changed("0.01", "0.2")));
-        assert!(!same_run("", &ours));
-        assert!(!same_run(&ours.replace("vae", "gan"), &ours));
-    }
 }

@@ -5,13 +5,14 @@ use super::{
     MetricsLog, RunDir, Session, TrainingProgress,
     checkpoint::{Checkpoint, Checkpoints, Position},
     interrupt,
-    session::Begun,
+    session::begin::Begun,
     summary,
 };
 use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::State,
+    graph::var::{Role, VarSpec},
     train::{Round, Steps, Stream},
     weights,
 };
@@ -34,8 +35,8 @@ pub struct EpochEnd<'a> {
     pub epoch: u64,
     /// The means of the metrics per image over this epoch.
     pub means: &'a [f64],
-    /// The run's folder.
-    pub run: &'a RunDir,
+    /// The run's folder; `None` on a rank that writes nothing, since rank 0 does.
+    pub run: Option<&'a RunDir>,
 }
 
 /// The names and values of what was measured.
@@ -54,12 +55,12 @@ pub trait Observer {
     }
 
     /// Looks at the training between steps, and before the first one. It gets the run's folder and the number
-    /// of steps that are done.
+    /// of steps that are done. Where ranks share the training, rank 0 looks.
     fn look(&mut self, _run: &RunDir, _step: u64) -> Measured {
         Ok(vec![])
     }
 
-    /// Measures at the end of every epoch, and of the run.
+    /// Measures at the end of every epoch, and of the run. Where ranks share the training, all of them do.
     fn report(&mut self, at: &EpochEnd<'_>) -> Measured;
 }
 
@@ -87,11 +88,11 @@ pub struct Trainer<'a> {
 
 impl Trainer<'_> {
     /// Trains as the options of the sitting say, and returns the run's folder; `None` if a resumed run had
-    /// nothing left to do, so that no file of it has changed.
+    /// nothing left to do, so that no file of it has changed, and on ranks that write nothing.
     ///
     /// # Errors
     /// Fails if memory does not suffice, if a value becomes infinite or NaN, if a file cannot be read or
-    /// written, if the device is lost, or with the error of the observer. Steps that are done are saved before that,
+    /// written, if the device is lost, if a rank has ended, or with the error of the observer. Steps that are done are saved before that,
     /// unless they are spoilt or the device is lost.
     ///
     /// # Panics
@@ -103,7 +104,8 @@ impl Trainer<'_> {
         let feed = feed.ok_or_else(|| Error::new("--plan only prints the plan; leave it out to train"))?;
         let steps = Steps::new(&session.gpu, state, round, feed, stream, session.order())
             .map_err(|e| session.memory(e, &plans))?
-            .with_submissions(Duration::from_millis(session.sitting.submission_ms));
+            .with_submissions(Duration::from_millis(session.sitting.submission_ms))
+            .with_ranks(session.ranks().line());
         let Some(mut this) = Loop::begin(&self, steps, observer)? else { return Ok(None) };
         interrupt::watch()?;
         // What a panic leaves behind is judged by `rescue`.
@@ -113,15 +115,30 @@ impl Trainer<'_> {
             this.rescue();
         }
         done.unwrap_or_else(|panic| resume_unwind(panic)).map_err(|e| this.lost(e))?;
-        let (best, took) = (this.checkpoints.best(), this.started.elapsed());
-        summary::write(session, &this.run, this.at.step, best, &round.metrics[..curves], unit, took)?;
+        let Some(Desk { run, checkpoints, .. }) = this.desk else { return Ok(None) };
+        let (best, took) = (checkpoints.best(), this.started.elapsed());
+        summary::write(session, &run, this.at.step, best, &round.metrics[..curves], unit, took)?;
         if this.interrupted && this.at.step < this.total {
-            let (step, total, dir) = (this.at.step, this.total, this.run.root().display());
+            let (step, total, dir) = (this.at.step, this.total, run.root().display());
             say!("stopped at step {step} of {total}; go on with: train --resume {dir}");
         }
-        Ok(Some(this.run))
+        Ok(Some(run))
     }
 }
+
+/// What the rank writes that speaks for all.
+struct Desk {
+    run: RunDir,
+    checkpoints: Checkpoints,
+    log: MetricsLog,
+}
+
+/// What a rank may wish after a step, as bits: to stop since Ctrl-C was typed, to stop since the time is over, to
+/// read the metrics, to save.
+const INTERRUPTED: u8 = 1;
+const OVER: u8 = 2;
+const READ: u8 = 4;
+const SAVE: u8 = 8;
 
 /// The state of the loop, and what it reads.
 struct Loop<'a> {
@@ -135,9 +152,7 @@ struct Loop<'a> {
     kept: Vec<String>,
     steps: Steps<'a>,
     total: u64,
-    run: RunDir,
-    checkpoints: Checkpoints,
-    log: MetricsLog,
+    desk: Option<Desk>,
     progress: TrainingProgress,
     at: Position,
     saved: (u64, Instant),
@@ -160,8 +175,10 @@ impl<'a> Loop<'a> {
     ) -> Result<Option<Self>> {
         let &Trainer { session, state, round, curves, scored, .. } = trainer;
         let (order, total) = (steps.order(), session.total());
-        let kept: Vec<String> = round.plans().flat_map(|plan| &plan.vars).map(|v| v.name.clone()).collect();
-        let Some(Begun { run, checkpoints, from }) = session.begin()? else { return Ok(None) };
+        let lasts = |v: &&VarSpec| v.role != Role::Passed;
+        let vars = round.plans().flat_map(|plan| &plan.vars).filter(lasts);
+        let kept: Vec<String> = vars.map(|v| v.name.clone()).collect();
+        let Some(Begun { desk, from }) = session.begin()? else { return Ok(None) };
         let mut progress = TrainingProgress::new(total.saturating_mul(order.images()), session.recipe.one());
         if let Some(seconds) = session.sitting.seconds {
             progress = progress.with_seconds(seconds);
@@ -173,7 +190,15 @@ impl<'a> Loop<'a> {
             steps.seek(at.step);
             progress.println(&format!("going on at step {} from {}", at.step, path.display()));
         }
-        let log = MetricsLog::resume(run.metrics(), at.step)?;
+        let open = |(run, checkpoints): (RunDir, Checkpoints)| {
+            let log = MetricsLog::resume(run.metrics(), at.step)?;
+            Ok(Desk { run, checkpoints, log })
+        };
+        let desk = desk.map(open).transpose()?;
+        if let Some(Desk { run, .. }) = &desk {
+            let how = format!("go on from the last checkpoint with: train --resume {}", run.root().display());
+            session.ranks().line().advise(&how);
+        }
         let mut this = Self {
             session,
             state,
@@ -184,9 +209,7 @@ impl<'a> Loop<'a> {
             kept,
             steps,
             total,
-            run,
-            checkpoints,
-            log,
+            desk,
             progress,
             saved: (at.step, Instant::now()),
             spoilt: false,
@@ -232,12 +255,18 @@ impl<'a> Loop<'a> {
             if self.at.step < end {
                 self.look()?;
             }
-            self.interrupted = interrupt::asked();
             let over = |seconds| self.started.elapsed().as_secs_f64() >= seconds;
-            self.stop = self.interrupted || self.session.sitting.seconds.is_some_and(over);
-            let save = count == due || (every.is_none() && self.saved.1.elapsed() > SAVED);
+            let wishes = self.wishes([
+                (INTERRUPTED, interrupt::asked()),
+                (OVER, self.session.sitting.seconds.is_some_and(over)),
+                (SAVE, count == due || (every.is_none() && self.saved.1.elapsed() > SAVED)),
+                (READ, read_at.elapsed() > SHOWN),
+            ])?;
+            let save = wishes & SAVE != 0;
+            self.interrupted = wishes & INTERRUPTED != 0;
+            self.stop = wishes & (INTERRUPTED | OVER) != 0;
             let read = save || self.stop || self.at.step == end || self.steps.full();
-            if read || read_at.elapsed() > SHOWN {
+            if read || wishes & READ != 0 {
                 self.read()?;
                 read_at = Instant::now();
             }
@@ -246,6 +275,12 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(self.at.step == end)
+    }
+
+    /// The wishes of all ranks, so that they do the same: what hangs on the clock is for the first to wish.
+    fn wishes(&self, mine: [(u8, bool); 4]) -> Result<u8> {
+        let heard = |&(wish, is): &(u8, bool)| is && (self.desk.is_some() || wish == INTERRUPTED);
+        self.session.ranks().any(mine.iter().filter(|wish| heard(wish)).map(|wish| wish.0).sum())
     }
 
     /// Warns of pictures that broke while the run streams them.
@@ -258,11 +293,12 @@ impl<'a> Loop<'a> {
 
     /// Lets the observer look, if it is due.
     fn look(&mut self) -> Result<()> {
+        let Some(desk) = &mut self.desk else { return Ok(()) };
         if self.observer.every().is_none_or(|steps| !self.at.step.is_multiple_of(steps)) {
             return Ok(());
         }
-        let measured = self.observer.look(&self.run, self.at.step)?;
-        if measured.is_empty() { Ok(()) } else { self.log.write(self.at.step, &measured) }
+        let measured = self.observer.look(&desk.run, self.at.step)?;
+        if measured.is_empty() { Ok(()) } else { desk.log.write(self.at.step, &measured) }
     }
 
     /// Reads the metrics of the steps that the host has not seen: checks them, logs and shows their means,
@@ -281,8 +317,8 @@ impl<'a> Loop<'a> {
         }
         let named = |(name, mean): (&&str, f64)| (name.to_string(), mean);
         let told: Vec<_> = self.metrics.iter().zip(means).map(named).collect();
-        if !rows.is_empty() {
-            self.log.write(self.at.step, &told)?;
+        if let Some(desk) = self.desk.as_mut().filter(|_| !rows.is_empty()) {
+            desk.log.write(self.at.step, &told)?;
         }
         let order = self.steps.order();
         let epochs = self.total.div_ceil(order.per_epoch());
@@ -301,7 +337,8 @@ impl<'a> Loop<'a> {
         let steps = (step - self.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = self.at.sums.iter().map(|s| s / steps).collect();
         let epoch = step.div_ceil(per_epoch);
-        let measured = self.observer.report(&EpochEnd { step, epoch, means: &means, run: &self.run })?;
+        let run = self.desk.as_ref().map(|desk| &desk.run);
+        let measured = self.observer.report(&EpochEnd { step, epoch, means: &means, run })?;
         if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {
             return Err(self.diagnose(step - 1, &format!("{name} became {value}")));
         }
@@ -309,7 +346,9 @@ impl<'a> Loop<'a> {
         let trained = self.metrics.iter().zip(means).map(|(name, mean)| (format!("train_{name}"), mean));
         let now = [("epoch".to_string(), step as f64 / per_epoch as f64)];
         let line: Vec<_> = now.into_iter().chain(trained).chain(measured).collect();
-        self.log.write(step, &line)?;
+        if let Some(desk) = &mut self.desk {
+            desk.log.write(step, &line)?;
+        }
         let told: Vec<String> = line[1..].iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
         self.progress.println(&format!("epoch {epoch:>3}: {}", told.join(", ")));
         if step.is_multiple_of(per_epoch) {
@@ -323,6 +362,10 @@ impl<'a> Loop<'a> {
     /// Writes a checkpoint and the weights. The host must have read all metrics before.
     fn save(&mut self) -> Result<()> {
         let (gpu, step) = (&self.session.gpu, self.at.step);
+        let Some(Desk { run, checkpoints, .. }) = &mut self.desk else {
+            self.saved = (step, Instant::now());
+            return Ok(());
+        };
         let config = &self.session.config;
         let checkpoint = Checkpoint::take(gpu, self.state, &self.kept, config, self.at.clone())?;
         if let Some(name) = checkpoint.first_bad() {
@@ -333,8 +376,8 @@ impl<'a> Loop<'a> {
                 step => self.diagnose(step - 1, &format!("`{name}` became infinite or NaN")),
             });
         }
-        self.checkpoints.save(&checkpoint)?;
-        write_atomic(&self.run.weights(), &weights::to_bytes(gpu, self.state, &self.weights)?)?;
+        checkpoints.save(&checkpoint)?;
+        write_atomic(&run.weights(), &weights::to_bytes(gpu, self.state, &self.weights)?)?;
         self.saved = (step, Instant::now());
         Ok(())
     }
@@ -344,22 +387,31 @@ impl<'a> Loop<'a> {
         // Where a panic struck between steps, the device knows best how many are done.
         let Ok(step) = self.steps.recount() else { return };
         self.at.step = step;
-        if self.spoilt || step == self.saved.0 {
+        if self.spoilt || step == self.saved.0 || self.steps.needs_ranks() {
             return;
         }
         // A metrics file that cannot be written must not keep the weights from being saved.
         let _ = self.read();
         if !self.spoilt && self.save().is_ok() {
-            note!("step {step} is saved; go on with: train --resume {}", self.run.root().display());
+            note!("step {step} is saved; go on with: train --resume {}", self.folder());
         }
     }
 
-    /// A lost device causes errors of many kinds. Replaces such an error by one that says so, and how to
-    /// continue.
+    /// A lost device causes errors of many kinds. Replaces such an error by one that says so. Says how to
+    /// continue, also where another rank ended.
     fn lost(&self, error: Error) -> Error {
-        let Err(lost) = self.session.gpu.wait() else { return error };
-        let (step, dir) = (self.saved.0, self.run.root().display());
-        Error::new(format!("{lost}; the last checkpoint is at step {step}: go on with --resume {dir}"))
+        let error = match self.session.gpu.wait() {
+            Err(lost) => lost,
+            Ok(()) if self.steps.needs_ranks() && self.desk.is_some() => error,
+            Ok(()) => return error,
+        };
+        let (step, dir) = (self.saved.0, self.folder());
+        Error::new(format!("{error}; the last checkpoint is at step {step}: go on with --resume {dir}"))
+    }
+
+    /// The run's folder, as messages name it.
+    fn folder(&self) -> String {
+        self.desk.as_ref().map_or_else(String::new, |desk| desk.run.root().display().to_string())
     }
 
     /// Replays from the last checkpoint to the step that went bad, and names the launch that wrote the first
@@ -371,7 +423,7 @@ impl<'a> Loop<'a> {
         let culprit = culprit.unwrap_or_else(|| {
             "none when the step was repeated: the device does not compute reproducibly".into()
         });
-        let dir = self.run.root().display();
+        let dir = self.folder();
         Error::new(format!(
             "{what} at step {bad}; first bad tensor: {culprit}; the last good checkpoint is step {from}: \
              go on from there by smaller steps, with --resume {dir} --lr NUMBER, or train anew"
@@ -380,8 +432,11 @@ impl<'a> Loop<'a> {
 
     fn replay(&mut self, bad: u64) -> Result<Option<String>> {
         let from = self.saved.0;
+        let Some(desk) = self.desk.as_mut().filter(|_| self.session.ranks().share().alone()) else {
+            return Ok(Some("not looked for by several ranks, but by one that goes on alone".into()));
+        };
         self.progress.println(&format!("looking for the first bad tensor: replaying steps {from} to {bad}"));
-        let newest: Option<(Checkpoint, PathBuf)> = self.checkpoints.newest()?;
+        let newest: Option<(Checkpoint, PathBuf)> = desk.checkpoints.newest()?;
         let Some((checkpoint, path)) = newest else { return Ok(None) };
         checkpoint.restore(&self.session.gpu, self.state, &self.kept, &path)?;
         self.steps.seek(checkpoint.position.step);

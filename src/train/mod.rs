@@ -1,10 +1,12 @@
 //! Training and sampling on a device, without files and without a screen. A data set goes to the GPU whole
 //! ([`Feed`]) or is streamed ([`Stream`]); a training step ([`Round`]) is submitted many times at once
-//! ([`Steps`]); a test set is scored ([`Evaluation`]); an autoregressive model draws pictures ([`Sampler`]).
+//! ([`Steps`]), by one rank or by several that share it ([`Collective`]); a test set is scored ([`Evaluation`]); an autoregressive model draws pictures ([`Sampler`]).
 //!
 //! What a run on disk needs beyond this (options, checkpoints, progress bars, pictures) is in the crate's
 //! module `run`.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod collective;
 #[cfg(not(target_arch = "wasm32"))]
 mod evaluation;
 mod feed;
@@ -19,6 +21,8 @@ mod steps;
 mod stream;
 mod task;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use collective::{Alone, Collective, Parts, Threads, exchange};
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labels};

@@ -1,6 +1,9 @@
 //! The pace of training: how many steps, or which part of one, a submission holds.
 
-use super::round::HISTORY;
+use super::{
+    collective::{Collective, exchange},
+    round::HISTORY,
+};
 use crate::{
     error::Result,
     gpu::{Executor, Gpu},
@@ -68,6 +71,29 @@ impl Pace {
         gpu.wait()?;
         self.step = Some(begun.elapsed().div_f64(steps as f64));
         Ok(steps)
+    }
+
+    /// Runs one step that ranks share, as [`Pace::submit`] runs steps.
+    ///
+    /// # Errors
+    /// Fails if the device is lost, if a rank has ended, or with the error that `meanwhile` returns.
+    pub(crate) fn share(
+        &mut self,
+        gpu: &Gpu,
+        step: &[(Executor, u64)],
+        ranks: &dyn Collective,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let launches = step.iter().map(|(executor, times)| executor.labels().len() * *times as usize).sum();
+        let (part, begun) = (self.part(launches), Instant::now());
+        meanwhile()?;
+        for (executor, times) in step {
+            for _ in 0..*times {
+                executor.step_with(gpu, part, &mut |merge, values| exchange(ranks, merge, values))?;
+            }
+        }
+        self.step = Some(begun.elapsed());
+        Ok(())
     }
 
     /// The number of steps that fit into a submission.

@@ -3,6 +3,7 @@
 
 use super::{
     Feed, Round, Stream,
+    collective::Collective,
     pace::{Pace, SUBMISSION},
     round::HISTORY,
 };
@@ -24,6 +25,10 @@ pub struct Steps<'a> {
     round: Vec<(Executor, u64)>,
     feed: &'a Feed,
     stream: Option<&'a Stream>,
+    /// The ranks that share the steps, if there are others.
+    ranks: Option<&'a dyn Collective>,
+    /// Whether a step with other ranks was begun and not finished.
+    torn: bool,
     order: Order,
     metrics: usize,
     at: u64,
@@ -53,7 +58,21 @@ impl<'a> Steps<'a> {
         let executors = round.plans.iter().map(ready).collect::<Result<_>>()?;
         let metrics = round.metrics.len();
         let (at, unread, ordered, pace) = (0, 0, None, Pace::new(SUBMISSION));
-        Ok(Self { gpu, state, round: executors, feed, stream, order, metrics, at, unread, ordered, pace })
+        let (ranks, torn) = (None, false);
+        let round = executors;
+        Ok(Self { gpu, state, round, feed, stream, ranks, torn, order, metrics, at, unread, ordered, pace })
+    }
+
+    /// Shares the steps with other ranks, for which all graphs of the round were recorded. Every rank submits and
+    /// reads the same steps.
+    pub fn with_ranks(self, ranks: &'a dyn Collective) -> Self {
+        Self { ranks: Some(ranks).filter(|ranks| !ranks.share().alone()), ..self }
+    }
+
+    /// Whether this rank alone cannot tell the steps that are done, since one failed in its middle, or since their
+    /// metrics were not read.
+    pub fn needs_ranks(&self) -> bool {
+        self.ranks.is_some() && (self.torn || self.unread > 0)
     }
 
     /// Makes each submission take about this time, instead of [`SUBMISSION`]. A step that takes longer is cut
@@ -97,34 +116,47 @@ impl<'a> Steps<'a> {
     }
 
     /// Submits some steps and waits for them: as many as one submission should hold, at most `most`, and none
-    /// of the next epoch. Returns their number.
+    /// of the next epoch; where ranks share the steps, one. Returns their number.
     ///
     /// # Errors
-    /// Fails if streamed images cannot be read, or if the device is lost.
+    /// Fails if streamed images cannot be read, if the device is lost, or if a rank has ended.
     pub fn submit(&mut self, most: u64) -> Result<u64> {
         let ready = self.ready()?;
         let left = self.order.per_epoch() - self.at % self.order.per_epoch();
         let most = most.min(left).min(HISTORY as u64 - self.unread).min(ready);
-        let count = self.pace.submit(self.gpu, &self.round, most, || {
-            self.stream.map_or(Ok(()), |s| s.ahead(self.gpu, self.feed, self.at * self.order.batches))
-        })?;
+        let ahead =
+            || self.stream.map_or(Ok(()), |s| s.ahead(self.gpu, self.feed, self.at * self.order.batches));
+        let count = match self.ranks.filter(|_| most > 0) {
+            None => self.pace.submit(self.gpu, &self.round, most, ahead)?,
+            Some(ranks) => {
+                self.torn = true;
+                self.pace.share(self.gpu, &self.round, ranks, ahead)?;
+                self.torn = false;
+                1
+            }
+        };
         self.at += count;
         self.unread += count;
         Ok(count)
     }
 
     /// Reads the metrics of all steps since the last call, in the order of the steps. Each row holds one
-    /// step's metrics, divided by the batch size.
+    /// step's metrics, divided by the batch size; where ranks share the steps, those of the whole batch.
     ///
     /// # Errors
-    /// Fails if the device is lost.
+    /// Fails if the device is lost, or if a rank has ended.
     pub fn read(&mut self) -> Result<Vec<Vec<f64>>> {
         let (history, k) = (self.state.read(self.gpu, "history")?, self.metrics);
-        let mean = |value: f32| f64::from(value) / self.order.batch as f64;
-        let row = |s: u64| history[s as usize % HISTORY * k..][..k].iter().map(|&v| mean(v)).collect();
-        let rows = (self.at - self.unread..self.at).map(row).collect();
+        let steps = self.at - self.unread..self.at;
+        let mut sums: Vec<f32> =
+            steps.flat_map(|s| &history[s as usize % HISTORY * k..][..k]).copied().collect();
+        if let Some(ranks) = self.ranks {
+            ranks.sum(&mut sums)?;
+        }
+        let images = (self.order.batch * self.order.share.size) as f64;
+        let row = |row: &[f32]| row.iter().map(|&sum| f64::from(sum) / images).collect();
         self.unread = 0;
-        Ok(rows)
+        Ok(sums.chunks_exact(k).map(row).collect())
     }
 
     /// Runs up to the step `bad` and returns the name of the first launch in it that wrote an infinity or

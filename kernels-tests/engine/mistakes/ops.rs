@@ -55,6 +55,7 @@ fn views_and_reductions_defer_mistakes() {
             (line!(), |g| _ = x(g, &[2, 3]).log_softmax(2), "no axis 2"),
             (line!(), |g| _ = x(g, &[2, 3]).cross_entropy(x(g, &[3])), "cross_entropy"),
             (line!(), |g| _ = whole(g, &[2, 3]).moments(), "f32"),
+            (line!(), |g| _ = whole(g, &[2, 3]).all_reduce(), "all_reduce: takes f32"),
             (line!(), |g| _ = x(g, &[4, 3]).batch_norm(x(g, &[2]), x(g, &[3]), 1e-5), ""),
             (line!(), |g| _ = x(g, &[2, 3]).matmul(x(g, &[4, 3])), "matmul"),
             (line!(), |g| _ = product(x(g, &[2, 3]), x(g, &[3, 3]), true, false), "matmul"),
@@ -235,7 +236,7 @@ fn variables_and_optimizers_defer_mistakes() {
 /// Calls that no argument makes wrong: what they take is right by its type.
 const NEVER_WRONG: [&str; 6] = ["constant", "step", "seed", "rate", "poison", "apply_shared"];
 /// Public functions that take or give tensors and record nothing, or report errors themselves.
-const NO_RECORDING: [&str; 14] = [
+const NO_RECORDING: [&str; 15] = [
     "params",
     "weight",
     "bias",
@@ -248,6 +249,7 @@ const NO_RECORDING: [&str; 14] = [
     "has_levels",
     "latent",
     "name",
+    "shared",
     "sharing",
     "output_padding",
 ];

@@ -64,6 +64,7 @@ fn joined(launches: Vec<Unplaced>, class: AdapterClass) -> Vec<Unplaced> {
 fn small(launch: &Launch, class: AdapterClass) -> bool {
     let most = if class == AdapterClass::Cpu { 1 } else { GROUPS };
     JOINABLE.contains(&launch.shader.stem)
+        && launch.exchange.is_none()
         && launch.grid[0] * launch.grid[1] <= most
         && launch.grid[2] == 1
         && launch.bytes <= BYTES
@@ -190,6 +191,7 @@ fn one(mut group: Group) -> Unplaced {
         flops: launches().map(|l| l.flops).sum(),
         bytes: launches().map(|l| l.bytes).sum(),
         dtype: group[0].launch.0.dtype,
+        exchange: None,
         why: "small launches that do not wait for each other",
         others: vec![],
         at: group[0].launch.0.at.clone(),

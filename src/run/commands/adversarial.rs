@@ -19,7 +19,7 @@ pub use evaluate::Evaluate;
 pub use train::Watched;
 pub use watch::Watching;
 
-use crate::error::Result;
+use crate::{error::Result, run::by_ranks};
 use clap::Subcommand;
 use draw::TrainedPlayers;
 
@@ -55,7 +55,7 @@ pub enum Command<M: Adversarial> {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Adversarial>(command: Command<M>) -> Result<()> {
     match command {
-        Command::Train(options) => train::train(*options),
+        Command::Train(options) => by_ranks(options.sitting(), |ranks| train::train(&options, ranks)),
         Command::Sample(options) => TrainedPlayers::<M>::open(&options)?.sample(),
         Command::Interpolate(options) => TrainedPlayers::<M>::open(&options)?.interpolate(),
         Command::Arithmetic(options) => TrainedPlayers::<M>::open(&options.draw)?.arithmetic(&options),

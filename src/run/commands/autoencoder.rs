@@ -10,8 +10,8 @@ use crate::{
     optim::{Optimizer, advance},
     plan::Plan,
     run::{
-        Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, grid, of_test, positive, save,
-        say::counted, whole,
+        Bare, EpochEnd, Look, Options, Raw, Session, Train, Trained, Trainer, by_ranks, grid, of_test,
+        positive, save, say::counted, whole,
     },
     train::{Evaluation, Feed, Round, batch, bursts, labels},
 };
@@ -82,7 +82,7 @@ pub struct Probe {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<T: Restoring>(command: Command<T>) -> Result<()> {
     match command {
-        Command::Train(options) => train(options),
+        Command::Train(options) => by_ranks(&options.sitting, |ranks| train(options.of(ranks))),
         Command::Reconstruct(options) => reconstruct(&options),
         Command::Probe(options) => probe::<T>(&options),
     }
@@ -91,12 +91,13 @@ pub fn run<T: Restoring>(command: Command<T>) -> Result<()> {
 fn train<T: Restoring>(options: Train<T>) -> Result<()> {
     let (session, options) = Session::open(options)?;
     let (config, caps, test_set) = (options.config(session.image()), session.gpu.caps(), &session.set.test);
-    let g = Graph::new();
-    let x = batch(&g, &session.set.train, session.recipe.batch as usize, None);
+    let g = session.graph();
+    let x = batch(&g, &session.set.train, session.batch(), None);
     let metrics = Autoencoder::new(&g, &config).training_step(x, &Optimizer::adam(options.lr() as f32));
     let round = Round::new(&g, &metrics, caps)?;
+    let tested = session.tested();
     let test =
-        Evaluation::new(caps, test_set, |g, x| vec![("loss", Autoencoder::new(g, &config).loss(x, false))])?;
+        Evaluation::new(caps, &tested, |g, x| vec![("loss", Autoencoder::new(g, &config).loss(x, false))])?;
     let count = test_set.count.min(10);
     let restore = restorer(&config, count, &session.gpu)?;
     let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
@@ -104,16 +105,18 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
         return Ok(());
     }
     let state = session.state(&round, &others)?;
-    let test = test.ready(&session.gpu, &state, test_set)?;
+    let test = test.ready(&session.gpu, &state, &tested)?;
     let restore = Executor::new(&session.gpu, &restore, &state, &[])?;
     let bytes = &test_set.pixels[..count * config.pixels];
     let x: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 255.0).collect();
     let unit = "nats per image";
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
-        let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
-        save(&at.run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
-        Ok(of_test(test.run()?))
+        if let Some(run) = at.run {
+            let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
+            save(&run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
+        }
+        Ok(of_test(session.ranks().means(test.run()?, tested.count)?))
     })?;
     Ok(())
 }

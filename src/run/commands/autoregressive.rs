@@ -24,7 +24,7 @@ pub use fit::{Density, Fit, Pixels};
 
 use crate::{
     error::Result,
-    run::{Train, bare::conditional},
+    run::{Train, bare::conditional, by_ranks},
     train::Method,
 };
 use clap::{Arg, Subcommand};
@@ -72,7 +72,7 @@ fn tasked<M: Density>() -> bool {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
-        Command::Train(options) => train::train(options),
+        Command::Train(options) => by_ranks(&options.sitting, |ranks| train::train(options.of(ranks))),
         Command::Sample(options) => TrainedDensity::open(&options.look, &options.bare)?.sample(&options),
         Command::Complete(options) => {
             TrainedDensity::open(&options.draw.look, &options.draw.bare)?.complete(&options)

@@ -14,8 +14,8 @@ use crate::{
     optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        Bare, EpochEnd, Look, Options, Raw, Session, TRAINING, Train, Trained, Trainer, decay, grid,
-        listener, of_test, positive, save, whole,
+        Bare, EpochEnd, Look, Options, Raw, Session, TRAINING, Train, Trained, Trainer, by_ranks, decay,
+        grid, listener, of_test, positive, save, whole,
     },
     train::{Evaluation, Round, batch, normals, quantile},
 };
@@ -147,7 +147,7 @@ pub struct Evaluate<T: Variational> {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
     match command {
-        Command::Train(options) => train(options),
+        Command::Train(options) => by_ranks(&options.sitting, |ranks| train(options.of(ranks))),
         Command::Sample(options) => TrainedVae::open(&options.look, &options.bare)?.sample(&options),
         Command::Reconstruct(options) => {
             TrainedVae::open(&options.look, &options.bare)?.reconstruct(&options)
@@ -169,14 +169,15 @@ fn train<T: Variational>(options: Train<T>) -> Result<()> {
         session.set.test.binarise();
     }
     let (image, caps, recipe) = (session.image(), session.gpu.caps(), &session.recipe);
-    let g = Graph::new();
+    let g = session.graph();
     let vae = options.vae(&g, image, Mode::Training);
     let stream = learning.binarise.then_some("binarise");
-    let x = batch(&g, &session.set.train, recipe.batch as usize, stream);
+    let x = batch(&g, &session.set.train, session.batch(), stream);
     let schedule = Schedule::Exponential { per_step: learning.decay };
     let metrics = vae.training_step(x, &Optimizer::adam(learning.lr as f32).schedule(schedule));
     let round = Round::new(&g, &metrics, caps)?;
-    let test = Evaluation::in_batches(options.at_once(), caps, &session.set.test, |g, x| {
+    let tested = session.tested();
+    let test = Evaluation::in_batches(options.at_once(), caps, &tested, |g, x| {
         options.vae(g, image, Mode::Evaluation).loss(x).metrics()
     })?;
     let draw = decoder(&options, image, SHOWN, caps)?;
@@ -185,16 +186,18 @@ fn train<T: Variational>(options: Train<T>) -> Result<()> {
         return Ok(());
     }
     let state = session.state(&round, &others)?;
-    let test = test.ready(&session.gpu, &state, &session.set.test)?;
+    let test = test.ready(&session.gpu, &state, &tested)?;
     let draw = Executor::new(&session.gpu, &draw, &state, &[])?;
     let z = normals(recipe.seed, SHOWN * vae.latent());
     let unit = "nats per image";
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
         let [h, w, c] = image;
-        let pictures = decode(&session.gpu, &draw, &z)?;
-        save(&at.run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
-        Ok(of_test(test.run()?))
+        if let Some(run) = at.run {
+            let pictures = decode(&session.gpu, &draw, &z)?;
+            save(&run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
+        }
+        Ok(of_test(session.ranks().means(test.run()?, tested.count)?))
     })?;
     Ok(())
 }

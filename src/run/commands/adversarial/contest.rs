@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A model's own options.
-pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone {
+pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The name of the model and of its runs.
     const MODEL: &'static str;
     /// The networks of the two players.

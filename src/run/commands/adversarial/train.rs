@@ -8,10 +8,9 @@ use super::{
 };
 use crate::{
     error::Result,
-    graph::Graph,
     models::{game::Game, players::Players},
     plan::Plan,
-    run::{Session, Train, Trainer},
+    run::{EpochEnd, Ranks, Session, Sitting, Train, Trainer},
     train::{Round, batch, labels},
 };
 use clap::Args;
@@ -25,30 +24,40 @@ pub struct Watched<M: Adversarial> {
     watching: Watching,
 }
 
-pub(super) fn train<M: Adversarial>(options: Watched<M>) -> Result<()> {
+impl<M: Adversarial> Watched<M> {
+    pub(super) fn sitting(&self) -> &Sitting {
+        &self.train.sitting
+    }
+}
+
+pub(super) fn train<M: Adversarial>(options: &Watched<M>, ranks: Ranks) -> Result<()> {
     let Watched { train, watching } = options;
-    let (session, options) = Session::open(train)?;
+    let (session, options) = Session::open(train.of(ranks))?;
     let (caps, set) = (session.gpu.caps(), &session.set.train);
     conditioned(options.model.conditional(), &session.set)?;
-    let game = options.game(session.image(), set.classes)?;
+    let game = options.game(session.image(), set.classes)?.of_batch(session.batch());
     let round = round(&game, &session)?;
     let draw = pictures(&game, caps, watch::SHOWN)?;
     if session.print_plan(&round, &[&draw]) {
         return Ok(());
     }
     let state = session.state(&round, &[&draw])?;
-    let draw = Pictures::new(&session.gpu, &draw, &state)?;
-    let mut watcher = Watcher::new(&session, &game, &draw, &watching)?;
     let (unit, curves) = ("loss, judgement", round.metrics.len());
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves, scored: false };
+    if !session.ranks().share().leads() {
+        // The first rank watches for all.
+        return trainer.run(&mut |_: &EpochEnd<'_>| Ok(vec![])).map(drop);
+    }
+    let draw = Pictures::new(&session.gpu, &draw, &state)?;
+    let mut watcher = Watcher::new(&session, &game, &draw, watching)?;
     let run = trainer.run(&mut watcher)?;
     run.map_or(Ok(()), |run| watcher.finish(M::MODEL, &run))
 }
 
 /// The steps of both players over the session's training images.
 fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
-    let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.recipe.batch as usize);
-    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.batch());
+    let [discriminator, generator] = [session.graph(), session.graph()];
     game.discriminator_step(&discriminator, |g| {
         (batch(g, set, size, None), (game.classes() > 0).then(|| labels(g, set, size)))
     });

@@ -149,7 +149,8 @@ impl Observer for Watcher<'_> {
 
     /// Draws and measures at the end of an epoch, and warns if a player has won.
     fn report(&mut self, at: &EpochEnd<'_>) -> Measured {
-        let diversity = self.picture(at.run, at.step)?;
+        let Some(run) = at.run else { return Ok(vec![]) };
+        let diversity = self.picture(run, at.step)?;
         let warning = self.watch.warning(at.step, at.means, diversity);
         warning.into_iter().for_each(|line| note!("warning: {line}"));
         self.measured(diversity)

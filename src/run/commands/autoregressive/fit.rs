@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub(super) const HINT: &str = "hint";
 
 /// A model's own options.
-pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone {
+pub trait Density: Autoregressive + Args + Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The name of the model and of its runs.
     const MODEL: &'static str;
     /// The method that draws its samples.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     data::Images,
     error::{Error, Result},
-    graph::{Graph, Tensor},
+    graph::Tensor,
     models::autoregressive::Given,
     optim::{Optimizer, Schedule},
     plan::Plan,
@@ -45,11 +45,11 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
         task.hold_out(&mut session.set.test);
     }
     let (caps, [h, w, c]) = (session.gpu.caps(), session.image());
-    let (train, test) = (&session.set.train, &session.set.test);
+    let (train, test) = (&session.set.train, &*session.tested());
     conditioned(model.conditional(), &session.set)?;
-    let g = Graph::new();
+    let g = session.graph();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
-    let x = batch(&g, train, session.recipe.batch as usize, stream);
+    let x = batch(&g, train, session.batch(), stream);
     let schedule = Schedule::Exponential { per_step: options.decay };
     let optimizer = Optimizer::adam(options.lr as f32).schedule(schedule);
     let optimizer = options.clip.map_or(optimizer.clone(), |norm| optimizer.clip_norm(norm as f32));
@@ -81,7 +81,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     if model.conditional() {
         state.write(&session.gpu, CLASS, &one_hot((0..shown).map(|i| i % classes), classes))?;
     }
-    let cases = model.task().map(|task| Cases::first(task, test, shown / DRAWS));
+    let cases = model.task().map(|task| Cases::first(task, &session.set.test, shown / DRAWS));
     let often = cases.as_ref().map(Cases::often);
     if let Some(often) = &often {
         state.write(&session.gpu, HINT, &often.hints)?;
@@ -91,21 +91,23 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     let names = || session.set.class_names.iter().cloned().cycle().take(shown);
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves: 1, scored: true };
     trainer.run(&mut |at: &EpochEnd<'_>| {
-        let (mut told, total) = (listener(), draw.steps() as u64);
-        let given = known.as_ref().map(|(pictures, known)| (&pictures[..], *known));
-        let drawn = draw.run(&session.gpu, &state, given, 1, |done, _| {
-            told(Work { what: "steps of drawing samples", done: done as u64, total })
-        });
-        match drawn {
-            // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
-            // are left out, and the run ends as usual.
-            Err(_) if interrupt::asked() => {}
-            drawn => match &cases {
-                Some(cases) => save(&at.run.samples(at.step), &cases.sheet(&drawn?))?,
-                None => show(&at.run.samples(at.step), model, image, &drawn?, names())?,
-            },
+        if let Some(run) = at.run {
+            let (mut told, total) = (listener(), draw.steps() as u64);
+            let given = known.as_ref().map(|(pictures, known)| (&pictures[..], *known));
+            let drawn = draw.run(&session.gpu, &state, given, 1, |done, _| {
+                told(Work { what: "steps of drawing samples", done: done as u64, total })
+            });
+            match drawn {
+                // Drawing may take minutes if the whole network runs for every pixel. After Ctrl-C the pictures
+                // are left out, and the run ends as usual.
+                Err(_) if interrupt::asked() => {}
+                drawn => match &cases {
+                    Some(cases) => save(&run.samples(at.step), &cases.sheet(&drawn?))?,
+                    None => show(&run.samples(at.step), model, image, &drawn?, names())?,
+                },
+            }
         }
-        let mut measured = of_test(score.run()?);
+        let mut measured = of_test(session.ranks().means(score.run()?, test.count)?);
         if let Some(sound) = sound(model) {
             let [train, test] = [at.means[0], measured[0].1].map(|nats| sound.bits_per_sample(nats));
             measured.extend([("train_bits_per_sample".into(), train), ("test_bits_per_sample".into(), test)]);

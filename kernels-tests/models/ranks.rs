@@ -1,0 +1,212 @@
+//! Ranks that share a training compute what one rank with the whole batch computes, and the same bits again when
+//! they do it twice.
+
+use crate::{engine::collective::each, subjects::adapter};
+use oneiro::{
+    data::{Images, Order},
+    gpu::{Executor, Gpu, State},
+    graph::{Graph, Tensor, autodiff, shape::Type, share::Share},
+    kernel::caps::Caps,
+    models::{
+        autoregressive::{Autoregressive, Given},
+        dcgan,
+        game::{Game, Rules},
+        likelihood::Likelihood,
+        pixelcnn,
+        vae::Vae,
+    },
+    optim::Optimizer,
+    plan::Plan,
+    train::{Collective, Feed, Round, Steps, batch, exchange, labels},
+};
+
+/// The images of the whole batch.
+const BATCH: usize = 8;
+const STEPS: u64 = 50;
+const SIDE: usize = 8;
+
+/// Records a round for a share of the batch.
+type Record = fn(&Caps, Share, &Images) -> Round;
+
+/// 50 images of three classes: six batches of 8, with images left over.
+fn images() -> Images {
+    let pixel = |i: usize| (i * 37 % 251) as u8 ^ (i / 64 * 5) as u8;
+    Images {
+        count: 50,
+        height: SIDE,
+        width: SIDE,
+        channels: 1,
+        classes: 3,
+        pixels: (0..50 * SIDE * SIDE).map(pixel).collect(),
+        labels: Some((0..50).map(|i| i % 3).collect()),
+    }
+}
+
+/// The metrics of all steps, and the weights after them.
+type Trained = (Vec<Vec<f64>>, Vec<(String, Vec<u32>)>);
+
+/// Trains by so many ranks; returns what each of them has.
+fn train(gpu: &Gpu, record: Record, size: usize) -> Vec<Trained> {
+    each(size, |ranks| {
+        let (share, images) = (ranks.share(), images());
+        let round = record(gpu.caps(), share, &images);
+        let plans: Vec<&Plan> = round.plans().collect();
+        let state = State::new(gpu, &plans, 5).unwrap();
+        let feed = Feed::new(gpu, &images).unwrap();
+        let order = Order { seed: 5, batch: BATCH / size, batches: 1, count: 50, share };
+        let mut steps = Steps::new(gpu, &state, &round, &feed, None, order).unwrap().with_ranks(ranks);
+        let mut metrics = vec![];
+        while steps.done() < STEPS {
+            steps.submit(STEPS - steps.done()).unwrap();
+            metrics.extend(steps.read().unwrap());
+        }
+        let words = |name: String| {
+            let words = state.read_words(gpu, &name).unwrap();
+            (name, words)
+        };
+        (metrics, round.weights().into_iter().map(words).collect())
+    })
+}
+
+/// The largest difference of metrics, relative to those of one rank where these are above 1.
+fn difference(one: &Trained, other: &Trained) -> f64 {
+    let pairs = one.0.iter().flatten().zip(other.0.iter().flatten());
+    pairs.map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f64::max)
+}
+
+/// One, two and four ranks measure the same at every step within 1e-5; all ranks of a training have the same
+/// weights, bit for bit, and so has the same training when it is run again.
+fn ranks_agree(name: &str, record: Record) {
+    let Some(gpu) = adapter(name) else { return };
+    let one = train(gpu, record, 1).remove(0);
+    assert_eq!(one.0.len() as u64, STEPS);
+    assert!(one.0.iter().flatten().all(|value| value.is_finite()), "{name}: {:?}", one.0);
+    for size in [2, 4] {
+        let all = train(gpu, record, size);
+        let worst = difference(&one, &all[0]);
+        crate::harness::say(&format!("{name}, {size} ranks: losses within {worst:.1e} of one rank's"));
+        assert!(worst < 1e-5, "{name}, {size} ranks: {worst:e}\n{:?}\n{:?}", one.0, all[0].0);
+        assert!(all.iter().all(|rank| *rank == all[0]), "{name}: {size} ranks differ from each other");
+        assert!(size == 4 || train(gpu, record, size) == all, "{name}: {size} ranks differ from themselves");
+    }
+}
+
+fn local(share: Share) -> usize {
+    BATCH / share.size
+}
+
+#[test]
+fn ranks_train_a_vae_as_one_does() {
+    ranks_agree("VAE", |caps, share, images| {
+        let g = Graph::shared(share);
+        let vae = Vae::new(&g, &crate::subjects::config(SIDE * SIDE, 16, 3));
+        let x = batch(&g, images, local(share), Some("binarise"));
+        let metrics = vae.training_step(x, &Optimizer::adam(1e-3).clip_norm(20.0));
+        Round::new(&g, &metrics, caps).unwrap()
+    });
+}
+
+#[test]
+fn ranks_train_a_pixelcnn_with_dropout_as_one_does() {
+    ranks_agree("PixelCNN", |caps, share, images| {
+        let g = Graph::shared(share);
+        let config = pixelcnn::Config {
+            image: [SIDE, SIDE, 1],
+            features: 4,
+            blocks: 1,
+            dilations: vec![],
+            head: 4,
+            dropout: 0.3,
+            likelihood: Likelihood::Bernoulli,
+        };
+        let x = batch(&g, images, local(share), Some("binarise")).reshape([local(share), SIDE, SIDE, 1]);
+        let given = Given { x, class: None, training: true };
+        let metrics = config.training_step(&g, "pixelcnn", given, &Optimizer::adam(1e-3));
+        Round::new(&g, &metrics, caps).unwrap()
+    });
+}
+
+#[test]
+fn ranks_train_a_dcgan_with_batch_norm_as_one_does() {
+    ranks_agree("DCGAN", |caps, share, images| {
+        let networks = dcgan::Networks { latent: 4, generator: 4, discriminator: 4 };
+        let rules = Rules { instance_noise: 0.1, ema: Some(0.9), ..Rules::default() };
+        let game = Game::new(networks, rules, [SIDE, SIDE, 1], [SIDE; 2], 3, local(share)).unwrap();
+        let [discriminator, generator] = [0, 1].map(|_| Graph::shared(share));
+        game.discriminator_step(&discriminator, |g| {
+            (batch(g, images, local(share), None), Some(labels(g, images, local(share))))
+        });
+        let metrics = game.generator_step(&generator);
+        let plan = Plan::new(&discriminator, caps).unwrap();
+        Round::new(&generator, &metrics, caps).unwrap().after(plan, 1)
+    });
+}
+
+/// The outputs of a graph over rows `[R, 3]` by so many ranks: those of ranks stand one below the other.
+fn rows(gpu: &Gpu, size: usize, record: for<'g> fn(Tensor<'g>) -> Vec<Tensor<'g>>) -> Vec<Vec<f32>> {
+    const ROWS: usize = 12;
+    let x: Vec<f32> = (0..ROWS * 3).map(|i| 3.0 + (i as f32 * 1.7).sin()).collect();
+    let parts = each(size, |ranks| {
+        let (share, g) = (ranks.share(), Graph::shared(ranks.share()));
+        let mine = share.part(ROWS);
+        let outputs = record(g.input("x", Type::f32([mine.len(), 3])));
+        outputs.iter().enumerate().for_each(|(i, y)| g.output(&i.to_string(), *y));
+        let plan = Plan::new(&g, gpu.caps()).unwrap();
+        let state = State::new(gpu, &[&plan], 0).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[]).unwrap();
+        executor.write(gpu, "x", &x[3 * mine.start..3 * mine.end]).unwrap();
+        executor.step_with(gpu, 3, &mut |merge, values| exchange(ranks, merge, values)).unwrap();
+        (0..outputs.len()).map(|i| executor.read(gpu, &i.to_string()).unwrap()).collect::<Vec<_>>()
+    });
+    (0..parts[0].len()).map(|i| parts.iter().flat_map(|part| part[i].clone()).collect()).collect()
+}
+
+/// A loss whose gradients go through the statistics of the whole batch, to the first and the second order; it is a
+/// mean of the ranks' losses.
+fn normalised(x: Tensor<'_>) -> Vec<Tensor<'_>> {
+    let g = x.graph();
+    let [w, b] = [1.3, -0.2].map(|value| g.full([3], value));
+    let [mean, variance] = x.moments();
+    let y = x.batch_norm(w, b, 1e-3);
+    let loss = (y * y * y).mean_all() + (mean * variance).mean_all();
+    let first = autodiff::grad(loss, &[x])[0];
+    let second = autodiff::grad((first * first).sum_all(), &[x])[0];
+    // Of a mean over ranks, each has its part.
+    let size = g.share().size as f32;
+    vec![y, first * (1.0 / size), second * (1.0 / (size * size))]
+}
+
+#[test]
+fn ranks_differentiate_as_one_does() {
+    let Some(gpu) = adapter("derivatives of exchanges") else { return };
+    let one = rows(gpu, 1, normalised);
+    for size in [2, 3, 4] {
+        for (i, (one, shared)) in one.iter().zip(rows(gpu, size, normalised)).enumerate() {
+            let scale = one.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+            let worst = one.iter().zip(&shared).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(
+                one.len() == shared.len() && worst < 2e-5 * scale,
+                "{size} ranks, order {i}: {worst:e} of {scale}"
+            );
+        }
+    }
+}
+
+/// What one rank exchanges is nothing: its plan is that of a graph which knows no ranks.
+#[test]
+fn one_rank_plans_as_if_there_were_none() {
+    let plan = |g: Graph| {
+        let x = g.input("x", Type::f32([6, 4]));
+        let [w, b] =
+            ["w", "b"].map(|name| g.param(name, Type::f32([4]), oneiro::graph::var::Init::Constant(1.0)));
+        let loss = x.batch_norm(w, b, 1e-5).dropout("d", 0.5).square().mean_all();
+        Optimizer::adam(1e-3).clip_norm(1.0).summed().step("fit", loss, &[w, b]);
+        oneiro::optim::advance(&g);
+        let plan = Plan::new(&g, &Caps::software()).unwrap();
+        format!("{plan}{:?}", plan.launches)
+    };
+    let apart = |text: String| text.lines().map(str::to_string).collect::<Vec<_>>();
+    assert_eq!(apart(plan(Graph::new())), apart(plan(Graph::shared(Share::default()))));
+    let own = Graph::shared(Share { rank: 0, size: 2 }).with_own_statistics();
+    assert_eq!(plan(own).matches("Some((Mean").count(), 1, "only the gradients are exchanged");
+}

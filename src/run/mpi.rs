@@ -1,0 +1,140 @@
+//! Ranks that are processes, which MPI starts and connects: `mpirun -n 8 … train --mpi`. Messages go from rank to rank,
+//! and what they hold is added up in the ranks' order, whatever order they come in.
+
+use super::{interrupt, ranks::Ranks, say};
+use crate::{
+    disk::hex,
+    error::{Error, Result},
+    graph::share::Share,
+    train::{Collective, Parts},
+};
+use mpi::{Threading, request, topology::SimpleCommunicator, traits::*};
+use sha2::{Digest, Sha256};
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The time after which a rank that does not answer is taken for hanging: longer than rank 0 draws and measures at the
+/// end of an epoch, while the others wait.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// MPI ends all ranks when one has died: first by a signal, and after about a second at once. A rank that waits so
+/// long after a signal says how to go on.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Where all ranks fail alike, the first one has this time to say so.
+const AFTER_FIRST: Duration = Duration::from_secs(1);
+
+/// A rank's line to the other processes.
+struct Mpi {
+    share: Share,
+    /// How to go on after the end of all.
+    advice: Mutex<String>,
+}
+
+impl Mpi {
+    /// Waits for what `missing` counts: the ranks from which something is awaited still.
+    fn wait(&self, mut missing: impl FnMut() -> Option<usize>) {
+        let (begun, mut told, mut tries) = (Instant::now(), false, 0u32);
+        while let Some(rank) = missing() {
+            if begun.elapsed() > LAST_WORDS && interrupt::asked() && !told {
+                told = true;
+                let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
+                note!("rank {rank} has not answered since a signal came; if it has ended: {advice}");
+            }
+            if begun.elapsed() > PATIENCE {
+                let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
+                note!(
+                    "Error: rank {rank} has not answered for {} minutes; {advice}",
+                    PATIENCE.as_secs() / 60
+                );
+                SimpleCommunicator::world().abort(1);
+            }
+            tries += 1;
+            if tries < 200 { thread::yield_now() } else { thread::sleep(Duration::from_micros(50)) }
+        }
+    }
+}
+
+impl Collective for Mpi {
+    fn share(&self) -> Share {
+        self.share
+    }
+
+    fn swap(&self, parts: Parts) -> Result<Parts> {
+        const TAG: i32 = 1;
+        let Share { rank, size } = self.share;
+        if parts.iter().any(|part| part.len() > i32::MAX as usize) {
+            return Err(Error::new("MPI takes messages of at most 2 GiB; train a smaller model"));
+        }
+        let world = SimpleCommunicator::world();
+        let others = (0..size).filter(|&other| other != rank);
+        let mut got: Vec<Option<Arc<[u8]>>> = vec![None; size];
+        got[rank] = Some(parts[rank].clone());
+        request::scope(|scope| {
+            let send = |other: usize| {
+                let to = world.process_at_rank(other as i32);
+                (other, to.immediate_send_with_tag(scope, &parts[other][..], TAG))
+            };
+            let mut sent: Vec<_> = others.map(send).collect();
+            self.wait(|| {
+                for other in (0..size).filter(|&other| got[other].is_none()).collect::<Vec<_>>() {
+                    // Messages of one rank come in the order in which it sent them.
+                    let from = world.process_at_rank(other as i32);
+                    if let Some(message) = from.immediate_matched_probe_with_tag(TAG) {
+                        got[other] = Some(message.matched_receive_vec::<u8>().0.into());
+                    }
+                }
+                sent = std::mem::take(&mut sent)
+                    .into_iter()
+                    .filter_map(|(other, request)| request.test().err().map(|request| (other, request)))
+                    .collect();
+                let silent = got.iter().position(Option::is_none);
+                silent.or_else(|| sent.first().map(|(other, _)| *other))
+            });
+        });
+        Ok(got.into_iter().flatten().collect())
+    }
+
+    fn advise(&self, how_to_go_on: &str) {
+        *self.advice.lock().unwrap_or_else(PoisonError::into_inner) = how_to_go_on.into();
+    }
+}
+
+/// Runs a training as the rank that this process is. If it fails, all ranks end.
+pub(super) fn run(run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
+    let why = "MPI is running already, or does not let threads call it; start the program by mpirun";
+    let universe = mpi::initialize_with_threading(Threading::Serialized);
+    let (universe, _) = universe.filter(|u| u.1 >= Threading::Serialized).ok_or_else(|| Error::new(why))?;
+    let world = universe.world();
+    let (rank, size) = (world.rank() as usize, world.size() as usize);
+    let place = world.split_shared(rank as i32).rank() as usize;
+    let line = Mpi { share: Share { rank, size }, advice: Mutex::new("start all ranks again".into()) };
+    let ranks = Ranks::new(Arc::new(line), place, build()?);
+    let done = thread::scope(|scope| {
+        let of_rank = || run(ranks.clone());
+        let thread = thread::Builder::new().name(say::named(rank)).spawn_scoped(scope, of_rank);
+        Ok(thread.map_err(|e| Error::new(format!("a thread cannot be started: {e}")))?.join())
+    });
+    match done {
+        Ok(Ok(Ok(()))) => return Ok(()),
+        Ok(Ok(Err(error))) | Err(error) => {
+            if rank > 0 {
+                thread::sleep(AFTER_FIRST);
+            }
+            note!("Error: rank {rank}: {error}");
+        }
+        Ok(Err(panic)) if size == 1 => resume_unwind(panic),
+        Ok(Err(_)) => note!("Error: rank {rank} panicked"),
+    }
+    world.abort(1)
+}
+
+/// The SHA-256 of this program.
+fn build() -> Result<String> {
+    let read = || std::fs::read(std::env::current_exe()?);
+    let bytes =
+        read().map_err(|e| Error::new(format!("this program cannot be read ({e}); leave it where it is")))?;
+    Ok(hex(&Sha256::digest(bytes)))
+}

@@ -1,0 +1,121 @@
+//! What the ranks of one training tell each other between steps. Rank 0 speaks for all: it writes the run's folder,
+//! and nobody else prints.
+
+use crate::{
+    error::{Error, Result},
+    graph::share::Share,
+    train::{Alone, Collective},
+};
+use std::{fmt, sync::Arc};
+
+/// A rank's line to all ranks of the training.
+#[derive(Clone)]
+pub struct Ranks {
+    line: Arc<dyn Collective>,
+    /// The number of ranks before this one on the same machine.
+    place: usize,
+    /// What tells builds of this program apart, where ranks are processes.
+    build: String,
+}
+
+impl Default for Ranks {
+    /// The one rank of a training that is not shared.
+    fn default() -> Self {
+        Self { line: Arc::new(Alone), place: 0, build: String::new() }
+    }
+}
+
+impl fmt::Debug for Ranks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.share().fmt(f)
+    }
+}
+
+impl Ranks {
+    /// The rank, and the number of ranks.
+    pub fn share(&self) -> Share {
+        self.line.share()
+    }
+
+    /// Makes a rank that is the one with this number on its machine. `build` tells builds of this program apart.
+    pub(super) fn new(line: Arc<dyn Collective>, place: usize, build: String) -> Self {
+        Self { line, place, build }
+    }
+
+    /// The line to the others.
+    pub(super) fn line(&self) -> &dyn Collective {
+        &*self.line
+    }
+
+    /// The number of ranks before this one on the same machine; `None` where there is one rank.
+    pub(super) fn place(&self) -> Option<usize> {
+        (!self.share().alone()).then_some(self.place)
+    }
+
+    /// Does something on rank 0, then on the others, which find there what it has fetched.
+    pub(super) fn in_turn<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.share().leads() {
+            self.line.barrier()?;
+            return work();
+        }
+        let done = work()?;
+        self.line.barrier()?;
+        Ok(done)
+    }
+
+    /// Which of eight wishes any rank has.
+    pub(super) fn any(&self, mine: u8) -> Result<u8> {
+        if self.share().alone() {
+            return Ok(mine);
+        }
+        Ok(self.line.gather(&[mine])?.iter().flat_map(|bytes| bytes.first()).fold(0, |all, one| all | one))
+    }
+
+    /// Means over the images of all ranks, from each rank's means over its own.
+    ///
+    /// # Errors
+    /// Fails if a rank has ended.
+    pub fn means<'a>(&self, own: Vec<(&'a str, f64)>, images: usize) -> Result<Vec<(&'a str, f64)>> {
+        if self.share().alone() {
+            return Ok(own);
+        }
+        let sums = own.iter().map(|(_, mean)| mean * images as f64).chain([images as f64]);
+        let mine: Vec<u8> = sums.flat_map(f64::to_le_bytes).collect();
+        let mut totals = vec![0.0; own.len() + 1];
+        for bytes in self.line.gather(&mine)? {
+            let values = bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+            totals.iter_mut().zip(values).for_each(|(total, value)| *total += value);
+        }
+        let count = totals.pop().unwrap_or_default();
+        Ok(own.iter().zip(totals).map(|((name, _), total)| (*name, total / count)).collect())
+    }
+
+    /// Refuses ranks that do not train the same: another build of the program, or another configuration, which
+    /// `alike` compares and which names the data by their digest. Returns the ranks' adapters.
+    pub(super) fn agree(
+        &self,
+        config: &str,
+        adapter: &str,
+        alike: impl Fn(&str, &str) -> Option<&'static str>,
+    ) -> Result<Vec<String>> {
+        const BETWEEN: &str = "\0";
+        let mine = [self.build.as_str(), adapter, config].join(BETWEEN);
+        let all: Vec<String> =
+            self.line.gather(mine.as_bytes())?.iter().map(|b| String::from_utf8_lossy(b).into()).collect();
+        let parts = |text: &str| -> [String; 3] {
+            let mut parts = text.splitn(3, BETWEEN).map(String::from);
+            [(); 3].map(|()| parts.next().unwrap_or_default())
+        };
+        let first = parts(&all[0]);
+        let mut adapters = vec![];
+        for (rank, [build, adapter, config]) in all.iter().map(|text| parts(text)).enumerate() {
+            let differs = (build != first[0]).then_some("another build of the program");
+            if let Some(what) = differs.or_else(|| alike(&first[2], &config)) {
+                let advice = "start all ranks with the same program, options and data";
+                return Err(Error::new(format!("rank {rank} has {what} than rank 0; {advice}")));
+            }
+            adapters.push(adapter);
+        }
+        Ok(adapters)
+    }
+}
