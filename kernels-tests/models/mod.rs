@@ -12,6 +12,7 @@ mod measures;
 mod mistakes;
 mod pixelcnn;
 mod pixelrnn;
+mod semi_supervised;
 mod task;
 mod vae;
 mod wavenet;

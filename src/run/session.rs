@@ -133,6 +133,15 @@ impl Session {
         Ok((session, saved.options))
     }
 
+    /// Adds few labelled images, which steps take beside the others.
+    ///
+    /// # Errors
+    /// Fails if the images do not fit into a buffer of the adapter.
+    pub fn beside(&mut self, few: &Images) -> Result<()> {
+        self.feed = self.feed.take().map(|feed| feed.beside(&self.gpu, few)).transpose()?;
+        Ok(())
+    }
+
     /// How minibatches are taken from the training images.
     pub fn order(&self) -> Order {
         let (seed, batch) = (self.recipe.seed, self.recipe.batch as usize);
