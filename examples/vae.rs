@@ -8,10 +8,10 @@ use oneiro::{
         conv_vae,
         vae::{self, Vae},
     },
-    nn::{Activation, Mode},
+    nn::Mode,
     run::{
         Options, Recipe, TRAINING,
-        commands::vae::{Command, FewLabels, Learning, Variational, run},
+        commands::vae::{Command, Learning, Variational, activation, run},
         exit_code, parse, positive, sizes, whole,
     },
 };
@@ -25,14 +25,9 @@ use serde::{Deserialize, Serialize};
   vae train --resume runs/mnist --epochs 20             goes on where it stopped
   vae train --latent 2 --seconds 60 --out runs/flat     a 2-D latent space
   vae train --model conv --data mnist --out runs/conv   the convolutional one
-  vae sample --run runs/mnist                           without --run: the newest run under runs
-  vae manifold --run runs/flat
+  vae manifold --run runs/flat                          without --run: the newest run under runs; also sample
   vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json
-  vae train --data mnist --semi-supervised m2 --labels 100 --out runs/m2    classes from 100 labels
-  vae train --data mnist --semi-supervised m1 --labels 100 --out runs/m1
-  vae train --data mnist --semi-supervised m1m2 --labels 100 --weights runs/m1/weights.safetensors --out runs/m1m2
-  vae analogies --run runs/m2
-  vae evaluate --run runs/m1m2 --alone")]
+  vae train --data mnist --semi-supervised m2 --labels 100 --out runs/m2    then analogies, evaluate --alone")]
 struct Cli {
     #[command(subcommand)]
     command: Command<VaeOptions>,
@@ -66,9 +61,6 @@ struct VaeOptions {
     #[command(flatten)]
     #[serde(flatten)]
     learning: Learning,
-    #[command(flatten)]
-    #[serde(flatten)]
-    few_labels: FewLabels,
 }
 
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, PartialEq, Default)]
@@ -92,32 +84,18 @@ impl Options for VaeOptions {
         match self.model {
             Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),
             Networks::Conv if !self.hidden.is_empty() => Some("--hidden: give --widths, or no --model conv"),
-            _ if self.few_labels.by_m2() && !self.few_labels.stacked() && !self.hidden.is_empty() => {
-                Some("--hidden: M2 alone has no VAE below it; give --m2-hidden")
-            }
-            _ if self.few_labels.stacked() && self.recipe.weights.is_none() => {
-                Some("--semi-supervised m1m2 stands on an M1: train one, and give its file by --weights")
-            }
-            _ => self.few_labels.refuse(),
+            _ => self.learning.refuse(self.recipe.weights.is_some()),
         }
     }
 
-    fn conditional(&self) -> bool {
-        self.few_labels.by_m2()
-    }
-
     fn weights(&self, image: [usize; 3], classes: usize) -> Result<Vec<String>> {
-        Ok(self.names(image, classes))
+        self.names(image, classes)
     }
 }
 
 impl Variational for VaeOptions {
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
-        let activation = match self.activation.as_str() {
-            "tanh" => Activation::Tanh,
-            "softplus" => Activation::Softplus,
-            _ => Activation::Relu,
-        };
+        let activation = activation(&self.activation);
         let (latent, beta, pixels) = (self.latent.into(), self.beta as f32, image.iter().product());
         let (hidden, widths) = (sizes(&self.hidden, &[400]), sizes(&self.widths, &[32, 64]));
         match self.model {
@@ -130,10 +108,6 @@ impl Variational for VaeOptions {
 
     fn learning(&self) -> &Learning {
         &self.learning
-    }
-
-    fn few_labels(&self) -> &FewLabels {
-        &self.few_labels
     }
 
     fn at_once(&self) -> usize {

@@ -39,7 +39,7 @@ fn config(visible: Visible) -> Config {
 
 /// M2, and its inputs: images, labelled ones, and their classes; the noise is an input, too.
 fn network(g: &Graph, visible: Visible) -> (M2<'_>, [Tensor<'_>; 3]) {
-    ["m2/labelled", "m2/unlabelled"].map(|stream| g.bind_stream(stream));
+    ["m2/labelled", "m2/unlabelled"].iter().for_each(|stream| g.bind_stream(stream));
     let input = |name: &str, n, width| g.input(name, Type::f32([n, width]));
     let inputs = [input("x", BATCH, INPUTS), input("few", FEW, INPUTS), input("class", FEW, CLASSES)];
     (M2::new(g, &config(visible)), inputs)
@@ -120,6 +120,15 @@ fn evaluated(
     reference::eval(&g, &inputs, &mut golden::initial(&g, weights)).unwrap()["out"].data.clone()
 }
 
+fn m2(g: &Graph, visible: Visible) -> M2<'_> {
+    M2::new(g, &config(visible))
+}
+
+/// A VAE of 4 latents.
+fn m1(g: &Graph) -> Vae<'_> {
+    Vae::new(g, &vae(INPUTS, 7, 4))
+}
+
 fn images(g: &Graph) -> Tensor<'_> {
     g.input("x", Type::f32([BATCH, INPUTS]))
 }
@@ -129,13 +138,15 @@ fn images(g: &Graph) -> Tensor<'_> {
 fn an_unlabelled_image_is_the_sum_over_its_classes() {
     for (name, visible) in KINDS {
         let weights = golden::tensors(&format!("m2_{name}_weights.safetensors"));
-        let m2 = |g| M2::new(g, &config(visible));
         let (x, eps) = (unit(5, BATCH * INPUTS), noise(6, CLASSES * BATCH * LATENT));
         let x = || values("x", INPUTS, &x);
         let noise = |stream, eps| values(stream, LATENT, eps);
-        let whole =
-            evaluated(|g| m2(g).unlabelled(images(g)), vec![x(), noise("m2/unlabelled", &eps)], &weights);
-        let logits = evaluated(|g| m2(g).logits(images(g)), vec![x()], &weights);
+        let whole = evaluated(
+            |g| m2(g, visible).unlabelled(images(g)),
+            vec![x(), noise("m2/unlabelled", &eps)],
+            &weights,
+        );
+        let logits = evaluated(|g| m2(g, visible).logits(images(g)), vec![x()], &weights);
         let bounds: Vec<Vec<f64>> = (0..CLASSES)
             .map(|k| {
                 let hot: Vec<f32> =
@@ -143,7 +154,7 @@ fn an_unlabelled_image_is_the_sum_over_its_classes() {
                 let eps = noise("m2/labelled", &eps[k * BATCH * LATENT..][..BATCH * LATENT]);
                 let class = |g: &Graph| g.input("class", Type::f32([BATCH, CLASSES])).id();
                 evaluated(
-                    |g| m2(g).labelled(images(g), g.tensor(class(g))),
+                    |g| m2(g, visible).labelled(images(g), g.tensor(class(g))),
                     vec![x(), values("class", CLASSES, &hot), eps],
                     &weights,
                 )
@@ -162,10 +173,13 @@ fn an_unlabelled_image_is_the_sum_over_its_classes() {
     }
 }
 
-/// A VAE of 4 latents, and M2 on them.
+/// M2 on M1's latents.
+fn upper(g: &Graph) -> M2<'_> {
+    M2::new(g, &Config { inputs: 4, ..config(Visible::Gaussian) })
+}
+
 fn stack(g: &Graph) -> SemiSupervised<'_> {
-    let m2 = Config { inputs: 4, ..config(Visible::Gaussian) };
-    SemiSupervised::new(Some(Vae::new(g, &vae(INPUTS, 7, 4))), M2::new(g, &m2))
+    SemiSupervised::new(Some(m1(g)), upper(g))
 }
 
 /// The weights of the stack, drawn by a seed.
@@ -194,7 +208,6 @@ fn the_stacks_bound_is_that_of_both_models() {
         vec![x(), values("m1/unlabelled", 4, &e1), second()],
         &weights,
     );
-    let m1 = |g| Vae::new(g, &vae(INPUTS, 7, 4));
     let [mu, logvar] = [0, 1]
         .map(|i| evaluated(|g| <[Tensor<'_>; 2]>::from(m1(g).encode(images(g)))[i], vec![x()], &weights));
     let z: Vec<f32> =

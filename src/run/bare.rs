@@ -99,7 +99,7 @@ impl<T: Options> Bare<T> {
         };
         if self.options.conditional() && classes == 0 {
             return Err(Error::new(
-                "no number of classes is known to condition on; give it by --classes, or the model's own --data",
+                "the model wants classes, and their number is not known; give it by --classes, or the model's own --data",
             ));
         }
         let (model, sitting) = (T::MODEL.into(), Lasting::default());

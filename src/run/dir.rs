@@ -152,9 +152,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the folder if it is missing, and checks that files can be written in it.
-    ///
-    /// A folder that holds an earlier run is accepted; see [`RunDir::has_run`].
+    /// Makes the folder if it is missing, and checks that files can be written in it. A folder that holds an
+    /// earlier run is accepted; see [`RunDir::has_run`].
     ///
     /// # Errors
     /// Fails if the path is a file, or if the folder cannot be made or is not writable.

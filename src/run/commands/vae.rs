@@ -4,7 +4,7 @@
 mod few_labels;
 mod options;
 
-pub use options::{FewLabels, Learning, Scheme, Variational};
+pub use options::{FewLabels, Learning, Scheme, Variational, activation};
 
 use super::chosen;
 use crate::{

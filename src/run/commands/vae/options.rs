@@ -2,12 +2,13 @@
 //! learns classes, too.
 
 use crate::{
+    error::{Error, Result},
     graph::Graph,
     models::{
         semi_supervised::{Config, M2, SemiSupervised, Visible},
         vae::Vae,
     },
-    nn::Mode,
+    nn::{Activation, Mode},
     optim::{Optimizer, Schedule},
     run::{Options, TRAINING, decay, positive, sizes, whole},
 };
@@ -23,7 +24,9 @@ pub trait Variational: Options {
     fn learning(&self) -> &Learning;
 
     /// How classes are learnt from few labels.
-    fn few_labels(&self) -> &FewLabels;
+    fn few_labels(&self) -> &FewLabels {
+        &self.learning().few_labels
+    }
 
     /// The number of test images at a time. Convolutions need a smaller number, since their activations are
     /// large.
@@ -32,13 +35,22 @@ pub trait Variational: Options {
     }
 
     /// The names of the weights for images of this size and number of classes.
-    fn names(&self, image: [usize; 3], classes: usize) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Fails if classes are learnt, and there are none.
+    fn names(&self, image: [usize; 3], classes: usize) -> Result<Vec<String>> {
         let g = Graph::new();
         match self.few_labels().by_m2() {
+            true if classes == 0 => {
+                let advice = "give it by --classes, or the model's own --data";
+                return Err(Error::new(format!(
+                    "--semi-supervised: no number of classes is known; {advice}"
+                )));
+            }
             true => drop(self.semi_supervised(&g, image, classes, 1)),
             false => drop(self.vae(&g, image, Mode::Evaluation)),
         }
-        g.weights()
+        Ok(g.weights())
     }
 
     /// M2, on M1 where it stands on one, for images of this size and number of classes, `count` in all.
@@ -74,13 +86,37 @@ pub struct Learning {
     /// Make pixels black or white at random in every step, with the grey value as the probability of white
     #[arg(long)]
     pub(super) binarise: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    few_labels: FewLabels,
 }
 
 fn constant() -> f64 {
     1.0
 }
 
+/// The activation of this name.
+pub fn activation(name: &str) -> Activation {
+    match name {
+        "tanh" => Activation::Tanh,
+        "softplus" => Activation::Softplus,
+        _ => Activation::Relu,
+    }
+}
+
 impl Learning {
+    /// The reason why these options exclude each other, or want weights where there are none, if they do.
+    pub fn refuse(&self, weights: bool) -> Option<&'static str> {
+        let few = &self.few_labels;
+        match few.m2_hidden.is_empty() && few.m2_latent.is_none() {
+            false if !few.by_m2() => Some("--m2-hidden and --m2-latent: add --semi-supervised m2 or m1m2"),
+            _ if few.stacked() && !weights => {
+                Some("--semi-supervised m1m2 stands on an M1: train one, and give its file by --weights")
+            }
+            _ => None,
+        }
+    }
+
     /// Adam with these step sizes.
     pub(super) fn optimizer(&self) -> Optimizer {
         Optimizer::adam(self.lr as f32).schedule(Schedule::Exponential { per_step: self.decay })
@@ -130,12 +166,6 @@ fn tenth() -> f64 {
 }
 
 impl FewLabels {
-    /// The reason why these options exclude each other, if they do.
-    pub fn refuse(&self) -> Option<&'static str> {
-        let of_m2 = !self.m2_hidden.is_empty() || self.m2_latent.is_some();
-        (of_m2 && !self.by_m2()).then_some("--m2-hidden and --m2-latent: add --semi-supervised m2 or m1m2")
-    }
-
     /// The number of labels, if classes are learnt.
     pub(super) fn labels(&self) -> Option<usize> {
         self.labels.map(|labels| labels as usize)
