@@ -73,3 +73,98 @@ impl<P: Players> Game<P> {
         critic.forward(self.seen(x, stream)).reshape([x.extent(0), self.apart()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::{
+            reference::{self, Values},
+            shape::{Array, Type},
+        },
+        models::{game::Rules, gan::Networks},
+    };
+
+    const N: usize = 4;
+    const CLASSES: usize = 3;
+    const LATENT: usize = 2;
+    const HIDDEN: usize = 6;
+
+    fn game() -> Game<Networks> {
+        let networks = Networks { latent: LATENT, hidden: vec![5, HIDDEN] };
+        Game::new(networks, Rules::default(), [2, 2, 1], [2, 2], 0, N).unwrap().telling_apart(CLASSES)
+    }
+
+    fn array(shape: [usize; 2], seed: f64) -> Array {
+        Array::from_fn(shape, |i| 0.5 + 0.5 * ((i as f64 + seed) * 1.7).sin())
+    }
+
+    /// What a graph's output is with these inputs, by weights that names and a seed decide.
+    fn found(record: impl for<'g> Fn(&'g Graph) -> Tensor<'g>, inputs: &[(&str, Array)]) -> Vec<f64> {
+        let g = Graph::new();
+        g.output("out", record(&g));
+        let inputs: Values = inputs.iter().map(|(name, x)| (name.to_string(), x.clone())).collect();
+        reference::eval(&g, &inputs, &mut reference::initial(&g, 5)).unwrap()["out"].data.clone()
+    }
+
+    fn images(g: &Graph) -> Tensor<'_> {
+        g.input("x", Type::f32([N, 4]))
+    }
+
+    /// The generator's pictures of this noise, in [0, 1].
+    fn drawn(z: &Array) -> Array {
+        let pictures = |g: &Graph| game().pictures(g.input("z", Type::f32([N, LATENT])), None).id();
+        Array::new([N, 4], found(|g| g.tensor(pictures(g)), &[("z", z.clone())]))
+    }
+
+    /// -log p(real), -log p(generated) and -log p(y|real) of K + 1 classes, whose last logit is 0.
+    #[test]
+    fn the_discriminator_tells_k_and_one_classes_apart() {
+        let g = Graph::new();
+        g.bind_stream("discriminator.z");
+        game().telling_step(&g, |g| {
+            [images(g), g.input("few", Type::f32([N, 4])), g.input("class", Type::f32([N, CLASSES]))]
+        });
+        let (x, few, z) = (array([N, 4], 0.0), array([N, 4], 9.0), array([N, LATENT], 3.0));
+        let class =
+            Array::from_fn([N, CLASSES], |i| f64::from(u8::from(i / CLASSES % CLASSES == i % CLASSES)));
+        let inputs = [
+            ("x", x.clone()),
+            ("few", few.clone()),
+            ("class", class.clone()),
+            ("discriminator.z", z.clone()),
+        ];
+        let inputs: Values = inputs.into_iter().map(|(name, x)| (name.to_string(), x)).collect();
+        let mut state = reference::initial(&g, 5);
+        reference::eval(&g, &inputs, &mut state).unwrap();
+        let logits = |x: &Array| found(|g| game().class_logits(images(g)), &[("x", x.clone())]);
+        let all = |row: &[f64]| row.iter().map(|l| l.exp()).sum::<f64>();
+        let mean = |logits: &[f64], f: &dyn Fn(usize, &[f64]) -> f64| {
+            logits.chunks(CLASSES).enumerate().map(|(i, row)| f(i, row)).sum::<f64>() / N as f64
+        };
+        let real = mean(&logits(&x), &|_, row| -(all(row) / (1.0 + all(row))).ln());
+        let fake = mean(&logits(&drawn(&z)), &|_, row| -(1.0 / (1.0 + all(row))).ln());
+        let known = mean(&logits(&few), &|i, row| -(row[i % CLASSES].exp() / all(row)).ln());
+        let loss = state["discriminator.measured"].data[0] / N as f64;
+        assert!((loss - (real + fake + known)).abs() < 1e-6, "{loss}, not {real} + {fake} + {known}");
+    }
+
+    /// The squared distance of the means of the last hidden layer.
+    #[test]
+    fn the_generator_matches_the_mean_features() {
+        let (x, z) = (array([N, 4], 0.0), array([N, LATENT], 3.0));
+        let step = |g: &Graph| {
+            g.bind_stream("generator.z");
+            game().matching_step(g, images)[1].1.id()
+        };
+        let loss =
+            found(|g| g.tensor(step(g)), &[("x", x.clone()), ("generator.z", z.clone())])[0] / N as f64;
+        let means = |x: &Array| -> Vec<f64> {
+            let all = found(|g| game().hidden(images(g)), &[("x", x.clone())]);
+            let width = all.len() / N;
+            (width - 5..width).map(|d| (0..N).map(|n| all[n * width + d]).sum::<f64>() / N as f64).collect()
+        };
+        let distance: f64 = means(&x).iter().zip(means(&drawn(&z))).map(|(a, b)| (a - b).powi(2)).sum();
+        assert!((loss - distance).abs() < 1e-9 && distance > 0.0, "{loss}, not {distance}");
+    }
+}
