@@ -21,6 +21,7 @@ use std::process::ExitCode;
   dcgan train --data photos --size 64 --image-size 64 --features 64    a folder of pictures; the paper's networks
   dcgan train --data mnist --conditional --out runs/classes      then sample --class 7
   dcgan train --data mnist --loss wasserstein-gp --discriminator-steps 5 --beta1 0
+  dcgan train --data mnist --semi-supervised --labels 100 --out runs/few    then evaluate for the accuracy
   dcgan sample                                                   without --run: the newest run under runs
   dcgan interpolate --count 6
   dcgan arithmetic --from 0,9,17 --minus 3,12,30 --plus 5,6,40

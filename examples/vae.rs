@@ -8,10 +8,10 @@ use oneiro::{
         conv_vae,
         vae::{self, Vae},
     },
-    nn::{Activation, Mode},
+    nn::Mode,
     run::{
         Options, Recipe, TRAINING,
-        commands::vae::{Command, Learning, Variational, run},
+        commands::vae::{Command, Learning, Variational, activation, run},
         exit_code, parse, positive, sizes, whole,
     },
 };
@@ -25,9 +25,9 @@ use serde::{Deserialize, Serialize};
   vae train --resume runs/mnist --epochs 20             goes on where it stopped
   vae train --latent 2 --seconds 60 --out runs/flat     a 2-D latent space
   vae train --model conv --data mnist --out runs/conv   the convolutional one
-  vae sample --run runs/mnist                           without --run: the newest run under runs
-  vae manifold --run runs/flat
-  vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json")]
+  vae manifold --run runs/flat                          without --run: the newest run under runs; also sample
+  vae evaluate --run runs/mnist --k 5000 --images 1000 --json bound.json
+  vae train --data mnist --semi-supervised m2 --labels 100 --out runs/m2    then analogies, evaluate --alone")]
 struct Cli {
     #[command(subcommand)]
     command: Command<VaeOptions>,
@@ -52,8 +52,8 @@ struct VaeOptions {
     #[arg(long, value_delimiter = ',', value_parser = whole::<u16>(1..))]
     #[serde(default)]
     widths: Vec<u16>,
-    /// Activation of the hidden units: relu or tanh
-    #[arg(long, default_value = "relu", value_parser = ["relu", "tanh"])]
+    /// Activation of the hidden units: relu, tanh or softplus
+    #[arg(long, default_value = "relu", value_parser = ["relu", "tanh", "softplus"])]
     activation: String,
     /// Weight of the KL term
     #[arg(long, help_heading = TRAINING, default_value_t = 1.0, value_parser = positive)]
@@ -84,18 +84,18 @@ impl Options for VaeOptions {
         match self.model {
             Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),
             Networks::Conv if !self.hidden.is_empty() => Some("--hidden: give --widths, or no --model conv"),
-            _ => None,
+            _ => self.learning.refuse(self.recipe.weights.is_some()),
         }
     }
 
-    fn weights(&self, image: [usize; 3], _: usize) -> Result<Vec<String>> {
-        Ok(self.names(image))
+    fn weights(&self, image: [usize; 3], classes: usize) -> Result<Vec<String>> {
+        self.names(image, classes)
     }
 }
 
 impl Variational for VaeOptions {
     fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
-        let activation = if self.activation == "tanh" { Activation::Tanh } else { Activation::Relu };
+        let activation = activation(&self.activation);
         let (latent, beta, pixels) = (self.latent.into(), self.beta as f32, image.iter().product());
         let (hidden, widths) = (sizes(&self.hidden, &[400]), sizes(&self.widths, &[32, 64]));
         match self.model {

@@ -45,6 +45,7 @@ fn config() -> Config {
         norm: Norm::Batch,
         mode: Mode::Training,
         classes: 0,
+        scores: 1,
     }
 }
 
@@ -197,6 +198,13 @@ fn the_penaltys_gradient_matches_central_differences() {
         &[3, 16, 16, 2],
     );
     let g = Graph::new();
-    let config = gan::Config { pixels: 7, latent: 1, hidden: vec![4, 5], weight: Weight::Plain, classes: 0 };
+    let config = gan::Config {
+        pixels: 7,
+        latent: 1,
+        hidden: vec![4, 5],
+        weight: Weight::Plain,
+        classes: 0,
+        scores: 1,
+    };
     check(&gan::discriminator(&g, "d", &config), &g, &[3, 7]);
 }

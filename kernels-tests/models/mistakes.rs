@@ -305,11 +305,12 @@ fn adversary() -> dcgan::Config {
         norm,
         mode: Mode::Training,
         classes: 0,
+        scores: 1,
     }
 }
 
 fn perceptrons() -> gan::Config {
-    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight: Weight::Plain, classes: 0 }
+    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight: Weight::Plain, classes: 0, scores: 1 }
 }
 
 fn game() -> Game<dcgan::Networks> {

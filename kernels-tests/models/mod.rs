@@ -13,6 +13,7 @@ mod mistakes;
 mod pixelcnn;
 mod pixelrnn;
 mod ranks;
+mod semi_supervised;
 mod task;
 mod vae;
 mod wavenet;

@@ -118,9 +118,10 @@ fn ranks_train_a_pixelcnn_with_dropout_as_one_does() {
             head: 4,
             dropout: 0.3,
             likelihood: Likelihood::Bernoulli,
+            hint: None,
         };
         let x = batch(&g, images, local(share), Some("binarise")).reshape([local(share), SIDE, SIDE, 1]);
-        let given = Given { x, class: None, training: true };
+        let given = Given { training: true, ..Given::pictures(x) };
         let metrics = config.training_step(&g, "pixelcnn", given, &Optimizer::adam(1e-3));
         Round::new(&g, &metrics, caps).unwrap()
     });

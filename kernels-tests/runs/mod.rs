@@ -5,6 +5,7 @@ mod autoregressive;
 mod embed;
 mod ended;
 mod every;
+mod few_labels;
 #[cfg(feature = "folders")]
 mod folders;
 mod lines;

@@ -20,6 +20,7 @@ mod cores;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
+mod few;
 #[cfg(feature = "folders")]
 mod files;
 #[cfg(feature = "folders")]

@@ -33,6 +33,8 @@ pub struct Config {
     /// The number of classes that both players are told (Mirza & Osindero 2014): the generator beside its
     /// noise, the discriminator as channels of its picture. 0 tells none.
     pub classes: usize,
+    /// The numbers that the discriminator gives a picture, [`Setting::scores`].
+    pub scores: usize,
 }
 
 /// The networks of a game: a [`Config`] without what the game's rules and data decide.
@@ -58,6 +60,7 @@ impl Networks {
             norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
             mode: at.mode,
             classes: at.classes,
+            scores: at.scores,
         }
     }
 }
@@ -150,11 +153,16 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     })
 }
 
-/// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to scores `[N, 1, 1, 1]`.
+/// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to `[N, 1, 1, scores]`.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    // Where weights alone are normalised, N(0, 0.02) would begin with activations near 0, and nothing else shifts them.
+    let normed = config.weight == Weight::Normed;
     let down = |kernel: Kernel, c: [usize; 2]| {
-        move |name: &str| normal(g, Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, false)))
+        move |name: &str| {
+            let layer = Layer::Conv2d(Conv2d::of(g, name, kernel, c, config.weight, normed));
+            if normed { layer } else { normal(g, layer) }
+        }
     };
     check(g, config);
     let (mut c, mut side) = (config.discriminator, config.side / 2);
@@ -173,6 +181,6 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
             };
             chain = chain.then(Activation::LeakyRelu);
         }
-        chain.with(down(Kernel::square(4), [c, 1]))
+        chain.with(down(Kernel::square(4), [c, config.scores]))
     })
 }

@@ -29,7 +29,7 @@ pub const DISCRIMINATOR: &str = "discriminator";
 /// The name of the variables of the generator whose weights are averages over training.
 pub const AVERAGE: &str = "ema/generator";
 /// The discriminator's step counter.
-const COUNTER: &str = "discriminator.step";
+pub(super) const COUNTER: &str = "discriminator.step";
 /// What the discriminator's last step measured, which the generator's step passes on.
 const MEASURED: &str = "discriminator.measured";
 /// The classes of the discriminator's last step, which the generator's step takes too.
@@ -84,12 +84,14 @@ impl Default for Rules {
 
 /// A game between two players over images of one size.
 pub struct Game<P: Players> {
-    players: P,
+    pub(super) players: P,
     rules: Rules,
     /// The rows, columns and channels of the images.
     image: [usize; 3],
     canvas: [usize; 3],
     classes: usize,
+    /// The number of classes that the discriminator tells apart; 0 if it tells none.
+    apart: usize,
     batch: usize,
 }
 
@@ -114,7 +116,20 @@ impl<P: Players> Game<P> {
             let side = rows.min(columns);
             return Err(Error::new(format!("{what}; scale the images to an image size of {side}")));
         }
-        Ok(Self { players, rules, image, canvas: [rows, columns, image[2]], classes, batch })
+        let canvas = [rows, columns, image[2]];
+        Ok(Self { players, rules, image, canvas, classes, apart: 0, batch })
+    }
+
+    /// Makes the discriminator tell so many classes apart, too, which it learns by the steps of
+    /// [`super::few_labels_game`]. Its weights are normalised by weight norm, and its activations are not.
+    #[must_use]
+    pub fn telling_apart(self, classes: usize) -> Self {
+        Self { apart: classes, ..self }
+    }
+
+    /// The number of classes that the discriminator tells apart; 0 if it tells none.
+    pub fn apart(&self) -> usize {
+        self.apart
     }
 
     /// The same game, of which so many images are seen in a step.
@@ -127,11 +142,16 @@ impl<P: Players> Game<P> {
     pub fn weights(&self) -> Vec<String> {
         let [discriminator, generator] = [Graph::new(), Graph::new()];
         let (n, [h, w, c]) = (self.batch, self.image);
-        self.discriminator_step(&discriminator, |g| {
-            let class = (self.classes > 0).then(|| g.input("class", Type::f32([n, self.classes])));
-            (g.input("x", Type::f32([n, h, w, c])), class)
-        });
-        self.generator_step(&generator);
+        let images = |g| Graph::input(g, "x", Type::f32([n, h, w, c]));
+        let class = |g, classes| Graph::input(g, "class", Type::f32([n, classes]));
+        if self.apart > 0 {
+            self.telling_step(&discriminator, |g| [images(g), images(g), class(g, self.apart)]);
+            self.matching_step(&generator, images);
+        } else {
+            let told = |g| (self.classes > 0).then(|| class(g, self.classes));
+            self.discriminator_step(&discriminator, |g| (images(g), told(g)));
+            self.generator_step(&generator);
+        }
         let mut names = [discriminator.weights(), generator.weights()].concat();
         names.sort();
         names.dedup();
@@ -180,17 +200,24 @@ impl<P: Players> Game<P> {
             let judge = |x| critic.forward(beside(self.players.seen(x), class));
             loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
         }
+        if let Some(class) = class {
+            g.assign(self.last_classes(g), class);
+        }
+        self.judge(&critic, loss, scores);
+    }
+
+    /// Records the discriminator's update and what it measured, and advances its counter.
+    #[track_caller]
+    pub(super) fn judge<'g>(&self, critic: &Sequential<'g>, loss: Tensor<'g>, scores: [Tensor<'g>; 2]) {
+        let (rules, g) = (&self.rules, loss.graph());
         let mut optimizer = Optimizer::adam(rules.lr_discriminator).betas(rules.beta1, 0.999);
         if let Some(largest) = rules.clip {
             optimizer = optimizer.clip_weights(largest);
         }
         optimizer.step(DISCRIMINATOR, loss, &critic.params());
         let [on_real, on_fake] = scores.map(|score| rules.objective.judgement(score).sum_all().reshape([1]));
-        let measured = g.concat(&[(loss * n as f32).reshape([1]), on_real, on_fake], 0);
+        let measured = g.concat(&[(loss * self.batch as f32).reshape([1]), on_real, on_fake], 0);
         g.assign(passed(g, MEASURED, &[3]), measured);
-        if let Some(class) = class {
-            g.assign(self.last_classes(g), class);
-        }
         advance(g);
     }
 
@@ -201,15 +228,22 @@ impl<P: Players> Game<P> {
     /// The caller advances the step counter, which counts rounds.
     #[track_caller]
     pub fn generator_step<'g>(&self, g: &'g Graph) -> Metrics<'g> {
-        let (rules, at, n) = (&self.rules, self.setting(Mode::Training), self.batch);
+        let (rules, at) = (&self.rules, self.setting(Mode::Training));
         // Both steps count for the discriminator's running statistics, but only its own iterates its spectral norms.
         let opposing = Setting { weight: self.setting(Mode::Batch).weight, ..at };
         let class = (self.classes > 0).then(|| self.last_classes(g));
         let generator = self.players.generator(g, GENERATOR, &at);
         let critic = self.players.discriminator(g, DISCRIMINATOR, &opposing);
-        let z = g.normal("generator.z", [n, self.latent()]);
+        let z = g.normal("generator.z", [self.batch, self.latent()]);
         let fake = self.generate(&generator, z, class);
         let loss = rules.objective.generator(self.score(&critic, fake, class, "noise"));
+        self.draw(&generator, loss)
+    }
+
+    /// Records the generator's update, and returns what both players measured.
+    #[track_caller]
+    pub(super) fn draw<'g>(&self, generator: &Sequential<'g>, loss: Tensor<'g>) -> Metrics<'g> {
+        let (rules, g) = (&self.rules, loss.graph());
         let mut optimizer = Optimizer::adam(rules.lr).betas(rules.beta1, 0.999);
         if let Some(decay) = rules.ema {
             optimizer = optimizer.ema(decay);
@@ -218,7 +252,7 @@ impl<P: Players> Game<P> {
         optimizer.step(GENERATOR, loss, &generator.params());
         let measured = passed(g, MEASURED, &[3]);
         let of = |i: usize| measured.slice(0, i..i + 1);
-        vec![("loss_D", of(0)), ("loss_G", loss * n as f32), ("D(x)", of(1)), ("D(G(z))", of(2))]
+        vec![("loss_D", of(0)), ("loss_G", loss * self.batch as f32), ("D(x)", of(1)), ("D(G(z))", of(2))]
     }
 
     /// Pictures in [0, 1], `[N, rows, columns, channels]` without the frame, made from noise `[N, latent]`
@@ -244,14 +278,23 @@ impl<P: Players> Game<P> {
         g.concat(&hidden.into_iter().map(pooled).collect::<Vec<_>>(), 1)
     }
 
-    fn setting(&self, mode: Mode) -> Setting {
-        let weight = if self.rules.spectral { Weight::Spectral(mode) } else { Weight::Plain };
-        let penalty = self.rules.penalty.is_some();
-        Setting { canvas: self.canvas, classes: self.classes, weight, mode, penalty }
+    pub(super) fn setting(&self, mode: Mode) -> Setting {
+        let weight = match self.apart {
+            _ if self.rules.spectral => Weight::Spectral(mode),
+            0 => Weight::Plain,
+            _ => Weight::Normed,
+        };
+        let (penalty, scores) = (self.rules.penalty.is_some(), self.apart.max(1));
+        Setting { canvas: self.canvas, classes: self.classes, scores, weight, mode, penalty }
     }
 
     #[track_caller]
-    fn generate<'g>(&self, chain: &Sequential<'g>, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+    pub(super) fn generate<'g>(
+        &self,
+        chain: &Sequential<'g>,
+        z: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+    ) -> Tensor<'g> {
         let ([n, latent], [h, w, c]) = ([z.extent(0), z.extent(1)], self.canvas);
         chain.forward(beside(z.reshape([n, 1, 1, latent]), class)).reshape([n, h, w, c])
     }
@@ -265,9 +308,14 @@ impl<P: Players> Game<P> {
         class: Option<Tensor<'g>>,
         stream: &str,
     ) -> Tensor<'g> {
+        chain.forward(beside(self.seen(x, stream), class)).reshape([x.extent(0)])
+    }
+
+    /// Pictures as the discriminator takes them, with fresh noise if the rules ask for it.
+    #[track_caller]
+    pub(super) fn seen<'g>(&self, x: Tensor<'g>, stream: &str) -> Tensor<'g> {
         let sigma = self.rules.instance_noise;
-        let x = if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x };
-        chain.forward(beside(self.players.seen(x), class)).reshape([x.extent(0)])
+        self.players.seen(if sigma > 0.0 { x + x.graph().normal(stream, x.shape()) * sigma } else { x })
     }
 
     /// The rows above and the columns left of an image on its canvas.
@@ -277,7 +325,7 @@ impl<P: Players> Game<P> {
 
     /// Images in [0, 1] in any shape as pictures in [-1, 1], framed in black.
     #[track_caller]
-    fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+    pub(super) fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let ([h, w, c], [rows, columns, _], [top, left]) = (self.image, self.canvas, self.frame());
         let x = x.reshape([x.extent(0), h, w, c]);
         let x = if rows > h { x.pad(1, top, rows - h - top) } else { x };

@@ -104,6 +104,8 @@ pub struct Config {
     /// The number of classes that both players are told, one-hot, beside their inputs (Mirza & Osindero
     /// 2014); 0 tells none.
     pub classes: usize,
+    /// The numbers that the discriminator gives a picture, [`Setting::scores`].
+    pub scores: usize,
 }
 
 /// The networks of a game: a [`Config`] without what the game's rules and data decide.
@@ -123,6 +125,7 @@ impl Networks {
             hidden: self.hidden.clone(),
             weight: at.weight,
             classes: at.classes,
+            scores: at.scores,
         }
     }
 }
@@ -174,13 +177,13 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     perceptron(g, &format!("{name}.main"), &widths, Weight::Plain, Activation::Relu).then(Activation::Tanh)
 }
 
-/// The discriminator `NAME.main`: `[N, pixels + classes]` to scores `[N, 1]`, with leaky ReLU between its
+/// The discriminator `NAME.main`: `[N, pixels + classes]` to `[N, scores]`, with leaky ReLU between its
 /// layers.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.pixels + config.classes];
     let widths: Vec<usize> =
-        inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([1]).collect();
+        inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([config.scores]).collect();
     perceptron(g, &format!("{name}.main"), &widths, config.weight, Activation::LeakyRelu)
 }
 

@@ -6,6 +6,7 @@ pub mod autoregressive;
 pub mod classifier;
 pub mod conv_vae;
 pub mod dcgan;
+pub mod few_labels_game;
 pub mod fvbn;
 pub mod game;
 pub mod gan;
@@ -15,6 +16,7 @@ pub mod likelihood;
 pub mod pixelcnn;
 pub mod pixelrnn;
 pub mod players;
+pub mod semi_supervised;
 pub mod vae;
 pub mod wavenet;
 

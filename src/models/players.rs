@@ -13,6 +13,8 @@ pub struct Setting {
     pub canvas: [usize; 3],
     /// The number of classes that the players are told; 0 tells none.
     pub classes: usize,
+    /// The numbers that the discriminator gives a picture: one score, or a logit for each class that it tells apart.
+    pub scores: usize,
     /// What the discriminator's weights are.
     pub weight: Weight,
     /// Whether the network is trained or evaluated.
@@ -32,7 +34,7 @@ pub trait Players {
     fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 
     /// The discriminator `NAME.main`: pictures, as [`Players::seen`] gives them, with a channel for each
-    /// class, to one score each.
+    /// class, to their scores.
     #[track_caller]
     fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g>;
 

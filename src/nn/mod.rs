@@ -125,6 +125,8 @@ pub enum Activation {
     Tanh,
     /// x where it is positive, else x/5, the slope of DCGAN (Radford et al. 2015).
     LeakyRelu,
+    /// The smooth log(1 + exp(x)).
+    Softplus,
 }
 
 impl Activation {
@@ -135,6 +137,7 @@ impl Activation {
             Activation::Relu => x.relu(),
             Activation::Tanh => x.tanh(),
             Activation::LeakyRelu => x.leaky_relu(0.2),
+            Activation::Softplus => x.softplus(),
         }
     }
 }

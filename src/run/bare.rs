@@ -44,7 +44,8 @@ fn image(text: &str) -> std::result::Result<[usize; 3], String> {
 
 /// Whether a model may be told classes: it has an option for that.
 pub(super) fn conditional<T: Args>() -> bool {
-    T::augment_args(Command::new("all")).get_arguments().any(|arg| arg.get_id() == "conditional")
+    let options = ["conditional", "semi_supervised"];
+    T::augment_args(Command::new("all")).get_arguments().any(|arg| options.contains(&arg.get_id().as_str()))
 }
 
 impl<T: Options> Args for Bare<T> {
@@ -98,7 +99,7 @@ impl<T: Options> Bare<T> {
         };
         if self.options.conditional() && classes == 0 {
             return Err(Error::new(
-                "--conditional: no number of classes is known; give it by --classes, or the model's own --data",
+                "the model wants classes, and their number is not known; give it by --classes, or the model's own --data",
             ));
         }
         let (model, sitting) = (T::MODEL.into(), Lasting::default());

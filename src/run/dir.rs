@@ -20,7 +20,7 @@ const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "weights.safetensors";
 /// The pictures that the examples draw from a trained model.
-const PICTURES: [&str; 18] = [
+const PICTURES: [&str; 19] = [
     "samples.png",
     "samples-strip.png",
     "completed.png",
@@ -33,6 +33,7 @@ const PICTURES: [&str; 18] = [
     "manifold.png",
     "interpolation.png",
     "interpolation.gif",
+    "analogies.png",
     "arithmetic.png",
     "nearest.png",
     "training.gif",
@@ -151,9 +152,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the folder if it is missing, and checks that files can be written in it.
-    ///
-    /// A folder that holds an earlier run is accepted; see [`RunDir::has_run`].
+    /// Makes the folder if it is missing, and checks that files can be written in it. A folder that holds an
+    /// earlier run is accepted; see [`RunDir::has_run`].
     ///
     /// # Errors
     /// Fails if the path is a file, or if the folder cannot be made or is not writable.

@@ -160,6 +160,18 @@ impl Session {
         Ok((session, saved.options))
     }
 
+    /// Adds few labelled images, which steps take beside the others.
+    ///
+    /// # Errors
+    /// Fails if ranks share the training, or if the images do not fit into a buffer of the adapter.
+    pub fn beside(&mut self, few: &Images) -> Result<()> {
+        if !self.ranks().share().alone() {
+            return Err(Error::new("few labels are learnt on one device; leave --devices and --mpi out"));
+        }
+        self.feed = self.feed.take().map(|feed| feed.beside(&self.gpu, few)).transpose()?;
+        Ok(())
+    }
+
     /// How minibatches are taken from the training images.
     pub fn order(&self) -> Order {
         order(&self.recipe, self.batches, self.count(), self.ranks().share())

@@ -9,6 +9,10 @@ use crate::{
     plan::Plan,
 };
 
+/// The names of the inputs of all images, and of the few labelled ones beside them: pixels, labels and order.
+const INPUTS: [&str; 3] = ["data", "labels", "order"];
+const FEW: [&str; 3] = ["labelled.data", "labelled.labels", "labelled.order"];
+
 /// A data set's images on the GPU, as bytes, with the order in which an epoch visits them.
 pub struct Feed {
     /// The input `data`: U8 `[N, pixels]`.
@@ -20,6 +24,8 @@ pub struct Feed {
     count: usize,
     /// The number of bytes of all pixels.
     bytes: usize,
+    /// The few labelled images that steps take beside the others.
+    few: Option<Box<Feed>>,
 }
 
 impl Feed {
@@ -37,18 +43,32 @@ impl Feed {
             order: gpu.upload("order", bytemuck::cast_slice(&order))?,
             count: images.count,
             bytes: images.pixels.len(),
+            few: None,
         })
     }
 
-    /// The inputs of the plan that [`batch`] and [`labels`] declare, each with its buffer.
+    /// Adds few labelled images, which steps take beside the others by [`labelled`]. They are visited in their stored
+    /// order, again and again.
+    ///
+    /// # Errors
+    /// Fails if the images do not fit into a buffer of the adapter.
+    pub fn beside(self, gpu: &Gpu, few: &Images) -> Result<Self> {
+        Ok(Self { few: Some(Box::new(Self::new(gpu, few)?)), ..self })
+    }
+
+    /// The inputs of the plan that [`batch`], [`labels`] and [`labelled`] declare, each with its buffer.
     pub fn bindings(&self, plan: &Plan) -> Vec<(&str, wgpu::BufferSlice<'_>)> {
-        let all =
-            [("data", Some(&self.data)), ("labels", self.labels.as_ref()), ("order", Some(&self.order))];
+        let few = self.few.as_ref().map_or([None; 3], |few| few.buffers());
         let asked = |name: &str| plan.inputs.iter().any(|(n, _)| n == name);
-        all.into_iter()
-            .filter_map(|(name, buffer)| Some((name, buffer?.slice(..))))
+        let all = INPUTS.into_iter().zip(self.buffers()).chain(FEW.into_iter().zip(few));
+        all.filter_map(|(name, buffer)| Some((name, buffer?.slice(..))))
             .filter(|(name, _)| asked(name))
             .collect()
+    }
+
+    /// The buffers of pixels, labels and order.
+    fn buffers(&self) -> [Option<&wgpu::Buffer>; 3] {
+        [Some(&self.data), self.labels.as_ref(), Some(&self.order)]
     }
 
     /// Sets the order of the images, `[N]`, from the next submission on.
@@ -94,18 +114,46 @@ impl Feed {
 /// probability, else 0, drawn anew in every step.
 #[track_caller]
 pub fn batch<'g>(g: &'g Graph, images: &Images, size: usize, binarise: Option<&str>) -> Tensor<'g> {
+    rows(g, INPUTS, images, size, binarise)
+}
+
+/// Returns the labels of the same minibatch, one-hot `[size, classes]`. The data set must have labels.
+#[track_caller]
+pub fn labels<'g>(g: &'g Graph, images: &Images, size: usize) -> Tensor<'g> {
+    classes(g, INPUTS, images, size)
+}
+
+/// Declares the inputs of [`Feed::beside`] in the graph and returns this step's minibatch of the few labelled images,
+/// `[size, pixels]` as [`batch`] does, and its labels, one-hot `[size, classes]`.
+#[track_caller]
+pub fn labelled<'g>(
+    g: &'g Graph,
+    few: &Images,
+    size: usize,
+    binarise: Option<&str>,
+) -> (Tensor<'g>, Tensor<'g>) {
+    (rows(g, FEW, few, size, binarise), classes(g, FEW, few, size))
+}
+
+#[track_caller]
+fn rows<'g>(
+    g: &'g Graph,
+    [data, _, order]: [&str; 3],
+    images: &Images,
+    size: usize,
+    binarise: Option<&str>,
+) -> Tensor<'g> {
     let pixels = images.height * images.width * images.channels;
-    let data = g.input("data", Type::u8([images.count, pixels]));
-    let order = g.input("order", Type::u32([images.count]));
+    let data = g.input(data, Type::u8([images.count, pixels]));
+    let order = g.input(order, Type::u32([images.count]));
     match binarise {
         Some(stream) => data.gather_rows_binarised(order, size, stream),
         None => data.gather_rows(order, size),
     }
 }
 
-/// Returns the labels of the same minibatch, one-hot `[size, classes]`. The data set must have labels.
 #[track_caller]
-pub fn labels<'g>(g: &'g Graph, images: &Images, size: usize) -> Tensor<'g> {
-    let labels = g.input("labels", Type::u8([images.count]));
-    labels.gather_labels(g.input("order", Type::u32([images.count])), size).one_hot(images.classes)
+fn classes<'g>(g: &'g Graph, [_, labels, order]: [&str; 3], images: &Images, size: usize) -> Tensor<'g> {
+    let labels = g.input(labels, Type::u8([images.count]));
+    labels.gather_labels(g.input(order, Type::u32([images.count])), size).one_hot(images.classes)
 }

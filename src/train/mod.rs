@@ -25,7 +25,7 @@ mod task;
 pub use collective::{Alone, Collective, Parts, Threads, exchange};
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
-pub use feed::{Feed, batch, labels};
+pub use feed::{Feed, batch, labelled, labels};
 pub use latent::{normals, quantile, slerp};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pace::{SUBMISSION, bursts};

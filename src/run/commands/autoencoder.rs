@@ -1,6 +1,7 @@
 //! The commands of the autoencoder: they train it, show its reconstructions, and train a classifier that
 //! starts from its encoder.
 
+use super::few;
 use crate::{
     data::{DataSet, Images, permutation},
     error::{Error, Result},
@@ -145,26 +146,6 @@ fn reconstruct<T: Restoring>(options: &Reconstruct<T>) -> Result<()> {
     let pictures = restored(gpu, &Executor::new(gpu, &plan, &state, &[])?, &x)?;
     trained.write("reconstructions.png", &pictures, trained.saved.image[2], count)?;
     options.raw.write(&[trained.numbers(&pictures)])
-}
-
-/// Takes `n` images, an equal number from each class, in an order that the seed determines.
-fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
-    let all = images.labels.as_deref().unwrap_or_default();
-    let (mut left, mut rows) = (vec![n.div_ceil(images.classes); images.classes], vec![]);
-    for i in permutation(seed, 0, images.count) {
-        let class = all[i as usize] as usize;
-        if left[class] > 0 && rows.len() < n {
-            left[class] -= 1;
-            rows.push(i as usize);
-        }
-    }
-    if rows.len() < n {
-        let found = format!("only {} could be found evenly", rows.len());
-        return Err(Error::new(format!("--labels {n} is more than the classes hold; {found}")));
-    }
-    let size = images.height * images.width * images.channels;
-    let pixels = rows.iter().flat_map(|&i| images.pixels[i * size..][..size].iter().copied()).collect();
-    Ok(Images { count: n, pixels, labels: Some(rows.iter().map(|&i| all[i]).collect()), ..*images })
 }
 
 fn probe<T: Restoring>(options: &Probe) -> Result<()> {

@@ -8,7 +8,7 @@ mod task;
 pub mod vae;
 
 use crate::{
-    data::DataSet,
+    data::{DataSet, Images},
     error::{Error, Result},
 };
 
@@ -26,4 +26,28 @@ fn conditioned(conditional: bool, set: &DataSet) -> Result<()> {
 /// Rows of `of` elements, each with a 1 at its class and 0 elsewhere.
 fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
     classes.flat_map(|class| (0..of).map(move |i| f32::from(u8::from(i == class)))).collect()
+}
+
+/// Takes `n` labelled images, an equal number of each class, in an order that the seed determines.
+fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
+    let places = images.balanced(n, seed);
+    if places.len() < n {
+        let found = format!("only {} could be found evenly", places.len());
+        return Err(Error::new(format!("--labels {n} is more than the classes hold; {found}")));
+    }
+    Ok(images.at(&places))
+}
+
+/// Takes the training images whose labels few-label training knows: `n` in all, equally many of each class.
+fn chosen(set: &DataSet, n: usize, seed: u64) -> Result<Images> {
+    let classes = set.train.classes;
+    if let Some(why) = set.classless() {
+        let what = format!("{}: {why}: there are no classes to learn", set.name);
+        return Err(Error::new(format!("{what}; give other images, or train without --semi-supervised")));
+    }
+    if !n.is_multiple_of(classes) {
+        let what = format!("--labels {n}: the {classes} classes get equally many");
+        return Err(Error::new(format!("{what}; give a multiple of {classes}")));
+    }
+    few(&set.train, n, seed)
 }

@@ -1,6 +1,12 @@
 //! The commands of the variational autoencoder: they train it, draw from it, show what its latent space
-//! holds, and measure the bound.
+//! holds, and measure the bound. From few labels it learns classes, too.
 
+mod few_labels;
+mod options;
+
+pub use options::{FewLabels, Learning, Scheme, Variational, activation};
+
+use super::chosen;
 use crate::{
     data::Images,
     disk::write_atomic,
@@ -11,64 +17,22 @@ use crate::{
     measure::bound::{Bound, Scores},
     models::vae::Vae,
     nn::Mode,
-    optim::{Optimizer, Schedule},
     plan::Plan,
     run::{
-        Bare, EpochEnd, Look, Options, Raw, Session, TRAINING, Train, Trained, Trainer, by_ranks, decay,
-        grid, listener, of_test, positive, save, whole,
+        Bare, EpochEnd, Look, Raw, Session, Train, Trained, Trainer, by_ranks, grid, listener, of_test, save,
+        whole,
     },
     train::{Evaluation, Round, batch, normals, quantile},
 };
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
+use few_labels::Learnt;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// The number of pictures that training draws at the end of an epoch.
 const SHOWN: usize = 100;
 /// The number of pictures from one end of an interpolation to the other.
 const STEPS: usize = 12;
-
-/// The options of a VAE.
-pub trait Variational: Options {
-    /// The network for images of this height, width and number of channels.
-    fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g>;
-
-    /// The names of the network's weights.
-    fn names(&self, image: [usize; 3]) -> Vec<String> {
-        let g = Graph::new();
-        self.vae(&g, image, Mode::Evaluation);
-        g.weights()
-    }
-
-    /// How the objective is optimised.
-    fn learning(&self) -> &Learning;
-
-    /// The number of test images at a time. Convolutions need a smaller number, since their activations are
-    /// large.
-    fn at_once(&self) -> usize {
-        500
-    }
-}
-
-/// The options for optimising the objective.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Learning {
-    /// Adam's step size
-    #[arg(long, help_heading = TRAINING, default_value_t = 1e-3, value_parser = positive)]
-    lr: f64,
-    /// Factor of the step size from each step to the next, at most 1 (0.9996 leaves a twentieth after 7,500
-    /// steps)
-    #[arg(long, help_heading = TRAINING, default_value_t = 1.0, value_parser = decay)]
-    #[serde(default = "constant")]
-    decay: f64,
-    /// Make pixels black or white at random in every step, with the grey value as the probability of white
-    #[arg(long)]
-    binarise: bool,
-}
-
-fn constant() -> f64 {
-    1.0
-}
 
 /// The subcommands.
 #[derive(Subcommand)]
@@ -87,7 +51,11 @@ pub enum Command<T: Variational> {
     /// Decode straight lines in latent space between pairs of test images
     #[command(mut_arg("count", |arg| arg.help("Number of lines [default: 8, or as many as there are pairs]")))]
     Interpolate(LatentDraw<T>),
-    /// Measure the ELBO, the KL per dimension and the importance-weighted bound on log p(x), over test images
+    /// Show test images, each before its style in every class (M2's; Kingma et al. 2014, figure 1b)
+    #[command(mut_arg("count", |arg| arg.help("Number of images [default: 10, or all if there are fewer]")))]
+    Analogies(LatentDraw<T>),
+    /// Measure the ELBO, the KL per dimension and the importance-weighted bound on log p(x), over test images; after
+    /// --semi-supervised the test accuracy
     Evaluate(Evaluate<T>),
 }
 
@@ -134,6 +102,9 @@ pub struct Evaluate<T: Variational> {
     /// Evaluate only this many test images, from the first on [default: all]
     #[arg(long, value_parser = whole::<u32>(1..))]
     images: Option<u32>,
+    /// After --semi-supervised, also train the same classifier on the labels alone
+    #[arg(long)]
+    alone: bool,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -158,23 +129,31 @@ pub fn run<T: Variational>(command: Command<T>) -> Result<()> {
         Command::Interpolate(options) => {
             TrainedVae::open(&options.look, &options.bare)?.interpolate(&options)
         }
+        Command::Analogies(options) => TrainedVae::open(&options.look, &options.bare)?.analogies(&options),
         Command::Evaluate(options) => TrainedVae::open(&options.look, &options.bare)?.evaluate(&options),
     }
 }
 
-fn train<T: Variational>(options: Train<T>) -> Result<()> {
+fn train<T: Variational>(mut options: Train<T>) -> Result<()> {
+    // The file of the M1 that M2 stands on holds a part of the model.
+    options.options.recipe().weights_partial |= options.options.few_labels().stacked();
     let (mut session, options) = Session::open(options)?;
-    let learning = options.learning();
+    let (learning, few) = (options.learning(), options.few_labels());
     if learning.binarise {
         session.set.test.binarise();
+    }
+    if few.by_m2() {
+        return few_labels::train(session, &options);
+    }
+    if let Some(labels) = few.labels() {
+        chosen(&*session.whole()?, labels, session.recipe.seed)?;
     }
     let (image, caps, recipe) = (session.image(), session.gpu.caps(), &session.recipe);
     let g = session.graph();
     let vae = options.vae(&g, image, Mode::Training);
     let stream = learning.binarise.then_some("binarise");
     let x = batch(&g, &session.set.train, session.batch(), stream);
-    let schedule = Schedule::Exponential { per_step: learning.decay };
-    let metrics = vae.training_step(x, &Optimizer::adam(learning.lr as f32).schedule(schedule));
+    let metrics = vae.training_step(x, &learning.optimizer());
     let round = Round::new(&g, &metrics, caps)?;
     let tested = session.tested();
     let test = Evaluation::in_batches(options.at_once(), caps, &tested, |g, x| {
@@ -234,6 +213,21 @@ impl<T: Variational> TrainedVae<T> {
         self.trained.options().vae(g, self.trained.saved.image, Mode::Evaluation)
     }
 
+    /// How classes were learnt from few labels.
+    fn few_labels(&self) -> &FewLabels {
+        self.trained.options().few_labels()
+    }
+
+    /// Makes sure that the run is of a VAE alone, whose latent space this command shows.
+    fn plain(&self, command: &str) -> Result<()> {
+        match self.few_labels().by_m2() {
+            true => Err(Error::new(format!(
+                "`{command}` shows a VAE's latent space, and the run is of M2; take sample or analogies"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     fn decode(&self, z: &[f32]) -> Result<Vec<f32>> {
         let (gpu, image) = (&self.trained.gpu, self.trained.saved.image);
         let plan = decoder(self.trained.options(), image, z.len() / self.latent, gpu.caps())?;
@@ -260,6 +254,9 @@ impl<T: Variational> TrainedVae<T> {
 
     fn sample(&self, options: &LatentDraw<T>) -> Result<()> {
         let count = options.count(100);
+        if self.few_labels().by_m2() {
+            return Learnt::new(&self.trained).sample(count, &options.raw);
+        }
         let z = normals(self.trained.seed, count * self.latent);
         self.write("samples.png", &self.decode(&z)?, (count as f64).sqrt().ceil() as usize, &options.raw)
     }
@@ -274,6 +271,7 @@ impl<T: Variational> TrainedVae<T> {
     }
 
     fn reconstruct(&self, options: &LatentDraw<T>) -> Result<()> {
+        self.plain("reconstruct")?;
         let x = self.trained.first(&self.test()?, options.count.map(usize::from), 10)?;
         let (pictures, count) = (self.decode(&self.encode(&x)?)?, x.len() / self.trained.pixels());
         self.write("reconstructions.png", &[x, pictures].concat(), count, &options.raw)
@@ -281,6 +279,7 @@ impl<T: Variational> TrainedVae<T> {
 
     /// Decodes quantiles of the prior along two axes. The other coordinates are 0.
     fn manifold(&self, options: &Manifold<T>) -> Result<()> {
+        self.plain("manifold")?;
         let latent = self.latent;
         let axes: Vec<usize> = options.axes.iter().map(|&axis| axis.into()).collect();
         let (&[a, b], side) = (axes.as_slice(), options.draw.count(20)) else {
@@ -299,6 +298,7 @@ impl<T: Variational> TrainedVae<T> {
     }
 
     fn interpolate(&self, options: &LatentDraw<T>) -> Result<()> {
+        self.plain("interpolate")?;
         let (asked, latent) = (options.count.map(|rows| 2 * usize::from(rows)), self.latent);
         let x = self.trained.first(&self.test()?, asked, 16)?;
         let pairs = x.len() / self.trained.pixels() / 2;
@@ -316,20 +316,51 @@ impl<T: Variational> TrainedVae<T> {
         self.write("interpolation.png", &self.decode(&z)?, STEPS, &options.raw)
     }
 
+    fn analogies(&self, options: &LatentDraw<T>) -> Result<()> {
+        if !self.few_labels().by_m2() {
+            let advice = "train one with --semi-supervised m2 or m1m2";
+            return Err(Error::new(format!(
+                "`analogies` wants a model that tells class from style; {advice}"
+            )));
+        }
+        let x = self.trained.first(&self.test()?, options.count.map(usize::from), 10)?;
+        Learnt::new(&self.trained).analogies(&x, &options.raw)
+    }
+
     fn evaluate(&self, options: &Evaluate<T>) -> Result<()> {
-        let (trained, gpu) = (&self.trained, &self.trained.gpu);
+        let few = self.few_labels();
+        if options.alone && few.labels().is_none() {
+            return Err(Error::new("--alone: the run learnt from no labels; leave it out"));
+        }
+        if options.raw.asked() && few.by_m2() {
+            return Err(Error::new(
+                "--raw: M2's scores are means over all images; leave it out, or take --json",
+            ));
+        }
         let test = self.test()?;
+        let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
+        let test = test.at(&(0..count as u32).collect::<Vec<_>>());
+        let mut json = if few.by_m2() { json!({ "images": count }) } else { self.bounds(options, &test)? };
+        if few.labels().is_some() {
+            Learnt::new(&self.trained).evaluate(&test, options.alone, &mut json)?;
+        }
+        match &options.json {
+            Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Measures a VAE's bounds on these images, and returns them as JSON.
+    fn bounds(&self, options: &Evaluate<T>, test: &Images) -> Result<serde_json::Value> {
+        let (trained, gpu, count) = (&self.trained, &self.trained.gpu, test.count);
         let bound = Bound::new(gpu.caps(), trained.pixels(), |g| self.vae(g))?;
         let state = trained.state(&bound.plans())?;
-        let count = options.images.map_or(test.count, |n| (n as usize).min(test.count));
-        let report = bound.run(gpu, &state, &test, count, options.k as usize, &mut listener())?;
+        let report = bound.run(gpu, &state, test, count, options.k as usize, &mut listener())?;
         say!("{}", report.table().trim_end());
-        if let Some(path) = &options.json {
-            write_atomic(path, format!("{:#}\n", report.json()).as_bytes())?;
-        }
         let Scores { log_px, elbo, reconstruction, kl } = &report.scores;
         let scores = [("log_px", log_px), ("elbo", elbo), ("reconstruction", reconstruction), ("kl", kl)]
             .map(|(name, of)| (name, of.iter().map(|&v| v as f32).collect::<Vec<_>>()));
-        options.raw.write(&scores.each_ref().map(|(name, of)| (*name, vec![count], of.as_slice())))
+        options.raw.write(&scores.each_ref().map(|(name, of)| (*name, vec![count], of.as_slice())))?;
+        Ok(report.json())
     }
 }

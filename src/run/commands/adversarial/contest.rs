@@ -107,6 +107,15 @@ pub struct Contest<M: Adversarial> {
     /// Weight of the gradient penalty, with --loss wasserstein-gp [default: 10]
     #[arg(long, help_heading = TRAINING, value_parser = positive)]
     penalty: Option<f64>,
+    /// Learn the classes, too, from few labels (Salimans et al. 2016): the discriminator tells them apart, and the
+    /// generator matches its features
+    #[arg(long, requires = "labels")]
+    #[serde(default)]
+    semi_supervised: bool,
+    /// Number of training images whose labels are known, equally many of each class, chosen by --seed
+    #[arg(long, requires = "semi_supervised", value_parser = whole::<u32>(1..))]
+    #[serde(default)]
+    labels: Option<u32>,
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) model: M,
@@ -132,8 +141,15 @@ impl<M: Adversarial> Contest<M> {
     /// The game over images `[height, width, channels]` with this number of classes.
     pub(super) fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
         let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
-        let classes = if self.model.conditional() { classes } else { 0 };
-        Game::new(self.model.networks(), self.rules(), image, canvas, classes, batch)
+        let [told, apart] =
+            [self.model.conditional(), self.semi_supervised].map(|asked| if asked { classes } else { 0 });
+        let game = Game::new(self.model.networks(), self.rules(), image, canvas, told, batch)?;
+        Ok(game.telling_apart(apart))
+    }
+
+    /// The number of labels, if the discriminator learns classes from few.
+    pub(super) fn labels(&self) -> Option<usize> {
+        self.labels.filter(|_| self.semi_supervised).map(|labels| labels as usize)
     }
 }
 
@@ -145,7 +161,7 @@ impl<M: Adversarial> Options for Contest<M> {
     }
 
     fn conditional(&self) -> bool {
-        self.model.conditional()
+        self.model.conditional() || self.semi_supervised
     }
 
     fn batches(&self) -> u64 {
@@ -163,6 +179,15 @@ impl<M: Adversarial> Options for Contest<M> {
             _ if self.penalty.is_some() && self.loss != Loss::WassersteinGp => {
                 Some("--penalty: only --loss wasserstein-gp has a penalty; leave it out")
             }
+            _ if self.semi_supervised && self.loss != Loss::NonSaturating => {
+                Some("--semi-supervised is a likelihood of K + 1 classes; leave --loss out")
+            }
+            _ if self.semi_supervised && self.model.conditional() => {
+                Some("--semi-supervised and --conditional: classes are found out or told; choose one")
+            }
+            _ if self.semi_supervised && self.discriminator_steps > 1 => Some(
+                "--semi-supervised: both players see the same images in a step; leave --discriminator-steps out",
+            ),
             Loss::WassersteinGp if self.spectral => {
                 Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
             }

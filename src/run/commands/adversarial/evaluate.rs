@@ -4,6 +4,7 @@
 use super::{
     contest::Adversarial,
     draw::{NoiseDraw, TrainedPlayers},
+    pictures::tested,
 };
 use crate::{
     data::{Images, permutation},
@@ -76,6 +77,13 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
             note!("note: --fid asks for the FID by name");
         }
         let mut json = report.json(options.fid);
+        if let Some(labels) = self.trained.options().labels() {
+            let plans = tested(&self.game, self.trained.gpu.caps(), &set.test)?;
+            let state = self.trained.state(&plans.plans().collect::<Vec<_>>())?;
+            let accuracy = plans.ready(&self.trained.gpu, &state, &set.test)?.run()?[0].1;
+            say!("accuracy {:.2} % of the test images with {labels} labels", 100.0 * accuracy);
+            (json["labels"], json["accuracy"]) = (labels.into(), accuracy.into());
+        }
         let write = |json: &serde_json::Value| match &options.json {
             Some(path) => write_atomic(path, format!("{json:#}\n").as_bytes()),
             None => Ok(()),

@@ -1,13 +1,15 @@
-//! A generator on a device, which turns noise into pictures.
+//! A generator on a device, which turns noise into pictures, and a discriminator that finds classes.
 
 use super::super::one_hot;
 use crate::{
+    data::Images,
     error::Result,
     gpu::{Executor, Gpu, State},
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
-    models::{game::Game, players::Players},
+    models::{autoencoder::correct, game::Game, players::Players},
     plan::Plan,
+    train::{Evaluation, labels},
 };
 
 /// The names of the inputs and the output of a plan that draws pictures.
@@ -22,6 +24,13 @@ pub(super) fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) ->
     let class = (game.classes() > 0).then(|| g.input(CLASS, Type::f32([count, game.classes()])));
     g.output(PICTURES, game.pictures(z, class));
     Plan::new(&g, caps)
+}
+
+/// Plans the accuracy with which the discriminator finds the classes of these images.
+pub(super) fn tested<P: Players>(game: &Game<P>, caps: &Caps, test: &Images) -> Result<Evaluation> {
+    Evaluation::in_batches(100, caps, test, |g, x| {
+        vec![("accuracy", correct(game.class_logits(x), labels(g, test, x.extent(0))))]
+    })
 }
 
 /// The classes of `count` pictures, one-hot: all classes in turn. Empty if there are no classes.

@@ -1,17 +1,18 @@
 //! Training: both players in turn, with a look at the game between epochs.
 
 use super::{
-    super::conditioned,
+    super::{chosen, conditioned},
     contest::{Adversarial, Contest},
-    pictures::{Pictures, pictures},
+    pictures::{Pictures, pictures, tested},
     watch::{self, Watcher, Watching},
 };
 use crate::{
+    data::Images,
     error::Result,
     models::{game::Game, players::Players},
     plan::Plan,
     run::{EpochEnd, Ranks, Session, Sitting, Train, Trainer},
-    train::{Round, batch, labels},
+    train::{Round, batch, labelled, labels},
 };
 use clap::Args;
 
@@ -32,16 +33,20 @@ impl<M: Adversarial> Watched<M> {
 
 pub(super) fn train<M: Adversarial>(options: &Watched<M>, ranks: Ranks) -> Result<()> {
     let Watched { train, watching } = options;
-    let (session, options) = Session::open(train.of(ranks))?;
-    let (caps, set) = (session.gpu.caps(), &session.set.train);
+    let (mut session, options) = Session::open(train.of(ranks))?;
     conditioned(options.model.conditional(), &session.set)?;
-    let game = options.game(session.image(), set.classes)?.of_batch(session.batch());
-    let round = round(&game, &session)?;
+    let few = options.labels().map(|n| chosen(&*session.whole()?, n, session.recipe.seed)).transpose()?;
+    few.iter().try_for_each(|few| session.beside(few))?;
+    let (caps, set) = (session.gpu.caps(), &session.set);
+    let game = options.game(session.image(), set.train.classes)?.of_batch(session.batch());
+    let round = round(&game, &session, few.as_ref())?;
     let draw = pictures(&game, caps, watch::SHOWN)?;
-    if session.print_plan(&round, &[&draw]) {
+    let test = few.as_ref().map(|_| tested(&game, caps, &set.test)).transpose()?;
+    let others: Vec<&Plan> = test.iter().flat_map(|test| test.plans()).chain([&draw]).collect();
+    if session.print_plan(&round, &others) {
         return Ok(());
     }
-    let state = session.state(&round, &[&draw])?;
+    let state = session.state(&round, &others)?;
     let (unit, curves) = ("loss, judgement", round.metrics.len());
     let trainer = Trainer { session: &session, state: &state, round: &round, unit, curves, scored: false };
     if !session.ranks().share().leads() {
@@ -49,19 +54,31 @@ pub(super) fn train<M: Adversarial>(options: &Watched<M>, ranks: Ranks) -> Resul
         return trainer.run(&mut |_: &EpochEnd<'_>| Ok(vec![])).map(drop);
     }
     let draw = Pictures::new(&session.gpu, &draw, &state)?;
-    let mut watcher = Watcher::new(&session, &game, &draw, watching)?;
+    let test = test.as_ref().map(|test| test.ready(&session.gpu, &state, &set.test)).transpose()?;
+    let mut watcher = Watcher::new(&session, &game, &draw, test.as_ref(), watching)?;
     let run = trainer.run(&mut watcher)?;
     run.map_or(Ok(()), |run| watcher.finish(M::MODEL, &run))
 }
 
-/// The steps of both players over the session's training images.
-fn round<P: Players>(game: &Game<P>, session: &Session) -> Result<Round> {
+/// The steps of both players over the session's training images, of which a few are labelled where classes are learnt.
+fn round<P: Players>(game: &Game<P>, session: &Session, few: Option<&Images>) -> Result<Round> {
     let (set, caps, size) = (&session.set.train, session.gpu.caps(), session.batch());
     let [discriminator, generator] = [session.graph(), session.graph()];
-    game.discriminator_step(&discriminator, |g| {
-        (batch(g, set, size, None), (game.classes() > 0).then(|| labels(g, set, size)))
-    });
-    let metrics = game.generator_step(&generator);
+    let metrics = match few {
+        Some(few) => {
+            game.telling_step(&discriminator, |g| {
+                let (known, class) = labelled(g, few, size.min(few.count), None);
+                [batch(g, set, size, None), known, class]
+            });
+            game.matching_step(&generator, |g| batch(g, set, size, None))
+        }
+        None => {
+            game.discriminator_step(&discriminator, |g| {
+                (batch(g, set, size, None), (game.classes() > 0).then(|| labels(g, set, size)))
+            });
+            game.generator_step(&generator)
+        }
+    };
     let times = game.rules().discriminator_steps.into();
     Ok(Round::new(&generator, &metrics, caps)?.after(Plan::new(&discriminator, caps)?, times))
 }

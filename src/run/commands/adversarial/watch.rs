@@ -7,7 +7,7 @@ use crate::{
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
     run::{EpochEnd, Measured, Observer, RunDir, SITTING, Session, animate, grid, plot, read, save, whole},
-    train::normals,
+    train::{Ready, normals},
 };
 #[cfg(feature = "fid")]
 use crate::{
@@ -43,6 +43,8 @@ pub struct Watching {
 pub(super) struct Watcher<'a> {
     session: &'a Session,
     draw: &'a Pictures<'a>,
+    /// The accuracy on test images, if the discriminator tells classes apart.
+    test: Option<&'a Ready<'a>>,
     latent: usize,
     classes: usize,
     watch: Watch,
@@ -60,6 +62,7 @@ impl<'a> Watcher<'a> {
         session: &'a Session,
         game: &Game<P>,
         draw: &'a Pictures<'a>,
+        test: Option<&'a Ready<'a>>,
         watching: &Watching,
     ) -> Result<Self> {
         // Test images are in memory even if the training images are streamed.
@@ -69,6 +72,7 @@ impl<'a> Watcher<'a> {
         Ok(Self {
             session,
             draw,
+            test,
             latent: game.latent(),
             classes: game.classes(),
             watch,
@@ -153,7 +157,10 @@ impl Observer for Watcher<'_> {
         let diversity = self.picture(run, at.step)?;
         let warning = self.watch.warning(at.step, at.means, diversity);
         warning.into_iter().for_each(|line| note!("warning: {line}"));
-        self.measured(diversity)
+        let accuracy = self.test.map(Ready::run).transpose()?.map(|scores| 100.0 * scores[0].1);
+        let mut measured = self.measured(diversity)?;
+        measured.extend(accuracy.map(|accuracy| ("test_accuracy".to_string(), accuracy)));
+        Ok(measured)
     }
 }
 
