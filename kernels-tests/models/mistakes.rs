@@ -2,7 +2,7 @@
 
 use crate::engine::mistakes::{check, x};
 use oneiro::{
-    graph::shape::Type,
+    graph::{Graph, shape::Type},
     models::{
         autoencoder::{self, Autoencoder},
         autoregressive::{Autoregressive, Given},
@@ -15,7 +15,7 @@ use oneiro::{
         hint,
         likelihood::{Likelihood, log_probability},
         pixelcnn::{self, PixelCnn},
-        players,
+        players, semi_supervised,
         vae::{self, Vae},
     },
     nn::{Mode, Weight},
@@ -393,6 +393,53 @@ fn adversaries_and_classifiers_defer_mistakes() {
             (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[2, 9, 9, 3])), "conv2d"),
             (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[9])), ""),
             (line!(), |g| _ = Classifier::new(g, &judge()).logits(x(g, &[2, 5])), "matmul"),
+        ],
+    );
+}
+
+#[test]
+fn few_labels_defer_mistakes() {
+    use semi_supervised::{Config, M2, SemiSupervised};
+    fn m2(g: &Graph) -> M2<'_> {
+        M2::new(g, &Config { inputs: 12, classes: 3, hidden: vec![5], latent: 2, ..Config::default() })
+    }
+    fn whole(g: &Graph) -> SemiSupervised<'_> {
+        SemiSupervised::new(None, m2(g))
+    }
+    check(
+        file!(),
+        &[
+            (
+                line!(),
+                |g| _ = M2::new(g, &Config { hidden: vec![], ..Config::default() }),
+                "one hidden layer",
+            ),
+            (line!(), |g| _ = M2::new(g, &Config { classes: 0, ..Config::default() }), "has no elements"),
+            (line!(), |g| _ = m2(g).labelled(x(g, &[4, 12]), x(g, &[4, 2])), "matmul"),
+            (line!(), |g| _ = m2(g).unlabelled(x(g, &[4, 11])), "matmul"),
+            (line!(), |g| _ = m2(g).loss(x(g, &[4, 12]), x(g, &[2, 12]), x(g, &[3, 3])), ""),
+            (line!(), |g| _ = whole(g).bound(x(g, &[4, 11])), "matmul"),
+            (line!(), |g| _ = whole(g).styles(x(g, &[12])), ""),
+            (line!(), |g| _ = whole(g).pictures(x(g, &[4, 3]), x(g, &[4, 3])), "matmul"),
+            (
+                line!(),
+                |g| {
+                    let (x, few, class) = (x(g, &[4, 12]), x(g, &[2, 11]), x(g, &[2, 3]));
+                    _ = whole(g).training_step(x, few, class, &Optimizer::adam(0.1));
+                },
+                "matmul",
+            ),
+            (
+                line!(),
+                |g| {
+                    game()
+                        .telling_apart(3)
+                        .telling_step(g, |g| [&[4, 7][..], &[2, 240], &[2, 3]].map(|s| x(g, s)))
+                },
+                "reshape",
+            ),
+            (line!(), |g| _ = game().telling_apart(3).matching_step(g, |g| x(g, &[4, 7])), "reshape"),
+            (line!(), |g| _ = game().telling_apart(3).class_logits(x(g, &[4, 7])), "reshape"),
         ],
     );
 }
