@@ -213,7 +213,7 @@ fn a_help_lists_only_what_has_an_effect() {
         ("gan arithmetic", "--plus", "--count"),
         ("fvbn sample", "[default: 25]", "--class"),
         ("pixelcnn sample", "--class", "complete"),
-        ("vae sample", "--image", "--classes"),
+        ("autoencoder reconstruct", "--image", "--classes"),
         ("wavenet train", "training signals", "image"),
         ("wavenet sample", "draws the same sounds", "--image"),
         ("wavenet evaluate", "--signals", "images"),

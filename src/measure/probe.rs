@@ -1,7 +1,7 @@
 //! A linear probe: a linear classifier is trained on the fixed features of a network. Its test accuracy shows
 //! how much the features tell of the classes (Radford et al. 2015, §5.1, with a discriminator's features).
 //!
-//! The classifier is a multinomial logistic regression with an L2 penalty on standardised features. Adam
+//! The classifier is a multinomial logistic regression with an L2 penalty, usually on standardised features. Adam
 //! trains it in minibatches that the host uploads, because the features of many images exceed a GPU's largest
 //! buffer.
 
@@ -41,11 +41,14 @@ pub struct Probe {
     pub steps: u32,
     /// The seed of the order of the rows.
     pub seed: u64,
+    /// Whether each feature is scaled to mean 0 and standard deviation 1. Codes have a scale that says how much each
+    /// one matters: the unused ones of a VAE are near 0.
+    pub scaled: bool,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { l2: 1e-4, lr: 3e-3, steps: 2000, seed: 0 }
+        Self { l2: 1e-4, lr: 3e-3, steps: 2000, seed: 0, scaled: true }
     }
 }
 
@@ -71,7 +74,7 @@ impl Probe {
         }
         let classes =
             usize::from(*train.labels.iter().chain(test.labels).max().expect("widths are those of rows")) + 1;
-        let scale = Standard::of(train.features, width);
+        let scale = if self.scaled { Standard::of(train.features, width) } else { Standard::none(width) };
         let batch = train.labels.len().min(BATCH);
         let (step, score) = (self.step(gpu, batch, width, classes)?, score(gpu, width, classes)?);
         let state = State::new(gpu, &[&step, &score], self.seed)?;
@@ -177,6 +180,11 @@ struct Standard {
 }
 
 impl Standard {
+    /// Leaves features as they are.
+    fn none(width: usize) -> Self {
+        Self { mean: vec![0.0; width], inverse: vec![1.0; width] }
+    }
+
     fn of(features: &[f32], width: usize) -> Self {
         let n = (features.len() / width) as f64;
         let over = |f: &dyn Fn(usize, f32) -> f64| {

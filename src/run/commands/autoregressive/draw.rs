@@ -38,7 +38,7 @@ pub struct PixelDraw<M: Density> {
     pub(super) bare: Bare<Fit<M>>,
     #[command(flatten)]
     pub(super) look: Look,
-    /// Number of pictures [default: 25; of a model with a task, 8 test images, three times each]
+    /// Number of pictures [default: 25]; of a model with a task, of test images [default: 8], each drawn three times
     #[arg(long, value_parser = whole::<u16>(1..=1000))]
     count: Option<u16>,
     /// Temperature, from 0.001 to 1000: below 1 makes likely pixels more likely, above 1 less likely

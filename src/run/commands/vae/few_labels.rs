@@ -230,7 +230,7 @@ impl<'a, T: Variational> Learnt<'a, T> {
         let none = || Error::new("an accuracy needs labels; take a data set that has some");
         let known = |images: &Images| images.labels.clone().ok_or_else(none);
         let (own, others) = (known(few)?, known(test)?);
-        Probe::default().accuracy(
+        Probe { l2: 1e-3, scaled: false, ..Probe::default() }.accuracy(
             &self.trained.gpu,
             Labelled { features: &features(few)?, labels: &own },
             Labelled { features: &features(test)?, labels: &others },
