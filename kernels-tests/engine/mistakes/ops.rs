@@ -236,8 +236,9 @@ fn variables_and_optimizers_defer_mistakes() {
 /// Calls that no argument makes wrong: what they take is right by its type.
 const NEVER_WRONG: [&str; 6] = ["constant", "step", "seed", "rate", "poison", "apply_shared"];
 /// Public functions that take or give tensors and record nothing, or report errors themselves.
-const NO_RECORDING: [&str; 15] = [
+const NO_RECORDING: [&str; 16] = [
     "params",
+    "classifier_params",
     "weight",
     "bias",
     "graph",
