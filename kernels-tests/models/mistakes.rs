@@ -15,6 +15,7 @@ use oneiro::{
         hint,
         likelihood::{Likelihood, log_probability},
         pixelcnn::{self, PixelCnn},
+        pixelrnn::{self, Cell, PixelRnn},
         players, semi_supervised,
         vae::{self, Vae},
     },
@@ -190,6 +191,24 @@ fn density_models_defer_mistakes() {
                     _ = PixelCnn::new(g, &pixelcnn::Config { likelihood: Likelihood::Mixture(0), ..pixels() })
                 },
                 "has no elements",
+            ),
+            (
+                line!(),
+                |g| {
+                    let image = || x(g, &[2, 6, 6, 1]);
+                    let (likelihood, cell) = (Likelihood::Bernoulli, Cell::Row(3));
+                    let config = pixelrnn::Config {
+                        image: [6, 6, 1],
+                        cell,
+                        features: 4,
+                        layers: 1,
+                        head: 4,
+                        likelihood,
+                        hint: None,
+                    };
+                    _ = PixelRnn::new(g, &config).logits_hinted(image(), Some(image()));
+                },
+                "takes no hint",
             ),
             (line!(), |g| _ = PixelCnn::new(g, &pixels()).loss(x(g, &[2, 35])), "reshape"),
             (line!(), |g| _ = PixelCnn::new(g, &pixels()).logits(x(g, &[2, 6, 6, 3])), "conv2d"),

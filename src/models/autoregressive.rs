@@ -32,6 +32,7 @@ pub struct Given<'g> {
 
 impl<'g> Given<'g> {
     /// Pictures alone, of which a network is not trained.
+    #[track_caller]
     pub fn pictures(x: Tensor<'g>) -> Self {
         Self { x, class: None, hint: None, scored: None, training: false }
     }
