@@ -17,7 +17,11 @@ use oneiro::{
     },
     optim::Optimizer,
     plan::Plan,
-    train::{Collective, Feed, Round, Steps, batch, exchange, labels},
+    train::{Collective, Feed, Parts, Round, Steps, Threads, batch, exchange, labels},
+};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
 };
 
 /// The images of the whole batch.
@@ -141,6 +145,83 @@ fn ranks_train_a_dcgan_with_batch_norm_as_one_does() {
         let plan = Plan::new(&discriminator, caps).unwrap();
         Round::new(&generator, &metrics, caps).unwrap().after(plan, 1)
     });
+}
+
+/// A line that is as slow as a network: a message takes `latency`, and a byte the part of a second that it takes at this
+/// rate. It counts what it carries.
+struct Link<'a> {
+    line: &'a Threads,
+    latency: Duration,
+    bytes_a_second: f64,
+    carried: Mutex<(u64, u64)>,
+}
+
+impl Collective for Link<'_> {
+    fn share(&self) -> Share {
+        self.line.share()
+    }
+
+    fn swap(&self, parts: Parts) -> oneiro::error::Result<Parts> {
+        let Share { rank, size } = self.share();
+        let bytes: usize = (0..size).filter(|&other| other != rank).map(|other| parts[other].len()).sum();
+        std::thread::sleep(self.latency + Duration::from_secs_f64(bytes as f64 / self.bytes_a_second));
+        let mut carried = self.carried.lock().unwrap();
+        *carried = (carried.0 + 1, carried.1 + bytes as u64);
+        drop(carried);
+        self.line.swap(parts)
+    }
+}
+
+/// A step's gradients go over the line once to be added up and once to be told, whatever the number of ranks, and a step
+/// takes the longer for it that docs/scaling.md says.
+#[test]
+fn a_step_carries_what_it_should() {
+    let Some(gpu) = adapter("what a step carries") else { return };
+    let record = |share: Share, images: &Images| {
+        let g = Graph::shared(share);
+        let vae = Vae::new(&g, &crate::subjects::config(SIDE * SIDE, 400, 20));
+        let metrics = vae.training_step(batch(&g, images, local(share), None), &Optimizer::adam(1e-3));
+        Round::new(&g, &metrics, gpu.caps()).unwrap()
+    };
+    let timed = |size: usize, latency: f64, bits: f64| {
+        let all = each(size, |line| {
+            let (share, images) = (line.share(), images());
+            let round = record(share, &images);
+            let state = State::new(gpu, &round.plans().collect::<Vec<_>>(), 5).unwrap();
+            let feed = Feed::new(gpu, &images).unwrap();
+            let order = Order { seed: 5, batch: BATCH / size, batches: 1, count: 50, share };
+            let (latency, carried) = (Duration::from_secs_f64(latency), Mutex::new((0, 0)));
+            let link = Link { line, latency, bytes_a_second: bits / 8.0, carried };
+            let mut steps = Steps::new(gpu, &state, &round, &feed, None, order).unwrap().with_ranks(&link);
+            steps.submit(1).unwrap();
+            let begun = Instant::now();
+            (0..20).for_each(|_| _ = steps.submit(1).unwrap());
+            let elements =
+                |launch: &oneiro::plan::Launch| launch.exchange.map(|(_, elements)| elements as u64);
+            let packed: u64 = round.plans().flat_map(|plan| &plan.launches).filter_map(elements).sum();
+            (begun.elapsed().as_secs_f64() / 20.0, *link.carried.lock().unwrap(), packed)
+        });
+        all.into_iter().next().unwrap()
+    };
+    for size in [2, 4] {
+        let (free, (rounds, bytes), packed) = timed(size, 0.0, 1e15);
+        let wanted = 2 * 4 * packed * (size as u64 - 1) / size as u64;
+        assert_eq!((rounds, bytes), (21 * 2, 21 * wanted), "{size} ranks, {packed} gradients");
+        for bits in [1e9, 1e10, 1e11] {
+            let (slow, ..) = timed(size, 1e-3, bits);
+            let predicted = 2.0 * 1e-3 + wanted as f64 * 8.0 / bits;
+            assert!(
+                slow > predicted,
+                "{size} ranks: a step of {slow} s, of which the line takes {predicted} s"
+            );
+            crate::harness::say(&format!(
+                "{size} ranks, {:.0} Gbit/s with 1 ms: a step takes {:.2} ms more, {:.2} are predicted",
+                bits / 1e9,
+                1e3 * (slow - free),
+                1e3 * predicted
+            ));
+        }
+    }
 }
 
 /// The outputs of a graph over rows `[R, 3]` by so many ranks: those of ranks stand one below the other.

@@ -89,3 +89,41 @@ fn a_signal_stops_all_ranks_at_one_step() {
     assert!(text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"), "{text}");
     run(&dir, &format!("vae train --resume run --devices 2 --steps {}", step + 2));
 }
+
+/// Processes end at the bits of threads. One that is killed ends all, and the run goes on bit for bit.
+#[cfg(all(unix, feature = "mpi"))]
+#[test]
+fn processes_train_as_threads_do_and_go_on_after_a_kill() {
+    use crate::{commands::start_by, harness::say};
+    use std::process::Command;
+
+    const MPIRUN: [&str; 5] = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"];
+    if adapter("MPI").is_none() {
+        return;
+    }
+    if Command::new(MPIRUN[0]).arg("--version").output().is_err() {
+        say("SKIPPED: there is no mpirun (Debian: openmpi-bin), so no ranks were processes");
+        return;
+    }
+    let dir = folder("mpi");
+    let mut child =
+        start_by(&dir, &MPIRUN, &format!("{TRAIN} --mpi --out run --checkpoint-every 10 --steps 1000000"));
+    child.reaches(&dir, "run", 20);
+    let children = Command::new("pgrep").args(["-P", &child.id().to_string()]).output().unwrap().stdout;
+    let children = String::from_utf8(children).unwrap();
+    let pids: Vec<&str> = children.split_whitespace().collect();
+    assert_eq!(pids.len(), 2, "{children}");
+    let alive = |pid: &str| Command::new("kill").args(["-0", pid]).output().unwrap().status.success();
+    assert!(Command::new("kill").args(["-9", pids[1]]).status().unwrap().success());
+    let text = child.ends(false);
+    let told = text.contains("rank 1") && text.contains("train --resume run");
+    assert!(told, "{text}");
+    while alive(pids[0]) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let steps = newest(&dir, "run").unwrap().position.step + 10;
+    start_by(&dir, &MPIRUN, &format!("vae train --mpi --resume run --steps {steps}")).ends(true);
+    run(&dir, &format!("{TRAIN} --devices 2 --out threads --steps {steps}"));
+    let [processes, threads] = ["run", "threads"].map(|run| newest(&dir, run).unwrap());
+    assert!(processes.values == threads.values, "{steps} steps by processes differ from those by threads");
+}

@@ -26,7 +26,9 @@ first.
     cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; with --driver swiftshader, the tests
                                             of kernels, graphs, models and sampling on a second software driver; with
                                             --gui, the explorer in a window that nobody sees and as a page in a
-                                            headless browser; both are installed first
+                                            headless browser; both are installed first; with --mpi, the tests of
+                                            trainings by several ranks, as processes too; Debian's OpenMPI is
+                                            installed first
     cargo xtask web                         build the explorer's page into target/web and serve it on the loopback
                                             address
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
             }
             web("test")
         }),
+        "test" if rest == ["--mpi"] => setup::run().and_then(|()| setup::mpi()).and_then(|()| mpi()),
         "test" => driver::Asked::parse(rest).and_then(|asked| test(&asked)),
         "figures" => figures::Figures::parse(rest).and_then(|figures| {
             if figures.needs_device() {
@@ -109,6 +112,13 @@ fn test(asked: &driver::Asked) -> Result<(), Failure> {
     let variables = driver::swiftshader()?;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     cargo_with(&asked.cargo(), &variables, Shown::Everything)
+}
+
+/// Builds with MPI what the tests of ranks start, and runs these tests.
+fn mpi() -> Result<(), Failure> {
+    let words = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
+    cargo(&words("build --release --features mpi --example vae --example gan"))?;
+    cargo(&words("test --release --features mpi --test kernels-tests ranks"))
 }
 
 /// Builds the explorer, with cargo's messages, and opens it.

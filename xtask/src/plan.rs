@@ -142,6 +142,20 @@ pub(crate) fn screens(system: &System, xvfb: bool, browser: bool) -> Plan {
     install(system, packages, &names, why)
 }
 
+/// What MPI needs, whose programs may be there.
+pub(crate) fn mpi(system: &System, there: bool) -> Plan {
+    if there {
+        return Plan::Ready("MPI is there");
+    }
+    let why = "there is no MPI (`mpirun` and `mpicc`)";
+    match system.packages {
+        Some(packages @ Packages::Apt) => {
+            install(system, packages, &["libopenmpi-dev", "openmpi-bin", "libclang-dev"], why)
+        }
+        _ => Plan::ByHand(format!("{why}; install one, and libclang")),
+    }
+}
+
 /// The installation of packages, or what to type where the user may not install any.
 fn install(system: &System, packages: Packages, names: &[&str], why: &'static str) -> Plan {
     let steps = steps(packages, names, !system.root);
@@ -278,6 +292,16 @@ mod tests {
         assert!(text.contains("no sudo") && text.contains("su -c 'apt-get update'"), "{text}");
         let Plan::ByHand(text) = decide(&System { packages: None, ..bare() }) else { panic!() };
         assert!(text.contains("by hand"), "{text}");
+    }
+
+    #[test]
+    fn mpi_comes_with_what_its_bindings_need() {
+        assert!(matches!(mpi(&bare(), true), Plan::Ready(_)));
+        assert!(lines(&mpi(&bare(), false))[1].ends_with("libopenmpi-dev openmpi-bin libclang-dev"));
+        let Plan::ByHand(text) = mpi(&System { os: Os::Mac, packages: None, ..bare() }, false) else {
+            panic!()
+        };
+        assert!(text.contains("libclang"), "{text}");
     }
 
     #[test]

@@ -17,6 +17,15 @@ pub(crate) fn screens() -> Result<(), Failure> {
     carry_out(decide, "see whether `Xvfb` and `chromium` start")
 }
 
+/// Installs MPI with what its bindings are made by.
+pub(crate) fn mpi() -> Result<(), Failure> {
+    let there = || ["mpirun", "mpicc"].into_iter().all(probe::program_exists);
+    carry_out(
+        || plan::mpi(&probe::system(), there()),
+        "see whether `mpirun --version` and `mpicc --version` answer",
+    )
+}
+
 fn carry_out(decide: impl Fn() -> Plan, advice: &str) -> Result<(), Failure> {
     let (why, steps) = match decide() {
         Plan::Ready(what) => {
