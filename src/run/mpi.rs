@@ -136,5 +136,5 @@ fn build() -> Result<String> {
     let read = || std::fs::read(std::env::current_exe()?);
     let bytes =
         read().map_err(|e| Error::new(format!("this program cannot be read ({e}); leave it where it is")))?;
-    Ok(hex(&Sha256::digest(bytes)))
+    Ok(hex(Sha256::digest(bytes)))
 }
