@@ -324,6 +324,7 @@ fn adversary() -> dcgan::Config {
         norm,
         mode: Mode::Training,
         classes: 0,
+        hint: 0,
         scores: 1,
     }
 }
