@@ -48,8 +48,7 @@ impl<P: Players> Game<P> {
     /// Hints in [0, 1], if there are some, on the canvas as pictures are.
     #[track_caller]
     pub(super) fn framed_hint<'g>(&self, hint: Option<Tensor<'g>>) -> Option<Tensor<'g>> {
-        let Some(hint) = hint else { return None };
-        Some(self.framed_channels(hint, self.hint))
+        Some(self.framed_channels(hint?, self.hint))
     }
 
     /// The hints and the real pictures of the discriminator's last step, on the canvas.

@@ -23,6 +23,9 @@ const DRAWN: usize = 8;
 const ENLARGED: usize = 16;
 const COLOURED: usize = 128;
 
+/// A function that draws each of some pictures, which have these classes, `[N, H, W, drawn]`.
+pub(super) type Draw<'a> = dyn Fn(&Cases, &[usize]) -> Result<Vec<f32>> + 'a;
+
 /// A trained model that draws by hints.
 pub(super) struct Compared<'a> {
     /// The device.
@@ -32,7 +35,7 @@ pub(super) struct Compared<'a> {
     /// Reads the run's data set.
     pub(super) load: &'a dyn Fn() -> Result<DataSet>,
     /// Draws each of these pictures, of these classes, once.
-    pub(super) draw: &'a dyn Fn(&Cases, &[usize]) -> Result<Vec<f32>>,
+    pub(super) draw: &'a Draw<'a>,
 }
 
 impl Compared<'_> {
