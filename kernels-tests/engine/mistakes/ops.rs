@@ -283,8 +283,12 @@ fn recording_functions() -> BTreeSet<(String, bool)> {
 /// wrongly.
 #[test]
 fn every_recording_call_is_tried_wrongly() {
-    let tables =
-        [include_str!("ops.rs"), include_str!("../mistakes.rs"), include_str!("../../models/mistakes.rs")];
+    let tables = [
+        include_str!("ops.rs"),
+        include_str!("../mistakes.rs"),
+        include_str!("../../models/mistakes.rs"),
+        include_str!("../../models/mistakes/players.rs"),
+    ];
     let tables =
         tables.map(|text| text.split("fn ops_go_on_after_a_mistake").next().unwrap_or_default()).join("\n");
     let called = |name: &str| {
