@@ -6,7 +6,7 @@ use oneiro::{
     error::{Error, Result},
     models::dcgan::Networks,
     run::{
-        commands::adversarial::{Adversarial, Command, run},
+        commands::adversarial::{Adversarial, Command, Given, run},
         exit_code, parse, whole,
     },
 };
@@ -22,6 +22,7 @@ use std::process::ExitCode;
   dcgan train --data mnist --conditional --out runs/classes      then sample --class 7
   dcgan train --data mnist --loss wasserstein-gp --discriminator-steps 5 --beta1 0
   dcgan train --data mnist --semi-supervised --labels 100 --out runs/few    then evaluate for the accuracy
+  dcgan train --data cifar10 --task colourise --loss least-squares
   dcgan sample                                                   without --run: the newest run under runs
   dcgan interpolate --count 6
   dcgan arithmetic --from 0,9,17 --minus 3,12,30 --plus 5,6,40
@@ -47,6 +48,9 @@ struct DcganOptions {
     /// Tell both players the images' classes
     #[arg(long)]
     conditional: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    given: Given,
 }
 
 impl Adversarial for DcganOptions {
@@ -61,6 +65,10 @@ impl Adversarial for DcganOptions {
 
     fn conditional(&self) -> bool {
         self.conditional
+    }
+
+    fn given(&self) -> Option<&Given> {
+        Some(&self.given)
     }
 
     fn canvas(&self, [h, w]: [usize; 2]) -> Result<[usize; 2]> {

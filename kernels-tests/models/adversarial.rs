@@ -17,7 +17,8 @@ use oneiro::{
     models::{
         dcgan::{self, Config, Norm},
         game::{self, Game, Rules},
-        gan::{self, gradient_penalty},
+        gan::{self, Objective, gradient_penalty},
+        players::Batch,
     },
     nn::{Mode, Sequential, Weight},
     weights::{self, Weights},
@@ -45,6 +46,7 @@ fn config() -> Config {
         norm: Norm::Batch,
         mode: Mode::Training,
         classes: 0,
+        hint: 0,
         scores: 1,
     }
 }
@@ -127,6 +129,47 @@ fn the_adapters_players_follow_pytorch() {
             assert!(!counted.is_empty() && counted.iter().all(|&n| n == times), "{player}: {counted:?}");
         }
     }
+}
+
+/// Both players see the hints, and the generator's loss has λ times the mean absolute difference from the pictures that
+/// belong to them, both in [-1, 1] on the canvas.
+#[test]
+fn hints_reach_both_players() {
+    let round = |l1: f32, lit: f64| -> [f64; 2] {
+        let networks = dcgan::Networks { latent: 3, generator: 2, discriminator: 2 };
+        let rules = Rules { objective: Objective::LeastSquares, l1, ..Rules::default() };
+        let game = Game::new(networks, rules, [6, 6, 2], [8, 8], 0, 2).unwrap().with_hints(1);
+        let [d, g] = [Graph::new(), Graph::new()];
+        d.bind_stream("discriminator.z");
+        g.bind_stream("generator.z");
+        game.discriminator_step(&d, |g| {
+            let [real, hint] =
+                [("x", 2), ("hint", 1)].map(|(name, c)| g.input(name, Type::f32([2, 6, 6, c])));
+            Batch { real, class: None, hint: Some(hint) }
+        });
+        let metrics = game.generator_step(&g);
+        g.output("loss", metrics[1].1);
+        let mut state = reference::initial(&d, 0);
+        state.extend(reference::initial(&g, 0));
+        let values = |shape: [usize; 4], at: f64| Array::from_fn(shape, |i| (i % 5) as f64 / 5.0 * at);
+        let noise = || Array::new([2, 3], vec![0.3, -0.2, 0.5, 0.1, 0.9, -1.0]);
+        let inputs = [
+            ("x".to_string(), values([2, 6, 6, 2], 1.0)),
+            ("hint".to_string(), values([2, 6, 6, 1], lit)),
+            ("discriminator.z".to_string(), noise()),
+        ];
+        reference::eval(&d, &inputs.into(), &mut state).unwrap();
+        let measured = state["discriminator.measured"].data[0];
+        let noise = [("generator.z".to_string(), noise())].into();
+        [measured, reference::eval(&g, &noise, &mut state).unwrap()["loss"].data[0]]
+    };
+    let ([d, g], [d_dark, g_dark]) = (round(0.0, 1.0), round(0.0, 0.0));
+    assert!(d != d_dark && g != g_dark, "losses do not depend on the hint: {d} {g}");
+    let [d_l1, g_l1] = round(10.0, 1.0);
+    // The loss is the batch's sum. A new generator's pictures are near 0, and the frame's 28 of 64 pixels are -1.
+    let apart = (g_l1 - g) / (2.0 * 10.0);
+    let real = (28.0 + 36.0 * (1.0 + 0.6 + 0.2 + 0.2 + 0.6) / 5.0) / 64.0;
+    assert!(d == d_l1 && (apart - real).abs() < 0.05, "{apart} instead of about {real}");
 }
 
 /// A generator that was trained elsewhere gives its pictures.

@@ -1,27 +1,22 @@
 //! What a user can get wrong in models, checked as in `engine/mistakes.rs`.
 
-mod few_labels;
+mod players;
 
 use crate::engine::mistakes::{check, x};
 use oneiro::{
-    graph::shape::Type,
     models::{
         autoencoder::{self, Autoencoder},
         autoregressive::{Autoregressive, Given},
-        classifier::{self, Classifier},
-        conv_vae, dcgan,
+        conv_vae,
         fvbn::{self, Fvbn},
-        game::{Game, Rules},
-        gan,
         gated_pixelcnn::{self, GatedPixelCnn},
         hint,
         likelihood::{Likelihood, log_probability},
         pixelcnn::{self, PixelCnn},
         pixelrnn::{self, Cell, PixelRnn},
-        players,
         vae::{self, Vae},
     },
-    nn::{Mode, Weight},
+    nn::Mode,
     optim::Optimizer,
 };
 
@@ -310,110 +305,6 @@ fn density_models_defer_mistakes() {
             ),
             (line!(), |g| _ = Likelihood::Mixture(2).draw(x(g, &[4, 3]), 1.0, x(g, &[4, 2])), "slice"),
             (line!(), |g| _ = Likelihood::Softmax.draw(x(g, &[4, 9]), 1.0, x(g, &[4, 1])), "reshape"),
-        ],
-    );
-}
-
-fn adversary() -> dcgan::Config {
-    let (weight, norm) = (Weight::Plain, dcgan::Norm::Batch);
-    dcgan::Config {
-        side: 16,
-        channels: 1,
-        latent: 3,
-        generator: 2,
-        discriminator: 2,
-        weight,
-        norm,
-        mode: Mode::Training,
-        classes: 0,
-        scores: 1,
-    }
-}
-
-fn perceptrons() -> gan::Config {
-    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight: Weight::Plain, classes: 0, scores: 1 }
-}
-
-fn game() -> Game<dcgan::Networks> {
-    let networks = dcgan::Networks { latent: 3, generator: 2, discriminator: 2 };
-    Game::new(networks, Rules { ema: Some(0.9), ..Rules::default() }, [15, 16, 1], [16, 16], 2, 4).unwrap()
-}
-
-fn judge() -> classifier::Config {
-    classifier::Config::standard([9, 9, 1], 3)
-}
-
-#[test]
-fn adversaries_and_classifiers_defer_mistakes() {
-    check(
-        file!(),
-        &[
-            (
-                line!(),
-                |g| _ = dcgan::generator(g, "g", &dcgan::Config { side: 48, ..adversary() }),
-                "a power of two from 8 on, not 48",
-            ),
-            (
-                line!(),
-                |g| _ = dcgan::discriminator(g, "d", &dcgan::Config { side: 0, ..adversary() }),
-                "not 0",
-            ),
-            (
-                line!(),
-                |g| _ = dcgan::generator(g, "g", &dcgan::Config { generator: 0, ..adversary() }),
-                "has no elements",
-            ),
-            (line!(), |g| _ = dcgan::generator(g, "g", &adversary()).forward(x(g, &[4, 1, 1, 5])), "conv2d"),
-            (
-                line!(),
-                |g| _ = dcgan::discriminator(g, "d", &adversary()).activations(x(g, &[4, 8, 8, 1])),
-                "conv2d",
-            ),
-            (line!(), |g| _ = players::beside(x(g, &[4]), Some(x(g, &[3]))), ""),
-            (
-                line!(),
-                |g| _ = gan::generator(g, "g", &gan::Config { latent: 0, ..perceptrons() }),
-                "has no elements",
-            ),
-            (line!(), |g| _ = gan::discriminator(g, "d", &perceptrons()).forward(x(g, &[4, 11])), "matmul"),
-            (
-                line!(),
-                |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[4, 3]), x(g, &[4, 2]), "p"),
-                "do not broadcast",
-            ),
-            (line!(), |g| _ = gan::gradient_penalty(|x| x.sum(&[1]), x(g, &[]), x(g, &[]), "p"), ""),
-            (line!(), |g| game().discriminator_step(g, |g| (x(g, &[4, 7]), None)), "reshape"),
-            (line!(), |g| game().discriminator_step(g, |g| (x(g, &[3, 240]), Some(x(g, &[4, 2])))), ""),
-            (
-                line!(),
-                |g| {
-                    let networks = dcgan::Networks { latent: 0, generator: 2, discriminator: 2 };
-                    let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
-                    _ = game.generator_step(g);
-                },
-                "has no elements",
-            ),
-            (
-                line!(),
-                |g| {
-                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
-                    let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
-                    game.discriminator_step(g, |g| (x(g, &[4, 7]), None));
-                },
-                "reshape",
-            ),
-            (line!(), |g| _ = gan::Objective::Minimax.judgement(g.input("u", Type::u32([2]))), "takes f32"),
-            (line!(), |g| _ = game().pictures(x(g, &[4]), None), ""),
-            (line!(), |g| _ = game().pictures(x(g, &[4, 2]), Some(x(g, &[4, 2]))), "conv2d"),
-            (line!(), |g| _ = game().hidden(x(g, &[4, 7])), "reshape"),
-            (
-                line!(),
-                |g| _ = Classifier::new(g, &classifier::Config::standard([9, 9, 1], 0)),
-                "has no elements",
-            ),
-            (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[2, 9, 9, 3])), "conv2d"),
-            (line!(), |g| _ = Classifier::new(g, &judge()).features(x(g, &[9])), ""),
-            (line!(), |g| _ = Classifier::new(g, &judge()).logits(x(g, &[2, 5])), "matmul"),
         ],
     );
 }

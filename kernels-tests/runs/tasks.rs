@@ -119,3 +119,40 @@ fn pictures_are_coloured() {
     let coloured = image::open(dir.join("mine/grey-colourised.png")).unwrap();
     assert!(coloured.color().has_color() && (coloured.width(), coloured.height()) == (11, 7));
 }
+
+/// The players of a DCGAN do the same tasks, by the same commands.
+#[test]
+fn an_adversary_enlarges_and_fills() {
+    if adapter("an_adversary_enlarges_and_fills").is_none() {
+        return;
+    }
+    let dir = empty("adversary");
+    labelled(&dir);
+    let small = "--batch 8 --features 4 --latent 5 --loss least-squares --l1 10";
+    run(&dir, &format!("dcgan train --data . --task upscale=2 {small} --conditional --steps 3 --out run"));
+    run(&dir, "dcgan train --resume run --steps 4");
+    assert_eq!(rows(&dir.join("run/samples-000004.png")), 8);
+    run(&dir, "dcgan sample --run run --count 3");
+    assert_eq!(rows(&dir.join("run/samples.png")), 3);
+    let text = run(&dir, &format!("dcgan train --data . --task inpaint {small} --steps 2 --out holes"));
+    assert!(!text.to_lowercase().contains("nan"), "{text}");
+    run(&dir, "dcgan sample --run holes --count 2");
+    for (command, what) in [
+        ("interpolate --run run", "it draws by hints"),
+        ("nearest --run run", "it draws by hints"),
+        (&format!("train --data . --task colourise {small} --out other"), "no colours"),
+    ] {
+        let text = fails(&dir, &format!("dcgan {command}"));
+        assert!(text.contains(what), "{command}: {text}");
+    }
+    #[cfg(feature = "fid")]
+    {
+        let text = run(&dir, "dcgan evaluate --run run --compare 3 --json figures.json");
+        let figures = json(&dir.join("figures.json"));
+        assert!(
+            text.contains("mean of 8 draws, 3 images: PSNR") && figures["bicubic"]["psnr_db"].is_number()
+        );
+        let line = format!("dcgan train --data . --task inpaint {small} --fid --out other");
+        assert!(fails(&dir, &line).contains("measured by `evaluate`"));
+    }
+}

@@ -33,8 +33,18 @@ pub struct Config {
     /// The number of classes that both players are told (Mirza & Osindero 2014): the generator beside its
     /// noise, the discriminator as channels of its picture. 0 tells none.
     pub classes: usize,
+    /// The channels of pictures that both players are given (Isola et al. 2017): an encoder's code of them stands
+    /// beside the generator's noise, and the discriminator sees them as channels of its picture. 0 gives none.
+    pub hint: usize,
     /// The numbers that the discriminator gives a picture, [`Setting::scores`].
     pub scores: usize,
+}
+
+impl Config {
+    /// The channels of the encoder's code, as many as the generator's first hidden layer has; 0 without hints.
+    fn code(&self) -> usize {
+        if self.hint > 0 { 8 * self.generator } else { 0 }
+    }
 }
 
 /// The networks of a game: a [`Config`] without what the game's rules and data decide.
@@ -60,6 +70,7 @@ impl Networks {
             norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
             mode: at.mode,
             classes: at.classes,
+            hint: at.hint,
             scores: at.scores,
         }
     }
@@ -72,6 +83,10 @@ impl Players for Networks {
 
     fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
         generator(g, name, &self.config(at))
+    }
+
+    fn encoder<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Option<Sequential<'g>> {
+        (at.hint > 0).then(|| encoder(g, name, &self.config(at)))
     }
 
     fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
@@ -128,7 +143,7 @@ fn check(g: &Graph, config: &Config) {
     }
 }
 
-/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]` to pictures `[N, side, side, channels]` in
+/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]`, with the encoder's code if there are hints, to pictures `[N, side, side, channels]` in
 /// [-1, 1].
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
@@ -141,7 +156,7 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
         |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c, config.mode)));
     check(g, config);
     let (mut c, mut side) = (8 * config.generator, 4);
-    let first = up(Kernel::square(4), [config.latent + config.classes, c]);
+    let first = up(Kernel::square(4), [config.latent + config.classes + config.code(), c]);
     g.traced(|| {
         let mut chain =
             Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
@@ -153,9 +168,25 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     })
 }
 
-/// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes]` to `[N, 1, 1, scores]`.
+/// The encoder `NAME.encoder`: hints `[N, side, side, hint]` to codes `[N, 1, 1, 8·generator]`. It is built as the
+/// discriminator is, with batch normalisation.
+#[track_caller]
+pub fn encoder<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let (weight, norm) = (Weight::Plain, Norm::Batch);
+    let shrinking = Config { discriminator: config.generator, weight, norm, ..config.clone() };
+    shrink(g, &format!("{name}.encoder"), &shrinking, [config.hint, config.code()])
+}
+
+/// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes + hint]` to `[N, 1, 1, scores]`.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
+    let inputs = config.channels + config.classes + config.hint;
+    shrink(g, &format!("{name}.main"), config, [inputs, config.scores])
+}
+
+/// A chain from pictures `[N, side, side, inputs]` to `[N, 1, 1, outputs]`.
+#[track_caller]
+fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usize; 2]) -> Sequential<'g> {
     // Where weights alone are normalised, N(0, 0.02) would begin with activations near 0, and nothing else shifts them.
     let normed = config.weight == Weight::Normed;
     let down = |kernel: Kernel, c: [usize; 2]| {
@@ -166,9 +197,9 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
     };
     check(g, config);
     let (mut c, mut side) = (config.discriminator, config.side / 2);
-    let first = down(doubling(), [config.channels + config.classes, c]);
+    let first = down(doubling(), [inputs, c]);
     g.traced(|| {
-        let mut chain = Sequential::new(&format!("{name}.main")).with(first).then(Activation::LeakyRelu);
+        let mut chain = Sequential::new(name).with(first).then(Activation::LeakyRelu);
         while side > 4 {
             (c, side) = (2 * c, side / 2);
             chain = chain.with(down(doubling(), [c / 2, c]));
@@ -181,6 +212,6 @@ pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequentia
             };
             chain = chain.then(Activation::LeakyRelu);
         }
-        chain.with(down(Kernel::square(4), [c, config.scores]))
+        chain.with(down(Kernel::square(4), [c, outputs]))
     })
 }

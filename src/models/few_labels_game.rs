@@ -29,10 +29,10 @@ impl<P: Players> Game<P> {
     pub fn telling_step<'g>(&self, g: &'g Graph, data: impl FnOnce(&'g Graph) -> [Tensor<'g>; 3]) {
         g.count_by(COUNTER);
         let [real, few, class] = data(g);
-        let generator = self.players.generator(g, GENERATOR, &self.setting(Mode::Batch));
+        let generator = self.generator(g, GENERATOR, &self.setting(Mode::Batch));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Training));
         let z = g.normal("discriminator.z", [real.extent(0), self.latent()]);
-        let fake = self.generate(&generator, z, None).detach();
+        let fake = self.generate(&generator, z, [None, None]).detach();
         let scores = [(self.framed(real), "noise.real"), (fake, "noise.fake")]
             .map(|(x, stream)| self.logits(&critic, x, stream).logsumexp(&[1]));
         let classification = self.logits(&critic, self.framed(few), "noise.labelled").cross_entropy(class);
@@ -49,10 +49,10 @@ impl<P: Players> Game<P> {
     #[track_caller]
     pub fn matching_step<'g>(&self, g: &'g Graph, data: impl FnOnce(&'g Graph) -> Tensor<'g>) -> Metrics<'g> {
         let real = self.framed(data(g));
-        let generator = self.players.generator(g, GENERATOR, &self.setting(Mode::Training));
+        let generator = self.generator(g, GENERATOR, &self.setting(Mode::Training));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Batch));
         let z = g.normal("generator.z", [real.extent(0), self.latent()]);
-        let fake = self.generate(&generator, z, None);
+        let fake = self.generate(&generator, z, [None, None]);
         let [of_real, of_fake] = [(real, "noise.real"), (fake, "noise")].map(|(x, stream)| {
             let hidden = critic.activations(self.seen(x, stream));
             hidden.last().map_or(x, |last| last.mean(&[0]))

@@ -7,7 +7,7 @@
 use super::{
     Metrics,
     gan::{Objective, gradient_penalty},
-    players::{Players, Setting, beside},
+    players::{Batch, Generator, Players, Setting},
 };
 use crate::{
     error::{Error, Result},
@@ -60,6 +60,9 @@ pub struct Rules {
     pub clip: Option<f32>,
     /// The weight of the gradient penalty, if there is one (Gulrajani et al. 2017, algorithm 1).
     pub penalty: Option<f32>,
+    /// λ, the weight of the mean absolute difference between the generator's pictures, in [-1, 1], and those that
+    /// belong to their hints (Isola et al. 2017, eq. 4), in a game with hints.
+    pub l1: f32,
 }
 
 impl Default for Rules {
@@ -78,6 +81,7 @@ impl Default for Rules {
             ema: None,
             clip: None,
             penalty: None,
+            l1: 100.0,
         }
     }
 }
@@ -88,11 +92,13 @@ pub struct Game<P: Players> {
     rules: Rules,
     /// The rows, columns and channels of the images.
     image: [usize; 3],
-    canvas: [usize; 3],
+    pub(super) canvas: [usize; 3],
     classes: usize,
     /// The number of classes that the discriminator tells apart; 0 if it tells none.
     apart: usize,
-    batch: usize,
+    /// The channels of hints, which both players are given; 0 without.
+    pub(super) hint: usize,
+    pub(super) batch: usize,
 }
 
 impl<P: Players> Game<P> {
@@ -117,7 +123,7 @@ impl<P: Players> Game<P> {
             return Err(Error::new(format!("{what}; scale the images to an image size of {side}")));
         }
         let canvas = [rows, columns, image[2]];
-        Ok(Self { players, rules, image, canvas, classes, apart: 0, batch })
+        Ok(Self { players, rules, image, canvas, classes, apart: 0, hint: 0, batch })
     }
 
     /// Makes the discriminator tell so many classes apart, too, which it learns by the steps of
@@ -149,7 +155,9 @@ impl<P: Players> Game<P> {
             self.matching_step(&generator, images);
         } else {
             let told = |g| (self.classes > 0).then(|| class(g, self.classes));
-            self.discriminator_step(&discriminator, |g| (images(g), told(g)));
+            let hint = |g| (self.hint > 0).then(|| Graph::input(g, "hint", Type::f32([n, h, w, self.hint])));
+            let data = |g| Batch { real: images(g), class: told(g), hint: hint(g) };
+            self.discriminator_step(&discriminator, data);
             self.generator_step(&generator);
         }
         let mut names = [discriminator.weights(), generator.weights()].concat();
@@ -161,6 +169,11 @@ impl<P: Players> Game<P> {
     /// The number of classes that the players are told; 0 tells none.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// The rows, columns and channels of the pictures.
+    pub fn image(&self) -> [usize; 3] {
+        self.image
     }
 
     /// The dimensions of the noise.
@@ -176,32 +189,38 @@ impl<P: Players> Game<P> {
     /// Records a step of the discriminator, which sees real pictures and the generator's; the generator stays
     /// as it is.
     ///
-    /// `data` records the minibatch, `[N, …]` in [0, 1], and its classes, one-hot `[N, classes]`; the graph
-    /// counts steps by a counter of the discriminator's own. Random streams: `discriminator.z`, and as the
+    /// `data` records the minibatch: a [`Batch`], or pictures `[N, …]` in [0, 1] and their classes, one-hot
+    /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams: `discriminator.z`, and as the
     /// rules ask `noise.real`, `noise.fake` and `penalty`.
     #[track_caller]
-    pub fn discriminator_step<'g>(
+    pub fn discriminator_step<'g, B: Into<Batch<'g>>>(
         &self,
         g: &'g Graph,
-        data: impl FnOnce(&'g Graph) -> (Tensor<'g>, Option<Tensor<'g>>),
+        data: impl FnOnce(&'g Graph) -> B,
     ) {
         g.count_by(COUNTER);
         let (rules, n) = (&self.rules, self.batch);
-        let (real, class) = data(g);
-        let generator = self.players.generator(g, GENERATOR, &self.setting(Mode::Batch));
+        let Batch { real, class, hint } = data(g).into();
+        let generator = self.generator(g, GENERATOR, &self.setting(Mode::Batch));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Training));
-        let real = self.framed(real);
+        let (real, hint) = (self.framed(real), self.framed_hint(hint));
         let z = g.normal("discriminator.z", [n, self.latent()]);
-        let fake = self.generate(&generator, z, class).detach();
+        let told = [class, hint];
+        let fake = self.generate(&generator, z, told).detach();
         let scores =
-            [self.score(&critic, real, class, "noise.real"), self.score(&critic, fake, class, "noise.fake")];
+            [self.score(&critic, real, told, "noise.real"), self.score(&critic, fake, told, "noise.fake")];
         let mut loss = rules.objective.discriminator(scores[0], scores[1], rules.smooth);
         if let Some(weight) = rules.penalty {
-            let judge = |x| critic.forward(beside(self.players.seen(x), class));
+            let judge = |x| critic.forward(self.told(self.players.seen(x), told));
             loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
         }
         if let Some(class) = class {
             g.assign(self.last_classes(g), class);
+        }
+        if let Some(hint) = hint {
+            let [hints, pictures] = self.last_pictures(g);
+            g.assign(hints, hint);
+            g.assign(pictures, real);
         }
         self.judge(&critic, loss, scores);
     }
@@ -232,17 +251,22 @@ impl<P: Players> Game<P> {
         // Both steps count for the discriminator's running statistics, but only its own iterates its spectral norms.
         let opposing = Setting { weight: self.setting(Mode::Batch).weight, ..at };
         let class = (self.classes > 0).then(|| self.last_classes(g));
-        let generator = self.players.generator(g, GENERATOR, &at);
+        let given = (self.hint > 0).then(|| self.last_pictures(g));
+        let generator = self.generator(g, GENERATOR, &at);
         let critic = self.players.discriminator(g, DISCRIMINATOR, &opposing);
         let z = g.normal("generator.z", [self.batch, self.latent()]);
-        let fake = self.generate(&generator, z, class);
-        let loss = rules.objective.generator(self.score(&critic, fake, class, "noise"));
+        let told = [class, given.map(|[hint, _]| hint)];
+        let fake = self.generate(&generator, z, told);
+        let mut loss = rules.objective.generator(self.score(&critic, fake, told, "noise"));
+        if let Some([_, real]) = given {
+            loss = loss + (fake - real).abs().mean_all() * rules.l1;
+        }
         self.draw(&generator, loss)
     }
 
     /// Records the generator's update, and returns what both players measured.
     #[track_caller]
-    pub(super) fn draw<'g>(&self, generator: &Sequential<'g>, loss: Tensor<'g>) -> Metrics<'g> {
+    pub(super) fn draw<'g>(&self, generator: &Generator<'g>, loss: Tensor<'g>) -> Metrics<'g> {
         let (rules, g) = (&self.rules, loss.graph());
         let mut optimizer = Optimizer::adam(rules.lr).betas(rules.beta1, 0.999);
         if let Some(decay) = rules.ema {
@@ -259,21 +283,35 @@ impl<P: Players> Game<P> {
     /// and its classes `[N, classes]` by the generator that samples are drawn from.
     #[track_caller]
     pub fn pictures<'g>(&self, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
+        self.pictures_of(z, class, None)
+    }
+
+    /// [`Game::pictures`] that belong to hints `[N, rows, columns, hint]` in [0, 1].
+    #[track_caller]
+    pub fn pictures_of<'g>(
+        &self,
+        z: Tensor<'g>,
+        class: Option<Tensor<'g>>,
+        hint: Option<Tensor<'g>>,
+    ) -> Tensor<'g> {
         let ([h, w, _], [top, left]) = (self.image, self.frame());
         let name = if self.rules.ema.is_some() { AVERAGE } else { GENERATOR };
-        let generator = self.players.generator(z.graph(), name, &self.setting(Mode::Evaluation));
-        let x = self.generate(&generator, z, class);
+        let generator = self.generator(z.graph(), name, &self.setting(Mode::Evaluation));
+        let x = self.generate(&generator, z, [class, self.framed_hint(hint)]);
         (x.slice(1, top..top + h).slice(2, left..left + w) + 1.0) * 0.5
     }
 
     /// The discriminator's features of images `[N, …]` in [0, 1]: all hidden activations, pooled to at most
-    /// 4x4, side by side (Radford et al. 2015, §5.1). A conditional discriminator is told no class.
+    /// 4x4, side by side (Radford et al. 2015, §5.1). A conditional discriminator is told no class,
+    /// and no hint.
     #[track_caller]
     pub fn hidden<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (g, at) = (x.graph(), self.setting(Mode::Evaluation));
         let class = (self.classes > 0).then(|| g.full([x.extent(0), self.classes], 0.0));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &at);
-        let seen = beside(self.players.seen(self.framed(x)), class);
+        let [h, w, _] = self.canvas;
+        let hint = (self.hint > 0).then(|| g.full([x.extent(0), h, w, self.hint], 0.0));
+        let seen = self.told(self.players.seen(self.framed(x)), [class, hint]);
         let hidden = critic.activations(seen);
         g.concat(&hidden.into_iter().map(pooled).collect::<Vec<_>>(), 1)
     }
@@ -285,18 +323,22 @@ impl<P: Players> Game<P> {
             _ => Weight::Normed,
         };
         let (penalty, scores) = (self.rules.penalty.is_some(), self.apart.max(1));
-        Setting { canvas: self.canvas, classes: self.classes, scores, weight, mode, penalty }
+        Setting { canvas: self.canvas, classes: self.classes, hint: self.hint, scores, weight, mode, penalty }
     }
 
     #[track_caller]
     pub(super) fn generate<'g>(
         &self,
-        chain: &Sequential<'g>,
+        generator: &Generator<'g>,
         z: Tensor<'g>,
-        class: Option<Tensor<'g>>,
+        [class, hint]: [Option<Tensor<'g>>; 2],
     ) -> Tensor<'g> {
         let ([n, latent], [h, w, c]) = ([z.extent(0), z.extent(1)], self.canvas);
-        chain.forward(beside(z.reshape([n, 1, 1, latent]), class)).reshape([n, h, w, c])
+        let code = match (&generator.encoder, hint) {
+            (Some(encoder), Some(hint)) => Some(encoder.forward(hint)),
+            _ => None,
+        };
+        generator.main.forward(self.told(z.reshape([n, 1, 1, latent]), [class, code])).reshape([n, h, w, c])
     }
 
     /// The scores `[N]` of pictures, with fresh noise on the pictures if the rules ask for it.
@@ -305,10 +347,10 @@ impl<P: Players> Game<P> {
         &self,
         chain: &Sequential<'g>,
         x: Tensor<'g>,
-        class: Option<Tensor<'g>>,
+        told: [Option<Tensor<'g>>; 2],
         stream: &str,
     ) -> Tensor<'g> {
-        chain.forward(beside(self.seen(x, stream), class)).reshape([x.extent(0)])
+        chain.forward(self.told(self.seen(x, stream), told)).reshape([x.extent(0)])
     }
 
     /// Pictures as the discriminator takes them, with fresh noise if the rules ask for it.
@@ -326,7 +368,12 @@ impl<P: Players> Game<P> {
     /// Images in [0, 1] in any shape as pictures in [-1, 1], framed in black.
     #[track_caller]
     pub(super) fn framed<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let ([h, w, c], [rows, columns, _], [top, left]) = (self.image, self.canvas, self.frame());
+        self.framed_channels(x, self.image[2])
+    }
+
+    #[track_caller]
+    pub(super) fn framed_channels<'g>(&self, x: Tensor<'g>, c: usize) -> Tensor<'g> {
+        let ([h, w, _], [rows, columns, _], [top, left]) = (self.image, self.canvas, self.frame());
         let x = x.reshape([x.extent(0), h, w, c]);
         let x = if rows > h { x.pad(1, top, rows - h - top) } else { x };
         let x = if columns > w { x.pad(2, left, columns - w - left) } else { x };
@@ -349,7 +396,7 @@ pub fn named(weights: Weights, averaged: bool) -> Weights {
 
 /// A value that the discriminator's step passes to the generator's.
 #[track_caller]
-fn passed<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
+pub(super) fn passed<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
     g.declare(VarSpec::new(name, Type::f32(shape), Init::Zeros, Role::Passed))
 }
 

@@ -12,6 +12,7 @@ pub mod game;
 pub mod gan;
 pub mod gated_pixelcnn;
 pub mod hint;
+mod hinted_game;
 pub mod likelihood;
 pub mod pixelcnn;
 pub mod pixelrnn;

@@ -287,7 +287,7 @@ fn every_recording_call_is_tried_wrongly() {
         include_str!("ops.rs"),
         include_str!("../mistakes.rs"),
         include_str!("../../models/mistakes.rs"),
-        include_str!("../../models/mistakes/few_labels.rs"),
+        include_str!("../../models/mistakes/players.rs"),
     ];
     let tables =
         tables.map(|text| text.split("fn ops_go_on_after_a_mistake").next().unwrap_or_default()).join("\n");

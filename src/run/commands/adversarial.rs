@@ -12,7 +12,7 @@ mod pictures;
 mod train;
 mod watch;
 
-pub use contest::{Adversarial, Contest, Loss};
+pub use contest::{Adversarial, Contest, Given, Loss};
 pub use draw::{Arithmetic, Nearest, NoiseDraw};
 #[cfg(feature = "fid")]
 pub use evaluate::Evaluate;

@@ -6,7 +6,6 @@
 //! levels. Black-and-white test images are binarised once, in the same way for all runs.
 
 mod apply;
-mod compare;
 mod draw;
 mod evaluate;
 mod fit;

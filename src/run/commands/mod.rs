@@ -4,6 +4,7 @@
 pub mod adversarial;
 pub mod autoencoder;
 pub mod autoregressive;
+mod compare;
 mod task;
 pub mod vae;
 

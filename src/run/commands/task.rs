@@ -102,6 +102,13 @@ impl Cases {
         Some((self.drawn.iter().zip(known).map(|(v, known)| v * known).collect(), known))
     }
 
+    /// Puts what is known of the pictures into what was drawn of them.
+    pub(super) fn keep(&self, drawn: &mut [f32]) {
+        for (i, known) in self.known.iter().flatten().enumerate().filter(|(_, known)| **known == 1.0) {
+            drawn[i] = self.drawn[i] * known;
+        }
+    }
+
     /// Pictures `[N, H, W, C]` of what was drawn of these.
     pub(super) fn pictures(&self, drawn: &[f32]) -> Vec<f32> {
         self.task.picture(drawn, &self.hints)

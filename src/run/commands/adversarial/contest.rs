@@ -1,7 +1,9 @@
 //! The options of a game: the model's own, with [`Adversarial`], and those of its rules.
 
+use super::super::task::text;
 use crate::{
-    error::Result,
+    data::Task,
+    error::{Error, Result},
     models::{
         game::{Game, Rules, named},
         gan::Objective,
@@ -30,11 +32,34 @@ pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone + Send + Sync
     /// Whether both players are told the classes of the images.
     fn conditional(&self) -> bool;
 
+    /// The options of players that are given pictures, for networks that take them.
+    fn given(&self) -> Option<&Given> {
+        None
+    }
+
     /// The rows and columns of the networks' pictures, for images of these rows and columns.
     ///
     /// # Errors
     /// Fails if the images are too large for the networks.
     fn canvas(&self, image: [usize; 2]) -> Result<[usize; 2]>;
+}
+
+/// The options of players that are given pictures (Isola et al. 2017).
+#[derive(Args, Serialize, Deserialize, Clone)]
+pub struct Given {
+    /// What to learn instead of drawing freely: `colourise` grey pictures, enlarge them (`upscale=2`, `upscale=4`),
+    /// or fill holes in them (`inpaint`); goes well with --loss least-squares or hinge
+    #[arg(long, value_parser = str::parse::<Task>)]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text")]
+    task: Option<Task>,
+    /// Weight of the mean absolute difference from the true picture in the generator's loss, with --task
+    #[arg(long, help_heading = TRAINING, value_name = "LAMBDA", requires = "task", default_value_t = l1(), value_parser = zero_or_more)]
+    #[serde(default = "l1")]
+    l1: f64,
+}
+
+fn l1() -> f64 {
+    100.0
 }
 
 /// The objective of the two players.
@@ -135,6 +160,7 @@ impl<M: Adversarial> Contest<M> {
             ema: self.ema,
             clip: (self.loss == Loss::Wasserstein).then(|| self.clip.unwrap_or(0.01) as f32),
             penalty: (self.loss == Loss::WassersteinGp).then(|| self.penalty.unwrap_or(10.0) as f32),
+            l1: self.model.given().map_or(0.0, |given| given.l1) as f32,
         }
     }
 
@@ -143,8 +169,18 @@ impl<M: Adversarial> Contest<M> {
         let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
         let [told, apart] =
             [self.model.conditional(), self.semi_supervised].map(|asked| if asked { classes } else { 0 });
-        let game = Game::new(self.model.networks(), self.rules(), image, canvas, told, batch)?;
-        Ok(game.telling_apart(apart))
+        let [h, w, c] = image;
+        let [drawn, hint] = match self.task() {
+            Some(task) => task.check(image).map(|()| task.channels(c)).map_err(Error::new)?,
+            None => [c, 0],
+        };
+        let game = Game::new(self.model.networks(), self.rules(), [h, w, drawn], canvas, told, batch)?;
+        Ok(game.telling_apart(apart).with_hints(hint))
+    }
+
+    /// What the players do with a picture that they are given; `None` if they play freely.
+    pub(super) fn task(&self) -> Option<Task> {
+        self.model.given().and_then(|given| given.task)
     }
 
     /// The number of labels, if the discriminator learns classes from few.
@@ -170,6 +206,9 @@ impl<M: Adversarial> Options for Contest<M> {
 
     fn refuse(&self) -> Option<&'static str> {
         match self.loss {
+            _ if self.semi_supervised && self.task().is_some() => {
+                Some("--semi-supervised: not with --task; leave out one of them")
+            }
             _ if self.smooth > 0.0 && !self.loss.objective().has_labels() => Some(
                 "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
             ),

@@ -2,16 +2,20 @@
 //! from random noise, from walks between noise vectors, and from sums of them.
 
 use super::{
-    super::one_hot,
+    super::{
+        one_hot,
+        task::{Cases, DRAWS},
+    },
     contest::{Adversarial, Contest},
     pictures::{Pictures, in_turn, pictures},
 };
 use crate::{
+    data::{Images, Task},
     error::{Error, Result},
     measure::nearest::nearest,
     models::game::Game,
     rng,
-    run::{Bare, Look, Raw, Trained, animate, grid, whole},
+    run::{Bare, Look, Raw, Trained, animate, grid, save, whole},
     train::{normals, slerp},
 };
 use clap::Args;
@@ -124,10 +128,22 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
 
     /// Draws pictures `[N, H, W, C]` with values in [0, 1] from noise vectors `[N, latent]`.
     fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
+        if let Some(task) = self.trained.options().task() {
+            let what = format!("the model's --task is {task}, and it draws by hints");
+            return Err(Error::new(format!(
+                "{what}; see what it draws by `sample`, and measure it by `evaluate`"
+            )));
+        }
+        self.draw_given(z, classes, &[])
+    }
+
+    /// [`Self::draw`] of pictures that belong to hints, `[N, H, W, hint]`.
+    fn draw_given(&self, z: &[f32], classes: &[f32], hints: &[f32]) -> Result<Vec<f32>> {
         /// The largest number of pictures at a time.
         const BATCH: usize = 100;
         let (latent, k, gpu) = (self.game.latent(), self.game.classes(), &self.trained.gpu);
         let count = z.len() / latent;
+        let hint = hints.len() / count;
         let size = BATCH.min(count);
         let plan = pictures(&self.game, gpu.caps(), size)?;
         let state = self.trained.state(&[&plan])?;
@@ -140,7 +156,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
                     .flat_map(|i| values[i.min(count - 1) * width..][..width].to_vec())
                     .collect()
             };
-            let drawn = pictures.draw(&rows(z, latent), &rows(classes, k))?;
+            let drawn = pictures.draw(&rows(z, latent), &rows(classes, k), &rows(hints, hint))?;
             let row = drawn.len() / size;
             all.extend_from_slice(&drawn[..row * size.min(count - first)]);
         }
@@ -157,7 +173,47 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         self.draw(&self.noise(count), &self.classes(count)?)
     }
 
+    /// The test images as the model's task takes them.
+    pub(super) fn held_out(&self, task: Task) -> Result<Images> {
+        let (mut test, _) = self.trained.saved.test()?;
+        task.hold_out(&mut test);
+        Ok(test)
+    }
+
+    /// Draws each of these pictures, of these classes, once.
+    pub(super) fn draw_cases(&self, cases: &Cases, classes: &[usize]) -> Result<Vec<f32>> {
+        let (count, k) = (cases.count(), self.game.classes());
+        let classes = if k > 0 { one_hot(classes.iter().copied(), k) } else { vec![] };
+        let mut drawn = self.draw_given(&self.noise(count), &classes, &cases.hints)?;
+        cases.keep(&mut drawn);
+        Ok(drawn)
+    }
+
+    /// Draws the model's task on the first test images, three times each, and writes the hints, the truth and the
+    /// draws in a row.
+    fn sample_task(&self, task: Task) -> Result<()> {
+        let (test, count) = (self.held_out(task)?, self.count(8));
+        if count > test.count {
+            return Err(Error::new(format!(
+                "the data hold only {} test images; give a smaller --count",
+                test.count
+            )));
+        }
+        let cases = Cases::first(task, &test, count);
+        let classes: Vec<usize> =
+            test.labels.iter().flatten().take(count).flat_map(|&label| [usize::from(label); DRAWS]).collect();
+        let often = cases.often();
+        let drawn = self.draw_cases(&often, &classes)?;
+        let path = self.trained.run.path("samples.png");
+        save(&path, &cases.sheet(&drawn))?;
+        say!("{}: in each row what is given, the truth, and {DRAWS} draws", path.display());
+        self.options.raw.write(&[self.trained.numbers(&often.pictures(&drawn))])
+    }
+
     pub(super) fn sample(&self) -> Result<()> {
+        if let Some(task) = self.trained.options().task() {
+            return self.sample_task(task);
+        }
         let count = self.count(64);
         self.write("samples.png", &self.samples(count)?, count.isqrt().max(1))
     }

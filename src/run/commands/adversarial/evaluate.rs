@@ -2,12 +2,13 @@
 //! tell of the classes.
 
 use super::{
+    super::{compare::Compared, task::Cases},
     contest::Adversarial,
     draw::{NoiseDraw, TrainedPlayers},
     pictures::tested,
 };
 use crate::{
-    data::{Images, permutation},
+    data::{Images, Task, permutation},
     disk::write_atomic,
     error::{Error, Result},
     gpu::Executor,
@@ -49,13 +50,31 @@ pub struct Evaluate<M: Adversarial> {
     /// use an SVM on all images
     #[arg(long, value_name = "IMAGES", num_args = 0..=1, default_missing_value = "10000", value_parser = whole::<u32>(10..))]
     probe: Option<u32>,
+    /// Test images on which a task is done and measured: `upscale` draws each 8 times beside bicubic enlargement,
+    /// `colourise` once, for the engine's own classifier [default: 16, or 128 to colourise]
+    #[arg(long, value_name = "IMAGES", value_parser = whole::<u32>(1..))]
+    compare: Option<u32>,
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 impl<M: Adversarial> TrainedPlayers<'_, M> {
+    /// Measures what a task's draws are worth.
+    fn evaluate_task(&self, task: Task, options: &Evaluate<M>) -> Result<()> {
+        let (test, trained, mut json) = (self.held_out(task)?, &self.trained, json!({}));
+        json["task"] = task.to_string().into();
+        let load = || trained.saved.load();
+        let draw = |cases: &Cases, classes: &[usize]| self.draw_cases(cases, classes);
+        let compared = Compared { gpu: &trained.gpu, test: &test, load: &load, draw: &draw };
+        compared.compare(task, options.compare, &mut json)?;
+        options.json.as_ref().map_or(Ok(()), |path| write_atomic(path, format!("{json:#}\n").as_bytes()))
+    }
+
     pub(super) fn evaluate(&self, options: &Evaluate<M>) -> Result<()> {
+        if let Some(task) = self.trained.options().task() {
+            return self.evaluate_task(task, options);
+        }
         let (set, pictures) = (self.trained.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {
             return Err(Error::new(format!(

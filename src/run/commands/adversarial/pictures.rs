@@ -12,17 +12,22 @@ use crate::{
     train::{Evaluation, labels},
 };
 
+/// The name of the input of hints.
+const HINT: &str = "hint";
 /// The names of the inputs and the output of a plan that draws pictures.
 const NOISE: &str = "z";
 pub(super) const CLASS: &str = "class";
 pub(super) const PICTURES: &str = "pictures";
 
-/// Plans `count` pictures from noise `z` and, if the model is conditional, classes `class`.
+/// Plans `count` pictures from noise `z`, if the model is conditional from classes `class`, and if it is given pictures
+/// from these, `hint`.
 pub(super) fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Plan> {
     let g = Graph::new();
     let z = g.input(NOISE, Type::f32([count, game.latent()]));
     let class = (game.classes() > 0).then(|| g.input(CLASS, Type::f32([count, game.classes()])));
-    g.output(PICTURES, game.pictures(z, class));
+    let [h, w, _] = game.image();
+    let hint = (game.hint() > 0).then(|| g.input(HINT, Type::f32([count, h, w, game.hint()])));
+    g.output(PICTURES, game.pictures_of(z, class, hint));
     Plan::new(&g, caps)
 }
 
@@ -51,10 +56,10 @@ impl<'a> Pictures<'a> {
         Ok(Self { gpu, executor: Executor::new(gpu, plan, state, &[])?, inputs })
     }
 
-    /// Draws pictures with values in [0, 1]. Noise vectors and one-hot classes must be as many as the plan
+    /// Draws pictures with values in [0, 1]. Noise vectors, one-hot classes and hints must be as many as the plan
     /// takes.
-    pub(super) fn draw(&self, z: &[f32], classes: &[f32]) -> Result<Vec<f32>> {
-        for (name, values) in [(NOISE, z), (CLASS, classes)] {
+    pub(super) fn draw(&self, z: &[f32], classes: &[f32], hints: &[f32]) -> Result<Vec<f32>> {
+        for (name, values) in [(NOISE, z), (CLASS, classes), (HINT, hints)] {
             if self.inputs.iter().any(|input| input == name) {
                 self.executor.write(self.gpu, name, values)?;
             }

@@ -1,8 +1,12 @@
 //! What a person sees during training: pictures from the same noise again and again, their diversity, their
 //! FID, and a warning if one player has won.
 
-use super::pictures::{Pictures, in_turn};
+use super::{
+    super::task::{Cases, DRAWS},
+    pictures::{Pictures, in_turn},
+};
 use crate::{
+    data::Task,
     error::Result,
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
@@ -11,6 +15,7 @@ use crate::{
 };
 #[cfg(feature = "fid")]
 use crate::{
+    error::Error,
     measure::{
         features::{self, Extractor},
         report::{self, Reference},
@@ -21,6 +26,8 @@ use clap::Args;
 
 /// The number of pictures in the grid that training shows.
 pub(super) const SHOWN: usize = 64;
+/// The number of pictures that a model with a task is given for a sheet.
+const CASES: usize = 8;
 /// The largest number of pictures in the film of training.
 const FRAMES: usize = 60;
 
@@ -39,6 +46,17 @@ pub struct Watching {
     fid: Option<u32>,
 }
 
+impl Watching {
+    /// Refuses what a model with a task does not have.
+    pub(super) fn refuse(&self) -> Result<()> {
+        #[cfg(feature = "fid")]
+        if self.fid.is_some() {
+            return Err(Error::new("--fid: a model with --task is measured by `evaluate`; leave it out"));
+        }
+        Ok(())
+    }
+}
+
 /// Draws, measures and warns during training.
 pub(super) struct Watcher<'a> {
     session: &'a Session,
@@ -47,6 +65,8 @@ pub(super) struct Watcher<'a> {
     test: Option<&'a Ready<'a>>,
     latent: usize,
     classes: usize,
+    /// The pictures that the model is given, if it has a task.
+    cases: Option<Cases>,
     watch: Watch,
     /// The number of pictures for FID, and the real images with which they are compared.
     #[cfg(feature = "fid")]
@@ -61,12 +81,14 @@ impl<'a> Watcher<'a> {
     pub(super) fn new<P: Players>(
         session: &'a Session,
         game: &Game<P>,
+        task: Option<Task>,
         draw: &'a Pictures<'a>,
         test: Option<&'a Ready<'a>>,
         watching: &Watching,
     ) -> Result<Self> {
         // Test images are in memory even if the training images are streamed.
-        let real = if session.stream.is_some() { &session.set.test } else { &session.set.train };
+        let streamed = session.stream.is_some() && task.is_none();
+        let real = if streamed { &session.set.test } else { &session.set.train };
         let rules = game.rules();
         let watch = Watch::new(rules.objective, rules.smooth.into(), real);
         Ok(Self {
@@ -75,6 +97,7 @@ impl<'a> Watcher<'a> {
             test,
             latent: game.latent(),
             classes: game.classes(),
+            cases: task.map(|task| Cases::first(task, &session.set.test, CASES)),
             watch,
             #[cfg(feature = "fid")]
             fid: watching.fid.map(|count| reference(session, count)).transpose()?,
@@ -107,7 +130,15 @@ impl<'a> Watcher<'a> {
     /// Draws the grid into the run's folder, and returns the diversity of its pictures.
     fn picture(&self, run: &RunDir, step: u64) -> Result<f64> {
         let ((z, classes), [h, w, c]) = (self.noise(SHOWN), self.session.image());
-        let pictures = self.draw.draw(&z, &classes)?;
+        if let Some(cases) = &self.cases {
+            let rows: Vec<usize> = (0..SHOWN).map(|i| i / DRAWS % cases.count()).collect();
+            let many = cases.pick(&rows);
+            let mut drawn = self.draw.draw(&z, &classes, &many.hints)?;
+            many.keep(&mut drawn);
+            save(&run.samples(step), &cases.sheet(&drawn[..cases.count() * DRAWS * cases.of_drawn()]))?;
+            return Ok(self.watch.diversity(&many.pictures(&drawn)));
+        }
+        let pictures = self.draw.draw(&z, &classes, &[])?;
         save(&run.samples(step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
         Ok(self.watch.diversity(&pictures))
     }
@@ -124,7 +155,7 @@ impl<'a> Watcher<'a> {
         let ((z, classes), mut drawn) = (self.noise(count.next_multiple_of(SHOWN)), vec![]);
         let (latents, labels) = (SHOWN * self.latent, SHOWN * self.classes);
         for (i, z) in z.chunks(latents).enumerate() {
-            drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels])?);
+            drawn.extend(self.draw.draw(z, &classes[i * labels..(i + 1) * labels], &[])?);
         }
         let pixels = self.session.image().iter().product::<usize>();
         reference.fid(&drawn[..count * pixels]).map(Some)

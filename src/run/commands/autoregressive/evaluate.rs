@@ -2,7 +2,7 @@
 //! likelihoods classify them.
 
 use super::{
-    super::one_hot,
+    super::{compare::Compared, one_hot, task::Cases},
     fit::{Density, Fit, of_images, one, sound},
     trained::{CLASS, TrainedDensity, chosen, fitting},
 };
@@ -157,7 +157,11 @@ impl<M: Density> TrainedDensity<M> {
         }
         if let Some(task) = model.task() {
             json["task"] = task.to_string().into();
-            self.compare(task, &test, options.compare, &mut json)?;
+            let trained = &self.trained;
+            let load = || trained.saved.load();
+            let draw = |cases: &Cases, classes: &[usize]| self.draw_cases(cases, classes, 1.0);
+            let compared = Compared { gpu: &trained.gpu, test: &test, load: &load, draw: &draw };
+            compared.compare(task, options.compare, &mut json)?;
         }
         if let Some(path) = &options.json {
             write_atomic(path, format!("{json:#}\n").as_bytes())?;

@@ -1,10 +1,11 @@
 //! What a task's draws are worth beside their likelihood: how near enlarged pictures come to the true ones, and
 //! whether a classifier knows coloured pictures better than grey ones.
 
-use super::{super::task::Cases, fit::Density, trained::TrainedDensity};
+use super::task::Cases;
 use crate::{
-    data::{Images, Task},
+    data::{DataSet, Images, Task},
     error::Result,
+    gpu::Gpu,
     measure::{
         bound::Mean,
         features::{Extractor, FOLDER},
@@ -22,43 +23,45 @@ const DRAWN: usize = 8;
 const ENLARGED: usize = 16;
 const COLOURED: usize = 128;
 
-impl<M: Density> TrainedDensity<M> {
+/// A function that draws each of some pictures, which have these classes, `[N, H, W, drawn]`.
+pub(super) type Draw<'a> = dyn Fn(&Cases, &[usize]) -> Result<Vec<f32>> + 'a;
+
+/// A trained model that draws by hints.
+pub(super) struct Compared<'a> {
+    /// The device.
+    pub(super) gpu: &'a Gpu,
+    /// The test images, held out.
+    pub(super) test: &'a Images,
+    /// Reads the run's data set.
+    pub(super) load: &'a dyn Fn() -> Result<DataSet>,
+    /// Draws each of these pictures, of these classes, once.
+    pub(super) draw: &'a Draw<'a>,
+}
+
+impl Compared<'_> {
     /// Does the task on the first test images, measures what was drawn, and adds the figures to `json`.
-    pub(super) fn compare(
-        &self,
-        task: Task,
-        test: &Images,
-        asked: Option<u32>,
-        json: &mut Value,
-    ) -> Result<()> {
+    pub(super) fn compare(&self, task: Task, asked: Option<u32>, json: &mut Value) -> Result<()> {
         let usual = if task == Task::Colourise { COLOURED } else { ENLARGED };
-        let count = asked.map_or(usual, |n| n as usize).min(test.count);
+        let count = asked.map_or(usual, |n| n as usize).min(self.test.count);
         match task {
-            Task::Upscale(factor) if count > 0 => self.compare_enlarged(task, factor, test, count, json),
-            Task::Colourise if count > 0 => self.compare_coloured(task, test, count, json),
+            Task::Upscale(factor) if count > 0 => self.enlarged(task, factor, count, json),
+            Task::Colourise if count > 0 => self.coloured(task, count, json),
             _ => Ok(()),
         }
     }
 
     /// The classes of so many test images, each `times` times, for a conditional model.
-    fn classes_of(&self, test: &Images, count: usize, times: usize) -> Vec<usize> {
-        let labels = test.labels.iter().flatten().take(count);
+    fn classes_of(&self, count: usize, times: usize) -> Vec<usize> {
+        let labels = self.test.labels.iter().flatten().take(count);
         labels.flat_map(|&label| std::iter::repeat_n(usize::from(label), times)).collect()
     }
 
     /// PSNR and SSIM of the mean of eight draws, and of bicubic enlargement.
-    fn compare_enlarged(
-        &self,
-        task: Task,
-        factor: usize,
-        test: &Images,
-        count: usize,
-        json: &mut Value,
-    ) -> Result<()> {
-        let cases = Cases::first(task, test, count);
+    fn enlarged(&self, task: Task, factor: usize, count: usize, json: &mut Value) -> Result<()> {
+        let cases = Cases::first(task, self.test, count);
         let (image, n) = (cases.image, cases.of_drawn());
         let rows: Vec<usize> = (0..count * DRAWN).map(|i| i / DRAWN).collect();
-        let drawn = self.draw_cases(&cases.pick(&rows), &self.classes_of(test, count, DRAWN), 1.0)?;
+        let drawn = (self.draw)(&cases.pick(&rows), &self.classes_of(count, DRAWN))?;
         let mean = |draws: &[f32]| -> Vec<f32> {
             (0..n).map(|i| draws.iter().skip(i).step_by(n).sum::<f32>() / DRAWN as f32).collect()
         };
@@ -82,21 +85,21 @@ impl<M: Density> TrainedDensity<M> {
     }
 
     /// How often the engine's own classifier knows real, grey and coloured images.
-    fn compare_coloured(&self, task: Task, test: &Images, count: usize, json: &mut Value) -> Result<()> {
-        let set = self.trained.saved.load()?;
+    fn coloured(&self, task: Task, count: usize, json: &mut Value) -> Result<()> {
+        let set = (self.load)()?;
         if let Some(why) =
             set.classless().or((set.train.count == 0).then_some("the training images are streamed"))
         {
             note!("note: {}: {why}; no classifier judges the colours", set.name);
             return Ok(());
         }
-        let extractor = Extractor::of_data(&self.trained.gpu, &set, Path::new(FOLDER), &mut listener())?;
-        let cases = Cases::first(task, test, count);
-        let drawn = self.draw_cases(&cases, &self.classes_of(test, count, 1), 1.0)?;
+        let extractor = Extractor::of_data(self.gpu, &set, Path::new(FOLDER), &mut listener())?;
+        let cases = Cases::first(task, self.test, count);
+        let drawn = (self.draw)(&cases, &self.classes_of(count, 1))?;
         let n = cases.image.iter().product::<usize>();
-        let real: Vec<f32> = test.pixels[..count * n].iter().map(|&b| f32::from(b) / 255.0).collect();
+        let real: Vec<f32> = self.test.pixels[..count * n].iter().map(|&b| f32::from(b) / 255.0).collect();
         let grey = task.shown(&cases.hints, 3);
-        let labels = self.classes_of(test, count, 1);
+        let labels = self.classes_of(count, 1);
         let mut accuracies = vec![];
         for (name, pictures) in [("real", real), ("grey", grey), ("colourised", cases.pictures(&drawn))] {
             let found = extractor.pictures(&pictures)?.classes;
