@@ -66,9 +66,9 @@ impl Session {
     /// beside the session. Where ranks share the training, each opens a session of its own.
     ///
     /// # Errors
-    /// Fails if ranks do not train the same, if options exclude each other, if another process trains in the run's folder, if the data set
-    /// cannot be found or is not the run's any more, if it has too few images, if there is no such adapter, or
-    /// if the images do not fit into memory.
+    /// Fails if ranks do not train the same, if options exclude each other, if another process trains in the run's
+    /// folder, if the data set cannot be found or is not the run's any more, if it has too few images, if there is
+    /// no such adapter, or if the images do not fit into memory.
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { typed, mut options, mut sitting } = train;
         let (ranks, share) = (sitting.ranks.clone(), sitting.ranks.share());
