@@ -7,7 +7,7 @@ use oneiro::{
     error::{Error, Result},
     weights::{self, Weights},
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An offer is what the visitor dropped, as it was read.
 pub(crate) enum Offer {
@@ -47,12 +47,35 @@ async fn bytes(file: &dyn DroppedFile) -> Result<Vec<u8>> {
 
 /// The data set in a folder, its pictures scaled to what rooms learn from.
 #[cfg(not(target_arch = "wasm32"))]
-fn folder_of(path: &std::path::Path) -> Result<Lesson> {
+fn folder_of(path: &Path) -> Result<Lesson> {
     let asked = data::Asked { size: Some(28), grey: true, pictures: true, ..data::Asked::default() };
     let wrong = |e: data::DataError| Error::new(e.to_string());
     let name = path.display().to_string();
     let nobody = &mut |_: &data::Progress<'_>| ();
     fitting(data::open(&name, &asked, nobody).map_err(wrong)?.read(nobody).map_err(wrong)?)
+}
+
+/// Whether bytes are weights, PyTorch's own among them, which have an error of their own.
+fn are_weights(path: &Path, bytes: &[u8]) -> bool {
+    let named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"));
+    // A header's length, then its JSON.
+    named || bytes.get(8) == Some(&b'{') || bytes.starts_with(b"PK")
+}
+
+/// A file as if it was dropped, such as one that the command line names: Wayland's windows get no drops yet.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) PathBuf);
+
+#[cfg(not(target_arch = "wasm32"))]
+impl DroppedFile for Named {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> std::result::Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|e| e.to_string())
+    }
 }
 
 /// Finds out what the bytes of files are.
@@ -62,11 +85,11 @@ fn offer(mut files: Vec<(PathBuf, Vec<u8>)>) -> Result<Offer> {
     let named = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = files.iter().map(|(path, _)| named(path)).collect();
     match &files[..] {
-        [(path, bytes)] if path.extension().is_some_and(|end| end == "safetensors") => {
+        [(path, bytes)] if are_weights(path, bytes) => {
             let weights = weights::parse(bytes).map_err(|e| Error::new(format!("{}: {e}", names[0])))?;
             Ok(Offer::Weights(weights, names[0].clone().into()))
         }
-        [(_, images), labels @ ..] if labels.len() < 2 => {
+        [(_, images), labels @ ..] if labels.len() < 2 && !files.iter().any(|(p, b)| are_weights(p, b)) => {
             let labels = labels.first().map(|(_, bytes)| (names[1].as_str(), &bytes[..]));
             let set = idx::parse((&names[0], images), labels).map_err(|e| Error::new(e.to_string()))?;
             fitting(set).map(Offer::Lesson)
@@ -140,6 +163,13 @@ mod tests {
             (vec![("a.safetensors".into(), vec![1, 2, 3])], "safetensors"),
             (vec![("letter.txt".into(), b"dear".to_vec())], "letter.txt"),
             (vec![], "drop one"),
+            (vec![("A.SAFETENSORS".into(), vec![1, 2, 3])], "safetensors"),
+            (vec![("a.pt".into(), [&b"PK\x03\x04"[..], &[9; 60]].concat())], "PyTorch's own"),
+            (vec![("a".into(), b"\x08\0\0\0\0\0\0\0{\"a\":".to_vec())], "safetensors"),
+            (
+                vec![("a.safetensors".into(), vec![1]), ("b.safetensors".into(), vec![2, 3])],
+                "one safetensors",
+            ),
         ] {
             let line = offer(files).err().expect("an error").to_string();
             assert!(line.contains(what) && line.lines().count() == 1, "{line}");

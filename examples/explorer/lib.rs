@@ -1,9 +1,12 @@
 //! Networks that learn and dream before one's eyes. One application for the desktop and the browser: each room holds a
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
+#[cfg(test)]
+mod embedded;
 mod files;
 mod gan;
 mod host;
+mod lost;
 mod making;
 mod pace;
 mod palette;
@@ -12,6 +15,7 @@ mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;
 mod room;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod vae;
@@ -20,14 +24,15 @@ mod web;
 
 use eframe::{
     egui,
-    egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
+    egui_wgpu::{NativeAdapterSelectorMethod, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew},
 };
 use epaint_default_fonts::UBUNTU_LIGHT;
 use files::Offer;
 use host::Host;
+pub use lost::Watch;
 use making::Making;
 use oneiro::{
-    error::{Error, Result},
+    error::Result,
     gpu::{Gpu, Promise, wgpu},
     kernel::caps::AdapterClass,
     weights,
@@ -47,11 +52,25 @@ const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 pub struct Asked {
     /// The room that is opened first, an index into [`ROOMS`].
     pub room: usize,
+    /// Files that are read at once, as if they were dropped on the window.
+    pub files: Vec<egui::DroppedFileHandle>,
+    /// What the visitor is told first, in place of what can be dropped.
+    pub notice: Option<String>,
+    /// Watches over the device.
+    pub lost: Arc<Watch>,
+    /// For tests: the step after which the device is destroyed.
+    pub lose: Option<u64>,
     /// For tests: the steps after which the room stands still and its loss is read, in rising order. After the last one
     /// the window is looked at.
     pub stops: Vec<u64>,
     /// Gets the test's report, or the line of what went wrong.
     pub report: Option<Teller>,
+}
+
+/// A file or folder as if it was dropped on the window.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn named(path: std::path::PathBuf) -> egui::DroppedFileHandle {
+    Arc::new(files::Named(path))
 }
 
 /// Who is told a test's report.
@@ -71,11 +90,19 @@ pub struct Explorer {
     /// The seconds between two frames of the window, as the last ones told.
     frame: f32,
     dropped: Option<Making<Offer>>,
-    saving: Option<Promise<Vec<u8>>>,
-    /// The last message about files.
+    /// What was read and waits for a room that takes it.
+    offer: Option<Offer>,
+    /// The weights that are read back, and the room whose they are.
+    saving: Option<(usize, Promise<Vec<u8>>)>,
+    /// The last message about files; empty once the visitor has taken it away.
     notice: String,
+    /// The open room's successor, which takes its place before the next frame is laid out: egui still draws this one's
+    /// pictures.
+    next: Option<Maker>,
     probe: Option<Probe>,
     report: Option<Teller>,
+    lost: Arc<Watch>,
+    lose: Option<u64>,
 }
 
 /// Where a room stands.
@@ -90,8 +117,9 @@ fn maker(room: usize) -> Maker {
     [vae::maker, pixelcnn::maker, gan::maker][room]()
 }
 
-/// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features.
-pub fn configuration() -> WgpuConfiguration {
+/// The device that the engine wants of eframe: its limits and, where the adapter has them, its useful features. On the
+/// desktop, `adapter` is a part of the wanted adapter's name.
+pub fn configuration(adapter: Option<String>) -> WgpuConfiguration {
     let device = |adapter: &wgpu::Adapter| wgpu::DeviceDescriptor {
         label: Some("explorer"),
         required_features: Gpu::useful_features() & adapter.features(),
@@ -100,9 +128,23 @@ pub fn configuration() -> WgpuConfiguration {
     };
     let setup = WgpuSetupCreateNew {
         device_descriptor: Arc::new(device),
+        native_adapter_selector: adapter.map(selector),
         ..WgpuSetupCreateNew::without_display_handle()
     };
     WgpuConfiguration { wgpu_setup: WgpuSetup::CreateNew(setup), ..WgpuConfiguration::default() }
+}
+
+/// Takes the first adapter in whose name a word is found.
+fn selector(word: String) -> NativeAdapterSelectorMethod {
+    Arc::new(move |adapters, surface| {
+        let shows = |adapter: &&wgpu::Adapter| surface.is_none_or(|s| adapter.is_surface_supported(s));
+        let name = |adapter: &wgpu::Adapter| adapter.get_info().name;
+        let named = |adapter: &&wgpu::Adapter| name(adapter).to_lowercase().contains(&word.to_lowercase());
+        adapters.iter().filter(shows).find(named).cloned().ok_or_else(|| {
+            let names: Vec<_> = adapters.iter().filter(shows).map(name).collect();
+            format!("no adapter's name contains `{word}`; there are: {}", names.join(", "))
+        })
+    })
 }
 
 impl Explorer {
@@ -116,6 +158,7 @@ impl Explorer {
     ) -> std::result::Result<Self, &'static str> {
         let state = window.wgpu_render_state.clone().ok_or("the window has no wgpu device")?;
         window.egui_ctx.set_fonts(fonts());
+        asked.lost.over(&state.device);
         let opening = Making::new(|progress| async move {
             progress.begin("the engine tests the device");
             Host::new(state).await
@@ -134,11 +177,17 @@ impl Explorer {
             paused: false,
             pace: Pace::new(false),
             frame: 0.0,
-            dropped: None,
+            dropped: (!asked.files.is_empty()).then(|| files::read(asked.files)),
+            offer: None,
             saving: None,
-            notice: "drop weights, an IDX file or a folder of pictures on the window".into(),
+            next: None,
+            notice: asked
+                .notice
+                .unwrap_or_else(|| "drop weights, an IDX file or a folder of pictures on the window".into()),
             probe: (!asked.stops.is_empty()).then(|| Probe::new(asked.stops)),
             report: asked.report,
+            lost: asked.lost,
+            lose: asked.lose,
         }
     }
 
@@ -156,6 +205,12 @@ impl Explorer {
         }
         self.take_files(context);
         let Some(host) = &self.host else { return };
+        if let Some(reason) = self.lost.reason() {
+            host.gpu.note_loss(reason);
+        }
+        if let Some(maker) = self.next.take() {
+            self.places[self.room] = Place::Making(maker(host.clone(), self.lesson.clone()));
+        }
         let place = &mut self.places[self.room];
         match place {
             Place::Closed => *place = Place::Making(maker(self.room)(host.clone(), self.lesson.clone())),
@@ -165,6 +220,9 @@ impl Explorer {
                 None => {}
             },
             Place::Open(room) => {
+                if self.lose.take_if(|step| room.step() >= *step).is_some() {
+                    host.gpu.device.destroy();
+                }
                 let left = match &self.probe {
                     _ if self.paused => 0,
                     Some(probe) => probe.left(room.step()),
@@ -176,43 +234,10 @@ impl Explorer {
             }
             Place::Trouble(_) => {}
         }
+        if host.gpu.check().is_err() {
+            self.lost.note();
+        }
         self.test(context);
-    }
-
-    /// Reads what was dropped, and gives it to the open room, or to all rooms anew; takes weights that were read back.
-    fn take_files(&mut self, context: &egui::Context) {
-        let files = context.input(|input| input.raw.dropped_files.clone());
-        if !files.is_empty() {
-            self.dropped = Some(files::read(files));
-        }
-        if let Some(offer) = self.dropped.as_ref().and_then(Making::ready) {
-            self.dropped = None;
-            let taken = offer.and_then(|offer| self.take(offer));
-            self.notice = taken.unwrap_or_else(|error| error.to_string());
-        }
-        if let Some(bytes) = self.saving.as_mut().and_then(Promise::ready) {
-            self.saving = None;
-            let name = format!("oneiro-{}", ROOMS[self.room]);
-            let saved = bytes.and_then(|bytes| files::save(&name, &bytes));
-            self.notice = saved.map_or_else(|error| error.to_string(), |at| format!("saved as {at}"));
-        }
-    }
-
-    fn take(&mut self, offer: Offer) -> Result<String> {
-        match (offer, &self.host, &self.places[self.room]) {
-            (Offer::Weights(weights, path), Some(host), Place::Open(room)) => {
-                let (state, names) = room.weights();
-                weights::apply(&host.gpu, state, names, &weights, &path)?;
-                Ok(format!("{}: {} weights loaded", path.display(), names.len()))
-            }
-            (Offer::Weights(..), ..) => Err(Error::new("weights are for a room that is open; wait for it")),
-            (Offer::Lesson(lesson), ..) => {
-                let told = format!("{}: {} pictures to learn from", lesson.name, lesson.train.count);
-                self.lesson = Arc::new(lesson);
-                self.places = std::array::from_fn(|_| Place::Closed);
-                Ok(told)
-            }
-        }
     }
 
     /// Goes on with a test, if there is one, and tells its report.
@@ -238,8 +263,7 @@ impl Explorer {
         ui.horizontal(|ui| {
             for (room, title) in TITLES.iter().enumerate() {
                 if ui.selectable_label(self.room == room, *title).clicked() {
-                    self.room = room;
-                    self.pace.reset();
+                    self.open(room);
                 }
             }
             ui.separator();
@@ -248,10 +272,25 @@ impl Explorer {
                 && ui.button("save weights").clicked()
             {
                 let (state, names) = room.weights();
-                self.saving = Some(weights::to_bytes_async(&host.gpu, state, names));
+                self.saving = Some((self.room, weights::to_bytes_async(&host.gpu, state, names)));
             }
-            ui.label(&self.notice);
         });
+        if !self.notice.is_empty() {
+            ui.horizontal_top(|ui| {
+                let away = ui.small_button("×").on_hover_text("Take this message away.").clicked();
+                ui.add(egui::Label::new(&self.notice).wrap());
+                if away {
+                    self.notice.clear();
+                }
+            });
+        }
+    }
+
+    /// Goes to a room.
+    fn open(&mut self, room: usize) {
+        self.room = room;
+        self.next = None;
+        self.pace.reset();
     }
 
     /// The adapter, and how fast the room learns.
@@ -266,17 +305,20 @@ impl Explorer {
                 ui.label(format!("{:.0} images/s", room.batch() as f64 * rate));
                 ui.label(format!("{:.0} frames/s", 1.0 / self.frame.max(1e-3)));
             }
-            if let Some(advice) = host.gpu.advice() {
-                ui.separator();
-                ui.label(advice);
-            }
         });
+        if let Some(advice) = host.gpu.advice() {
+            ui.add(egui::Label::new(advice).wrap());
+        }
     }
 
     fn room(&mut self, ui: &mut egui::Ui) {
         if let Some(trouble) = &self.trouble {
             ui.heading(trouble);
-            ui.label("Update the graphics driver, or choose another adapter.");
+            ui.label(if cfg!(target_arch = "wasm32") {
+                "Update the browser or the graphics driver, or try another browser."
+            } else {
+                "Update the graphics driver, or take another adapter: `cargo xtask explore --adapter NAME`."
+            });
             return;
         }
         let Some(host) = &self.host else {
@@ -289,18 +331,16 @@ impl Explorer {
             Place::Open(room) => {
                 if let Some(maker) = room.show(host, ui) {
                     self.pace.reset();
-                    *place = Place::Making(maker(host.clone(), self.lesson.clone()));
+                    self.next = Some(maker);
                 }
             }
             Place::Trouble(trouble) => {
                 ui.heading(trouble.as_str());
-                if ui.button("make the room anew").clicked() {
+                if host.gpu.check().is_err() {
+                    ui.label("Open the window or the page again; saved weights can be dropped on it.");
+                } else if ui.button("make the room anew").clicked() {
                     *place = Place::Closed;
                 }
-                ui.label(
-                    "If the device is lost, open the window or the page again; saved weights can be \
-                     dropped on it.",
-                );
             }
         }
     }
@@ -323,8 +363,8 @@ fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
 /// Submits the room's share of a frame, if the device is done with the last one.
 fn record(host: &Host, pace: &mut Pace, room: &mut dyn Room, left: u64) -> Result<()> {
     host.gpu.check()?;
-    let Some(fit) = pace.steps()? else { return Ok(()) };
-    let steps = fit.max(room.least()).min(left);
+    let Some(fit) = pace.steps(room.least())? else { return Ok(()) };
+    let steps = fit.min(left);
     host.gpu.submit(|encoder| {
         let before = room.step();
         room.record(host, encoder, steps)?;

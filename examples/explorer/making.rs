@@ -53,7 +53,12 @@ impl<T: WasmNotSend + 'static> Making<T> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
             Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => Some(Err(Error::new("the room could not be made"))),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                let (what, _) = self.progress.get();
+                Some(Err(Error::new(format!(
+                    "{what}: the program made a mistake there, which it tells on the terminal"
+                ))))
+            }
         }
     }
 }

@@ -39,11 +39,12 @@ impl Pace {
         self.rate
     }
 
-    /// The number of steps that fit this frame; `None` while the device is busy with the last frame's.
+    /// The number of steps that fit this frame, or as many of `least` as fit two periods; `None` while the device is
+    /// busy with the last frame's.
     ///
     /// # Errors
     /// The device was lost.
-    pub(crate) fn steps(&mut self) -> Result<Option<u64>> {
+    pub(crate) fn steps(&mut self, least: u64) -> Result<Option<u64>> {
         if let Some((begun, steps, done)) = &mut self.flying {
             let Some(done) = done.ready() else { return Ok(None) };
             done?;
@@ -51,7 +52,7 @@ impl Pace {
                 let took = begun.elapsed().as_secs_f64();
                 let now = *steps as f64 / took.max(1e-6);
                 self.rate = Some(self.rate.map_or(now, |rate| 0.8 * rate + 0.2 * now));
-                self.fit = next(self.fit, self.period.as_secs_f64(), took);
+                self.fit = next(self.fit, self.period.as_secs_f64(), took, least as f64);
             }
             self.flying = None;
         }
@@ -64,9 +65,11 @@ impl Pace {
     }
 }
 
-/// The number of steps of the next frame, where one of `fit` steps took so many seconds and a period is wanted.
-fn next(fit: f64, period: f64, took: f64) -> f64 {
-    (fit * (period / took.max(1e-6)).clamp(0.5, 1.3)).clamp(1.0, MOST)
+/// The number of steps of the next frame, where one of `fit` steps took so many seconds and a period is wanted. A
+/// window that takes the whole period would leave a room nothing to learn by: up to `least` steps may take another one.
+fn next(fit: f64, period: f64, took: f64, least: f64) -> f64 {
+    let within = |period: f64| fit * (period / took.max(1e-6)).clamp(0.5, 1.3);
+    within(period).max(within(2.0 * period).min(least)).clamp(1.0, MOST)
 }
 
 #[cfg(test)]
@@ -76,10 +79,24 @@ mod tests {
     #[test]
     fn frames_come_to_hold_the_steps_that_fit() {
         // A step takes 4 ms, and the window itself 20 ms.
-        for (period, steps) in [(0.1, 20.0), (0.033, 3.0), (0.01, 1.0), (1.0, MOST)] {
-            let mut fit = 1.0;
-            (0..40).for_each(|_| fit = next(fit, period, 0.02 + 0.004 * f64::floor(fit)));
+        for (period, least, steps) in [
+            (0.1, 6.0, 20.0),
+            (0.033, 1.0, 3.0),
+            (0.01, 1.0, 1.0),
+            (1.0, 6.0, MOST),
+            (0.033, 6.0, 6.0),
+            (0.02, 12.0, 5.0),
+        ] {
+            let (mut fit, mut took) = (1.0, 0.0);
+            for _ in 0..40 {
+                took = 0.02 + 0.004 * f64::floor(fit);
+                fit = next(fit, period, took, least);
+            }
             assert!((fit - steps).abs() < 1.5, "{fit} steps in {period} s");
+            assert!(took < 2.0 * period + 0.006, "a frame of {took} s, where {period} s are wanted");
         }
+        // On a machine so busy that even one step does not fit, there is one.
+        let slow = (0..40).fold(6.0, |fit, _| next(fit, 0.1, 0.3 + 0.05 * f64::floor(fit), 6.0));
+        assert!(slow < 2.0, "{slow} steps");
     }
 }

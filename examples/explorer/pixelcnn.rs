@@ -256,7 +256,7 @@ impl Playing {
                 self.gallery.again();
             }
         }
-        let fit = self.pace.steps()?.map_or(0, |fit| SHARE.max(fit as usize));
+        let fit = self.pace.steps(1)?.map_or(0, |fit| SHARE.max(fit as usize));
         if self.gallery.begins() {
             self.drawn_by = self.batches.seen;
         }

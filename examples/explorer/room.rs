@@ -12,6 +12,7 @@ use oneiro::{
     graph::share::Share,
     plan::Plan,
     train::Feed,
+    weights::Weights,
 };
 use std::sync::Arc;
 
@@ -86,7 +87,7 @@ pub(crate) trait Room: WasmNotSend {
     /// The training steps that were recorded so far.
     fn step(&self) -> u64;
 
-    /// The training steps that a frame holds at least, however slow the device is.
+    /// The training steps that a frame holds at least where they fit two periods.
     fn least(&self) -> u64 {
         1
     }
@@ -102,6 +103,11 @@ pub(crate) trait Room: WasmNotSend {
 
     /// The State, and the names of the weights in it. Weights may be written there between two frames.
     fn weights(&self) -> (&State, &[String]);
+
+    /// A maker of the room in the sizes that a file's weights have, where these are others and the room can have them.
+    fn sized(&self, _: &Weights) -> Option<Maker> {
+        None
+    }
 
     /// What tests look at.
     fn subject(&self) -> Subject<'_>;

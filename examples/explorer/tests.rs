@@ -70,6 +70,51 @@ impl Seen {
     }
 }
 
+/// A notice that is longer than the window is wide goes on in the next line, and leaves by a click.
+#[test]
+fn a_long_notice_stays_in_the_window() {
+    let mut seen = Seen::open();
+    seen.app.notice = "a message that is far longer than any window is wide; ".repeat(12);
+    seen.frame(vec![]);
+    let input = egui::RawInput {
+        screen_rect: Some(Rect::from_min_size(Pos2::ZERO, vec2(900.0, 620.0))),
+        ..Default::default()
+    };
+    // A panel has the height of its last frame.
+    let _ = seen.context.run_ui(input.clone(), |ui| seen.app.show(ui));
+    let output = seen.context.run_ui(input, |ui| seen.app.show(ui));
+    let notice = output
+        .shapes
+        .iter()
+        .find(|clipped| matches!(&clipped.shape, Shape::Text(text) if text.galley.text() == seen.app.notice));
+    let clipped = notice.expect("the notice is shown");
+    let place = clipped.shape.visual_bounding_rect();
+    assert!(clipped.clip_rect.contains_rect(place) && place.right() <= 900.0, "{place:?}");
+}
+
+/// Weights of other sizes make the room anew, and those of another room open it.
+#[test]
+fn weights_find_the_room_that_they_fit() {
+    let mut seen = Seen::open();
+    let gpu = seen.app.host.as_ref().unwrap().gpu.clone();
+    let g = oneiro::graph::Graph::new();
+    let x = g.input("x", oneiro::graph::shape::Type::f32([1, 784]));
+    let vae = oneiro::models::vae::Vae::new(&g, &oneiro::models::vae::Config::default());
+    g.output("loss", vae.loss(x).total);
+    let plan = oneiro::plan::Plan::new(&g, gpu.caps()).unwrap();
+    let state = oneiro::gpu::State::new(&gpu, &[&plan], 7).unwrap();
+    let programs = weights::to_bytes(&gpu, &state, &g.weights()).unwrap();
+    seen.app.paused = true;
+    seen.frame(vec![Arc::new(Dropped("vae.safetensors", programs.clone()))]);
+    seen.until(|app| app.notice.contains("vae.safetensors: 10 weights loaded"));
+    assert!(seen.weights() == programs);
+
+    let players = ["generator.main.0.weight", "discriminator.main.0.weight"];
+    let weights = players.map(|name| (name.to_owned(), (vec![1], vec![0.0]))).into();
+    let told = seen.app.take(Offer::Weights(weights, "gan.safetensors".into())).unwrap();
+    assert!(seen.app.room == 2 && told.contains("weights of the GAN"), "{told}");
+}
+
 fn written(shape: &Shape, told: &mut Vec<String>) {
     match shape {
         Shape::Text(text) => told.push(text.galley.text().to_owned()),
@@ -112,5 +157,5 @@ fn weights_return_by_a_drop_and_a_loss_is_a_sentence_with_a_way_on() {
     seen.app.host.as_ref().unwrap().gpu.note_loss("unplugged");
     seen.frame(vec![]);
     let told = seen.frame(vec![]);
-    assert!(told.contains("unplugged") && told.contains("make the room anew"), "{told}");
+    assert!(told.contains("unplugged") && told.contains("Open the window or the page again"), "{told}");
 }

@@ -19,12 +19,14 @@ use crate::{
 use cloud::Cloud;
 use curves::Curve;
 use eframe::egui;
-use model::BATCH;
+use model::{BATCH, PIXELS};
 use oneiro::{
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
     graph::Graph,
+    models::vae::Config,
     plan::Plan,
+    weights::Weights,
 };
 use plane::{Plane, Scale, Span, liveliest};
 use std::sync::Arc;
@@ -32,11 +34,46 @@ use std::sync::Arc;
 /// The pictures in each row and column of the manifold.
 const COLUMNS: usize = 15;
 
+/// The widest and the most hidden layers of a file that the room is made for.
+const WIDEST: usize = 2048;
+const DEEPEST: usize = 6;
+
 /// What the visitor chose and a new room begins with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Settings {
     latent: usize,
+    /// The widths of the encoder's hidden layers.
+    hidden: Vec<usize>,
     beta: f32,
+}
+
+impl Default for Settings {
+    /// A plane of latents, and a network that is small enough for a software driver. Its second layer lets the plane
+    /// hold all digits within some hundred steps.
+    fn default() -> Self {
+        Self { latent: 2, hidden: vec![128, 64], beta: 1.0 }
+    }
+}
+
+impl Settings {
+    fn config(&self) -> Config {
+        let Self { latent, hidden, .. } = self.clone();
+        Config { pixels: PIXELS, hidden, latent, ..Config::default() }
+    }
+
+    /// These settings with the sizes of a file's weights, if it holds such a network.
+    fn of(&self, weights: &Weights) -> Option<Self> {
+        let rows = |name: &str| weights.get(&format!("{name}.weight"))?.0.first().copied();
+        let deeper = (1..).map_while(|layer| rows(&format!("fc1.{layer}")));
+        let hidden: Vec<usize> = std::iter::once(rows("fc1")?).chain(deeper).collect();
+        let latent = rows("fc21")?;
+        let small = hidden.iter().all(|width| (1..=WIDEST).contains(width)) && hidden.len() <= DEEPEST;
+        (small && (2..=WIDEST).contains(&latent) && rows("fc4")? == PIXELS).then_some(Self {
+            latent,
+            hidden,
+            ..*self
+        })
+    }
 }
 
 struct Playing {
@@ -77,7 +114,7 @@ struct Playing {
 
 /// Makes the room with its first settings.
 pub(crate) fn maker() -> Maker {
-    anew(Settings { latent: 2, beta: 1.0 })
+    anew(Settings::default())
 }
 
 fn anew(settings: Settings) -> Maker {
@@ -90,7 +127,8 @@ fn anew(settings: Settings) -> Maker {
 }
 
 async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Progress) -> Result<Playing> {
-    let (gpu, Settings { latent, beta }) = (&host.gpu, settings);
+    let (gpu, config) = (&host.gpu, settings.config());
+    let Settings { latent, beta, .. } = settings;
     let train = &lesson.train;
     let test = if lesson.test.count > 0 { &lesson.test } else { train };
     let (shown, examples) = (cloud::shown(test), cloud::examples(test));
@@ -100,12 +138,12 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         record(&g);
         Plan::new(&g, gpu.caps())
     };
-    let training = plan(&|g| model::trainer(g, latent, train, size))?;
+    let training = plan(&|g| model::trainer(g, &config, train, size))?;
     let plans = [
-        plan(&|g| model::decoder(g, latent, COLUMNS * COLUMNS))?,
-        plan(&|g| model::decoder(g, latent, 1))?,
-        plan(&|g| model::encoder(g, latent, shown.len()))?,
-        plan(&|g| model::mirror(g, latent, examples.len()))?,
+        plan(&|g| model::decoder(g, &config, COLUMNS * COLUMNS))?,
+        plan(&|g| model::decoder(g, &config, 1))?,
+        plan(&|g| model::encoder(g, &config, shown.len()))?,
+        plan(&|g| model::mirror(g, &config, examples.len()))?,
     ];
     let all: Vec<&Plan> = std::iter::once(&training).chain(&plans).collect();
     let state = State::new(gpu, &all, 0)?;
@@ -207,7 +245,7 @@ impl Room for Playing {
         self.batches.seen
     }
 
-    /// A software driver draws a window for as long as it learns twenty steps, so that fewer would only be slower.
+    /// A software driver draws a window for as long as it learns twenty steps: fewer save little time.
     fn least(&self) -> u64 {
         6
     }
@@ -238,6 +276,12 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn sized(&self, weights: &Weights) -> Option<Maker> {
+        let sizes = |settings: &Settings| (settings.latent, settings.hidden.clone());
+        let wanted = self.settings.of(weights)?;
+        (sizes(&wanted) != sizes(&self.settings)).then(|| anew(wanted))
     }
 
     fn subject(&self) -> Subject<'_> {

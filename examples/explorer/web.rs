@@ -18,7 +18,7 @@ pub async fn open() -> Result<(), JsValue> {
     if !asked.stops.is_empty() {
         asked.report = Some(Box::new(|report| post(&report.map_or_else(|e| e, |report| report.to_string()))));
     }
-    let options = eframe::WebOptions { wgpu_options: crate::configuration(), ..Default::default() };
+    let options = eframe::WebOptions { wgpu_options: crate::configuration(None), ..Default::default() };
     let app: eframe::AppCreator<'_> = Box::new(|window| Ok(Box::new(Explorer::new(window, asked)?)));
     eframe::WebRunner::new().start(canvas.dyn_into()?, options, app).await
 }
@@ -50,6 +50,21 @@ fn post(report: &str) {
     options.set_body(&report.into());
     if let Some(window) = web_sys::window() {
         let _ = window.fetch_with_str_and_init("result", &options);
+    }
+}
+
+/// Says in place of the canvas that the device is lost, with a way on.
+pub(crate) fn tell_loss(reason: &str) {
+    let Some(page) = web_sys::window().and_then(|window| window.document()) else { return };
+    if let (Some(told), Some(canvas)) = (page.get_element_by_id("told"), page.get_element_by_id("explorer")) {
+        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        told.set_text_content(Some(&format!("The graphics device was lost{reason}. ")));
+        let _ = told.insert_adjacent_html(
+            "beforeend",
+            "<a href=\"\">Load the page again</a>; saved weights can be dropped on it.",
+        );
+        let _ = canvas.set_attribute("hidden", "");
+        let _ = told.remove_attribute("hidden");
     }
 }
 

@@ -18,6 +18,8 @@ const EVEN: f64 = 0.12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     New,
+    /// Drawings are noise still, whoever is ahead.
+    Early,
     Good,
     Even,
     DiscriminatorWins,
@@ -48,8 +50,9 @@ fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
     match lead {
         _ if signs.round < MET => Standing::New,
         Some(lead) if lead > WON => Standing::DiscriminatorWins,
-        _ if signs.round >= BEGUN && signs.variety < NARROW => Standing::OnePicture,
         Some(lead) if lead < -EVEN => Standing::GeneratorWins,
+        _ if signs.round < BEGUN => Standing::Early,
+        _ if signs.variety < NARROW => Standing::OnePicture,
         Some(lead) if lead < EVEN => Standing::Even,
         _ => Standing::Good,
     }
@@ -83,8 +86,13 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
             "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try \
              more or larger steps of D."
         ),
+        Standing::Early => format!(
+            "It is early ({scores}): drawings are noise until about round {BEGUN}. If D(G(z)) sinks to its lowest and \
+             they stay noise, try fewer or smaller steps of D."
+        ),
         Standing::Even => format!(
-            "They are even: the discriminator can hardly tell drawings from real pictures ({scores})."
+            "D scores drawings nearly as real pictures ({scores}). That is good if the drawings look like digits; if \
+             they are noise still, D sees too little: wait, or try more steps of D."
         ),
         Standing::Good if loss == Objective::Wasserstein => format!(
             "The critic measures a distance, {:.2}: nobody wins, and a strong critic only teaches better. \
@@ -93,7 +101,8 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
         ),
         Standing::Good => {
             format!(
-                "A good game: the discriminator is ahead ({scores}), and its judgement shows the generator the way."
+                "Nobody wins: the discriminator is ahead ({scores}), and its judgement shows the generator the way. \
+                 The drawings should look more like digits from minute to minute; if not, try a smooth D."
             )
         }
     };
@@ -127,15 +136,20 @@ mod tests {
         let (standing, words) = likely(100, [0.99, 0.01], 0.0);
         assert!(standing == Standing::DiscriminatorWins && words.contains("gradient vanishes"), "{words}");
         assert_eq!(likely(100, [0.3, 0.8], 0.5).0, Standing::GeneratorWins);
-        assert_eq!(likely(100, [0.52, 0.48], 0.5).0, Standing::Even);
+        assert_eq!(likely(400, [0.52, 0.48], 0.5).0, Standing::Even);
         assert_eq!(likely(400, [0.7, 0.3], 0.5).0, Standing::Good);
         let (standing, words) = likely(400, [0.7, 0.3], 0.01);
         assert!(standing == Standing::OnePicture && words.contains("differ 1 %"), "{words}");
+        // What is drawn in the first rounds is praised by no words, however the players stand.
+        for scores in [[0.95, 0.15], [0.52, 0.48]] {
+            let (standing, words) = likely(100, scores, 0.5);
+            assert!(standing == Standing::Early && words.contains("noise"), "{words}");
+        }
         // Where the discriminator wins, the generator has not begun to draw.
         assert_eq!(likely(400, [0.99, 0.01], 0.01).0, Standing::DiscriminatorWins);
 
         // Other objectives have other scores.
-        let hinge = |loss| told(Objective::Hinge, 100, [loss, 0.0], [0.4, -0.5], 0.5).0;
+        let hinge = |loss| told(Objective::Hinge, 400, [loss, 0.0], [0.4, -0.5], 0.5).0;
         assert_eq!(
             [0.05, 1.0, 1.9].map(hinge),
             [Standing::DiscriminatorWins, Standing::Good, Standing::Even]

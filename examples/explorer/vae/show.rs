@@ -44,12 +44,12 @@ impl Playing {
             for latent in LATENTS {
                 let chosen = self.settings.latent == latent;
                 if ui.selectable_label(chosen, latent.to_string()).clicked() && !chosen {
-                    self.wanted = Some(Settings { latent, ..self.settings });
+                    self.wanted = Some(Settings { latent, ..self.settings.clone() });
                 }
             }
             ui.separator();
             if ui.button("learn anew").on_hover_text("Begin again with random weights.").clicked() {
-                self.wanted = Some(self.settings);
+                self.wanted = Some(self.settings.clone());
             }
         });
     }

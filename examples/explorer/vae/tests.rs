@@ -2,7 +2,6 @@
 
 use super::*;
 use eframe::egui::{Event, Pos2, RawInput, Rect, Vec2, pos2, vec2};
-use model::PIXELS;
 
 const WINDOW: Vec2 = vec2(1200.0, 760.0);
 
@@ -49,7 +48,7 @@ fn same(levels: &[u8], values: &[f32]) {
 fn decoded(host: &Host, room: &Playing, latents: &[f32]) -> Vec<f32> {
     let (gpu, g) = (&host.gpu, Graph::new());
     let latent = room.settings.latent;
-    model::decoder(&g, latent, latents.len() / latent);
+    model::decoder(&g, &room.settings.config(), latents.len() / latent);
     let plan = Plan::new(&g, gpu.caps()).unwrap();
     let executor = Executor::new(gpu, &plan, &room.state, &[]).unwrap();
     executor.write(gpu, "z", latents).unwrap();
@@ -59,7 +58,7 @@ fn decoded(host: &Host, room: &Playing, latents: &[f32]) -> Vec<f32> {
 
 #[test]
 fn the_pictures_are_the_decoders_at_the_pointer_and_over_the_plane() {
-    let (host, mut room) = room(crate::room::digits(), Settings { latent: 5, beta: 1.0 });
+    let (host, mut room) = room(crate::room::digits(), Settings { latent: 5, ..Settings::default() });
     let context = egui::Context::default();
     room.look(Span::Axes([3, 1]));
     record(&host, &mut room, 4);
@@ -100,12 +99,12 @@ fn the_cloud_and_the_pictures_drawn_again_are_the_encoders() {
     lesson.test.count = kept;
     lesson.test.pixels.truncate(kept * PIXELS);
     let test = lesson.test.clone();
-    let (host, mut room) = room(lesson, Settings { latent: 2, beta: 1.0 });
+    let (host, mut room) = room(lesson, Settings::default());
     record(&host, &mut room, 8);
     // The look that began with the steps comes with the next record.
     record(&host, &mut room, 0);
     let g = Graph::new();
-    model::encoder(&g, 2, kept);
+    model::encoder(&g, &room.settings.config(), kept);
     let plan = Plan::new(&g, host.gpu.caps()).unwrap();
     let executor = Executor::new(&host.gpu, &plan, &room.state, &[]).unwrap();
     let all: Vec<usize> = (0..kept).collect();
@@ -136,7 +135,7 @@ fn the_cloud_and_the_pictures_drawn_again_are_the_encoders() {
 
 #[test]
 fn beta_takes_effect_at_once() {
-    let (host, mut room) = room(crate::room::digits(), Settings { latent: 2, beta: 1.0 });
+    let (host, mut room) = room(crate::room::digits(), Settings::default());
     let kl = |room: &mut Playing, beta| {
         room.settings.beta = beta;
         for _ in 0..8 {
@@ -158,13 +157,13 @@ fn a_lesson_without_classes_and_smaller_than_a_batch_is_learnt_too() {
         images.pixels.truncate(count * PIXELS);
         (images.count, images.classes, images.labels) = (count, 0, None);
     }
-    let (host, mut room) = room(lesson, Settings { latent: 10, beta: 1.0 });
+    let (host, mut room) = room(lesson, Settings { latent: 10, ..Settings::default() });
     assert_eq!(room.batch(), 20);
     record(&host, &mut room, 3);
     record(&host, &mut room, 0);
     assert_eq!((room.step(), room.cloud.points(&room.plane).count()), (4, 3));
     let context = egui::Context::default();
     assert!(frame(&host, &mut room, &context, pos2(600.0, 300.0)).is_none());
-    room.wanted = Some(Settings { latent: 2, ..room.settings });
+    room.wanted = Some(Settings { latent: 2, ..room.settings.clone() });
     assert!(frame(&host, &mut room, &context, pos2(600.0, 300.0)).is_some());
 }

@@ -47,18 +47,32 @@ impl Screen {
         stops: &str,
         window: &Path,
     ) -> Result<String, Failure> {
+        Ok(self.window(explorer, &["--room", room, "--stops", stops], window)?.0)
+    }
+
+    /// Opens the VAE's room on a device that is destroyed after some steps. Another window must follow it, learn and
+    /// be looked at; returns what both said on the terminal beside the second one's report.
+    ///
+    /// # Errors
+    /// A window that ends by an error.
+    pub(crate) fn lose(&self, explorer: &Path, window: &Path) -> Result<(String, String), Failure> {
+        self.window(explorer, &["--lose", "20", "--stops", "8,40"], window)
+    }
+
+    /// Runs the explorer with these options, and returns its report and what it said on the terminal.
+    fn window(&self, explorer: &Path, options: &[&str], window: &Path) -> Result<(String, String), Failure> {
         let scratch = tempfile::tempdir()?;
         let log = scratch.path().join("log");
-        println!("> {} --room {room} --stops {stops}", explorer.display());
+        println!("> {} {}", explorer.display(), options.join(" "));
         let mut command = Command::new(explorer);
-        command.args(["--room", room, "--stops", stops, "--window"]).arg(window);
+        command.args(options).arg("--window").arg(window);
         command
             .env("DISPLAY", &self.display)
             .env_remove("WAYLAND_DISPLAY")
             .env("XDG_RUNTIME_DIR", scratch.path());
         let output = command.stderr(std::fs::File::create(&log)?).output()?;
         match output.status.success() {
-            true => Ok(String::from_utf8(output.stdout)?),
+            true => Ok((String::from_utf8(output.stdout)?, std::fs::read_to_string(&log)?)),
             false => Err(format!("the explorer ended ({}):\n{}", output.status, end(&log)).into()),
         }
     }

@@ -132,6 +132,7 @@ fn test() -> Result<(), Failure> {
             for (room, stops) in ROOMS {
                 windows.push(window(screen, room, stops, scratch.path())?);
             }
+            lost(screen, scratch.path())?;
         }
         None => println!("window: skipped, since Xvfb is not on PATH (Debian: xvfb)"),
     }
@@ -180,6 +181,16 @@ fn window(screen: &desktop::Screen, room: &str, stops: &str, scratch: &Path) -> 
         }
     }
     Ok(report)
+}
+
+/// Checks that a window whose device is lost says so in a sentence, and that another one follows it.
+fn lost(screen: &desktop::Screen, scratch: &Path) -> Result<(), Failure> {
+    let (report, said) = screen.lose(&root().join("target/release/explorer"), &scratch.join("window.png"))?;
+    println!("window: {said}");
+    if !said.contains("the device was lost") || said.contains("panicked") {
+        return Err("a lost device is no sentence".into());
+    }
+    shown(&Report::parse(&report)?)
 }
 
 /// Checks that the window shows what was computed, and that there are losses.
