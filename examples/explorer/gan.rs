@@ -67,6 +67,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let drawing = players::drawing(&game, train, gpu.caps())?;
     let state = State::new(gpu, &[&discriminator, &generator, &drawing], 0)?;
     let batches = Batches::new(&host, train, players::size(train))?;
+    progress.pieces(6);
     progress.begin("kernels that teach the discriminator");
     let discriminator =
         host.executor(&progress, &discriminator, &state, &batches.bindings(&discriminator)).await?;

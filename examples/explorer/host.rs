@@ -62,7 +62,9 @@ impl Host {
             breathe().await;
         }
         self.gpu.settled().await?;
-        Executor::new(&self.gpu, plan, state, inputs)
+        let executor = Executor::new(&self.gpu, plan, state, inputs)?;
+        progress.ready();
+        Ok(executor)
     }
 
     /// Runs an executor's first step, a few launches at a time, and waits for each: the driver compiles here, and the
@@ -84,6 +86,7 @@ impl Host {
                 done.await?;
             }
         }
+        progress.ready();
         Ok(())
     }
 }

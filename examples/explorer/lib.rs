@@ -358,6 +358,7 @@ fn fonts() -> egui::FontDefinitions {
 fn wait<T: wgpu::WasmNotSend + 'static>(ui: &mut egui::Ui, making: &Making<T>) {
     let (what, share) = making.progress.get();
     ui.add(egui::ProgressBar::new(share).text(what).animate(true));
+    ui.label("The driver compiles what the room needs; then the network learns before your eyes.");
 }
 
 /// Submits the room's share of a frame, if the device is done with the last one.

@@ -4,26 +4,51 @@ use oneiro::{
     error::{Error, Result},
     gpu::wgpu::WasmNotSend,
 };
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
-/// How far the making is: what is made, and which share of it is ready, from 0 to 1.
+/// How far the making is: what is made, and which share of the whole is ready, from 0 to 1.
 #[derive(Clone, Default)]
-pub(crate) struct Progress(Arc<Mutex<(String, f32)>>);
+pub(crate) struct Progress(Arc<Mutex<Stand>>);
+
+#[derive(Clone, Default)]
+struct Stand {
+    what: String,
+    /// The pieces that are ready, the number of all, and the share of the next one.
+    ready: usize,
+    pieces: usize,
+    share: f32,
+}
 
 impl Progress {
+    fn stand(&self) -> MutexGuard<'_, Stand> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says of how many pieces the whole is: executors that are made, and first steps.
+    pub(crate) fn pieces(&self, pieces: usize) {
+        self.stand().pieces = pieces;
+    }
+
     /// Says what is made next.
     pub(crate) fn begin(&self, what: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (what.to_owned(), 0.0);
+        self.stand().what = what.to_owned();
     }
 
-    /// Says which share of it is ready.
+    /// Says which share of the piece is ready.
     pub(crate) fn share(&self, share: f32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = share;
+        self.stand().share = share;
     }
 
-    /// Returns the name of what is made, and the share of it that is ready.
+    /// Says that a piece is ready.
+    pub(crate) fn ready(&self) {
+        let mut stand = self.stand();
+        (stand.ready, stand.share) = (stand.ready + 1, 0.0);
+    }
+
+    /// Returns the name of what is made, and the share of the whole that is ready.
     pub(crate) fn get(&self) -> (String, f32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let Stand { what, ready, pieces, share } = self.stand().clone();
+        (what, ((ready as f32 + share) / pieces.max(1) as f32).min(1.0))
     }
 }
 
@@ -67,4 +92,26 @@ impl<T: WasmNotSend + 'static> Making<T> {
 pub(crate) async fn breathe() {
     #[cfg(target_arch = "wasm32")]
     crate::web::next_turn().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Progress;
+
+    #[test]
+    fn one_bar_goes_from_the_first_piece_to_the_last() {
+        let progress = Progress::default();
+        progress.pieces(4);
+        let mut seen = vec![];
+        for what in ["kernels", "kernels", "a step", "a step"] {
+            progress.begin(what);
+            for share in [0.0, 0.5, 1.0] {
+                progress.share(share);
+                seen.push(progress.get().1);
+            }
+            progress.ready();
+        }
+        assert!(seen.is_sorted() && seen[0] == 0.0 && seen[4] == 0.375, "{seen:?}");
+        assert_eq!(progress.get(), ("a step".to_owned(), 1.0));
+    }
 }

@@ -179,6 +179,8 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
     let state = State::new(gpu, &[&training, &looking], 0)?;
     let batches = Batches::new(&host, train, size)?;
 
+    // Trainer, view and judge, and the two plans of the sampler; each with its first step.
+    progress.pieces(10);
     progress.begin("kernels that train");
     let trainer = host.executor(&progress, &training, &state, &batches.bindings(&training)).await?;
     progress.begin("kernels that draw");

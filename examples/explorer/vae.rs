@@ -149,6 +149,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let state = State::new(gpu, &all, 0)?;
     let batches = Batches::new(&host, train, size)?;
 
+    progress.pieces(2 * all.len());
     progress.begin("kernels that train");
     let trainer = host.executor(&progress, &training, &state, &batches.bindings(&training)).await?;
     progress.begin("kernels that draw");
