@@ -143,8 +143,8 @@ fn check(g: &Graph, config: &Config) {
     }
 }
 
-/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]`, with the encoder's code if there are hints, to pictures `[N, side, side, channels]` in
-/// [-1, 1].
+/// The generator `NAME.main`: noise `[N, 1, 1, latent + classes]`, with the encoder's code if there are hints, to
+/// pictures `[N, side, side, channels]` in [-1, 1].
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let up = |kernel: Kernel, c: [usize; 2]| {

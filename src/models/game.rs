@@ -190,8 +190,8 @@ impl<P: Players> Game<P> {
     /// as it is.
     ///
     /// `data` records the minibatch: a [`Batch`], or pictures `[N, …]` in [0, 1] and their classes, one-hot
-    /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams: `discriminator.z`, and as the
-    /// rules ask `noise.real`, `noise.fake` and `penalty`.
+    /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams:
+    /// `discriminator.z`, and as the rules ask `noise.real`, `noise.fake` and `penalty`.
     #[track_caller]
     pub fn discriminator_step<'g, B: Into<Batch<'g>>>(
         &self,

@@ -92,8 +92,8 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// Fails if memory does not suffice, if a value becomes infinite or NaN, if a file cannot be read or
-    /// written, if the device is lost, if a rank has ended, or with the error of the observer. Steps that are done are saved before that,
-    /// unless they are spoilt or the device is lost.
+    /// written, if the device is lost, if a rank has ended, or with the error of the observer. Steps that are done
+    /// are saved before that, unless they are spoilt or the device is lost.
     ///
     /// # Panics
     /// A panic of the observer or of the loop itself goes on after the steps that are done were saved.

@@ -1,6 +1,7 @@
 //! Training and sampling on a device, without files and without a screen. A data set goes to the GPU whole
 //! ([`Feed`]) or is streamed ([`Stream`]); a training step ([`Round`]) is submitted many times at once
-//! ([`Steps`]), by one rank or by several that share it ([`Collective`]); a test set is scored ([`Evaluation`]); an autoregressive model draws pictures ([`Sampler`]).
+//! ([`Steps`]), by one rank or by several that share it ([`Collective`]); a test set is scored ([`Evaluation`]);
+//! an autoregressive model draws pictures ([`Sampler`]).
 //!
 //! What a run on disk needs beyond this (options, checkpoints, progress bars, pictures) is in the crate's
 //! module `run`.
