@@ -4,7 +4,7 @@
 //! big-endian `u32` per dimension, then plain `u8` values. Files may be raw or gzip (told apart
 //! by content, since browsers unpack `.gz` and keep the name). A claim is checked against fixed
 //! bounds and the file's size first, so that neither a header that lies nor a gzip bomb costs more than four times
-//! the file and 63 MiB.
+//! the file and 64 MiB.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
