@@ -221,7 +221,7 @@ impl Optimizer {
     ) -> StepMetrics<'g> {
         let graph = lr.graph();
         let grads = graph.pack(gradients).all_reduce();
-        // What is exchanged is the mean.
+        // The exchange gives the mean over the ranks, so that a sum is that many times as large.
         let ranks = if self.summed { graph.share().size as f32 } else { 1.0 };
         let times = |x: Tensor<'g>| if ranks == 1.0 { x } else { x * ranks };
         let grad_norm = self.clip.map(|_| times(grads.square().sum_all().sqrt()));

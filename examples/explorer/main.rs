@@ -32,7 +32,7 @@ struct Options {
     /// For tests: destroy the device after this step
     #[arg(long, value_name = "STEP")]
     lose: Option<u64>,
-    /// What a window that follows a lost one says
+    /// For the program itself: a sentence that the window shows when it opens
     #[arg(long, hide = true)]
     notice: Option<String>,
     /// For tests: save what the window shows after the last stop
@@ -101,7 +101,7 @@ fn again(options: &Options, what: &str) -> Result<(), Box<dyn Error>> {
 /// Why no window was opened, and what to do.
 fn unopened(error: eframe::Error) -> String {
     let whole = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    // What comes first is where it was found.
+    // The error's place in the source comes before its reason.
     let line = whole.rsplit(": ").next().unwrap_or(&whole);
     match error {
         eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => format!(

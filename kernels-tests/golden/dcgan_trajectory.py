@@ -15,21 +15,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from hashed import bits
+
 torch.manual_seed(5)
-MASK = 0xFFFFFFFF
 RATE = float(np.float32(2e-4))  # the engine's learning rate is an f32
 N, SIDE, CHANNELS, LATENT, WIDTH, ROUNDS = 4, 32, 3, 6, 4, 10
-
-
-def bits(salt, n):
-    """24 bits per element: lowbias32 of element and salt."""
-    x = (np.arange(n, dtype=np.uint64) * 0x9E3779B9 + salt * 0x85EBCA6B) & MASK
-    x ^= x >> 16
-    x = (x * 0x7FEB352D) & MASK
-    x ^= x >> 15
-    x = (x * 0x846CA68B) & MASK
-    x ^= x >> 16
-    return x >> 8
 
 
 def unit(salt, *shape):

@@ -6,18 +6,8 @@ too. Run in this folder: python3 fidelity.py
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-MASK = 0xFFFFFFFF
+from hashed import bits
 
-
-def bits(salt, n):
-    """24 bits per element: lowbias32 of element and salt."""
-    x = (np.arange(n, dtype=np.uint64) * 0x9E3779B9 + salt * 0x85EBCA6B) & MASK
-    x ^= x >> 16
-    x = (x * 0x7FEB352D) & MASK
-    x ^= x >> 15
-    x = (x * 0x846CA68B) & MASK
-    x ^= x >> 16
-    return x >> 8
 
 
 with open("fidelity.txt", "w") as f:

@@ -10,21 +10,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from hashed import bits
+
 torch.set_default_dtype(torch.float64)
-MASK = 0xFFFFFFFF
 RATE = float(np.float32(1e-3))  # the engine's learning rate is an f32
 LAYERS = ["fc1", "fc21", "fc22", "fc3", "fc4"]
-
-
-def bits(salt, n):
-    """24 bits per element: lowbias32 of element and salt."""
-    x = (np.arange(n, dtype=np.uint64) * 0x9E3779B9 + salt * 0x85EBCA6B) & MASK
-    x ^= x >> 16
-    x = (x * 0x7FEB352D) & MASK
-    x ^= x >> 15
-    x = (x * 0x846CA68B) & MASK
-    x ^= x >> 16
-    return x >> 8
 
 
 def unit(salt, *shape):

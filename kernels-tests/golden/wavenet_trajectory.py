@@ -10,22 +10,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from hashed import bits
+
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(7)
-MASK = 0xFFFFFFFF
 RATE = float(np.float32(1e-2))  # the engine's learning rate is an f32
 BATCH, LENGTH, CLASSES = 3, 40, 3
-
-
-def bits(salt, n):
-    """24 bits per element: lowbias32 of element and salt."""
-    x = (np.arange(n, dtype=np.uint64) * 0x9E3779B9 + salt * 0x85EBCA6B) & MASK
-    x ^= x >> 16
-    x = (x * 0x7FEB352D) & MASK
-    x ^= x >> 15
-    x = (x * 0x846CA68B) & MASK
-    x ^= x >> 16
-    return x >> 8
 
 
 def levels(salt, n, length):

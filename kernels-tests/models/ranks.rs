@@ -147,8 +147,8 @@ fn ranks_train_a_dcgan_with_batch_norm_as_one_does() {
     });
 }
 
-/// A line that is as slow as a network: a message takes `latency`, and a byte the part of a second that it takes at this
-/// rate. It counts what it carries.
+/// A line that is as slow as a network: a message takes `latency`, and a byte the part of a second that it takes at
+/// this rate. It counts what it carries.
 struct Link<'a> {
     line: &'a Threads,
     latency: Duration,
@@ -183,8 +183,8 @@ impl Collective for Link<'_> {
     }
 }
 
-/// A step's gradients go over the line once to be added up and once to be told, whatever the number of ranks, and a step
-/// takes the longer for it that docs/scaling.md says.
+/// A step's gradients go over the line once to be added up and once to be told, whatever the number of ranks, and a
+/// step takes the longer for it that docs/scaling.md says.
 #[test]
 fn a_step_carries_what_it_should() {
     /// The seconds that a message takes: more than steps differ by beside other work.
@@ -277,7 +277,7 @@ fn normalised(x: Tensor<'_>) -> Vec<Tensor<'_>> {
     let loss = (y * y * y).mean_all() + (mean * variance).mean_all();
     let first = autodiff::grad(loss, &[x])[0];
     let second = autodiff::grad((first * first).sum_all(), &[x])[0];
-    // Of a mean over ranks, each has its part.
+    // The loss of all rows is the mean of the ranks' losses, so that its gradient is a rank's over their number.
     let size = g.share().size as f32;
     vec![y, first * (1.0 / size), second * (1.0 / (size * size))]
 }

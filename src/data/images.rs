@@ -133,10 +133,7 @@ impl Images {
 
     /// The images of a range. Images without pixels, of which only the rest is known, stay so.
     pub fn part(&self, range: std::ops::Range<usize>) -> Self {
-        let size = if self.pixels.is_empty() { 0 } else { self.height * self.width * self.channels };
-        let pixels = self.pixels[range.start * size..range.end * size].to_vec();
-        let labels = self.labels.as_ref().map(|labels| labels[range.clone()].to_vec());
-        Self { count: range.len(), pixels, labels, ..*self }
+        self.at(&(range.start as u32..range.end as u32).collect::<Vec<_>>())
     }
 
     /// Whether any pixel has a colour.

@@ -1,8 +1,8 @@
-//! The game whose players are given pictures, such as grey ones to colour (Isola et al. 2017, "Image-to-Image Translation
-//! with Conditional Adversarial Networks").
+//! The game whose players are given pictures, such as grey ones to colour (Isola et al. 2017, "Image-to-Image
+//! Translation with Conditional Adversarial Networks").
 //!
-//! An encoder's code of the given picture, the hint, stands beside the generator's noise, and the discriminator sees the
-//! hint as further channels of its picture. The generator also minimises λ times the mean absolute difference from the
+//! An encoder's code of the given picture, the hint, stands beside the generator's noise, and the discriminator sees
+//! the hint as further channels of its picture. The generator also minimises λ times the mean absolute difference from the
 //! picture that belongs to the hint (eq. 4), see [`super::game::Rules::l1`].
 
 use super::{

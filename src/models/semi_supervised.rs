@@ -18,7 +18,7 @@ use crate::{
 };
 use std::f32::consts::TAU;
 
-/// What the decoder's outputs say of an input.
+/// The distribution of an input, whose parameters are the decoder's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visible {
     /// The input is black or white (or grey as a probability); the outputs are logits.
@@ -32,7 +32,7 @@ pub enum Visible {
 pub struct Config {
     /// The width of an input x: the pixels of a flattened image, or M1's latents.
     pub inputs: usize,
-    /// What inputs are.
+    /// The distribution of an input.
     pub visible: Visible,
     /// The number of classes, K.
     pub classes: usize,

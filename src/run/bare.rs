@@ -99,7 +99,8 @@ impl<T: Options> Bare<T> {
         };
         if self.options.conditional() && classes == 0 {
             return Err(Error::new(
-                "the model wants classes, and their number is not known; give it by --classes, or the model's own --data",
+                "the model wants classes, and their number is not known; give it by --classes, or give the model's own \
+                 --data",
             ));
         }
         let (model, sitting) = (T::MODEL.into(), Lasting::default());

@@ -63,7 +63,7 @@ impl Ranks {
         Ok(done)
     }
 
-    /// Which of eight wishes any rank has.
+    /// Joins the wishes of all ranks: a bit of the result is set if any rank sets it.
     pub(super) fn any(&self, mine: u8) -> Result<u8> {
         if self.share().alone() {
             return Ok(mine);

@@ -126,7 +126,7 @@ impl Trainer<'_> {
     }
 }
 
-/// What the rank writes that speaks for all.
+/// The files that rank 0 writes, since it speaks for all.
 struct Desk {
     run: RunDir,
     checkpoints: Checkpoints,

@@ -154,7 +154,7 @@ struct Meeting {
     changed: Condvar,
 }
 
-/// What lies on the table.
+/// The values that the ranks bring to a meeting, and how far the meeting is.
 #[derive(Default)]
 struct Table {
     /// What each rank brought for each, until all have taken theirs.

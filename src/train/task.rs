@@ -9,7 +9,7 @@ use crate::{
     models::likelihood::{LEVEL, level},
 };
 
-/// What a task makes of pictures.
+/// The tensors that a task makes of a minibatch of pictures.
 pub struct Asked<'g> {
     /// What is drawn, `[N, H, W, drawn]` in [0, 1].
     pub drawn: Tensor<'g>,

@@ -1,4 +1,5 @@
-//! What a user can get wrong in models that play against each other, that judge pictures, or that learn from few labels.
+//! What a user can get wrong in models that play against each other, that judge pictures, or that learn from few
+//! labels.
 
 use crate::engine::mistakes::{check, x};
 use oneiro::{

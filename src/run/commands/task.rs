@@ -32,7 +32,7 @@ pub(super) struct Cases {
     pub(super) task: Task,
     /// The height, width and channels of the pictures.
     pub(super) image: [usize; 3],
-    /// What is drawn of them, `[N, H, W, drawn]`.
+    /// The values that the model draws of the pictures, `[N, H, W, drawn]`.
     pub(super) drawn: Vec<f32>,
     /// The hints, `[N, H, W, hint]`.
     pub(super) hints: Vec<f32>,

@@ -49,7 +49,7 @@ pub struct Apply<M: Density> {
     temperature: f64,
 }
 
-/// What a result's name adds to its picture's.
+/// The end of a result's name, which follows the name of its picture.
 fn suffix(task: Task) -> String {
     match task {
         Task::Colourise => "-colourised".into(),
