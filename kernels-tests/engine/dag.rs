@@ -273,11 +273,12 @@ fn record(graph: &Graph, number: u32) {
 fn random_graphs_compute_what_the_reference_does() {
     let Some(gpu) = harness::gpu() else { return };
     let cases: Vec<Case> = (0..GRAPHS)
+        .step_by(harness::sample())
         .map(|i| Case::new("random graph", format!("{i}"), move |g| record(g, i)).tolerance(2e-5, 2e-4))
         .collect();
     let mut report = Report::default();
     report.family(gpu, "random graphs", &cases);
-    assert!(report.compared() >= GRAPHS as usize);
+    assert!(report.compared() >= cases.len());
 }
 
 /// Corner cases by name: variables that are read, swapped and kept in one step.

@@ -73,16 +73,20 @@ fn all_op_cases() {
     let mut report = Report::default();
     let only = std::env::var("ONEIRO_OPS").ok();
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == name));
+    let every = harness::sample();
     let mut all = vec![];
     for family in FAMILIES.iter().filter(|family| wanted(family.name)) {
-        let cases = (family.cases)();
+        let mut cases = (family.cases)();
+        if every > 1 {
+            cases = cases.into_iter().filter(|case| !case.has_many_workgroups()).step_by(every).collect();
+        }
         report.family(gpu, family.name, &cases);
         all.extend(cases);
     }
     report.print();
     report.assert_every_choice_ran(gpu, &all);
     let powerful = gpu.caps().powers.len() == POWERS.len();
-    let least = if only.is_some() { 1 } else { LEAST[usize::from(powerful)] };
+    let least = if only.is_some() || every > 1 { 1 } else { LEAST[usize::from(powerful)] };
     assert!(report.compared() >= least, "{} cases compared, at least {least} are due", report.compared());
 }
 

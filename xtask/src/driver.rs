@@ -52,7 +52,10 @@ impl Asked {
         if !self.swiftshader {
             return [words(&["test", "--release", "--workspace"]), self.rest.clone()].concat();
         }
-        let mut all = [words(&["test", "--release", "--test", "kernels-tests"]), self.rest.clone()].concat();
+        // The whole workspace's features, so that nothing is built once more.
+        let mut all =
+            [words(&["test", "--release", "--workspace", "--test", "kernels-tests"]), self.rest.clone()]
+                .concat();
         let end = self.rest.iter().position(|a| a == "--");
         // Names of tests may stand on either side of `--`; a number is an option's value.
         let name = |word: &String| !word.starts_with('-') && word.parse::<u32>().is_err();
@@ -131,7 +134,7 @@ mod tests {
         let words = |typed: &str| parse(typed).unwrap().cargo().join(" ");
         assert_eq!(words("vae -- --nocapture"), "test --release --workspace vae -- --nocapture");
         assert_eq!(words("-- --driver"), "test --release --workspace -- --driver");
-        let second = "test --release --test kernels-tests";
+        let second = "test --release --workspace --test kernels-tests";
         assert_eq!(words("--driver swiftshader"), format!("{second} -- {}", TESTS.join(" ")));
         assert_eq!(words("--driver=swiftshader conv2d"), format!("{second} conv2d"));
         let shown = words("--driver swiftshader -- --nocapture");
