@@ -62,13 +62,6 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
     GPU.get_or_init(open).as_ref()
 }
 
-/// The distance of the cases and random graphs that are compared: 1, or what `ONEIRO_SAMPLE` says.
-pub(crate) fn sample() -> usize {
-    let Ok(typed) = std::env::var("ONEIRO_SAMPLE") else { return 1 };
-    let every = typed.parse().ok().filter(|&every| every > 0);
-    every.unwrap_or_else(|| panic!("ONEIRO_SAMPLE is a number above zero, as in ONEIRO_SAMPLE=16"))
-}
-
 /// How an input is filled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fill {

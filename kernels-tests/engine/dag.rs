@@ -273,7 +273,7 @@ fn record(graph: &Graph, number: u32) {
 fn random_graphs_compute_what_the_reference_does() {
     let Some(gpu) = harness::gpu() else { return };
     let cases: Vec<Case> = (0..GRAPHS)
-        .step_by(harness::sample())
+        .step_by(harness::coverage::sample())
         .map(|i| Case::new("random graph", format!("{i}"), move |g| record(g, i)).tolerance(2e-5, 2e-4))
         .collect();
     let mut report = Report::default();

@@ -5,6 +5,13 @@ use super::Case;
 use oneiro::{kernel::caps::Caps, plan::Plan};
 use std::collections::BTreeSet;
 
+/// The distance of the cases and random graphs that are compared: 1, or what `ONEIRO_SAMPLE` says.
+pub(crate) fn sample() -> usize {
+    let Ok(typed) = std::env::var("ONEIRO_SAMPLE") else { return 1 };
+    let every = typed.parse().ok().filter(|&every| every > 0);
+    every.unwrap_or_else(|| panic!("ONEIRO_SAMPLE is a number above zero, as in ONEIRO_SAMPLE=16"))
+}
+
 /// A kernel by its shader's stem and its entry point.
 pub(crate) type Kernel = (String, String);
 

@@ -73,7 +73,7 @@ fn all_op_cases() {
     let mut report = Report::default();
     let only = std::env::var("ONEIRO_OPS").ok();
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == name));
-    let every = harness::sample();
+    let every = coverage::sample();
     let mut all = vec![];
     for family in FAMILIES.iter().filter(|family| wanted(family.name)) {
         let mut cases = (family.cases)();
