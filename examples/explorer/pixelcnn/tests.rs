@@ -99,7 +99,7 @@ fn one_step_a_frame_draws_the_same_pictures_as_full_speed_and_keeps_what_is_pain
     let [fast, slow] = [usize::MAX, 1].map(|speed| drawn(host, room, speed));
     assert_eq!(fast, slow);
     assert_ne!(fast, free);
-    for (i, completion) in fast.chunksPIXELS.enumerate() {
+    for (i, completion) in fast.chunks(PIXELS).enumerate() {
         let kept = (0..PIXELS).all(|at| mask[at] == 0.0 || completion[at] == picture[at]);
         assert!(kept, "completion {i} does not keep what was painted");
     }
@@ -233,7 +233,7 @@ fn a_stroke_on_the_paper_begins_completions_when_the_pen_is_lifted() {
     frame(host, room, 0);
     let pictures = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
     let painted = room.paper.picture();
-    assert!(pictures.chunksPIXELS.all(|one| (0..PIXELS).all(|i| painted[i] <= one[i])));
+    assert!(pictures.chunks(PIXELS).all(|one| (0..PIXELS).all(|i| painted[i] <= one[i])));
     room.paper.clear();
 }
 
