@@ -22,7 +22,7 @@ use oneiro::{
     gpu::{Executor, Promise, Shown, State, wgpu},
 };
 use picks::Picks;
-use players::{Networks, SIDE, Settings, TERMS, WALK};
+use players::{GRID, Networks, Settings, TERMS, WALK};
 use std::sync::Arc;
 
 struct Playing {
@@ -84,7 +84,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         host.first_step(&progress, executor).await?;
     }
     let canvas = |output, shown| Canvas::new(&host, &drawing, output, shown);
-    let samples = canvas("samples", Shown::Grid { columns: SIDE })?;
+    let samples = canvas("samples", Shown::Grid { columns: GRID })?;
     let walk = canvas("pictures", Shown::Grid { columns: WALK })?;
     let term = |i| canvas("terms", Shown::Image(i));
     let terms = [term(0)?, term(1)?, term(2)?, term(3)?];
@@ -154,6 +154,10 @@ impl Playing {
 impl Room for Playing {
     fn batch(&self) -> usize {
         self.batches.size()
+    }
+
+    fn unit(&self) -> &'static str {
+        "round"
     }
 
     fn step(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Networks that learn and dream before one's eyes. One application for the desktop and the browser: each room holds a
 //! model that lives on the device of the window itself, so that its pictures are shown without a read-back.
 
+mod curve;
 #[cfg(test)]
 mod embedded;
 mod files;
@@ -300,8 +301,8 @@ impl Explorer {
             ui.label(&host.gpu.caps().name);
             if let (Place::Open(room), Some(rate)) = (&self.places[self.room], self.pace.rate()) {
                 ui.separator();
-                ui.label(format!("step {}", room.step()));
-                ui.label(format!("{:.1} ms a step", 1e3 / rate));
+                ui.label(format!("{} {}", room.unit(), room.step()));
+                ui.label(format!("{:.1} ms a {}", 1e3 / rate, room.unit()));
                 ui.label(format!("{:.0} images/s", room.batch() as f64 * rate));
                 ui.label(format!("{:.0} frames/s", 1.0 / self.frame.max(1e-3)));
             }

@@ -11,11 +11,12 @@ mod tests;
 mod tones;
 
 use crate::{
+    curve::Curve,
     host::Host,
     making::{Making, Progress},
     pace::Pace,
     probe::Subject,
-    room::{Batches, Lesson, Maker, Room},
+    room::{Batches, Lesson, Maker, PIXELS, Room, SIDE},
 };
 use eframe::egui;
 use gallery::Gallery;
@@ -40,8 +41,6 @@ use std::{sync::Arc, time::Duration};
 use surprise::{Source, Surprise};
 use web_time::Instant;
 
-/// The rows and columns of a picture.
-const SIDE: usize = 28;
 /// The pictures of a training step: few, for software drivers, of which a browser's may not look like one.
 const BATCH: usize = 8;
 /// The step size, which falls to a twentieth within so many steps.
@@ -55,8 +54,8 @@ const REST: Duration = Duration::from_millis(2500);
 const STROKES: u64 = 150;
 /// The wavefront's least share of a frame at full speed: its steps are short beside those of training.
 const SHARE: usize = 16;
-/// The most points of the curve; beyond, every other one is dropped.
-const POINTS: usize = 600;
+/// The least weight of a new loss in the average.
+const FRESH: f64 = 0.08;
 
 /// A network that one can choose.
 struct Net {
@@ -96,6 +95,7 @@ struct Playing {
     /// Whether the network learns.
     trains: bool,
     waiting: Option<(u64, Promise<Vec<f32>>)>,
+    /// The loss over the steps, in nats an image.
     curve: Curve,
     gallery: Gallery,
     /// The training step of the network that draws.
@@ -114,37 +114,6 @@ struct Playing {
     half: usize,
     /// The pixel that the pointer is over, and what its prediction sees.
     pointed: Option<(show::Place, Vec<bool>)>,
-}
-
-/// The loss over the steps, in nats an image: as it was, and smoothed.
-#[derive(Default)]
-struct Curve {
-    points: Vec<[f64; 2]>,
-    smooth: Vec<[f64; 2]>,
-    /// The number of losses since the smoothed one began.
-    since: usize,
-}
-
-impl Curve {
-    fn push(&mut self, step: u64, loss: f64) {
-        let before = self.smooth.last().map_or(loss, |point| point[1]);
-        // Weights that were loaded begin another curve.
-        let same = (0.5..2.0).contains(&(loss / before));
-        self.since = if same { self.since + 1 } else { 0 };
-        let weight = (4.0 / (self.since + 4) as f64).max(0.08);
-        self.points.push([step as f64, loss]);
-        self.smooth.push([step as f64, before + weight * (loss - before)]);
-        if self.points.len() > POINTS {
-            for points in [&mut self.points, &mut self.smooth] {
-                let kept = points.iter().copied().enumerate().filter(|(i, _)| i % 2 == 1);
-                *points = kept.map(|(_, point)| point).collect();
-            }
-        }
-    }
-
-    fn last(&self) -> Option<f64> {
-        self.smooth.last().map(|point| point[1])
-    }
 }
 
 /// Makes the room with its first settings.
@@ -201,7 +170,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
         batches,
         trains: true,
         waiting: None,
-        curve: Curve::default(),
+        curve: Curve::new(FRESH),
         speed: gallery.steps,
         gallery,
         drawn_by: 0,
@@ -219,17 +188,17 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
 
 /// The first test digits, black and white as the tests of the programs have them.
 fn digits(test: &Images) -> Vec<Vec<f32>> {
-    let pixels = test.pixels.iter().copied().take(DIGITS * SIDE * SIDE).collect();
+    let pixels = test.pixels.iter().copied().take(DIGITS * PIXELS).collect();
     let mut test = Images { pixels, labels: None, ..*test };
     test.binarise();
     let value = |&level: &u8| f32::from(level > 127);
-    test.pixels.chunks(SIDE * SIDE).map(|digit| digit.iter().map(value).collect()).collect()
+    test.pixels.chunks(PIXELS).map(|digit| digit.iter().map(value).collect()).collect()
 }
 
 /// The toss of a coin for each pixel.
 fn noise() -> Vec<f32> {
     let key = RandomStream::new("noise").key([0, 0]);
-    (0..SIDE * SIDE).map(|i| f32::from(rng::uniform(key, 0, i as u32) < 0.5)).collect()
+    (0..PIXELS).map(|i| f32::from(rng::uniform(key, 0, i as u32) < 0.5)).collect()
 }
 
 impl Playing {
@@ -240,7 +209,12 @@ impl Playing {
         if let Some((step, loss)) = &mut self.waiting
             && let Some(loss) = loss.ready()
         {
-            self.curve.push(*step, f64::from(loss?[0]));
+            let loss = f64::from(loss?[0]);
+            // Weights that were loaded begin another average.
+            if self.curve.last().is_some_and(|before| !(0.5..2.0).contains(&(loss / before))) {
+                self.curve.anew();
+            }
+            self.curve.push(*step, loss);
             self.waiting = None;
         }
         if self.waiting.is_none() && steps > 0 {

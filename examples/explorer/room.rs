@@ -16,7 +16,12 @@ use oneiro::{
 };
 use std::sync::Arc;
 
-/// The pictures that rooms learn from, 28x28 and grey.
+/// The rows and columns of pictures.
+pub(crate) const SIDE: usize = 28;
+/// The pixels of pictures.
+pub(crate) const PIXELS: usize = SIDE * SIDE;
+
+/// The pictures that rooms learn from, of [`SIDE`] rows and columns and grey.
 pub(crate) type Lesson = DataSet;
 
 /// The embedded digits.
@@ -86,6 +91,11 @@ pub(crate) trait Room: WasmNotSend {
 
     /// The training steps that were recorded so far.
     fn step(&self) -> u64;
+
+    /// What a training step is called.
+    fn unit(&self) -> &'static str {
+        "step"
+    }
 
     /// The training steps that a frame holds at least where they fit two periods.
     fn least(&self) -> u64 {

@@ -10,16 +10,15 @@ mod show;
 mod tests;
 
 use crate::{
+    curve::Curve,
     host::{Canvas, Host},
     making::{Making, Progress},
-    palette,
     probe::Subject,
-    room::{Batches, Lesson, Maker, Room},
+    room::{Batches, Lesson, Maker, PIXELS, Room},
 };
 use cloud::Cloud;
-use curves::Curve;
 use eframe::egui;
-use model::{BATCH, PIXELS};
+use model::BATCH;
 use oneiro::{
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
@@ -33,6 +32,9 @@ use std::sync::Arc;
 
 /// The pictures in each row and column of the manifold.
 const COLUMNS: usize = 15;
+
+/// The least weight of a new value in the terms' averages: a minibatch is small.
+const FRESH: f64 = 0.2;
 
 /// The widest and the most hidden layers of a file that the room is made for.
 const WIDEST: usize = 2048;
@@ -177,7 +179,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
         batches,
         written: beta,
         waiting: None,
-        curves: [Curve::new("reconstruction", palette::class(1)), Curve::new("KL", palette::class(9))],
+        curves: [FRESH; 2].map(Curve::new),
         manifold_canvas: Canvas::new(&host, &manifold, "pictures", Shown::Grid { columns: COLUMNS })?,
         scale,
         span: if latent > 2 { Span::Liveliest } else { Span::Axes([0, 1]) },

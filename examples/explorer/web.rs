@@ -5,7 +5,8 @@ use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 
 /// Opens the application in the page's canvas `explorer`. The page's address may ask for a room and for a test that
-/// stops at given steps and posts its report to `result`, as in `?room=vae&stops=8,40`.
+/// stops at given steps and posts its report to `result`, as in `?room=vae&stops=8,40`, or that destroys the device
+/// after a step, as in `?lose=20`, of which the page's script posts what is then said.
 ///
 /// # Errors
 /// A page without the canvas; a browser that has no WebGPU.
@@ -36,6 +37,7 @@ fn asked(search: &str) -> Asked {
     for (name, value) in search.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')) {
         match name {
             "room" => asked.room = ROOMS.iter().position(|room| *room == value).unwrap_or_default(),
+            "lose" => asked.lose = value.parse().ok(),
             "stops" => asked.stops = value.split(',').filter_map(|step| step.parse().ok()).collect(),
             _ => {}
         }

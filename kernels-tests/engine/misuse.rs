@@ -7,9 +7,14 @@ use oneiro::{
     gpu::{Blit, Choice, Executor, Gpu, Profile, Shown, State, wgpu},
     graph::{Graph, shape::Type, var::Init},
     kernel::caps::{AdapterClass, Caps},
+    optim::{Optimizer, advance},
     plan::Plan,
     train::Feed,
     weights,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// The error's line, which holds all of these words.
@@ -65,23 +70,112 @@ fn hosts_buffers_are_checked_by_name() {
     line(executor.write(gpu, "x", &[0.0f32; 63]), &["input `x`", "256 bytes", "252 bytes"]);
 }
 
+/// What a stranger's buffer is refused with.
+const STRANGE: [&str; 2] = ["another device", "`gpu.device`"];
+
+/// A buffer that can be bound, written and read.
+fn storage(device: &wgpu::Device, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
+    let all = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let (label, usage) = (Some("a host's"), if usage.is_empty() { all } else { usage });
+    device.create_buffer(&wgpu::BufferDescriptor { label, size: 256, usage, mapped_at_creation: mapped })
+}
+
 #[test]
 fn another_devices_buffer_is_refused() {
     let Some(gpu) = adapter("another_devices_buffer_is_refused") else { return };
     let [(device, queue), (other, _)] = hosts(gpu, true);
     let gpu = Gpu::from_existing_blocking(device, queue).unwrap();
-    let desc = wgpu::BufferDescriptor {
-        label: Some("a stranger's"),
-        size: 256,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    };
-    let strange = other.create_buffer(&desc);
+    let strange = storage(&other, wgpu::BufferUsages::empty(), false);
     let plan = Plan::new(&sum(), gpu.caps()).unwrap();
     let state = State::new(&gpu, &[&plan], 0).unwrap();
-    line(Executor::new(&gpu, &plan, &state, &[("x", strange.slice(..))]), &["a stranger's", "misuse.rs"]);
-    line(gpu.write(&strange, 0, &[0; 4]), &["a stranger's"]);
+    let bound = Executor::new(&gpu, &plan, &state, &[("x", strange.slice(..))]);
+    line(bound, &[&["input `x`"], &STRANGE[..]].concat());
+    line(gpu.write(&strange, 0, &[0; 4]), &STRANGE);
     gpu.check().unwrap();
+}
+
+/// Another instance gives its buffers the same numbers as this one: wgpu panics over such a buffer, or takes the
+/// buffer that has the number here. Both devices go on.
+#[test]
+fn another_instances_buffer_is_refused() {
+    let Some(gpu) = adapter("another_instances_buffer_is_refused") else { return };
+    let Ready { plan, state, executor, .. } = Ready::new(gpu, &sum(), 0);
+    let [(silent, queue), (heard, _)] = hosts(gpu, true);
+    let errors = Arc::new(AtomicUsize::new(0));
+    let count = errors.clone();
+    heard.on_uncaptured_error(Arc::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    executor.write(gpu, "x", &[1.0f32; 64]).unwrap();
+    executor.write(gpu, "z", &[2.0f32; 64]).unwrap();
+    for (i, device) in [&silent, &heard].into_iter().cycle().take(6).enumerate() {
+        let strange = storage(device, wgpu::BufferUsages::empty(), false);
+        // The strangers stay alive, so that each has a number of its own.
+        std::mem::forget(strange.clone());
+        let bound = Executor::new(gpu, &plan, &state, &[("z", strange.slice(..))]);
+        line(bound, &[&["input `z`"], &STRANGE[..]].concat());
+        if i < 2 {
+            line(gpu.write(&strange, 0, &[1; 256]), &STRANGE);
+            line(gpu.submit(|e| gpu.record_write(e, &strange, 0, &[1; 256])), &STRANGE);
+            line(gpu.read(strange.slice(..)), &STRANGE);
+        }
+    }
+    assert!(errors.load(Ordering::Relaxed) > 0, "a stranger's own handler hears of it");
+    executor.step(gpu).unwrap();
+    assert_eq!(executor.read(gpu, "y").unwrap(), [3.0; 64]);
+    gpu.check().unwrap();
+    let other = Gpu::from_existing_blocking(silent, queue).unwrap();
+    let own = storage(&other.device, wgpu::BufferUsages::empty(), false);
+    let state = State::new(&other, &[&plan], 0).unwrap();
+    Executor::new(&other, &plan, &state, &[("x", own.slice(..))]).unwrap();
+}
+
+/// Asking whose a buffer is leaves it as it was.
+#[test]
+fn a_hosts_buffer_stays_mappable() {
+    let Some(gpu) = adapter("a_hosts_buffer_stays_mappable") else { return };
+    let Ready { plan, state, .. } = Ready::new(gpu, &sum(), 0);
+    let mapped = storage(&gpu.device, wgpu::BufferUsages::empty(), true);
+    let bind = || Executor::new(gpu, &plan, &state, &[("x", mapped.slice(..))]);
+    line(bind(), &["input `x`", "is mapped", "unmap it"]);
+    mapped.get_mapped_range_mut(..).unwrap().copy_from_slice(bytemuck::cast_slice(&[1.0f32; 64]));
+    mapped.unmap();
+    let executor = bind().unwrap();
+    executor.write(gpu, "z", &[0.5f32; 64]).unwrap();
+    executor.step(gpu).unwrap();
+    assert_eq!(executor.read(gpu, "y").unwrap(), [1.5; 64]);
+
+    let read = storage(&gpu.device, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, false);
+    gpu.submit(|e| gpu.record_write(e, &read, 0, &[7; 256])).unwrap();
+    read.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    gpu.wait().unwrap();
+    assert_eq!(read.get_mapped_range(..).unwrap()[..], [7; 256]);
+    // A buffer that is mapped is asked for nothing.
+    line(gpu.write(&read, 0, &[0; 4]), &["mapped"]);
+    assert_eq!(read.get_mapped_range(..).unwrap()[..], [7; 256]);
+}
+
+/// WebGPU allows no launch that reads and writes one buffer.
+#[test]
+fn an_input_is_no_variable_that_its_launch_writes() {
+    let Some(gpu) = adapter("an_input_is_no_variable_that_its_launch_writes") else { return };
+    let g = Graph::new();
+    let w = g.var("w", Type::f32([64]), Init::Zeros);
+    g.assign(w, w + g.input("x", Type::f32([64])));
+    let plan = Plan::new(&g, gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    let bound = Executor::new(gpu, &plan, &state, &[("x", state.variable("w").unwrap())]);
+    line(bound, &["input `x`", "variable `w`", "misuse.rs", "copy"]);
+
+    // Variables of one optimizer group are one buffer.
+    let fit = Graph::new();
+    let params = ["w", "v"].map(|name| fit.param(name, Type::f32([64]), Init::Zeros));
+    Optimizer::sgd(0.1, 0.0).step("fit", (params[0] * params[1]).square().sum_all(), &params);
+    advance(&fit);
+    let fit = Plan::new(&fit, gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&fit, &plan], 0).unwrap();
+    let bound = Executor::new(gpu, &plan, &state, &[("x", state.variable("v").unwrap())]);
+    line(bound, &["input `x`", "variable `v`", "misuse.rs", "copy"]);
 }
 
 #[test]

@@ -140,6 +140,18 @@ impl Gpu {
         self.guarded(label, |device| device.create_buffer(&desc))
     }
 
+    /// Refuses a host's buffer that another device made, or that is mapped. One of less than two bytes cannot be asked;
+    /// no word of it is bound, read or written.
+    pub(super) fn ours(&self, what: &str, buffer: &wgpu::Buffer) -> Result<()> {
+        self.check()?;
+        match buffer.size() < 2 || self.health.made(buffer) {
+            true => Ok(()),
+            false => Err(Error::State(format!(
+                "{what} is mapped, or of another device; make it on `gpu.device`, and unmap it before"
+            ))),
+        }
+    }
+
     /// Refuses what another Gpu made: its buffers are another device's, or carry numbers that mean other buffers here.
     pub(super) fn owns(&self, what: &str, health: &Arc<Health>) -> Result<()> {
         match Arc::ptr_eq(&self.health, health) {

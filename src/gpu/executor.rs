@@ -80,12 +80,11 @@ impl Executor {
     /// begins at a multiple of 256 bytes, and its buffer has room for [`Type::bytes`] from there. The other
     /// inputs get buffers that [`Executor::write`] fills.
     ///
-    /// A host's buffers must be of this Gpu's device. wgpu refuses those of another device; those of another
-    /// *instance* it cannot tell from this one's.
+    /// A host's buffers are of this Gpu's device, and unmapped while they are bound.
     ///
     /// # Errors
     /// A State of another Gpu or of other plans, a plan made for an adapter that can do more, inputs that do not
-    /// fit, what the device refuses.
+    /// fit or that the same launch writes, buffers of another device or instance, what the device refuses.
     pub fn new(
         gpu: &Gpu,
         plan: &Plan,
@@ -124,6 +123,7 @@ impl Executor {
         let dims = builder.uniform_buffer()?;
         let mut launches = vec![];
         for (i, (launch, pipeline)) in plan.launches.iter().zip(pipelines).enumerate() {
+            inputs.apart(plan, launch, state)?;
             let group = builder.group(launch, &pipeline, &dims, builder.offsets[i], &locate)?;
             launches.push(Bound::new(pipeline, group, launch.grid));
         }

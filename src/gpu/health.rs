@@ -2,6 +2,8 @@
 //! known is shared by all that was made on the device, and tells them from what another device made.
 
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
@@ -29,6 +31,9 @@ pub(super) struct Health {
     /// The device, which is asked whether it is lost.
     #[cfg(not(target_arch = "wasm32"))]
     device: wgpu::Device,
+    /// Held while a buffer is asked whose it is.
+    #[cfg(not(target_arch = "wasm32"))]
+    asking: Mutex<()>,
     /// The results of error scopes, which a browser gives later.
     #[cfg(target_arch = "wasm32")]
     scopes: Mutex<Vec<(String, Judgement)>>,
@@ -63,6 +68,8 @@ impl Health {
             trouble: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             device: device.clone(),
+            #[cfg(not(target_arch = "wasm32"))]
+            asking: Mutex::default(),
             #[cfg(target_arch = "wasm32")]
             scopes: Mutex::default(),
         })
@@ -97,6 +104,29 @@ impl Health {
         if pollster::block_on(scope.pop()).is_none() {
             self.note("the device was lost".into());
         }
+    }
+
+    /// Whether the device made a buffer, which is not mapped. A buffer's number does not tell, as another instance
+    /// counts from the same beginning: wgpu would panic over such a buffer, or take its own of that number. But a
+    /// mapping that begins within a word is refused before it does anything, and that is told to the device which made
+    /// the buffer. One of a stranger's may have nobody who hears it, and then wgpu panics: it is caught.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn made(&self, buffer: &wgpu::Buffer) -> bool {
+        let _one_at_a_time = lock(&self.asking);
+        let told = |ask: &dyn Fn()| {
+            let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+            drop(catch_unwind(AssertUnwindSafe(ask)));
+            pollster::block_on(scope.pop()).is_some()
+        };
+        let made = told(&|| buffer.slice(1..2).map_async(wgpu::MapMode::Read, |_| ()));
+        // wgpu remembers the range all the same, until this, which has nothing else to do.
+        made && told(&|| buffer.unmap())
+    }
+
+    /// A browser tells strangers by itself, in an error scope.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn made(&self, _: &wgpu::Buffer) -> bool {
+        true
     }
 
     /// Looks at those error scopes whose results have come.

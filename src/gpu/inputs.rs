@@ -1,11 +1,11 @@
 //! An executor's inputs: ranges of the host's buffers, or buffers of its own that must be written before a
 //! step.
 
-use super::{Element, Gpu, device::STORAGE};
+use super::{Element, Gpu, State, device::STORAGE};
 use crate::{
     error::{Error, Result},
     graph::shape::Type,
-    plan::{Buffer, Plan},
+    plan::{Buffer, Launch, Place, Plan},
 };
 use std::{
     collections::BTreeMap,
@@ -51,6 +51,7 @@ impl Inputs {
             let bound = host.iter().find(|(n, _)| n == name).map(|(_, slice)| slice);
             if let Some(slice) = bound {
                 fits(gpu, name, ty, slice)?;
+                gpu.ours(&format!("the buffer of input `{name}`"), slice.buffer())?;
             }
             let (buffer, offset) = match bound {
                 Some(slice) => (slice.buffer().clone(), slice.offset()),
@@ -61,6 +62,28 @@ impl Inputs {
             all.insert(name.clone(), Input { ty: ty.clone(), buffer, offset, written, below });
         }
         Ok(Self(all))
+    }
+
+    /// Refuses an input that lies in a buffer of the State which the same launch writes.
+    pub(super) fn apart(&self, plan: &Plan, launch: &Launch, state: &State) -> Result<()> {
+        let writes = |(name, place): &&(_, Place)| {
+            launch.writes.contains(name) && matches!(place.buffer, Buffer::Var(_) | Buffer::Arena(_))
+        };
+        for (_, place) in &launch.bindings {
+            let Buffer::Input(i) = place.buffer else { continue };
+            let name = &plan.inputs[i].0;
+            let Input { buffer, offset, .. } = self.get(name)?;
+            for (_, written) in launch.bindings.iter().filter(writes) {
+                if state.locate(plan, written.buffer)?.0 == buffer {
+                    let (label, at, held) = (&launch.label, &launch.at, state.at(buffer, *offset));
+                    return Err(wrong(format!(
+                        "input `{name}` is bound to {held}, whose buffer {label} ({at}) writes while it reads the \
+                         input; bind a copy of it, or let the graph read the variable"
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn get(&self, name: &str) -> Result<&Input> {

@@ -196,6 +196,18 @@ impl State {
         gpu.owns("the State", &self.health)
     }
 
+    /// Names what holds a byte of one of the State's buffers.
+    pub(super) fn at(&self, buffer: &wgpu::Buffer, byte: u64) -> String {
+        let holds = |held: &Held| {
+            let bytes = held.spec.ty.bytes();
+            self.buffers[held.buffer] == *buffer && (held.offset..held.offset + bytes).contains(&byte)
+        };
+        match self.vars.iter().find(|(_, held)| holds(held)) {
+            Some((name, _)) => format!("variable `{name}`"),
+            None => "the State's own".into(),
+        }
+    }
+
     /// The buffer and offset that a plan's variable or arena lies at.
     pub(super) fn locate(&self, plan: &Plan, buffer: Buffer) -> Result<(&wgpu::Buffer, u64)> {
         match buffer {

@@ -36,7 +36,7 @@ impl Gpu {
     ///
     /// # Errors
     /// A range that does not start at a multiple of 4 bytes, is empty, or cannot be widened to whole words; a
-    /// buffer without the usage `COPY_SRC`; a lost device.
+    /// buffer without the usage `COPY_SRC`, of another device, or that is mapped; a lost device.
     pub fn record_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -57,7 +57,7 @@ impl Gpu {
                 buffer.usage()
             )));
         }
-        self.check()?;
+        self.ours("the buffer to read", buffer)?;
         let size = whole - range.start;
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
         let staging = self.buffer("read-back", size, usage)?;
@@ -169,10 +169,11 @@ impl Gpu {
     /// devices copy whole words of 4 bytes, so zeros fill the last word.
     ///
     /// # Errors
-    /// An offset that is no multiple of 4, bytes that do not fit, a buffer without the usage `COPY_DST`, a lost device.
+    /// An offset that is no multiple of 4, bytes that do not fit, a buffer without the usage `COPY_DST`, of another
+    /// device, or that is mapped; a lost device.
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let end = writable(buffer, offset, bytes.len())?;
-        self.check()?;
+        self.ours("the buffer to write", buffer)?;
         let whole = bytes.len() / 4 * 4;
         self.guarded("a write", |_| {
             self.queue.write_buffer(buffer, offset, &bytes[..whole]);
@@ -196,6 +197,7 @@ impl Gpu {
     ) -> Result<()> {
         let end = writable(buffer, offset, bytes.len())?;
         if end > offset {
+            self.ours("the buffer to write", buffer)?;
             let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
             let staging = self.buffer("recorded write", end - offset, usage)?;
             self.write(&staging, 0, bytes)?;

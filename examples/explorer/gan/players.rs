@@ -23,9 +23,9 @@ const BATCH: usize = 32;
 /// The dimensions of the noise.
 pub(super) const LATENT: usize = 32;
 /// The rows and columns of the grid of samples.
-pub(super) const SIDE: usize = 8;
+pub(super) const GRID: usize = 8;
 /// The samples that are shown, always from the same noise.
-pub(super) const SAMPLES: usize = SIDE * SIDE;
+pub(super) const SAMPLES: usize = GRID * GRID;
 /// The pictures of the walk.
 pub(super) const WALK: usize = 10;
 /// The pictures of the sum: A, B, C and A - B + C.

@@ -4,10 +4,8 @@ use super::{
     players::{LATENT, SAMPLES},
     *,
 };
-use crate::room;
+use crate::room::{self, PIXELS, SIDE};
 use oneiro::measure::watch::{spread, spread_of};
-
-const PIXELS: usize = 28 * 28;
 
 fn frame(host: &Host, room: &mut Playing, steps: u64) {
     host.gpu.submit(|encoder| room.record(host, encoder, steps)).unwrap();
@@ -29,10 +27,10 @@ fn the_room_shows_what_the_players_learn() {
 
     // The texture is the generator's grid.
     let (samples, pixels) = (read(&room, "samples"), room.samples.pixels(&host.gpu));
-    for (x, y) in (0..SIDE * 28).flat_map(|y| (0..SIDE * 28).map(move |x| (x, y))) {
-        let sample = y / 28 * SIDE + x / 28;
-        let want = 255.0 * samples[sample * PIXELS + y % 28 * 28 + x % 28];
-        let got = f32::from(pixels[4 * (y * SIDE * 28 + x)]);
+    for (x, y) in (0..GRID * SIDE).flat_map(|y| (0..GRID * SIDE).map(move |x| (x, y))) {
+        let sample = y / SIDE * GRID + x / SIDE;
+        let want = 255.0 * samples[sample * PIXELS + y % SIDE * SIDE + x % SIDE];
+        let got = f32::from(pixels[4 * (y * GRID * SIDE + x)]);
         assert!((got - want).abs() < 1.0, "pixel ({x}, {y}) is {got}, the generator says {want}");
     }
 
@@ -81,7 +79,7 @@ fn the_room_shows_what_the_players_learn() {
         });
     }
     let [column, row] = [at.x - place.x, at.y - place.y].map(|d| (d / 40.0) as usize);
-    assert_eq!((room.picks.places(0), room.picks.next), (&[row * SIDE + column][..], 1));
+    assert_eq!((room.picks.places(0), room.picks.next), (&[row * GRID + column][..], 1));
 
     // Other noise draws other pictures.
     room.picks.redraw();

@@ -5,7 +5,7 @@ use super::{
     alarm::{judge, lead},
     curves::{DISCRIMINATOR, GENERATOR},
     picks::{AVERAGED, LETTERS},
-    players::{LOSSES, Networks, SIDE, Settings, WALK},
+    players::{GRID, LOSSES, Networks, Settings, WALK},
 };
 use crate::palette::class;
 use eframe::egui::{self, RichText, Sense, Stroke, StrokeKind, vec2};
@@ -119,15 +119,15 @@ impl Playing {
     /// Shows the samples; a click picks one.
     pub(super) fn grid(&mut self, ui: &mut egui::Ui, side: f32) {
         let shown = self.samples.show(ui, side, Sense::click());
-        let cell = side / SIDE as f32;
+        let cell = side / GRID as f32;
         let place = |sample: usize| {
-            let corner = shown.rect.min + cell * vec2((sample % SIDE) as f32, (sample / SIDE) as f32);
+            let corner = shown.rect.min + cell * vec2((sample % GRID) as f32, (sample / GRID) as f32);
             egui::Rect::from_min_size(corner, egui::Vec2::splat(cell))
         };
         let under = |at: egui::Pos2| {
             let [x, y] = [at.x - shown.rect.min.x, at.y - shown.rect.min.y]
-                .map(|d| ((d / cell).max(0.0) as usize).min(SIDE - 1));
-            y * SIDE + x
+                .map(|d| ((d / cell).max(0.0) as usize).min(GRID - 1));
+            y * GRID + x
         };
         let painter = ui.painter_at(shown.rect);
         for (letter, color) in COLORS.map(class).into_iter().enumerate() {

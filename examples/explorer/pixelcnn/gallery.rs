@@ -1,13 +1,11 @@
 //! Pictures side by side that appear pixel by pixel. They are drawn by a copy of the network as it was when they
 //! began, so that each is a picture of one network although the network learns meanwhile.
 
-use super::{
-    SIDE,
-    tones::{self, rgb, toned},
-};
+use super::tones::{self, rgb, toned};
 use crate::{
     host::{Canvas, Host},
     making::Progress,
+    room::{PIXELS, SIDE},
 };
 use oneiro::{
     error::Result,
@@ -25,7 +23,6 @@ use oneiro::{
 /// The pictures in each row and column.
 pub(super) const COLUMNS: usize = 3;
 pub(super) const COUNT: usize = COLUMNS * COLUMNS;
-const PIXELS: usize = SIDE * SIDE;
 
 /// One picture, and a mask that is 1 where its pixels are kept.
 pub(super) type Kept = (Vec<f32>, Vec<f32>);

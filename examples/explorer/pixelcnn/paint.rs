@@ -1,13 +1,12 @@
 //! The paper on which the visitor paints.
 
 use super::{
-    SIDE,
     gallery::Kept,
     tones::{self, colour},
 };
+use crate::room::{PIXELS, SIDE};
 use eframe::egui;
 
-const PIXELS: usize = SIDE * SIDE;
 /// The pen's radius, in pixels of the picture: strokes are as wide as the digits' own.
 const RADIUS: f32 = 1.25;
 

@@ -1,7 +1,7 @@
 //! How the room looks.
 
 use super::{
-    Curve, NETS, Playing, SIDE, STROKES,
+    NETS, Playing, STROKES,
     gallery::COLUMNS,
     paint::Cell,
     sight,
@@ -9,7 +9,11 @@ use super::{
     tones::{self, colour},
     with,
 };
-use crate::{host::Canvas, room::Maker};
+use crate::{
+    curve::Curve,
+    host::Canvas,
+    room::{Maker, SIDE},
+};
 use eframe::egui;
 use egui_plot::{Line, Plot, PlotPoints, Points};
 
@@ -302,7 +306,7 @@ fn pixel(rect: egui::Rect, at: egui::Pos2) -> Option<[usize; 2]> {
 
 /// The loss over the steps.
 fn curve(ui: &mut egui::Ui, curve: &Curve) {
-    let least = curve.smooth.iter().map(|point| point[1]).fold(f64::INFINITY, f64::min);
+    let least = curve.smooth().iter().map(|point| point[1]).fold(f64::INFINITY, f64::min);
     ui.label(match curve.last() {
         Some(loss) => format!("loss: {loss:.1} nats an image"),
         None => "loss".to_owned(),
@@ -314,9 +318,9 @@ fn curve(ui: &mut egui::Ui, curve: &Curve) {
         .allow_scroll(false);
     plot.show_x(false).show_y(false).show(ui, |plot| {
         let points = |points: &[[f64; 2]]| PlotPoints::from(points.to_vec());
-        plot.points(Points::new("batch", points(&curve.points)).radius(1.2).color(colour([0.45, 0.5, 0.6])));
-        plot.line(Line::new("smoothed", points(&curve.smooth)).width(2.0).color(colour(tones::FLYING.ink)));
-        let last = curve.points.last().map_or(1.0, |point| point[0]);
+        plot.points(Points::new("batch", points(curve.raw())).radius(1.2).color(colour([0.45, 0.5, 0.6])));
+        plot.line(Line::new("smoothed", points(curve.smooth())).width(2.0).color(colour(tones::FLYING.ink)));
+        let last = curve.raw().last().map_or(1.0, |point| point[0]);
         let least = if least.is_finite() { least } else { 300.0 };
         plot.set_plot_bounds_y(0.75 * least..=2.0 * least);
         plot.set_plot_bounds_x(0.0..=last.max(50.0));

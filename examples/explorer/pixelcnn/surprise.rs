@@ -1,12 +1,10 @@
 //! How surprised the network is by each pixel of a picture: -log p of the pixel given those before it, in nats.
 
-use super::{
-    SIDE,
-    tones::{self, heated, rgb, toned},
-};
+use super::tones::{self, heated, rgb, toned};
 use crate::{
     host::{Canvas, Host},
     making::Progress,
+    room::{PIXELS, SIDE},
 };
 use oneiro::{
     error::Result,
@@ -19,8 +17,6 @@ use oneiro::{
     },
     plan::Plan,
 };
-
-const PIXELS: usize = SIDE * SIDE;
 
 /// Where the picture in view comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ fn the_canvas_shows_the_states_pictures_in_the_order_of_the_wavefront() {
     (room.speed, room.pace) = (1, Pace::new(true));
     room.complete();
     let when = when(room.gallery.steps);
-    let mut before = vec![0.0; COUNT * SIDE * SIDE];
+    let mut before = vec![0.0; COUNT * PIXELS];
     let mut inked = 0;
     for step in 1..room.gallery.steps.min(60) {
         frame(host, room, 0);
@@ -63,7 +63,7 @@ fn the_canvas_shows_the_states_pictures_in_the_order_of_the_wavefront() {
         let picture = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
         let shown = room.gallery.canvas.pixels(&host.gpu);
         for (i, &value) in picture.iter().enumerate() {
-            let (picture, pixel) = (i / (SIDE * SIDE), i % (SIDE * SIDE));
+            let (picture, pixel) = (i / PIXELS, i % PIXELS);
             let when = when[pixel] as usize;
             let tone = |tone: tones::Tone| if value == 1.0 { tone.ink } else { tone.paper };
             let want = match when + 1 {
@@ -99,11 +99,11 @@ fn one_step_a_frame_draws_the_same_pictures_as_full_speed_and_keeps_what_is_pain
     let [fast, slow] = [usize::MAX, 1].map(|speed| drawn(host, room, speed));
     assert_eq!(fast, slow);
     assert_ne!(fast, free);
-    for (i, completion) in fast.chunks(SIDE * SIDE).enumerate() {
-        let kept = (0..SIDE * SIDE).all(|at| mask[at] == 0.0 || completion[at] == picture[at]);
+    for (i, completion) in fast.chunks(PIXELS).enumerate() {
+        let kept = (0..PIXELS).all(|at| mask[at] == 0.0 || completion[at] == picture[at]);
         assert!(kept, "completion {i} does not keep what was painted");
     }
-    let [first, second] = [0, 1].map(|i| &fast[i * SIDE * SIDE..][..SIDE * SIDE]);
+    let [first, second] = [0, 1].map(|i| &fast[i * PIXELS..][..PIXELS]);
     assert_ne!(first, second);
 }
 
@@ -128,15 +128,15 @@ fn pictures_are_drawn_by_the_network_whose_weights_are_loaded_from_their_beginni
         .iter()
         .zip(&before)
         .for_each(|(name, old)| room.state.write(&host.gpu, name, old).unwrap());
-    assert!(begun < COUNT * SIDE * SIDE, "pictures that had begun are those of the network before");
-    assert_eq!(loaded, COUNT * SIDE * SIDE);
+    assert!(begun < COUNT * PIXELS, "pictures that had begun are those of the network before");
+    assert_eq!(loaded, COUNT * PIXELS);
 }
 
 #[test]
 fn the_heat_map_sums_to_the_models_loss() {
     let (host, room) = &mut *room();
     let g = Graph::new();
-    let x = g.input("x", Type::f32([1, SIDE * SIDE]));
+    let x = g.input("x", Type::f32([1, PIXELS]));
     g.output("loss", PixelCnn::new(&g, &room.config).loss(x));
     let plan = Plan::new(&g, host.gpu.caps()).unwrap();
     let model = Executor::new(&host.gpu, &plan, &room.state, &[]).unwrap();
@@ -163,7 +163,7 @@ fn a_drawn_picture_comes_into_view_without_a_read_back() {
     room.look_at(Source::Drawn(4));
     frame(host, room, 0);
     let seen = room.surprise.executor.read(&host.gpu, "picture").unwrap();
-    for (i, &ink) in pictures[4 * SIDE * SIDE..][..SIDE * SIDE].iter().enumerate() {
+    for (i, &ink) in pictures[4 * PIXELS..][..PIXELS].iter().enumerate() {
         let want = if ink == 1.0 { tones::DRAWN.ink[0] } else { tones::DRAWN.paper[0] };
         assert!((seen[3 * i] - want).abs() < 1e-5, "pixel {i}");
     }
@@ -179,7 +179,7 @@ fn a_prediction_depends_on_its_context_and_on_nothing_else() {
     assert!(context[pixel..].iter().all(|seen| !seen), "what follows is not seen");
     let want = chances(host, room, &digit)[pixel];
     let turned = |which: &dyn Fn(usize) -> bool| {
-        (0..SIDE * SIDE).map(|i| if which(i) { 1.0 - digit[i] } else { digit[i] }).collect::<Vec<_>>()
+        (0..PIXELS).map(|i| if which(i) { 1.0 - digit[i] } else { digit[i] }).collect::<Vec<_>>()
     };
     let others = chances(host, room, &turned(&|i| !context[i]))[pixel];
     assert_eq!(others, want, "what the pixel does not see changes nothing");
@@ -233,7 +233,7 @@ fn a_stroke_on_the_paper_begins_completions_when_the_pen_is_lifted() {
     frame(host, room, 0);
     let pictures = room.gallery.state.read(&host.gpu, PICTURE).unwrap();
     let painted = room.paper.picture();
-    assert!(pictures.chunks(SIDE * SIDE).all(|one| (0..SIDE * SIDE).all(|i| painted[i] <= one[i])));
+    assert!(pictures.chunks(PIXELS).all(|one| (0..PIXELS).all(|i| painted[i] <= one[i])));
     room.paper.clear();
 }
 

@@ -2,10 +2,9 @@
 
 use super::{
     curves::still,
-    model::PIXELS,
     plane::{Plane, Scale},
 };
-use crate::{host::Host, palette};
+use crate::{host::Host, palette, room::PIXELS};
 use eframe::egui::{self, Color32};
 use egui_plot::{Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, Points};
 use oneiro::{

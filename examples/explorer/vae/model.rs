@@ -1,5 +1,6 @@
 //! The graphs of the room. Their executors share one State: the trainer learns, and the others look.
 
+use crate::room::{PIXELS, SIDE};
 use oneiro::{
     data::Images,
     graph::{Graph, shape::Type},
@@ -8,9 +9,6 @@ use oneiro::{
     train::batch,
 };
 
-/// The height and width of pictures.
-pub(super) const SIDE: usize = 28;
-pub(super) const PIXELS: usize = SIDE * SIDE;
 /// The most pictures of a training step.
 pub(super) const BATCH: usize = 32;
 

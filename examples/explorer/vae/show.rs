@@ -1,6 +1,7 @@
 //! What the visitor sees and may turn.
 
-use super::{Playing, Settings, cloud::EXAMPLES, plane::Span};
+use super::{Playing, Settings, cloud::EXAMPLES, curves, plane::Span};
+use crate::palette;
 use eframe::egui::{self, Color32, Rect, Sense, Ui, Vec2, pos2, vec2};
 
 const LATENTS: [usize; 4] = [2, 5, 10, 20];
@@ -245,12 +246,10 @@ impl Playing {
             let size =
                 vec2((width - ui.spacing().item_spacing.x) / 2.0, ui.available_height().min(0.3 * height));
             let [reconstruction, kl] = &self.curves;
-            reconstruction.show(
-                ui,
-                size,
-                "-log p(x|z) of a picture: how badly the decoder tells it from its code",
-            );
-            kl.show(ui, size, "of a picture: how much its code tells about it beyond what the prior tells");
+            let badly = "-log p(x|z) of a picture: how badly the decoder tells it from its code";
+            curves::show(ui, ("reconstruction", badly), (reconstruction, palette::class(1)), size);
+            let beyond = "of a picture: how much its code tells about it beyond what the prior tells";
+            curves::show(ui, ("KL", beyond), (kl, palette::class(9)), size);
         });
     }
 }

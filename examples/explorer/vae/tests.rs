@@ -116,7 +116,10 @@ fn the_cloud_and_the_pictures_drawn_again_are_the_encoders() {
     let points: Vec<_> = room.cloud.points(&room.plane).collect();
     let labels = test.labels.as_ref().unwrap();
     for (i, (point, colour)) in points.iter().enumerate() {
-        assert_eq!((&point[..], *colour), (&means[2 * i..2 * i + 2], palette::class(labels[i].into())));
+        assert_eq!(
+            (&point[..], *colour),
+            (&means[2 * i..2 * i + 2], crate::palette::class(labels[i].into()))
+        );
     }
 
     let examples = cloud::examples(&test);

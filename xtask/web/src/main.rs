@@ -134,10 +134,10 @@ fn test() -> Result<(), Failure> {
             }
             lost(screen, scratch.path())?;
         }
-        None => println!("window: skipped, since Xvfb is not on PATH (Debian: xvfb)"),
+        None => println!("window: left out, since Xvfb is not on PATH (Debian: xvfb)"),
     }
     let Some(program) = browser::find() else {
-        println!("browser: skipped, since no Chromium is on PATH (Debian: chromium)");
+        println!("browser: left out, since no Chromium is on PATH (Debian: chromium)");
         return Ok(());
     };
     let server = server::Server::new(build()?)?;
@@ -146,10 +146,15 @@ fn test() -> Result<(), Failure> {
     if !refused.starts_with("refused/largest: ") || !refused.contains("f32") {
         return Err("the browser's message about the refused shader is lost".into());
     }
+    let told = browser::run(program, &server, "lose=20", PATIENCE)?;
+    println!("a device that is lost: {told}");
+    if !told.starts_with("The graphics device was lost") || !told.contains("Load the page again") {
+        return Err("a lost device is no sentence in the page".into());
+    }
     for (i, (room, stops)) in ROOMS.into_iter().enumerate() {
         if room == "pixelcnn" {
             println!(
-                "browser: {room} skipped, since Chromium's software adapter compiles its kernels for minutes"
+                "browser: {room} is left out, since Chromium's software adapter compiles each kernel for minutes"
             );
             continue;
         }
