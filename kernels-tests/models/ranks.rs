@@ -9,6 +9,7 @@ use oneiro::{
     kernel::caps::Caps,
     models::{
         autoregressive::{Autoregressive, Given},
+        classifier::{self, Classifier},
         dcgan,
         game::{Game, Rules},
         likelihood::Likelihood,
@@ -17,7 +18,7 @@ use oneiro::{
     },
     optim::Optimizer,
     plan::Plan,
-    train::{Collective, Feed, Parts, Round, Steps, Threads, batch, exchange, labels},
+    train::{Collective, Evaluation, Feed, Parts, Round, Steps, Threads, batch, exchange, labels},
 };
 use std::{
     sync::Mutex,
@@ -147,6 +148,46 @@ fn ranks_train_a_dcgan_with_batch_norm_as_one_does() {
     });
 }
 
+#[test]
+fn ranks_train_a_classifier_as_one_does() {
+    ranks_agree("classifier", |caps, share, images| {
+        let g = Graph::shared(share);
+        let network = Classifier::new(&g, &classifier::Config::standard([SIDE, SIDE, 1], 3));
+        let x = batch(&g, images, local(share), None).reshape([local(share), SIDE, SIDE, 1]);
+        let class = labels(&g, images, local(share));
+        let loss = network.logits(network.features(x)).cross_entropy(class).mean_all();
+        Optimizer::adam(1e-3).step("classifier", loss, &network.params());
+        Round::new(&g, &vec![("loss", loss * local(share) as f32)], caps).unwrap()
+    });
+}
+
+/// Ranks share the batches of a test set, and draw for them what one rank draws.
+#[test]
+fn ranks_score_what_one_does() {
+    let Some(gpu) = adapter("scores by ranks") else { return };
+    let images = images();
+    let score = Evaluation::in_batches(8, gpu.caps(), &images, |g, x| {
+        Vae::new(g, &crate::subjects::config(SIDE * SIDE, 16, 3)).loss(x).metrics()
+    });
+    let score = score.unwrap();
+    let state = State::new(gpu, &score.plans().collect::<Vec<_>>(), 5).unwrap();
+    let score = score.ready(gpu, &state, &images).unwrap();
+    let one = score.run().unwrap();
+    // Seven batches, of which the last has two images; of ten ranks, some have none.
+    for size in [2, 3, 10] {
+        let parts: Vec<_> = (0..size).map(|rank| score.part(Share { rank, size }).unwrap()).collect();
+        assert_eq!(parts.iter().map(|part| part.1).sum::<usize>(), 50, "{size} ranks");
+        for (i, (name, mean)) in one.iter().enumerate() {
+            let sum: f64 = parts.iter().map(|part| part.0[i].1).sum();
+            assert!(
+                (sum / 50.0 - mean).abs() < 1e-6 * mean.abs(),
+                "{size} ranks, {name}: {}, not {mean}",
+                sum / 50.0
+            );
+        }
+    }
+}
+
 /// A line that is as slow as a network: a message takes `latency`, and a byte the part of a second that it takes at
 /// this rate. It counts what it carries.
 struct Link<'a> {
@@ -249,11 +290,16 @@ fn a_step_carries_what_it_should() {
 }
 
 /// The outputs of a graph over rows `[R, 3]` by so many ranks: those of ranks stand one below the other.
-fn rows(gpu: &Gpu, size: usize, record: for<'g> fn(Tensor<'g>) -> Vec<Tensor<'g>>) -> Vec<Vec<f32>> {
+fn rows(
+    gpu: &Gpu,
+    size: usize,
+    graph: fn(Share) -> Graph,
+    record: for<'g> fn(Tensor<'g>) -> Vec<Tensor<'g>>,
+) -> Vec<Vec<f32>> {
     const ROWS: usize = 12;
     let x: Vec<f32> = (0..ROWS * 3).map(|i| 3.0 + (i as f32 * 1.7).sin()).collect();
     let parts = each(size, |ranks| {
-        let (share, g) = (ranks.share(), Graph::shared(ranks.share()));
+        let (share, g) = (ranks.share(), graph(ranks.share()));
         let mine = share.part(ROWS);
         let outputs = record(g.input("x", Type::f32([mine.len(), 3])));
         outputs.iter().enumerate().for_each(|(i, y)| g.output(&i.to_string(), *y));
@@ -285,9 +331,9 @@ fn normalised(x: Tensor<'_>) -> Vec<Tensor<'_>> {
 #[test]
 fn ranks_differentiate_as_one_does() {
     let Some(gpu) = adapter("derivatives of exchanges") else { return };
-    let one = rows(gpu, 1, normalised);
+    let one = rows(gpu, 1, Graph::shared, normalised);
     for size in [2, 3, 4] {
-        for (i, (one, shared)) in one.iter().zip(rows(gpu, size, normalised)).enumerate() {
+        for (i, (one, shared)) in one.iter().zip(rows(gpu, size, Graph::shared, normalised)).enumerate() {
             let scale = one.iter().fold(0.0f32, |most, v| most.max(v.abs()));
             let worst = one.iter().zip(&shared).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(
@@ -296,6 +342,22 @@ fn ranks_differentiate_as_one_does() {
             );
         }
     }
+}
+
+/// Normalised rows, and a gradient through them.
+fn batch_norm(x: Tensor<'_>) -> Vec<Tensor<'_>> {
+    let [w, b] = [1.3, -0.2].map(|value| x.graph().full([3], value));
+    let y = x.batch_norm(w, b, 1e-3);
+    vec![y, autodiff::grad((y * y * y).mean_all(), &[x])[0]]
+}
+
+/// Batch norm by a rank's own rows is what it is in a graph that knows no other ranks.
+#[test]
+fn ranks_may_normalise_by_their_own_rows() {
+    let Some(gpu) = adapter("local batch norm") else { return };
+    let of = |graph| rows(gpu, 3, graph, batch_norm);
+    let local = of(|share| Graph::shared(share).with_local_batch_norm());
+    assert!(local == of(|_| Graph::new()) && local != of(Graph::shared));
 }
 
 /// What one rank exchanges is nothing: its plan is that of a graph which knows no ranks.
@@ -313,6 +375,6 @@ fn one_rank_plans_as_if_there_were_none() {
     };
     let apart = |text: String| text.lines().map(str::to_string).collect::<Vec<_>>();
     assert_eq!(apart(plan(Graph::new())), apart(plan(Graph::shared(Share::default()))));
-    let own = Graph::shared(Share { rank: 0, size: 2 }).with_own_statistics();
+    let own = Graph::shared(Share { rank: 0, size: 2 }).with_local_batch_norm();
     assert_eq!(plan(own).matches("Some((Mean").count(), 1, "only the gradients are exchanged");
 }
