@@ -128,8 +128,8 @@ fn test(features: &[&str]) -> Result<(), Failure> {
     match &screen {
         Some(screen) => {
             // With the features that the tests turn on in its libraries, so that none is built twice.
-            let window = ["build", "--release", "--workspace", "--bin", "explorer", "--example", "hello"];
-            cargo(&[&window, features].concat())?;
+            let words = ["build", "--release", "--workspace", "--bin", "explorer", "--example", "hello"];
+            cargo(&[&words, features].concat())?;
             for (room, stops) in ROOMS {
                 windows.push(window(screen, room, stops, scratch.path())?);
             }
