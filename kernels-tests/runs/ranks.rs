@@ -1,5 +1,8 @@
 //! Runs that ranks share: as threads of one process, and as processes by MPI where it was built and is there.
 
+#[cfg(all(unix, feature = "mpi"))]
+mod processes;
+
 #[cfg(unix)]
 use crate::commands::{logged, start};
 use crate::{
@@ -72,6 +75,73 @@ fn players_go_on_with_another_number_of_ranks() {
     assert!(worst < 1e-4, "{worst:e} from one rank's");
 }
 
+/// What a model of each other family measures by two ranks is what it measures by one.
+#[test]
+fn every_family_trains_by_ranks() {
+    if adapter("families by ranks").is_none() {
+        return;
+    }
+    let dir = empty("families-by-ranks");
+    labelled(&dir);
+    for train in [
+        "autoencoder train --hidden 16 --code 4",
+        "pixelcnn train --features 4 --blocks 1 --head 4 --dropout 0.2",
+        "dcgan train --features 2 --latent 4 --instance-noise 0.1 --discriminator-steps 2",
+    ] {
+        let train = format!("{train} --data . --batch 16 --steps 4");
+        run(&dir, &format!("{train} --out one --overwrite"));
+        run(&dir, &format!("{train} --devices 2 --out two --overwrite"));
+        let worst = difference(&dir, "one", "two");
+        assert!(worst < 1e-4, "{train}: {worst:e} from one rank's");
+        let told = |run| last_line(&dir, run);
+        let test = |told: &serde_json::Value| {
+            told.get("test_loss").or(told.get("test_nll")).and_then(|v| v.as_f64())
+        };
+        if let (Some(one), Some(two)) = (test(&told("one")), test(&told("two"))) {
+            assert!((one - two).abs() < 1e-4 * one.abs(), "{train}: {one} by one rank, {two} by two");
+        } else {
+            assert!(train.starts_with("dcgan"), "{train}: {:?}", told("two"));
+        }
+    }
+}
+
+/// The last line of a run's metrics.
+fn last_line(dir: &Folder, run: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// Batch norm by each rank's own images is another training, which the run remembers. It goes on bit for bit, and
+/// its score, which the second rank takes, is that of the model that is saved.
+#[test]
+fn ranks_may_normalise_by_their_own_images() {
+    if adapter("--local-batch-norm").is_none() {
+        return;
+    }
+    let dir = empty("local-batch-norm");
+    images(&dir, 8, |i| (i * 7) as u8);
+    let train = "vae train --model conv --widths 4 --data . --batch 16 --latent 2 --seed 5";
+    let local = format!("{train} --devices 2 --local-batch-norm");
+    run(&dir, &format!("{local} --out whole --steps 10"));
+    run(&dir, &format!("{local} --out parts --steps 6"));
+    run(&dir, "vae train --resume parts --devices 2 --steps 10");
+    assert!(newest(&dir, "whole") == newest(&dir, "parts"), "10 steps differ from 6 + 4");
+    assert_eq!(last_line(&dir, "whole"), last_line(&dir, "parts"));
+    let config = std::fs::read_to_string(dir.join("parts/config.toml")).unwrap();
+    assert!(config.contains("local_batch_norm = true"), "{config}");
+    run(&dir, &format!("{train} --devices 2 --out shared --steps 10"));
+    let worst = difference(&dir, "shared", "whole");
+    assert!(worst > 1e-3, "{worst:e} from statistics of the whole batch");
+    let text = run(&dir, "vae train --resume parts --steps 11");
+    assert!(text.contains("batch norm takes the statistics of another number of images"), "{text}");
+    let game = "dcgan train --data . --batch 8 --features 2 --latent 4 --devices 2 --steps 3";
+    run(&dir, &format!("{game} --out game"));
+    run(&dir, &format!("{game} --out local-game --local-batch-norm"));
+    assert!(difference(&dir, "game", "local-game") > 1e-3, "players take the statistics of the whole batch");
+    let text = fails(&dir, &format!("{TRAIN} --local-batch-norm --out none"));
+    assert!(text.contains("this model has no batch norm; leave the option out"), "{text}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_stops_all_ranks_at_one_step() {
@@ -88,42 +158,4 @@ fn a_signal_stops_all_ranks_at_one_step() {
     let step = newest(&dir, "run").unwrap().position.step;
     assert!(text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"), "{text}");
     run(&dir, &format!("vae train --resume run --devices 2 --steps {}", step + 2));
-}
-
-/// Processes end at the bits of threads. One that is killed ends all, and the run goes on bit for bit.
-#[cfg(all(unix, feature = "mpi"))]
-#[test]
-fn processes_train_as_threads_do_and_go_on_after_a_kill() {
-    use crate::{commands::start_by, harness::say};
-    use std::process::Command;
-
-    const MPIRUN: [&str; 5] = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"];
-    if adapter("MPI").is_none() {
-        return;
-    }
-    if Command::new(MPIRUN[0]).arg("--version").output().is_err() {
-        say("SKIPPED: there is no mpirun (Debian: openmpi-bin), so no ranks were processes");
-        return;
-    }
-    let dir = folder("mpi");
-    let mut child =
-        start_by(&dir, &MPIRUN, &format!("{TRAIN} --mpi --out run --checkpoint-every 10 --steps 1000000"));
-    child.reaches(&dir, "run", 20);
-    let children = Command::new("pgrep").args(["-P", &child.id().to_string()]).output().unwrap().stdout;
-    let children = String::from_utf8(children).unwrap();
-    let pids: Vec<&str> = children.split_whitespace().collect();
-    assert_eq!(pids.len(), 2, "{children}");
-    let alive = |pid: &str| Command::new("kill").args(["-0", pid]).output().unwrap().status.success();
-    assert!(Command::new("kill").args(["-9", pids[1]]).status().unwrap().success());
-    let text = child.ends(false);
-    let told = text.contains("rank 1") && text.contains("train --resume run");
-    assert!(told, "{text}");
-    while alive(pids[0]) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let steps = newest(&dir, "run").unwrap().position.step + 10;
-    start_by(&dir, &MPIRUN, &format!("vae train --mpi --resume run --steps {steps}")).ends(true);
-    run(&dir, &format!("{TRAIN} --devices 2 --out threads --steps {steps}"));
-    let [processes, threads] = ["run", "threads"].map(|run| newest(&dir, run).unwrap());
-    assert!(processes.values == threads.values, "{steps} steps by processes differ from those by threads");
 }

@@ -76,6 +76,36 @@ mod tests {
         Source::Held(Images { count, height: 1, width: 3, channels: 1, classes: 256, pixels, labels })
     }
 
+    /// Each rank reads the images of its own places and no others; together they are the whole minibatches.
+    #[test]
+    fn ranks_read_their_parts_of_every_minibatch() {
+        let rows = |order: Order| {
+            let (send, chunks) = sync_channel(0);
+            let plan = Chunks { source: source(53), order, steps: 2 };
+            std::thread::scope(|scope| {
+                scope.spawn(move || plan.read(0, &send));
+                let chunk = || chunks.recv().unwrap().unwrap();
+                let rows: Vec<u8> = (0..10).flat_map(|_| chunk().labels.unwrap()).collect();
+                drop(chunks);
+                rows
+            })
+        };
+        let of = |rank, size| Order {
+            seed: 3,
+            batch: 6 / size,
+            batches: 1,
+            count: 53,
+            share: Share { rank, size },
+        };
+        let whole = rows(of(0, 1));
+        for size in [2, 3] {
+            let parts: Vec<Vec<u8>> = (0..size).map(|rank| rows(of(rank, size))).collect();
+            assert!(parts.iter().all(|part| part.len() == whole.len() / size));
+            let minibatch = |i: usize| parts.iter().flat_map(move |part| &part[i * 6 / size..][..6 / size]);
+            assert!((0..20).flat_map(minibatch).eq(&whole), "{size} ranks");
+        }
+    }
+
     #[test]
     fn chunks_are_the_epochs_batches_one_after_the_other() {
         let order = Order { seed: 3, batch: 2, batches: 1, count: 11, share: Share::default() };

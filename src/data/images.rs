@@ -131,11 +131,6 @@ impl Images {
         }
     }
 
-    /// The images of a range. Images without pixels, of which only the rest is known, stay so.
-    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
-        self.at(&(range.start as u32..range.end as u32).collect::<Vec<_>>())
-    }
-
     /// Whether any pixel has a colour.
     pub(super) fn coloured(&self) -> bool {
         self.channels == 3 && self.pixels.chunks_exact(3).any(has_colour)

@@ -60,6 +60,13 @@ fn named(text: &str, adapters: &[(usize, String)]) -> Option<usize> {
     by_index.or_else(|| adapters.iter().position(|(_, name)| name.to_lowercase().contains(&text)))
 }
 
+/// The place of the adapter whose turn it is, among adapters of these kinds, the best first: those of the best kind
+/// take turns.
+fn turn(number: usize, kinds: &[wgpu::DeviceType]) -> Option<usize> {
+    let best = kinds.iter().take_while(|&kind| *kind == kinds[0]).count();
+    number.checked_rem(best)
+}
+
 fn rank(kind: wgpu::DeviceType) -> usize {
     match kind {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -84,9 +91,8 @@ impl Gpu {
         let chosen = match choice {
             Choice::Best => found.into_iter().next(),
             Choice::Turn(number) => {
-                let kind = found.first().map(|(_, a)| a.get_info().device_type);
-                found.retain(|(_, a)| Some(a.get_info().device_type) == kind);
-                (!found.is_empty()).then(|| found.swap_remove(number % found.len()))
+                let kinds: Vec<_> = found.iter().map(|(_, a)| a.get_info().device_type).collect();
+                turn(*number, &kinds).map(|place| found.swap_remove(place))
             }
             Choice::Named(text) => {
                 let names: Vec<_> = found.iter().map(|(i, a)| (*i, a.get_info().name)).collect();
@@ -262,7 +268,17 @@ fn missed(caps: &Caps, features: wgpu::Features) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{named, turn};
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+
+    #[test]
+    fn adapters_of_the_best_kind_take_turns() {
+        let of = |kinds: &[_]| [0, 1, 2, 7].map(|number| turn(number, kinds));
+        assert_eq!(of(&[DiscreteGpu, DiscreteGpu, IntegratedGpu, Cpu]), [Some(0), Some(1), Some(0), Some(1)]);
+        assert_eq!(of(&[IntegratedGpu, Cpu]), [Some(0); 4]);
+        assert_eq!(of(&[Cpu]), [Some(0); 4]);
+        assert_eq!(of(&[]), [None; 4]);
+    }
 
     #[test]
     fn digits_are_an_index_where_it_is_one_and_else_a_part_of_a_name() {

@@ -140,7 +140,7 @@ pub struct Graph {
     /// The rank that runs the graph, of those that share the training.
     share: Share,
     /// Whether batch normalisation takes the rank's own rows alone.
-    apart: bool,
+    local: bool,
 }
 
 /// A handle of a node. It is `Copy`, so that `a * b + c` needs neither clones nor `?`.
@@ -168,10 +168,11 @@ impl Graph {
         this
     }
 
-    /// Makes batch normalisation take the statistics of the rank's own rows, without exchanges.
+    /// Makes batch normalisation take the statistics of the rank's own rows, without exchanges. Running statistics
+    /// then follow each rank's own rows, too.
     #[must_use]
-    pub fn with_own_statistics(self) -> Self {
-        Self { apart: true, ..self }
+    pub fn with_local_batch_norm(self) -> Self {
+        Self { local: true, ..self }
     }
 
     /// The rank that runs the graph.
@@ -181,7 +182,7 @@ impl Graph {
 
     /// The share of the rows that batch normalisation looks at.
     pub(crate) fn statistics(&self) -> Share {
-        if self.apart { Share::default() } else { self.share }
+        if self.local { Share::default() } else { self.share }
     }
 
     /// The recording so far.

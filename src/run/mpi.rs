@@ -8,7 +8,12 @@ use crate::{
     graph::share::Share,
     train::{Collective, Parts},
 };
-use mpi::{Threading, request, topology::SimpleCommunicator, traits::*};
+use mpi::{
+    Threading,
+    request::{self, Request, Scope},
+    topology::SimpleCommunicator,
+    traits::*,
+};
 use sha2::{Digest, Sha256};
 use std::{
     panic::resume_unwind,
@@ -69,37 +74,47 @@ impl Collective for Mpi {
             return Err(Error::new("MPI takes messages of at most 2 GiB; train a smaller model"));
         }
         let world = SimpleCommunicator::world();
-        let others = (0..size).filter(|&other| other != rank);
-        let mut got: Vec<Option<Arc<[u8]>>> = vec![None; size];
-        got[rank] = Some(parts[rank].clone());
+        let mut got = vec![vec![]; size];
+        got[rank] = parts[rank].to_vec();
         request::scope(|scope| {
             let send = |other: usize| {
                 let to = world.process_at_rank(other as i32);
                 (other, to.immediate_send_with_tag(scope, &parts[other][..], TAG))
             };
-            let mut sent: Vec<_> = others.map(send).collect();
+            let mut sent: Vec<_> = (0..size).filter(|&other| other != rank).map(send).collect();
+            let mut silent: Vec<_> = got.iter_mut().enumerate().filter(|(other, _)| *other != rank).collect();
+            let mut coming = vec![];
             self.wait(|| {
-                for other in (0..size).filter(|&other| got[other].is_none()).collect::<Vec<_>>() {
+                for (other, place) in std::mem::take(&mut silent) {
                     // Messages of one rank come in the order in which it sent them.
                     let from = world.process_at_rank(other as i32);
-                    if let Some(message) = from.immediate_matched_probe_with_tag(TAG) {
-                        got[other] = Some(message.matched_receive_vec::<u8>().0.into());
-                    }
+                    let Some((message, about)) = from.immediate_matched_probe_with_tag(TAG) else {
+                        silent.push((other, place));
+                        continue;
+                    };
+                    place.resize(about.count(u8::equivalent_datatype()) as usize, 0);
+                    // Who dies after the first part of a message never sends the rest.
+                    coming.push((other, message.immediate_matched_receive_into(scope, &mut place[..])));
                 }
-                sent = std::mem::take(&mut sent)
-                    .into_iter()
-                    .filter_map(|(other, request)| request.test().err().map(|request| (other, request)))
-                    .collect();
-                let silent = got.iter().position(Option::is_none);
-                silent.or_else(|| sent.first().map(|(other, _)| *other))
+                coming = pending(std::mem::take(&mut coming));
+                sent = pending(std::mem::take(&mut sent));
+                let silent = silent.first().map(|(other, _)| *other);
+                silent.or(coming.first().map(|(other, _)| *other)).or(sent.first().map(|(other, _)| *other))
             });
         });
-        Ok(got.into_iter().flatten().collect())
+        Ok(got.into_iter().map(Arc::from).collect())
     }
 
     fn advise(&self, how_to_go_on: &str) {
         *self.advice.lock().unwrap_or_else(PoisonError::into_inner) = how_to_go_on.into();
     }
+}
+
+/// The requests that are not done.
+fn pending<'a, B: ?Sized, S: Scope<'a>>(
+    all: Vec<(usize, Request<'a, B, S>)>,
+) -> Vec<(usize, Request<'a, B, S>)> {
+    all.into_iter().filter_map(|(other, request)| Some((other, request.test().err()?))).collect()
 }
 
 /// Runs a training as the rank that this process is. If it fails, all ranks end.

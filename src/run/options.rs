@@ -72,6 +72,11 @@ pub struct Recipe {
     /// Images per minibatch
     #[arg(long, help_heading = TRAINING, default_value_t = 128, value_parser = whole::<u32>(1..))]
     pub batch: u32,
+    /// Where devices share a batch, let batch norm take the statistics of each device's own images [default: of the
+    /// whole batch, as PyTorch's SyncBatchNorm does]
+    #[arg(long, help_heading = TRAINING)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local_batch_norm: bool,
     /// Seed of initial weights, shuffling and noise
     #[arg(long, default_value_t = 0, value_parser = whole::<u64>(..))]
     pub seed: u64,

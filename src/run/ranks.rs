@@ -4,7 +4,7 @@
 use crate::{
     error::{Error, Result},
     graph::share::Share,
-    train::{Alone, Collective},
+    train::{Alone, Collective, Ready},
 };
 use std::{fmt, sync::Arc};
 
@@ -71,15 +71,21 @@ impl Ranks {
         Ok(self.line.gather(&[mine])?.iter().flat_map(|bytes| bytes.first()).fold(0, |all, one| all | one))
     }
 
-    /// Means over the images of all ranks, from each rank's means over its own.
+    /// Means per image of a test set that the ranks share.
+    ///
+    /// # Errors
+    /// Fails if the device is lost, or if a rank has ended.
+    pub fn score(&self, test: &Ready<'_>) -> Result<Vec<(&'static str, f64)>> {
+        let (sums, images) = test.part(self.share())?;
+        self.means(sums, images)
+    }
+
+    /// Means over the images of all ranks, from each rank's sums over its own.
     ///
     /// # Errors
     /// Fails if a rank has ended.
-    pub fn means<'a>(&self, own: Vec<(&'a str, f64)>, images: usize) -> Result<Vec<(&'a str, f64)>> {
-        if self.share().alone() {
-            return Ok(own);
-        }
-        let sums = own.iter().map(|(_, mean)| mean * images as f64).chain([images as f64]);
+    pub(super) fn means<'a>(&self, own: Vec<(&'a str, f64)>, images: usize) -> Result<Vec<(&'a str, f64)>> {
+        let sums = own.iter().map(|(_, sum)| *sum).chain([images as f64]);
         let mine: Vec<u8> = sums.flat_map(f64::to_le_bytes).collect();
         let mut totals = vec![0.0; own.len() + 1];
         for bytes in self.line.gather(&mine)? {

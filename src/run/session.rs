@@ -189,24 +189,31 @@ impl Session {
 
     /// Makes an empty graph of a training step.
     pub fn graph(&self) -> Graph {
-        Graph::shared(self.ranks().share())
+        let g = Graph::shared(self.ranks().share());
+        if self.recipe.local_batch_norm { g.with_local_batch_norm() } else { g }
     }
 
-    /// The test images that this rank scores. Ranks score them together, unless there are fewer images than ranks.
-    pub fn tested(&self) -> Cow<'_, Images> {
-        let (share, test) = (self.ranks().share(), &self.set.test);
-        match share.alone() || test.count < share.size {
-            true => Cow::Borrowed(test),
-            false => Cow::Owned(test.part(share.part(test.count))),
-        }
+    /// Gives the first rank's running statistics to all ranks, if each has followed its own images, so that all measure
+    /// the model that is saved.
+    pub(super) fn share_statistics(&self, state: &State, weights: &[String]) -> Result<()> {
+        let own = weights.iter().filter(|name| self.recipe.local_batch_norm && is_statistic(name));
+        own.into_iter().try_for_each(|name| {
+            let words = state.read_words(&self.gpu, name)?;
+            let first = self.ranks().line().broadcast(bytemuck::cast_slice(&words))?;
+            state.write_words(&self.gpu, name, &bytemuck::pod_collect_to_vec::<u8, u32>(&first))
+        })
     }
 
     /// Makes a State for a round and for other plans that share it. A new run gets the weights of
     /// `--weights`; a resumed run gets its own from a checkpoint later.
     ///
     /// # Errors
-    /// Fails if the device's memory does not suffice, or if the weights file does not fit the model.
+    /// Fails if the device's memory does not suffice, if the weights file does not fit the model, or if there is no
+    /// batch norm for `--local-batch-norm`.
     pub fn state(&self, round: &Round, others: &[&Plan]) -> Result<State> {
+        if self.recipe.local_batch_norm && !round.weights().iter().any(|name| is_statistic(name)) {
+            return Err(Error::new("--local-batch-norm: this model has no batch norm; leave the option out"));
+        }
         let plans: Vec<&Plan> = round.plans().chain(others.iter().copied()).collect();
         let state = State::new(&self.gpu, &plans, self.recipe.seed).map_err(|e| self.memory(e, &plans))?;
         match &self.weights {
@@ -280,6 +287,11 @@ impl Session {
         }
         Ok(Cow::Owned(self.set.with(self.recipe.read(train)?, self.set.test.clone())))
     }
+}
+
+/// Whether a variable is a running statistic of a batch norm, by PyTorch's names.
+fn is_statistic(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
 }
 
 /// How a rank takes minibatches from so many training images.

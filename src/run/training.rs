@@ -337,6 +337,7 @@ impl<'a> Loop<'a> {
         let steps = (step - self.at.epoch_start).max(1) as f64;
         let means: Vec<f64> = self.at.sums.iter().map(|s| s / steps).collect();
         let epoch = step.div_ceil(per_epoch);
+        self.session.share_statistics(self.state, &self.weights)?;
         let run = self.desk.as_ref().map(|desk| &desk.run);
         let measured = self.observer.report(&EpochEnd { step, epoch, means: &means, run })?;
         if let Some((name, value)) = measured.iter().find(|m| !m.1.is_finite()) {

@@ -6,7 +6,7 @@ use crate::{
     data::Images,
     error::Result,
     gpu::{Executor, Gpu, State},
-    graph::{Graph, Tensor, shape::Type, var::Init},
+    graph::{Graph, Tensor, shape::Type, share::Share, var::Init},
     kernel::caps::Caps,
     models::Metrics,
     optim::advance,
@@ -102,18 +102,36 @@ impl Ready<'_> {
     /// # Errors
     /// Fails if the device is lost.
     pub fn run(&self) -> Result<Vec<(&'static str, f64)>> {
+        let (sums, images) = self.part(Share::default())?;
+        Ok(sums.into_iter().map(|(name, sum)| (name, sum / images as f64)).collect())
+    }
+
+    /// Returns each metric's name with its sum over a rank's part of the images, and their number. Ranks share the
+    /// batches, each of which draws what it draws where one rank has them all.
+    ///
+    /// # Errors
+    /// Fails if the device is lost.
+    pub fn part(&self, share: Share) -> Result<(Vec<(&'static str, f64)>, usize)> {
         let Evaluation { plans, names, images: n, whole } = self.plans;
+        let mine = share.part(plans.iter().map(|(_, times)| times).sum());
+        let (mut batches, mut images) = (0, 0);
         self.state.write(self.gpu, TOTAL, &vec![0.0; names.len()])?;
         for (i, (executor, (_, times))) in self.executors.iter().zip(plans).enumerate() {
+            let [from, to] = [mine.start, mine.end].map(|at| at.clamp(batches, batches + times) - batches);
+            batches += times;
+            if from == to {
+                continue;
+            }
+            images += (to - from) * if i == 0 { *whole } else { n % whole };
             // Each plan counts its steps from 0, so the images that are left over come first in their plan's
             // order.
             let first = if i == 0 { 0 } else { n - n % whole };
             let order: Vec<u32> = (0..*n).map(|i| ((i + first) % n) as u32).collect();
             self.feed.reorder(self.gpu, &order)?;
-            self.state.write_words(self.gpu, STEP, &[0])?;
-            bursts(self.gpu, executor, *times, *times, |_| Ok(()))?;
+            self.state.write_words(self.gpu, STEP, &[from as u32])?;
+            bursts(self.gpu, executor, to - from, to - from, |_| Ok(()))?;
         }
         let sums = self.state.read(self.gpu, TOTAL)?;
-        Ok(names.iter().zip(sums).map(|(name, sum)| (*name, f64::from(sum) / *n as f64)).collect())
+        Ok((names.iter().zip(sums).map(|(name, sum)| (*name, sum.into())).collect(), images))
     }
 }

@@ -46,16 +46,14 @@ impl Asked {
         Ok(Self { swiftshader: true, rest })
     }
 
-    /// The arguments of cargo.
-    pub(crate) fn cargo(&self) -> Vec<String> {
+    /// The arguments of cargo, of which some turn on features.
+    pub(crate) fn cargo(&self, features: &[String]) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        let workspace = [words(&["test", "--release", "--workspace"]), features.to_vec()].concat();
         if !self.swiftshader {
-            return [words(&["test", "--release", "--workspace"]), self.rest.clone()].concat();
+            return [workspace, self.rest.clone()].concat();
         }
-        // The whole workspace's features, so that nothing is built once more.
-        let mut all =
-            [words(&["test", "--release", "--workspace", "--test", "kernels-tests"]), self.rest.clone()]
-                .concat();
+        let mut all = [workspace, words(&["--test", "kernels-tests"]), self.rest.clone()].concat();
         let end = self.rest.iter().position(|a| a == "--");
         // Names of tests may stand on either side of `--`; a number is an option's value.
         let name = |word: &String| !word.starts_with('-') && word.parse::<u32>().is_err();
@@ -131,9 +129,12 @@ mod tests {
 
     #[test]
     fn the_driver_is_taken_out_and_the_rest_passed_on() {
-        let words = |typed: &str| parse(typed).unwrap().cargo().join(" ");
+        let words = |typed: &str| parse(typed).unwrap().cargo(&[]).join(" ");
         assert_eq!(words("vae -- --nocapture"), "test --release --workspace vae -- --nocapture");
         assert_eq!(words("-- --driver"), "test --release --workspace -- --driver");
+        let mpi = ["--features", "oneiro/mpi"].map(String::from);
+        let with = parse("vae").unwrap().cargo(&mpi).join(" ");
+        assert_eq!(with, "test --release --workspace --features oneiro/mpi vae");
         let second = "test --release --workspace --test kernels-tests";
         assert_eq!(words("--driver swiftshader"), format!("{second} -- {}", TESTS.join(" ")));
         assert_eq!(words("--driver=swiftshader conv2d"), format!("{second} conv2d"));

@@ -23,12 +23,12 @@ first.
                                             page; demo --help
     cargo xtask explore [OPTIONS]           open the explorer, in which networks learn and dream before your eyes;
                                             explore --help
-    cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; with --driver swiftshader, the tests
+    cargo xtask test [CARGO TEST OPTIONS]   run every test, with optimization; those of trainings by several ranks as
+                                            processes, too, where MPI is there; with --driver swiftshader, the tests
                                             of kernels, graphs, models and sampling on a second software driver; with
                                             --gui, the explorer in a window that nobody sees and as a page in a
                                             headless browser; both are installed first; with --mpi, the tests of
-                                            trainings by several ranks, as processes too; Debian's OpenMPI is
-                                            installed first
+                                            several ranks alone; MPI is installed first
     cargo xtask web                         build the explorer's page into target/web and serve it on the loopback
                                             address
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
@@ -38,7 +38,8 @@ first.
     cargo xtask validate                    all shaders and pipelines through the validators that are found: naga,
                                             spirv-val, Tint, DXC, and the types of the MSL; names those that
                                             are skipped
-    cargo xtask setup                       only the set-up
+    cargo xtask setup                       only the set-up; with --mpi, Open MPI and libclang with apt
+    cargo xtask features                    the options by which cargo builds what `test` builds on this machine
 
 The set-up looks for a Vulkan driver. Where there is none (Linux only), it installs the
 loader and Mesa's software driver with apt, dnf or pacman, through sudo where needed.
@@ -72,7 +73,9 @@ fn main() -> ExitCode {
             }
             web("test")
         }),
-        "test" if rest == ["--mpi"] => setup::run().and_then(|()| setup::mpi()).and_then(|()| mpi()),
+        "test" if rest == ["--mpi"] => setup::mpi().and_then(|()| mpi()),
+        "setup" if rest == ["--mpi"] => setup::mpi(),
+        "features" if rest.is_empty() => help(&(setup::features(false).join(" ") + "\n")),
         "test" => driver::Asked::parse(rest).and_then(|asked| test(&asked)),
         "figures" => figures::Figures::parse(rest).and_then(|figures| {
             if figures.needs_device() {
@@ -83,8 +86,8 @@ fn main() -> ExitCode {
         "setup" if rest.is_empty() => setup::run(),
         "validate" if rest.is_empty() => validate::run(),
         "web" if rest.is_empty() => web("serve"),
-        "setup" | "validate" | "web" => {
-            Err(Failure::new(format!("`cargo xtask {command}` takes no options; leave them out")))
+        "setup" | "validate" | "web" | "features" => {
+            Err(Failure::new(format!("`cargo xtask {command}` takes no such options; leave them out")))
         }
         _ => Err(Failure::new(format!("no command `{command}`; see `cargo xtask --help`"))),
     };
@@ -106,19 +109,26 @@ fn help(text: &str) -> Result<(), Failure> {
 
 fn test(asked: &driver::Asked) -> Result<(), Failure> {
     setup::run()?;
+    let words = asked.cargo(&setup::features(true));
     if !asked.swiftshader {
-        return cargo(&asked.cargo());
+        return cargo(&words);
     }
     let variables = driver::swiftshader()?;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
-    cargo_with(&asked.cargo(), &variables, Shown::Everything)
+    cargo_with(&words, &variables, Shown::Everything)
 }
 
-/// Builds with MPI what the tests of ranks start, and runs these tests.
+/// Builds the examples that the tests of ranks start, and runs these tests.
 fn mpi() -> Result<(), Failure> {
     let words = |words: &str| words.split(' ').map(String::from).collect::<Vec<_>>();
-    cargo(&words("build --release --features mpi --example vae --example gan"))?;
-    cargo(&words("test --release --features mpi --test kernels-tests ranks"))
+    build(&["autoencoder", "dcgan", "gan", "pixelcnn", "vae"].map(|name| ["--example", name]).concat())?;
+    test(&driver::Asked { swiftshader: false, rest: words("--test kernels-tests ranks") })
+}
+
+/// Builds some of what `cargo xtask test` builds, with its features: none of its libraries is built twice then.
+fn build(targets: &[&str]) -> Result<(), Failure> {
+    let words = ["build", "--release", "--workspace"].iter().chain(targets).map(|word| word.to_string());
+    cargo(&words.chain(setup::features(false)).collect::<Vec<_>>())
 }
 
 /// Builds the explorer, with cargo's messages, and opens it.
@@ -129,7 +139,7 @@ fn explore(rest: &[String]) -> Result<(), Failure> {
 
 /// Builds, serves or tests the page, by a tool of its own: what binds WebAssembly to JavaScript weighs on nobody else.
 fn web(what: &str) -> Result<(), Failure> {
-    tool("web", &[what.into()])
+    tool("web", &[vec![what.into()], setup::features(false)].concat())
 }
 
 fn offline(rest: &[String]) -> Result<(), Failure> {
@@ -139,8 +149,7 @@ fn offline(rest: &[String]) -> Result<(), Failure> {
 /// Builds one of the workspace's tools, and runs it. It is built with the features that the tests turn on in its
 /// libraries, which an example asks for too, so that no library is built twice.
 pub(crate) fn tool(name: &str, args: &[String]) -> Result<(), Failure> {
-    let build = format!("build --release --workspace --bin {name} --example hello");
-    cargo(&build.split(' ').map(String::from).collect::<Vec<_>>())?;
+    build(&["--bin", name, "--example", "hello"])?;
     // This program's folder lies beside the one of release builds.
     let here = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find {name}: {e}")))?;
     let program = here.with_file_name("").join("../release").join(name);

@@ -142,17 +142,32 @@ pub(crate) fn screens(system: &System, xvfb: bool, browser: bool) -> Plan {
     install(system, packages, &names, why)
 }
 
-/// What MPI needs, whose programs may be there.
-pub(crate) fn mpi(system: &System, there: bool) -> Plan {
-    if there {
-        return Plan::Ready("MPI is there");
-    }
-    let why = "there is no MPI (`mpirun` and `mpicc`)";
+/// What tests of ranks that are processes need.
+#[derive(Clone, Copy)]
+pub(crate) struct Mpi {
+    /// Whether Open MPI's `mpirun` and `mpicc` are there. Another MPI's options are not the tests'.
+    pub(crate) programs: bool,
+    /// Whether there is libclang, by which the bindings are made.
+    pub(crate) libclang: bool,
+}
+
+/// Decides what is installed for ranks that are processes.
+pub(crate) fn mpi(system: &System, found: Mpi) -> Plan {
+    let why = match (found.programs, found.libclang) {
+        (true, true) => return Plan::Ready("Open MPI and libclang are there"),
+        (false, _) => "there is no Open MPI (`mpirun` and `mpicc`)",
+        (true, false) => "there is no libclang, by which the bindings of MPI are made",
+    };
     match system.packages {
         Some(packages @ Packages::Apt) => {
-            install(system, packages, &["libopenmpi-dev", "openmpi-bin", "libclang-dev"], why)
+            let programs = ["libopenmpi-dev", "openmpi-bin"].map(|name| (name, found.programs));
+            let missing =
+                programs.into_iter().chain([("libclang-dev", found.libclang)]).filter(|(_, there)| !there);
+            install(system, packages, &missing.map(|(name, _)| name).collect::<Vec<_>>(), why)
         }
-        _ => Plan::ByHand(format!("{why}; install one, and libclang")),
+        _ => Plan::ByHand(format!(
+            "{why}; install Open MPI and libclang, and let LIBCLANG_PATH name its folder"
+        )),
     }
 }
 
@@ -296,12 +311,17 @@ mod tests {
 
     #[test]
     fn mpi_comes_with_what_its_bindings_need() {
-        assert!(matches!(mpi(&bare(), true), Plan::Ready(_)));
-        assert!(lines(&mpi(&bare(), false))[1].ends_with("libopenmpi-dev openmpi-bin libclang-dev"));
-        let Plan::ByHand(text) = mpi(&System { os: Os::Mac, packages: None, ..bare() }, false) else {
-            panic!()
-        };
-        assert!(text.contains("libclang"), "{text}");
+        let found = |programs, libclang| Mpi { programs, libclang };
+        assert!(matches!(mpi(&bare(), found(true, true)), Plan::Ready(_)));
+        let installed = |found| lines(&mpi(&bare(), found)).remove(1);
+        assert!(
+            installed(found(false, false)).ends_with("recommends libopenmpi-dev openmpi-bin libclang-dev")
+        );
+        assert!(installed(found(true, false)).ends_with("recommends libclang-dev"));
+        assert!(installed(found(false, true)).ends_with("recommends libopenmpi-dev openmpi-bin"));
+        let mac = System { os: Os::Mac, packages: None, ..bare() };
+        let Plan::ByHand(text) = mpi(&mac, found(false, true)) else { panic!() };
+        assert!(text.contains("no Open MPI") && text.contains("LIBCLANG_PATH"), "{text}");
     }
 
     #[test]

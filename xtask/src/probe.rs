@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::plan::{Driver, Os, Packages, System};
+use crate::plan::{Driver, Mpi, Os, Packages, System};
 
 const LOADER: &str = "libvulkan.so.1";
 /// The variables that limit the loader to the drivers they name. The first is the newer name.
@@ -45,6 +45,31 @@ pub(crate) fn system() -> System {
         root: output("id", &["-u"]).is_some_and(|id| id.trim() == "0"),
         sudo: program_exists("sudo"),
     }
+}
+
+/// Finds out what ranks that are processes need.
+pub(crate) fn mpi() -> Mpi {
+    let open = output("mpirun", &["--version"]).is_some_and(|text| text.contains("Open MPI"));
+    Mpi { programs: open && program_exists("mpicc"), libclang: libclang() }
+}
+
+/// Whether there is a libclang where the bindings' generator looks for one.
+fn libclang() -> bool {
+    let of_llvm = output("llvm-config", &["--libdir"]).map(|dir| PathBuf::from(dir.trim()));
+    let versions =
+        fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("lib"));
+    let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
+    let dirs = LIBRARY_DIRS.map(PathBuf::from).into_iter().chain(versions).chain(of_llvm).chain(named);
+    let library = |name: &str| {
+        let rest = name.strip_prefix("libclang").filter(|rest| !rest.starts_with("-cpp"));
+        rest.is_some_and(|rest| rest.contains(".so") || rest == ".dylib")
+    };
+    let holds = |dir: PathBuf| {
+        fs::read_dir(dir).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|entry| library(&entry.file_name().to_string_lossy())))
+        })
+    };
+    dirs.into_iter().any(holds)
 }
 
 fn gpu() -> bool {

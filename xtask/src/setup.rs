@@ -17,13 +17,29 @@ pub(crate) fn screens() -> Result<(), Failure> {
     carry_out(decide, "see whether `Xvfb` and `chromium` start")
 }
 
-/// Installs MPI with what its bindings are made by.
+/// Installs Open MPI with what its bindings are made by.
 pub(crate) fn mpi() -> Result<(), Failure> {
-    let there = || ["mpirun", "mpicc"].into_iter().all(probe::program_exists);
-    carry_out(
-        || plan::mpi(&probe::system(), there()),
-        "see whether `mpirun --version` and `mpicc --version` answer",
-    )
+    let decide = || plan::mpi(&probe::system(), probe::mpi());
+    carry_out(decide, "see whether `mpirun --version` answers, and where libclang lies")
+}
+
+/// The features beyond the usual ones with which this machine can test: all builds have them, so that nothing is
+/// built twice. `told` says on one line what the tests of ranks will be.
+pub(crate) fn features(told: bool) -> Vec<String> {
+    let found = plan::mpi(&probe::system(), probe::mpi());
+    let there = matches!(found, Plan::Ready(_));
+    if told {
+        match found {
+            Plan::Ready(_) => println!("ranks: tried as threads and, by MPI, as processes"),
+            Plan::Install { why, .. } => {
+                println!("ranks: tried as threads alone, since {why}: `cargo xtask setup --mpi` installs it")
+            }
+            Plan::ByHand(what) => {
+                println!("ranks: tried as threads alone, since {}", what.replace('\n', " "))
+            }
+        }
+    }
+    if there { ["--features", "oneiro/mpi"].map(String::from).to_vec() } else { vec![] }
 }
 
 fn carry_out(decide: impl Fn() -> Plan, advice: &str) -> Result<(), Failure> {

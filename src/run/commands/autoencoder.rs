@@ -96,9 +96,8 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
     let x = batch(&g, &session.set.train, session.batch(), None);
     let metrics = Autoencoder::new(&g, &config).training_step(x, &Optimizer::adam(options.lr() as f32));
     let round = Round::new(&g, &metrics, caps)?;
-    let tested = session.tested();
     let test =
-        Evaluation::new(caps, &tested, |g, x| vec![("loss", Autoencoder::new(g, &config).loss(x, false))])?;
+        Evaluation::new(caps, test_set, |g, x| vec![("loss", Autoencoder::new(g, &config).loss(x, false))])?;
     let count = test_set.count.min(10);
     let restore = restorer(&config, count, &session.gpu)?;
     let others: Vec<&Plan> = test.plans().chain([&restore]).collect();
@@ -106,7 +105,7 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
         return Ok(());
     }
     let state = session.state(&round, &others)?;
-    let test = test.ready(&session.gpu, &state, &tested)?;
+    let test = test.ready(&session.gpu, &state, test_set)?;
     let restore = Executor::new(&session.gpu, &restore, &state, &[])?;
     let bytes = &test_set.pixels[..count * config.pixels];
     let x: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 255.0).collect();
@@ -117,7 +116,7 @@ fn train<T: Restoring>(options: Train<T>) -> Result<()> {
             let ([h, w, c], pictures) = (session.image(), restored(&session.gpu, &restore, &x)?);
             save(&run.samples(at.step), &grid(&pictures, 2 * count, h, w, c, count))?;
         }
-        Ok(of_test(session.ranks().means(test.run()?, tested.count)?))
+        Ok(of_test(session.ranks().score(&test)?))
     })?;
     Ok(())
 }

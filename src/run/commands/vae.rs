@@ -155,8 +155,8 @@ fn train<T: Variational>(mut options: Train<T>) -> Result<()> {
     let x = batch(&g, &session.set.train, session.batch(), stream);
     let metrics = vae.training_step(x, &learning.optimizer());
     let round = Round::new(&g, &metrics, caps)?;
-    let tested = session.tested();
-    let test = Evaluation::in_batches(options.at_once(), caps, &tested, |g, x| {
+    let tested = &session.set.test;
+    let test = Evaluation::in_batches(options.at_once(), caps, tested, |g, x| {
         options.vae(g, image, Mode::Evaluation).loss(x).metrics()
     })?;
     let draw = decoder(&options, image, SHOWN, caps)?;
@@ -165,7 +165,7 @@ fn train<T: Variational>(mut options: Train<T>) -> Result<()> {
         return Ok(());
     }
     let state = session.state(&round, &others)?;
-    let test = test.ready(&session.gpu, &state, &tested)?;
+    let test = test.ready(&session.gpu, &state, tested)?;
     let draw = Executor::new(&session.gpu, &draw, &state, &[])?;
     let z = normals(recipe.seed, SHOWN * vae.latent());
     let unit = "nats per image";
@@ -176,7 +176,7 @@ fn train<T: Variational>(mut options: Train<T>) -> Result<()> {
             let pictures = decode(&session.gpu, &draw, &z)?;
             save(&run.samples(at.step), &grid(&pictures, SHOWN, h, w, c, SHOWN.isqrt()))?;
         }
-        Ok(of_test(session.ranks().means(test.run()?, tested.count)?))
+        Ok(of_test(session.ranks().score(&test)?))
     })?;
     Ok(())
 }

@@ -101,9 +101,11 @@ impl Session {
             let size = self.ranks().share().size;
             if let Some(before) = self.ranks_before.filter(|&before| before != size) {
                 let [before, now] = [before, size].map(|n| counted(n, "rank"));
-                note!(
-                    "trained by {before} before, now by {now}: sums are added up in another order, in which the last bits differ"
-                );
+                let what = match self.recipe.local_batch_norm {
+                    true => "batch norm takes the statistics of another number of images from here on",
+                    false => "sums are added up in another order, in which the last bits differ",
+                };
+                note!("trained by {before} before, now by {now}: {what}");
             }
             return Ok(Some(Begun { desk: Some((run, checkpoints)), from }));
         }

@@ -38,9 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     let asked: Vec<_> = std::env::args().skip(1).collect();
-    let result = match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => serve(),
-        ["test"] => test(),
+    let result = match &asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", ..] => serve(),
+        ["test", features @ ..] => test(features),
         _ => Err("type `cargo xtask web` or `cargo xtask test --gui`".into()),
     };
     match result {
@@ -120,15 +120,16 @@ fn serve() -> Result<(), Failure> {
     }
 }
 
-/// Opens each room in a window and as a page.
-fn test() -> Result<(), Failure> {
+/// Opens each room in a window and as a page. `features` are cargo's options for them.
+fn test(features: &[&str]) -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
     let screen = desktop::Screen::open()?;
     let mut windows = vec![];
     match &screen {
         Some(screen) => {
             // With the features that the tests turn on in its libraries, so that none is built twice.
-            cargo(&["build", "--release", "--workspace", "--bin", "explorer", "--example", "hello"])?;
+            let words = ["build", "--release", "--workspace", "--bin", "explorer", "--example", "hello"];
+            cargo(&[&words, features].concat())?;
             for (room, stops) in ROOMS {
                 windows.push(window(screen, room, stops, scratch.path())?);
             }

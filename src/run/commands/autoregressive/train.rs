@@ -45,7 +45,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
         task.hold_out(&mut session.set.test);
     }
     let (caps, [h, w, c]) = (session.gpu.caps(), session.image());
-    let (train, test) = (&session.set.train, &*session.tested());
+    let (train, test) = (&session.set.train, &session.set.test);
     conditioned(model.conditional(), &session.set)?;
     let g = session.graph();
     let stream = (!model.likelihood().has_levels()).then_some(BINARISE);
@@ -107,7 +107,7 @@ pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
                 },
             }
         }
-        let mut measured = of_test(session.ranks().means(score.run()?, test.count)?);
+        let mut measured = of_test(session.ranks().score(&score)?);
         if let Some(sound) = sound(model) {
             let [train, test] = [at.means[0], measured[0].1].map(|nats| sound.bits_per_sample(nats));
             measured.extend([("train_bits_per_sample".into(), train), ("test_bits_per_sample".into(), test)]);

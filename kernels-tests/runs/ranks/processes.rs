@@ -1,0 +1,114 @@
+//! Runs whose ranks are processes, by MPI: they end at the bits of threads, and end together.
+
+use super::{TRAIN, folder};
+use crate::{
+    commands::{Process, built, images, logged, newest, run, start_by},
+    harness::say,
+    subjects::adapter,
+};
+use std::{fs, process::Command, time::Duration};
+
+/// How processes are started, as many on two cores as a test wants.
+const MPIRUN: [&str; 3] = ["mpirun", "--allow-run-as-root", "--oversubscribe"];
+const TWO: [&str; 5] = [MPIRUN[0], MPIRUN[1], MPIRUN[2], "-n", "2"];
+
+/// Whether there are an adapter and what starts processes.
+fn ready(what: &str) -> bool {
+    let started = Command::new(MPIRUN[0]).arg("--version").output().is_ok();
+    if !started {
+        say("SKIPPED: there is no mpirun (Debian: openmpi-bin), so no ranks were processes");
+    }
+    started && adapter(what).is_some()
+}
+
+/// The numbers of the ranks' processes, in the order of the ranks.
+fn ranks(mpirun: &Process) -> Vec<String> {
+    let children = Command::new("pgrep").args(["-P", &mpirun.id().to_string()]).output().unwrap().stdout;
+    let pids: Vec<String> =
+        String::from_utf8(children).unwrap().split_whitespace().map(String::from).collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    pids
+}
+
+fn send(signal: &str, pid: &str) -> bool {
+    Command::new("kill").args([signal, pid]).output().unwrap().status.success()
+}
+
+/// Processes end at the bits of threads. One that is killed ends all, and the run goes on bit for bit.
+#[test]
+fn processes_train_as_threads_do_and_go_on_after_a_kill() {
+    if !ready("MPI") {
+        return;
+    }
+    let dir = folder("mpi");
+    let mut child =
+        start_by(&dir, &TWO, &format!("{TRAIN} --mpi --out run --checkpoint-every 10 --steps 1000000"));
+    child.reaches(&dir, "run", 20);
+    let pids = ranks(&child);
+    assert!(send("-9", &pids[1]));
+    let text = child.ends(false);
+    let told = text.contains("rank 1") && text.contains("train --resume run");
+    assert!(told, "{text}");
+    while send("-0", &pids[0]) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let steps = newest(&dir, "run").unwrap().position.step + 10;
+    start_by(&dir, &TWO, &format!("vae train --mpi --resume run --steps {steps}")).ends(true);
+    run(&dir, &format!("{TRAIN} --devices 2 --out threads --steps {steps}"));
+    let [processes, threads] = ["run", "threads"].map(|run| newest(&dir, run).unwrap());
+    assert!(processes.values == threads.values, "{steps} steps by processes differ from those by threads");
+}
+
+/// A signal to either process stops both at one step, which is saved; the code is the signal's.
+#[test]
+fn a_signal_to_any_process_stops_all_at_one_step() {
+    if !ready("signals by MPI") {
+        return;
+    }
+    let dir = folder("mpi-signals");
+    for (rank, signal, code) in [(0, "-TERM", 143), (1, "-INT", 130)] {
+        let out = format!("run-{rank}");
+        let endless = "--steps 1000000 --checkpoint-every 1000000";
+        let mut child = start_by(&dir, &TWO, &format!("{TRAIN} --mpi --out {out} {endless}"));
+        child.until("a step was logged", || logged(&dir, &out) > 0);
+        assert!(send(signal, &ranks(&child)[rank]));
+        let text = child.ends_as(Some(code));
+        let step = newest(&dir, &out).unwrap().position.step;
+        let told =
+            text.contains(&format!("stopped at step {step} ")) && text.contains(&format!("--resume {out}"));
+        assert!(step > 0 && told, "rank {rank}: {text}");
+        let steps = step + 2;
+        start_by(&dir, &TWO, &format!("vae train --mpi --resume {out} --steps {steps}")).ends(true);
+        assert_eq!(newest(&dir, &out).unwrap().position.step, steps);
+    }
+}
+
+/// A rank that is not as the first one is refused at the start, by what is other, and nothing is written.
+#[test]
+fn other_builds_images_and_options_are_refused() {
+    if !ready("ranks that are refused") {
+        return;
+    }
+    let dir = folder("mpi-refused");
+    let (vae, other) = (built("vae"), dir.join("another-build"));
+    fs::copy(&vae, &other).unwrap();
+    fs::write(&other, [fs::read(&vae).unwrap(), vec![0]].concat()).unwrap();
+    fs::create_dir(dir.join("images")).unwrap();
+    images(&dir.join("images"), 6, |i| (i * 11) as u8);
+    for (program, options, what) in [
+        (&other, "--data .", "another build of the program"),
+        (&vae, "--data images", "other training images"),
+        (&vae, "--data . --lr 0.5", "other options"),
+        (&vae, "--data . --steps 7", "other options"),
+    ] {
+        let program = program.to_str().unwrap();
+        let all = format!("train --mpi --batch 16 --hidden 16 --latent 2 --out none {options} : -n 1");
+        let first: Vec<&str> = MPIRUN.into_iter().chain(["-n", "1", program]).chain(all.split(' ')).collect();
+        let rest = "vae train --mpi --batch 16 --hidden 16 --latent 2 --out none --data .";
+        let text = start_by(&dir, &first, rest).ends(false);
+        let told =
+            format!("rank 1 has {what} than rank 0; start all ranks with the same program, options and data");
+        assert!(text.contains(&told), "{options}: {text}");
+        assert!(!dir.join("none").exists(), "{options}: a run was begun");
+    }
+}
