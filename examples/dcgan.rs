@@ -6,7 +6,7 @@ use oneiro::{
     error::{Error, Result},
     models::dcgan::Networks,
     run::{
-        commands::adversarial::{Adversarial, Command, Given, run},
+        commands::adversarial::{Adversarial, Command, Given, Normalised, run},
         exit_code, parse, whole,
     },
 };
@@ -45,6 +45,11 @@ struct DcganOptions {
     /// smaller that fits]
     #[arg(long, value_parser = ["32", "64"])]
     size: Option<String>,
+    /// What the discriminator's hidden layers are normalised by [default: batch; layer under a gradient penalty, none
+    /// with --spectral]
+    #[arg(long, value_enum)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    norm: Option<Normalised>,
     /// Tell both players the images' classes
     #[arg(long)]
     conditional: bool,
@@ -69,6 +74,10 @@ impl Adversarial for DcganOptions {
 
     fn given(&self) -> Option<&Given> {
         Some(&self.given)
+    }
+
+    fn norm(&self) -> Option<Normalised> {
+        self.norm
     }
 
     fn canvas(&self, [h, w]: [usize; 2]) -> Result<[usize; 2]> {

@@ -18,7 +18,7 @@ use oneiro::{
         dcgan::{self, Config, Norm},
         game::{self, Game, Rules},
         gan::{self, Objective, gradient_penalty},
-        players::Batch,
+        players::{Batch, Tricks},
     },
     nn::{Mode, Sequential, Weight},
     weights::{self, Weights},
@@ -48,6 +48,7 @@ fn config() -> Config {
         classes: 0,
         hint: 0,
         scores: 1,
+        tricks: Tricks::default(),
     }
 }
 
@@ -248,6 +249,8 @@ fn the_penaltys_gradient_matches_central_differences() {
         weight: Weight::Plain,
         classes: 0,
         scores: 1,
+        mode: Mode::Training,
+        tricks: Tricks::default(),
     };
     check(&gan::discriminator(&g, "d", &config), &g, &[3, 7]);
 }

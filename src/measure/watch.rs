@@ -13,17 +13,17 @@ const BEGUN: u64 = 300;
 /// Judges a game by its scores and its samples.
 pub struct Watch {
     objective: Objective,
-    smooth: f64,
+    labels: [f64; 2],
     pixels: usize,
     real: f64,
 }
 
 impl Watch {
-    /// Watches a game with this objective. `smooth` is what its label smoothing takes from the label 1; the
+    /// Watches a game with this objective. `labels` are the mean labels of real and of drawn pictures; the
     /// real images `set` give the diversity to compare with.
-    pub fn new(objective: Objective, smooth: f64, set: &Images) -> Self {
+    pub fn new(objective: Objective, labels: [f64; 2], set: &Images) -> Self {
         let pixels = set.height * set.width * set.channels;
-        Self { objective, smooth, pixels, real: spread_of(set) }
+        Self { objective, labels, pixels, real: spread_of(set) }
     }
 
     /// The mean squared distance between two of the pictures (values in [0, 1]), divided by that between two
@@ -58,13 +58,13 @@ impl Watch {
         let right = match self.objective {
             Objective::Wasserstein => false,
             Objective::Hinge => loss < NEAR,
-            _ => real > (1.0 - self.smooth) * (1.0 - NEAR) && fake < NEAR,
+            _ => real > self.labels[0] * (1.0 - NEAR) && fake < self.labels[1] + NEAR,
         };
         if let Some(what) = self.collapse(step, diversity) {
             return Some(what);
         }
         if step >= BEGUN && right {
-            let smooth = if self.objective.has_labels() && self.smooth == 0.0 {
+            let smooth = if self.objective.has_labels() && self.labels == [1.0, 0.0] {
                 "labels smoothed by 0.1, "
             } else {
                 ""
@@ -114,7 +114,7 @@ mod tests {
     fn watch(objective: Objective, smooth: f64) -> Watch {
         let pixels = vec![0, 255, 255, 0, 0, 0, 255, 255];
         let set = Images { count: 4, height: 1, width: 2, channels: 1, classes: 0, pixels, labels: None };
-        Watch::new(objective, smooth, &set)
+        Watch::new(objective, [1.0 - smooth, 0.0], &set)
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! Layers, names and layouts are those of pytorch/examples, whose generator loads unchanged.
 
-use super::players::{Players, Setting};
+pub use super::players::Norm;
+use super::players::{Players, Setting, Tricks};
 use crate::{
     graph::{Graph, var::Init, window::Kernel},
     nn::{Activation, BatchNorm, Conv2d, ConvTranspose2d, Layer, LayerNorm, Mode, Sequential, Weight},
@@ -38,6 +39,8 @@ pub struct Config {
     pub hint: usize,
     /// The numbers that the discriminator gives a picture, [`Setting::scores`].
     pub scores: usize,
+    /// Changes of the layers; [`Config::norm`] is what normalises.
+    pub tricks: Tricks,
 }
 
 impl Config {
@@ -67,11 +70,12 @@ impl Networks {
             generator: self.generator,
             discriminator: self.discriminator,
             weight: at.weight,
-            norm: Norm::suiting(at.penalty, at.weight != Weight::Plain),
+            norm: at.tricks.norm.unwrap_or(Norm::suiting(at.penalty, at.weight != Weight::Plain)),
             mode: at.mode,
             classes: at.classes,
             hint: at.hint,
             scores: at.scores,
+            tricks: at.tricks,
         }
     }
 }
@@ -91,30 +95,6 @@ impl Players for Networks {
 
     fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
         discriminator(g, name, &self.config(at))
-    }
-}
-
-/// How hidden layers are normalised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Norm {
-    /// They are normalised over the batch, as in the paper.
-    Batch,
-    /// They are normalised over each picture, for a critic under a gradient penalty (Gulrajani et al. 2017,
-    /// §4).
-    Layer,
-    /// They are not normalised, for spectral normalisation.
-    None,
-}
-
-impl Norm {
-    /// The normalisation that suits a discriminator under a gradient penalty, under spectral normalisation,
-    /// or under neither.
-    pub fn suiting(penalty: bool, spectral: bool) -> Self {
-        match (penalty, spectral) {
-            (_, true) => Norm::None,
-            (true, _) => Norm::Layer,
-            _ => Norm::Batch,
-        }
     }
 }
 
@@ -160,7 +140,11 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     g.traced(|| {
         let mut chain =
             Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
-        while 2 * side < config.side {
+        for hidden in 0.. {
+            chain = config.tricks.dropped(chain, hidden, config.mode);
+            if 2 * side >= config.side {
+                break;
+            }
             chain = chain.with(up(doubling(), [c, c / 2])).with(norm(c / 2)).then(Activation::Relu);
             (c, side) = (c / 2, 2 * side);
         }
@@ -172,8 +156,8 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
 /// discriminator is, with batch normalisation.
 #[track_caller]
 pub fn encoder<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
-    let (weight, norm) = (Weight::Plain, Norm::Batch);
-    let shrinking = Config { discriminator: config.generator, weight, norm, ..config.clone() };
+    let (weight, norm, tricks) = (Weight::Plain, Norm::Batch, Tricks::default());
+    let shrinking = Config { discriminator: config.generator, weight, norm, tricks, ..config.clone() };
     shrink(g, &format!("{name}.encoder"), &shrinking, [config.hint, config.code()])
 }
 
@@ -199,7 +183,7 @@ fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usi
     let (mut c, mut side) = (config.discriminator, config.side / 2);
     let first = down(doubling(), [inputs, c]);
     g.traced(|| {
-        let mut chain = Sequential::new(name).with(first).then(Activation::LeakyRelu);
+        let mut chain = Sequential::new(name).with(first).then(config.tricks.activation);
         while side > 4 {
             (c, side) = (2 * c, side / 2);
             chain = chain.with(down(doubling(), [c / 2, c]));
@@ -210,8 +194,9 @@ fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usi
                 Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
                 Norm::None => chain,
             };
-            chain = chain.then(Activation::LeakyRelu);
+            chain = chain.then(config.tricks.activation);
         }
+        let (chain, c) = config.tricks.compared(chain, c);
         chain.with(down(Kernel::square(4), [c, outputs]))
     })
 }

@@ -23,20 +23,21 @@ impl<P: Players> Game<P> {
     ///
     /// `data` records a minibatch of all images and one of labelled images, `[N, …]` and `[M, …]` in [0, 1],
     /// and the classes of the latter, one-hot `[M, K]`; the graph counts steps by a counter of the
-    /// discriminator's own. Random streams: `discriminator.z`, and as the rules ask `noise.real`,
-    /// `noise.fake` and `noise.labelled`.
+    /// discriminator's own. Random streams: `discriminator.z`, and as the rules ask `noise.labelled` and those of
+    /// [`Game::discriminator_step`] but `penalty`.
     #[track_caller]
     pub fn telling_step<'g>(&self, g: &'g Graph, data: impl FnOnce(&'g Graph) -> [Tensor<'g>; 3]) {
         g.count_by(COUNTER);
         let [real, few, class] = data(g);
         let generator = self.generator(g, GENERATOR, &self.setting(Mode::Batch));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Training));
-        let z = g.normal("discriminator.z", [real.extent(0), self.latent()]);
+        let z = self.noise(g, "discriminator.z", real.extent(0));
         let fake = self.generate(&generator, z, [None, None]).detach();
+        let (fake, _) = self.remembered(fake, [None, None]);
         let scores = [(self.framed(real), "noise.real"), (fake, "noise.fake")]
             .map(|(x, stream)| self.logits(&critic, x, stream).logsumexp(&[1]));
         let classification = self.logits(&critic, self.framed(few), "noise.labelled").cross_entropy(class);
-        let unsupervised = self.rules().objective.discriminator(scores[0], scores[1], self.rules().smooth);
+        let unsupervised = self.rules().objective.discriminator(scores, &self.rules().labels);
         self.judge(&critic, unsupervised + classification.mean_all(), scores);
     }
 
@@ -51,7 +52,7 @@ impl<P: Players> Game<P> {
         let real = self.framed(data(g));
         let generator = self.generator(g, GENERATOR, &self.setting(Mode::Training));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Batch));
-        let z = g.normal("generator.z", [real.extent(0), self.latent()]);
+        let z = self.noise(g, "generator.z", real.extent(0));
         let fake = self.generate(&generator, z, [None, None]);
         let [of_real, of_fake] = [(real, "noise.real"), (fake, "noise")].map(|(x, stream)| {
             let hidden = critic.activations(self.seen(x, stream));

@@ -4,9 +4,11 @@
 //! Each player draws noise of its own. The generator's running statistics follow its own step, and the
 //! discriminator's follow every batch that it sees, as in pytorch/examples, whose round is one step of each.
 
+pub use super::rules::Rules;
+
 use super::{
     Metrics,
-    gan::{Objective, gradient_penalty},
+    gan::gradient_penalty,
     players::{Batch, Generator, Players, Setting},
 };
 use crate::{
@@ -34,57 +36,6 @@ pub(super) const COUNTER: &str = "discriminator.step";
 const MEASURED: &str = "discriminator.measured";
 /// The classes of the discriminator's last step, which the generator's step takes too.
 const CLASSES: &str = "discriminator.classes";
-
-/// What the players play for, and how they are trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// The objective.
-    pub objective: Objective,
-    /// k, the number of discriminator steps before each generator step.
-    pub discriminator_steps: u16,
-    /// The step size of the generator's Adam.
-    pub lr: f32,
-    /// The step size of the discriminator's Adam.
-    pub lr_discriminator: f32,
-    /// The decay of Adam's first moments.
-    pub beta1: f64,
-    /// One-sided label smoothing: real pictures are labelled 1 minus this (Salimans et al. 2016, §3.4).
-    pub smooth: f32,
-    /// The standard deviation of normal noise on all pictures that the discriminator sees.
-    pub instance_noise: f32,
-    /// Whether the discriminator's weights are divided by their spectral norms (Miyato et al. 2018).
-    pub spectral: bool,
-    /// The decay of the generator's averaged weights, if they are kept.
-    pub ema: Option<f64>,
-    /// The largest weight of the critic, if weights are clipped (Arjovsky et al. 2017, algorithm 1).
-    pub clip: Option<f32>,
-    /// The weight of the gradient penalty, if there is one (Gulrajani et al. 2017, algorithm 1).
-    pub penalty: Option<f32>,
-    /// λ, the weight of the mean absolute difference between the generator's pictures, in [-1, 1], and those that
-    /// belong to their hints (Isola et al. 2017, eq. 4), in a game with hints.
-    pub l1: f32,
-}
-
-impl Default for Rules {
-    /// The rules of pytorch/examples' DCGAN: non-saturating, one step of each player, Adam with 2e-4 and β₁
-    /// = 0.5.
-    fn default() -> Self {
-        Self {
-            objective: Objective::NonSaturating,
-            discriminator_steps: 1,
-            lr: 2e-4,
-            lr_discriminator: 2e-4,
-            beta1: 0.5,
-            smooth: 0.0,
-            instance_noise: 0.0,
-            spectral: false,
-            ema: None,
-            clip: None,
-            penalty: None,
-            l1: 100.0,
-        }
-    }
-}
 
 /// A game between two players over images of one size.
 pub struct Game<P: Players> {
@@ -191,7 +142,8 @@ impl<P: Players> Game<P> {
     ///
     /// `data` records the minibatch: a [`Batch`], or pictures `[N, …]` in [0, 1] and their classes, one-hot
     /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams:
-    /// `discriminator.z`, and as the rules ask `noise.real`, `noise.fake` and `penalty`.
+    /// `discriminator.z`, and as the rules ask `noise.real`, `noise.fake`, `penalty`, `pool`, those of
+    /// [`Objective::discriminator`], and one for each dropout.
     #[track_caller]
     pub fn discriminator_step<'g, B: Into<Batch<'g>>>(
         &self,
@@ -204,12 +156,15 @@ impl<P: Players> Game<P> {
         let generator = self.generator(g, GENERATOR, &self.setting(Mode::Batch));
         let critic = self.players.discriminator(g, DISCRIMINATOR, &self.setting(Mode::Training));
         let (real, hint) = (self.framed(real), self.framed_hint(hint));
-        let z = g.normal("discriminator.z", [n, self.latent()]);
+        let z = self.noise(g, "discriminator.z", n);
         let told = [class, hint];
         let fake = self.generate(&generator, z, told).detach();
-        let scores =
-            [self.score(&critic, real, told, "noise.real"), self.score(&critic, fake, told, "noise.fake")];
-        let mut loss = rules.objective.discriminator(scores[0], scores[1], rules.smooth);
+        let (seen, told_there) = self.remembered(fake, told);
+        let scores = [
+            self.score(&critic, real, told, "noise.real"),
+            self.score(&critic, seen, told_there, "noise.fake"),
+        ];
+        let mut loss = rules.objective.discriminator(scores, &rules.labels);
         if let Some(weight) = rules.penalty {
             let judge = |x| critic.forward(self.told(self.players.seen(x), told));
             loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
@@ -229,7 +184,10 @@ impl<P: Players> Game<P> {
     #[track_caller]
     pub(super) fn judge<'g>(&self, critic: &Sequential<'g>, loss: Tensor<'g>, scores: [Tensor<'g>; 2]) {
         let (rules, g) = (&self.rules, loss.graph());
-        let mut optimizer = Optimizer::adam(rules.lr_discriminator).betas(rules.beta1, 0.999);
+        let mut optimizer = match rules.sgd {
+            true => Optimizer::sgd(rules.lr_discriminator, 0.0),
+            false => Optimizer::adam(rules.lr_discriminator).betas(rules.beta1, 0.999),
+        };
         if let Some(largest) = rules.clip {
             optimizer = optimizer.clip_weights(largest);
         }
@@ -242,7 +200,7 @@ impl<P: Players> Game<P> {
 
     /// Records a step of the generator, which plays against the discriminator as it is now; `loss_D`, D(x)
     /// and D(G(z)) are those of the discriminator's last step. Random streams: `generator.z`, and as the
-    /// rules ask `noise`.
+    /// rules ask `noise`, and one for each dropout.
     ///
     /// The caller advances the step counter, which counts rounds.
     #[track_caller]
@@ -254,7 +212,7 @@ impl<P: Players> Game<P> {
         let given = (self.hint > 0).then(|| self.last_pictures(g));
         let generator = self.generator(g, GENERATOR, &at);
         let critic = self.players.discriminator(g, DISCRIMINATOR, &opposing);
-        let z = g.normal("generator.z", [self.batch, self.latent()]);
+        let z = self.noise(g, "generator.z", self.batch);
         let told = [class, given.map(|[hint, _]| hint)];
         let fake = self.generate(&generator, z, told);
         let mut loss = rules.objective.generator(self.score(&critic, fake, told, "noise"));
@@ -280,7 +238,8 @@ impl<P: Players> Game<P> {
     }
 
     /// Pictures in [0, 1], `[N, rows, columns, channels]` without the frame, made from noise `[N, latent]`
-    /// and its classes `[N, classes]` by the generator that samples are drawn from.
+    /// and its classes `[N, classes]` by the generator that samples are drawn from. Where the rules ask for
+    /// dropout, it draws anew whenever the graph's counter has moved on.
     #[track_caller]
     pub fn pictures<'g>(&self, z: Tensor<'g>, class: Option<Tensor<'g>>) -> Tensor<'g> {
         self.pictures_of(z, class, None)
@@ -323,7 +282,15 @@ impl<P: Players> Game<P> {
             _ => Weight::Normed,
         };
         let (penalty, scores) = (self.rules.penalty.is_some(), self.apart.max(1));
-        Setting { canvas: self.canvas, classes: self.classes, hint: self.hint, scores, weight, mode, penalty }
+        let (canvas, classes, hint, tricks) = (self.canvas, self.classes, self.hint, self.rules.tricks);
+        Setting { canvas, classes, hint, scores, weight, mode, penalty, tricks }
+    }
+
+    /// Noise for `n` pictures, `[n, latent]`, drawn by a stream of this name.
+    #[track_caller]
+    pub(super) fn noise<'g>(&self, g: &'g Graph, stream: &str, n: usize) -> Tensor<'g> {
+        let shape = [n, self.latent()];
+        if self.rules.uniform { g.uniform(stream, shape) * 2.0 - 1.0 } else { g.normal(stream, shape) }
     }
 
     #[track_caller]

@@ -4,10 +4,13 @@
 //! The discriminator gives each picture one number, its score: a logit of "real" where the objective is a
 //! likelihood, any number where it is a distance. Pictures are in [-1, 1].
 
-use super::players::{Players, Setting};
+use super::{
+    labels::Labels,
+    players::{Players, Setting, Tricks},
+};
 use crate::{
     graph::{Graph, Tensor, autodiff},
-    nn::{Activation, Layer, Linear, Sequential, Weight},
+    nn::{Activation, Layer, Linear, Mode, Sequential, Weight},
 };
 
 /// What the two players play for. All objectives are written to be minimised, as means over the batch.
@@ -28,17 +31,19 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// The discriminator's loss from scores of real pictures and of the generator's. One-sided label
-    /// smoothing (Salimans et al. 2016, §3.4) takes `1 - smooth` for the label of real pictures; only
-    /// objectives with labels know it.
+    /// The discriminator's loss from scores `[N]` of real pictures and of the generator's. Only objectives with
+    /// labels know `labels`; where these are random, their streams are `label.real`, `label.fake`, `flip.real` and
+    /// `flip.fake`.
     #[track_caller]
-    pub fn discriminator<'g>(self, real: Tensor<'g>, fake: Tensor<'g>, smooth: f32) -> Tensor<'g> {
+    pub fn discriminator<'g>(self, [real, fake]: [Tensor<'g>; 2], labels: &Labels) -> Tensor<'g> {
         match self {
             Objective::Minimax | Objective::NonSaturating => {
-                real.bce_with_logits(1.0 - smooth).mean_all() + fake.softplus().mean_all()
+                let [of_real, of_fake] = labels.of([real, fake]);
+                of_real.cross_entropy(real).mean_all() + of_fake.cross_entropy(fake).mean_all()
             }
             Objective::LeastSquares => {
-                ((real - (1.0 - smooth)).square().mean_all() + fake.square().mean_all()) * 0.5
+                let [of_real, of_fake] = labels.of([real, fake]);
+                (of_real.squared(real).mean_all() + of_fake.squared(fake).mean_all()) * 0.5
             }
             Objective::Hinge => (1.0 - real).relu().mean_all() + (fake + 1.0).relu().mean_all(),
             Objective::Wasserstein => fake.mean_all() - real.mean_all(),
@@ -56,7 +61,7 @@ impl Objective {
         }
     }
 
-    /// Whether labels can be smoothed.
+    /// Whether there are labels, which can be soft or wrong.
     pub fn has_labels(self) -> bool {
         matches!(self, Objective::Minimax | Objective::NonSaturating | Objective::LeastSquares)
     }
@@ -106,6 +111,10 @@ pub struct Config {
     pub classes: usize,
     /// The numbers that the discriminator gives a picture, [`Setting::scores`].
     pub scores: usize,
+    /// What the networks are used for.
+    pub mode: Mode,
+    /// Changes of the layers.
+    pub tricks: Tricks,
 }
 
 /// The networks of a game: a [`Config`] without what the game's rules and data decide.
@@ -126,6 +135,8 @@ impl Networks {
             weight: at.weight,
             classes: at.classes,
             scores: at.scores,
+            mode: at.mode,
+            tricks: at.tricks,
         }
     }
 }
@@ -148,20 +159,25 @@ impl Players for Networks {
     }
 }
 
+/// A chain of linear layers of these widths, with what the tricks say between them.
 #[track_caller]
 fn perceptron<'g>(
     g: &'g Graph,
     name: &str,
     widths: &[usize],
     weight: Weight,
-    hidden: Activation,
+    (tricks, mode): (Tricks, Mode),
 ) -> Sequential<'g> {
     let mut chain = Sequential::new(name);
     for (i, pair) in widths.windows(2).enumerate() {
+        let mut inputs = pair[0];
         if i > 0 {
-            chain = chain.then(hidden);
+            chain = tricks.dropped(chain.then(tricks.activation), i - 1, mode);
         }
-        let layer = |name: &str| Layer::Linear(Linear::of(g, name, [pair[0], pair[1]], weight, true));
+        if i + 2 == widths.len() {
+            (chain, inputs) = tricks.compared(chain, inputs);
+        }
+        let layer = |name: &str| Layer::Linear(Linear::of(g, name, [inputs, pair[1]], weight, true));
         chain = g.traced(|| chain.with(layer));
     }
     chain
@@ -174,17 +190,20 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     let inputs = [config.latent + config.classes];
     let widths: Vec<usize> =
         inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
-    perceptron(g, &format!("{name}.main"), &widths, Weight::Plain, Activation::Relu).then(Activation::Tanh)
+    let tricks = Tricks { activation: Activation::Relu, stddev: false, ..config.tricks };
+    let name = format!("{name}.main");
+    perceptron(g, &name, &widths, Weight::Plain, (tricks, config.mode)).then(Activation::Tanh)
 }
 
 /// The discriminator `NAME.main`: `[N, pixels + classes]` to `[N, scores]`, with leaky ReLU between its
-/// layers.
+/// layers, or the non-linearity that its tricks name.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.pixels + config.classes];
     let widths: Vec<usize> =
         inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([config.scores]).collect();
-    perceptron(g, &format!("{name}.main"), &widths, config.weight, Activation::LeakyRelu)
+    let tricks = Tricks { dropout: 0.0, ..config.tricks };
+    perceptron(g, &format!("{name}.main"), &widths, config.weight, (tricks, config.mode))
 }
 
 #[cfg(test)]
@@ -206,7 +225,7 @@ mod tests {
     fn losses(objective: Objective, real: [f64; 2], fake: [f64; 2], smooth: f32) -> [f64; 2] {
         let g = Graph::new();
         let [r, f] = ["real", "fake"].map(|name| g.input(name, Type::f32([2])));
-        g.output("d", objective.discriminator(r, f, smooth));
+        g.output("d", objective.discriminator([r, f], &Labels::smoothed(smooth)));
         g.output("g", objective.generator(f));
         let inputs =
             [("real", real), ("fake", fake)].map(|(name, x)| (name.to_string(), Array::new([2], x.to_vec())));
@@ -249,6 +268,66 @@ mod tests {
                 loss(best) < loss(best - 0.1) && loss(best) < loss(best + 0.1) && objective.has_labels(),
                 "{objective:?}"
             );
+        }
+    }
+
+    /// The discriminator's loss by given uniform numbers, and that of labels which the closure makes of both.
+    fn labelled(
+        labels: &Labels,
+        objective: Objective,
+        wanted: impl Fn(usize, f64, f64) -> [f64; 2],
+    ) -> [f64; 2] {
+        let g = Graph::new();
+        let streams = ["label.real", "flip.real", "label.fake", "flip.fake"];
+        streams.iter().for_each(|stream| g.bind_stream(stream));
+        let scores = ["real", "fake"].map(|name| g.input(name, Type::f32([4])));
+        g.output("loss", objective.discriminator(scores, labels));
+        let array = |salt: f64| Array::from_fn([4], |i| 0.5 + 0.5 * (salt + 2.3 * i as f64).sin());
+        let values: Values = streams
+            .into_iter()
+            .chain(["real", "fake"])
+            .enumerate()
+            .map(|(salt, name)| (name.to_string(), array(salt as f64)))
+            .collect();
+        let got = reference::eval(&g, &values, &mut Values::new()).unwrap()["loss"].data[0];
+        let sum = (0..4).map(|i| {
+            let at = |name: &str| values[name].data[i];
+            let [real, fake] =
+                [("real", ["label.real", "flip.real"], 0), ("fake", ["label.fake", "flip.fake"], 1)].map(
+                    |(name, [share, flip], kind)| {
+                        let score = at(name);
+                        let label = wanted(kind, at(share), at(flip))[0];
+                        match objective {
+                            Objective::LeastSquares => 0.5 * (score - label).powi(2),
+                            _ => {
+                                let p = 1.0 / (1.0 + (-score).exp());
+                                -(label * p.ln() + (1.0 - label) * (1.0 - p).ln())
+                            }
+                        }
+                    },
+                );
+            real + fake
+        });
+        [got, sum.sum::<f64>() / 4.0]
+    }
+
+    #[test]
+    fn soft_and_flipped_labels_are_what_they_say() {
+        let soft = Labels { real: [0.7, 1.2], fake: [0.0, 0.3], flipped: 0.0 };
+        let noisy = Labels { flipped: 0.6, ..Labels::default() };
+        let both = Labels { flipped: 0.6, ..soft };
+        let constant = Labels { real: [0.9; 2], fake: [0.1; 2], flipped: 0.0 };
+        let between = |kind: usize, share: f64| if kind == 0 { 0.7 + 0.5 * share } else { 0.3 * share };
+        let flipped = |kind: usize, flip: f64| if flip < 0.6 { 1 - kind } else { kind };
+        for objective in [Objective::NonSaturating, Objective::Minimax, Objective::LeastSquares] {
+            for [got, want] in [
+                labelled(&soft, objective, |kind, share, _| [between(kind, share); 2]),
+                labelled(&noisy, objective, |kind, _, flip| [1.0 - flipped(kind, flip) as f64; 2]),
+                labelled(&both, objective, |kind, share, flip| [between(flipped(kind, flip), share); 2]),
+                labelled(&constant, objective, |kind, ..| [[0.9, 0.1][kind]; 2]),
+            ] {
+                assert!((got - want).abs() < 1e-6, "{objective:?}: {got}, not {want}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     graph::{Graph, Tensor},
-    nn::{Mode, Sequential, Weight},
+    nn::{Activation, Layer, Mode, Sequential, Weight},
 };
 
 /// What a player's layers depend on besides the kind of network.
@@ -23,6 +23,75 @@ pub struct Setting {
     pub mode: Mode,
     /// Whether the discriminator's gradient is penalised, so that it must treat pictures one by one.
     pub penalty: bool,
+    /// Changes of the layers.
+    pub tricks: Tricks,
+}
+
+/// Changes of the players' layers, which are tricks of the trade (Chintala et al. 2016, "How to Train a GAN?",
+/// <https://github.com/soumith/ganhacks>).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tricks {
+    /// The non-linearity of the discriminator's hidden layers.
+    pub activation: Activation,
+    /// What normalises the discriminator's hidden layers, for networks that have a choice; `None` is what suits the
+    /// rules.
+    pub norm: Option<Norm>,
+    /// Whether [`minibatch_stddev`](crate::nn::minibatch_stddev) stands before the discriminator's last layer.
+    pub stddev: bool,
+    /// The share of units that dropout takes from the generator's first three hidden layers, in training and whenever
+    /// pictures are drawn (Isola et al. 2017, §3.2.1).
+    pub dropout: f32,
+}
+
+impl Default for Tricks {
+    fn default() -> Self {
+        Self { activation: Activation::LeakyRelu, norm: None, stddev: false, dropout: 0.0 }
+    }
+}
+
+impl Tricks {
+    /// A generator's chain, with dropout behind its hidden layer number `hidden`, counted from 0. Each mode has a
+    /// stream of its own, since both players' steps draw.
+    pub(super) fn dropped<'g>(&self, chain: Sequential<'g>, hidden: usize, mode: Mode) -> Sequential<'g> {
+        if self.dropout == 0.0 || hidden >= 3 {
+            return chain;
+        }
+        let mode = match mode {
+            Mode::Training => "training",
+            Mode::Batch => "batch",
+            Mode::Evaluation => "evaluation",
+        };
+        chain.with(|name| Layer::Dropout { stream: format!("{name}.{mode}"), rate: self.dropout })
+    }
+
+    /// A discriminator's chain before its last layer, and how many channels follow from so many.
+    pub(super) fn compared<'g>(&self, chain: Sequential<'g>, channels: usize) -> (Sequential<'g>, usize) {
+        if self.stddev { (chain.with(|_| Layer::MinibatchStddev), channels + 1) } else { (chain, channels) }
+    }
+}
+
+/// How hidden layers are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// They are normalised over the batch, as in DCGAN's paper.
+    Batch,
+    /// They are normalised over each picture, for a critic under a gradient penalty (Gulrajani et al. 2017,
+    /// §4).
+    Layer,
+    /// They are not normalised, for spectral normalisation.
+    None,
+}
+
+impl Norm {
+    /// The normalisation that suits a discriminator under a gradient penalty, under spectral normalisation,
+    /// or under neither.
+    pub fn suiting(penalty: bool, spectral: bool) -> Self {
+        match (penalty, spectral) {
+            (_, true) => Norm::None,
+            (true, _) => Norm::Layer,
+            _ => Norm::Batch,
+        }
+    }
 }
 
 /// A minibatch: real pictures, and what the players are told of them.

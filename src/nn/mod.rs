@@ -3,6 +3,7 @@
 
 mod conv;
 mod lstm;
+mod minibatch;
 mod mode;
 mod norm;
 mod sequential;
@@ -12,6 +13,7 @@ mod weight_norm;
 
 pub use conv::{Channels, Conv2d, ConvTranspose2d};
 pub use lstm::PixelLstm;
+pub use minibatch::minibatch_stddev;
 pub use mode::Mode;
 pub use norm::{BatchNorm, InstanceNorm, LayerNorm};
 pub use sequential::{Layer, Sequential};

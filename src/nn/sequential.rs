@@ -1,6 +1,6 @@
 //! Layers one after another, which are named by their places as in `torch.nn.Sequential`.
 
-use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear};
+use super::{Activation, BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear, minibatch_stddev};
 use crate::graph::Tensor;
 
 /// One layer of a [`Sequential`].
@@ -18,6 +18,15 @@ pub enum Layer<'g> {
     LayerNorm(LayerNorm<'g>),
     /// A non-linearity, without variables.
     Activation(Activation),
+    /// [`Tensor::dropout`] by a stream of its own.
+    Dropout {
+        /// The stream's name.
+        stream: String,
+        /// The share of the elements that become 0.
+        rate: f32,
+    },
+    /// [`minibatch_stddev`], which adds a channel.
+    MinibatchStddev,
 }
 
 impl<'g> Layer<'g> {
@@ -32,6 +41,8 @@ impl<'g> Layer<'g> {
             Layer::BatchNorm(layer) => layer.forward(x),
             Layer::LayerNorm(layer) => layer.forward(x),
             Layer::Activation(activation) => activation.apply(x),
+            Layer::Dropout { stream, rate } => x.dropout(stream, *rate),
+            Layer::MinibatchStddev => minibatch_stddev(x),
         }
     }
 
@@ -42,7 +53,7 @@ impl<'g> Layer<'g> {
             Layer::ConvTranspose2d(layer) => layer.params(),
             Layer::BatchNorm(layer) => layer.params(),
             Layer::LayerNorm(layer) => layer.params(),
-            Layer::Activation(_) => vec![],
+            Layer::Activation(_) | Layer::Dropout { .. } | Layer::MinibatchStddev => vec![],
         }
     }
 }

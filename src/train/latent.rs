@@ -1,4 +1,4 @@
-//! Points of a latent space whose prior is the standard normal distribution: random draws, quantiles for regular
+//! Points of a latent space whose prior is the standard normal distribution, or a uniform one: random draws, quantiles for regular
 //! grids, and walks between points.
 
 use crate::graph::var::Init;
@@ -7,6 +7,11 @@ use crate::graph::var::Init;
 /// alone, by the random stream `init/latents`.
 pub fn normals(seed: u64, n: usize) -> Vec<f32> {
     Init::Normal(0.0, 1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
+}
+
+/// Draws `n` uniform numbers in [-1, 1) as [`normals`] draws normal ones.
+pub fn uniforms(seed: u64, n: usize) -> Vec<f32> {
+    Init::Uniform(1.0).words(seed, "latents", n).into_iter().map(f32::from_bits).collect()
 }
 
 /// Returns the quantile of the standard normal distribution at (i + ½) / n, the middle of cell `i` of `n`. It

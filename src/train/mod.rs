@@ -27,7 +27,7 @@ pub use collective::{Alone, Collective, Parts, Threads, exchange};
 #[cfg(not(target_arch = "wasm32"))]
 pub use evaluation::{Evaluation, Ready};
 pub use feed::{Feed, batch, labelled, labels};
-pub use latent::{normals, quantile, slerp};
+pub use latent::{normals, quantile, slerp, uniforms};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pace::{SUBMISSION, bursts};
 pub use round::{Round, remember};

@@ -8,7 +8,9 @@ use oneiro::{
         classifier::{self, Classifier},
         dcgan,
         game::{Game, Rules},
-        gan, players, semi_supervised,
+        gan,
+        players::{self, Tricks},
+        semi_supervised,
     },
     nn::{Mode, Weight},
     optim::Optimizer,
@@ -28,11 +30,13 @@ fn adversary() -> dcgan::Config {
         classes: 0,
         hint: 0,
         scores: 1,
+        tricks: Tricks::default(),
     }
 }
 
 fn perceptrons() -> gan::Config {
-    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight: Weight::Plain, classes: 0, scores: 1 }
+    let (weight, mode, tricks) = (Weight::Plain, Mode::Training, Tricks::default());
+    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight, classes: 0, scores: 1, mode, tricks }
 }
 
 fn game() -> Game<dcgan::Networks> {

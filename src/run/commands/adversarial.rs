@@ -10,6 +10,7 @@ mod draw;
 mod evaluate;
 mod pictures;
 mod train;
+mod tricks;
 mod watch;
 
 pub use contest::{Adversarial, Contest, Given, Loss};
@@ -17,6 +18,7 @@ pub use draw::{Arithmetic, Nearest, NoiseDraw};
 #[cfg(feature = "fid")]
 pub use evaluate::Evaluate;
 pub use train::Watched;
+pub use tricks::{Normalised, Tricks};
 pub use watch::Watching;
 
 use crate::{error::Result, run::by_ranks};

@@ -1,6 +1,9 @@
 //! The options of a game: the model's own, with [`Adversarial`], and those of its rules.
 
-use super::super::task::text;
+use super::{
+    super::task::text,
+    tricks::{Normalised, Tricks},
+};
 use crate::{
     data::Task,
     error::{Error, Result},
@@ -34,6 +37,12 @@ pub trait Adversarial: Args + Serialize + DeserializeOwned + Clone + Send + Sync
 
     /// The options of players that are given pictures, for networks that take them.
     fn given(&self) -> Option<&Given> {
+        None
+    }
+
+    /// What normalises the discriminator's hidden layers, for networks that have a choice; `None` is what suits the
+    /// other options.
+    fn norm(&self) -> Option<Normalised> {
         None
     }
 
@@ -81,7 +90,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    fn objective(self) -> Objective {
+    pub(super) fn objective(self) -> Objective {
         match self {
             Loss::Minimax => Objective::Minimax,
             Loss::NonSaturating => Objective::NonSaturating,
@@ -108,7 +117,7 @@ pub struct Contest<M: Adversarial> {
     /// Adam's step size
     #[arg(long, help_heading = TRAINING, default_value_t = 2e-4, value_parser = positive)]
     lr: f64,
-    /// Adam's step size of the discriminator [default: the value of --lr]
+    /// Step size of the discriminator [default: the value of --lr]
     #[arg(long, help_heading = TRAINING, value_name = "LR", value_parser = positive)]
     lr_discriminator: Option<f64>,
     /// Adam's decay rate of the first moment
@@ -143,6 +152,9 @@ pub struct Contest<M: Adversarial> {
     labels: Option<u32>,
     #[command(flatten)]
     #[serde(flatten)]
+    tricks: Tricks,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub(super) model: M,
 }
 
@@ -153,20 +165,29 @@ impl<M: Adversarial> Contest<M> {
             discriminator_steps: self.discriminator_steps,
             lr: self.lr as f32,
             lr_discriminator: self.lr_discriminator.unwrap_or(self.lr) as f32,
+            sgd: self.tricks.sgd(),
             beta1: self.beta1,
-            smooth: self.smooth as f32,
+            labels: self.tricks.labels(self.smooth as f32),
+            history: self.tricks.history(),
+            uniform: self.tricks.uniform(),
             instance_noise: self.instance_noise as f32,
             spectral: self.spectral,
             ema: self.ema,
             clip: (self.loss == Loss::Wasserstein).then(|| self.clip.unwrap_or(0.01) as f32),
             penalty: (self.loss == Loss::WassersteinGp).then(|| self.penalty.unwrap_or(10.0) as f32),
             l1: self.model.given().map_or(0.0, |given| given.l1) as f32,
+            tricks: self.tricks.layers(self.model.norm()),
         }
     }
 
     /// The game over images `[height, width, channels]` with this number of classes.
     pub(super) fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
         let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
+        let pool = self.tricks.history();
+        if pool > 0 && (batch % 2 > 0 || pool % (batch / 2) > 0) {
+            let what = "half of each batch is exchanged for pictures of the pool; take an even --batch";
+            return Err(Error::new(format!("--history {pool}: {what}, and a multiple of its half")));
+        }
         let [told, apart] =
             [self.model.conditional(), self.semi_supervised].map(|asked| if asked { classes } else { 0 });
         let [h, w, c] = image;
@@ -205,6 +226,9 @@ impl<M: Adversarial> Options for Contest<M> {
     }
 
     fn refuse(&self) -> Option<&'static str> {
+        if let Some(why) = self.tricks.refuse(self.loss, self.smooth, self.semi_supervised) {
+            return Some(why);
+        }
         match self.loss {
             _ if self.semi_supervised && self.task().is_some() => {
                 Some("--semi-supervised: not with --task; leave out one of them")
@@ -229,6 +253,12 @@ impl<M: Adversarial> Options for Contest<M> {
             ),
             Loss::WassersteinGp if self.spectral => {
                 Some("--spectral and a gradient penalty both bound the critic's slope; choose one")
+            }
+            Loss::WassersteinGp if self.model.norm() == Some(Normalised::Batch) => Some(
+                "--norm batch: a gradient penalty is of each picture alone; leave it out, or take layer or none",
+            ),
+            _ if self.semi_supervised && self.model.norm().is_some() => {
+                Some("--norm: with --semi-supervised weights are normalised instead; leave it out")
             }
             _ => None,
         }

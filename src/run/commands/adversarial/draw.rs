@@ -7,7 +7,7 @@ use super::{
         task::{Cases, DRAWS},
     },
     contest::{Adversarial, Contest},
-    pictures::{Pictures, in_turn, pictures},
+    pictures::{Pictures, in_turn, noise, pictures},
 };
 use crate::{
     data::{Images, Task},
@@ -16,7 +16,7 @@ use crate::{
     models::game::Game,
     rng,
     run::{Bare, Look, Raw, Trained, animate, grid, save, whole},
-    train::{normals, slerp},
+    train::slerp,
 };
 use clap::Args;
 
@@ -111,7 +111,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
 
     /// Draws `count` noise vectors, `[count, latent]`.
     fn noise(&self, count: usize) -> Vec<f32> {
-        normals(self.trained.seed, count * self.game.latent())
+        noise(self.game.rules().uniform, self.trained.seed, count * self.game.latent())
     }
 
     /// The classes of `count` pictures, one-hot: the class of `--class`, or all in turn. Empty if the model
@@ -222,6 +222,11 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
         let (rows, latent) = (self.count(6), self.game.latent());
         let z = self.noise(2 * rows);
         let [h, w, c] = self.trained.saved.image;
+        // Only normal noise lies near a sphere.
+        let between = |a: &[f32], b: &[f32], t: f32| match self.game.rules().uniform {
+            true => a.iter().zip(b).map(|(a, b)| a * (1.0 - t) + b * t).collect(),
+            false => slerp(a, b, t),
+        };
         let walk = |steps: usize, closed: bool| -> Result<Vec<f32>> {
             let at = |s: usize| s as f32 / (steps - 1) as f32;
             // A closed walk goes back the same way, so that the film does not jump.
@@ -229,7 +234,7 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
             let points: Vec<f32> = z
                 .chunks(2 * latent)
                 .map(|ends| ends.split_at(latent))
-                .flat_map(|(a, b)| (0..steps).flat_map(move |s| slerp(a, b, t(s))))
+                .flat_map(|(a, b)| (0..steps).flat_map(move |s| between(a, b, t(s))))
                 .collect();
             let classes = self.classes(rows)?;
             let classes: Vec<f32> = match self.game.classes() {

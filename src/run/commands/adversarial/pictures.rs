@@ -8,12 +8,15 @@ use crate::{
     graph::{Graph, shape::Type},
     kernel::caps::Caps,
     models::{autoencoder::correct, game::Game, players::Players},
+    optim::advance,
     plan::Plan,
-    train::{Evaluation, labels},
+    train::{Evaluation, labels, normals, uniforms},
 };
 
 /// The name of the input of hints.
 const HINT: &str = "hint";
+/// The counter of drawings, which dropout follows.
+const COUNTER: &str = "pictures.step";
 /// The names of the inputs and the output of a plan that draws pictures.
 const NOISE: &str = "z";
 pub(super) const CLASS: &str = "class";
@@ -23,11 +26,18 @@ pub(super) const PICTURES: &str = "pictures";
 /// from these, `hint`.
 pub(super) fn pictures<P: Players>(game: &Game<P>, caps: &Caps, count: usize) -> Result<Plan> {
     let g = Graph::new();
+    let drops = game.rules().tricks.dropout > 0.0;
+    if drops {
+        g.count_by(COUNTER);
+    }
     let z = g.input(NOISE, Type::f32([count, game.latent()]));
     let class = (game.classes() > 0).then(|| g.input(CLASS, Type::f32([count, game.classes()])));
     let [h, w, _] = game.image();
     let hint = (game.hint() > 0).then(|| g.input(HINT, Type::f32([count, h, w, game.hint()])));
     g.output(PICTURES, game.pictures_of(z, class, hint));
+    if drops {
+        advance(&g);
+    }
     Plan::new(&g, caps)
 }
 
@@ -36,6 +46,11 @@ pub(super) fn tested<P: Players>(game: &Game<P>, caps: &Caps, test: &Images) -> 
     Evaluation::in_batches(100, caps, test, |g, x| {
         vec![("accuracy", correct(game.class_logits(x), labels(g, test, x.extent(0))))]
     })
+}
+
+/// Draws `n` numbers of noise, uniform or normal.
+pub(super) fn noise(uniform: bool, seed: u64, n: usize) -> Vec<f32> {
+    if uniform { uniforms(seed, n) } else { normals(seed, n) }
 }
 
 /// The classes of `count` pictures, one-hot: all classes in turn. Empty if there are no classes.

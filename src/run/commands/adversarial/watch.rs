@@ -3,7 +3,7 @@
 
 use super::{
     super::task::{Cases, DRAWS},
-    pictures::{Pictures, in_turn},
+    pictures::{Pictures, in_turn, noise},
 };
 use crate::{
     data::Task,
@@ -11,7 +11,7 @@ use crate::{
     measure::watch::Watch,
     models::{classifier, game::Game, players::Players},
     run::{EpochEnd, Measured, Observer, RunDir, SITTING, Session, animate, grid, plot, read, save, whole},
-    train::{Ready, normals},
+    train::Ready,
 };
 #[cfg(feature = "fid")]
 use crate::{
@@ -64,6 +64,8 @@ pub(super) struct Watcher<'a> {
     /// The accuracy on test images, if the discriminator tells classes apart.
     test: Option<&'a Ready<'a>>,
     latent: usize,
+    /// Whether the noise is uniform.
+    uniform: bool,
     classes: usize,
     /// The pictures that the model is given, if it has a task.
     cases: Option<Cases>,
@@ -90,12 +92,13 @@ impl<'a> Watcher<'a> {
         let streamed = session.stream.is_some() && task.is_none();
         let real = if streamed { &session.set.test } else { &session.set.train };
         let rules = game.rules();
-        let watch = Watch::new(rules.objective, rules.smooth.into(), real);
+        let watch = Watch::new(rules.objective, rules.labels.means(), real);
         Ok(Self {
             session,
             draw,
             test,
             latent: game.latent(),
+            uniform: rules.uniform,
             classes: game.classes(),
             cases: task.map(|task| Cases::first(task, &session.set.test, CASES)),
             watch,
@@ -124,7 +127,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn noise(&self, count: usize) -> (Vec<f32>, Vec<f32>) {
-        (normals(self.session.recipe.seed, count * self.latent), in_turn(self.classes, count))
+        (noise(self.uniform, self.session.recipe.seed, count * self.latent), in_turn(self.classes, count))
     }
 
     /// Draws the grid into the run's folder, and returns the diversity of its pictures.
