@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Failure, Shown, cargo_with, root};
+use crate::{Failure, Shown, cargo_with, ganhacks, root};
 
 /// The help of `cargo xtask figures`.
 pub(crate) const HELP: &str = "\
@@ -18,6 +18,10 @@ The long measurements that tests and CI leave out. Without options: 200 kills of
                          none is named. It needs cargo-fuzz: cargo install cargo-fuzz --locked
     --minutes N          minutes of fuzzing for each reader [default: 20]
     --corpus DIR         the folder of the inputs that the fuzzer keeps [default: target/fuzz/corpus]
+    --ganhacks [TRICK].. train a small DCGAN on MNIST with each trick of the trade alone, three seeds each, all of them
+                         if none is named, and write a table of FIDs and classes covered; it goes on where it was
+                         stopped, and takes about half an hour of one core on Mesa's software driver
+    --data NAME|DIR      the data set of these runs [default: mnist]
 ";
 
 /// What the package of the fuzzing is, and where its own files go.
@@ -32,6 +36,7 @@ pub(crate) enum Figures {
     Usual,
     Soak,
     Fuzz { readers: Vec<String>, minutes: f64, corpus: String },
+    Ganhacks { tricks: Vec<String>, data: String },
 }
 
 impl Figures {
@@ -40,11 +45,13 @@ impl Figures {
         let wrong = |what: String| Failure::new(format!("figures: {what}; see `cargo xtask figures --help`"));
         let (mut minutes, mut corpus) = (20.0, format!("{BUILT}/corpus"));
         let mut words = typed.iter();
-        let (mut soak, mut fuzz, mut readers) = (false, false, vec![]);
+        let (mut chosen, mut named, mut data) = (vec![], vec![], String::from("mnist"));
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--soak" => soak = true,
-                "--fuzz" => fuzz = true,
+                "--soak" | "--fuzz" | "--ganhacks" => chosen.push(word.as_str()),
+                "--data" => {
+                    data = words.next().ok_or_else(|| wrong("--data wants a data set".into()))?.clone()
+                }
                 "--minutes" => {
                     let number =
                         words.next().and_then(|n| n.parse().ok()).filter(|n| (0.01..1e6).contains(n));
@@ -53,15 +60,18 @@ impl Figures {
                 "--corpus" => {
                     corpus = words.next().ok_or_else(|| wrong("--corpus wants a folder".into()))?.clone()
                 }
-                reader if fuzz && !reader.starts_with('-') => readers.push(reader.to_string()),
+                name if !name.starts_with('-') && matches!(chosen[..], ["--fuzz" | "--ganhacks"]) => {
+                    named.push(name.to_string());
+                }
                 _ => return Err(wrong(format!("no option `{word}`"))),
             }
         }
-        match (soak, fuzz) {
-            (true, true) => Err(wrong("--soak and --fuzz are two measurements; give one".into())),
-            (true, false) => Ok(Self::Soak),
-            (false, true) => Ok(Self::Fuzz { readers, minutes, corpus }),
-            (false, false) => Ok(Self::Usual),
+        match chosen[..] {
+            [] => Ok(Self::Usual),
+            ["--soak"] => Ok(Self::Soak),
+            ["--fuzz"] => Ok(Self::Fuzz { readers: named, minutes, corpus }),
+            ["--ganhacks"] => Ok(Self::Ganhacks { tricks: named, data }),
+            _ => Err(wrong(format!("{} are several measurements; give one", chosen.join(" and ")))),
         }
     }
 
@@ -75,6 +85,7 @@ impl Figures {
             Self::Usual => usual(),
             Self::Soak => soak(),
             Self::Fuzz { readers, minutes, corpus } => fuzz(readers, *minutes, &root().join(corpus)),
+            Self::Ganhacks { tricks, data } => ganhacks::run(tricks, data),
         }
     }
 }
@@ -193,8 +204,16 @@ mod tests {
         };
         assert_eq!(parse("--fuzz"), fuzz(&[], 20.0, "target/fuzz/corpus"));
         assert_eq!(parse("--fuzz idx png --minutes 0.5 --corpus x"), fuzz(&["idx", "png"], 0.5, "x"));
+        let ganhacks = |tricks: &[&str], data: &str| {
+            let tricks = tricks.iter().map(|name| name.to_string()).collect();
+            Ok(Figures::Ganhacks { tricks, data: data.into() })
+        };
+        assert_eq!(parse("--ganhacks"), ganhacks(&[], "mnist"));
+        assert_eq!(parse("--ganhacks smooth sgd --data x"), ganhacks(&["smooth", "sgd"], "x"));
         for (typed, named) in [
             ("--soak --fuzz", "give one"),
+            ("--fuzz --ganhacks", "give one"),
+            ("--ganhacks --data", "--data wants"),
             ("--fuzz --minutes none", "--minutes wants"),
             ("--fuzz --corpus", "--corpus wants"),
             ("idx", "`idx`"),

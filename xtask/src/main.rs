@@ -6,6 +6,7 @@
 mod demo;
 mod driver;
 mod figures;
+mod ganhacks;
 mod plan;
 mod probe;
 mod runtime;
@@ -32,7 +33,7 @@ first.
     cargo xtask web                         build the explorer's page into target/web and serve it on the loopback
                                             address
     cargo xtask figures [OPTIONS]           the long measurements that tests and CI leave out: kills, soaks, the
-                                            benchmark, fuzzing; figures --help
+                                            benchmark, fuzzing, tricks of GANs; figures --help
     cargo xtask offline [OPTIONS]           what real compilers make of the kernels for GPUs that are not at hand, and
                                             a model of the time; offline --help
     cargo xtask validate                    all shaders and pipelines through the validators that are found: naga,
