@@ -1,26 +1,31 @@
 //! DCGAN against PyTorch: ten rounds of both players from the same weights, pictures and noise end at
 //! PyTorch's weights and running statistics, as near as its own f32 comes, and a generator's file gives its
-//! pictures (`golden/dcgan_trajectory.py` makes the file); and the gradient penalty of whole critics.
+//! pictures (`golden/dcgan_trajectory.py` makes the file); a GAN of perceptrons with tricks of the trade, likewise
+//! (`golden/ganhacks_trajectory.py`); and the gradient penalty of whole critics.
 
 use crate::{
     golden::{self, Played, Trajectory, bits, unit},
     harness::differences,
-    subjects::{Ready, adapter, for_gpus},
+    subjects::{Ready, adapter, all_caps, for_gpus},
 };
 use oneiro::{
+    gpu::Gpu,
     graph::{
         Graph,
         reference::{self, Values},
         shape::{Array, Type},
         var::VarSpec,
     },
+    kernel::caps::Caps,
     models::{
         dcgan::{self, Config, Norm},
         game::{self, Game, Rules},
         gan::{self, Objective, gradient_penalty},
+        labels::Labels,
         players::{Batch, Tricks},
     },
-    nn::{Mode, Sequential, Weight},
+    nn::{Activation, Mode, Sequential, Weight},
+    plan::Plan,
     weights::{self, Weights},
 };
 
@@ -29,6 +34,7 @@ const PICTURES: [usize; 4] = [N, 32, 32, 3];
 const NOISE: [usize; 4] = [N, 1, 1, 6];
 const ROUNDS: u32 = 10;
 const FILE: &str = "dcgan_trajectory.safetensors";
+const TRICKS: &str = "ganhacks_trajectory.safetensors";
 
 /// `n` numbers in [-1, 1).
 fn signed(salt: u32, n: usize) -> Vec<f32> {
@@ -74,6 +80,53 @@ fn trajectory() -> Trajectory {
     Trajectory { round, evaluation: None, rounds: ROUNDS, inputs, weights }
 }
 
+/// Ten rounds with all tricks at once, of which only dropout, flips, soft labels and the pool draw more than noise.
+fn with_tricks() -> Trajectory {
+    const STREAMS: [(&str, u32, usize); 11] = [
+        ("x", 1000, 25),
+        ("discriminator.z", 2000, 4),
+        ("generator.z", 2000, 4),
+        ("generator.main.2.batch", 3000, 8),
+        ("generator.main.5.batch", 3001, 6),
+        ("generator.main.2.training", 4000, 8),
+        ("generator.main.5.training", 4001, 6),
+        ("label.real", 5000, 1),
+        ("flip.real", 5001, 1),
+        ("label.fake", 7000, 1),
+        ("flip.fake", 7001, 1),
+    ];
+    let networks = gan::Networks { latent: 4, hidden: vec![8, 6] };
+    let rules = Rules {
+        lr: 0.01,
+        lr_discriminator: 0.05,
+        sgd: true,
+        labels: Labels { real: [0.7, 1.2], fake: [0.0, 0.3], flipped: 0.3 },
+        history: 4,
+        uniform: true,
+        tricks: Tricks { stddev: true, dropout: 0.5, ..Tricks::default() },
+        ..Rules::default()
+    };
+    let game = Game::new(networks, rules, [5, 5, 1], [5, 5], 0, N).unwrap();
+    let [discriminator, generator] = [Graph::new(), Graph::new()];
+    let streams = || STREAMS.into_iter().skip(1).map(|(name, ..)| name).chain(["pool"]);
+    for name in streams() {
+        let player =
+            if name == "generator.z" || name.ends_with("training") { &generator } else { &discriminator };
+        player.bind_stream(name);
+    }
+    game.discriminator_step(&discriminator, |g| (g.input("x", Type::f32([N, 25])), None));
+    golden::ends(&generator, &game.generator_step(&generator));
+    let inputs = |round: u32| {
+        // The games of several dropouts or labels take every tenth salt.
+        let salt = |first: u32| first + if first % 1000 < 10 && first >= 3000 { 10 * round } else { round };
+        let all = STREAMS.into_iter().map(|(name, first, width)| (name, unit(salt(first), N * width)));
+        all.chain([("pool", unit(9000 + round, N / 2))]).collect()
+    };
+    let (round, inputs, weights) =
+        (vec![discriminator, generator], Box::new(inputs), golden::tensors(TRICKS));
+    Trajectory { round, evaluation: None, rounds: ROUNDS, inputs, weights }
+}
+
 /// The losses of discriminator and generator, round by round, as means over the batch.
 fn losses(played: &Played) -> Vec<f64> {
     played.measured.iter().flat_map(|row| [row[0], row[1]]).map(|sum| sum / N as f64).collect()
@@ -93,33 +146,23 @@ fn miss(tensors: &Weights, var: &VarSpec, got: &[f64]) -> f64 {
 
 #[test]
 fn the_references_players_follow_pytorch() {
-    let trajectory = trajectory();
-    let (played, tensors) = (trajectory.on_reference(), &trajectory.weights);
-    let want = tensors["after.losses"].1.iter().copied();
-    let miss_of_losses = worst(&losses(&played), want);
-    assert!(miss_of_losses < 1e-6, "losses: {miss_of_losses:e} from PyTorch's");
-    for (name, var) in trajectory.variables() {
-        let miss = miss(tensors, &var, &played.weights[&name]);
-        assert!(miss < 1e-6, "{name}: {miss:e} from PyTorch's");
+    for trajectory in [trajectory(), with_tricks()] {
+        let (played, tensors) = (trajectory.on_reference(), &trajectory.weights);
+        let want = tensors["after.losses"].1.iter().copied();
+        let miss_of_losses = worst(&losses(&played), want);
+        assert!(miss_of_losses < 1e-6, "losses: {miss_of_losses:e} from PyTorch's");
+        for (name, var) in trajectory.variables() {
+            let miss = miss(tensors, &var, &played.weights[&name]);
+            assert!(miss < 1e-6, "{name}: {miss:e} from PyTorch's");
+        }
     }
 }
 
 #[test]
 fn the_adapters_players_follow_pytorch() {
     let Some(gpu) = adapter("the_adapters_players_follow_pytorch") else { return };
-    let trajectory = trajectory();
-    let tensors = &trajectory.weights;
-    let within = |name: &str, miss: f64| {
-        let theirs = f64::from(tensors[&format!("miss.{name}")].1[0]);
-        let fine = miss <= 2.0 * theirs + 1e-4;
-        assert!(fine, "{name}: {miss:e} from PyTorch's f64, whose f32 misses it by {theirs:e}");
-    };
     for caps in [gpu.caps().clone(), for_gpus(gpu.caps())] {
-        let played = trajectory.on_adapter(gpu, &caps);
-        within("losses", worst(&losses(&played), tensors["after.losses"].1.iter().copied()));
-        for (name, var) in trajectory.variables() {
-            within(&name, miss(tensors, &var, &played.weights[&name]));
-        }
+        let played = follows(&trajectory(), gpu, &caps);
         // Once a round for the generator, three times for the discriminator, as there.
         for (player, times) in [("generator", 10.0), ("discriminator", 30.0)] {
             let counters = played
@@ -129,7 +172,23 @@ fn the_adapters_players_follow_pytorch() {
             let counted: Vec<f64> = counters.map(|(_, values)| values[0]).collect();
             assert!(!counted.is_empty() && counted.iter().all(|&n| n == times), "{player}: {counted:?}");
         }
+        follows(&with_tricks(), gpu, &caps);
     }
+}
+
+/// Plays a trajectory on the adapter, and compares it with PyTorch's.
+fn follows(trajectory: &Trajectory, gpu: &Gpu, caps: &Caps) -> Played {
+    let (played, tensors) = (trajectory.on_adapter(gpu, caps), &trajectory.weights);
+    let within = |name: &str, miss: f64| {
+        let theirs = f64::from(tensors[&format!("miss.{name}")].1[0]);
+        let fine = miss <= 2.0 * theirs + 1e-4;
+        assert!(fine, "{name}: {miss:e} from PyTorch's f64, whose f32 misses it by {theirs:e}");
+    };
+    within("losses", worst(&losses(&played), tensors["after.losses"].1.iter().copied()));
+    for (name, var) in trajectory.variables() {
+        within(&name, miss(tensors, &var, &played.weights[&name]));
+    }
+    played
 }
 
 /// Both players see the hints, and the generator's loss has λ times the mean absolute difference from the pictures that
@@ -241,6 +300,11 @@ fn the_penaltys_gradient_matches_central_differences() {
         &g,
         &[3, 16, 16, 2],
     );
+    // The slope of a critic that compares pictures counts what each does to the others.
+    let g = Graph::new();
+    let tricks = Tricks { stddev: true, ..Tricks::default() };
+    let compared = Config { side: 8, norm: Norm::Layer, channels: 1, tricks, ..config() };
+    check(&dcgan::discriminator(&g, "d", &compared), &g, &[3, 8, 8, 1]);
     let g = Graph::new();
     let config = gan::Config {
         pixels: 7,
@@ -253,4 +317,49 @@ fn the_penaltys_gradient_matches_central_differences() {
         tricks: Tricks::default(),
     };
     check(&gan::discriminator(&g, "d", &config), &g, &[3, 7]);
+}
+
+/// Each trick changes the plans of the players whom it concerns, and no other; without tricks both are as they were.
+#[test]
+fn each_trick_changes_what_it_says_and_nothing_else() {
+    let plans = |rules: Rules| {
+        let networks = dcgan::Networks { latent: 3, generator: 2, discriminator: 2 };
+        let game = Game::new(networks, rules, [16, 16, 1], [16, 16], 0, 4).unwrap();
+        let [d, g] = [Graph::new(), Graph::new()];
+        game.discriminator_step(&d, |g| (g.input("x", Type::f32([4, 256])), None));
+        golden::ends(&g, &game.generator_step(&g));
+        let caps = &all_caps()[0].1;
+        ([d, g].map(|g| Plan::new(&g, caps).unwrap().to_string()), game.weights())
+    };
+    let tricks = |change: fn(&mut Tricks)| {
+        let mut tricks = Tricks::default();
+        change(&mut tricks);
+        Rules { tricks, ..Rules::default() }
+    };
+    let labels = |change: fn(&mut Labels)| {
+        let mut labels = Labels::default();
+        change(&mut labels);
+        Rules { labels, ..Rules::default() }
+    };
+    let (before, names) = plans(Rules::default());
+    // What the rules were before there were tricks.
+    assert_eq!(plans(labels(|l| *l = Labels::smoothed(0.0))).0, before);
+    // A rule, whether each player's plan changes, and whether the discriminator's weights do.
+    for (what, rules, changes, other_weights) in [
+        ("soft labels of real pictures", labels(|l| l.real = [0.9, 1.0]), [true, false], false),
+        ("soft labels of drawn ones", labels(|l| l.fake = [0.0, 0.3]), [true, false], false),
+        ("flips", labels(|l| l.flipped = 0.1), [true, false], false),
+        ("a pool", Rules { history: 6, ..Rules::default() }, [true, false], false),
+        ("SGD", Rules { sgd: true, ..Rules::default() }, [true, false], false),
+        ("uniform noise", Rules { uniform: true, ..Rules::default() }, [true, true], false),
+        ("ReLU", tricks(|t| t.activation = Activation::Relu), [true, true], false),
+        ("no norm", tricks(|t| t.norm = Some(Norm::None)), [true, true], true),
+        ("the batch's own norm", tricks(|t| t.norm = Some(Norm::Batch)), [false, false], false),
+        ("dropout", tricks(|t| t.dropout = 0.5), [true, true], true),
+        ("stddev", tricks(|t| t.stddev = true), [true, true], true),
+    ] {
+        let (plans, weights) = plans(rules);
+        let changed = [0, 1].map(|player| plans[player] != before[player]);
+        assert_eq!((changed, weights != names), (changes, other_weights), "{what}");
+    }
 }

@@ -10,7 +10,10 @@ use crate::{
 use oneiro::{
     gpu::{Executor, State},
     graph::{Graph, Tensor, autodiff, shape::Type, window::Kernel},
-    nn::{BatchNorm, Conv2d, ConvTranspose2d, InstanceNorm, LayerNorm, Linear, Mode, Weight, spectral_norm},
+    nn::{
+        BatchNorm, Conv2d, ConvTranspose2d, InstanceNorm, LayerNorm, Linear, Mode, Weight, minibatch_stddev,
+        spectral_norm,
+    },
     plan::Plan,
     weights::Weights,
 };
@@ -51,8 +54,16 @@ fn composed(shape: &[usize], over: Option<usize>) -> Case {
     Case::new(name, format!("{shape:?} over {over:?}"), build).tolerance(1e-5, 1e-5)
 }
 
+/// The minibatch's standard deviation as one more channel.
+fn compared(shape: &[usize]) -> Case {
+    let dims = shape.to_vec();
+    let build = move |g: &Graph| g.output("y", minibatch_stddev(g.input("x", Type::f32(&dims[..]))));
+    Case::new("minibatch_stddev", format!("{shape:?}"), build).tolerance(1e-5, 1e-5)
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut out = vec![];
+    out.extend([&[2, 1][..], &[5, 7], &[3, 4, 4, 2], &[64, 4, 4, 33]].map(compared));
     for mode in [Mode::Training, Mode::Batch, Mode::Evaluation] {
         out.extend([[1, 1], [1, 7], [3, 5], [64, 65], [127, 300]].map(|shape| spectral(&shape, 0, mode)));
         out.extend(

@@ -12,8 +12,11 @@ use oneiro::{
         classifier::{self, Classifier},
         dcgan,
         game::{Game, Rules},
+        gan::{self, Objective},
+        labels::Labels,
         likelihood::Likelihood,
         pixelcnn,
+        players::Tricks,
         vae::Vae,
     },
     optim::Optimizer,
@@ -191,6 +194,31 @@ fn ranks_score_what_one_does() {
             );
         }
     }
+}
+
+/// Labels, dropout and noise are drawn for the whole batch, and its standard deviation is the whole batch's, in a
+/// gradient penalty too.
+#[test]
+fn ranks_train_a_game_with_tricks_as_one_does() {
+    fn record(caps: &Caps, share: Share, images: &Images, rules: Rules) -> Round {
+        let networks = gan::Networks { latent: 4, hidden: vec![6, 8] };
+        let tricks = Tricks { stddev: true, dropout: 0.3, ..Tricks::default() };
+        let rules = Rules { uniform: true, sgd: true, lr_discriminator: 0.01, tricks, ..rules };
+        let game = Game::new(networks, rules, [SIDE, SIDE, 1], [SIDE; 2], 0, local(share)).unwrap();
+        let [discriminator, generator] = [0, 1].map(|_| Graph::shared(share));
+        game.discriminator_step(&discriminator, |g| (batch(g, images, local(share), None), None));
+        let metrics = game.generator_step(&generator);
+        let plan = Plan::new(&discriminator, caps).unwrap();
+        Round::new(&generator, &metrics, caps).unwrap().after(plan, 1)
+    }
+    ranks_agree("GAN with soft and flipped labels", |caps, share, images| {
+        let labels = Labels { real: [0.7, 1.2], fake: [0.0, 0.3], flipped: 0.2 };
+        record(caps, share, images, Rules { labels, ..Rules::default() })
+    });
+    ranks_agree("GAN with a gradient penalty", |caps, share, images| {
+        let objective = Objective::Wasserstein;
+        record(caps, share, images, Rules { objective, penalty: Some(10.0), ..Rules::default() })
+    });
 }
 
 /// A line that is as slow as a network: a message takes `latency`, and a byte the part of a second that it takes at

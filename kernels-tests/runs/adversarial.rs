@@ -7,6 +7,9 @@ use crate::{
 
 /// A small GAN of perceptrons.
 const GAN: &str = "gan train --data . --batch 16 --hidden 24 --latent 5 --seed 3";
+/// Tricks of the trade, all at once.
+const OF_THE_TRADE: &str = "--real-label 0.7..1.2 --fake-label 0..0.3 --flip 0.1 --optimizer-discriminator sgd \
+                            --noise uniform --activation relu --minibatch-stddev --dropout 0.5";
 /// A small DCGAN.
 const DCGAN: &str = "dcgan train --data . --batch 8 --features 4 --latent 5";
 
@@ -23,7 +26,9 @@ fn a_game_goes_on_bit_for_bit() {
     for (name, train) in [
         ("dcgan", format!("{DCGAN} --conditional --ema 0.9")),
         ("gan", format!("{GAN} {tricks} --conditional")),
+        ("gan-of-tricks", format!("{GAN} {OF_THE_TRADE} --history 16 --conditional")),
     ] {
+        let program = train.split(' ').next().unwrap_or_default();
         let train = |out: &str, steps: u32| {
             run(&dir, &format!("{train} --out {name}-{out} --steps {steps} --picture-every 2"))
         };
@@ -31,15 +36,39 @@ fn a_game_goes_on_bit_for_bit() {
         let told = ["loss_D", "D(G(z))", "film of training"].iter().all(|what| text.contains(what));
         assert!(told, "{text}");
         train("parts", 3);
-        run(&dir, &format!("{name} train --resume {name}-parts --steps 7"));
+        run(&dir, &format!("{program} train --resume {name}-parts --steps 7"));
         let [whole, parts] = ["whole", "parts"].map(|out| format!("{name}-{out}"));
         let checkpoint = newest(&dir, &whole).unwrap();
         assert!(checkpoint == newest(&dir, &parts).unwrap(), "{name}: 7 steps differ from 3 + 4");
         assert_eq!(weights(&dir, &whole), weights(&dir, &parts), "{name}");
-        for part in ["adam.m/generator", "adam.v/discriminator", "ema/generator"] {
+        let parts = match name {
+            "gan-of-tricks" => ["discriminator.pool", "discriminator.pool.classes", "adam.v/generator"],
+            _ => ["adam.m/generator", "adam.v/discriminator", "ema/generator"],
+        };
+        for part in parts {
             assert!(checkpoint.values.iter().any(|(name, ..)| name.contains(part)), "{name} lacks {part}");
         }
     }
+    // What was typed is the run's, and what was not is not there.
+    let config = |run: &str| std::fs::read_to_string(dir.join(run).join("config.toml")).unwrap();
+    for line in [
+        "real_label = \"0.7..1.2\"",
+        "fake_label = \"0..0.3\"",
+        "flip = 0.1",
+        "history = 16",
+        "optimizer_discriminator = \"sgd\"",
+        "noise = \"uniform\"",
+        "activation = \"relu\"",
+        "minibatch_stddev = true",
+        "dropout = 0.5",
+    ] {
+        let there = ["gan-of-tricks-parts", "gan-parts"].map(|run| config(run).contains(line));
+        assert_eq!(there, [true, false], "{line}");
+    }
+    let text = fails(&dir, "gan train --resume gan-of-tricks-parts --devices 2 --steps 9");
+    assert!(text.contains("each rank would have a pool of its own"), "{text}");
+    let text = fails(&dir, "gan train --resume gan-of-tricks-parts --flip 0.2 --steps 9");
+    assert!(text.contains("--flip belongs to the run"), "{text}");
 }
 
 #[test]
@@ -74,6 +103,22 @@ fn a_trained_game_draws_walks_and_reckons() {
         (&format!("{GAN} --out none --loss hinge --smooth 0.1"), "no labels to smooth"),
         (&format!("{GAN} --out none --loss wasserstein-gp --spectral"), "choose one"),
         (&format!("{GAN} --out none --discriminator-steps 9"), "a step takes 144 images"),
+        (&format!("{GAN} --out none --history 12"), "take an even --batch"),
+        (&format!("{GAN} --out none --history 0"), "wants a whole number from 1"),
+        (&format!("{GAN} --out none --flip 0.5"), "from 0 to below 0.5"),
+        (&format!("{GAN} --out none --flip 0.1 --loss hinge"), "has no labels"),
+        (&format!("{GAN} --out none --fake-label 0.1 --loss wasserstein"), "has no labels"),
+        (&format!("{GAN} --out none --real-label 1.1"), "a mean label above 1"),
+        (&format!("{GAN} --out none --real-label 0.2..0.1"), "two as LOW..HIGH"),
+        (&format!("{GAN} --out none --real-label 0.9 --smooth 0.1"), "choose one"),
+        (&format!("{GAN} --out none --fake-label 0.95 --smooth 0.1"), "below that of real pictures"),
+        (&format!("{GAN} --out none --dropout 1"), "from 0 to below 1"),
+        (&format!("{DCGAN} --out none --norm batch --loss wasserstein-gp"), "of each picture alone"),
+        (&format!("{DCGAN} --out none --norm none --semi-supervised --labels 10"), "weights are normalised"),
+        (
+            &format!("{GAN} --out none --minibatch-stddev --semi-supervised --labels 10"),
+            "depend on the others",
+        ),
     ] {
         let text = fails(&dir, command);
         assert!(text.contains(what), "{text}");
@@ -115,6 +160,8 @@ fn all_objectives_train() {
         "--loss wasserstein-gp",
         "--instance-noise 0.2 --ema 0.9 --conditional",
         "--size 64",
+        &format!("{OF_THE_TRADE} --history 8 --norm none"),
+        "--loss wasserstein-gp --minibatch-stddev --history 8 --conditional",
     ];
     for (i, trick) in tricks.iter().enumerate() {
         let text = run(&dir, &format!("{DCGAN} --steps 2 {trick} --out run{i}"));

@@ -12,7 +12,7 @@ use oneiro::{
         players::{self, Tricks},
         semi_supervised,
     },
-    nn::{Mode, Weight},
+    nn::{Mode, Weight, minibatch_stddev},
     optim::Optimizer,
 };
 
@@ -130,6 +130,36 @@ fn adversaries_and_classifiers_defer_mistakes() {
                 "a power of two",
             ),
             (line!(), |g| _ = game().hidden(x(g, &[4, 7])), "reshape"),
+            (line!(), |g| _ = minibatch_stddev(x(g, &[])), ""),
+            (
+                line!(),
+                |g| {
+                    let tricks = Tricks { dropout: 1.0, ..Tricks::default() };
+                    let config = gan::Config { tricks, ..perceptrons() };
+                    _ = gan::generator(g, "g", &config).forward(x(g, &[4, 3]));
+                },
+                "takes a rate in [0, 1)",
+            ),
+            (
+                line!(),
+                |g| {
+                    let (networks, rules) = (gan::Networks { latent: 3, hidden: vec![5] }, Rules::default());
+                    let rules = Rules { history: 3, ..rules };
+                    let game = Game::new(networks, rules, [4, 4, 1], [4, 4], 0, 4).unwrap();
+                    game.discriminator_step(g, |g| (x(g, &[4, 16]), None));
+                },
+                "a pool of 3 pictures is no multiple of half a batch of 4",
+            ),
+            (
+                line!(),
+                |g| {
+                    let rules = Rules { history: 3, ..Rules::default() };
+                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
+                    let game = Game::new(networks, rules, [4, 4, 1], [4, 4], 0, 3).unwrap();
+                    game.discriminator_step(g, |g| (x(g, &[3, 16]), None));
+                },
+                "half a batch of 3",
+            ),
             (
                 line!(),
                 |g| _ = Classifier::new(g, &classifier::Config::standard([9, 9, 1], 0)),
