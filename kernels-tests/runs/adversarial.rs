@@ -9,7 +9,7 @@ use crate::{
 const GAN: &str = "gan train --data . --batch 16 --hidden 24 --latent 5 --seed 3";
 /// Tricks of the trade, all at once.
 const OF_THE_TRADE: &str = "--real-label 0.7..1.2 --fake-label 0..0.3 --flip 0.1 --optimizer-discriminator sgd \
-                            --noise uniform --activation relu --minibatch-stddev --dropout 0.5";
+                            --prior uniform --activation relu --minibatch-stddev --dropout-generator 0.5";
 /// A small DCGAN.
 const DCGAN: &str = "dcgan train --data . --batch 8 --features 4 --latent 5";
 
@@ -57,10 +57,10 @@ fn a_game_goes_on_bit_for_bit() {
         "flip = 0.1",
         "history = 16",
         "optimizer_discriminator = \"sgd\"",
-        "noise = \"uniform\"",
+        "prior = \"uniform\"",
         "activation = \"relu\"",
         "minibatch_stddev = true",
-        "dropout = 0.5",
+        "dropout_generator = 0.5",
     ] {
         let there = ["gan-of-tricks-parts", "gan-parts"].map(|run| config(run).contains(line));
         assert_eq!(there, [true, false], "{line}");
@@ -112,7 +112,7 @@ fn a_trained_game_draws_walks_and_reckons() {
         (&format!("{GAN} --out none --real-label 0.2..0.1"), "two as LOW..HIGH"),
         (&format!("{GAN} --out none --real-label 0.9 --smooth 0.1"), "choose one"),
         (&format!("{GAN} --out none --fake-label 0.95 --smooth 0.1"), "below that of real pictures"),
-        (&format!("{GAN} --out none --dropout 1"), "from 0 to below 1"),
+        (&format!("{GAN} --out none --dropout-generator 1"), "from 0 to below 1"),
         (&format!("{DCGAN} --out none --norm batch --loss wasserstein-gp"), "of each picture alone"),
         (&format!("{DCGAN} --out none --norm none --semi-supervised --labels 10"), "weights are normalised"),
         (

@@ -272,11 +272,7 @@ mod tests {
     }
 
     /// The discriminator's loss by given uniform numbers, and that of labels which the closure makes of both.
-    fn labelled(
-        labels: &Labels,
-        objective: Objective,
-        wanted: impl Fn(usize, f64, f64) -> [f64; 2],
-    ) -> [f64; 2] {
+    fn labelled(labels: &Labels, objective: Objective, wanted: impl Fn(usize, f64, f64) -> f64) -> [f64; 2] {
         let g = Graph::new();
         let streams = ["label.real", "flip.real", "label.fake", "flip.fake"];
         streams.iter().for_each(|stream| g.bind_stream(stream));
@@ -296,7 +292,7 @@ mod tests {
                 [("real", ["label.real", "flip.real"], 0), ("fake", ["label.fake", "flip.fake"], 1)].map(
                     |(name, [share, flip], kind)| {
                         let score = at(name);
-                        let label = wanted(kind, at(share), at(flip))[0];
+                        let label = wanted(kind, at(share), at(flip));
                         match objective {
                             Objective::LeastSquares => 0.5 * (score - label).powi(2),
                             _ => {
@@ -321,10 +317,10 @@ mod tests {
         let flipped = |kind: usize, flip: f64| if flip < 0.6 { 1 - kind } else { kind };
         for objective in [Objective::NonSaturating, Objective::Minimax, Objective::LeastSquares] {
             for [got, want] in [
-                labelled(&soft, objective, |kind, share, _| [between(kind, share); 2]),
-                labelled(&noisy, objective, |kind, _, flip| [1.0 - flipped(kind, flip) as f64; 2]),
-                labelled(&both, objective, |kind, share, flip| [between(flipped(kind, flip), share); 2]),
-                labelled(&constant, objective, |kind, ..| [[0.9, 0.1][kind]; 2]),
+                labelled(&soft, objective, |kind, share, _| between(kind, share)),
+                labelled(&noisy, objective, |kind, _, flip| 1.0 - flipped(kind, flip) as f64),
+                labelled(&both, objective, |kind, share, flip| between(flipped(kind, flip), share)),
+                labelled(&constant, objective, |kind, _, _| [0.9, 0.1][kind]),
             ] {
                 assert!((got - want).abs() < 1e-6, "{objective:?}: {got}, not {want}");
             }

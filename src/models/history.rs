@@ -32,7 +32,7 @@ impl<P: Players> Game<P> {
             return (fake, told);
         }
         let half = n / 2;
-        if n % 2 > 0 || half == 0 || pictures % half > 0 {
+        if !(n.is_multiple_of(2) && half > 0 && pictures.is_multiple_of(half)) {
             let what = format!("game: a pool of {pictures} pictures is no multiple of half a batch of {n}");
             return (g.poison(what), told);
         }
@@ -55,5 +55,60 @@ impl<P: Players> Game<P> {
         let [class, hint] = told;
         let told = [class.map(|x| trade(POOL[1], x)), hint.map(|x| trade(POOL[2], x))];
         (trade(POOL[0], fake), told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::{
+            Graph,
+            reference::{self, Values},
+            shape::Array,
+        },
+        models::{game::Rules, gan::Networks},
+        optim::advance,
+    };
+
+    /// Pictures are numbered by their step and row, and their classes with them. The second half of a batch is seen as
+    /// it is; of the first, each is seen once at most, in its row, with its class, and is in the pool till then.
+    #[test]
+    fn earlier_pictures_come_back_once_with_their_classes() {
+        const STEPS: usize = 40;
+        let rules = Rules { history: 6, ..Rules::default() };
+        let networks = Networks { latent: 1, hidden: vec![1] };
+        let game = Game::new(networks, rules, [1, 1, 1], [1, 1], 1, 4).unwrap();
+        let g = Graph::new();
+        let [x, class] = ["x", "class"].map(|name| g.input(name, Type::f32([4, 1])));
+        let (seen, [told, hint]) = game.remembered(x.reshape([4, 1, 1, 1]), [Some(class), None]);
+        g.output("seen", seen);
+        g.output("told", told.expect("pictures had classes"));
+        assert!(hint.is_none());
+        advance(&g);
+        let mut state = reference::initial(&g, 1);
+        let mut seen: Vec<Vec<f64>> = vec![vec![]; 2];
+        for step in 0..STEPS {
+            let numbered = |far: f64| Array::from_fn([4, 1], |row| far + (10 * step + row) as f64);
+            let inputs: Values = [("x".into(), numbered(0.0)), ("class".into(), numbered(1000.0))].into();
+            let out = reference::eval(&g, &inputs, &mut state).unwrap();
+            let (pictures, classes) = (&out["seen"].data, &out["told"].data);
+            assert!(pictures.iter().zip(classes).all(|(picture, class)| picture + 1000.0 == *class));
+            assert_eq!(pictures[2..], numbered(0.0).data[2..]);
+            // Three slots of a row are filled first.
+            assert!(step >= 3 || pictures[..2] == numbered(0.0).data[..2]);
+            (0..2).for_each(|row| seen[row].push(pictures[row]));
+        }
+        for (row, seen) in seen.iter_mut().enumerate() {
+            assert!(seen.iter().all(|picture| *picture as usize % 10 == row));
+            let waited = seen.iter().enumerate().map(|(step, picture)| step - *picture as usize / 10);
+            assert!(waited.max() > Some(3), "pictures come back in turn only");
+            let kept = state[POOL[0]].data[row * 3..][..3].iter().copied();
+            // The first three are seen when they come, and again from the pool.
+            let mut all: Vec<usize> =
+                seen.iter().skip(3).copied().chain(kept).map(|picture| picture as usize / 10).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..STEPS).collect::<Vec<_>>(), "row {row}");
+        }
     }
 }

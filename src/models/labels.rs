@@ -1,7 +1,7 @@
 //! The labels by which a discriminator learns what is real.
 //!
 //! Tricks of the trade make them softer or wrong now and then, so that a discriminator is never quite sure (Chintala
-//! et al. 2016, "How to Train a GAN?", nos. 6, <https://github.com/soumith/ganhacks>; Salimans et al. 2016, §3.4).
+//! et al. 2016, "How to Train a GAN?", no. 6, <https://github.com/soumith/ganhacks>; Salimans et al. 2016, §3.4).
 
 use crate::graph::Tensor;
 

@@ -76,5 +76,10 @@ mod tests {
         let mean = |f: fn(f32) -> f32| draws.iter().map(|&v| f64::from(f(v))).sum::<f64>() / 1e4;
         assert!(mean(|v| v).abs() < 0.04 && (mean(|v| v * v) - 1.0).abs() < 0.06);
         assert!(draws == normals(3, 10_000) && draws != normals(4, 10_000));
+        let even = uniforms(3, 10_000);
+        let [mean, square] =
+            [1, 2].map(|power| even.iter().map(|v| f64::from(v.powi(power))).sum::<f64>() / 1e4);
+        assert!(mean.abs() < 0.03 && (square - 1.0 / 3.0).abs() < 0.015, "{mean} {square}");
+        assert!(even.iter().all(|v| (-1.0..1.0).contains(v)) && even != uniforms(4, 10_000));
     }
 }

@@ -21,7 +21,7 @@ const PICTURES: u32 = 1000;
 const SEEDS: u32 = 3;
 const OF_BASELINE: u32 = 6;
 
-/// A trick: its name, what it adds to the command line, and what the baseline has instead.
+/// A trick: its name, and what it adds to the command line.
 struct Trick {
     name: &'static str,
     options: &'static str,
@@ -32,7 +32,7 @@ const TRICKS: [Trick; 20] = [
     Trick { name: "minimax", options: "--loss minimax" },
     Trick { name: "least-squares", options: "--loss least-squares" },
     Trick { name: "hinge", options: "--loss hinge" },
-    Trick { name: "uniform-noise", options: "--noise uniform" },
+    Trick { name: "uniform-prior", options: "--prior uniform" },
     Trick { name: "no-norm", options: "--norm none" },
     Trick { name: "relu", options: "--activation relu" },
     Trick { name: "smooth", options: "--smooth 0.1" },
@@ -42,7 +42,7 @@ const TRICKS: [Trick; 20] = [
     Trick { name: "sgd", options: "--optimizer-discriminator sgd --lr-discriminator 0.05" },
     Trick { name: "history", options: "--history 512" },
     Trick { name: "instance-noise", options: "--instance-noise 0.1" },
-    Trick { name: "dropout", options: "--dropout 0.5" },
+    Trick { name: "dropout", options: "--dropout-generator 0.5" },
     Trick { name: "two-steps", options: "--discriminator-steps 2" },
     Trick { name: "fast-discriminator", options: "--lr-discriminator 0.004" },
     Trick { name: "spectral", options: "--spectral" },

@@ -90,7 +90,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    pub(super) fn objective(self) -> Objective {
+    fn objective(self) -> Objective {
         match self {
             Loss::Minimax => Objective::Minimax,
             Loss::NonSaturating => Objective::NonSaturating,
@@ -184,9 +184,11 @@ impl<M: Adversarial> Contest<M> {
     pub(super) fn game(&self, image: [usize; 3], classes: usize) -> Result<Game<M::Networks>> {
         let (canvas, batch) = (self.model.canvas([image[0], image[1]])?, self.recipe.batch as usize);
         let pool = self.tricks.history();
-        if pool > 0 && (batch % 2 > 0 || pool % (batch / 2) > 0) {
-            let what = "half of each batch is exchanged for pictures of the pool; take an even --batch";
-            return Err(Error::new(format!("--history {pool}: {what}, and a multiple of its half")));
+        if pool > 0 && !(batch.is_multiple_of(2) && pool.is_multiple_of(batch / 2)) {
+            let what = "half of each batch trades places with the pool; take an even --batch";
+            return Err(Error::new(format!(
+                "--history {pool}: {what}, and a multiple of its half for the pool"
+            )));
         }
         let [told, apart] =
             [self.model.conditional(), self.semi_supervised].map(|asked| if asked { classes } else { 0 });
@@ -226,14 +228,15 @@ impl<M: Adversarial> Options for Contest<M> {
     }
 
     fn refuse(&self) -> Option<&'static str> {
-        if let Some(why) = self.tricks.refuse(self.loss, self.smooth, self.semi_supervised) {
+        let has_labels = self.loss.objective().has_labels();
+        if let Some(why) = self.tricks.refuse(has_labels, self.smooth, self.semi_supervised) {
             return Some(why);
         }
         match self.loss {
             _ if self.semi_supervised && self.task().is_some() => {
                 Some("--semi-supervised: not with --task; leave out one of them")
             }
-            _ if self.smooth > 0.0 && !self.loss.objective().has_labels() => Some(
+            _ if self.smooth > 0.0 && !has_labels => Some(
                 "--smooth: this --loss has no labels to smooth; leave it out, or take non-saturating or least-squares",
             ),
             _ if self.clip.is_some() && self.loss != Loss::Wasserstein => {

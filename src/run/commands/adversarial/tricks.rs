@@ -1,7 +1,6 @@
 //! The options that are tricks of the trade (Chintala et al. 2016, "How to Train a GAN?",
 //! <https://github.com/soumith/ganhacks>), besides those of the rules themselves.
 
-use super::contest::Loss;
 use crate::{
     models::{
         labels::Labels,
@@ -43,7 +42,7 @@ enum Descent {
 /// The distribution of the noise.
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-enum Noise {
+enum Prior {
     /// Standard normal numbers
     #[default]
     Normal,
@@ -147,7 +146,7 @@ pub struct Tricks {
     /// Distribution of the noise
     #[arg(long, value_enum, default_value = "normal")]
     #[serde(skip_serializing_if = "is_default")]
-    noise: Noise,
+    prior: Prior,
     /// Non-linearity of the discriminator's hidden layers
     #[arg(long, value_enum, default_value = "leaky-relu")]
     #[serde(skip_serializing_if = "is_default")]
@@ -161,7 +160,7 @@ pub struct Tricks {
     /// (Isola et al. 2017), so that the same noise gives several pictures
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = below_one)]
     #[serde(skip_serializing_if = "is_default")]
-    dropout: f64,
+    dropout_generator: f64,
 }
 
 impl Default for Tricks {
@@ -172,10 +171,10 @@ impl Default for Tricks {
             flip: 0.0,
             history: None,
             optimizer_discriminator: Descent::Adam,
-            noise: Noise::Normal,
+            prior: Prior::Normal,
             activation: Hidden::LeakyRelu,
             minibatch_stddev: false,
-            dropout: 0.0,
+            dropout_generator: 0.0,
         }
     }
 }
@@ -207,7 +206,7 @@ impl Tricks {
             Hidden::LeakyRelu => Activation::LeakyRelu,
             Hidden::Relu => Activation::Relu,
         };
-        let (stddev, dropout) = (self.minibatch_stddev, self.dropout as f32);
+        let (stddev, dropout) = (self.minibatch_stddev, self.dropout_generator as f32);
         players::Tricks { activation, norm: norm.map(Norm::from), stddev, dropout }
     }
 
@@ -223,12 +222,17 @@ impl Tricks {
 
     /// Whether the noise is uniform.
     pub(super) fn uniform(&self) -> bool {
-        self.noise == Noise::Uniform
+        self.prior == Prior::Uniform
     }
 
-    /// The reason why these options exclude each other or other ones, if they do.
-    pub(super) fn refuse(&self, loss: Loss, smooth: f64, classes_from_few: bool) -> Option<&'static str> {
-        let has_labels = loss.objective().has_labels();
+    /// The reason why these options exclude each other or other ones, if they do: an objective that has no labels,
+    /// one-sided smoothing, or the learning of classes from few labels.
+    pub(super) fn refuse(
+        &self,
+        has_labels: bool,
+        smooth: f64,
+        classes_from_few: bool,
+    ) -> Option<&'static str> {
         let [real, fake] =
             [self.real_label.map_or(1.0, Between::mean), self.fake_label.map_or(0.0, Between::mean)];
         match self {
