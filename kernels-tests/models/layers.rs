@@ -97,6 +97,7 @@ fn penalty(pool: for<'g> fn(Tensor<'g>, &Kernel) -> Tensor<'g>) -> Case {
 pub(crate) fn smooth() -> Vec<Case> {
     let mut out: Vec<Case> =
         [Some(1), Some(3), None].into_iter().map(|over| composed(&[2, 2, 2, 3], over)).collect();
+    out.push(compared(&[3, 2, 1, 2]));
     out.extend([penalty(|x, kernel| x.avg_pool(kernel)), penalty(|x, kernel| x.max_pool(kernel))]);
     out
 }
