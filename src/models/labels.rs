@@ -48,9 +48,8 @@ impl Labels {
     /// `label.real` and `label.fake`; where some are flipped: `flip.real` and `flip.fake`.
     #[track_caller]
     pub(super) fn of<'g>(&self, [real, fake]: [Tensor<'g>; 2]) -> [Label<'g>; 2] {
-        [self.drawn(real, ["label.real", "flip.real"], [self.real, self.fake]), {
-            self.drawn(fake, ["label.fake", "flip.fake"], [self.fake, self.real])
-        }]
+        let of_real = self.drawn(real, ["label.real", "flip.real"], [self.real, self.fake]);
+        [of_real, self.drawn(fake, ["label.fake", "flip.fake"], [self.fake, self.real])]
     }
 
     #[track_caller]

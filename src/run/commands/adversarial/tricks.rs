@@ -136,7 +136,7 @@ pub struct Tricks {
     flip: f64,
     /// Earlier pictures in a pool, from which half of the generated pictures come that the discriminator sees
     /// (Shrivastava et al. 2017); a multiple of half of --batch, such as 512
-    #[arg(long, help_heading = TRAINING, value_name = "PICTURES", value_parser = whole::<u32>(1..))]
+    #[arg(long, help_heading = TRAINING, value_name = "PICTURES", value_parser = whole::<u32>(1..=1_048_576))]
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<u32>,
     /// Optimizer of the discriminator
