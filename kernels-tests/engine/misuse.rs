@@ -190,6 +190,8 @@ fn another_gpus_objects_are_strangers() {
     line(pollster::block_on(state.read_async(&other, ["w"])), &["the State", strange]);
     line(executor.write(&other, "x", &[0.0f32; 64]), &["the executor", strange]);
     line(executor.read(&other, "y"), &["the executor", strange]);
+    line(executor.step(&other), &["the executor", strange]);
+    line(executor.first_bad(&other, &state), &["the executor", strange]);
     line(pollster::block_on(executor.read_async(&other, ["y"])), &["the executor", strange]);
     line(other.submit(|e| executor.record_read(&other, e, "y").map(drop)), &["the executor", strange]);
     let format = wgpu::TextureFormat::R8Unorm;

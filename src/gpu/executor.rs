@@ -238,6 +238,7 @@ impl Executor {
     /// Records one step, submits it and does not wait. Hosts that submit many steps at once use
     /// [`Executor::record`].
     pub fn step(&self, gpu: &Gpu) -> Result<()> {
+        gpu.owns("the executor", &self.health)?;
         gpu.submit(|encoder| self.record(encoder))
     }
 
@@ -246,6 +247,7 @@ impl Executor {
     /// drivers' comparisons hide a NaN.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {
+        gpu.owns("the executor", &self.health)?;
         self.ready()?;
         let bad = |words: Vec<u32>| words.into_iter().any(|w| w & 0x7f80_0000 == 0x7f80_0000);
         for (name, ty) in state.names() {

@@ -98,10 +98,15 @@ impl Health {
     /// threads may ask while others wait for the device.
     #[cfg(not(target_arch = "wasm32"))]
     fn ask(&self) {
+        if self.noted().is_err() {
+            return;
+        }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let ty = wgpu::QueryType::Occlusion;
         let _ = self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count: 0 });
         if pollster::block_on(scope.pop()).is_none() {
+            // A callback that knows the reason comes with the next poll.
+            let _ = self.device.poll(wgpu::PollType::Poll);
             self.note("the device was lost".into());
         }
     }
@@ -119,7 +124,8 @@ impl Health {
             pollster::block_on(scope.pop()).is_some()
         };
         let made = told(&|| buffer.slice(1..2).map_async(wgpu::MapMode::Read, |_| ()));
-        // wgpu remembers the range all the same, until this, which has nothing else to do.
+        // wgpu remembers the range all the same, until this, which has nothing else to do. A stranger's may be mapped by
+        // its owner, and is left.
         made && told(&|| buffer.unmap())
     }
 

@@ -1,5 +1,6 @@
-//! Ctrl-C, SIGTERM and SIGHUP ask training to stop after the current submission. A second one ends the program
-//! at once. A signal that the program was told to ignore, as `nohup` does, stays ignored.
+//! Ctrl-C, SIGTERM and SIGHUP ask training to stop after the current submission, and so does SIGUSR1, which `mpirun`
+//! passes on to its ranks without an end of its own. A second one ends the program at once. A signal that the program
+//! was told to ignore, as `nohup` does, stays ignored.
 
 use super::say::lost;
 use crate::error::{Error, Result};
@@ -60,7 +61,7 @@ fn on(signal: u8) {
 #[cfg(unix)]
 fn catch() -> io::Result<()> {
     use signal_hook::{consts::*, iterator::Signals};
-    let all = [(SIGINT, "INT"), (SIGTERM, "TERM"), (SIGHUP, "HUP")];
+    let all = [(SIGINT, "INT"), (SIGTERM, "TERM"), (SIGHUP, "HUP"), (SIGUSR1, "USR1")];
     let mut signals =
         Signals::new(all.into_iter().filter(|(_, name)| !ignored(name)).map(|(number, _)| number))?;
     let listen = move || signals.forever().for_each(|signal| on(signal as u8));

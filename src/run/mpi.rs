@@ -1,7 +1,7 @@
 //! Ranks that are processes, which MPI starts and connects: `mpirun -n 8 … train --mpi`. Messages go from rank to rank,
 //! and what they hold is added up in the ranks' order, whatever order they come in.
 
-use super::{interrupt, ranks::Ranks, say};
+use super::{interrupt, ranks::Ranks, say, say::aloud};
 use crate::{
     disk::hex,
     error::{Error, Result},
@@ -25,6 +25,8 @@ use std::{
 /// The time after which a rank that does not answer is taken for hanging: longer than rank 0 draws and measures at the
 /// end of an epoch, while the others wait.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// The time after which rank 0 says for whom it waits.
+const SILENCE: Duration = Duration::from_secs(60);
 /// MPI ends all ranks when one has died: first by a signal, and after about a second at once. A rank that waits so
 /// long after a signal says how to go on.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -39,21 +41,27 @@ struct Mpi {
 }
 
 impl Mpi {
-    /// Waits for what `missing` counts: the ranks from which something is awaited still.
-    fn wait(&self, mut missing: impl FnMut() -> Option<usize>) {
-        let (begun, mut told, mut tries) = (Instant::now(), false, 0u32);
-        while let Some(rank) = missing() {
-            if begun.elapsed() > LAST_WORDS && interrupt::asked() && !told {
+    /// Receives and sends until `progress` is over: it returns the first rank from or to which something is open still.
+    fn wait(&self, mut progress: impl FnMut() -> Option<usize>) {
+        let (begun, mut told, mut asked, mut tries) = (Instant::now(), false, false, 0u32);
+        while let Some(rank) = progress() {
+            let waited = begun.elapsed();
+            // One rank speaks for those that live: the first, or the second where the first does not answer.
+            let speaks = self.share.rank == usize::from(rank == 0);
+            if speaks && !told && waited > LAST_WORDS && interrupt::asked() {
                 told = true;
                 let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
-                note!("rank {rank} has not answered since a signal came; if it has ended: {advice}");
+                aloud(format_args!("rank {rank} does not answer; if it has ended, {advice}"));
             }
-            if begun.elapsed() > PATIENCE {
+            // What rank 0 does alone may take longer.
+            if speaks && !asked && rank > 0 && waited > SILENCE {
+                asked = true;
+                aloud(format_args!("waiting for rank {rank} since {} seconds", SILENCE.as_secs()));
+            }
+            if waited > PATIENCE {
                 let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
-                note!(
-                    "Error: rank {rank} has not answered for {} minutes; {advice}",
-                    PATIENCE.as_secs() / 60
-                );
+                let minutes = PATIENCE.as_secs() / 60;
+                aloud(format_args!("Error: rank {rank} has not answered for {minutes} minutes; {advice}"));
                 SimpleCommunicator::world().abort(1);
             }
             tries += 1;
@@ -125,6 +133,9 @@ pub(super) fn run(run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
     let world = universe.world();
     let (rank, size) = (world.rank() as usize, world.size() as usize);
     let place = world.split_shared(rank as i32).rank() as usize;
+    if size == 1 {
+        note!("--mpi: one rank trains; `mpirun -n 8` before the command starts eight");
+    }
     let line = Mpi { share: Share { rank, size }, advice: Mutex::new("start all ranks again".into()) };
     let ranks = Ranks::new(Arc::new(line), place, build()?);
     let done = thread::scope(|scope| {

@@ -63,6 +63,11 @@ pub(super) fn lost() -> Option<Error> {
 
 pub(super) fn err(line: Arguments<'_>) {
     if !silent() {
-        let _ = writeln!(stderr(), "{line}");
+        aloud(line);
     }
+}
+
+/// Prints a line to stderr, whatever rank this thread is.
+pub(super) fn aloud(line: Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
 }

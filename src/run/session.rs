@@ -80,6 +80,13 @@ impl Session {
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
         }
+        let batch = options.recipe().batch;
+        if !(batch as usize).is_multiple_of(share.size) {
+            return Err(Error::new(format!(
+                "--batch {batch} cannot be shared evenly by {} ranks; take a multiple of {0}",
+                share.size
+            )));
+        }
         let ranks_before = began.as_ref().map(|saved| saved.sitting.ranks.unwrap_or(1));
         // What the first rank downloads is there for the others.
         let (set, images, changes) = ranks.in_turn(|| match began {
@@ -106,12 +113,6 @@ impl Session {
                 "a step takes {of_step} {}s, and {} has {count} to train on; take a smaller --batch",
                 recipe.one(),
                 set.name
-            )));
-        }
-        if !(recipe.batch as usize).is_multiple_of(share.size) {
-            return Err(Error::new(format!(
-                "--batch {} cannot be shared evenly by {} ranks; take a multiple of {1}",
-                recipe.batch, share.size
             )));
         }
         // The pictures of a run that goes on are those that it began with, which were checked.

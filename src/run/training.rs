@@ -5,6 +5,7 @@ use super::{
     MetricsLog, RunDir, Session, TrainingProgress,
     checkpoint::{Checkpoint, Checkpoints, Position},
     interrupt,
+    say::aloud,
     session::begin::Begun,
     summary,
 };
@@ -12,7 +13,10 @@ use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::State,
-    graph::var::{Role, VarSpec},
+    graph::{
+        share::Share,
+        var::{Role, VarSpec},
+    },
     train::{Round, Steps, Stream},
     weights,
 };
@@ -195,10 +199,11 @@ impl<'a> Loop<'a> {
             Ok(Desk { run, checkpoints, log })
         };
         let desk = desk.map(open).transpose()?;
-        if let Some(Desk { run, .. }) = &desk {
-            let how = format!("go on from the last checkpoint with: train --resume {}", run.root().display());
-            session.ranks().line().advise(&how);
-        }
+        // Any rank may be the one that says it.
+        let how = desk.as_ref().map(|desk| format!("train --resume {}", desk.run.root().display()));
+        let line = session.ranks().line();
+        let how = line.broadcast(how.unwrap_or_default().as_bytes())?;
+        line.advise(&format!("go on from the last checkpoint with: {}", String::from_utf8_lossy(&how)));
         let mut this = Self {
             session,
             state,
@@ -287,7 +292,11 @@ impl<'a> Loop<'a> {
     fn tell_left_out(&self) {
         for path in self.session.stream.iter().flat_map(Stream::newly_left_out) {
             let what = "cannot be read any more; it is left out, and the next one stands for it";
-            self.progress.println(&format!("warning: {} {what}", path.display()));
+            let (path, Share { rank, .. }) = (path.display(), self.session.ranks().share());
+            match rank {
+                0 => self.progress.println(&format!("warning: {path} {what}")),
+                _ => aloud(format_args!("warning: rank {rank}: {path} {what}")),
+            }
         }
     }
 

@@ -150,7 +150,8 @@ impl<'a> Steps<'a> {
         let steps = self.at - self.unread..self.at;
         let mut sums: Vec<f32> =
             steps.flat_map(|s| &history[s as usize % HISTORY * k..][..k]).copied().collect();
-        if let Some(ranks) = self.ranks {
+        // Without steps, as in a rescue, there is nothing that another rank would have to take.
+        if let Some(ranks) = self.ranks.filter(|_| !sums.is_empty()) {
             ranks.sum(&mut sums)?;
         }
         let images = (self.order.batch * self.order.share.size) as f64;

@@ -34,49 +34,55 @@ fn send(signal: &str, pid: &str) -> bool {
     Command::new("kill").args([signal, pid]).output().unwrap().status.success()
 }
 
-/// Processes end at the bits of threads. One that is killed ends all, and the run goes on bit for bit.
+/// Processes end at the bits of threads. Whichever is killed, all end, the other one says how to go on, and the run goes
+/// on bit for bit.
 #[test]
 fn processes_train_as_threads_do_and_go_on_after_a_kill() {
     if !ready("MPI") {
         return;
     }
     let dir = folder("mpi");
-    let mut child =
-        start_by(&dir, &TWO, &format!("{TRAIN} --mpi --out run --checkpoint-every 10 --steps 1000000"));
-    child.reaches(&dir, "run", 20);
-    let pids = ranks(&child);
-    assert!(send("-9", &pids[1]));
-    let text = child.ends(false);
-    let told = text.contains("rank 1") && text.contains("train --resume run");
-    assert!(told, "{text}");
-    while send("-0", &pids[0]) {
-        std::thread::sleep(Duration::from_millis(20));
+    for killed in [1, 0] {
+        let out = format!("run-{killed}");
+        let endless = "--checkpoint-every 10 --steps 1000000";
+        let mut child = start_by(&dir, &TWO, &format!("{TRAIN} --mpi --out {out} {endless}"));
+        child.reaches(&dir, &out, 20);
+        let pids = ranks(&child);
+        assert!(send("-9", &pids[killed]));
+        let text = child.ends(false);
+        let told = format!("rank {killed} does not answer");
+        assert!(text.contains(&told) && text.contains(&format!("train --resume {out}")), "{text}");
+        while send("-0", &pids[1 - killed]) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
-    let steps = newest(&dir, "run").unwrap().position.step + 10;
-    start_by(&dir, &TWO, &format!("vae train --mpi --resume run --steps {steps}")).ends(true);
+    let steps = newest(&dir, "run-1").unwrap().position.step + 10;
+    start_by(&dir, &TWO, &format!("vae train --mpi --resume run-1 --steps {steps}")).ends(true);
     run(&dir, &format!("{TRAIN} --devices 2 --out threads --steps {steps}"));
-    let [processes, threads] = ["run", "threads"].map(|run| newest(&dir, run).unwrap());
+    let [processes, threads] = ["run-1", "threads"].map(|run| newest(&dir, run).unwrap());
     assert!(processes.values == threads.values, "{steps} steps by processes differ from those by threads");
 }
 
-/// A signal to either process stops both at one step, which is saved; the code is the signal's.
+/// A signal to either process, or one that `mpirun` passes on, stops both at one step, which is saved; the code is the
+/// signal's.
 #[test]
 fn a_signal_to_any_process_stops_all_at_one_step() {
     if !ready("signals by MPI") {
         return;
     }
     let dir = folder("mpi-signals");
-    for (rank, signal, code) in [(0, "-TERM", 143), (1, "-INT", 130)] {
-        let out = format!("run-{rank}");
+    for (rank, signal, code) in [(Some(0), "-TERM", 143), (Some(1), "-INT", 130), (None, "-USR1", 138)] {
+        let out = format!("run{signal}");
         let endless = "--steps 1000000 --checkpoint-every 1000000";
         let mut child = start_by(&dir, &TWO, &format!("{TRAIN} --mpi --out {out} {endless}"));
         child.until("a step was logged", || logged(&dir, &out) > 0);
-        assert!(send(signal, &ranks(&child)[rank]));
+        let pid = rank.map_or_else(|| child.id().to_string(), |rank: usize| ranks(&child)[rank].clone());
+        assert!(send(signal, &pid));
         let text = child.ends_as(Some(code));
         let step = newest(&dir, &out).unwrap().position.step;
         let told =
             text.contains(&format!("stopped at step {step} ")) && text.contains(&format!("--resume {out}"));
-        assert!(step > 0 && told, "rank {rank}: {text}");
+        assert!(step > 0 && told, "{signal}: {text}");
         let steps = step + 2;
         start_by(&dir, &TWO, &format!("vae train --mpi --resume {out} --steps {steps}")).ends(true);
         assert_eq!(newest(&dir, &out).unwrap().position.step, steps);
