@@ -63,6 +63,14 @@ impl Ranks {
         Ok(done)
     }
 
+    /// Tells all ranks the run's folder, which rank 0 brings: any of them may have to say how to go on.
+    pub(super) fn advise(&self, root: &str) -> Result<()> {
+        let root = self.line.broadcast(root.as_bytes())?;
+        let root = String::from_utf8_lossy(&root);
+        self.line.advise(&format!("go on from the last checkpoint with: train --resume {root}"));
+        Ok(())
+    }
+
     /// Joins the wishes of all ranks: a bit of the result is set if any rank sets it.
     pub(super) fn any(&self, mine: u8) -> Result<u8> {
         if self.share().alone() {

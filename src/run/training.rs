@@ -13,10 +13,7 @@ use crate::{
     disk::write_atomic,
     error::{Error, Result},
     gpu::State,
-    graph::{
-        share::Share,
-        var::{Role, VarSpec},
-    },
+    graph::var::{Role, VarSpec},
     train::{Round, Steps, Stream},
     weights,
 };
@@ -199,11 +196,8 @@ impl<'a> Loop<'a> {
             Ok(Desk { run, checkpoints, log })
         };
         let desk = desk.map(open).transpose()?;
-        // Any rank may be the one that says it.
-        let how = desk.as_ref().map(|desk| format!("train --resume {}", desk.run.root().display()));
-        let line = session.ranks().line();
-        let how = line.broadcast(how.unwrap_or_default().as_bytes())?;
-        line.advise(&format!("go on from the last checkpoint with: {}", String::from_utf8_lossy(&how)));
+        let root = desk.as_ref().map(|desk| desk.run.root().display().to_string());
+        session.ranks().advise(&root.unwrap_or_default())?;
         let mut this = Self {
             session,
             state,
@@ -292,10 +286,10 @@ impl<'a> Loop<'a> {
     fn tell_left_out(&self) {
         for path in self.session.stream.iter().flat_map(Stream::newly_left_out) {
             let what = "cannot be read any more; it is left out, and the next one stands for it";
-            let (path, Share { rank, .. }) = (path.display(), self.session.ranks().share());
-            match rank {
-                0 => self.progress.println(&format!("warning: {path} {what}")),
-                _ => aloud(format_args!("warning: rank {rank}: {path} {what}")),
+            let line = format!("warning: {} {what}", path.display());
+            match self.session.ranks().share().rank {
+                0 => self.progress.println(&line),
+                rank => aloud(format_args!("rank {rank}: {line}")),
             }
         }
     }
