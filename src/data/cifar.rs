@@ -237,11 +237,13 @@ impl Kind {
         class_names: Option<Vec<u8>>,
         mut file: impl FnMut(&'static str, u64) -> Result<(PathBuf, Vec<u8>), DataError>,
     ) -> Result<DataSet, DataError> {
+        let mut last = PathBuf::new();
         let mut split = |test: bool| {
             let (mut pixels, mut labels) = (vec![], vec![]);
             for (name, expected) in self.files().filter(|(name, _)| (*name == self.test) == test) {
                 let (path, bytes) = file(name, expected)?;
                 self.append(&path, &bytes, expected, &mut pixels, &mut labels)?;
+                last = path;
             }
             let (count, classes, labels) = (labels.len(), self.classes, Some(labels));
             Ok(Images { count, height: SIDE, width: SIDE, channels: 3, classes, pixels, labels })
@@ -249,12 +251,13 @@ impl Kind {
         let mut set = DataSet::new(name, split(false)?, split(true)?);
         let text = String::from_utf8(class_names.unwrap_or_default()).unwrap_or_default();
         let names: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        set.number_classes(|label| {
+        // The last file is that of the test images.
+        set.number_classes(&last, "fetch the files again", |label| {
             match names.get(usize::from(label)).filter(|_| names.len() == self.classes) {
                 Some(name) => name.to_string(),
                 None => label.to_string(),
             }
-        });
+        })?;
         Ok(set)
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Place {
 /// come as `[N, H, W, 1]`. A split without a label file has `labels: None`; the classes are the labels that occur.
 ///
 /// # Errors
-/// A missing folder or image file, and any file that is not exactly what its header claims.
+/// A missing folder or image file, any file that is not exactly what its header claims, and test images of a class
+/// without training images.
 pub fn load_folder(folder: &Path) -> Result<DataSet, DataError> {
     Place { folder: folder.to_owned(), prefix: String::new() }.load()
 }
@@ -111,7 +112,8 @@ impl Place {
             transpose(&mut test);
         }
         let mut set = DataSet::new(self.name(), train, test);
-        set.number_classes(|label| label.to_string());
+        let test = test_files.1.unwrap_or(test_files.0);
+        set.number_classes(&test, "add some, or leave the test images of these out", |label| label.to_string())?;
         Ok(set)
     }
 
@@ -167,7 +169,8 @@ fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError>
 /// browser has them. The last tenth of the images, at least one, is the test set. Names are for messages.
 ///
 /// # Errors
-/// Bytes that are not exactly what their header claims; another number of labels than of images; a single image.
+/// Bytes that are not exactly what their header claims; another number of labels than of images; a single image; a class
+/// that only the last tenth has.
 pub fn parse(images: (&str, &[u8]), labels: Option<(&str, &[u8])>) -> Result<DataSet, DataError> {
     fn source<'a>((name, bytes): (&'a str, &'a [u8])) -> Result<Source<'a>, DataError> {
         let (path, size) = (Path::new(name), bytes.len() as u64);
@@ -190,7 +193,8 @@ pub fn parse(images: (&str, &[u8]), labels: Option<(&str, &[u8])>) -> Result<Dat
         ..train
     };
     let mut set = DataSet::new(images.0, train, test);
-    set.number_classes(|label| label.to_string());
+    let advice = "the last tenth of the images is held out: shuffle them, or leave the labels out";
+    set.number_classes(Path::new(images.0), advice, |label| label.to_string())?;
     Ok(set)
 }
 

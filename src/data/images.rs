@@ -2,7 +2,9 @@
 //!
 //! Pixels stay `u8` until a batch is uploaded, so a whole data set fits in memory and its levels stay exact.
 
+use super::error::DataError;
 use crate::rng::{self, RandomStream};
+use std::path::Path;
 
 /// The largest height or width of images, in pixels.
 pub const MAX_SIDE: u32 = 1024;
@@ -166,32 +168,40 @@ impl DataSet {
         }
     }
 
-    /// Numbers the classes that occur, in the order of their labels, and names them: a label that no image has
-    /// is no class.
-    pub(super) fn number_classes(&mut self, name: impl Fn(u8) -> String) {
+    /// Numbers the classes that occur, in the order of their labels, and names them: a label that no training image
+    /// has is no class. `advice` says what to do where the test images at `test` are of such a label.
+    ///
+    /// # Errors
+    /// Test images of a class that no training image is of.
+    pub(super) fn number_classes(
+        &mut self,
+        test: &Path,
+        advice: &str,
+        name: impl Fn(u8) -> String,
+    ) -> Result<(), DataError> {
         let mut occurs = [[false; 256]; 2];
         for (occurs, images) in occurs.iter_mut().zip([&self.train, &self.test]) {
             images.labels.iter().flatten().for_each(|&label| occurs[usize::from(label)] = true);
         }
-        let (mut number, mut test_only) = ([0; 256], vec![]);
-        self.class_names.clear();
-        for label in 0..=255_u8 {
-            let [train, test] = occurs.map(|occurs| occurs[usize::from(label)]);
-            number[usize::from(label)] = self.class_names.len() as u8;
-            if train || test {
-                self.class_names.push(name(label));
-            }
-            if test && !train && self.train.labels.is_some() {
-                test_only.push(name(label));
-            }
+        let [train, tested] = occurs;
+        let classes = if self.train.labels.is_some() { train } else { tested };
+        let named = |of: &dyn Fn(usize) -> bool| -> Vec<String> {
+            (0..=255).filter(|&label| of(usize::from(label))).map(&name).collect()
+        };
+        let strange = named(&|label| tested[label] && !classes[label]);
+        if !strange.is_empty() {
+            let what = format!("no training images are of these classes: {}; {advice}", some(&strange));
+            return Err(DataError::Folder { path: test.to_owned(), what });
         }
+        self.class_names = named(&|label| classes[label]);
+        let mut number = [0; 256];
+        let numbered = classes.iter().zip(&mut number).filter(|(occurs, _)| **occurs).map(|(_, number)| number);
+        numbered.zip(0..=255_u8).for_each(|(number, class)| *number = class);
         for images in [&mut self.train, &mut self.test] {
             images.labels.iter_mut().flatten().for_each(|label| *label = number[usize::from(*label)]);
             images.classes = self.class_names.len();
         }
-        if !test_only.is_empty() {
-            self.notes.push(format!("classes without training images: {}", some(&test_only)));
-        }
+        Ok(())
     }
 }
 
@@ -252,21 +262,24 @@ mod tests {
             pixels: vec![0; labels.len()],
             labels: Some(labels.to_vec()),
         };
-        let mut set = DataSet::new("gap", images(&[7, 3, 255, 7]), images(&[3, 9]));
-        set.number_classes(|label| label.to_string());
-        assert_eq!(set.class_names, ["3", "7", "9", "255"]);
-        assert_eq!(set.train.labels.as_deref(), Some([1, 0, 3, 1].as_slice()));
+        let number =
+            |set: &mut DataSet| set.number_classes(Path::new("t10k"), "add some", |label| label.to_string());
+        let mut set = DataSet::new("gap", images(&[7, 3, 255, 7]), images(&[3, 255]));
+        number(&mut set).unwrap();
+        assert_eq!(set.class_names, ["3", "7", "255"]);
+        assert_eq!(set.train.labels.as_deref(), Some([1, 0, 2, 1].as_slice()));
         assert_eq!(set.test.labels.as_deref(), Some([0, 2].as_slice()));
-        assert_eq!((set.train.classes, set.test.classes), (4, 4));
-        assert_eq!(set.notes, ["classes without training images: 9"]);
+        assert_eq!((set.train.classes, set.test.classes), (3, 3));
         let mut every = DataSet::new("all", images(&(0..=255).collect::<Vec<_>>()), images(&[]));
-        every.number_classes(|label| label.to_string());
+        number(&mut every).unwrap();
         assert_eq!((every.train.classes, every.classless()), (256, None));
         assert_eq!(every.train.labels.unwrap()[255], 255);
         let mut one = DataSet::new("one", images(&[4, 4]), images(&[4]));
-        one.number_classes(|label| label.to_string());
+        number(&mut one).unwrap();
         assert_eq!(one.classless(), Some("all images are of one class"));
         one.test.labels = None;
         assert_eq!(one.classless(), Some("the images have no labels"));
+        let error = number(&mut DataSet::new("new", images(&[3, 7]), images(&[9, 3]))).unwrap_err();
+        assert_eq!(error.to_string(), "t10k: no training images are of these classes: 9; add some");
     }
 }

@@ -118,6 +118,18 @@ fn labels_that_do_not_occur_are_no_classes() {
     assert_eq!((set.class_names, set.notes), (["3", "7"].map(String::from).to_vec(), vec![]));
 }
 
+/// As a folder of pictures refuses them.
+#[test]
+fn a_class_of_test_images_alone_is_refused() {
+    let labels = |of: &[u8]| [idx(LABELS_MAGIC, &[of.len() as u32], 0), of.to_vec()].concat();
+    let folder = Folder::whole().with(TRAIN_LABELS, &labels(&[7, 3, 7])).with(TEST_LABELS, &labels(&[3, 9]));
+    let text = folder.error(TEST_LABELS).to_string();
+    assert!(text.contains("no training images are of these classes: 9; add some, or leave"), "{text}");
+    let (images, labels) = (idx(IMAGES_MAGIC, &[3, 2, 3], 18), labels(&[3, 7, 9]));
+    let text = parse(("digits", &images), Some(("labels", &labels))).unwrap_err().to_string();
+    assert!(text.contains("classes: 9; the last tenth of the images is held out: shuffle them"), "{text}");
+}
+
 #[test]
 fn emnist_is_known_by_its_names_and_turned() {
     let put = |folder: Folder, name: &str, first: u8| {
@@ -293,11 +305,11 @@ fn a_gzip_bomb_is_read_one_byte_past_its_claim() {
 #[test]
 fn bytes_become_a_data_set_whose_last_tenth_is_held_out() {
     let images = idx(IMAGES_MAGIC, &[21, 2, 3], 126);
-    let labels = idx(LABELS_MAGIC, &[21], 21);
+    let labels = [idx(LABELS_MAGIC, &[21], 0), (0..21).map(|i| i % 18).collect()].concat();
     let set = parse(("digits", &images), Some(("labels", &labels))).unwrap();
     assert_eq!((set.name.as_str(), set.train.count, set.test.count), ("digits", 18, 3));
     assert_eq!(set.test.pixels, (108..126).collect::<Vec<u8>>());
-    assert_eq!((set.test.labels.as_deref(), set.class_names.len()), (Some([18, 19, 20].as_slice()), 21));
+    assert_eq!((set.test.labels.as_deref(), set.class_names.len()), (Some([0, 1, 2].as_slice()), 18));
     assert_eq!(parse(("digits", &images), None).unwrap().train.labels, None);
     let line = |images: &[u8], labels| parse(("a", images), labels).unwrap_err().to_string();
     let twenty = idx(LABELS_MAGIC, &[20], 20);
