@@ -89,6 +89,25 @@ fn graphs_defer_mistakes() {
             ),
             (line!(), |g| _ = g.arena("a", &[x(g, &[2])], &[], false), "is not a variable"),
             (line!(), |g| g.initialise(x(g, &[2]), Init::Zeros), "not a variable"),
+            (
+                line!(),
+                |g| _ = g.var("v", Type::f32([3]), Init::Values([1.0].into())),
+                "variable `v` [3] has 3 elements, but its first values are 1",
+            ),
+            (line!(), |g| _ = g.var("v", Type::u32([3]), Init::Seed), "a seed is two words"),
+            (
+                line!(),
+                |g| g.initialise(g.param("v", Type::f32([3]), Init::Zeros), Init::Values([1.0; 4].into())),
+                "has 3 elements, but its first values are 4",
+            ),
+            (
+                line!(),
+                |g| {
+                    let init = Init::Values([1.0].into()).into();
+                    _ = g.buffer("v", Type::f32([3]), Init::Copy { of: "w".into(), init });
+                },
+                "has 3 elements",
+            ),
             (line!(), |g| g.traced(|| g.output("y", x(g, &[2]).matmul(x(g, &[3])))), "matmul"),
             (
                 line!(),

@@ -48,6 +48,19 @@ impl Init {
         Init::Uniform(1.0 / (fan_in as f32).sqrt())
     }
 
+    /// What is wrong with these as the first contents of `n` elements, as the end of "it ...", if anything is.
+    pub(crate) fn fault(&self, n: usize) -> Option<String> {
+        match self {
+            Init::Values(values) if values.len() != n => {
+                Some(format!("has {n} elements, but its first values are {}; give one for each", values.len()))
+            }
+            Init::Seed if n != 2 => Some(format!("has {n} elements, but a seed is two words")),
+            Init::Copy { init, .. } => init.fault(n),
+            Init::Norms { init, len, .. } => init.fault(*len),
+            _ => None,
+        }
+    }
+
     /// The first `n` values as 32-bit words. They are a function of seed and name alone, by the
     /// random stream `init/NAME`.
     pub fn words(&self, seed: u64, name: &str, n: usize) -> Vec<u32> {

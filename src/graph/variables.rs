@@ -47,6 +47,10 @@ impl Graph {
             self.poison("initialise: the tensor is not a variable of this graph");
             return;
         };
+        if let Some(fault) = init.fault(variable.shape().numel()) {
+            self.poison(format!("initialise: the variable {fault}"));
+            return;
+        }
         let vars = &mut self.recording.borrow_mut().vars;
         let name = vars[v].name.clone();
         for var in vars.iter_mut() {
@@ -76,7 +80,8 @@ impl Graph {
                 return Tensor { graph: self, id };
             }
         }
-        if let Some(fault) = ty.shape.fault() {
+        let fault = ty.shape.fault().map(String::from);
+        if let Some(fault) = fault.or_else(|| spec.init.fault(ty.shape.numel())) {
             return self.poison(format!("variable `{name}` {ty:?} {fault}"));
         }
         let index = found.unwrap_or_else(|| {
