@@ -19,6 +19,13 @@ impl Images {
         permutation(seed, 0, self.count).into_iter().filter(wanted).take(n).collect()
     }
 
+    /// The most labelled images of which equally many are of each class.
+    pub fn most_balanced(&self) -> usize {
+        let mut of = vec![0; self.classes];
+        self.labels.iter().flatten().for_each(|&label| of[usize::from(label)] += 1);
+        of.iter().min().map_or(0, |least| least * self.classes)
+    }
+
     /// The images at these places, with their labels.
     pub fn at(&self, places: &[u32]) -> Self {
         let size = self.pixels.len() / self.count.max(1);
@@ -73,6 +80,8 @@ mod tests {
     fn what_the_classes_do_not_hold_is_missing() {
         let images = images();
         assert_eq!([4, 31, 33, 90].map(|n| images.balanced(n, 0).len()), [4, 31, 32, 70]);
+        // The most that even choices reach is what the smallest class has, of each.
+        assert_eq!((images.most_balanced(), images.balanced(30, 0).len()), (30, 30));
         assert!(Images { labels: None, ..images }.balanced(3, 0).is_empty());
     }
 

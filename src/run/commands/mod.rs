@@ -33,8 +33,10 @@ fn one_hot(classes: impl Iterator<Item = usize>, of: usize) -> Vec<f32> {
 fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
     let places = images.balanced(n, seed);
     if places.len() < n {
-        let found = format!("only {} could be found evenly", places.len());
-        return Err(Error::new(format!("--labels {n} is more than the classes hold; {found}")));
+        let most = images.most_balanced();
+        let least = most / images.classes.max(1);
+        let what = format!("--labels {n} is more than the classes hold evenly, of which one has only {least} images");
+        return Err(Error::new(format!("{what}; give at most {most}")));
     }
     Ok(images.at(&places))
 }
@@ -48,7 +50,8 @@ fn chosen(set: &DataSet, n: usize, seed: u64) -> Result<Images> {
     }
     if !n.is_multiple_of(classes) {
         let what = format!("--labels {n}: the {classes} classes get equally many");
-        return Err(Error::new(format!("{what}; give a multiple of {classes}")));
+        let most = set.train.most_balanced();
+        return Err(Error::new(format!("{what}; give a multiple of {classes} up to {most}")));
     }
     few(&set.train, n, seed)
 }
