@@ -113,7 +113,9 @@ impl Place {
         }
         let mut set = DataSet::new(self.name(), train, test);
         let test = test_files.1.unwrap_or(test_files.0);
-        set.number_classes(&test, "add some, or leave the test images of these out", |label| label.to_string())?;
+        set.number_classes(&test, "add some, or leave the test images of these out", |label| {
+            label.to_string()
+        })?;
         Ok(set)
     }
 

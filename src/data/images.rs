@@ -195,7 +195,8 @@ impl DataSet {
         }
         self.class_names = named(&|label| classes[label]);
         let mut number = [0; 256];
-        let numbered = classes.iter().zip(&mut number).filter(|(occurs, _)| **occurs).map(|(_, number)| number);
+        let numbered =
+            classes.iter().zip(&mut number).filter(|(occurs, _)| **occurs).map(|(_, number)| number);
         numbered.zip(0..=255_u8).for_each(|(number, class)| *number = class);
         for images in [&mut self.train, &mut self.test] {
             images.labels.iter_mut().flatten().for_each(|label| *label = number[usize::from(*label)]);

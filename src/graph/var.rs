@@ -51,9 +51,10 @@ impl Init {
     /// What is wrong with these as the first contents of `n` elements, as the end of "it ...", if anything is.
     pub(crate) fn fault(&self, n: usize) -> Option<String> {
         match self {
-            Init::Values(values) if values.len() != n => {
-                Some(format!("has {n} elements, but its first values are {}; give one for each", values.len()))
-            }
+            Init::Values(values) if values.len() != n => Some(format!(
+                "has {n} elements, but its first values are {}; give one for each",
+                values.len()
+            )),
             Init::Seed if n != 2 => Some(format!("has {n} elements, but a seed is two words")),
             Init::Copy { init, .. } => init.fault(n),
             Init::Norms { init, len, .. } => init.fault(*len),

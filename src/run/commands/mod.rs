@@ -35,7 +35,9 @@ fn few(images: &Images, n: usize, seed: u64) -> Result<Images> {
     if places.len() < n {
         let most = images.most_balanced();
         let least = most / images.classes.max(1);
-        let what = format!("--labels {n} is more than the classes hold evenly, of which one has only {least} images");
+        let what = format!(
+            "--labels {n} is more than the classes hold evenly, of which one has only {least} images"
+        );
         return Err(Error::new(format!("{what}; give at most {most}")));
     }
     Ok(images.at(&places))
