@@ -109,7 +109,8 @@ fn a_game_learns_from_few_labels() {
         ("--labels 4 --loss hinge", "leave --loss out"),
         ("--labels 4 --conditional", "choose one"),
         ("--labels 4 --discriminator-steps 2", "leave --discriminator-steps out"),
-        ("--labels 3", "a multiple of 2"),
+        ("--labels 3", "a multiple of 2 up to 64"),
+        ("--labels 66", "one has only 32 images; give at most 64"),
         ("", "--labels"),
     ] {
         let text = fails(&dir, &format!("{train} {more} --out none"));

@@ -94,6 +94,7 @@ fn size_and_colours_belong_to_the_run() {
     let text = fails(&dir, "vae train --resume run --grey");
     assert!(text.contains("--grey belongs to the run"), "{text}");
     run(&dir, "vae train --resume run --steps 6");
+    run(&dir, &format!("{TRAIN} --out plain --data photos --steps 1"));
     // One pixel of one picture is another.
     let changed = dir.join("photos/dog/007.png");
     let mut image = image::open(&changed).unwrap().into_rgb8();
@@ -105,9 +106,28 @@ fn size_and_colours_belong_to_the_run() {
     RgbImage::new(7, 5).save(&changed).unwrap();
     let text = fails(&dir, &format!("{TRAIN} --out other --data photos --steps 3"));
     assert!(text.contains("007.png") && text.contains("an image size"), "{text}");
+    // No advice that a run which goes on cannot follow.
+    let text = fails(&dir, "vae train --resume plain --steps 9");
+    let told = text.contains("the run's have 6 x 6; restore those") || text.contains("the run's have 5 x");
+    assert!(told && text.contains("007.png: 5 x 7 pixels") && !text.contains("an image size"), "{text}");
     std::fs::write(&changed, "none").unwrap();
     let text = fails(&dir, &format!("{TRAIN} --out other --data photos --image-size 4 --steps 3"));
     assert!(text.contains("007.png") && text.contains("cannot be decoded"), "{text}");
+}
+
+#[test]
+fn a_finished_run_is_told_where_its_data_went() {
+    if adapter("moved data").is_none() {
+        return;
+    }
+    let dir = pictures("moved");
+    run(&dir, &format!("{TRAIN} --out run --data photos --steps 1"));
+    std::fs::rename(dir.join("photos"), dir.join("elsewhere")).unwrap();
+    let text = run(&dir, "vae train --resume run --data elsewhere --steps 1 --lr 0.5");
+    assert!(text.contains("nothing to do") && text.contains("data lie in"), "{text}");
+    let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    assert!(config.contains("/elsewhere\"") && !config.contains("0.5"), "{config}");
+    run(&dir, "vae evaluate --run run --k 2");
 }
 
 #[test]
@@ -143,10 +163,11 @@ fn a_picture_that_breaks_is_left_out_and_the_run_goes_on() {
     let train = format!("{TRAIN} --out run --data photos --stream 0.001 --checkpoint-every 1");
     let mut child = start(&dir, &format!("{train} --steps 1000000"));
     child.reaches(&dir, "run", 2);
-    let (dog, eel) = (dir.join("photos/dog/007.png"), dir.join("photos/eel/030.png"));
-    let [whole, other] = [&dog, &eel].map(|path| std::fs::read(path).unwrap());
+    let [dog, eel, cat] = ["dog/007", "eel/030", "cat/003"].map(|p| dir.join(format!("photos/{p}.png")));
+    let [whole, other, small] = [&dog, &eel, &cat].map(|path| std::fs::read(path).unwrap());
     std::fs::write(&dog, &whole[..whole.len() - 20]).unwrap();
     std::fs::remove_file(&eel).unwrap();
+    RgbImage::new(5, 5).save(&cat).unwrap();
     // Two more epochs visit every picture but those that the epochs leave over.
     let step = newest(&dir, "run").unwrap().position.step;
     child.reaches(&dir, "run", step + 25);
@@ -158,14 +179,14 @@ fn a_picture_that_breaks_is_left_out_and_the_run_goes_on() {
             .success()
     );
     let text = child.ends_as(Some(130));
-    let warned = ["dog/007.png cannot be read any more", "eel/030.png cannot be read any more"];
+    let warned = ["dog/007", "eel/030", "cat/003"].map(|p| format!("{p}.png cannot be read any more"));
     assert!(warned.iter().all(|w| text.matches(w).count() == 1), "{text}");
     let summary = std::fs::read_to_string(dir.join("run/summary.txt")).unwrap();
-    assert!(summary.contains("left out   2 training pictures"), "{summary}");
+    assert!(summary.contains("left out   3 training pictures"), "{summary}");
     // It goes on without them, and its measures too.
     let until = newest(&dir, "run").unwrap().position.step + 10;
     let text = run(&dir, &format!("vae train --resume run --steps {until}"));
-    assert!(text.contains("2 of the run's 177 training pictures are broken or gone and left out"), "{text}");
+    assert!(text.contains("3 of the run's 177 training pictures are broken or gone and left out"), "{text}");
     assert_eq!(newest(&dir, "run").unwrap().position.step, until);
     run(&dir, "vae evaluate --run run --k 2");
     // Another picture in the place of one is refused, and so is a test picture that broke.
@@ -182,6 +203,7 @@ fn a_picture_that_breaks_is_left_out_and_the_run_goes_on() {
     // All are there again.
     std::fs::write(&test, held_out).unwrap();
     std::fs::write(&eel, other).unwrap();
+    std::fs::write(&cat, small).unwrap();
     let text = run(&dir, &resume);
     assert!(!text.contains("broken") && text.contains("going on"), "{text}");
 }
@@ -228,6 +250,14 @@ fn classes_that_do_not_occur_are_neither_drawn_nor_counted() {
         idx(&dir.join(format!("gap/{split}-images-idx3-ubyte")), count, None);
         idx(&dir.join(format!("gap/{split}-labels-idx1-ubyte")), count, Some(&[3, 7]));
     }
+    // The test images alone have a class: no run begins, whatever it is of.
+    idx(&dir.join("gap/t10k-labels-idx1-ubyte"), 20, Some(&[3, 7, 9]));
+    let text = fails(&dir, &format!("{GAN} --data gap"));
+    assert!(
+        text.contains("t10k-labels-idx1-ubyte: no training images are of these classes: 9; add"),
+        "{text}"
+    );
+    idx(&dir.join("gap/t10k-labels-idx1-ubyte"), 20, Some(&[3, 7]));
     let text = run(&dir, &format!("{GAN} --data gap"));
     assert!(text.contains("classes of gap: 3, 7"), "{text}");
     let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();

@@ -64,7 +64,8 @@ impl Files {
     }
 
     /// The files that a list names, below `root`; `about` says what they decode to, without their number and labels.
-    /// Files that are gone or cannot be decoded any more are left out.
+    /// Files that are gone, that cannot be decoded any more or that have another size now are left out, as a run that
+    /// goes on leaves them out.
     pub(super) fn listed(
         about: Images,
         list: &str,
@@ -90,8 +91,9 @@ impl Files {
         let mut gone = BTreeSet::new();
         let whole = |i: usize| match fs::read(&this.paths[i]) {
             Ok(bytes) if this.digests[i] == <[u8; 32]>::from(Sha256::digest(&bytes)) => Ok(true),
-            Ok(bytes) if picture::decode(&bytes, size).is_ok() => {
-                let what = "it is another picture than when the run began".to_owned();
+            Ok(bytes) if picture::decode(&bytes, size).is_ok_and(|image| this.fits(&image)) => {
+                let what =
+                    "it is another picture than when the run began; restore it, or remove it".to_owned();
                 Err(DataError::Folder { path: this.paths[i].clone(), what })
             }
             _ => Ok(false),
@@ -142,8 +144,9 @@ impl Files {
         failed.sort_by_key(|(i, _)| *i);
         let (all, mut left_out) = (failed.len() == rows.len(), vec![]);
         for (i, error) in failed {
-            // Where nothing can be read, the folder itself is out of reach.
-            let Some((next, image)) = self.next_whole(rows[i]).filter(|_| !all) else { return Err(error) };
+            let Some((next, image)) = self.next_whole(rows[i]).filter(|_| !all) else {
+                return Err(missing_folder(&self.paths[rows[i] as usize]).unwrap_or(error));
+            };
             if !self.gone.contains(&rows[i]) {
                 left_out.push(self.paths[rows[i] as usize].clone());
             }
@@ -189,10 +192,15 @@ impl Files {
         on_all_cores(count, decode, |_, ()| (), &mut told("checking files", Unit::Images, count, progress))
     }
 
+    /// Whether a picture has the size of all.
+    fn fits(&self, image: &RgbImage) -> bool {
+        image.dimensions() == (self.about.width as u32, self.about.height as u32)
+    }
+
     /// The pixels of one picture, `[H, W, C]`.
     fn decode(&self, path: &Path, decode: Decode) -> Result<Vec<u8>, DataError> {
         let image = decode(&read(path)?, self.size).map_err(|what| broken(path, what))?;
-        if image.dimensions() != (self.about.width as u32, self.about.height as u32) {
+        if !self.fits(&image) {
             return Err(broken(path, "it has another size than before: the file was changed"));
         }
         Ok(if self.about.channels == 1 {
@@ -246,6 +254,13 @@ pub(super) fn any_colour(paths: &[&Path], progress: &mut dyn FnMut(&Progress)) -
     };
     let told = &mut told("looking for colours", Unit::Images, paths.len(), progress);
     on_all_cores(paths.len(), look, |_, ()| (), told).is_ok() && found.into_inner()
+}
+
+/// Where a picture's folder is not there any more, the error that names the outermost one that is gone.
+fn missing_folder(path: &Path) -> Option<DataError> {
+    let gone = path.ancestors().skip(1).take_while(|folder| !folder.exists()).last()?;
+    let what = "the folder of the pictures is gone; bring it back, and resume the run".to_owned();
+    Some(DataError::Folder { path: gone.to_owned(), what })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {

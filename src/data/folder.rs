@@ -3,13 +3,16 @@
 //! What is left out is told by the data set's notes. Pixels are RGB, or grey where no pixel of the whole set has a
 //! colour. Where a size is asked for, the largest square in a picture's middle is scaled to it.
 
+use std::fs;
 use std::path::Path;
+
+use image::ImageFormat;
 
 use super::error::DataError;
 use super::files::{Files, any_colour, look_at};
 use super::images::{Asked, DataSet, Images, MAX_SIDE, Progress};
 use super::parts::{Labelled, Parts};
-use super::picture::{ENDINGS, Header, MAGIC, recognise};
+use super::picture::{ENDINGS, Header, MAGIC, recognise, unsupported};
 use super::source::Source;
 use super::walk::{Kind, holds};
 
@@ -20,6 +23,10 @@ const PICTURES: Kind = Kind {
     endings: &ENDINGS,
     magic: MAGIC,
     known: |start| recognise(start).is_some(),
+    // Of the kinds that are read, TIFF alone has many codings that are not, such as numbers with fractions.
+    strange: |path, start| {
+        recognise(start) == Some(ImageFormat::Tiff) && fs::read(path).is_ok_and(|bytes| unsupported(&bytes))
+    },
 };
 /// The folders within each other that are searched for a first picture.
 const DEEP: usize = 8;

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use jpeg::{Jpeg, OTHERS};
 
 mod jpeg;
@@ -64,6 +64,16 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<ImageFormat> {
 /// Bytes that are no picture, a cut one, or one that takes too much memory, in words.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
     guarded(|| Ok(opened(bytes)?.1))
+}
+
+/// Whether a TIFF is whole enough to tell that its decoder does not know its kind of pixels.
+pub(super) fn unsupported(bytes: &[u8]) -> bool {
+    let known = || -> Result<bool, String> {
+        tiff_is_lossy(bytes, 3 * bytes.len() as u64 + ROOM)?;
+        let decoder = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Tiff).into_decoder();
+        Ok(!matches!(decoder, Err(ImageError::Unsupported(_))))
+    };
+    guarded(known) == Ok(false)
 }
 
 /// Does what a decoder does; where that panics on a damaged file, an error.

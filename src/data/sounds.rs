@@ -17,8 +17,14 @@ use super::walk::{Kind, Left, holds};
 use super::wav::{Heard, Wav, recognise};
 
 /// The files that are looked for.
-const WAVS: Kind =
-    Kind { files: "WAV files", one: "file", endings: &["wav", "wave"], magic: 12, known: recognise };
+const WAVS: Kind = Kind {
+    files: "WAV files",
+    one: "file",
+    endings: &["wav", "wave"],
+    magic: 12,
+    known: recognise,
+    strange: |_, _| false,
+};
 /// The folders within each other that are searched for a first file.
 const DEEP: usize = 8;
 

@@ -25,6 +25,8 @@ pub(super) struct Kind {
     pub(super) magic: u64,
     /// Whether a file that begins with these bytes is of this kind, whatever it is called.
     pub(super) known: fn(&[u8]) -> bool,
+    /// Whether a file that is called or begins like one of this kind is in a coding that is not read.
+    pub(super) strange: fn(&Path, &[u8]) -> bool,
 }
 
 /// What was left out, by reason: how often, and the first.
@@ -91,14 +93,13 @@ pub(super) fn entry(path: &Path, kind: &Kind) -> Result<Entry, DataError> {
     }
 }
 
-/// Whether a file is called or is one of this kind.
+/// Whether a file is called or is one of this kind, and in a coding that is read.
 fn is_wanted(path: &Path, kind: &Kind) -> std::io::Result<bool> {
-    if path.extension().is_some_and(|e| kind.endings.iter().any(|ending| e.eq_ignore_ascii_case(ending))) {
-        return Ok(true);
-    }
     let mut start = vec![];
     File::open(path)?.take(kind.magic).read_to_end(&mut start)?;
-    Ok((kind.known)(&start))
+    let called =
+        path.extension().is_some_and(|e| kind.endings.iter().any(|ending| e.eq_ignore_ascii_case(ending)));
+    Ok((called || (kind.known)(&start)) && !(kind.strange)(path, &start))
 }
 
 /// Whether there is a file of this kind in the folder, or in folders within each other that are at most so `deep`.

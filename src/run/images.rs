@@ -8,7 +8,7 @@ use super::{
     options::{Options, Recipe},
 };
 use crate::{
-    data::{DataSet, Images, Source},
+    data::{DataError, DataSet, Images, Source},
     disk::hex,
     error::{Error, Result},
 };
@@ -75,7 +75,7 @@ impl<T: Options> Saved<T> {
                 Err(Error::new(what + "; give others by --data"))
             };
         }
-        let error = match recipe.open() {
+        let error = match recipe.open_or(|wrong| self.wrong(&wrong)) {
             Ok(set) => match fingerprint(&set) {
                 now if now == self.images => return Ok((recipe, set)),
                 now => self.changed(&recipe.data, &now),
@@ -86,6 +86,22 @@ impl<T: Options> Saved<T> {
         match text.filter(|_| Path::new(&recipe.data).is_dir()) {
             Some(text) => self.listed(&recipe, &text, error).map(|set| (recipe, set)),
             None => Err(error),
+        }
+    }
+
+    /// The error of the run's data, whose images have the run's size.
+    fn wrong(&self, wrong: &DataError) -> Error {
+        match wrong {
+            DataError::Differs { path, size: [h, w], first } => Error::new(format!(
+                "{}: {h} x {w} pixels, but the first image has {} x {} and the run's have {} x {}; restore those that \
+                 changed",
+                path.display(),
+                first[0],
+                first[1],
+                self.image[0],
+                self.image[1]
+            )),
+            _ => Error::new(wrong.to_string()),
         }
     }
 

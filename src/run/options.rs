@@ -106,8 +106,8 @@ pub struct Sitting {
     /// Replace the run in the directory --out
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Continue the run in this directory, bit for bit as if it had not stopped; step sizes and --clip may
-    /// change from here on, and --data says where moved data lie
+    /// Continue the run in this directory, bit for bit as if it had not stopped; step sizes and bounds of
+    /// gradients may change from here on, and --data says where moved data lie
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Steps between checkpoints [default: every epoch, and every five minutes]
@@ -270,12 +270,17 @@ impl Recipe {
     /// # Errors
     /// Fails if the data set cannot be found or downloaded, or if it has fewer training images than a batch.
     pub fn open(&mut self) -> Result<DataSet<Source>> {
+        self.open_or(line)
+    }
+
+    /// Does what [`Recipe::open`] does; `say` words what is wrong with the data.
+    pub(super) fn open_or(&mut self, say: impl FnOnce(DataError) -> Error) -> Result<DataSet<Source>> {
         // Of several data sets in a folder, one is named by what its files' names begin with, which is no path.
         let absolute = || std::fs::canonicalize(&self.data).or_else(|_| std::path::absolute(&self.data));
         if let (false, Ok(path)) = (data::is_name(&self.data), absolute()) {
             self.data = path.to_string_lossy().into_owned();
         }
-        let set = self.find()?;
+        let set = self.found().map_err(say)?;
         if set.class_names.iter().enumerate().any(|(i, name)| *name != i.to_string()) {
             note!("classes of {}: {}", set.name, set.class_names.join(", "));
         }
@@ -304,11 +309,15 @@ impl Recipe {
 
     /// Decodes all of these images once, so that no broken file ends a run in its middle.
     pub(super) fn check(&self, images: &Source) -> Result<()> {
-        shown(&self.data, |progress| images.check(progress))
+        shown(&self.data, |progress| images.check(progress)).map_err(line)
     }
 
     /// Finds the data set.
     pub(super) fn find(&self) -> Result<DataSet<Source>> {
+        self.found().map_err(line)
+    }
+
+    fn found(&self) -> std::result::Result<DataSet<Source>, DataError> {
         let (sound, pictures) = (self.sound, self.sound.is_none());
         let asked = Asked { seed: self.seed, size: self.image_size, grey: self.grey, sound, pictures };
         shown(&self.data, |progress| data::open(&self.data, &asked, progress))
@@ -319,11 +328,12 @@ impl Recipe {
     pub(super) fn listed(&self, about: Images, list: &str) -> Result<Source> {
         let root = std::path::Path::new(&self.data);
         shown(&self.data, |progress| Source::listed(about, list, root, self.image_size, progress))
+            .map_err(line)
     }
 
     /// Reads all of these images, and shows the progress if it takes long.
     pub(super) fn read(&self, images: Source) -> Result<Images> {
-        shown(&self.data, |progress| images.read(progress))
+        shown(&self.data, |progress| images.read(progress)).map_err(line)
     }
 }
 
@@ -331,9 +341,14 @@ impl Recipe {
 fn shown<T>(
     name: &str,
     work: impl FnOnce(&mut dyn FnMut(&data::Progress)) -> std::result::Result<T, DataError>,
-) -> Result<T> {
+) -> std::result::Result<T, DataError> {
     let mut shown = Shown::default();
-    work(&mut |progress| shown.update(name, progress)).map_err(|e| Error::new(e.to_string()))
+    work(&mut |progress| shown.update(name, progress))
+}
+
+/// The error of a data set as a program's.
+fn line(wrong: DataError) -> Error {
+    Error::new(wrong.to_string())
 }
 
 /// Shows a bar for each file in a terminal, and prints a line for each elsewhere. Dropping it removes the

@@ -145,6 +145,29 @@ fn plain(value: [u8; 3]) -> RgbImage {
     RgbImage::from_pixel(3, 2, Rgb(value))
 }
 
+/// A TIFF of numbers with fractions, which its decoder does not know.
+fn fractions() -> Vec<u8> {
+    let mut bytes = crate::data::picture::tests::tiff(&picture(4, 4, 9), 1, 1);
+    let tags = bytes.len() - 4 - 120;
+    // One sample of 32 bits, black at 0.
+    [(28, 1), (32, 32), (56, 1), (92, 1)].iter().for_each(|&(at, value)| bytes[tags + at] = value);
+    bytes
+}
+
+#[test]
+fn a_folder_that_is_gone_is_named() {
+    let dir = Folder::new("folder-gone");
+    (0..10).for_each(|i| put(&dir, &format!("set/a/{i}.png"), plain([i; 3])));
+    let (path, asked) = (dir.join("set"), Asked::default());
+    let set = crate::data::open(path.to_str().unwrap(), &asked, &mut |_| ()).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    let text = set.train.pixels_or_next(&mut [0, 1]).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        format!("{}: the folder of the pictures is gone; bring it back, and resume the run", path.display())
+    );
+}
+
 #[test]
 fn what_is_left_out_is_told_and_litter_is_not() {
     let dir = Folder::new("folder-left");
@@ -161,6 +184,7 @@ fn what_is_left_out_is_told_and_litter_is_not() {
     fs::rename(dir.join("test/a/1.png"), dir.join("test/a/number one")).unwrap();
     dir.put("train/a/P5.txt", "P5ychology");
     dir.put("train/a/index.csv", "1.png,a");
+    dir.put("train/a/float.tif", fractions());
     for litter in
         ["a/.DS_Store", "a/Thumbs.db", "b/._4.bmp", ".cache/x.png", "__MACOSX/a/1.png", "desktop.ini"]
     {
@@ -172,7 +196,7 @@ fn what_is_left_out_is_told_and_litter_is_not() {
     let set = load(&dir, None, false).unwrap();
     assert_eq!((set.train.count, set.test.count, set.class_names.join(" ")), (5, 5, "a b".to_owned()));
     assert_eq!((set.train.channels, set.train.labels), (1, Some(vec![0, 0, 0, 1, 1])));
-    let told = "left out: beside the training and test pictures: extra; no pictures of a kind that is read: 3 \
+    let told = "left out: beside the training and test pictures: extra; no pictures of a kind that is read: 4 \
                 (train/a/P5.txt first); folders without pictures: train/empty; pictures outside of the classes' \
                 folders: train/loose.png";
     assert_eq!(set.notes, [told]);
