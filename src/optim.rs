@@ -44,9 +44,25 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// What is wrong with the numbers, if anything is.
+    fn mistake(self) -> Option<String> {
+        match self {
+            Schedule::Linear { floor, .. } if !(0.0..=1.0).contains(&floor) => {
+                Some(format!("the floor of a schedule is in [0, 1], not {floor}"))
+            }
+            Schedule::Exponential { per_step } if !(per_step > 0.0 && per_step <= 1.0) => {
+                Some(format!("a schedule's factor per step is in (0, 1], not {per_step}"))
+            }
+            _ => None,
+        }
+    }
+
     /// The rate lr times the factor at the graph's step, f32 `[1]`.
     #[track_caller]
     pub fn rate(self, graph: &Graph, lr: f32) -> Tensor<'_> {
+        if let Some(what) = self.mistake() {
+            return graph.poison(what);
+        }
         // Divisors are at least 1, so that no schedule divides by zero.
         let per = |steps: u32| 1.0 / steps.max(1) as f32;
         let s = || graph.step().to_f32();
@@ -167,6 +183,14 @@ impl Optimizer {
         }
         if !(decay >= 0.0 && decay.is_finite()) {
             return Some(format!("a weight decay is at least 0, not {decay}"));
+        }
+        if let Rule::Adam { eps, .. } = self.rule
+            && !(eps >= 0.0 && eps.is_finite())
+        {
+            return Some(format!("Adam's eps is at least 0, not {eps}"));
+        }
+        if let Some(what) = self.schedule.mistake() {
+            return Some(what);
         }
         let far = rates.into_iter().map(|rate| (kind, rate));
         let far = far.chain(self.ema.map(|ema| ("the decay of an average", ema)));

@@ -148,7 +148,10 @@ impl<'g> M2<'g> {
             // What is recorded after a mistake is never run.
             return Self::new(g, &Config { hidden: vec![1], ..config.clone() });
         };
-        let Config { inputs, classes, latent, .. } = *config;
+        let Config { inputs, classes, latent, alpha, share, .. } = *config;
+        if ![alpha, share].iter().all(|&x| x >= 0.0 && x.is_finite()) {
+            g.poison(format!("semi_supervised: alpha and share are at least 0, not {alpha} and {share}"));
+        }
         let outputs: &[&str] = match config.visible {
             Visible::Bernoulli => &["px.logits"],
             Visible::Gaussian => &["px.mu", "px.logvar"],

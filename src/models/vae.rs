@@ -144,16 +144,26 @@ impl<'g> Mlp<'g> {
     }
 }
 
+/// Poisons the graph where the weight of the KL divergence makes no objective.
+#[track_caller]
+fn check_beta(g: &Graph, beta: f32) {
+    if !(beta >= 0.0 && beta.is_finite()) {
+        g.poison(format!("vae: beta is at least 0, not {beta}"));
+    }
+}
+
 impl<'g> Vae<'g> {
     /// Declares the variables of a multilayer perceptron.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
+        check_beta(g, config.beta);
         Self { network: Network::Mlp(Mlp::new(g, config)), latent: config.latent, beta: config.beta }
     }
 
     /// Declares the variables of the convolutional network; `mode` says which statistics its batch norms use.
     #[track_caller]
     pub fn convolutional(g: &'g Graph, config: &conv_vae::Config, mode: Mode) -> Self {
+        check_beta(g, config.beta);
         Self { network: Network::Conv(Conv::new(g, config, mode)), latent: config.latent, beta: config.beta }
     }
 
