@@ -12,9 +12,9 @@ use oneiro::{
     },
     nn::{
         BatchNorm, Channels, Conv2d, ConvTranspose2d, InstanceNorm, Layer, LayerNorm, Linear, MaskedLinear,
-        Mode, Sequential, Weight,
+        Mode, PixelLstm, Sequential, Weight,
     },
-    ops::{cursor::Wave, matmul::product, reparameterize::reparameterize},
+    ops::{cursor::Wave, matmul::product, recurrence::Order, reparameterize::reparameterize},
     optim::Optimizer,
 };
 
@@ -219,6 +219,40 @@ fn layers_defer_mistakes() {
                 |g| _ = BatchNorm::new(g, "n", 4, Mode::Evaluation).forward(x(g, &[2, 3])),
                 "do not broadcast",
             ),
+            (
+                line!(),
+                |g| _ = Conv2d::of(g, "c", Kernel::square(3), [2, 0], Weight::Normed, false),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| _ = Conv2d::weight_normed(g, "c", Kernel::square(3), [0, 2]).forward(x(g, &[1, 5, 5, 2])),
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| _ = ConvTranspose2d::of(g, "c", Kernel::square(3), [0, 2], Weight::Plain, true),
+                "has no elements",
+            ),
+            (line!(), |g| _ = MaskedLinear::of(g, "m", &[1, 2], &[], false), "has no elements"),
+            (
+                line!(),
+                |g| _ = Conv2d::masked(g, "c", Kernel::square(1), [3, usize::MAX], Channels::up_to(3)),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = Conv2d::over_signals(g, "c", Kernel::square(3), [usize::MAX, 3]),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = PixelLstm::new(g, "l", Order::Diagonals, [2, 1 << 62], 1),
+                "has too many elements",
+            ),
+            (line!(), |g| _ = PixelLstm::new(g, "l", Order::Rows(3), [2, 2], 0), "cannot be in 0 groups"),
+            (line!(), |g| _ = PixelLstm::new(g, "l", Order::Rows(3), [2, 2], 7), "cannot be in 7 groups"),
+            (line!(), |g| _ = PixelLstm::new(g, "l", Order::Rows(3), [2, 4], 2).forward(x(g, &[2, 3])), ""),
             (line!(), |g| _ = LayerNorm::new(g, "n", &[]).forward(x(g, &[2, 3])), "does not end in"),
             (line!(), |g| _ = InstanceNorm::new(g, "n", 3).forward(x(g, &[2, 3])), "takes images"),
             (

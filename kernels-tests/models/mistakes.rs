@@ -15,6 +15,7 @@ use oneiro::{
         pixelcnn::{self, PixelCnn},
         pixelrnn::{self, Cell, PixelRnn},
         vae::{self, Vae},
+        wavenet::{self, WaveNet},
     },
     nn::Mode,
     optim::Optimizer,
@@ -61,6 +62,24 @@ fn autoencoders_defer_mistakes() {
                 "has no elements",
             ),
             (line!(), |g| _ = Vae::new(g, &small_vae()).loss(x(g, &[3, 11])), "matmul"),
+            (
+                line!(),
+                |g| _ = Vae::new(g, &vae::Config { beta: f32::NAN, ..small_vae() }),
+                "beta is at least 0, not NaN",
+            ),
+            (
+                line!(),
+                |g| {
+                    let config = conv_vae::Config { beta: -1.0, ..conv_vae() };
+                    _ = Vae::convolutional(g, &config, Mode::Training);
+                },
+                "beta is at least 0, not -1",
+            ),
+            (
+                line!(),
+                |g| _ = autoencoder::Encoder::new(g, &Code { hidden: vec![0], ..Code::default() }),
+                "has no elements",
+            ),
             (line!(), |g| _ = Vae::new(g, &small_vae()).loss(x(g, &[12])), "matmul"),
             (line!(), |g| _ = Vae::new(g, &small_vae()).decode(x(g, &[3, 4])), "matmul"),
             (
@@ -152,6 +171,10 @@ fn gated() -> gated_pixelcnn::Config {
     }
 }
 
+fn signals() -> wavenet::Config {
+    wavenet::Config { features: 4, skip: 4, head: 4, layers: 2, blocks: 1, classes: None }
+}
+
 fn belief() -> fvbn::Config {
     fvbn::Config { pixels: 12, hidden: vec![8], direct: true }
 }
@@ -168,6 +191,57 @@ fn density_models_defer_mistakes() {
             ),
             (line!(), |g| _ = Fvbn::new(g, &fvbn::Config { hidden: vec![0], ..belief() }), "has no elements"),
             (line!(), |g| _ = Fvbn::new(g, &belief()).loss(x(g, &[2, 11])), "matmul"),
+            (
+                line!(),
+                |g| _ = Fvbn::new(g, &fvbn::Config { pixels: usize::MAX, ..belief() }),
+                "too many weights",
+            ),
+            (
+                line!(),
+                |g| _ = PixelCnn::new(g, &pixelcnn::Config { features: 1 << 63, ..pixels() }),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = GatedPixelCnn::new(g, &gated_pixelcnn::Config { features: 1 << 63, ..gated() }),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = WaveNet::new(g, &wavenet::Config { features: 1 << 63, ..signals() }),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = WaveNet::new(g, &wavenet::Config { layers: 17, ..signals() }),
+                "at least one block of 1 to 16 layers",
+            ),
+            (
+                line!(),
+                |g| _ = WaveNet::new(g, &signals()).logits(x(g, &[2, 1, 8, 2]), None),
+                "wants signals [N, 1, L, 1]",
+            ),
+            (
+                line!(),
+                |g| {
+                    let config = hint::Config { channels: 0, features: 3, layers: 1 };
+                    _ = hint::Network::new(g, &config, [4]);
+                },
+                "has no elements",
+            ),
+            (
+                line!(),
+                |g| {
+                    let all = Likelihood::Mixture(usize::MAX);
+                    _ = all.nats(x(g, &[2, 6, 6, 7]), x(g, &[2, 6, 6, 1]));
+                },
+                "wants outputs",
+            ),
+            (
+                line!(),
+                |g| _ = Likelihood::Mixture(usize::MAX).draw(x(g, &[4, 3]), 1.0, x(g, &[4, 2])),
+                "slice",
+            ),
             (line!(), |g| _ = Fvbn::new(g, &belief()).loss(x(g, &[12])), "matmul"),
             (
                 line!(),

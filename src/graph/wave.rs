@@ -29,8 +29,8 @@ impl Wave {
 
     /// How many counts it takes until every channel of every pixel was visited.
     pub fn steps(&self) -> usize {
-        let own = (self.image[0] - 1) * self.lag + self.image[1];
-        own.saturating_add_signed(-self.shift as isize) * self.counts
+        let own = self.image[0].saturating_sub(1).saturating_mul(self.lag).saturating_add(self.image[1]);
+        own.saturating_add_signed(-self.shift as isize).saturating_mul(self.counts)
     }
 
     /// The pixel of the row in flight that has number `f` at a count: image row and column, if there is one.

@@ -46,7 +46,7 @@ pub struct Config {
 impl Config {
     /// The channels of the encoder's code, as many as the generator's first hidden layer has; 0 without hints.
     fn code(&self) -> usize {
-        if self.hint > 0 { 8 * self.generator } else { 0 }
+        if self.hint > 0 { self.generator.saturating_mul(8) } else { 0 }
     }
 }
 
@@ -135,8 +135,8 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     let norm =
         |c: usize| move |name: &str| normal(g, Layer::BatchNorm(BatchNorm::new(g, name, c, config.mode)));
     check(g, config);
-    let (mut c, mut side) = (8 * config.generator, 4);
-    let first = up(Kernel::square(4), [config.latent + config.classes + config.code(), c]);
+    let (mut c, mut side) = (config.generator.saturating_mul(8), 4);
+    let first = up(Kernel::square(4), [together([config.latent, config.classes, config.code()]), c]);
     g.traced(|| {
         let mut chain =
             Sequential::new(&format!("{name}.main")).with(first).with(norm(c)).then(Activation::Relu);
@@ -152,6 +152,11 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     })
 }
 
+/// The sum of channels that are seen together, or the largest number where that is too large.
+fn together(channels: [usize; 3]) -> usize {
+    channels.into_iter().fold(0, usize::saturating_add)
+}
+
 /// The encoder `NAME.encoder`: hints `[N, side, side, hint]` to codes `[N, 1, 1, 8·generator]`. It is built as the
 /// discriminator is, with batch normalisation.
 #[track_caller]
@@ -164,7 +169,7 @@ pub fn encoder<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> 
 /// The discriminator `NAME.main`: pictures `[N, side, side, channels + classes + hint]` to `[N, 1, 1, scores]`.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
-    let inputs = config.channels + config.classes + config.hint;
+    let inputs = together([config.channels, config.classes, config.hint]);
     shrink(g, &format!("{name}.main"), config, [inputs, config.scores])
 }
 
@@ -185,7 +190,7 @@ fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usi
     g.traced(|| {
         let mut chain = Sequential::new(name).with(first).then(config.tricks.activation);
         while side > 4 {
-            (c, side) = (2 * c, side / 2);
+            (c, side) = (c.saturating_mul(2), side / 2);
             chain = chain.with(down(doubling(), [c / 2, c]));
             chain = match config.norm {
                 Norm::Batch => {

@@ -7,7 +7,7 @@
 //! hidden units of degree below d (eq. 9).
 
 use crate::{
-    graph::{Graph, Tensor},
+    graph::{Graph, Tensor, shape::Shape},
     nn::MaskedLinear,
     rng::{self, RandomStream},
 };
@@ -34,6 +34,13 @@ impl<'g> Fvbn<'g> {
     /// Declares the variables: `layers.0.weight`, `layers.0.bias` …, and `direct.weight`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
+        let mut widths = config.hidden.iter().chain([&config.pixels]);
+        let far = |n: usize| Shape::from([n.max(1), config.pixels.max(1)]).fault().is_some();
+        // No lists of degrees as long as what is refused.
+        if let Some(width) = widths.find(|&&width| far(width)) {
+            g.poison(format!("fvbn: {} pixels and a width of {width} make too many weights", config.pixels));
+            return Self::new(g, &Config { pixels: 1, hidden: vec![], ..*config });
+        }
         let pixels: Vec<usize> = (1..=config.pixels).collect();
         let mut of = pixels.clone();
         let mut layers = vec![];

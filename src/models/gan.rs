@@ -36,6 +36,10 @@ impl Objective {
     /// `flip.fake`.
     #[track_caller]
     pub fn discriminator<'g>(self, [real, fake]: [Tensor<'g>; 2], labels: &Labels) -> Tensor<'g> {
+        if !labels.make_sense() {
+            let what = format!("gan: labels are numbers, flipped by a probability in [0, 1], not {labels:?}");
+            return real.graph().poison(what);
+        }
         match self {
             Objective::Minimax | Objective::NonSaturating => {
                 let [of_real, of_fake] = labels.of([real, fake]);
@@ -187,7 +191,7 @@ fn perceptron<'g>(
 /// at the end.
 #[track_caller]
 pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
-    let inputs = [config.latent + config.classes];
+    let inputs = [config.latent.saturating_add(config.classes)];
     let widths: Vec<usize> =
         inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
     let tricks = Tricks { activation: Activation::Relu, stddev: false, ..config.tricks };
@@ -199,7 +203,7 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
 /// layers, or the non-linearity that its tricks name.
 #[track_caller]
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
-    let inputs = [config.pixels + config.classes];
+    let inputs = [config.pixels.saturating_add(config.classes)];
     let widths: Vec<usize> =
         inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([config.scores]).collect();
     let tricks = Tricks { dropout: 0.0, ..config.tricks };

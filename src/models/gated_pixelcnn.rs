@@ -70,26 +70,27 @@ pub struct GatedPixelCnn<'g> {
 impl<'g> Layer<'g> {
     fn new(g: &'g Graph, index: usize, config: &Config) -> Self {
         let (p, k, first) = (config.features, config.kernel, index == 0);
+        let twice = p.saturating_mul(2);
         let (c, own) = (if first { config.image[2] } else { p }, usize::from(!first));
         let groups = config.likelihood.steps(config.image[2]);
         let name = |part: &str| format!("layers.{index}.{part}");
         let window = |rows, columns| Kernel::same(k).taps(Taps::Rect(rows, columns));
         let classes = config.classes.map(|n| {
-            ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, 2 * p))
+            ["vertical_class", "horizontal_class"].map(|part| Linear::new(g, &name(part), n, twice))
         });
         let sees = if first { Channels::before(groups) } else { Channels::up_to(groups) };
         // The centre takes part where some of its channels do.
         let left = [0, k / 2 + usize::from(!first || groups > 1)];
         Self {
-            vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, 2 * p]),
+            vertical: Conv2d::new(g, &name("vertical"), window([0, k / 2 + own], [0, k]), [c, twice]),
             horizontal: Conv2d::masked(
                 g,
                 &name("horizontal"),
                 window([k / 2, k / 2 + 1], left),
-                [c, 2 * p],
+                [c, twice],
                 sees.copies(2),
             ),
-            down: Conv2d::new(g, &name("down"), Kernel::square(1), [2 * p, 2 * p]),
+            down: Conv2d::new(g, &name("down"), Kernel::square(1), [twice, twice]),
             out: Conv2d::masked(g, &name("out"), Kernel::square(1), [p, p], Channels::up_to(groups)),
             class: classes,
             residual: !first,
@@ -158,7 +159,11 @@ impl<'g> GatedPixelCnn<'g> {
             ],
             classes: config.classes,
             hint: config.hint.map(|hint| {
-                hint::Network::new(g, &hint, std::iter::repeat_n(2 * config.features, 2 * config.layers))
+                hint::Network::new(
+                    g,
+                    &hint,
+                    std::iter::repeat_n(config.features.saturating_mul(2), config.layers.saturating_mul(2)),
+                )
             }),
         })
     }

@@ -37,6 +37,12 @@ impl Labels {
         Self { real: [1.0 - smooth; 2], ..Self::default() }
     }
 
+    /// Whether these are numbers, and a probability.
+    pub(super) fn make_sense(&self) -> bool {
+        let numbers = self.real.iter().chain(&self.fake).all(|label| label.is_finite());
+        numbers && (0.0..=1.0).contains(&self.flipped)
+    }
+
     /// The mean labels of real pictures and of the generator's.
     pub fn means(&self) -> [f64; 2] {
         let [real, fake] = [self.real, self.fake].map(|[low, high]| f64::from(low + high) / 2.0);

@@ -36,14 +36,14 @@ impl Likelihood {
     pub fn outputs(self, c: usize) -> usize {
         match self {
             Likelihood::Bernoulli => c,
-            Likelihood::Softmax => LEVELS * c,
-            Likelihood::Mixture(k) => k * (1 + c * per_channel(c)),
+            Likelihood::Softmax => LEVELS.saturating_mul(c),
+            Likelihood::Mixture(k) => c.saturating_mul(per_channel(c)).saturating_add(1).saturating_mul(k),
         }
     }
 
     /// The number of uniform numbers that drawing a pixel takes.
     pub fn uniforms(self, c: usize) -> usize {
-        if let Likelihood::Mixture(_) = self { 1 + c } else { c }
+        if let Likelihood::Mixture(_) = self { c.saturating_add(1) } else { c }
     }
 
     /// The number of steps that a pixel takes: its channels are drawn one after another, each seen by the
@@ -168,8 +168,8 @@ fn component<'g>(
     of: impl Fn(Tensor<'g>) -> Tensor<'g>,
 ) -> (Tensor<'g>, Tensor<'g>) {
     let part = |channel: usize, j: usize| {
-        let at = k * (1 + channel * per_channel(c) + j);
-        of(outputs.slice(1, at..at + k))
+        let at = k.saturating_mul(1 + channel * per_channel(c) + j);
+        of(outputs.slice(1, at..at.saturating_add(k)))
     };
     // Coefficients: the first for green, the other two for blue.
     let first = [0, 0, 1][i.min(2)];

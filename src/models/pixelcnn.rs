@@ -73,7 +73,7 @@ impl<'g> PixelCnn<'g> {
     /// `.bias`, and those of [`hint::Network::new`], which adds to the features before the blocks and after each.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let (c, h) = (config.image[2], config.features);
+        let (c, h, twice) = (config.image[2], config.features, config.features.saturating_mul(2));
         let groups = config.likelihood.steps(c);
         let pointwise = |name: &str, channels| {
             Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
@@ -83,7 +83,7 @@ impl<'g> PixelCnn<'g> {
             let dilation = config.dilations.iter().cycle().nth(i).copied().unwrap_or(1);
             let window = Kernel::square(3).dilation(dilation).padding(dilation).taps(Taps::MaskB);
             let middle = Conv2d::masked(g, &name(1), window, [h, h], Channels::up_to(groups));
-            [pointwise(&name(0), [2 * h, h]), middle, pointwise(&name(2), [h, 2 * h])]
+            [pointwise(&name(0), [twice, h]), middle, pointwise(&name(2), [h, twice])]
         };
         // With channels in groups the centre takes part, of which a group sees the earlier ones.
         let before = if groups > 1 { Taps::MaskB } else { Taps::MaskA };
@@ -94,17 +94,17 @@ impl<'g> PixelCnn<'g> {
                 g,
                 "first",
                 Kernel::same(7).taps(before),
-                [c, 2 * h],
+                [c, twice],
                 Channels::before(groups),
             ),
             blocks: (0..config.blocks).map(block).collect(),
             head: [
-                pointwise("head.0", [2 * h, config.head]),
+                pointwise("head.0", [twice, config.head]),
                 pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
             ],
             hint: config
                 .hint
-                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(2 * h, config.blocks + 1))),
+                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(twice, config.blocks + 1))),
         })
     }
 

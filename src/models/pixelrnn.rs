@@ -86,7 +86,7 @@ impl<'g> PixelRnn<'g> {
     /// [`hint::Network::new`], which adds to the features before the layers and after each.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let (c, h) = (config.image[2], config.features);
+        let (c, h, twice) = (config.image[2], config.features, config.features.saturating_mul(2));
         let groups = config.likelihood.steps(c);
         let pointwise = |name: &str, channels| {
             Conv2d::masked(g, name, Kernel::square(1), channels, Channels::up_to(groups))
@@ -97,26 +97,26 @@ impl<'g> PixelRnn<'g> {
         };
         let layer = |i: usize| {
             let lstm = |&(name, order): &(&str, Order)| {
-                PixelLstm::new(g, &format!("layers.{i}.{name}"), order, [2 * h, h], groups)
+                PixelLstm::new(g, &format!("layers.{i}.{name}"), order, [twice, h], groups)
             };
             Layer {
                 lstms: lstms.iter().map(lstm).collect(),
-                up: pointwise(&format!("layers.{i}.up"), [h, 2 * h]),
+                up: pointwise(&format!("layers.{i}.up"), [h, twice]),
             }
         };
         // With channels in groups the centre takes part, of which a group sees the earlier ones.
         let before = if groups > 1 { Taps::MaskB } else { Taps::MaskA };
         let first = Kernel::same(7).taps(before);
         g.traced(|| Self {
-            first: Conv2d::masked(g, "first", first, [c, 2 * h], Channels::before(groups)),
+            first: Conv2d::masked(g, "first", first, [c, twice], Channels::before(groups)),
             layers: (0..config.layers).map(layer).collect(),
             head: [
-                pointwise("head.0", [2 * h, config.head]),
+                pointwise("head.0", [twice, config.head]),
                 pointwise("head.1", [config.head, config.likelihood.outputs(c)]),
             ],
             hint: config
                 .hint
-                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(2 * h, config.layers + 1))),
+                .map(|hint| hint::Network::new(g, &hint, std::iter::repeat_n(twice, config.layers + 1))),
         })
     }
 

@@ -113,7 +113,8 @@ impl<'g> WaveNet<'g> {
     /// through. In files, convolutions are those of `torch.nn.Conv1d`, `[O, C, taps]`.
     #[track_caller]
     pub fn new(g: &'g Graph, config: &Config) -> Self {
-        let (p, dilations) = (config.features, config.dilations());
+        let (p, twice) = (config.features, config.features.saturating_mul(2));
+        let dilations = config.dilations();
         let pointwise = |name: &str, channels| Conv2d::over_signals(g, name, Kernel::square(1), channels);
         if dilations.is_empty() || config.layers > 16 {
             let (layers, blocks) = (config.layers, config.blocks);
@@ -125,8 +126,8 @@ impl<'g> WaveNet<'g> {
             let name = |part: &str| format!("layers.{i}.{part}");
             let last = i + 1 == dilations.len();
             Layer {
-                gate: Conv2d::over_signals(g, &name("gate"), causal(dilation), [p, 2 * p]),
-                class: config.classes.map(|n| Linear::new(g, &name("class"), n, 2 * p)),
+                gate: Conv2d::over_signals(g, &name("gate"), causal(dilation), [p, twice]),
+                class: config.classes.map(|n| Linear::new(g, &name("class"), n, twice)),
                 skip: pointwise(&name("skip"), [p, config.skip]),
                 residual: (!last).then(|| pointwise(&name("residual"), [p, p])),
             }

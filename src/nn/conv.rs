@@ -6,7 +6,7 @@ use super::{
 };
 use crate::graph::{
     Graph, Tensor,
-    shape::Type,
+    shape::{Shape, Type},
     var::{FileLayout, Init},
     window::Kernel,
 };
@@ -49,7 +49,7 @@ impl Channels {
     /// | outputs of mask A see up to | 0 0 1 1 2 2 |
     /// | outputs of mask B see up to | 1 1 2 2 3 3 |
     fn degrees(self, kernel: &Kernel, [c, o]: [usize; 2]) -> [Vec<usize>; 2] {
-        let group = |i: usize, n: usize| i * self.groups / n;
+        let group = |i: usize, n: usize| (i as u128 * self.groups as u128 / n as u128) as usize;
         let centre = kernel.size.map(|n| n / 2);
         let inputs = kernel
             .kept()
@@ -92,7 +92,8 @@ impl<'g> Conv2d<'g> {
     #[track_caller]
     pub fn over_signals(g: &'g Graph, name: &str, kernel: Kernel, channels: [usize; 2]) -> Self {
         let taps = kernel.kept().len();
-        let (ty, init) = (Type::f32([taps, channels[0], channels[1]]), Init::fan_in(channels[0] * taps));
+        let (ty, init) =
+            (Type::f32([taps, channels[0], channels[1]]), Init::fan_in(channels[0].saturating_mul(taps)));
         let spec = Spec { ty, init, layout: FileLayout::Line, axes: [2, 2] };
         Self {
             declared: Declared::new(g, name, Weight::Plain, spec, Some(channels[1])),
@@ -133,6 +134,10 @@ impl<'g> Conv2d<'g> {
             return Self::new(g, name, kernel, channels);
         }
         let [c, o] = channels;
+        // No lists of degrees as long as what is refused.
+        if Shape::from([kernel.kept().len(), c, o]).fault().is_some() {
+            return Self::new(g, name, kernel, channels);
+        }
         let [inputs, outputs] = sees.degrees(&kernel, channels);
         let degrees = Degrees::new(g, name, (&inputs, [inputs.len() / c, c, 1]), (&outputs, [1, 1, o]));
         Self { degrees: Some(degrees), ..Self::new(g, name, kernel, channels) }

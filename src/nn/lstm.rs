@@ -42,13 +42,16 @@ impl<'g> PixelLstm<'g> {
             }
             Order::Diagonals | Order::Mirrored => (Kernel::square(1), [2, 1]),
         };
-        let taps = order.taps().len();
-        let (ty, init) = (Type::f32([taps, units, GATES * units]), Init::fan_in(taps * units));
+        let (taps, gates) = (order.taps().len(), units.saturating_mul(GATES));
+        let (ty, init) = (Type::f32([taps, units, gates]), Init::fan_in(units.saturating_mul(taps)));
+        if groups == 0 || (groups > 1 && groups > c.min(units)) {
+            g.poison(format!("lstm: {c} channels and {units} units cannot be in {groups} groups"));
+        }
         let layout =
             FileLayout::Kernel { size, kept: (0..taps).map(|t| [t / size[1], t % size[1]]).collect() };
         let sees = Channels::up_to(groups).copies(GATES);
         g.traced(|| Self {
-            input: Conv2d::masked(g, &format!("{name}.input"), window, [c, GATES * units], sees),
+            input: Conv2d::masked(g, &format!("{name}.input"), window, [c, gates], sees),
             state: g.param_in(&format!("{name}.state.weight"), ty, init, layout),
             order,
         })

@@ -46,7 +46,7 @@ pub(super) fn declare<'g>(
     let (g, v) = (format!("{name}.weight_g"), format!("{name}.weight_v"));
     let mut norms = vec![1; layout.shape(&ty.shape).len()];
     norms[0] = ty.shape[outputs];
-    let inner = ty.shape[outputs + 1..].iter().product();
+    let inner = Shape::from(&ty.shape[outputs + 1..]).numel();
     let first = Init::Norms { of: v.clone(), init: Box::new(init.clone()), len: ty.shape.numel(), inner };
     let axes: Vec<usize> = (0..ty.shape.len()).filter(|&d| d != outputs).collect();
     let (g, v) = (graph.param(&g, Type::f32(norms), first), graph.param_in(&v, ty, init, layout));

@@ -28,7 +28,13 @@ static SHADER: Shader = crate::shader!("cursor");
 const WORKGROUP: usize = 64;
 
 fn check_wave(wave: Wave) -> Result<(), String> {
-    if wave.lag * wave.counts > 0 { Ok(()) } else { Err(format!("{wave:?} has a 0")) }
+    let all = [wave.lag, wave.counts, wave.image[0], wave.image[1]];
+    // Kernels count in u32.
+    match (all.contains(&0), all.iter().all(|&n| n <= i32::MAX as usize)) {
+        (true, _) => Err(format!("{wave:?} has a 0")),
+        (_, false) => Err(format!("{wave:?} is too large")),
+        _ => Ok(()),
+    }
 }
 
 /// The numbers of images, of columns that they keep, and of channels.

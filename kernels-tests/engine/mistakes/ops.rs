@@ -11,10 +11,10 @@ use oneiro::{
     },
     nn::{Activation, spectral_norm, weight_norm},
     ops::{
-        cursor::Wave, data::OneHot, elementwise::TABLE, matmul::product, recurrence::Order,
+        cursor::Wave, data::OneHot, elementwise::TABLE, matmul::product, optimizer::Rule, recurrence::Order,
         reparameterize::reparameterize,
     },
-    optim::{Optimizer, advance},
+    optim::{Optimizer, Schedule, advance},
 };
 use std::{collections::BTreeSet, path::Path};
 
@@ -130,6 +130,14 @@ fn views_and_reductions_defer_mistakes() {
                 |g| _ = x(g, &[1, 4, 4, 2]).look_times(WAVE, &[[0, 0]], x(g, &[3, 2]), g.step()),
                 "1 to 64 taps",
             ),
+            (
+                line!(),
+                |g| {
+                    let far = Wave { lag: usize::MAX, counts: usize::MAX, ..WAVE };
+                    _ = x(g, &[1, 4, 4, 1]).look(far, &[[0, 0]], g.step());
+                },
+                "is too large",
+            ),
             (line!(), |g| _ = x(g, &[1, 4, 4, 1]).place_channel(WAVE, x(g, &[3, 1]), g.step()), "in flight"),
         ],
     );
@@ -229,12 +237,36 @@ fn variables_and_optimizers_defer_mistakes() {
                 "a bound",
             ),
             (line!(), |g| _ = Optimizer::adam(0.1).step("o", g.constant(0.0), &[]), "no parameters"),
+            (
+                line!(),
+                |g| {
+                    let (beta1, beta2, weight_decay, decoupled) = (0.9, 0.9, 0.0, false);
+                    let rule = Rule::Adam { beta1, beta2, eps: f64::NAN, weight_decay, decoupled };
+                    _ = Optimizer::new(rule, 0.1).step("o", g.constant(0.0), &[x(g, &[2])]);
+                },
+                "Adam's eps is at least 0, not NaN",
+            ),
+            (line!(), |g| _ = Schedule::Exponential { per_step: 2.0 }.rate(g, 0.1), "in (0, 1], not 2"),
+            (line!(), |g| _ = Schedule::Exponential { per_step: f64::NAN }.rate(g, 0.1), "not NaN"),
+            (
+                line!(),
+                |g| _ = Schedule::Linear { steps: 3, floor: f32::NAN }.rate(g, 0.1),
+                "in [0, 1], not NaN",
+            ),
+            (
+                line!(),
+                |g| {
+                    let adam = Optimizer::adam(0.1).schedule(Schedule::Exponential { per_step: 2.0 });
+                    _ = adam.step("o", g.constant(0.0), &[x(g, &[2])]);
+                },
+                "optimizer `o`: a schedule's factor",
+            ),
         ],
     );
 }
 
 /// Calls that no argument makes wrong: what they take is right by its type.
-const NEVER_WRONG: [&str; 6] = ["constant", "step", "seed", "rate", "poison", "apply_shared"];
+const NEVER_WRONG: [&str; 5] = ["constant", "step", "seed", "poison", "apply_shared"];
 /// Public functions that take or give tensors and record nothing, or report errors themselves.
 const NO_RECORDING: [&str; 16] = [
     "params",
@@ -255,8 +287,32 @@ const NO_RECORDING: [&str; 16] = [
     "output_padding",
 ];
 
-/// (name, whether it names the caller's line) of each public function that has to do with tensors or graphs.
-fn recording_functions() -> BTreeSet<(String, bool)> {
+/// A public function that has to do with tensors or graphs.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Recording {
+    name: String,
+    /// How it is called: `Type::name(`, `.name(` or `name(`.
+    call: String,
+    /// Whether it names the caller's line.
+    names: bool,
+}
+
+/// How a function of this name and signature is called that stands behind `before` in its file.
+fn call(before: &str, name: &str, signature: &str) -> String {
+    let indented = before.rsplit('\n').next().is_some_and(str::is_empty);
+    let of = before.rsplit_once("\nimpl").map_or("", |(_, of)| of);
+    let of =
+        if let Some(of) = of.strip_prefix('<') { of.split_once('>').map_or("", |(_, of)| of) } else { of };
+    let of: String = of.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
+    match indented {
+        true if signature.contains("self") => format!(".{name}("),
+        true => format!("{of}::{name}("),
+        false => format!("{name}("),
+    }
+}
+
+/// Each public function that has to do with tensors or graphs.
+fn recording_functions() -> BTreeSet<Recording> {
     let mut found = BTreeSet::new();
     let folders =
         ["src/nn", "src/models", "src/ops", "src/graph"].into_iter().flat_map(crate::tidy::rust_files);
@@ -271,7 +327,8 @@ fn recording_functions() -> BTreeSet<(String, bool)> {
             let names = attributes.rsplit('}').next().unwrap_or_default().contains("#[track_caller]");
             if !name.is_empty() && (names || signature.contains("Tensor<") || signature.contains("&'g Graph"))
             {
-                found.insert((name, names));
+                let call = call(&text[..at], &name, signature);
+                found.insert(Recording { name, call, names });
             }
         }
     }
@@ -291,15 +348,17 @@ fn every_recording_call_is_tried_wrongly() {
     ];
     let tables =
         tables.map(|text| text.split("fn ops_go_on_after_a_mistake").next().unwrap_or_default()).join("\n");
-    let called = |name: &str| {
-        let at = |(i, _): (usize, &str)| !tables[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        tables.match_indices(&format!("{name}(")).any(at)
+    let called = |call: &str| {
+        let at = |(i, _): (usize, &str)| {
+            call.starts_with('.') || !tables[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        };
+        tables.match_indices(call).any(at)
     };
-    for (name, names_the_line) in recording_functions() {
+    for Recording { name, call, names } in recording_functions() {
         if NO_RECORDING.contains(&name.as_str()) || NEVER_WRONG.contains(&name.as_str()) {
             continue;
         }
-        assert!(names_the_line, "`{name}` has no #[track_caller]");
-        assert!(called(&name), "no table of mistakes calls `{name}`");
+        assert!(names, "`{call}` has no #[track_caller]");
+        assert!(called(&call), "no table of mistakes calls `{call}`");
     }
 }

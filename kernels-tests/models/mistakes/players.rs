@@ -9,6 +9,7 @@ use oneiro::{
         dcgan,
         game::{Game, Rules},
         gan,
+        labels::Labels,
         players::{self, Tricks},
         semi_supervised,
     },
@@ -80,6 +81,28 @@ fn adversaries_and_classifiers_defer_mistakes() {
                 |g| _ = gan::generator(g, "g", &gan::Config { latent: 0, ..perceptrons() }),
                 "has no elements",
             ),
+            (
+                line!(),
+                |g| {
+                    let config = gan::Config { latent: usize::MAX, classes: 3, ..perceptrons() };
+                    _ = gan::generator(g, "g", &config);
+                },
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| _ = dcgan::generator(g, "g", &dcgan::Config { generator: usize::MAX, ..adversary() }),
+                "has too many elements",
+            ),
+            (
+                line!(),
+                |g| {
+                    let labels = Labels { flipped: f32::NAN, ..Labels::default() };
+                    _ = gan::Objective::NonSaturating.discriminator([x(g, &[4]); 2], &labels);
+                },
+                "flipped by a probability in [0, 1], not",
+            ),
+            (line!(), |g| _ = gan::Objective::Hinge.generator(g.input("u", Type::u32([2]))), "takes f32"),
             (line!(), |g| _ = gan::discriminator(g, "d", &perceptrons()).forward(x(g, &[4, 11])), "matmul"),
             (
                 line!(),
@@ -194,6 +217,11 @@ fn few_labels_defer_mistakes() {
                 "one hidden layer",
             ),
             (line!(), |g| _ = M2::new(g, &Config { classes: 0, ..Config::default() }), "has no elements"),
+            (
+                line!(),
+                |g| _ = M2::new(g, &Config { alpha: f32::NAN, ..Config::default() }),
+                "alpha and share are at least 0, not NaN",
+            ),
             (line!(), |g| _ = m2(g).labelled(x(g, &[4, 12]), x(g, &[4, 2])), "matmul"),
             (line!(), |g| _ = m2(g).unlabelled(x(g, &[4, 11])), "matmul"),
             (line!(), |g| _ = m2(g).loss(x(g, &[4, 12]), x(g, &[2, 12]), x(g, &[3, 3])), ""),
