@@ -55,7 +55,12 @@ impl Fit {
         }
         let (missing, unexpected) = (listed(&self.missing), listed(&self.unexpected));
         let what = format!("does not fit the model: missing {missing}; unexpected {unexpected}");
-        Err(bad(path, format!("{what}; give the file's sizes, or load only what fits (partially)")))
+        Err(bad(
+            path,
+            format!(
+                "{what}; give the model the file's options, or rename the file's tensors as the model names them, or load only what fits (partially)"
+            ),
+        ))
     }
 
     /// Demands that file and model have a name in common; `path` is named in the error.

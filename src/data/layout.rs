@@ -51,8 +51,15 @@ impl Known {
 pub(super) fn find(path: &Path) -> Result<Known, DataError> {
     if !path.is_dir() {
         let within = idx::places(path.parent().unwrap_or(path));
-        let named = within.into_iter().find(|place| place.path() == path);
-        return named.map(Known::Idx).ok_or_else(|| DataError::MissingFolder { path: path.to_owned() });
+        if let Some(named) = within.iter().find(|place| place.path() == path) {
+            return Ok(Known::Idx(named.clone()));
+        }
+        let names: Vec<String> = within.iter().map(|place| place.path().display().to_string()).collect();
+        let path = path.to_owned();
+        return Err(match names.is_empty() {
+            true => DataError::MissingFolder { path },
+            false => DataError::Folder { path, what: format!("not there; there is {}", some(&names)) },
+        });
     }
     let mut found = files_in(path);
     if found.is_empty() {

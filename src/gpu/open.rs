@@ -18,7 +18,8 @@ pub enum Choice {
     #[default]
     Best,
     /// The adapter with this index in the list is taken, or else the first whose name contains this text in
-    /// upper or lower case: of three adapters, `2` is the last, and `3090` is a part of a name.
+    /// upper or lower case, digits as a whole number: of three adapters, `2` is the last, and `3090` is a part of
+    /// a name, but not of a version such as 3090.1.
     Named(String),
     /// Of the adapters that are of the best kind, the one with this number is taken, over and over: with two
     /// discrete GPUs, 3 is the second.
@@ -55,9 +56,13 @@ fn feature(power: &Power) -> wgpu::Features {
 
 /// The place, among adapters given by their indices and names, of the one that this text names.
 fn named(text: &str, adapters: &[(usize, String)]) -> Option<usize> {
-    let text = text.to_lowercase();
+    let text = text.trim().to_lowercase();
+    let digits = text.chars().all(|c| c.is_ascii_digit());
+    let numbers =
+        |name: &str| name.split(|c: char| !c.is_ascii_digit() && c != '.').any(|number| number == text);
+    let within = |name: &str| if digits { numbers(name) } else { name.to_lowercase().contains(&text) };
     let by_index = adapters.iter().position(|(index, _)| text.parse() == Ok(*index));
-    by_index.or_else(|| adapters.iter().position(|(_, name)| name.to_lowercase().contains(&text)))
+    by_index.or_else(|| adapters.iter().position(|(_, name)| !text.is_empty() && within(name)))
 }
 
 /// The place of the adapter whose turn it is, among adapters of these kinds, the best first: those of the best kind
@@ -292,5 +297,9 @@ mod tests {
             [Some(1), Some(0), Some(2), Some(2), Some(2)]
         );
         assert_eq!(["7", "4090", "-1"].map(found), [None; 3]);
+        // Neither nothing nor a digit of a longer number or of a version names an adapter.
+        let only = [(0, "llvmpipe (LLVM 15.0.6, 256 bits)".to_string())];
+        assert_eq!(["", " ", "1", "15", "5", "25"].map(|text| named(text, &only)), [None; 6]);
+        assert_eq!(["256", "0", "llvm 15.0.6"].map(|text| named(text, &only)), [Some(0); 3]);
     }
 }

@@ -156,7 +156,10 @@ fn emnist_is_known_by_its_names_and_turned() {
         "{text}"
     );
     assert_eq!(open(&folder.0.join("emnist-digits")).unwrap().class_names, ["5"]);
-    assert!(matches!(open(&folder.0.join("emnist-other")), Err(DataError::MissingFolder { .. })));
+    let text = open(&folder.0.join("emnist-other")).unwrap_err().to_string();
+    let told = ["emnist-other: not there; there is", "/emnist-digits, ", "/emnist-letters"];
+    assert!(told.iter().all(|w| text.contains(w)), "{text}");
+    assert!(matches!(open(&Folder::empty().0.join("other")), Err(DataError::MissingFolder { .. })));
 }
 
 #[test]

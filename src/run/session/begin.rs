@@ -13,7 +13,7 @@ use crate::{
         say::counted,
     },
 };
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 /// The folder and the starting point of a sitting.
 pub(in crate::run) struct Begun {
@@ -92,6 +92,7 @@ impl Session {
                 say!(
                     "nothing to do: {dir} has done {done}, {total} are asked for; give more --steps or --epochs"
                 );
+                self.write_place(&run)?;
                 return Ok(None);
             }
             if !run.pictures().exists() {
@@ -126,6 +127,21 @@ impl Session {
         self.write_list(&run)?;
         write_atomic(&run.config(), self.config.as_bytes())?;
         Ok(Some(Begun { desk: Some((run, checkpoints)), from: None }))
+    }
+
+    /// Writes where the run's data lie now into its configuration, and nothing else.
+    fn write_place(&self, run: &RunDir) -> Result<()> {
+        let advice = "restore the file";
+        let saved =
+            fs::read_to_string(run.config()).map_err(|e| Error::at("read", &run.config(), e, advice))?;
+        let place = |text: &str| text.lines().find(|line| line.starts_with("data = ")).map(String::from);
+        match (place(&saved), place(&self.config)) {
+            (Some(before), Some(now)) if before != now => {
+                note!("the run's data lie in {} now", self.recipe.data);
+                write_atomic(&run.config(), saved.replacen(&before, &now, 1).as_bytes())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn write_list(&self, run: &RunDir) -> Result<()> {
