@@ -12,6 +12,8 @@ pub type Parts = Vec<Arc<[u8]>>;
 
 /// The most values that every rank adds up by itself. Of more, each adds up its part for all.
 const FEW: usize = 4096;
+/// The most bytes of a message that tells all what rank 0 has: MPI counts them by 31 bits.
+const PIECE: usize = 1 << 30;
 
 /// One rank's line to all others. Every rank makes the same calls in the same order.
 pub trait Collective: Send + Sync {
@@ -67,7 +69,7 @@ pub trait Collective: Send + Sync {
     /// # Errors
     /// Fails as [`Collective::swap`] does.
     fn broadcast(&self, from_first: &[u8]) -> Result<Arc<[u8]>> {
-        Ok(self.gather(if self.share().leads() { from_first } else { &[] })?.swap_remove(0))
+        in_pieces(self, from_first, PIECE)
     }
 
     /// Waits until all ranks are here.
@@ -76,6 +78,22 @@ pub trait Collective: Send + Sync {
     /// Fails as [`Collective::swap`] does.
     fn barrier(&self) -> Result<()> {
         self.gather(&[]).map(drop)
+    }
+}
+
+/// The bytes that rank 0 brings, in messages of at most so many.
+fn in_pieces(line: &(impl Collective + ?Sized), from_first: &[u8], most: usize) -> Result<Arc<[u8]>> {
+    let mut rest = if line.share().leads() { from_first } else { &[] };
+    let mut got: Vec<u8> = vec![];
+    loop {
+        let (piece, behind) = rest.split_at(most.min(rest.len()));
+        let piece = line.gather(piece)?.swap_remove(0);
+        got.extend_from_slice(&piece);
+        // A whole piece has another one behind it, if an empty one.
+        if piece.len() < most {
+            return Ok(got.into());
+        }
+        rest = behind;
     }
 }
 
@@ -225,5 +243,24 @@ impl Collective for Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.leave("its thread is over");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_message_comes_in_pieces() {
+        for len in [0usize, 1, 3, 4, 5, 8, 9] {
+            let bytes: Vec<u8> = (0..len as u8).collect();
+            let got = std::thread::scope(|scope| {
+                let bytes = &bytes;
+                let rank = |line: Threads| scope.spawn(move || in_pieces(&line, bytes, 4).unwrap());
+                let ranks: Vec<_> = Threads::new(2).into_iter().map(rank).collect();
+                ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(got.iter().all(|got| got[..] == bytes[..]), "{len}: {got:?}");
+        }
     }
 }
