@@ -20,10 +20,29 @@ use eframe::egui;
 use oneiro::{
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
+    weights::Weights,
 };
 use picks::Picks;
 use players::{GRID, Networks, Settings, TERMS, WALK};
 use std::sync::Arc;
+
+/// For tests: files of new players that `gan train` makes, plain and smooth, and that convolutions of a bounded critic
+/// have.
+#[cfg(test)]
+pub(crate) fn saved(host: &Host, train: &oneiro::data::Images) -> Vec<Vec<u8>> {
+    use {oneiro::models::gan::Objective, players::Settings as Of};
+    let plain = Of { loss: Objective::NonSaturating, smooth: false, ..Of::EVEN };
+    let critic =
+        Of { networks: Networks::Convolutions, loss: Objective::Wasserstein, smooth: true, ..Of::EVEN };
+    [plain, Of::EVEN, critic]
+        .map(|settings| {
+            let game = settings.game(train).unwrap();
+            let plans = players::training(&game, train, host.gpu.caps()).unwrap();
+            let state = State::new(&host.gpu, &plans.each_ref(), 7).unwrap();
+            oneiro::weights::to_bytes(&host.gpu, &state, &game.weights()).unwrap()
+        })
+        .to_vec()
+}
 
 struct Playing {
     /// What the visitor chooses, and what the executors were made for.
@@ -201,6 +220,11 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker> {
+        let wanted = self.settings.of(&self.lesson.train, host.gpu.caps(), weights)?;
+        (!wanted.fits(&self.made)).then(|| anew(wanted))
     }
 
     fn subject(&self) -> Subject<'_> {

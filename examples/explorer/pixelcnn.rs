@@ -16,7 +16,7 @@ use crate::{
     making::{Making, Progress},
     pace::Pace,
     probe::Subject,
-    room::{Batches, Lesson, Maker, PIXELS, Room, SIDE},
+    room::{self, Batches, Lesson, Maker, PIXELS, Room, SIDE},
 };
 use eframe::egui;
 use gallery::Gallery;
@@ -35,6 +35,7 @@ use oneiro::{
     plan::Plan,
     rng::{self, RandomStream},
     train::batch,
+    weights::Weights,
 };
 use paint::Paper;
 use std::{sync::Arc, time::Duration};
@@ -83,6 +84,17 @@ fn config(net: usize) -> Config {
         likelihood: Likelihood::Bernoulli,
         hint: None,
     }
+}
+
+/// For tests: files of two networks that are not the first.
+#[cfg(test)]
+pub(crate) fn saved(host: &Host) -> Vec<Vec<u8>> {
+    let of = |net| {
+        let plan = surprise::plan(host.gpu.caps(), &config(net)).unwrap();
+        let state = State::new(&host.gpu, &[&plan], 7).unwrap();
+        oneiro::weights::to_bytes(&host.gpu, &state, &plan.weights()).unwrap()
+    };
+    [1, 2].map(of).to_vec()
 }
 
 struct Playing {
@@ -295,6 +307,13 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker> {
+        let caps = host.gpu.caps();
+        let fits =
+            |&net: &usize| surprise::plan(caps, &config(net)).is_ok_and(|plan| room::holds(weights, &[plan]));
+        (0..NETS.len()).find(fits).filter(|&net| net != self.net).map(with)
     }
 
     fn subject(&self) -> Subject<'_> {

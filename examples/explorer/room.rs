@@ -14,7 +14,7 @@ use oneiro::{
     train::Feed,
     weights::Weights,
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The rows and columns of pictures.
 pub(crate) const SIDE: usize = 28;
@@ -81,6 +81,14 @@ impl Batches {
     }
 }
 
+/// Whether a file holds all weights of these plans, of their shapes, and nothing else.
+pub(crate) fn holds(weights: &Weights, plans: &[Plan]) -> bool {
+    let known = plans.iter().flat_map(|plan| &plan.vars).filter(|var| var.role.is_weight());
+    let known: HashMap<_, _> = known.map(|var| (&var.name, var.layout.shape(&var.ty.shape))).collect();
+    known.len() == weights.len()
+        && known.iter().all(|(name, shape)| weights.get(*name).is_some_and(|(found, _)| found == shape))
+}
+
 /// Begins to make a room.
 pub(crate) type Maker = Box<dyn FnOnce(Host, Arc<Lesson>) -> Making<Box<dyn Room>>>;
 
@@ -114,10 +122,8 @@ pub(crate) trait Room: WasmNotSend {
     /// The State, and the names of the weights in it. Weights may be written there between two frames.
     fn weights(&self) -> (&State, &[String]);
 
-    /// A maker of the room in the sizes that a file's weights have, where these are others and the room can have them.
-    fn sized(&self, _: &Weights) -> Option<Maker> {
-        None
-    }
+    /// A maker of the room with the network of a file's weights, where it is another one and the room can have it.
+    fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker>;
 
     /// What tests look at.
     fn subject(&self) -> Subject<'_>;

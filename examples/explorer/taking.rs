@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// What fits the rooms, for visitors whose weights do not.
 const FITS: [&str; ROOMS.len()] = [
     "the room takes perceptrons over 28x28 pixels with two latents or more, such as `vae train` makes",
-    "choose the network of the file in the list above; the first is that of `pixelcnn train`",
-    "choose the file's networks and `smooth D`, or train with `gan train --latent 32 --hidden 256`",
+    "the room takes the networks of its list, of which the first is that of `pixelcnn train`",
+    "the room takes its own networks; the fully connected ones are those of `gan train --latent 32 --hidden 256`",
 ];
 
 /// The room whose weights have such names.
@@ -67,9 +67,11 @@ impl Explorer {
                     self.offer = Some(Offer::Weights(weights, path));
                     return Ok(told);
                 }
-                if let Some(maker) = room.sized(&weights) {
-                    let told = format!("{at}: the room is made anew in the file's sizes");
+                if let Some(maker) = room.sized(host, &weights) {
+                    let told = format!("{at}: the room is made anew with the file's network");
                     self.places[self.room] = Place::Making(maker(host.clone(), self.lesson.clone()));
+                    self.next = None;
+                    self.pace.reset();
                     self.offer = Some(Offer::Weights(weights, path));
                     return Ok(told);
                 }

@@ -62,7 +62,7 @@ impl Seen {
     }
 
     fn weights(&self) -> Vec<u8> {
-        let (Place::Open(room), Some(host)) = (&self.app.places[0], &self.app.host) else {
+        let (Place::Open(room), Some(host)) = (&self.app.places[self.app.room], &self.app.host) else {
             panic!("no room")
         };
         let (state, names) = room.weights();
@@ -113,6 +113,27 @@ fn weights_find_the_room_that_they_fit() {
     let weights = players.map(|name| (name.to_owned(), (vec![1], vec![0.0]))).into();
     let told = seen.app.take(Offer::Weights(weights, "gan.safetensors".into())).unwrap();
     assert!(seen.app.room == 2 && told.contains("weights of the GAN"), "{told}");
+}
+
+/// What a room saves comes back into a room of other settings, and what `gan train` makes into the GAN's first room.
+#[test]
+fn weights_of_other_settings_come_back() {
+    let mut seen = Seen::open();
+    seen.app.paused = true;
+    let host = seen.app.host.clone().unwrap();
+    let games = gan::saved(&host, &seen.app.lesson.train);
+    let nets = pixelcnn::saved(&host);
+    for (i, (room, bytes)) in
+        games.into_iter().map(|b| (2, b)).chain(nets.into_iter().map(|b| (1, b))).enumerate()
+    {
+        let name = format!("{i}.safetensors");
+        let count = weights::parse(&bytes).unwrap().len();
+        seen.frame(vec![Arc::new(Dropped(name.clone().leak(), bytes.clone()))]);
+        seen.until(|app| app.dropped.is_none() && app.offer.is_none());
+        let told = format!("{name}: {count} weights loaded");
+        assert!(seen.app.room == room && seen.app.notice == told, "{}", seen.app.notice);
+        assert!(seen.weights() == bytes, "{name}");
+    }
 }
 
 fn written(shape: &Shape, told: &mut Vec<String>) {

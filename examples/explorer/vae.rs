@@ -281,7 +281,7 @@ impl Room for Playing {
         (&self.state, &self.names)
     }
 
-    fn sized(&self, weights: &Weights) -> Option<Maker> {
+    fn sized(&self, _: &Host, weights: &Weights) -> Option<Maker> {
         let sizes = |settings: &Settings| (settings.latent, settings.hidden.clone());
         let wanted = self.settings.of(weights)?;
         (sizes(&wanted) != sizes(&self.settings)).then(|| anew(wanted))

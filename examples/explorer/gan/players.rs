@@ -1,5 +1,6 @@
 //! The two players: their networks, the rules that a visitor chooses, and the plans that train and draw.
 
+use crate::room::holds;
 use oneiro::{
     data::Images,
     error::Result,
@@ -16,6 +17,7 @@ use oneiro::{
     optim::advance,
     plan::Plan,
     train::batch,
+    weights::Weights,
 };
 
 /// The pictures of a player's step, where there are as many.
@@ -144,6 +146,23 @@ impl Settings {
     /// Whether both can be played with the same weights, by other rates and numbers of steps.
     pub(super) fn fits(&self, other: &Self) -> bool {
         (self.networks, self.loss, self.smooth) == (other.networks, other.loss, other.smooth)
+    }
+
+    /// These settings, or the nearest ones whose players have the names and shapes of a file's weights: a normalised
+    /// discriminator has other weights than a plain one, and a critic under a penalty has others in convolutions.
+    pub(super) fn of(&self, train: &Images, caps: &Caps, weights: &Weights) -> Option<Self> {
+        let losses = [self.loss, Objective::Hinge, Objective::Wasserstein];
+        let both = [self.smooth, !self.smooth];
+        let kinds = losses.iter().flat_map(|&loss| both.map(|smooth| Self { loss, smooth, ..*self }));
+        let kinds = kinds.flat_map(|kind| Networks::ALL.map(|(networks, _)| Self { networks, ..kind }));
+        [*self].into_iter().chain(kinds).find(|kind| {
+            let game = kind.game(train).ok().filter(|game| {
+                let names = game.weights();
+                names.len() == weights.len() && names.iter().all(|name| weights.contains_key(name))
+            });
+            let plans = game.and_then(|game| training(&game, train, caps).ok());
+            plans.is_some_and(|plans| holds(weights, &plans))
+        })
     }
 
     fn rules(&self) -> Rules {
