@@ -66,7 +66,6 @@ pub(crate) fn run(
         .spawn()
         .map_err(|e| format!("cannot run {program}: {e}"))?;
     let mut browser = Browser(child);
-    server.hurry()?;
     let begun = Instant::now();
     while begun.elapsed() < patience {
         if let Some(result) = server.answer()? {
@@ -76,7 +75,6 @@ pub(crate) fn run(
         if let Some(status) = browser.0.try_wait()? {
             return Err(format!("{program} ended ({status}):\n{}", end(&log)).into());
         }
-        std::thread::sleep(Duration::from_millis(5));
     }
     Err(format!("the page said nothing for {} s:\n{}", patience.as_secs(), end(&log)).into())
 }
