@@ -28,13 +28,14 @@ pub(super) struct Paper {
     pub(super) pen: Cell,
     /// Whether all rows down to the last painted one are kept, black where nothing is painted.
     pub(super) rows: bool,
-    /// Where the pen was in the frame before, in pixels of the picture.
+    /// The mark of the stroke that is being painted, and where it came to, in pixels of the picture.
+    mark: Cell,
     last: Option<egui::Pos2>,
 }
 
 impl Default for Paper {
     fn default() -> Self {
-        Self { cells: [Cell::Free; PIXELS], pen: Cell::Ink, rows: true, last: None }
+        Self { cells: [Cell::Free; PIXELS], pen: Cell::Ink, rows: true, mark: Cell::Ink, last: None }
     }
 }
 
@@ -94,13 +95,28 @@ impl Paper {
     pub(super) fn show(&mut self, ui: &mut egui::Ui, side: f32) -> bool {
         let (rect, response) = ui.allocate_exact_size(egui::Vec2::splat(side), egui::Sense::click_and_drag());
         let scale = side / SIDE as f32;
-        let pressed = response.is_pointer_button_down_on();
-        let lifted = !pressed && self.last.is_some();
-        if let Some(at) = response.interact_pointer_pos().filter(|_| pressed) {
-            let right = ui.input(|input| input.pointer.secondary_down());
-            self.stroke(((at - rect.min) / scale).to_pos2(), if right { Cell::Black } else { self.pen });
-        } else {
-            self.last = None;
+        let place = |at: egui::Pos2| ((at - rect.min) / scale).to_pos2();
+        // What lies over the paper, such as an open list, has its own clicks.
+        let free = |at| {
+            let on = ui.ctx().layer_id_at(at).is_none_or(|layer| layer == ui.layer_id());
+            on && ui.is_enabled() && rect.intersect(ui.clip_rect()).contains(at)
+        };
+        let mut lifted = false;
+        // A quick stroke has many events in one frame, maybe its first and its last.
+        for event in ui.input(|input| input.events.clone()) {
+            match event {
+                egui::Event::PointerButton { pos, button, pressed: true, .. } if free(pos) => {
+                    let right = button == egui::PointerButton::Secondary;
+                    self.mark = if right { Cell::Black } else { self.pen };
+                    self.stroke(place(pos), self.mark);
+                }
+                egui::Event::PointerMoved(pos) if self.last.is_some() => self.stroke(place(pos), self.mark),
+                egui::Event::PointerButton { pressed: false, .. } => lifted |= self.last.take().is_some(),
+                _ => {}
+            }
+        }
+        if !ui.input(|input| input.pointer.any_down()) {
+            lifted |= self.last.take().is_some();
         }
         self.draw(&ui.painter_at(rect), rect, scale);
         response.on_hover_cursor(egui::CursorIcon::Crosshair);
@@ -136,5 +152,38 @@ impl Paper {
                 painter.text(at, egui::Align2::CENTER_CENTER, hint, egui::FontId::proportional(17.0), colour);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::{Event, PointerButton, Pos2, pos2};
+
+    #[test]
+    fn a_stroke_within_a_frame_paints_its_whole_way() {
+        let (context, mut paper) = (egui::Context::default(), Paper::default());
+        let frame = |paper: &mut Paper, events| {
+            let (mut corner, mut lifted) = (Pos2::ZERO, false);
+            let _ = context.run_ui(egui::RawInput { events, ..Default::default() }, |ui| {
+                corner = ui.cursor().min;
+                lifted = paper.show(ui, 280.0);
+            });
+            (corner, lifted)
+        };
+        let (corner, _) = frame(&mut paper, vec![]);
+        let at = |x: f32, y: f32| corner + 10.0 * egui::vec2(x, y);
+        let button = |pos, pressed| {
+            let (button, modifiers) = (PointerButton::Primary, egui::Modifiers::NONE);
+            Event::PointerButton { pos, button, pressed, modifiers }
+        };
+        let [from, over, to] = [at(4.5, 4.5), at(14.5, 20.5), at(24.5, 4.5)];
+        let moves = [from, over, to].map(Event::PointerMoved);
+        let [first, middle, last] = moves;
+        let (_, lifted) = frame(&mut paper, vec![first, button(from, true), middle, last, button(to, false)]);
+        for seen in [pos2(4.0, 4.0), pos2(9.0, 12.0), pos2(14.0, 20.0), pos2(19.0, 12.0), pos2(24.0, 4.0)] {
+            assert_eq!(paper.cells[seen.y as usize * SIDE + seen.x as usize], Cell::Ink, "{seen:?}");
+        }
+        assert!(lifted && paper.cells[4 * SIDE + 14] == Cell::Free);
     }
 }
