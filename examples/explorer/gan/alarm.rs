@@ -1,6 +1,6 @@
 //! How the game stands, in words: an alarm where one player wins, or where the generator draws one picture only.
 
-use super::curves::Signs;
+use super::{curves::Signs, players::Settings};
 use oneiro::models::gan::Objective;
 
 /// The rounds after which variety counts: a generator begins with one picture in any case.
@@ -58,8 +58,18 @@ fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
     }
 }
 
-/// How the game stands, and a sentence about it.
-pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
+/// Those ways that are open, as a list.
+fn ways(all: &[(bool, &'static str)]) -> String {
+    let open: Vec<_> = all.iter().filter(|(open, _)| *open).map(|(_, way)| *way).collect();
+    match &open[..] {
+        [firsts @ .., last] if !firsts.is_empty() => format!("{} or {last}", firsts.join(", ")),
+        _ => open.concat(),
+    }
+}
+
+/// How the game stands, and a sentence about it, which advises what is not set yet.
+pub(super) fn judge(settings: &Settings, signs: &Signs) -> (Standing, String) {
+    let Settings { loss, smooth, momentum, .. } = *settings;
     let standing = standing(lead(loss, signs), signs);
     let scores = format!("D(x) {:.2}, D(G(z)) {:.2}", signs.real, signs.fake);
     let words = match standing {
@@ -72,15 +82,18 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
                 Objective::Minimax => "and the generator's gradient vanishes",
                 _ => "and the generator learns little",
             };
-            format!(
-                "The discriminator wins: it tells all drawings apart ({scores}), {why}. Try fewer or \
-                 smaller steps of D, a smooth D, or the non-saturating loss."
-            )
+            let tries = ways(&[
+                (true, "fewer or smaller steps of D"),
+                (!smooth, "a smooth D"),
+                (loss != Objective::NonSaturating, "the non-saturating loss"),
+            ]);
+            format!("The discriminator wins: it tells all drawings apart ({scores}), {why}. Try {tries}.")
         }
         Standing::OnePicture => format!(
             "The generator draws one picture for all noise (mode collapse): its samples differ {:.0} % as much as real \
-             pictures. Try smaller steps, no momentum, a smooth D.",
-            100.0 * signs.variety
+             pictures. Try {}.",
+            100.0 * signs.variety,
+            ways(&[(true, "smaller steps"), (momentum, "no momentum"), (!smooth, "a smooth D")])
         ),
         Standing::GeneratorWins => format!(
             "The generator wins: the discriminator takes drawings for real ({scores}) and teaches nothing. Try \
@@ -102,7 +115,8 @@ pub(super) fn judge(loss: Objective, signs: &Signs) -> (Standing, String) {
         Standing::Good => {
             format!(
                 "Nobody wins: the discriminator is ahead ({scores}), and its judgement shows the generator the way. \
-                 The drawings should look more like digits from minute to minute; if not, try a smooth D."
+                 The drawings should look more like digits from minute to minute; if not, try {}.",
+                if smooth { "smaller steps" } else { "a smooth D" }
             )
         }
     };
@@ -126,7 +140,7 @@ mod tests {
             curves.variety(variety);
             curves.push(round, [losses[0], losses[1], scores[0], scores[1]]);
         }
-        judge(loss, &curves.now())
+        judge(&Settings { loss, ..Settings::EVEN }, &curves.now())
     }
 
     #[test]
@@ -158,14 +172,38 @@ mod tests {
         assert!(standing == Standing::Good && words.contains("8.00"), "{words}");
     }
 
+    /// What is set already is not advised.
+    #[test]
+    fn advice_names_what_is_not_set() {
+        let one = Signs { round: 400, loss_d: 1.0, real: 0.7, fake: 0.3, variety: 0.01 };
+        let minimax = Settings { loss: Objective::Minimax, ..Settings::EVEN };
+        for (smooth, momentum, advice) in [
+            (true, false, "Try smaller steps."),
+            (true, true, "Try smaller steps or no momentum."),
+            (false, true, "Try smaller steps, no momentum or a smooth D."),
+        ] {
+            let (standing, words) = judge(&Settings { smooth, momentum, ..minimax }, &one);
+            assert!(standing == Standing::OnePicture && words.ends_with(advice), "{words}");
+        }
+        let lost = Signs { real: 0.99, fake: 0.01, ..one };
+        let words = judge(&Settings { loss: Objective::NonSaturating, ..minimax }, &lost).1;
+        assert!(words.ends_with("Try fewer or smaller steps of D."), "{words}");
+    }
+
     /// One bad minibatch is no alarm; a bad while is.
     #[test]
     fn a_moment_is_no_alarm() {
         let mut curves = Curves::default();
         (1..=200).for_each(|round| curves.push(round, [1.0, 1.0, 0.7, 0.3]));
         curves.push(201, [0.1, 4.0, 1.0, 0.0]);
-        assert_eq!(judge(Objective::NonSaturating, &curves.now()).0, Standing::Good);
+        assert_eq!(
+            judge(&Settings { loss: Objective::NonSaturating, ..Settings::EVEN }, &curves.now()).0,
+            Standing::Good
+        );
         (202..=260).for_each(|round| curves.push(round, [0.1, 4.0, 1.0, 0.0]));
-        assert_eq!(judge(Objective::NonSaturating, &curves.now()).0, Standing::DiscriminatorWins);
+        assert_eq!(
+            judge(&Settings { loss: Objective::NonSaturating, ..Settings::EVEN }, &curves.now()).0,
+            Standing::DiscriminatorWins
+        );
     }
 }

@@ -101,7 +101,7 @@ impl Playing {
     /// Shows how the game stands.
     fn alarm(&self, ui: &mut egui::Ui) {
         let signs = self.curves.now();
-        let (standing, words) = judge(self.settings.loss, &signs);
+        let (standing, words) = judge(&self.settings, &signs);
         let fill =
             if standing.is_alarm() { class(ALARM).gamma_multiply(0.35) } else { ui.visuals().faint_bg_color };
         egui::Frame::group(ui.style()).fill(fill).show(ui, |ui| {
