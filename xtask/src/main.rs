@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         "offline" => offline(rest),
         "demo" if asked => help(demo::HELP),
         "figures" if asked => help(figures::HELP),
+        "explore" if asked => explore(rest),
         "explore" => setup::run().and_then(|()| explore(rest)),
         _ if asked => help(HELP),
         "help" | "--help" | "-h" => help(HELP),
