@@ -152,14 +152,14 @@ mod tests {
 
     #[test]
     fn files_are_known_by_what_they_hold() {
-        let labels = vec![0, 0, 8, 1, 0, 0, 0, 2, 3, 4];
-        let Ok(Offer::Lesson(lesson)) = offer(vec![("labels".into(), labels), ("digits".into(), images(28))])
-        else {
+        let labels = |second| (PathBuf::from("labels"), vec![0, 0, 8, 1, 0, 0, 0, 2, 3, second]);
+        let Ok(Offer::Lesson(lesson)) = offer(vec![labels(3), ("digits".into(), images(28))]) else {
             panic!("no lesson")
         };
-        assert_eq!((lesson.train.count, lesson.test.count, lesson.class_names.len()), (1, 1, 2));
+        assert_eq!((lesson.train.count, lesson.test.count, lesson.class_names.len()), (1, 1, 1));
         for (files, what) in [
             (vec![("small".into(), images(27))], "27x27"),
+            (vec![labels(4), ("digits".into(), images(28))], "shuffle them"),
             (vec![("a.safetensors".into(), vec![1, 2, 3])], "safetensors"),
             (vec![("letter.txt".into(), b"dear".to_vec())], "letter.txt"),
             (vec![], "drop one"),
