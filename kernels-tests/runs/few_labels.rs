@@ -52,7 +52,7 @@ fn m2_learns_resumes_draws_and_scores() {
         ("reconstruct --run whole", "sample or analogies"),
         ("evaluate --run whole --raw scores.npy", "--json"),
         ("train --data . --semi-supervised m2 --labels 5 --out none", "a multiple of 2"),
-        ("train --data . --semi-supervised m2 --labels 640 --out none", "only 64 could be found"),
+        ("train --data . --semi-supervised m2 --labels 640 --out none", "give at most 64"),
         ("train --data . --semi-supervised m2 --out none", "--labels"),
         ("train --data . --m2-latent 3 --out none", "add --semi-supervised"),
         ("train --data . --semi-supervised m1m2 --labels 4 --out none", "by --weights"),
