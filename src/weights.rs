@@ -58,7 +58,8 @@ impl Fit {
         Err(bad(
             path,
             format!(
-                "{what}; give the model the file's options, or rename the file's tensors as the model names them, or load only what fits (partially)"
+                "{what}; give the model the file's options, or rename the file's tensors as the model names them, or \
+                 load only what fits (partially)"
             ),
         ))
     }

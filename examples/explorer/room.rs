@@ -100,7 +100,7 @@ pub(crate) trait Room: WasmNotSend {
     /// The training steps that were recorded so far.
     fn step(&self) -> u64;
 
-    /// What a training step is called.
+    /// The word for a training step.
     fn unit(&self) -> &'static str {
         "step"
     }

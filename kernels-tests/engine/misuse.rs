@@ -70,7 +70,7 @@ fn hosts_buffers_are_checked_by_name() {
     line(executor.write(gpu, "x", &[0.0f32; 63]), &["input `x`", "256 bytes", "252 bytes"]);
 }
 
-/// What a stranger's buffer is refused with.
+/// The words of the error about a stranger's buffer.
 const STRANGE: [&str; 2] = ["another device", "`gpu.device`"];
 
 /// A buffer that can be bound, written and read.

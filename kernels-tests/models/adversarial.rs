@@ -342,7 +342,7 @@ fn each_trick_changes_what_it_says_and_nothing_else() {
         Rules { labels, ..Rules::default() }
     };
     let (before, names) = plans(Rules::default());
-    // What the rules were before there were tricks.
+    // These rules have no tricks.
     assert_eq!(plans(labels(|l| *l = Labels::smoothed(0.0))).0, before);
     // A rule, whether each player's plan changes, and whether the discriminator's weights do.
     for (what, rules, changes, other_weights) in [

@@ -171,8 +171,8 @@ fn read_split(images: &Path, labels: Option<&Path>) -> Result<Images, DataError>
 /// browser has them. The last tenth of the images, at least one, is the test set. Names are for messages.
 ///
 /// # Errors
-/// Bytes that are not exactly what their header claims; another number of labels than of images; a single image; a class
-/// that only the last tenth has.
+/// Fails for bytes that are not exactly what their header claims, for another number of labels than of images, for a
+/// single image, and for a class that only the last tenth has.
 pub fn parse(images: (&str, &[u8]), labels: Option<(&str, &[u8])>) -> Result<DataSet, DataError> {
     fn source<'a>((name, bytes): (&'a str, &'a [u8])) -> Result<Source<'a>, DataError> {
         let (path, size) = (Path::new(name), bytes.len() as u64);

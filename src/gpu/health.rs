@@ -124,8 +124,8 @@ impl Health {
             pollster::block_on(scope.pop()).is_some()
         };
         let made = told(&|| buffer.slice(1..2).map_async(wgpu::MapMode::Read, |_| ()));
-        // wgpu remembers the range all the same, until this, which has nothing else to do. A stranger's may be mapped by
-        // its owner, and is left.
+        // wgpu remembers the range all the same, until this call, which does nothing else. A stranger's buffer is left
+        // alone, since its owner may have mapped it.
         made && told(&|| buffer.unmap())
     }
 

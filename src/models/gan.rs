@@ -115,7 +115,7 @@ pub struct Config {
     pub classes: usize,
     /// The numbers that the discriminator gives a picture, [`Setting::scores`].
     pub scores: usize,
-    /// What the networks are used for.
+    /// The use of the networks.
     pub mode: Mode,
     /// Changes of the layers.
     pub tricks: Tricks,

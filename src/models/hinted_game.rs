@@ -2,8 +2,8 @@
 //! Translation with Conditional Adversarial Networks").
 //!
 //! An encoder's code of the given picture, the hint, stands beside the generator's noise, and the discriminator sees
-//! the hint as further channels of its picture. The generator also minimises λ times the mean absolute difference from the
-//! picture that belongs to the hint (eq. 4), see [`super::game::Rules::l1`].
+//! the hint as further channels of its picture. The generator also minimises λ times the mean absolute difference
+//! from the picture that belongs to the hint (eq. 4), see [`super::game::Rules::l1`].
 
 use super::{
     game::{Game, passed},

@@ -1,8 +1,8 @@
-//! What a discriminator sees of a whole batch.
+//! A layer by which a discriminator sees how much the pictures of a batch differ.
 
 use crate::graph::Tensor;
 
-/// What is added to variances.
+/// This is added to variances.
 const EPS: f32 = 1e-8;
 
 /// Pictures `[N, H, W, C]`, or rows `[N, C]`, with one channel more, which holds one number: the standard deviation

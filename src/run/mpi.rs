@@ -53,7 +53,7 @@ impl Mpi {
                 let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
                 aloud(format_args!("rank {rank} does not answer; if it has ended, {advice}"));
             }
-            // What rank 0 does alone may take longer.
+            // Nobody asks after rank 0: its own work, such as drawing, may take longer.
             if speaks && !asked && rank > 0 && waited > SILENCE {
                 asked = true;
                 aloud(format_args!("waiting for rank {rank} since {} seconds", SILENCE.as_secs()));

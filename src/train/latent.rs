@@ -1,5 +1,5 @@
-//! Points of a latent space whose prior is the standard normal distribution, or a uniform one: random draws, quantiles for regular
-//! grids, and walks between points.
+//! Points of a latent space whose prior is the standard normal distribution, or a uniform one: random draws,
+//! quantiles for regular grids, and walks between points.
 
 use crate::graph::var::Init;
 

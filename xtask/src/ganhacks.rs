@@ -56,7 +56,7 @@ impl Trick {
     }
 }
 
-/// What a run came to.
+/// The figures of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Score {
     fid: f64,

@@ -142,7 +142,7 @@ pub(crate) fn screens(system: &System, xvfb: bool, browser: bool) -> Plan {
     install(system, packages, &names, why)
 }
 
-/// What tests of ranks that are processes need.
+/// The programs and libraries that tests of ranks as processes need.
 #[derive(Clone, Copy)]
 pub(crate) struct Mpi {
     /// Whether Open MPI's `mpirun` and `mpicc` are there. Another MPI's options are not the tests'.

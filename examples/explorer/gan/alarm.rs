@@ -58,7 +58,7 @@ fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
     }
 }
 
-/// Those ways that are open, as a list.
+/// This lists those ways that are open.
 fn ways(all: &[(bool, &'static str)]) -> String {
     let open: Vec<_> = all.iter().filter(|(open, _)| *open).map(|(_, way)| *way).collect();
     match &open[..] {
@@ -172,7 +172,7 @@ mod tests {
         assert!(standing == Standing::Good && words.contains("8.00"), "{words}");
     }
 
-    /// What is set already is not advised.
+    /// The words advise no setting that is set already.
     #[test]
     fn advice_names_what_is_not_set() {
         let one = Signs { round: 400, loss_d: 1.0, real: 0.7, fake: 0.3, variety: 0.01 };

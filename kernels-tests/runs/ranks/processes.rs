@@ -34,8 +34,8 @@ fn send(signal: &str, pid: &str) -> bool {
     Command::new("kill").args([signal, pid]).output().unwrap().status.success()
 }
 
-/// Processes end at the bits of threads. Whichever is killed, all end, the other one says how to go on, and the run goes
-/// on bit for bit.
+/// Processes end at the bits of threads. Whichever is killed, all end, the other one says how to go on, and the run
+/// goes on bit for bit.
 #[test]
 fn processes_train_as_threads_do_and_go_on_after_a_kill() {
     if !ready("MPI") {
