@@ -80,6 +80,10 @@ impl Options for VaeOptions {
         &mut self.recipe
     }
 
+    fn alone(&self) -> Option<&'static str> {
+        self.learning.alone()
+    }
+
     fn refuse(&self) -> Option<&'static str> {
         match self.model {
             Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),

@@ -67,6 +67,10 @@ fn a_game_goes_on_bit_for_bit() {
     }
     let text = fails(&dir, "gan train --resume gan-of-tricks-parts --devices 2 --steps 9");
     assert!(text.contains("each rank would have a pool of its own"), "{text}");
+    for alone in ["--history 16", "--semi-supervised --labels 10"] {
+        let text = fails(&dir, &format!("gan train {alone} --devices 2 --data nowhere"));
+        assert!(text.contains("leave --devices and --mpi out"), "{text}");
+    }
     let text = fails(&dir, "gan train --resume gan-of-tricks-parts --flip 0.2 --steps 9");
     assert!(text.contains("--flip belongs to the run"), "{text}");
 }

@@ -84,11 +84,13 @@ fn every_family_trains_by_ranks() {
     let dir = empty("families-by-ranks");
     labelled(&dir);
     for train in [
-        "autoencoder train --hidden 16 --code 4",
-        "pixelcnn train --features 4 --blocks 1 --head 4 --dropout 0.2",
-        "dcgan train --features 2 --latent 4 --instance-noise 0.1 --discriminator-steps 2",
+        "autoencoder train --data . --hidden 16 --code 4",
+        "pixelcnn train --data . --features 4 --blocks 1 --head 4 --dropout 0.2",
+        "pixelrnn train --data . --cell row --features 4 --layers 1 --head 4",
+        "dcgan train --data . --features 2 --latent 4 --instance-noise 0.1 --discriminator-steps 2",
+        "wavenet train --length 64 --features 4 --skip 4 --head 4 --layers 2 --blocks 1",
     ] {
-        let train = format!("{train} --data . --batch 16 --steps 4");
+        let train = format!("{train} --batch 16 --steps 4");
         run(&dir, &format!("{train} --out one --overwrite"));
         run(&dir, &format!("{train} --devices 2 --out two --overwrite"));
         let worst = difference(&dir, "one", "two");

@@ -7,18 +7,32 @@ use crate::{
     error::{Error, Result},
     train::{Collective, Threads},
 };
-use std::{panic::resume_unwind, sync::Arc, thread};
+use std::{env, panic::resume_unwind, sync::Arc, thread};
+
+/// The variables in which Open MPI's and MPICH's `mpirun` tell a program how many of it they started.
+const STARTED: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 
 /// Runs a training once for each rank that the options of the sitting ask for.
 ///
 /// # Errors
-/// Fails with rank 0's error, which names a rank that ended before, or with that of the first other rank.
+/// Fails with rank 0's error, which names a rank that ended before, or with that of the first other rank; and if
+/// `mpirun` started several trainings that know nothing of each other.
 pub fn by_ranks(sitting: &Sitting, run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
+    if let Some(count) = strangers(sitting.mpi, |name| env::var(name).ok()) {
+        let advice = "add --mpi, so that they train one model together";
+        return Err(Error::new(format!("mpirun started this program {count} times; {advice}")));
+    }
     match usize::from(sitting.devices.unwrap_or(1)) {
         _ if sitting.mpi => processes(run),
         1 => run(Ranks::default()),
         size => threads(size, run),
     }
+}
+
+/// How many programs `mpirun` started without a word to each that it is one of many.
+fn strangers(mpi: bool, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    let sizes = STARTED.iter().filter(|_| !mpi).filter_map(|name| variable(name)?.parse().ok());
+    sizes.max().filter(|&size| size > 1)
 }
 
 fn threads(size: usize, run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
@@ -65,6 +79,14 @@ mod tests {
             _ => ranks.any(1).map(drop),
         };
         assert_eq!(threads(2, panics).unwrap_err().to_string(), "rank 1 has ended: its thread is over");
+    }
+
+    #[test]
+    fn programs_that_mpirun_started_train_together_or_not_at_all() {
+        let started = |size: &'static str| move |name: &str| (name == STARTED[1]).then(|| size.into());
+        assert_eq!(strangers(false, started("8")), Some(8));
+        assert_eq!(strangers(true, started("8")), None);
+        assert_eq!([strangers(false, started("1")), strangers(false, |_| None)], [None; 2]);
     }
 
     #[test]

@@ -7,18 +7,25 @@ use crate::error::{Error, Result};
 use std::{
     io,
     process::ExitCode,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 /// The first signal that asked to stop: when, and its number.
 static ASKED: OnceLock<(Instant, u8)> = OnceLock::new();
 static WATCHED: OnceLock<()> = OnceLock::new();
+/// Whether the first rank is of this process, which speaks for all.
+static SPEAKS: AtomicBool = AtomicBool::new(false);
 /// One key press may arrive twice: from the terminal and from a parent process.
 const TWICE: Duration = Duration::from_millis(300);
 
-/// Catches signals from now on. Only a training run calls this, so other programs end as usual.
-pub(super) fn watch() -> Result<()> {
+/// Catches signals from now on. Only a training run calls this, so other programs end as usual. `first` says whether
+/// this is the training's first rank.
+pub(super) fn watch(first: bool) -> Result<()> {
+    SPEAKS.fetch_or(first, Ordering::Relaxed);
     match WATCHED.set(()) {
         Ok(()) => catch().map_err(|e| Error::new(format!("Ctrl-C cannot be caught: {e}"))),
         // A program that trains twice has the handler already.
@@ -51,9 +58,11 @@ fn on(signal: u8) {
         Some(_) => {}
         None => {
             let _ = ASKED.set((Instant::now(), signal));
-            note!(
-                "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
-            );
+            if SPEAKS.load(Ordering::Relaxed) {
+                note!(
+                    "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
+                );
+            }
         }
     }
 }

@@ -69,7 +69,7 @@ pub struct Recipe {
     #[arg(skip)]
     #[serde(skip)]
     pub(super) sound: Option<Sound>,
-    /// Images per minibatch
+    /// Images per minibatch, in all: devices and processes that train together share it
     #[arg(long, help_heading = TRAINING, default_value_t = 128, value_parser = whole::<u32>(1..))]
     pub batch: u32,
     /// Where devices share a batch, let batch norm take the statistics of each device's own images [default: of the
@@ -191,6 +191,11 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone + Send + Sync {
 
     /// The reason why these options exclude each other, if they do.
     fn refuse(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What in these options one rank must do alone, and why, if anything.
+    fn alone(&self) -> Option<&'static str> {
         None
     }
 

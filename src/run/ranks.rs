@@ -42,6 +42,11 @@ impl Ranks {
         Self { line, place, build }
     }
 
+    /// Whether ranks are processes.
+    pub(super) fn processes(&self) -> bool {
+        !self.build.is_empty()
+    }
+
     /// The line to the others.
     pub(super) fn line(&self) -> &dyn Collective {
         &*self.line

@@ -72,13 +72,18 @@ impl Session {
     pub fn open<T: Options>(train: Train<T>) -> Result<(Self, T)> {
         let Train { typed, mut options, mut sitting } = train;
         let (ranks, share) = (sitting.ranks.clone(), sitting.ranks.share());
-        if share.alone() && sitting.devices.is_some_and(|devices| devices > 1) {
-            return Err(Error::new("--devices: this model trains on one device; leave the option out"));
+        // A training that never asked for its ranks would go on alone.
+        let asked = sitting.devices.is_some_and(|devices| devices > 1) && share.alone();
+        if asked || (sitting.mpi && !ranks.processes()) {
+            return Err(Error::new("--devices and --mpi: this program trains by one rank; leave them out"));
         }
         let lock = if share.leads() { lock(&sitting)? } else { OnceCell::new() };
         let began = resumed(&typed, &mut options, &mut sitting)?;
         if let Some(why) = options.refuse() {
             return Err(Error::new(why));
+        }
+        if let Some(why) = options.alone().filter(|_| !share.alone()) {
+            return Err(Error::new(format!("{why}; leave --devices and --mpi out")));
         }
         let batch = options.recipe().batch;
         if !(batch as usize).is_multiple_of(share.size) {
@@ -164,11 +169,8 @@ impl Session {
     /// Adds few labelled images, which steps take beside the others.
     ///
     /// # Errors
-    /// Fails if ranks share the training, or if the images do not fit into a buffer of the adapter.
+    /// Fails if the images do not fit into a buffer of the adapter.
     pub fn beside(&mut self, few: &Images) -> Result<()> {
-        if !self.ranks().share().alone() {
-            return Err(Error::new("few labels are learnt on one device; leave --devices and --mpi out"));
-        }
         self.feed = self.feed.take().map(|feed| feed.beside(&self.gpu, few)).transpose()?;
         Ok(())
     }

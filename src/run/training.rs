@@ -108,7 +108,7 @@ impl Trainer<'_> {
             .with_submissions(Duration::from_millis(session.sitting.submission_ms))
             .with_ranks(session.ranks().line());
         let Some(mut this) = Loop::begin(&self, steps, observer)? else { return Ok(None) };
-        interrupt::watch()?;
+        interrupt::watch(session.ranks().share().leads())?;
         // What a panic leaves behind is judged by `rescue`.
         let done = catch_unwind(AssertUnwindSafe(|| this.epochs()));
         this.progress.finish();

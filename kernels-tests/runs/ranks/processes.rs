@@ -89,6 +89,16 @@ fn a_signal_to_any_process_stops_all_at_one_step() {
     }
 }
 
+/// Programs that do not know of each other are no ranks: each would train alone.
+#[test]
+fn processes_without_the_option_are_refused() {
+    if ready("processes without --mpi") {
+        let dir = folder("mpi-strangers");
+        let text = start_by(&dir, &TWO, &format!("{TRAIN} --out none")).ends(false);
+        assert!(text.contains("add --mpi") && !dir.join("none").exists(), "{text}");
+    }
+}
+
 /// A rank that is not as the first one is refused at the start, by what is other, and nothing is written.
 #[test]
 fn other_builds_images_and_options_are_refused() {

@@ -23,7 +23,7 @@ pub use fit::{Density, Fit, Pixels};
 
 use crate::{
     error::Result,
-    run::{Train, bare::conditional, by_ranks},
+    run::{Train, bare::conditional},
     train::Method,
 };
 use clap::{Arg, Subcommand};
@@ -71,7 +71,7 @@ fn tasked<M: Density>() -> bool {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
-        Command::Train(options) => by_ranks(&options.sitting, |ranks| train::train(options.of(ranks))),
+        Command::Train(options) => train::train(&options),
         Command::Sample(options) => TrainedDensity::open(&options.look, &options.bare)?.sample(&options),
         Command::Complete(options) => {
             TrainedDensity::open(&options.draw.look, &options.draw.bare)?.complete(&options)

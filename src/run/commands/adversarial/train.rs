@@ -49,10 +49,6 @@ pub(super) fn train<M: Adversarial>(options: &Watched<M>, ranks: Ranks) -> Resul
     few.iter().try_for_each(|few| session.beside(few))?;
     let (caps, set) = (session.gpu.caps(), &session.set);
     let game = options.game(session.image(), set.train.classes)?.of_batch(session.batch());
-    if game.rules().history > 0 && !session.ranks().share().alone() {
-        let why = "each rank would have a pool of its own, which checkpoints do not hold";
-        return Err(Error::new(format!("--history: {why}; leave it out, or train by one rank")));
-    }
     let round = round(&game, options.task(), &session, few.as_ref())?;
     let draw = pictures(&game, caps, watch::SHOWN)?;
     let test = few.as_ref().map(|_| tested(&game, caps, &set.test)).transpose()?;

@@ -71,7 +71,7 @@ fn of_sounds(arg: Arg) -> Arg {
 /// Fails with one line that says what is wrong and what to do.
 pub fn run<M: Density>(command: Command<M>) -> Result<()> {
     match command {
-        Command::Train(options) => train::train(options),
+        Command::Train(options) => train::train(&options),
         Command::Sample(options) => {
             TrainedDensity::open(&options.draw.look, &options.draw.bare)?.sample_sounds(&options)
         }

@@ -16,7 +16,7 @@ use crate::{
     models::autoregressive::Given,
     optim::{Optimizer, Schedule},
     plan::Plan,
-    run::{EpochEnd, Session, Train, Trainer, interrupt, listener, of_test, save},
+    run::{EpochEnd, Session, Train, Trainer, by_ranks, interrupt, listener, of_test, save},
     train::{Draws, Evaluation, Round, Sampler, Work, batch, labels},
 };
 
@@ -34,7 +34,12 @@ fn given<'g>(model: &impl Density, images: &Images, x: Tensor<'g>, training: boo
     Given { class, training, ..of_images(model, x, training.then_some(HOLES)) }
 }
 
-pub(super) fn train<M: Density>(options: Train<Fit<M>>) -> Result<()> {
+/// Trains by all ranks, on pictures or on sounds.
+pub(super) fn train<M: Density>(options: &Train<Fit<M>>) -> Result<()> {
+    by_ranks(&options.sitting, |ranks| as_rank(options.of(ranks)))
+}
+
+fn as_rank<M: Density>(options: Train<Fit<M>>) -> Result<()> {
     let (mut session, options) = Session::open(options)?;
     let model = &options.model;
     if !model.likelihood().has_levels() {

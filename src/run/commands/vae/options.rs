@@ -117,6 +117,11 @@ impl Learning {
         }
     }
 
+    /// What in these options one rank must do alone, if anything.
+    pub fn alone(&self) -> Option<&'static str> {
+        self.few_labels.by_m2().then_some("--semi-supervised: one rank learns from few labels")
+    }
+
     /// Adam with these step sizes.
     pub(super) fn optimizer(&self) -> Optimizer {
         Optimizer::adam(self.lr as f32).schedule(Schedule::Exponential { per_step: self.decay })
