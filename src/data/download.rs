@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use ureq::http::{HeaderMap, Uri, header::LOCATION};
 use ureq::{Agent, Body, config::Config};
 
 use super::cifar;
@@ -265,13 +266,36 @@ impl Client {
     }
 }
 
-/// Requests a file; the body of an answer that may be this file.
+/// The most redirects that one request follows.
+const REDIRECTS: usize = 10;
+
+/// Requests a file; the body of an answer that may be this file. Redirects are followed here, without their bodies:
+/// ureq reads these, and 3.5 panics where one breaks off in its last chunk.
 fn ask(agent: &Agent, url: &str, file: &Remote) -> Result<Body, Fault> {
-    let body = agent.get(url).call().map_err(refused)?.into_body();
-    match body.content_length().filter(|&n| n != file.size) {
-        Some(offered) => Err(Fault::Lasting(format!("offers {offered} bytes instead of {}", file.size))),
-        None => Ok(body),
+    let mut url: Uri = url.parse().map_err(|e| Fault::Lasting(format!("{url} is no address ({e})")))?;
+    for _ in 0..=REDIRECTS {
+        let request = agent.get(&url).config().max_redirects(0).max_redirects_will_error(false).build();
+        let answer = request.call().map_err(refused)?;
+        if answer.status().is_redirection() {
+            url = target(&url, answer.headers())
+                .ok_or_else(|| Fault::Lasting("redirects without an address".to_owned()))?;
+            continue;
+        }
+        let body = answer.into_body();
+        return match body.content_length().filter(|&n| n != file.size) {
+            Some(offered) => Err(Fault::Lasting(format!("offers {offered} bytes instead of {}", file.size))),
+            None => Ok(body),
+        };
     }
+    Err(Fault::Lasting(format!("redirects more than {REDIRECTS} times")))
+}
+
+/// Where a redirect from an address leads: to a whole address, or to another path of the same server.
+fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
+    let mut to = headers.get(LOCATION)?.to_str().ok()?.parse::<Uri>().ok()?.into_parts();
+    to.scheme = to.scheme.or_else(|| from.scheme().cloned());
+    to.authority = to.authority.or_else(|| from.authority().cloned());
+    Uri::from_parts(to).ok()
 }
 
 /// Whether a mirror's answer, as it comes from the agent's connection, gives a file of 64 zeros.

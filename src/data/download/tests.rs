@@ -27,6 +27,8 @@ enum Reply {
         length: Option<usize>,
     },
     Status(u16),
+    /// A redirect to this address, whose body breaks off in its last chunk.
+    Redirect(String),
     /// The header and nothing more, until the client gives up.
     Stall,
 }
@@ -53,6 +55,10 @@ impl Reply {
             }
             Self::Status(status) => {
                 write!(stream, "HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            }
+            Self::Redirect(to) => {
+                let chunked = "Transfer-Encoding: chunked\r\n\r\n0\r\n";
+                write!(stream, "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {to}\r\n{chunked}")
             }
             Self::Stall => {
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", right().len())?;
@@ -257,6 +263,22 @@ fn a_refusal_sends_to_the_next_mirror() {
 fn a_busy_server_is_asked_again() {
     let mirror = Mirror::new(vec![Reply::Status(503), Reply::Status(429), Reply::whole(right())]);
     Cache::new().gets(&[&mirror.url()]);
+}
+
+#[test]
+fn redirects_are_followed_to_an_address_or_a_path() {
+    let good = Mirror::new(vec![Reply::whole(right())]);
+    let path = Reply::Redirect("/elsewhere?part=1".into());
+    let away = Reply::Redirect(format!("{}file", good.url()));
+    let mirror = Mirror::new(vec![path, away]);
+    Cache::new().gets(&[&mirror.url()]);
+    assert_eq!([mirror.asked(), good.asked()], [2, 1]);
+    for (to, why) in
+        [("/again", "more than 10 times"), ("ftp://x/y", "unknown scheme"), ("\u{7f}", "without")]
+    {
+        let text = Cache::new().fails(&[&Mirror::new(vec![Reply::Redirect(to.into())]).url()]);
+        assert!(text.contains(why), "{to}: {text}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     data::{Images, Task},
-    error::{Error, Result},
+    error::Result,
     models::{
         game::Game,
         players::{Batch, Players},
