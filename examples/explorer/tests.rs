@@ -115,7 +115,8 @@ fn weights_find_the_room_that_they_fit() {
     assert!(seen.app.room == 2 && told.contains("weights of the GAN"), "{told}");
 }
 
-/// What a room saves comes back into a room of other settings, and what `gan train` makes into the GAN's first room.
+/// What a room saves comes back into a room of other settings, and what `gan train` and `dcgan train` make into the
+/// GAN's. What fits no room is refused in a sentence that says what would.
 #[test]
 fn weights_of_other_settings_come_back() {
     let mut seen = Seen::open();
@@ -133,6 +134,22 @@ fn weights_of_other_settings_come_back() {
         let told = format!("{name}: {count} weights loaded");
         assert!(seen.app.room == room && seen.app.notice == told, "{}", seen.app.notice);
         assert!(seen.weights() == bytes, "{name}");
+    }
+
+    // Players that are told classes, and layers that are wider than the room's widest.
+    for (classes, width) in [(10, 16), (0, 4096)] {
+        let layers = [
+            ("generator.main.0.weight", [width, 32 + classes]),
+            ("generator.main.2.weight", [784, width]),
+            ("discriminator.main.0.weight", [width, 784 + classes]),
+            ("discriminator.main.2.weight", [1, width]),
+        ];
+        let weights = layers.map(|(name, shape)| (name.to_owned(), (shape.to_vec(), vec![])));
+        seen.app.offer = Some(Offer::Weights(weights.into(), "other.safetensors".into()));
+        seen.until(|app| app.offer.is_none());
+        let told = &seen.app.notice;
+        let fits = ["other.safetensors: ", "`gan train`", "without classes", "2048"];
+        assert!(fits.iter().all(|part| told.contains(part)) && told.lines().count() == 1, "{told}");
     }
 }
 
