@@ -3,6 +3,7 @@
 
 mod alarm;
 mod curves;
+mod networks;
 mod picks;
 mod players;
 #[cfg(test)]
@@ -17,24 +18,32 @@ use crate::{
 };
 use curves::Curves;
 use eframe::egui;
+use networks::Networks;
 use oneiro::{
     error::Result,
     gpu::{Executor, Promise, Shown, State, wgpu},
     weights::Weights,
 };
 use picks::Picks;
-use players::{GRID, Networks, Settings, TERMS, WALK};
+use players::{GRID, Settings, TERMS, WALK};
 use std::sync::Arc;
 
-/// For tests: files of new players that `gan train` makes, plain and smooth, and that convolutions of a bounded critic
-/// have.
+/// For tests: files of new players that `gan train` makes, by its defaults and plain or smooth in the room's own size,
+/// that are deeper and not each other's mirror, and that convolutions of a bounded critic and of other sizes have.
 #[cfg(test)]
 pub(crate) fn saved(host: &Host, train: &oneiro::data::Images) -> Vec<Vec<u8>> {
-    use {oneiro::models::gan::Objective, players::Settings as Of};
-    let plain = Of { loss: Objective::NonSaturating, smooth: false, ..Of::EVEN };
-    let critic =
-        Of { networks: Networks::Convolutions, loss: Objective::Wasserstein, smooth: true, ..Of::EVEN };
-    [plain, Of::EVEN, critic]
+    use oneiro::models::{dcgan, gan, gan::Objective};
+    let perceptrons = |latent, hidden: [&[usize]; 2]| {
+        Networks::Perceptrons(hidden.map(|hidden| gan::Networks { latent, hidden: hidden.to_vec() }))
+    };
+    let plain = Settings { loss: Objective::NonSaturating, smooth: false, ..Settings::even() };
+    let programs = Settings { networks: perceptrons(100, [&[256, 512]; 2]), ..plain.clone() };
+    let deep = Settings { networks: perceptrons(5, [&[16, 24, 32], &[8]]), ..Settings::even() };
+    let [_, (own, _)] = Networks::kinds();
+    let critic = Settings { networks: own, loss: Objective::Wasserstein, ..Settings::even() };
+    let other = dcgan::Networks { latent: 12, generator: 3, discriminator: 4 };
+    let other = Settings { networks: Networks::Convolutions(other), ..plain.clone() };
+    [plain, programs, Settings::even(), deep, critic, other]
         .map(|settings| {
             let game = settings.game(train).unwrap();
             let plans = players::training(&game, train, host.gpu.caps()).unwrap();
@@ -67,7 +76,7 @@ struct Playing {
 
 /// Makes the room with its first settings.
 pub(crate) fn maker() -> Maker {
-    anew(Settings::EVEN)
+    anew(Settings::even())
 }
 
 /// Makes the room with new players.
@@ -94,7 +103,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let generator = host.executor(&progress, &generator, &state, &[]).await?;
     progress.begin("kernels that draw");
     let drawing = host.executor(&progress, &drawing, &state, &[]).await?;
-    let mut picks = Picks::new();
+    let mut picks = Picks::new(game.latent());
     drawing.write(gpu, "z", picks.noise())?;
     drawing.write(gpu, "picked", &picks.noises())?;
     picks.changed = false;
@@ -108,8 +117,8 @@ async fn make(host: Host, lesson: Arc<Lesson>, settings: Settings, progress: Pro
     let term = |i| canvas("terms", Shown::Image(i));
     let terms = [term(0)?, term(1)?, term(2)?, term(3)?];
     Ok(Playing {
+        made: settings.clone(),
         settings,
-        made: settings,
         names: game.weights(),
         lesson,
         state,
@@ -138,7 +147,7 @@ impl Playing {
                 Executor::new(gpu, &discriminator, &self.state, &self.batches.bindings(&discriminator))?,
                 Executor::new(gpu, &generator, &self.state, &[])?,
             ];
-            self.made = self.settings;
+            self.made = self.settings.clone();
         }
         Ok(())
     }
@@ -186,8 +195,8 @@ impl Room for Playing {
     /// A player's step takes a fraction of what the window draws: a busy machine learns too.
     fn least(&self) -> u64 {
         match self.settings.networks {
-            Networks::Perceptrons => (6 / (1 + u64::from(self.settings.steps))).max(1),
-            Networks::Convolutions => 1,
+            Networks::Perceptrons(_) => (6 / (1 + u64::from(self.settings.steps))).max(1),
+            Networks::Convolutions(_) => 1,
         }
     }
 

@@ -48,6 +48,9 @@ use std::sync::Arc;
 pub const ROOMS: [&str; 3] = ["vae", "pixelcnn", "gan"];
 const TITLES: [&str; ROOMS.len()] = ["VAE", "PixelCNN", "GAN"];
 
+/// The least space that rooms are laid out for, in points; where there is less, they scroll.
+const LEAST: egui::Vec2 = egui::vec2(880.0, 520.0);
+
 /// The wishes with which the application is opened.
 #[derive(Default)]
 pub struct Asked {
@@ -297,7 +300,7 @@ impl Explorer {
     /// The adapter, and how fast the room learns.
     fn status(&self, ui: &mut egui::Ui) {
         let Some(host) = &self.host else { return };
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             ui.label(&host.gpu.caps().name);
             if let (Place::Open(room), Some(rate)) = (&self.places[self.room], self.pace.rate()) {
                 ui.separator();
@@ -391,6 +394,15 @@ impl Explorer {
     fn show(&mut self, ui: &mut egui::Ui) {
         egui::Panel::top("tabs").show(ui, |ui| self.tabs(ui));
         egui::Panel::bottom("status").show(ui, |ui| self.status(ui));
-        egui::CentralPanel::default().show(ui, |ui| self.room(ui));
+        egui::CentralPanel::default().show(ui, |ui| {
+            let space = ui.available_size();
+            if space.x >= LEAST.x && space.y >= LEAST.y {
+                return self.room(ui);
+            }
+            // A page may be of any size.
+            egui::ScrollArea::both().show(ui, |ui| {
+                ui.allocate_ui(space.max(LEAST), |ui| self.room(ui));
+            });
+        });
     }
 }

@@ -15,7 +15,7 @@ use std::{
 /// Networks that learn and dream before your eyes.
 #[derive(Parser)]
 #[command(after_help = "Examples:\n  explorer\n  explorer --room gan\n  explorer --adapter llvmpipe\n  \
-                  explorer runs/mnist/weights.safetensors\n  explorer --stops 100,500 --window seen.png")]
+                  explorer runs/mnist/weights.safetensors")]
 struct Options {
     /// Weights, an IDX file of images (and its labels), or a folder of pictures, as if dropped on the window
     #[arg(value_name = "FILE")]
@@ -27,16 +27,16 @@ struct Options {
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// For tests: stand still after these training steps, in rising order, print the losses and end
-    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', hide = true)]
     stops: Vec<u64>,
     /// For tests: destroy the device after this step
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", hide = true)]
     lose: Option<u64>,
     /// For the program itself: a sentence that the window shows when it opens
     #[arg(long, hide = true)]
     notice: Option<String>,
     /// For tests: save what the window shows after the last stop
-    #[arg(long, value_name = "PNG", requires = "stops")]
+    #[arg(long, value_name = "PNG", requires = "stops", hide = true)]
     window: Option<PathBuf>,
 }
 

@@ -21,6 +21,10 @@ pub(crate) const SIDE: usize = 28;
 /// The pixels of pictures.
 pub(crate) const PIXELS: usize = SIDE * SIDE;
 
+/// The widest and the most hidden layers of a file that rooms are made for.
+pub(crate) const WIDEST: usize = 2048;
+pub(crate) const DEEPEST: usize = 6;
+
 /// The pictures that rooms learn from, of [`SIDE`] rows and columns and grey.
 pub(crate) type Lesson = DataSet;
 

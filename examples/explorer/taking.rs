@@ -16,7 +16,8 @@ use std::sync::Arc;
 const FITS: [&str; ROOMS.len()] = [
     "the room takes perceptrons over 28x28 pixels with two latents or more, such as `vae train` makes",
     "the room takes the networks of its list, of which the first is that of `pixelcnn train`",
-    "the room takes its own networks; the fully connected ones are those of `gan train --latent 32 --hidden 256`",
+    "the room takes perceptrons over 28x28 pixels and convolutions over 32x32, such as `gan train` and `dcgan train` \
+     make without classes, of 6 hidden layers and 2048 units at most",
 ];
 
 /// The room whose weights have such names.

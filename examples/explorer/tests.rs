@@ -40,15 +40,21 @@ impl Seen {
 
     /// One frame; returns all that is written in it.
     fn frame(&mut self, dropped: Vec<egui::DroppedFileHandle>) -> String {
-        let screen_rect = Some(Rect::from_min_size(Pos2::ZERO, vec2(1200.0, 820.0)));
+        let texts = self.sized([1200.0, 820.0], dropped);
+        texts.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// One frame of a window of this size; returns all that is written in it, and where.
+    fn sized(&mut self, size: [f32; 2], dropped: Vec<egui::DroppedFileHandle>) -> Vec<(String, Rect)> {
+        let screen_rect = Some(Rect::from_min_size(Pos2::ZERO, size.into()));
         let input = egui::RawInput { screen_rect, dropped_files: dropped, ..Default::default() };
         let output = self.context.run_ui(input, |ui| {
             self.app.advance(ui.ctx());
             self.app.show(ui);
         });
         let mut told = vec![];
-        output.shapes.iter().for_each(|clipped| written(&clipped.shape, &mut told));
-        told.join("\n")
+        output.shapes.iter().for_each(|clipped| written(&clipped.shape, clipped.clip_rect, &mut told));
+        told
     }
 
     /// Frames until something holds.
@@ -115,7 +121,8 @@ fn weights_find_the_room_that_they_fit() {
     assert!(seen.app.room == 2 && told.contains("weights of the GAN"), "{told}");
 }
 
-/// What a room saves comes back into a room of other settings, and what `gan train` makes into the GAN's first room.
+/// What a room saves comes back into a room of other settings, and what `gan train` and `dcgan train` make into the
+/// GAN's. What fits no room is refused in a sentence that says what would.
 #[test]
 fn weights_of_other_settings_come_back() {
     let mut seen = Seen::open();
@@ -134,12 +141,52 @@ fn weights_of_other_settings_come_back() {
         assert!(seen.app.room == room && seen.app.notice == told, "{}", seen.app.notice);
         assert!(seen.weights() == bytes, "{name}");
     }
+
+    // Players that are told classes, and layers that are wider than the room's widest.
+    for (classes, width) in [(10, 16), (0, 4096)] {
+        let layers = [
+            ("generator.main.0.weight", [width, 32 + classes]),
+            ("generator.main.2.weight", [784, width]),
+            ("discriminator.main.0.weight", [width, 784 + classes]),
+            ("discriminator.main.2.weight", [1, width]),
+        ];
+        let weights = layers.map(|(name, shape)| (name.to_owned(), (shape.to_vec(), vec![])));
+        seen.app.offer = Some(Offer::Weights(weights.into(), "other.safetensors".into()));
+        seen.until(|app| app.offer.is_none());
+        let told = &seen.app.notice;
+        let fits = ["other.safetensors: ", "`gan train`", "without classes", "2048"];
+        assert!(fits.iter().all(|part| told.contains(part)) && told.lines().count() == 1, "{told}");
+    }
 }
 
-fn written(shape: &Shape, told: &mut Vec<String>) {
+/// No text lies over another one, in windows down to the least that pages may have.
+#[test]
+fn no_text_lies_over_another() {
+    let mut seen = Seen::open();
+    for room in 0..ROOMS.len() {
+        seen.app.open(room);
+        seen.until(|app| matches!(&app.places[room], Place::Open(room) if room.step() > 8));
+        for size in [[1200.0, 820.0], [900.0, 620.0], [700.0, 500.0]] {
+            // Panels have the height of their last frame.
+            let texts = [(); 4].map(|()| seen.sized(size, vec![])).into_iter().last().unwrap();
+            for (i, (text, place)) in texts.iter().enumerate() {
+                for (other, over) in &texts[..i] {
+                    let both = place.intersect(*over);
+                    let apart = both.width() < 1.0 || both.height() < 2.0;
+                    assert!(apart, "{size:?}: {text:?} at {place:?} lies over {other:?} at {over:?}");
+                }
+            }
+            assert!(texts.iter().filter(|(_, place)| place.is_positive()).count() > 20, "{texts:?}");
+        }
+    }
+}
+
+fn written(shape: &Shape, clip: Rect, told: &mut Vec<(String, Rect)>) {
     match shape {
-        Shape::Text(text) => told.push(text.galley.text().to_owned()),
-        Shape::Vec(shapes) => shapes.iter().for_each(|shape| written(shape, told)),
+        Shape::Text(text) => {
+            told.push((text.galley.text().to_owned(), shape.visual_bounding_rect().intersect(clip)));
+        }
+        Shape::Vec(shapes) => shapes.iter().for_each(|shape| written(shape, clip, told)),
         _ => {}
     }
 }

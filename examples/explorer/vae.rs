@@ -14,7 +14,7 @@ use crate::{
     host::{Canvas, Host},
     making::{Making, Progress},
     probe::Subject,
-    room::{Batches, Lesson, Maker, PIXELS, Room},
+    room::{Batches, DEEPEST, Lesson, Maker, PIXELS, Room, WIDEST},
 };
 use cloud::Cloud;
 use eframe::egui;
@@ -35,10 +35,6 @@ const COLUMNS: usize = 15;
 
 /// The least weight of a new value in the terms' averages: a minibatch is small.
 const FRESH: f64 = 0.2;
-
-/// The widest and the most hidden layers of a file that the room is made for.
-const WIDEST: usize = 2048;
-const DEEPEST: usize = 6;
 
 /// What the visitor chose and a new room begins with.
 #[derive(Clone)]

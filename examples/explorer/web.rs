@@ -1,12 +1,15 @@
 //! The page: the application in a canvas.
 
 use crate::{Asked, Explorer, ROOMS};
+use eframe::egui;
+use std::panic;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 
 /// Opens the application in the page's canvas `explorer`. The page's address may ask for a room and for a test that
-/// stops at given steps and posts its report to `result`, as in `?room=vae&stops=8,40`, or that destroys the device
-/// after a step, as in `?lose=20`, of which the page's script posts what is then said.
+/// stops at given steps and posts its report to `result`, as in `?room=vae&stops=8,40`. By `?lose=20` it asks that the
+/// device is destroyed after a step, and by `?panic` that the first frame panics; the page's script posts what is then
+/// said.
 ///
 /// # Errors
 /// A page without the canvas; a browser that has no WebGPU.
@@ -15,12 +18,18 @@ use wasm_bindgen_futures::JsFuture;
 pub async fn open() -> Result<(), JsValue> {
     let window = web_sys::window().ok_or("no window")?;
     let canvas = window.document().and_then(|page| page.get_element_by_id("explorer")).ok_or("no canvas")?;
-    let mut asked = asked(&window.location().search()?);
+    let search = window.location().search()?;
+    let mut asked = asked(&search);
     if !asked.stops.is_empty() {
         asked.report = Some(Box::new(|report| post(&report.map_or_else(|e| e, |report| report.to_string()))));
     }
     let options = eframe::WebOptions { wgpu_options: crate::configuration(None), ..Default::default() };
-    let app: eframe::AppCreator<'_> = Box::new(|window| Ok(Box::new(Explorer::new(window, asked)?)));
+    let app: eframe::AppCreator<'_> = match &search[..] {
+        "?panic" => Box::new(|_| Ok(Box::new(Failing))),
+        _ => Box::new(|window| Ok(Box::new(Explorer::new(window, asked)?))),
+    };
+    // eframe's hook writes to the browser's console, and then calls this one.
+    panic::set_hook(Box::new(tell_panic));
     eframe::WebRunner::new().start(canvas.dyn_into()?, options, app).await
 }
 
@@ -55,12 +64,35 @@ fn post(report: &str) {
     }
 }
 
+/// For tests: an application that panics in its first frame.
+struct Failing;
+
+impl eframe::App for Failing {
+    fn ui(&mut self, _: &mut egui::Ui, _: &mut eframe::Frame) {
+        panic!("a test asked for it")
+    }
+}
+
 /// Says in place of the canvas that the device is lost, with a way on.
 pub(crate) fn tell_loss(reason: &str) {
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    tell(&format!("The graphics device was lost{reason}. "));
+}
+
+/// Says in place of the canvas, which is drawn no more, that the program has panicked, with a way on.
+fn tell_panic(what: &panic::PanicHookInfo<'_>) {
+    let message = what.payload_as_str().unwrap_or("no message");
+    let at = what.location().map_or(String::new(), |at| format!(", {}:{}", at.file(), at.line()));
+    tell(&format!("The page made a mistake and stands still ({message}{at}). "));
+}
+
+/// Says in place of the canvas what happened. The first such sentence stays: egui may panic over a device that is lost.
+fn tell(what: &str) {
     let Some(page) = web_sys::window().and_then(|window| window.document()) else { return };
-    if let (Some(told), Some(canvas)) = (page.get_element_by_id("told"), page.get_element_by_id("explorer")) {
-        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-        told.set_text_content(Some(&format!("The graphics device was lost{reason}. ")));
+    if let (Some(told), Some(canvas)) = (page.get_element_by_id("told"), page.get_element_by_id("explorer"))
+        && !canvas.has_attribute("hidden")
+    {
+        told.set_text_content(Some(what));
         let _ = told.insert_adjacent_html(
             "beforeend",
             "<a href=\"\">Load the page again</a>; saved weights can be dropped on it.",

@@ -257,6 +257,9 @@ fn an_order_stays_within_the_data() {
     let feed = Feed::new(gpu, &digits).unwrap();
     line(feed.reorder(gpu, &order), &["element 5", "64 rows"]);
     line(gpu.submit(|e| feed.record_reorder(gpu, e, &order)), &["element 5", "64 rows"]);
+    let short = ["has 63 places", "64 rows", "a place for each row"];
+    line(feed.reorder(gpu, &order[..63]), &short);
+    line(gpu.submit(|e| feed.record_reorder(gpu, e, &order[..63])), &short);
 }
 
 /// Two epochs in one submission: the order is written between their steps.
@@ -299,6 +302,38 @@ fn one_executors_output_is_anothers_input() {
     let second = Executor::new(gpu, &plan, &state, &inputs).unwrap();
     gpu.submit(|e| first.executor.record(e).and_then(|()| second.record(e))).unwrap();
     assert_eq!(second.read(gpu, "y").unwrap(), [3.5; 64]);
+}
+
+/// An output holds nothing before its executor has recorded a step, whole or in parts; a host may write it itself.
+#[test]
+fn an_output_that_no_step_has_filled_is_no_input() {
+    let Some(gpu) = adapter("an_output_that_no_step_has_filled_is_no_input") else { return };
+    let plan = Plan::new(&sum(), gpu.caps()).unwrap();
+    let state = State::new(gpu, &[&plan], 0).unwrap();
+    let pair = || {
+        let first = Ready::new(gpu, &sum(), 0);
+        first.write("x", &[1.0f32; 64]).write("z", &[2.0f32; 64]);
+        let bound = [("x", first.executor.output("y").unwrap())];
+        let second = Executor::new(gpu, &plan, &state, &bound).unwrap();
+        second.write(gpu, "z", &[0.25f32; 64]).unwrap();
+        (first, second)
+    };
+    let empty = ["input `x`", "never written", "has recorded no step", "write the input"];
+    let (first, second) = pair();
+    line(second.step(gpu), &empty);
+    line(second.first_bad(gpu, &state), &empty);
+    line(gpu.submit(|e| second.record(e).and_then(|()| first.executor.record(e))), &empty);
+    first.step();
+    second.step(gpu).unwrap();
+    assert_eq!(second.read(gpu, "y").unwrap(), [3.25; 64]);
+
+    let (first, second) = pair();
+    let launches = 0..first.executor.labels().len();
+    gpu.submit(|e| first.executor.record_part(e, launches).and_then(|()| second.record(e))).unwrap();
+    let (_first, second) = pair();
+    second.write(gpu, "x", &[0.5f32; 64]).unwrap();
+    second.step(gpu).unwrap();
+    assert_eq!(second.read(gpu, "y").unwrap(), [0.75; 64]);
 }
 
 #[test]

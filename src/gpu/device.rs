@@ -1,6 +1,9 @@
 //! A device and the pipelines that the engine made on it.
 
-use super::health::{Health, lock};
+use super::{
+    health::{Health, lock},
+    slots::AllSlots,
+};
 use crate::{
     error::{Error, Result},
     kernel::{self, Reflection, caps::Caps},
@@ -21,6 +24,7 @@ pub struct Gpu {
     pub(super) caps: Caps,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) health: Arc<Health>,
+    pub(super) slots: AllSlots,
     pub(super) advice: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use super::{
     device::STORAGE,
     health::Health,
     inputs::{Input, Inputs},
+    slots::Slots,
 };
 use crate::{
     error::{Error, Result},
@@ -68,7 +69,7 @@ pub struct Executor {
     outputs: BTreeMap<String, Port>,
     /// The values that ranks exchange, in the order of their launches.
     exchanges: Vec<Exchange>,
-    slots: Vec<wgpu::Buffer>,
+    slots: Arc<Slots>,
     health: Arc<Health>,
     /// Its address tells this executor from others.
     token: Arc<()>,
@@ -96,7 +97,7 @@ impl Executor {
         plan.check_runs(gpu.caps())?;
         let inputs = Inputs::new(gpu, plan, host)?;
         let slot = |(i, &bytes): (usize, &u64)| gpu.buffer(&format!("slot {i}"), bytes, STORAGE);
-        let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<Vec<_>>>()?;
+        let slots = gpu.slots.add(plan.slots.iter().enumerate().map(slot).collect::<Result<_>>()?);
         let filled = |c: &Constant| {
             let buffer = gpu.buffer("constant", c.bytes, STORAGE)?;
             gpu.write(&buffer, 0, bytemuck::cast_slice(&vec![c.value; c.bytes as usize / 4]))?;
@@ -105,7 +106,7 @@ impl Executor {
         let constants = plan.constants.iter().map(filled).collect::<Result<Vec<_>>>()?;
         let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
             Ok(match place.buffer {
-                Buffer::Slot(i) => (slots[i].clone(), place.offset),
+                Buffer::Slot(i) => (slots.buffers[i].clone(), place.offset),
                 Buffer::Constant(i) => (constants[i].clone(), place.offset),
                 Buffer::Input(i) => {
                     let Input { buffer, offset, .. } = inputs.get(&plan.inputs[i].0)?;
@@ -186,8 +187,8 @@ impl Executor {
     /// # Errors
     /// As [`Executor::record`]; launches that the step does not have.
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
-        self.ready()?;
         let launches = self.part(part)?;
+        self.begin()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         launches.iter().for_each(|launch| launch.record(&mut pass));
         Ok(())
@@ -216,10 +217,12 @@ impl Executor {
         self.launches.get(part.start..part.end).ok_or_else(what)
     }
 
-    /// Whether a step can be recorded.
-    pub(super) fn ready(&self) -> Result<()> {
+    /// Refuses a step that cannot be recorded. One that can counts as recorded.
+    pub(super) fn begin(&self) -> Result<()> {
         self.health.noted()?;
-        self.inputs.written()
+        self.inputs.written()?;
+        self.slots.note_filled();
+        Ok(())
     }
 
     pub(super) fn token(&self) -> &Arc<()> {
@@ -248,7 +251,7 @@ impl Executor {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {
         gpu.owns("the executor", &self.health)?;
-        self.ready()?;
+        self.begin()?;
         let bad = |words: Vec<u32>| words.into_iter().any(|w| w & 0x7f80_0000 == 0x7f80_0000);
         for (name, ty) in state.names() {
             if ty.dtype == DType::F32 && bad(state.read_words(gpu, name)?) {
@@ -278,7 +281,7 @@ impl Executor {
     /// The slots' buffers, for tests that poison them.
     #[doc(hidden)]
     pub fn slots(&self) -> &[wgpu::Buffer] {
-        &self.slots
+        &self.slots.buffers
     }
 
     fn port(&self, name: &str) -> Result<&Port> {
@@ -299,7 +302,8 @@ impl Executor {
     }
 
     /// Does what [`Executor::write`] does between what was recorded before and what is recorded after it, so
-    /// that an epoch may begin inside a frame.
+    /// that an epoch may begin inside a frame. The input counts as written from here on: wgpu tells nobody of an
+    /// encoder that is dropped in place of being submitted, so that steps then read what was there before.
     ///
     /// # Errors
     /// As [`Executor::write`].
@@ -318,7 +322,7 @@ impl Executor {
     }
 
     /// An output's range of its buffer, for hosts that bind, copy or read it themselves. It may be another
-    /// executor's input.
+    /// executor's input, which counts as written once a step of this one is recorded.
     pub fn output(&self, name: &str) -> Result<wgpu::BufferSlice<'_>> {
         let port = self.port(name)?;
         let bytes = (port.ty.shape.numel() * port.ty.dtype.size()) as u64;

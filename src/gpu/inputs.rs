@@ -1,7 +1,7 @@
 //! An executor's inputs: ranges of the host's buffers, or buffers of its own that must be written before a
 //! step.
 
-use super::{Element, Gpu, State, device::STORAGE};
+use super::{Element, Gpu, State, device::STORAGE, slots::Filled};
 use crate::{
     error::{Error, Result},
     graph::shape::Type,
@@ -17,8 +17,10 @@ pub(super) struct Input {
     ty: Type,
     pub(super) buffer: wgpu::Buffer,
     pub(super) offset: u64,
-    /// Whether there is something in it that a step may read.
+    /// Whether there is something in it that a step may read, as far as the executor knows.
     written: AtomicBool,
+    /// Where it is bound to another executor's output, whether that holds something.
+    source: Option<Filled>,
     /// What the elements must stay below, if they are places of rows.
     below: Option<usize>,
 }
@@ -26,6 +28,10 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn note_written(&self) {
         self.written.store(true, Ordering::Release);
+    }
+
+    fn lacks(&self) -> bool {
+        !self.written.load(Ordering::Acquire) && !self.source.as_ref().is_some_and(Filled::get)
     }
 }
 
@@ -57,9 +63,11 @@ impl Inputs {
                 Some(slice) => (slice.buffer().clone(), slice.offset()),
                 None => (gpu.buffer(name, ty.bytes(), STORAGE)?, 0),
             };
-            let written = AtomicBool::new(bound.is_some() || !plan.reads(Buffer::Input(i)));
+            let source = bound.and_then(|slice| gpu.slots.holding(slice.buffer()));
+            let known = bound.is_some() && source.is_none();
+            let written = AtomicBool::new(known || !plan.reads(Buffer::Input(i)));
             let below = plan.is_order(i).then(|| ty.shape.numel());
-            all.insert(name.clone(), Input { ty: ty.clone(), buffer, offset, written, below });
+            all.insert(name.clone(), Input { ty: ty.clone(), buffer, offset, written, source, below });
         }
         Ok(Self(all))
     }
@@ -92,12 +100,17 @@ impl Inputs {
 
     /// Finds an input that a step would read and nobody has written.
     pub(super) fn written(&self) -> Result<()> {
-        match self.0.iter().find(|(_, input)| !input.written.load(Ordering::Acquire)) {
-            None => Ok(()),
-            Some((name, Input { ty, .. })) => Err(wrong(format!(
-                "input `{name}` ({ty:?}) was never written; write it, or bind a buffer to it, before the first step"
-            ))),
-        }
+        let Some((name, Input { ty, source, .. })) = self.0.iter().find(|(_, input)| input.lacks()) else {
+            return Ok(());
+        };
+        let what = match source {
+            None => "was never written; write it, or bind a buffer to it, before the first step",
+            Some(_) => {
+                "was never written: the executor whose output it is bound to has recorded no step; record one, or \
+                        write the input, before"
+            }
+        };
+        Err(wrong(format!("input `{name}` ({ty:?}) {what}")))
     }
 
     /// The input, if it takes these values.
@@ -122,8 +135,12 @@ impl Inputs {
     }
 }
 
-/// Refuses an order that points outside the rows of the data.
+/// Refuses an order that has not a place for each row of the data, or that points outside them.
 pub(crate) fn within(name: &str, rows: usize, order: &[u32]) -> Result<()> {
+    if order.len() != rows {
+        let what = format!("the order `{name}` has {} places, but the data has {rows} rows", order.len());
+        return Err(wrong(format!("{what}; give a place for each row")));
+    }
     match order.iter().position(|&row| row as usize >= rows) {
         None => Ok(()),
         Some(at) => Err(wrong(format!(

@@ -19,6 +19,7 @@ mod pipelines;
 mod profile;
 mod promise;
 mod selftest;
+mod slots;
 mod state;
 mod texture;
 mod transfer;

@@ -1,7 +1,7 @@
 //! Opening a device: an adapter of this machine or a host's own device, its limits and features, and the
 //! self-test that both must pass.
 
-use super::{device::Gpu, health::Health, selftest};
+use super::{device::Gpu, health::Health, selftest, slots::AllSlots};
 use crate::{
     error::{Error, Result},
     kernel::{
@@ -229,7 +229,15 @@ impl Gpu {
                 .contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         };
         let health = Health::new(&device);
-        Self { device, queue, caps, pipelines: Mutex::default(), health, advice: None }
+        Self {
+            device,
+            queue,
+            caps,
+            pipelines: Mutex::default(),
+            health,
+            slots: AllSlots::default(),
+            advice: None,
+        }
     }
 }
 

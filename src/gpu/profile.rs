@@ -60,7 +60,7 @@ impl Profile {
             let what = "the profile was made for another executor; make one for each";
             return Err(Error::State(what.into()));
         }
-        executor.ready()?;
+        executor.begin()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for (i, launch) in executor.launches().iter().enumerate() {
             let (set, query) = (&self.sets[i / LAUNCHES], 2 * (i % LAUNCHES) as u32);

@@ -134,7 +134,9 @@ impl Blit {
         let ty = executor.output_type(output)?;
         let arrangement = Arrangement::new(output, ty, shown)?;
         let packing = Packing::of(format).ok_or_else(|| {
-            Error::State(format!("no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a float one"))
+            Error::State(format!(
+                "no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a float one"
+            ))
         })?;
         if packing.channels < arrangement.channels {
             let what = format!(

@@ -74,7 +74,7 @@ impl Feed {
     /// Sets the order of the images, `[N]`, from the next submission on.
     ///
     /// # Errors
-    /// Fails if the order points outside the images, or if the device is lost.
+    /// Fails if the order has not a place for each image or points outside them, or if the device is lost.
     pub fn reorder(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
         within("order", self.count, order)?;
         gpu.write(&self.order, 0, bytemuck::cast_slice(order))
@@ -84,7 +84,7 @@ impl Feed {
     /// between two steps of one submission.
     ///
     /// # Errors
-    /// Fails if the order points outside the images, or if the device is lost.
+    /// As [`Feed::reorder`].
     pub fn record_reorder(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, order: &[u32]) -> Result<()> {
         within("order", self.count, order)?;
         gpu.record_write(encoder, &self.order, 0, bytemuck::cast_slice(order))

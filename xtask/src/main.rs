@@ -5,6 +5,7 @@
 
 mod demo;
 mod driver;
+mod explore;
 mod figures;
 mod ganhacks;
 mod plan;
@@ -59,8 +60,8 @@ fn main() -> ExitCode {
         "offline" => offline(rest),
         "demo" if asked => help(demo::HELP),
         "figures" if asked => help(figures::HELP),
-        "explore" if asked => explore(rest),
-        "explore" => setup::run().and_then(|()| explore(rest)),
+        "explore" if asked => explore::run(rest),
+        "explore" => setup::run().and_then(|()| explore::run(rest)),
         _ if asked => help(HELP),
         "help" | "--help" | "-h" => help(HELP),
         // Wrong options are reported before anything is installed.
@@ -133,12 +134,6 @@ fn build(targets: &[&str]) -> Result<(), Failure> {
     cargo(&words.chain(setup::features(false)).collect::<Vec<_>>())
 }
 
-/// Builds the explorer, with cargo's messages, and opens it.
-fn explore(rest: &[String]) -> Result<(), Failure> {
-    let run = ["run", "--release", "--package", "explorer", "--"].map(String::from);
-    cargo(&[run.to_vec(), rest.to_vec()].concat())
-}
-
 /// Builds, serves or tests the page, by a tool of its own: what binds WebAssembly to JavaScript weighs on nobody else.
 fn web(what: &str) -> Result<(), Failure> {
     tool("web", &[vec![what.into()], setup::features(false)].concat())
@@ -199,24 +194,37 @@ pub(crate) enum Shown {
     Failure,
 }
 
-/// Lets a program run in the root, and without the variables that cargo sets for this one: they would make build
-/// scripts run again, and other programs be built twice.
+/// Lets a program run in the root, and without the variables that cargo sets for this one.
 fn at_home(command: &mut Command) {
+    apart(command);
+    if root().is_dir() {
+        command.current_dir(root());
+    }
+}
+
+/// Lets a program run without the variables that cargo sets for this one: they would make build scripts run again, and
+/// other programs be built twice.
+fn apart(command: &mut Command) {
     let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
-    }
-    if root().is_dir() {
-        command.current_dir(root());
     }
 }
 
 pub(crate) fn cargo_with(args: &[String], variables: &[(&str, &str)], shown: Shown) -> Result<(), Failure> {
     let set: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
     println!("> {set}cargo {}", args.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo_itself();
     at_home(command.args(args).envs(variables.iter().copied()));
+    finish(command, shown)
+}
+
+fn cargo_itself() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Waits for cargo, whose exit code is this program's where it fails.
+fn finish(mut command: Command, shown: Shown) -> Result<(), Failure> {
     if shown == Shown::Everything {
         command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
     }

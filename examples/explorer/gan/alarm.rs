@@ -140,7 +140,7 @@ mod tests {
             curves.variety(variety);
             curves.push(round, [losses[0], losses[1], scores[0], scores[1]]);
         }
-        judge(&Settings { loss, ..Settings::EVEN }, &curves.now())
+        judge(&Settings { loss, ..Settings::even() }, &curves.now())
     }
 
     #[test]
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn advice_names_what_is_not_set() {
         let one = Signs { round: 400, loss_d: 1.0, real: 0.7, fake: 0.3, variety: 0.01 };
-        let minimax = Settings { loss: Objective::Minimax, ..Settings::EVEN };
+        let minimax = Settings { loss: Objective::Minimax, ..Settings::even() };
         for (smooth, momentum, advice) in [
             (true, false, "Try smaller steps."),
             (true, true, "Try smaller steps or no momentum."),
             (false, true, "Try smaller steps, no momentum or a smooth D."),
         ] {
-            let (standing, words) = judge(&Settings { smooth, momentum, ..minimax }, &one);
+            let (standing, words) = judge(&Settings { smooth, momentum, ..minimax.clone() }, &one);
             assert!(standing == Standing::OnePicture && words.ends_with(advice), "{words}");
         }
         let lost = Signs { real: 0.99, fake: 0.01, ..one };
@@ -197,12 +197,12 @@ mod tests {
         (1..=200).for_each(|round| curves.push(round, [1.0, 1.0, 0.7, 0.3]));
         curves.push(201, [0.1, 4.0, 1.0, 0.0]);
         assert_eq!(
-            judge(&Settings { loss: Objective::NonSaturating, ..Settings::EVEN }, &curves.now()).0,
+            judge(&Settings { loss: Objective::NonSaturating, ..Settings::even() }, &curves.now()).0,
             Standing::Good
         );
         (202..=260).for_each(|round| curves.push(round, [0.1, 4.0, 1.0, 0.0]));
         assert_eq!(
-            judge(&Settings { loss: Objective::NonSaturating, ..Settings::EVEN }, &curves.now()).0,
+            judge(&Settings { loss: Objective::NonSaturating, ..Settings::even() }, &curves.now()).0,
             Standing::DiscriminatorWins
         );
     }

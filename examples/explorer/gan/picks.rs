@@ -1,6 +1,6 @@
 //! The samples that a visitor picks: three letters of one to three samples each, and what is made of their noise.
 
-use super::players::{LATENT, SAMPLES, WALK};
+use super::players::{SAMPLES, WALK};
 use oneiro::train::{normals, slerp};
 
 pub(super) const LETTERS: [&str; 3] = ["A", "B", "C"];
@@ -9,6 +9,8 @@ pub(super) const AVERAGED: usize = 3;
 
 /// The samples' noise, and which of them are picked.
 pub(super) struct Picks {
+    /// The dimensions of the noise.
+    latent: usize,
     seed: u64,
     noise: Vec<f32>,
     /// The samples of A, B and C.
@@ -22,15 +24,16 @@ pub(super) struct Picks {
 }
 
 impl Picks {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(latent: usize) -> Self {
         let places = [vec![0], vec![9], vec![18]];
-        let mut picks = Self { seed: 0, noise: vec![], places, next: 0, averaging: false, changed: true };
+        let mut picks =
+            Self { latent, seed: 0, noise: vec![], places, next: 0, averaging: false, changed: true };
         picks.draw(0);
         picks
     }
 
     fn draw(&mut self, seed: u64) {
-        (self.seed, self.noise, self.changed) = (seed, normals(seed, SAMPLES * LATENT), true);
+        (self.seed, self.noise, self.changed) = (seed, normals(seed, SAMPLES * self.latent), true);
     }
 
     /// Draws other noise for all samples.
@@ -38,7 +41,7 @@ impl Picks {
         self.draw(self.seed + 1);
     }
 
-    /// The noise of all samples, `[SAMPLES, LATENT]`.
+    /// The noise of all samples, `[SAMPLES, latent]`.
     pub(super) fn noise(&self) -> &[f32] {
         &self.noise
     }
@@ -66,15 +69,15 @@ impl Picks {
     /// The mean noise of a letter's samples.
     fn mean(&self, letter: usize) -> Vec<f32> {
         let places = &self.places[letter];
-        let at = |d: usize| places.iter().map(|&sample| self.noise[sample * LATENT + d]).sum::<f32>();
-        (0..LATENT).map(|d| at(d) / places.len().max(1) as f32).collect()
+        let at = |d: usize| places.iter().map(|&sample| self.noise[sample * self.latent + d]).sum::<f32>();
+        (0..self.latent).map(|d| at(d) / places.len().max(1) as f32).collect()
     }
 
-    /// The noise of the walk from A to B, then of A, B, C and A - B + C: `[WALK + 4, LATENT]`.
+    /// The noise of the walk from A to B, then of A, B, C and A - B + C: `[WALK + 4, latent]`.
     pub(super) fn noises(&self) -> Vec<f32> {
         let [a, b, c] = [0, 1, 2].map(|letter| self.mean(letter));
         let walk = (0..WALK).flat_map(|i| slerp(&a, &b, i as f32 / (WALK - 1) as f32));
-        let sum: Vec<f32> = (0..LATENT).map(|d| a[d] - b[d] + c[d]).collect();
+        let sum: Vec<f32> = (0..self.latent).map(|d| a[d] - b[d] + c[d]).collect();
         walk.chain([&a, &b, &c, &sum].into_iter().flatten().copied()).collect()
     }
 }
@@ -83,13 +86,15 @@ impl Picks {
 mod tests {
     use super::*;
 
+    const LATENT: usize = 12;
+
     fn vector(noises: &[f32], i: usize) -> &[f32] {
         &noises[i * LATENT..][..LATENT]
     }
 
     #[test]
     fn clicks_fill_one_letter_after_the_other() {
-        let mut picks = Picks::new();
+        let mut picks = Picks::new(LATENT);
         [5, 6, 7, 8].into_iter().for_each(|sample| picks.pick(sample));
         assert_eq!(picks.places, [vec![8], vec![6], vec![7]]);
         picks.averaging = true;
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_walk_and_a_sum_are_of_the_picked_noise() {
-        let mut picks = Picks::new();
+        let mut picks = Picks::new(LATENT);
         [3, 12, 12].into_iter().for_each(|sample| picks.pick(sample));
         let (noises, noise) = (picks.noises(), picks.noise().to_vec());
         let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);

@@ -1,19 +1,17 @@
 //! The two players: their networks, the rules that a visitor chooses, and the plans that train and draw.
 
+use super::networks::{CANVAS, Networks};
 use crate::room::holds;
 use oneiro::{
     data::Images,
     error::Result,
-    graph::{Graph, Tensor, shape::Type},
+    graph::{Graph, shape::Type},
     kernel::caps::Caps,
     measure::watch::spread,
     models::{
-        dcgan,
         game::{Game, Rules},
-        gan::{self, Objective},
-        players::{Players, Setting},
+        gan::Objective,
     },
-    nn::Sequential,
     optim::advance,
     plan::Plan,
     train::batch,
@@ -22,8 +20,6 @@ use oneiro::{
 
 /// The pictures of a player's step, where there are as many.
 const BATCH: usize = 32;
-/// The dimensions of the noise.
-pub(super) const LATENT: usize = 32;
 /// The rows and columns of the grid of samples.
 pub(super) const GRID: usize = 8;
 /// The samples that are shown, always from the same noise.
@@ -40,55 +36,6 @@ pub(super) fn size(train: &Images) -> usize {
     train.count.min(BATCH)
 }
 
-/// A kind of networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Networks {
-    /// Layers that see all pixels at once (Goodfellow et al. 2014); they learn the fastest on a processor.
-    Perceptrons,
-    /// Convolutions (Radford et al. 2015).
-    Convolutions,
-}
-
-impl Networks {
-    pub(super) const ALL: [(Self, &'static str); 2] =
-        [(Self::Perceptrons, "fully connected"), (Self::Convolutions, "convolutions (DCGAN)")];
-
-    fn perceptrons() -> gan::Networks {
-        gan::Networks { latent: LATENT, hidden: vec![256] }
-    }
-
-    fn convolutions() -> dcgan::Networks {
-        dcgan::Networks { latent: LATENT, generator: 8, discriminator: 8 }
-    }
-}
-
-impl Players for Networks {
-    fn latent(&self) -> usize {
-        LATENT
-    }
-
-    fn generator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        match self {
-            Self::Perceptrons => Self::perceptrons().generator(g, name, at),
-            Self::Convolutions => Self::convolutions().generator(g, name, at),
-        }
-    }
-
-    fn discriminator<'g>(&self, g: &'g Graph, name: &str, at: &Setting) -> Sequential<'g> {
-        match self {
-            Self::Perceptrons => Self::perceptrons().discriminator(g, name, at),
-            Self::Convolutions => Self::convolutions().discriminator(g, name, at),
-        }
-    }
-
-    fn seen<'g>(&self, pictures: Tensor<'g>) -> Tensor<'g> {
-        match self {
-            Self::Perceptrons => Self::perceptrons().seen(pictures),
-            Self::Convolutions => pictures,
-        }
-    }
-}
-
 /// The objectives that a visitor may choose, with their names.
 pub(super) const LOSSES: [(Objective, &str); 5] = [
     (Objective::Minimax, "minimax (2014)"),
@@ -99,7 +46,7 @@ pub(super) const LOSSES: [(Objective, &str); 5] = [
 ];
 
 /// The settings that a visitor chooses.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) networks: Networks,
     pub(super) loss: Objective,
@@ -116,46 +63,57 @@ pub(super) struct Settings {
 
 impl Settings {
     /// A game that goes well: digits after about 150 rounds.
-    pub(super) const EVEN: Self = Self {
-        networks: Networks::Perceptrons,
-        loss: Objective::Hinge,
-        smooth: true,
-        steps: 1,
-        lr: 2e-3,
-        lr_discriminator: 2e-3,
-        momentum: false,
-    };
+    pub(super) fn even() -> Self {
+        Self {
+            networks: Networks::perceptrons(),
+            loss: Objective::Hinge,
+            smooth: true,
+            steps: 1,
+            lr: 2e-3,
+            lr_discriminator: 2e-3,
+            momentum: false,
+        }
+    }
+
     /// A game that the discriminator wins: the original objective, and far more lessons for the discriminator.
-    pub(super) const LOST: Self = Self {
-        loss: Objective::Minimax,
-        smooth: false,
-        steps: 5,
-        lr: 2e-4,
-        lr_discriminator: 5e-4,
-        ..Self::EVEN
-    };
+    pub(super) fn lost() -> Self {
+        Self {
+            loss: Objective::Minimax,
+            smooth: false,
+            steps: 5,
+            lr: 2e-4,
+            lr_discriminator: 5e-4,
+            ..Self::even()
+        }
+    }
+
     /// A game in which the generator gets by with one picture: both players overshoot.
-    pub(super) const NARROW: Self = Self {
-        loss: Objective::NonSaturating,
-        lr: 4e-3,
-        lr_discriminator: 4e-3,
-        momentum: true,
-        ..Self::EVEN
-    };
+    pub(super) fn narrow() -> Self {
+        Self {
+            loss: Objective::NonSaturating,
+            lr: 4e-3,
+            lr_discriminator: 4e-3,
+            momentum: true,
+            ..Self::even()
+        }
+    }
 
     /// Whether both can be played with the same weights, by other rates and numbers of steps.
     pub(super) fn fits(&self, other: &Self) -> bool {
-        (self.networks, self.loss, self.smooth) == (other.networks, other.loss, other.smooth)
+        (self.loss, self.smooth) == (other.loss, other.smooth) && self.networks == other.networks
     }
 
-    /// These settings, or the nearest ones whose players have the names and shapes of a file's weights: a normalised
-    /// discriminator has other weights than a plain one, and a critic under a penalty has others in convolutions.
+    /// These settings with the networks of a file's weights, or the nearest ones whose players have their names and
+    /// shapes: a normalised discriminator has other weights than a plain one, and a critic under a penalty has others
+    /// in convolutions.
     pub(super) fn of(&self, train: &Images, caps: &Caps, weights: &Weights) -> Option<Self> {
+        let networks = Networks::of(weights)?;
         let losses = [self.loss, Objective::Hinge, Objective::Wasserstein];
         let both = [self.smooth, !self.smooth];
-        let kinds = losses.iter().flat_map(|&loss| both.map(|smooth| Self { loss, smooth, ..*self }));
-        let kinds = kinds.flat_map(|kind| Networks::ALL.map(|(networks, _)| Self { networks, ..kind }));
-        [*self].into_iter().chain(kinds).find(|kind| {
+        let kinds = losses.iter().flat_map(|&loss| both.map(|smooth| (loss, smooth)));
+        let mut kinds =
+            kinds.map(|(loss, smooth)| Self { networks: networks.clone(), loss, smooth, ..self.clone() });
+        kinds.find(|kind| {
             let game = kind.game(train).ok().filter(|game| {
                 let names = game.weights();
                 names.len() == weights.len() && names.iter().all(|name| weights.contains_key(name))
@@ -188,10 +146,10 @@ impl Settings {
     pub(super) fn game(&self, train: &Images) -> Result<Game<Networks>> {
         let image = [train.height, train.width, train.channels];
         let canvas = match self.networks {
-            Networks::Perceptrons => [train.height, train.width],
-            Networks::Convolutions => [32, 32],
+            Networks::Perceptrons(_) => [train.height, train.width],
+            Networks::Convolutions(_) => [CANVAS; 2],
         };
-        Game::new(self.networks, self.rules(), image, canvas, 0, size(train))
+        Game::new(self.networks.clone(), self.rules(), image, canvas, 0, size(train))
     }
 }
 
@@ -220,8 +178,8 @@ pub(super) fn training(game: &Game<Networks>, train: &Images, caps: &Caps) -> Re
 /// Fails if the plan needs what the adapter does not allow.
 pub(super) fn drawing(game: &Game<Networks>, train: &Images, caps: &Caps) -> Result<Plan> {
     let g = Graph::new();
-    let z = g.input("z", Type::f32([SAMPLES, LATENT]));
-    let picked = g.input("picked", Type::f32([WALK + TERMS, LATENT]));
+    let noise = |name, count| g.input(name, Type::f32([count, game.latent()]));
+    let [z, picked] = [noise("z", SAMPLES), noise("picked", WALK + TERMS)];
     let pictures = game.pictures(g.concat(&[z, picked], 0), None);
     let samples = pictures.slice(0, 0..SAMPLES);
     g.output("samples", samples);

@@ -1,9 +1,6 @@
 //! What the room shows is what the engine computed.
 
-use super::{
-    players::{LATENT, SAMPLES},
-    *,
-};
+use super::{networks::LATENT, players::SAMPLES, *};
 use crate::room::{self, PIXELS, SIDE};
 use oneiro::measure::watch::{spread, spread_of};
 
@@ -19,7 +16,7 @@ fn far(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn the_room_shows_what_the_players_learn() {
     let (host, lesson) = (Host::testing(), Arc::new(room::digits()));
-    let made = make(host.clone(), lesson.clone(), Settings::EVEN, Progress::default());
+    let made = make(host.clone(), lesson.clone(), Settings::even(), Progress::default());
     let mut room = pollster::block_on(made).unwrap();
     [12, 40, 40].into_iter().for_each(|sample| room.picks.pick(sample));
     frame(&host, &mut room, 20);
@@ -53,7 +50,8 @@ fn the_room_shows_what_the_players_learn() {
     let weights = |name: &str| room.state.read(&host.gpu, name).unwrap();
     let names = ["generator.main.0.weight", "discriminator.main.0.bias"];
     let before = names.map(weights);
-    room.settings = Settings { steps: 2, lr: 1e-5, lr_discriminator: 2e-2, momentum: true, ..room.settings };
+    room.settings =
+        Settings { steps: 2, lr: 1e-5, lr_discriminator: 2e-2, momentum: true, ..room.settings.clone() };
     frame(&host, &mut room, 5);
     let changes = [0, 1].map(|i| far(&before[i], &room.state.read(&host.gpu, names[i]).unwrap()));
     assert!(changes[0] > 0.0 && changes[0] < 5e-4 && changes[1] > 5e-3, "{changes:?}");
@@ -92,12 +90,12 @@ fn the_room_shows_what_the_players_learn() {
 fn every_game_is_played() {
     let (caps, lesson) =
         (oneiro::kernel::caps::Caps::portable(oneiro::kernel::caps::AdapterClass::Cpu), room::digits());
-    for (networks, loss, smooth) in players::Networks::ALL.iter().flat_map(|(networks, _)| {
+    for (networks, loss, smooth) in Networks::kinds().iter().flat_map(|(networks, _)| {
         players::LOSSES
             .iter()
-            .flat_map(move |(loss, _)| [false, true].map(|smooth| (*networks, *loss, smooth)))
+            .flat_map(move |(loss, _)| [false, true].map(|smooth| (networks.clone(), *loss, smooth)))
     }) {
-        let game = Settings { networks, loss, smooth, ..Settings::EVEN }.game(&lesson.train).unwrap();
+        let game = Settings { networks, loss, smooth, ..Settings::even() }.game(&lesson.train).unwrap();
         players::training(&game, &lesson.train, &caps).unwrap();
         players::drawing(&game, &lesson.train, &caps).unwrap();
     }
@@ -109,7 +107,7 @@ fn few_pictures_are_learnt_too() {
     let train = &mut lesson.train;
     (train.count, train.labels) = (5, None);
     train.pixels.truncate(5 * PIXELS);
-    let made = make(host.clone(), Arc::new(lesson), Settings::EVEN, Progress::default());
+    let made = make(host.clone(), Arc::new(lesson), Settings::even(), Progress::default());
     let mut room = pollster::block_on(made).unwrap();
     frame(&host, &mut room, 4);
     let pictures = room.drawing.read(&host.gpu, "samples").unwrap();

@@ -4,8 +4,9 @@ use super::{
     Playing,
     alarm::{judge, lead},
     curves::{DISCRIMINATOR, GENERATOR},
+    networks::Networks,
     picks::{AVERAGED, LETTERS},
-    players::{GRID, LOSSES, Networks, Settings, WALK},
+    players::{GRID, LOSSES, Settings, WALK},
 };
 use crate::palette::class;
 use eframe::egui::{self, RichText, Sense, Stroke, StrokeKind, vec2};
@@ -18,7 +19,7 @@ const ALARM: usize = 3;
 impl Playing {
     /// Shows the room; settings that new players must be made for are returned.
     pub(super) fn view(&mut self, ui: &mut egui::Ui) -> Option<Settings> {
-        let before = self.settings;
+        let before = self.settings.clone();
         let fresh = self.settings(ui);
         self.alarm(ui);
         ui.add_space(4.0);
@@ -44,8 +45,8 @@ impl Playing {
              drawing.",
         );
         self.walk.show(ui, strip * WALK as f32, Sense::hover());
-        let now = self.settings;
-        (fresh || !now.fits(&before)).then_some(now)
+        let now = &self.settings;
+        (fresh || !now.fits(&before)).then(|| now.clone())
     }
 
     /// Shows the switches; returns whether the players are to begin anew.
@@ -55,10 +56,10 @@ impl Playing {
         ui.horizontal_wrapped(|ui| {
             ui.label("See");
             for (name, settings, hint) in [
-                ("a good game", Settings::EVEN, "digits after about 150 rounds"),
-                ("the discriminator win", Settings::LOST, "the original loss, and five \
+                ("a good game", Settings::even(), "digits after about 150 rounds"),
+                ("the discriminator win", Settings::lost(), "the original loss, and five \
                  large steps of the discriminator"),
-                ("one picture for all noise", Settings::NARROW, "large steps with momentum \
+                ("one picture for all noise", Settings::narrow(), "large steps with momentum \
                  overshoot, and the generator gets by with one picture"),
             ] {
                 if ui.button(name).on_hover_text(format!("New players: {hint}.")).clicked() {
@@ -76,11 +77,15 @@ impl Playing {
                 "Bounds how fast D's score may change from picture to picture: by spectral normalisation, or by a \
                  gradient penalty with the Wasserstein loss. New players.",
             );
-            let name = Networks::ALL.iter().find(|(kind, _)| *kind == now.networks).map_or("", |(_, name)| name);
+            let kinds = Networks::kinds();
+            let name = kinds.iter().find(|(kind, _)| kind.alike(&now.networks)).map_or("", |(_, name)| name);
             egui::ComboBox::from_id_salt("networks").selected_text(name).width(160.0).show_ui(ui, |ui| {
-                Networks::ALL.iter().for_each(|(kind, name)| {
-                    ui.selectable_value(&mut now.networks, *kind, *name);
-                });
+                for (kind, name) in kinds {
+                    let chosen = kind.alike(&now.networks);
+                    if ui.selectable_label(chosen, name).clicked() && !chosen {
+                        now.networks = kind;
+                    }
+                }
             });
         });
         ui.horizontal_wrapped(|ui| {

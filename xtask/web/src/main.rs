@@ -147,10 +147,13 @@ fn test(features: &[&str]) -> Result<(), Failure> {
     if !refused.starts_with("refused/largest: ") || !refused.contains("f32") {
         return Err("the browser's message about the refused shader is lost".into());
     }
-    let told = browser::run(program, &server, "lose=20", PATIENCE)?;
-    println!("a device that is lost: {told}");
-    if !told.starts_with("The graphics device was lost") || !told.contains("Load the page again") {
-        return Err("a lost device is no sentence in the page".into());
+    for (asked, begins) in [("panic", "The page made a mistake"), ("lose=20", "The graphics device was lost")]
+    {
+        let told = browser::run(program, &server, asked, PATIENCE)?;
+        println!("{asked}: {told}");
+        if !told.starts_with(begins) || !told.contains("Load the page again") {
+            return Err(format!("what the page says after {asked} is no sentence with a way on").into());
+        }
     }
     for (i, (room, stops)) in ROOMS.into_iter().enumerate() {
         if room == "pixelcnn" {
