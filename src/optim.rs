@@ -259,7 +259,9 @@ impl Optimizer {
         let mut next = graph.apply(update, &[state, grads, lr, scale, graph.step()]);
         if let Some(largest) = self.largest {
             let rows = next.extent(0);
-            next = graph.concat(&[next.slice(0, 0..1).clamp(-largest, largest), next.slice(0, 1..rows)], 0);
+            let clipped = next.slice(0, 0..1).clamp(-largest, largest);
+            // A rule without moments keeps the parameters alone.
+            next = if rows == 1 { clipped } else { graph.concat(&[clipped, next.slice(0, 1..rows)], 0) };
         }
         graph.assign(state, next);
         graph.trains();
@@ -316,8 +318,10 @@ mod tests {
 
     #[test]
     fn weights_stay_within_bounds() {
-        let run = train(&Optimizer::adam(0.1).clip_weights(1.05), 2);
-        assert!(run.iter().all(|(w, _)| (w - 1.05).abs() < 1e-6), "{}", run[1].0);
+        for rule in [Optimizer::adam(0.1), Optimizer::sgd(0.1, 0.9), Optimizer::sgd(0.1, 0.0)] {
+            let run = train(&rule.clip_weights(1.05), 2);
+            assert!(run.iter().all(|(w, _)| (w - 1.05).abs() < 1e-6), "{}", run[1].0);
+        }
     }
 
     #[test]

@@ -26,9 +26,11 @@ pub(super) fn unlike(theirs: &str, ours: &str) -> Option<&'static str> {
         table
     };
     let (theirs, ours) = (table(theirs), table(ours));
-    match theirs.get("images") == ours.get("images") {
-        false => Some("other training images"),
-        true => (theirs != ours).then_some("other options"),
+    let differs = |key: &str| theirs.get(key) != ours.get(key);
+    match () {
+        () if differs("images") => Some("other training images"),
+        () if differs("weights") => Some("other --weights"),
+        () => (theirs != ours).then_some("other options"),
     }
 }
 
@@ -45,6 +47,7 @@ mod tests {
         let ours = config("1", "0.1", 5);
         assert_eq!(unlike(&ours, &ours.replace("data = \"a\"", "data = \"b\"")), None);
         assert_eq!(unlike(&ours, &config("2", "0.1", 5)), Some("other training images"));
+        assert_eq!(unlike(&ours, &format!("weights = \"3\"\n{ours}")), Some("other --weights"));
         assert_eq!(unlike(&ours, &config("1", "0.2", 5)), Some("other options"));
         assert_eq!(unlike(&ours, &config("1", "0.1", 6)), Some("other options"));
     }

@@ -7,10 +7,11 @@ use crate::{
     error::{Error, Result},
     train::{Collective, Threads},
 };
-use std::{env, panic::resume_unwind, sync::Arc, thread};
+use std::{env, panic::resume_unwind, sync::Arc, thread, time::Duration};
 
-/// The variables in which Open MPI's and MPICH's `mpirun` tell a program how many of it they started.
-const STARTED: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+/// The variables in which Open MPI's and MPICH's `mpirun` tell a program how many of it they started, and which one
+/// it is.
+const STARTED: [[&str; 2]; 2] = [["OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"], ["PMI_SIZE", "PMI_RANK"]];
 
 /// Runs a training once for each rank that the options of the sitting ask for.
 ///
@@ -18,7 +19,8 @@ const STARTED: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 /// Fails with rank 0's error, which names a rank that ended before, or with that of the first other rank; and if
 /// `mpirun` started several trainings that know nothing of each other.
 pub fn by_ranks(sitting: &Sitting, run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
-    if let Some(count) = strangers(sitting.mpi, |name| env::var(name).ok()) {
+    if let Some([count, rank]) = strangers(sitting.mpi, |name| env::var(name).ok()) {
+        after_first(rank);
         let advice = "add --mpi, so that they train one model together";
         return Err(Error::new(format!("mpirun started this program {count} times; {advice}")));
     }
@@ -29,10 +31,20 @@ pub fn by_ranks(sitting: &Sitting, run: impl Fn(Ranks) -> Result<()> + Sync) -> 
     }
 }
 
-/// How many programs `mpirun` started without a word to each that it is one of many.
-fn strangers(mpi: bool, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
-    let sizes = STARTED.iter().filter(|_| !mpi).filter_map(|name| variable(name)?.parse().ok());
-    sizes.max().filter(|&size| size > 1)
+/// Waits on other ranks than the first, where all fail alike: the first one's end ends them before they say the same.
+pub(super) fn after_first(rank: usize) {
+    /// Longer than `mpirun` takes to kill the others: Open MPI gives them a second.
+    const LONG: Duration = Duration::from_secs(3);
+    if rank > 0 {
+        thread::sleep(LONG);
+    }
+}
+
+/// How many programs `mpirun` started, and which one this is, if it does not ask for the others by `--mpi`.
+fn strangers(mpi: bool, variable: impl Fn(&str) -> Option<String>) -> Option<[usize; 2]> {
+    let number = |name| variable(name)?.parse().ok();
+    let told = STARTED.iter().filter_map(|[size, rank]| Some([number(size)?, number(rank).unwrap_or(0)]));
+    told.filter(|[size, _]| *size > 1 && !mpi).max()
 }
 
 fn threads(size: usize, run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
@@ -83,8 +95,10 @@ mod tests {
 
     #[test]
     fn programs_that_mpirun_started_train_together_or_not_at_all() {
-        let started = |size: &'static str| move |name: &str| (name == STARTED[1]).then(|| size.into());
-        assert_eq!(strangers(false, started("8")), Some(8));
+        let started = |size: &'static str| {
+            move |name: &str| STARTED[1].iter().position(|&told| told == name).map(|i| [size, "3"][i].into())
+        };
+        assert_eq!(strangers(false, started("8")), Some([8, 3]));
         assert_eq!(strangers(true, started("8")), None);
         assert_eq!([strangers(false, started("1")), strangers(false, |_| None)], [None; 2]);
     }
@@ -94,6 +108,8 @@ mod tests {
         threads(3, |ranks| {
             let rank = ranks.share().rank;
             assert_eq!(ranks.any(1 << rank).unwrap(), 0b111);
+            assert_eq!(ranks.least((rank > 0).then_some(rank as f64)).unwrap(), Some(1.0));
+            assert_eq!(ranks.least(None).unwrap(), None);
             // Three images in all; the first rank has none.
             let means = ranks.means(vec![("nll", 7.0 * rank as f64)], rank).unwrap();
             assert_eq!(means, [("nll", 7.0)]);

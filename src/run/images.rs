@@ -11,9 +11,10 @@ use crate::{
     data::{DataError, DataSet, Images, Source},
     disk::hex,
     error::{Error, Result},
+    weights::Weights,
 };
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// The number of images, and the SHA-256 of all their pixels and labels, or of the files of an image folder.
 /// With it, a resumed run checks that its data has not changed.
@@ -21,6 +22,17 @@ pub(super) fn fingerprint(set: &DataSet<Source>) -> String {
     let mut hasher = Sha256::new();
     [&set.train, &set.test].into_iter().for_each(|images| images.identify(|bytes| hasher.update(bytes)));
     format!("{} + {}, sha256 {}", set.train.about().count, set.test.about().count, hex(hasher.finalize()))
+}
+
+/// The SHA-256 of weights, with their names and shapes.
+pub(super) fn digest(weights: &Weights) -> String {
+    let mut hasher = Sha256::new();
+    let sorted: BTreeMap<_, _> = weights.iter().collect();
+    for (name, (shape, values)) in sorted {
+        hasher.update(format!("{name} {shape:?}"));
+        hasher.update(bytemuck::cast_slice(values));
+    }
+    hex(hasher.finalize())
 }
 
 /// The list of the files of a data set below `root`: whether their pixels are changed ones and the set's name, then

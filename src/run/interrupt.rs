@@ -17,15 +17,15 @@ use std::{
 /// The first signal that asked to stop: when, and its number.
 static ASKED: OnceLock<(Instant, u8)> = OnceLock::new();
 static WATCHED: OnceLock<()> = OnceLock::new();
-/// Whether the first rank is of this process, which speaks for all.
+/// Whether a signal is answered at once. Of ranks that are processes, the first one answers for all, after the step.
 static SPEAKS: AtomicBool = AtomicBool::new(false);
 /// One key press may arrive twice: from the terminal and from a parent process.
 const TWICE: Duration = Duration::from_millis(300);
 
-/// Catches signals from now on. Only a training run calls this, so other programs end as usual. `first` says whether
-/// this is the training's first rank.
-pub(super) fn watch(first: bool) -> Result<()> {
-    SPEAKS.fetch_or(first, Ordering::Relaxed);
+/// Catches signals from now on. Only a training run calls this, so other programs end as usual. `speaks` says whether
+/// they are answered at once.
+pub(super) fn watch(speaks: bool) -> Result<()> {
+    SPEAKS.store(speaks, Ordering::Relaxed);
     match WATCHED.set(()) {
         Ok(()) => catch().map_err(|e| Error::new(format!("Ctrl-C cannot be caught: {e}"))),
         // A program that trains twice has the handler already.

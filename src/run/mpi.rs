@@ -1,7 +1,7 @@
 //! Ranks that are processes, which MPI starts and connects: `mpirun -n 8 … train --mpi`. Messages go from rank to rank,
 //! and what they hold is added up in the ranks' order, whatever order they come in.
 
-use super::{interrupt, ranks::Ranks, say, say::aloud};
+use super::{by_ranks::after_first, interrupt, ranks::Ranks, say, say::aloud};
 use crate::{
     disk::hex,
     error::{Error, Result},
@@ -17,7 +17,10 @@ use mpi::{
 use sha2::{Digest, Sha256};
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -30,33 +33,33 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// MPI ends all ranks when one has died: first by a signal, and after about a second at once. A rank that waits so
 /// long after a signal says how to go on.
 const LAST_WORDS: Duration = Duration::from_millis(300);
-/// Where all ranks fail alike, the first one has this time to say so.
-const AFTER_FIRST: Duration = Duration::from_secs(1);
 
 /// A rank's line to the other processes.
 struct Mpi {
     share: Share,
     /// How to go on after the end of all.
     advice: Mutex<String>,
+    /// Whether this rank has said how to go on.
+    told: AtomicBool,
 }
 
 impl Mpi {
     /// Receives and sends until `progress` is over: it returns the first rank from or to which something is open still.
     fn wait(&self, mut progress: impl FnMut() -> Option<usize>) {
-        let (begun, mut told, mut asked, mut tries) = (Instant::now(), false, false, 0u32);
+        let (begun, mut asked, mut tries) = (Instant::now(), false, 0u32);
         while let Some(rank) = progress() {
             let waited = begun.elapsed();
             // One rank speaks for those that live: the first, or the second where the first does not answer.
             let speaks = self.share.rank == usize::from(rank == 0);
-            if speaks && !told && waited > LAST_WORDS && interrupt::asked() {
-                told = true;
+            let last = speaks && waited > LAST_WORDS && interrupt::asked();
+            if last && !self.told.swap(true, Ordering::Relaxed) {
                 let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
                 aloud(format_args!("rank {rank} does not answer; if it has ended, {advice}"));
             }
             // Nobody asks after rank 0: its own work, such as drawing, may take longer.
             if speaks && !asked && rank > 0 && waited > SILENCE {
                 asked = true;
-                aloud(format_args!("waiting for rank {rank} since {} seconds", SILENCE.as_secs()));
+                aloud(format_args!("waiting for rank {rank} for {} seconds", SILENCE.as_secs()));
             }
             if waited > PATIENCE {
                 let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +139,8 @@ pub(super) fn run(run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
     if size == 1 {
         note!("--mpi: one rank trains; `mpirun -n 8` before the command starts eight");
     }
-    let line = Mpi { share: Share { rank, size }, advice: Mutex::new("start all ranks again".into()) };
+    let advice = Mutex::new("start all ranks again".into());
+    let line = Mpi { share: Share { rank, size }, advice, told: AtomicBool::new(false) };
     let ranks = Ranks::new(Arc::new(line), place, build()?);
     let done = thread::scope(|scope| {
         let of_rank = || run(ranks.clone());
@@ -146,9 +150,7 @@ pub(super) fn run(run: impl Fn(Ranks) -> Result<()> + Sync) -> Result<()> {
     match done {
         Ok(Ok(Ok(()))) => return Ok(()),
         Ok(Ok(Err(error))) | Err(error) => {
-            if rank > 0 {
-                thread::sleep(AFTER_FIRST);
-            }
+            after_first(rank);
             note!("Error: rank {rank}: {error}");
         }
         Ok(Err(panic)) if size == 1 => resume_unwind(panic),

@@ -76,6 +76,15 @@ impl Ranks {
         Ok(())
     }
 
+    /// The smallest of the ranks' values, if any rank has one.
+    pub(super) fn least(&self, mine: Option<f64>) -> Result<Option<f64>> {
+        let all = self.line.gather(&mine.map_or(vec![], |value| value.to_le_bytes().to_vec()))?;
+        Ok(all
+            .iter()
+            .filter_map(|bytes| Some(f64::from_le_bytes(bytes[..].try_into().ok()?)))
+            .reduce(f64::min))
+    }
+
     /// Joins the wishes of all ranks: a bit of the result is set if any rank sets it.
     pub(super) fn any(&self, mine: u8) -> Result<u8> {
         if self.share().alone() {

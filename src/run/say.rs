@@ -67,7 +67,7 @@ pub(super) fn err(line: Arguments<'_>) {
     }
 }
 
-/// Prints a line to stderr, whatever rank this thread is.
+/// Prints a line to stderr, whatever rank this thread is, in one piece: other processes may print there, too.
 pub(super) fn aloud(line: Arguments<'_>) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -8,7 +8,7 @@ use super::{
     change::Typed,
     checkpoint::Checkpoints,
     dir::{Saved, config_text},
-    images::{fingerprint, list},
+    images::{digest, fingerprint, list},
     lock::Lock,
     memory::{advice, planned},
     options::{Options, Recipe, Sitting, Train},
@@ -109,7 +109,8 @@ impl Session {
         let weights = first_weights(&mut options, &sitting)?;
         let gpu = sitting.adapter.open_or(ranks.place().map_or(Choice::Best, Choice::Turn))?;
         let lasting = &mut sitting.lasting;
-        lasting.stream = lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps()));
+        lasting.stream =
+            ranks.least(lasting.stream.or_else(|| Stream::window_mib(&set.train, gpu.caps())))?;
         lasting.ranks = (!share.alone()).then_some(share.size);
         let (recipe, batches) = (options.recipe().clone(), options.batches());
         let (count, of_step) = (set.train.about().count, u64::from(recipe.batch).saturating_mul(batches));
@@ -144,7 +145,8 @@ impl Session {
             list: None,
         };
         let config = config_text(&saved)?;
-        let adapters = ranks.agree(&config, &gpu.caps().name, unlike)?;
+        let first = weights.as_ref().map(|(file, _)| format!("weights = \"{}\"\n", digest(file)));
+        let adapters = ranks.agree(&(first.unwrap_or_default() + &config), &gpu.caps().name, unlike)?;
         if !share.alone() {
             note!("{} ranks: {}", share.size, adapters.join(", "));
         }

@@ -108,7 +108,7 @@ impl Trainer<'_> {
             .with_submissions(Duration::from_millis(session.sitting.submission_ms))
             .with_ranks(session.ranks().line());
         let Some(mut this) = Loop::begin(&self, steps, observer)? else { return Ok(None) };
-        interrupt::watch(session.ranks().share().leads())?;
+        interrupt::watch(!session.ranks().processes())?;
         // What a panic leaves behind is judged by `rescue`.
         let done = catch_unwind(AssertUnwindSafe(|| this.epochs()));
         this.progress.finish();
@@ -264,6 +264,9 @@ impl<'a> Loop<'a> {
             let save = wishes & SAVE != 0;
             self.interrupted = wishes & INTERRUPTED != 0;
             self.stop = wishes & (INTERRUPTED | OVER) != 0;
+            if self.interrupted && self.session.ranks().processes() {
+                self.progress.println("a rank was asked to stop; all stop after this step");
+            }
             let read = save || self.stop || self.at.step == end || self.steps.full();
             if read || wishes & READ != 0 {
                 self.read()?;

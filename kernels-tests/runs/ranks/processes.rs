@@ -95,8 +95,25 @@ fn processes_without_the_option_are_refused() {
     if ready("processes without --mpi") {
         let dir = folder("mpi-strangers");
         let text = start_by(&dir, &TWO, &format!("{TRAIN} --out none")).ends(false);
-        assert!(text.contains("add --mpi") && !dir.join("none").exists(), "{text}");
+        assert!(text.matches("add --mpi").count() == 1 && !dir.join("none").exists(), "{text}");
     }
+}
+
+/// Ranks begin with the same weights: the name of their file says nothing about what is in it.
+#[test]
+fn other_weights_are_refused() {
+    if !ready("weights of ranks") {
+        return;
+    }
+    let dir = folder("mpi-weights");
+    ["one --steps 1", "two --steps 2"].map(|out| run(&dir, &format!("{TRAIN} --out {out}")));
+    let vae = built("vae").display().to_string();
+    let rest = TRAIN.replace("--data .", "--data .. --mpi --weights weights.safetensors --out ../none");
+    let [one, two] = ["one", "two"].map(|out| format!("-n 1 -wdir {}", dir.join(out).display()));
+    let all = format!("{one} {} : {two}", rest.replacen("vae", &vae, 1));
+    let first: Vec<&str> = MPIRUN.into_iter().chain(all.split(' ')).collect();
+    let text = start_by(&dir, &first, &rest).ends(false);
+    assert!(text.contains("rank 1 has other --weights than rank 0") && !dir.join("none").exists(), "{text}");
 }
 
 /// A rank that is not as the first one is refused at the start, by what is other, and nothing is written.

@@ -270,7 +270,9 @@ impl<M: Adversarial> Options for Contest<M> {
     fn alone(&self) -> Option<&'static str> {
         match self.tricks.history() > 0 {
             true => Some("--history: each rank would have a pool of its own, which checkpoints do not hold"),
-            false => self.semi_supervised.then_some("--semi-supervised: one rank learns from few labels"),
+            false => {
+                self.semi_supervised.then_some("--semi-supervised: few labels are learnt by one rank alone")
+            }
         }
     }
 

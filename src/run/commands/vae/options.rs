@@ -119,7 +119,7 @@ impl Learning {
 
     /// What in these options one rank must do alone, if anything.
     pub fn alone(&self) -> Option<&'static str> {
-        self.few_labels.by_m2().then_some("--semi-supervised: one rank learns from few labels")
+        self.few_labels.by_m2().then_some("--semi-supervised: few labels are learnt by one rank alone")
     }
 
     /// Adam with these step sizes.
