@@ -80,15 +80,11 @@ impl Options for VaeOptions {
         &mut self.recipe
     }
 
-    fn alone(&self) -> Option<&'static str> {
-        self.learning.alone()
-    }
-
-    fn refuse(&self) -> Option<&'static str> {
+    fn refuse(&self, several: bool) -> Option<&'static str> {
         match self.model {
             Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),
             Networks::Conv if !self.hidden.is_empty() => Some("--hidden: give --widths, or no --model conv"),
-            _ => self.learning.refuse(self.recipe.weights.is_some()),
+            _ => self.learning.refuse(self.recipe.weights.is_some(), several),
         }
     }
 

@@ -82,7 +82,7 @@ impl<T: Options> Bare<T> {
     /// What a run of this model would have saved. Without `--image`, the size of the images is that of `--data`.
     pub(super) fn saved(&self) -> Result<Saved<T>> {
         let mut options = self.options.clone();
-        if let Some(why) = options.refuse() {
+        if let Some(why) = options.refuse(false) {
             return Err(Error::new(why));
         }
         let recipe = options.recipe();

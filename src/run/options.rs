@@ -189,13 +189,8 @@ pub trait Options: Args + Serialize + DeserializeOwned + Clone + Send + Sync {
         1
     }
 
-    /// The reason why these options exclude each other, if they do.
-    fn refuse(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// What in these options one rank must do alone, and why, if anything.
-    fn alone(&self) -> Option<&'static str> {
+    /// The reason why these options exclude each other, or ask for what several ranks cannot do, if they do.
+    fn refuse(&self, _several: bool) -> Option<&'static str> {
         None
     }
 

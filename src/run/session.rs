@@ -79,11 +79,8 @@ impl Session {
         }
         let lock = if share.leads() { lock(&sitting)? } else { OnceCell::new() };
         let began = resumed(&typed, &mut options, &mut sitting)?;
-        if let Some(why) = options.refuse() {
+        if let Some(why) = options.refuse(!share.alone()) {
             return Err(Error::new(why));
-        }
-        if let Some(why) = options.alone().filter(|_| !share.alone()) {
-            return Err(Error::new(format!("{why}; leave --devices and --mpi out")));
         }
         let batch = options.recipe().batch;
         if !(batch as usize).is_multiple_of(share.size) {

@@ -13,6 +13,10 @@ use crate::{
     error::{Error, Result},
 };
 
+/// Why several ranks are refused where classes are learnt from few labels.
+const FEW_ALONE: &str =
+    "--semi-supervised: few labels are learnt by one rank alone; leave --devices and --mpi out";
+
 /// Makes sure that a conditional model has classes to condition on.
 fn conditioned(conditional: bool, set: &DataSet) -> Result<()> {
     match set.classless().filter(|_| conditional) {

@@ -1,7 +1,7 @@
 //! The options of a game: the model's own, with [`Adversarial`], and those of its rules.
 
 use super::{
-    super::task::text,
+    super::{FEW_ALONE, task::text},
     tricks::{Normalised, Tricks},
 };
 use crate::{
@@ -227,12 +227,16 @@ impl<M: Adversarial> Options for Contest<M> {
         self.discriminator_steps.into()
     }
 
-    fn refuse(&self) -> Option<&'static str> {
+    fn refuse(&self, several: bool) -> Option<&'static str> {
         let has_labels = self.loss.objective().has_labels();
         if let Some(why) = self.tricks.refuse(has_labels, self.smooth, self.semi_supervised) {
             return Some(why);
         }
         match self.loss {
+            _ if several && self.tricks.history() > 0 => Some(
+                "--history: each rank would have a pool of its own, which checkpoints do not hold; leave --devices and --mpi out",
+            ),
+            _ if several && self.semi_supervised => Some(FEW_ALONE),
             _ if self.semi_supervised && self.task().is_some() => {
                 Some("--semi-supervised: not with --task; leave out one of them")
             }
@@ -264,15 +268,6 @@ impl<M: Adversarial> Options for Contest<M> {
                 Some("--norm: with --semi-supervised weights are normalised instead; leave it out")
             }
             _ => None,
-        }
-    }
-
-    fn alone(&self) -> Option<&'static str> {
-        match self.tricks.history() > 0 {
-            true => Some("--history: each rank would have a pool of its own, which checkpoints do not hold"),
-            false => {
-                self.semi_supervised.then_some("--semi-supervised: few labels are learnt by one rank alone")
-            }
         }
     }
 

@@ -188,7 +188,7 @@ impl<M: Density> Options for Fit<M> {
         &mut self.recipe
     }
 
-    fn refuse(&self) -> Option<&'static str> {
+    fn refuse(&self, _: bool) -> Option<&'static str> {
         self.model.refuse().or(self.model.pixels().and_then(Pixels::refuse))
     }
 

@@ -1,6 +1,7 @@
 //! What the commands of a VAE ask of its options: the network, how it is trained, and from how few labels it
 //! learns classes, too.
 
+use super::super::FEW_ALONE;
 use crate::{
     error::{Error, Result},
     graph::Graph,
@@ -105,21 +106,18 @@ pub fn activation(name: &str) -> Activation {
 }
 
 impl Learning {
-    /// The reason why these options exclude each other, or want weights where there are none, if they do.
-    pub fn refuse(&self, weights: bool) -> Option<&'static str> {
+    /// The reason why these options exclude each other, want weights where there are none, or ask for what several
+    /// ranks cannot do, if they do.
+    pub fn refuse(&self, weights: bool, several: bool) -> Option<&'static str> {
         let few = &self.few_labels;
         match few.m2_hidden.is_empty() && few.m2_latent.is_none() {
             false if !few.by_m2() => Some("--m2-hidden and --m2-latent: add --semi-supervised m2 or m1m2"),
+            _ if several && few.by_m2() => Some(FEW_ALONE),
             _ if few.stacked() && !weights => {
                 Some("--semi-supervised m1m2 stands on an M1: train one, and give its file by --weights")
             }
             _ => None,
         }
-    }
-
-    /// What in these options one rank must do alone, if anything.
-    pub fn alone(&self) -> Option<&'static str> {
-        self.few_labels.by_m2().then_some("--semi-supervised: few labels are learnt by one rank alone")
     }
 
     /// Adam with these step sizes.
