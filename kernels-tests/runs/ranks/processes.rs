@@ -106,7 +106,9 @@ fn other_weights_are_refused() {
         return;
     }
     let dir = folder("mpi-weights");
-    ["one --steps 1", "two --steps 2"].map(|out| run(&dir, &format!("{TRAIN} --out {out}")));
+    ["one --steps 1", "two --steps 2"]
+        .iter()
+        .for_each(|out| drop(run(&dir, &format!("{TRAIN} --out {out}"))));
     let vae = built("vae").display().to_string();
     let rest = TRAIN.replace("--data .", "--data .. --mpi --weights weights.safetensors --out ../none");
     let [one, two] = ["one", "two"].map(|out| format!("-n 1 -wdir {}", dir.join(out).display()));
