@@ -274,7 +274,7 @@ fn redirects_are_followed_to_an_address_or_a_path() {
     Cache::new().gets(&[&mirror.url()]);
     assert_eq!([mirror.asked(), good.asked()], [2, 1]);
     for (to, why) in
-        [("/again", "more than 10 times"), ("ftp://x/y", "unknown scheme"), ("\u{7f}", "without")]
+        [("/again", "more than 10 times"), ("ftp://x/y", "unknown scheme"), ("no-address", "without")]
     {
         let text = Cache::new().fails(&[&Mirror::new(vec![Reply::Redirect(to.into())]).url()]);
         assert!(text.contains(why), "{to}: {text}");
