@@ -2,12 +2,16 @@
 
 #[cfg(feature = "mpi")]
 use super::mpi::run as processes;
-use super::{options::Sitting, ranks::Ranks, say::named};
+use super::{
+    options::Sitting,
+    ranks::{Ranks, after_first},
+    say::named,
+};
 use crate::{
     error::{Error, Result},
     train::{Collective, Threads},
 };
-use std::{env, panic::resume_unwind, sync::Arc, thread, time::Duration};
+use std::{env, panic::resume_unwind, sync::Arc, thread};
 
 /// The variables in which Open MPI's and MPICH's `mpirun` tell a program how many of it they started, and which one
 /// it is.
@@ -28,15 +32,6 @@ pub fn by_ranks(sitting: &Sitting, run: impl Fn(Ranks) -> Result<()> + Sync) -> 
         _ if sitting.mpi => processes(run),
         1 => run(Ranks::default()),
         size => threads(size, run),
-    }
-}
-
-/// Waits on other ranks than the first, where all fail alike: the first one's end ends them before they say the same.
-pub(super) fn after_first(rank: usize) {
-    /// Longer than `mpirun` takes to kill the others: Open MPI gives them a second.
-    const LONG: Duration = Duration::from_secs(3);
-    if rank > 0 {
-        thread::sleep(LONG);
     }
 }
 

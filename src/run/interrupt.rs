@@ -33,6 +33,13 @@ pub(super) fn watch(speaks: bool) -> Result<()> {
     }
 }
 
+/// Answers for all ranks where they are processes, of which one was asked to stop.
+pub(super) fn answer(asked: bool) {
+    if asked && !SPEAKS.load(Ordering::Relaxed) {
+        note!("\na rank was asked to stop; all stop after this step");
+    }
+}
+
 /// Whether a signal asked to stop.
 pub(super) fn asked() -> bool {
     ASKED.get().is_some()

@@ -1,7 +1,12 @@
 //! Ranks that are processes, which MPI starts and connects: `mpirun -n 8 … train --mpi`. Messages go from rank to rank,
 //! and what they hold is added up in the ranks' order, whatever order they come in.
 
-use super::{by_ranks::after_first, interrupt, ranks::Ranks, say, say::aloud};
+use super::{
+    interrupt,
+    ranks::{Ranks, after_first},
+    say,
+    say::aloud,
+};
 use crate::{
     disk::hex,
     error::{Error, Result},

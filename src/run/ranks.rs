@@ -6,7 +6,7 @@ use crate::{
     graph::share::Share,
     train::{Alone, Collective, Ready},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 /// A rank's line to all ranks of the training.
 #[derive(Clone)]
@@ -145,5 +145,14 @@ impl Ranks {
             adapters.push(adapter);
         }
         Ok(adapters)
+    }
+}
+
+/// Waits on other ranks than the first, where all fail alike: the first one's end ends them before they say the same.
+pub(super) fn after_first(rank: usize) {
+    /// Longer than `mpirun` takes to kill the others: Open MPI gives them a second.
+    const LONG: Duration = Duration::from_secs(3);
+    if rank > 0 {
+        thread::sleep(LONG);
     }
 }

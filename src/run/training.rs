@@ -264,9 +264,7 @@ impl<'a> Loop<'a> {
             let save = wishes & SAVE != 0;
             self.interrupted = wishes & INTERRUPTED != 0;
             self.stop = wishes & (INTERRUPTED | OVER) != 0;
-            if self.interrupted && self.session.ranks().processes() {
-                self.progress.println("a rank was asked to stop; all stop after this step");
-            }
+            interrupt::answer(self.interrupted);
             let read = save || self.stop || self.at.step == end || self.steps.full();
             if read || wishes & READ != 0 {
                 self.read()?;
