@@ -51,8 +51,8 @@ fn draw(
     sampler.run(gpu, &state, given, 1, |_, _| Ok(())).unwrap()
 }
 
-/// Shapes for kernels of a class: those that are not the adapter's own get the first ones, since compiling is what takes
-/// the time.
+/// Shapes for kernels of a class. Kernels that are not the adapter's own are tried at the first ones alone, since
+/// compiling takes most of the time.
 fn shapes_for<'a>(gpu: &Gpu, caps: &Caps, all: &'a [[usize; 4]], first: usize) -> &'a [[usize; 4]] {
     if caps.class == gpu.caps().class { all } else { &all[..first] }
 }

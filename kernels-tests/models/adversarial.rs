@@ -342,7 +342,7 @@ fn each_trick_changes_what_it_says_and_nothing_else() {
         Rules { labels, ..Rules::default() }
     };
     let (before, names) = plans(Rules::default());
-    // These rules have no tricks.
+    // Labels that are smoothed by 0 are plain labels, so that the plans stay as they were.
     assert_eq!(plans(labels(|l| *l = Labels::smoothed(0.0))).0, before);
     // A rule, whether each player's plan changes, and whether the discriminator's weights do.
     for (what, rules, changes, other_weights) in [

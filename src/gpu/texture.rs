@@ -135,7 +135,8 @@ impl Blit {
         let arrangement = Arrangement::new(output, ty, shown)?;
         let packing = Packing::of(format).ok_or_else(|| {
             Error::State(format!(
-                "no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a float one"
+                "no pictures can be copied into a {format:?} texture; use rgba8unorm, bgra8unorm, r8unorm or a \
+                 float one"
             ))
         })?;
         if packing.channels < arrangement.channels {

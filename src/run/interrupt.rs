@@ -67,7 +67,8 @@ fn on(signal: u8) {
             let _ = ASKED.set((Instant::now(), signal));
             if SPEAKS.load(Ordering::Relaxed) {
                 note!(
-                    "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last checkpoint"
+                    "\nstopping after this step; Ctrl-C again ends at once and loses what came after the last \
+                     checkpoint"
                 );
             }
         }

@@ -142,8 +142,9 @@ impl Session {
             list: None,
         };
         let config = config_text(&saved)?;
-        let first = weights.as_ref().map(|(file, _)| format!("weights = \"{}\"\n", digest(file)));
-        let adapters = ranks.agree(&(first.unwrap_or_default() + &config), &gpu.caps().name, unlike)?;
+        let of_file = weights.as_ref().filter(|_| !share.alone());
+        let begin = of_file.map_or(String::new(), |(file, _)| format!("weights = \"{}\"\n", digest(file)));
+        let adapters = ranks.agree(&(begin + &config), &gpu.caps().name, unlike)?;
         if !share.alone() {
             note!("{} ranks: {}", share.size, adapters.join(", "));
         }

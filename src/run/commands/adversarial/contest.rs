@@ -234,7 +234,8 @@ impl<M: Adversarial> Options for Contest<M> {
         }
         match self.loss {
             _ if several && self.tricks.history() > 0 => Some(
-                "--history: each rank would have a pool of its own, which checkpoints do not hold; leave --devices and --mpi out",
+                "--history: each rank would have a pool of its own, which checkpoints do not hold; leave --devices and \
+                 --mpi out",
             ),
             _ if several && self.semi_supervised => Some(FEW_ALONE),
             _ if self.semi_supervised && self.task().is_some() => {
