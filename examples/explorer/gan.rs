@@ -231,6 +231,14 @@ impl Room for Playing {
         (&self.state, &self.names)
     }
 
+    fn loaded(&mut self) -> String {
+        self.curves = Curves::experienced();
+        let name = players::name(self.settings.loss);
+        format!(
+            "; they go on by the {name} loss. If they learnt by another one, choose it and drop them again"
+        )
+    }
+
     fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker> {
         let wanted = self.settings.of(&self.lesson.train, host.gpu.caps(), weights)?;
         (!wanted.fits(&self.made)).then(|| anew(wanted))

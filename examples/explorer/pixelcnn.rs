@@ -104,6 +104,8 @@ struct Playing {
     names: Vec<String>,
     trainer: Executor,
     batches: Batches,
+    /// Whether its weights are of a file.
+    experienced: bool,
     /// Whether the network learns.
     trains: bool,
     waiting: Option<(u64, Promise<Vec<f32>>)>,
@@ -180,6 +182,7 @@ async fn make(host: Host, lesson: Arc<Lesson>, progress: Progress, net: usize) -
         names,
         trainer,
         batches,
+        experienced: false,
         trains: true,
         waiting: None,
         curve: Curve::new(FRESH),
@@ -307,6 +310,11 @@ impl Room for Playing {
 
     fn weights(&self) -> (&State, &[String]) {
         (&self.state, &self.names)
+    }
+
+    fn loaded(&mut self) -> String {
+        self.experienced = true;
+        String::new()
     }
 
     fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker> {

@@ -129,6 +129,12 @@ pub(crate) trait Room: WasmNotSend {
     /// A maker of the room with the network of a file's weights, where it is another one and the room can have it.
     fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker>;
 
+    /// Takes note that weights of a file were loaded, by which the room is no beginner any more. Returns what the
+    /// visitor should know of it, as the end of a sentence.
+    fn loaded(&mut self) -> String {
+        String::new()
+    }
+
     /// What tests look at.
     fn subject(&self) -> Subject<'_>;
 }

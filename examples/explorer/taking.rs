@@ -58,7 +58,7 @@ impl Explorer {
     }
 
     pub(super) fn take(&mut self, offer: Offer) -> Result<String> {
-        match (offer, &self.host, &self.places[self.room]) {
+        match (offer, &self.host, &mut self.places[self.room]) {
             (Offer::Weights(weights, path), Some(host), Place::Open(room)) => {
                 let (at, owner) = (path.display(), owner(&weights));
                 if let Some(owner) = owner.filter(|owner| *owner != self.room) {
@@ -88,7 +88,8 @@ impl Explorer {
                 }
                 weights::apply(&host.gpu, state, names, &weights, &path)
                     .map_err(|error| Error::new(format!("{error}; {}", FITS[self.room])))?;
-                Ok(format!("{at}: {} weights loaded", names.len()))
+                let count = names.len();
+                Ok(format!("{at}: {count} weights loaded{}", room.loaded()))
             }
             (Offer::Weights(..), ..) => {
                 Err(Error::new("weights are for a room that is open; open one first"))

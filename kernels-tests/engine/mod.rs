@@ -6,6 +6,7 @@ mod dag;
 mod gpu;
 mod hazards;
 mod launches;
+mod lost;
 pub(crate) mod mistakes;
 mod misuse;
 mod plans;

@@ -126,7 +126,7 @@ impl Guarded {
 
     /// Fills the slots with garbage, except where the executor promises zeros.
     pub(crate) fn poison(&self, gpu: &Gpu, executor: &Executor) {
-        for (buffer, &end) in executor.slots().iter().zip(&self.end) {
+        for (buffer, &end) in executor.slots().zip(&self.end) {
             let start = if self.dirty { 0 } else { end };
             let words = vec![POISON; buffer.size() as usize / 4 - start];
             gpu.write(buffer, 4 * start as u64, bytemuck::cast_slice(&words)).unwrap();
@@ -135,7 +135,7 @@ impl Guarded {
 
     /// Fails if anything was written behind a slot's end.
     pub(crate) fn check(&self, gpu: &Gpu, executor: &Executor, name: &str) {
-        for (i, (buffer, &end)) in executor.slots().iter().zip(&self.end).enumerate() {
+        for (i, (buffer, &end)) in executor.slots().zip(&self.end).enumerate() {
             let start = 4 * end as u64;
             let words = gpu.read_words(buffer.slice(start..)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let bad = words.iter().position(|&w| w != POISON);

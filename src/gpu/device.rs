@@ -2,7 +2,7 @@
 
 use super::{
     health::{Health, lock},
-    slots::AllSlots,
+    owned::AllOwned,
 };
 use crate::{
     error::{Error, Result},
@@ -24,7 +24,7 @@ pub struct Gpu {
     pub(super) caps: Caps,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) health: Arc<Health>,
-    pub(super) slots: AllSlots,
+    pub(super) owned: AllOwned,
     pub(super) advice: Option<String>,
 }
 
@@ -81,9 +81,9 @@ impl Gpu {
     /// Records one submission into an encoder of its own and submits it.
     ///
     /// # Errors
-    /// What `record` returns, of which nothing is then submitted; a device that is known to be lost.
+    /// What `record` returns, of which nothing is then submitted; a lost device.
     pub fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
-        self.health.noted()?;
+        self.check()?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         record(&mut encoder)?;
         self.queue.submit([encoder.finish()]);

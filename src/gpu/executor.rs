@@ -7,7 +7,7 @@ use super::{
     device::STORAGE,
     health::Health,
     inputs::{Input, Inputs},
-    slots::Slots,
+    owned::{Owned, Reached},
 };
 use crate::{
     error::{Error, Result},
@@ -42,7 +42,7 @@ impl Exchange {
     fn all(plan: &Plan, locate: impl Fn(&Place) -> Result<(wgpu::Buffer, u64)>) -> Result<Vec<Self>> {
         let of = |(launch, of): (usize, &Launch)| {
             let (merge, elements) = of.exchange?;
-            let (_, place) = of.bindings.iter().find(|(name, _)| of.writes.contains(name))?;
+            let place = of.written().next()?;
             let at = |(buffer, offset)| Self {
                 launch,
                 merge,
@@ -54,6 +54,10 @@ impl Exchange {
         plan.launches.iter().enumerate().filter_map(of).collect()
     }
 }
+
+/// What must happen before an input that is bound to an output can be read.
+const UNRECORDED: &str = ": the executor whose output it is bound to has not recorded the launch that fills it; record a step of that one, \
+     or write the input, before";
 
 /// A plan that is ready to run on a device.
 pub struct Executor {
@@ -69,7 +73,9 @@ pub struct Executor {
     outputs: BTreeMap<String, Port>,
     /// The values that ranks exchange, in the order of their launches.
     exchanges: Vec<Exchange>,
-    slots: Arc<Slots>,
+    /// How many launches were recorded.
+    reached: Reached,
+    slots: Vec<Arc<Owned>>,
     health: Arc<Health>,
     /// Its address tells this executor from others.
     token: Arc<()>,
@@ -96,8 +102,14 @@ impl Executor {
         gpu.check()?;
         plan.check_runs(gpu.caps())?;
         let inputs = Inputs::new(gpu, plan, host)?;
-        let slot = |(i, &bytes): (usize, &u64)| gpu.buffer(&format!("slot {i}"), bytes, STORAGE);
-        let slots = gpu.slots.add(plan.slots.iter().enumerate().map(slot).collect::<Result<_>>()?);
+        let reached = Reached::default();
+        let slot = |(i, &bytes): (usize, &u64)| {
+            let buffer = gpu.buffer(&format!("slot {i}"), bytes, STORAGE)?;
+            let fills =
+                plan.fills(i).map(|(place, launch)| (place.offset..place.offset + place.bytes, launch + 1));
+            Ok(Owned { buffer, reached: reached.clone(), fills: fills.collect(), missing: UNRECORDED })
+        };
+        let slots = gpu.owned.add(plan.slots.iter().enumerate().map(slot).collect::<Result<Vec<_>>>()?);
         let filled = |c: &Constant| {
             let buffer = gpu.buffer("constant", c.bytes, STORAGE)?;
             gpu.write(&buffer, 0, bytemuck::cast_slice(&vec![c.value; c.bytes as usize / 4]))?;
@@ -106,7 +118,7 @@ impl Executor {
         let constants = plan.constants.iter().map(filled).collect::<Result<Vec<_>>>()?;
         let locate = |place: &Place| -> Result<(wgpu::Buffer, u64)> {
             Ok(match place.buffer {
-                Buffer::Slot(i) => (slots.buffers[i].clone(), place.offset),
+                Buffer::Slot(i) => (slots[i].buffer.clone(), place.offset),
                 Buffer::Constant(i) => (constants[i].clone(), place.offset),
                 Buffer::Input(i) => {
                     let Input { buffer, offset, .. } = inputs.get(&plan.inputs[i].0)?;
@@ -137,18 +149,15 @@ impl Executor {
         let labels = plan.launches.iter().map(|l| l.label.clone()).collect();
         let mut written = vec![];
         for launch in &plan.launches {
-            let places = launch
-                .bindings
-                .iter()
-                .filter(|(name, _)| launch.dtype == DType::F32 && launch.writes.contains(name));
-            let ranges = places
-                .map(|(_, place)| locate(place).map(|(buffer, offset)| (buffer, Place { offset, ..*place })));
+            let floats = launch.written().filter(|_| launch.dtype == DType::F32);
+            let ranges = floats
+                .map(|place| locate(place).map(|(buffer, offset)| (buffer, Place { offset, ..*place })));
             written.push((launch.at.clone(), ranges.collect::<Result<_>>()?));
         }
         // A device that was lost meanwhile has made nothing.
         gpu.check()?;
         let (health, token) = (gpu.health.clone(), Arc::new(()));
-        Ok(Self { launches, labels, written, inputs, outputs, exchanges, slots, health, token })
+        Ok(Self { launches, labels, written, inputs, outputs, exchanges, reached, slots, health, token })
     }
 
     /// Compiles the pipelines of a plan that are not there yet, one at each `next`, and gives the share of the plan
@@ -187,10 +196,11 @@ impl Executor {
     /// # Errors
     /// As [`Executor::record`]; launches that the step does not have.
     pub fn record_part(&self, encoder: &mut wgpu::CommandEncoder, part: Range<usize>) -> Result<()> {
-        let launches = self.part(part)?;
+        let launches = self.part(&part)?;
         self.begin()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         launches.iter().for_each(|launch| launch.record(&mut pass));
+        self.reached.note(part);
         Ok(())
     }
 
@@ -211,18 +221,21 @@ impl Executor {
     }
 
     /// The launches of a part of a step.
-    fn part(&self, part: Range<usize>) -> Result<&[Bound]> {
+    fn part(&self, part: &Range<usize>) -> Result<&[Bound]> {
         let all = self.launches.len();
         let what = || Error::State(format!("launches {part:?} cannot be recorded: the step has {all}"));
         self.launches.get(part.start..part.end).ok_or_else(what)
     }
 
-    /// Refuses a step that cannot be recorded. One that can counts as recorded.
+    /// Refuses a step that cannot be recorded.
     pub(super) fn begin(&self) -> Result<()> {
         self.health.noted()?;
-        self.inputs.written()?;
-        self.slots.note_filled();
-        Ok(())
+        self.inputs.written()
+    }
+
+    /// How many of the launches were recorded, in their order.
+    pub(super) fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     pub(super) fn token(&self) -> &Arc<()> {
@@ -240,6 +253,9 @@ impl Executor {
 
     /// Records one step, submits it and does not wait. Hosts that submit many steps at once use
     /// [`Executor::record`].
+    ///
+    /// # Errors
+    /// As [`Executor::record`] and [`Gpu::submit`]; a Gpu that did not make the executor.
     pub fn step(&self, gpu: &Gpu) -> Result<()> {
         gpu.owns("the executor", &self.health)?;
         gpu.submit(|encoder| self.record(encoder))
@@ -264,6 +280,7 @@ impl Executor {
                 self.launches[i].record(&mut encoder.begin_compute_pass(&desc));
                 Ok(())
             })?;
+            self.reached.note(i..i + 1);
             for (buffer, place) in ranges {
                 if bad(gpu.read_words(buffer.slice(place.offset..place.offset + place.bytes))?) {
                     return Ok(Some(format!("launch {i}, {} ({at})", self.labels[i])));
@@ -280,15 +297,16 @@ impl Executor {
 
     /// The slots' buffers, for tests that poison them.
     #[doc(hidden)]
-    pub fn slots(&self) -> &[wgpu::Buffer] {
-        &self.slots.buffers
+    pub fn slots(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.slots.iter().map(|slot| &slot.buffer)
     }
 
     fn port(&self, name: &str) -> Result<&Port> {
         self.outputs.get(name).ok_or_else(|| Error::State(format!("the plan has no output `{name}`")))
     }
 
-    /// Writes an input's elements, of its own type. They take effect before the next submission.
+    /// Writes an input's elements, of its own type. They take effect before the next submission. Whole words are
+    /// written: up to three bytes after elements of one byte become 0.
     ///
     /// # Errors
     /// An unknown name, another type or number of elements than the input has, an order that points outside the
@@ -322,7 +340,7 @@ impl Executor {
     }
 
     /// An output's range of its buffer, for hosts that bind, copy or read it themselves. It may be another
-    /// executor's input, which counts as written once a step of this one is recorded.
+    /// executor's input, which counts as written once the launch that fills it is recorded.
     pub fn output(&self, name: &str) -> Result<wgpu::BufferSlice<'_>> {
         let port = self.port(name)?;
         let bytes = (port.ty.shape.numel() * port.ty.dtype.size()) as u64;

@@ -1,37 +1,73 @@
 //! An executor's inputs: ranges of the host's buffers, or buffers of its own that must be written before a
 //! step.
 
-use super::{Element, Gpu, State, device::STORAGE, slots::Filled};
+use super::{
+    Element, Gpu, State,
+    device::STORAGE,
+    owned::{Filled, Owned, Reached},
+};
 use crate::{
     error::{Error, Result},
     graph::shape::Type,
     plan::{Buffer, Launch, Place, Plan},
 };
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A named input.
 pub(super) struct Input {
     ty: Type,
     pub(super) buffer: wgpu::Buffer,
     pub(super) offset: u64,
-    /// Whether there is something in it that a step may read, as far as the executor knows.
-    written: AtomicBool,
-    /// Where it is bound to another executor's output, whether that holds something.
+    /// Whether the host wrote it by this executor.
+    written: Reached,
+    /// What must hold something before a step that the host did not write it for; nothing where no launch reads it, or
+    /// where the buffer is a host's, which holds what the host says.
     source: Option<Filled>,
+    /// The buffer that it has of its own, to which others may be bound.
+    _owned: Vec<Arc<Owned>>,
     /// What the elements must stay below, if they are places of rows.
     below: Option<usize>,
 }
 
 impl Input {
-    pub(super) fn note_written(&self) {
-        self.written.store(true, Ordering::Release);
+    /// An input with a buffer of its own.
+    fn own(gpu: &Gpu, name: &str, ty: &Type) -> Result<Self> {
+        let (buffer, written) = (gpu.buffer(name, ty.bytes(), STORAGE)?, Reached::default());
+        let fills = vec![(0..ty.bytes(), 1)];
+        let missing = ", nor was the other executor's input that it is bound to; write one of them before";
+        let owned = Owned { buffer: buffer.clone(), reached: written.clone(), fills, missing };
+        let missing = "; write it, or bind a buffer to it, before the first step";
+        let source = Some(Filled { reached: written.clone(), need: 1, missing });
+        let owned = gpu.owned.add([owned]);
+        Ok(Self { ty: ty.clone(), buffer, offset: 0, written, source, _owned: owned, below: None })
     }
 
-    fn lacks(&self) -> bool {
-        !self.written.load(Ordering::Acquire) && !self.source.as_ref().is_some_and(Filled::get)
+    /// An input that lies in a buffer of the host's or of another executor.
+    fn bound(gpu: &Gpu, ty: &Type, slice: &wgpu::BufferSlice<'_>) -> Self {
+        let (buffer, offset) = (slice.buffer().clone(), slice.offset());
+        let elements = (ty.shape.numel() * ty.dtype.size()) as u64;
+        let source = gpu.owned.holding(&buffer, offset..offset + elements);
+        Self {
+            ty: ty.clone(),
+            buffer,
+            offset,
+            written: Reached::default(),
+            source,
+            _owned: vec![],
+            below: None,
+        }
+    }
+
+    pub(super) fn note_written(&self) {
+        self.written.note(0..1);
+    }
+
+    /// What must happen before a step can read it.
+    fn lacks(&self) -> Option<&'static str> {
+        self.source
+            .as_ref()
+            .filter(|source| self.written.steps() == 0 && !source.get())
+            .map(|source| source.missing)
     }
 }
 
@@ -59,29 +95,25 @@ impl Inputs {
                 fits(gpu, name, ty, slice)?;
                 gpu.ours(&format!("the buffer of input `{name}`"), slice.buffer())?;
             }
-            let (buffer, offset) = match bound {
-                Some(slice) => (slice.buffer().clone(), slice.offset()),
-                None => (gpu.buffer(name, ty.bytes(), STORAGE)?, 0),
+            let mut input = match bound {
+                Some(slice) => Input::bound(gpu, ty, slice),
+                None => Input::own(gpu, name, ty)?,
             };
-            let source = bound.and_then(|slice| gpu.slots.holding(slice.buffer()));
-            let known = bound.is_some() && source.is_none();
-            let written = AtomicBool::new(known || !plan.reads(Buffer::Input(i)));
-            let below = plan.is_order(i).then(|| ty.shape.numel());
-            all.insert(name.clone(), Input { ty: ty.clone(), buffer, offset, written, source, below });
+            input.source.take_if(|_| !plan.reads(Buffer::Input(i)));
+            input.below = plan.is_order(i).then(|| ty.shape.numel());
+            all.insert(name.clone(), input);
         }
         Ok(Self(all))
     }
 
     /// Refuses an input that lies in a buffer of the State which the same launch writes.
     pub(super) fn apart(&self, plan: &Plan, launch: &Launch, state: &State) -> Result<()> {
-        let writes = |(name, place): &&(_, Place)| {
-            launch.writes.contains(name) && matches!(place.buffer, Buffer::Var(_) | Buffer::Arena(_))
-        };
+        let held = |place: &&Place| matches!(place.buffer, Buffer::Var(_) | Buffer::Arena(_));
         for (_, place) in &launch.bindings {
             let Buffer::Input(i) = place.buffer else { continue };
             let name = &plan.inputs[i].0;
             let Input { buffer, offset, .. } = self.get(name)?;
-            for (_, written) in launch.bindings.iter().filter(writes) {
+            for written in launch.written().filter(held) {
                 if state.locate(plan, written.buffer)?.0 == buffer {
                     let (label, at, held) = (&launch.label, &launch.at, state.at(buffer, *offset));
                     return Err(wrong(format!(
@@ -100,17 +132,10 @@ impl Inputs {
 
     /// Finds an input that a step would read and nobody has written.
     pub(super) fn written(&self) -> Result<()> {
-        let Some((name, Input { ty, source, .. })) = self.0.iter().find(|(_, input)| input.lacks()) else {
-            return Ok(());
-        };
-        let what = match source {
-            None => "was never written; write it, or bind a buffer to it, before the first step",
-            Some(_) => {
-                "was never written: the executor whose output it is bound to has recorded no step; record one, or \
-                        write the input, before"
-            }
-        };
-        Err(wrong(format!("input `{name}` ({ty:?}) {what}")))
+        let mut missing = self.0.iter().filter_map(|(name, input)| Some((name, &input.ty, input.lacks()?)));
+        missing.next().map_or(Ok(()), |(name, ty, what)| {
+            Err(wrong(format!("input `{name}` ({ty:?}) was never written{what}")))
+        })
     }
 
     /// The input, if it takes these values.

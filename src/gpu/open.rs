@@ -1,7 +1,7 @@
 //! Opening a device: an adapter of this machine or a host's own device, its limits and features, and the
 //! self-test that both must pass.
 
-use super::{device::Gpu, health::Health, selftest, slots::AllSlots};
+use super::{device::Gpu, health::Health, owned::AllOwned, selftest};
 use crate::{
     error::{Error, Result},
     kernel::{
@@ -235,7 +235,7 @@ impl Gpu {
             caps,
             pipelines: Mutex::default(),
             health,
-            slots: AllSlots::default(),
+            owned: AllOwned::default(),
             advice: None,
         }
     }

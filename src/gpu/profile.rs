@@ -69,6 +69,7 @@ impl Profile {
             pass.write_timestamp(set, query + 1);
         }
         drop(pass);
+        executor.reached().note(0..self.launches);
         for (i, set) in self.sets.iter().enumerate() {
             let count = LAUNCHES.min(self.launches - i * LAUNCHES);
             encoder.resolve_query_set(

@@ -94,6 +94,11 @@ impl Launch {
         if self.in_words { kernel::in_words(&text) } else { text }
     }
 
+    /// What the kernel writes.
+    pub fn written(&self) -> impl Iterator<Item = &Place> {
+        self.bindings.iter().filter(|(name, _)| self.writes.contains(name)).map(|(_, place)| place)
+    }
+
     /// The capabilities that naga's validator must allow the module.
     pub fn powers(&self) -> Capabilities {
         let words = if self.in_words { Capabilities::SHADER_INT64 } else { Capabilities::empty() };

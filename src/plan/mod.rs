@@ -104,6 +104,16 @@ impl Plan {
         bound.chain(self.outputs.iter().map(|output| &output.place)).any(|place| place.buffer == buffer)
     }
 
+    /// The places of a slot that launches write, and which launch it is.
+    pub(crate) fn fills(&self, slot: usize) -> impl Iterator<Item = (&Place, usize)> {
+        let written = |(i, launch)| Launch::written(launch).map(move |place| (place, i));
+        self.launches
+            .iter()
+            .enumerate()
+            .flat_map(written)
+            .filter(move |(p, _)| p.buffer == Buffer::Slot(slot))
+    }
+
     /// Whether an input holds the places of a data set's rows, as many as there are rows.
     pub(crate) fn is_order(&self, input: usize) -> bool {
         let order = |(name, place): &(&str, Place)| *name == "order" && place.buffer == Buffer::Input(input);

@@ -10,9 +10,8 @@ use crate::plan::{Driver, Mpi, Os, Packages, System};
 const LOADER: &str = "libvulkan.so.1";
 /// The variables that limit the loader to the drivers they name. The first is the newer name.
 const RESTRICTING: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
-/// The names under which systems have Chromium.
-pub(crate) const BROWSERS: [&str; 4] =
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// The names under which systems have Chromium, one a line.
+pub(crate) const BROWSERS: &str = include_str!("../browsers.txt");
 const LIBRARY_DIRS: [&str; 7] = [
     "/lib",
     "/usr/lib",

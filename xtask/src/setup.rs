@@ -12,7 +12,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 /// Installs what the tests of windows and pages need, as far as it can be had.
 pub(crate) fn screens() -> Result<(), Failure> {
-    let browser = || probe::BROWSERS.into_iter().any(probe::program_exists);
+    let browser = || probe::BROWSERS.lines().any(probe::program_exists);
     let decide = || plan::screens(&probe::system(), probe::program_exists("Xvfb"), browser());
     carry_out(decide, "see whether `Xvfb` and `chromium` start")
 }

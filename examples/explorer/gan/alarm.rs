@@ -4,7 +4,7 @@ use super::{curves::Signs, players::Settings};
 use oneiro::models::gan::Objective;
 
 /// The rounds after which variety counts: a generator begins with one picture in any case.
-const BEGUN: u64 = 150;
+pub(super) const BEGUN: u64 = 150;
 /// The rounds after which the players' scores count.
 const MET: u64 = 40;
 /// The share of real pictures' variety below which samples count as one picture.
@@ -17,6 +17,8 @@ const EVEN: f64 = 0.12;
 /// How a game stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
+    /// The players come from a file, and nothing is measured yet.
+    Loaded,
     New,
     /// Drawings are noise still, whoever is ahead.
     Early,
@@ -37,6 +39,7 @@ impl Standing {
 /// below 0 where it is wrong. A distance has no such scale.
 pub(super) fn lead(loss: Objective, signs: &Signs) -> Option<f64> {
     let lead = match loss {
+        _ if signs.round == 0 => return None,
         Objective::Wasserstein => return None,
         // Its loss is 2 where all scores are 0, and 0 where all are beyond the margins at 1 and -1.
         Objective::Hinge => 1.0 - signs.loss_d / 2.0,
@@ -47,11 +50,13 @@ pub(super) fn lead(loss: Objective, signs: &Signs) -> Option<f64> {
 
 /// How the game stands.
 fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
+    let played = signs.before + signs.round;
     match lead {
-        _ if signs.round < MET => Standing::New,
+        _ if signs.round == 0 && signs.before > 0 => Standing::Loaded,
+        _ if played < MET => Standing::New,
         Some(lead) if lead > WON => Standing::DiscriminatorWins,
         Some(lead) if lead < -EVEN => Standing::GeneratorWins,
-        _ if signs.round < BEGUN => Standing::Early,
+        _ if played < BEGUN => Standing::Early,
         _ if signs.variety < NARROW => Standing::OnePicture,
         Some(lead) if lead < EVEN => Standing::Even,
         _ => Standing::Good,
@@ -73,6 +78,7 @@ pub(super) fn judge(settings: &Settings, signs: &Signs) -> (Standing, String) {
     let standing = standing(lead(loss, signs), signs);
     let scores = format!("D(x) {:.2}, D(G(z)) {:.2}", signs.real, signs.fake);
     let words = match standing {
+        Standing::Loaded => "Both players come from a file; the next round tells how they stand.".into(),
         Standing::New => {
             "Both players are new: the generator draws noise, and the discriminator does not know digits yet."
                 .into()
@@ -172,10 +178,21 @@ mod tests {
         assert!(standing == Standing::Good && words.contains("8.00"), "{words}");
     }
 
+    /// Nothing is early for players that come from a file.
+    #[test]
+    fn players_of_a_file_are_no_beginners() {
+        let (mut curves, hinge) = (Curves::experienced(), Settings::even());
+        let (standing, words) = judge(&hinge, &curves.now());
+        assert!(standing == Standing::Loaded && words.contains("from a file"), "{words}");
+        curves.variety(0.5);
+        curves.push(1, [1.0, 1.0, 0.7, 0.3]);
+        assert_eq!(judge(&hinge, &curves.now()).0, Standing::Good);
+    }
+
     /// The words advise no setting that is set already.
     #[test]
     fn advice_names_what_is_not_set() {
-        let one = Signs { round: 400, loss_d: 1.0, real: 0.7, fake: 0.3, variety: 0.01 };
+        let one = Signs { round: 400, before: 0, loss_d: 1.0, real: 0.7, fake: 0.3, variety: 0.01 };
         let minimax = Settings { loss: Objective::Minimax, ..Settings::even() };
         for (smooth, momentum, advice) in [
             (true, false, "Try smaller steps."),

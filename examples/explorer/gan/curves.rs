@@ -1,5 +1,6 @@
 //! The curves hold what the players measured over the rounds.
 
+use super::alarm::BEGUN;
 use crate::{curve::Curve, palette::class};
 use eframe::egui;
 use egui_plot::{Legend, Line, Plot, PlotPoints};
@@ -11,10 +12,12 @@ const FRESH: f64 = 0.08;
 pub(super) const DISCRIMINATOR: usize = 0;
 pub(super) const GENERATOR: usize = 1;
 
-/// Moving averages at a round.
+/// Moving averages at a round; at round 0 nothing is measured yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signs {
     pub(super) round: u64,
+    /// The rounds that weights of a file count as.
+    pub(super) before: u64,
     pub(super) loss_d: f64,
     /// D(x): the mean judgement of real pictures.
     pub(super) real: f64,
@@ -27,6 +30,8 @@ pub(super) struct Signs {
 /// The signs of all rounds that were read.
 pub(super) struct Curves {
     round: u64,
+    /// The rounds that weights of a file count as.
+    before: u64,
     variety: f64,
     /// The loss of D, that of G, D(x) and D(G(z)).
     signs: [Curve; 4],
@@ -34,11 +39,16 @@ pub(super) struct Curves {
 
 impl Default for Curves {
     fn default() -> Self {
-        Self { round: 0, variety: 1.0, signs: [FRESH; 4].map(Curve::new) }
+        Self { round: 0, before: 0, variety: 1.0, signs: [FRESH; 4].map(Curve::new) }
     }
 }
 
 impl Curves {
+    /// Curves of players whose weights were loaded: nothing is early in their game.
+    pub(super) fn experienced() -> Self {
+        Self { before: BEGUN, ..Self::default() }
+    }
+
     /// Takes what the samples tell.
     pub(super) fn variety(&mut self, variety: f32) {
         self.variety = f64::from(variety);
@@ -53,12 +63,12 @@ impl Curves {
     /// The averages now.
     pub(super) fn now(&self) -> Signs {
         let [loss_d, _, real, fake] = self.signs.each_ref().map(|curve| curve.last().unwrap_or_default());
-        Signs { round: self.round, loss_d, real, fake, variety: self.variety }
+        Signs { round: self.round, before: self.before, loss_d, real, fake, variety: self.variety }
     }
 
     fn line(&self, name: &str, player: usize, sign: usize) -> Line<'static> {
         // The first scores are so large that nothing else could be seen beside them.
-        let first = (self.round / 10) as f64;
+        let first = if self.before > 0 { 0.0 } else { (self.round / 10) as f64 };
         let seen = self.signs[sign].smooth().iter().filter(|[round, _]| *round >= first);
         let points: PlotPoints<'static> = seen.copied().collect();
         Line::new(name.to_owned(), points).color(class(player)).width(1.8)

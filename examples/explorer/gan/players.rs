@@ -45,6 +45,11 @@ pub(super) const LOSSES: [(Objective, &str); 5] = [
     (Objective::Wasserstein, "Wasserstein"),
 ];
 
+/// The name of an objective.
+pub(super) fn name(loss: Objective) -> &'static str {
+    LOSSES.iter().find(|(known, _)| *known == loss).map_or("", |(_, name)| name)
+}
+
 /// The settings that a visitor chooses.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Settings {
@@ -103,16 +108,19 @@ impl Settings {
         (self.loss, self.smooth) == (other.loss, other.smooth) && self.networks == other.networks
     }
 
-    /// These settings with the networks of a file's weights, or the nearest ones whose players have their names and
-    /// shapes: a normalised discriminator has other weights than a plain one, and a critic under a penalty has others
-    /// in convolutions.
+    /// These settings with the networks of a file's weights, or others whose players have their names and shapes: a
+    /// normalised discriminator has other weights than a plain one, and a critic under a penalty has others in
+    /// convolutions. A file does not tell its loss: plain players get that of the programs, with its rates.
     pub(super) fn of(&self, train: &Images, caps: &Caps, weights: &Weights) -> Option<Self> {
         let networks = Networks::of(weights)?;
-        let losses = [self.loss, Objective::Hinge, Objective::Wasserstein];
-        let both = [self.smooth, !self.smooth];
-        let kinds = losses.iter().flat_map(|&loss| both.map(|smooth| (loss, smooth)));
-        let mut kinds =
-            kinds.map(|(loss, smooth)| Self { networks: networks.clone(), loss, smooth, ..self.clone() });
+        let Rules { objective, lr, lr_discriminator, beta1, .. } = Rules::default();
+        let programs = Self { loss: objective, smooth: false, lr, lr_discriminator, ..self.clone() };
+        let programs = Self { momentum: beta1 > 0.0, ..programs };
+        let kind = |loss, smooth| Self { loss, smooth, ..self.clone() };
+        let distance = Objective::Wasserstein;
+        let others = [kind(Objective::Hinge, true), kind(distance, true), kind(distance, false)];
+        let kinds = [self.clone(), programs].into_iter().chain(others);
+        let mut kinds = kinds.map(|kind| Self { networks: networks.clone(), ..kind });
         kinds.find(|kind| {
             let game = kind.game(train).ok().filter(|game| {
                 let names = game.weights();

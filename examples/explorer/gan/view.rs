@@ -6,7 +6,7 @@ use super::{
     curves::{DISCRIMINATOR, GENERATOR},
     networks::Networks,
     picks::{AVERAGED, LETTERS},
-    players::{GRID, LOSSES, Settings, WALK},
+    players::{self, GRID, LOSSES, Settings, WALK},
 };
 use crate::palette::class;
 use eframe::egui::{self, RichText, Sense, Stroke, StrokeKind, vec2};
@@ -67,8 +67,7 @@ impl Playing {
                 }
             }
             ui.separator();
-            let name = LOSSES.iter().find(|(loss, _)| *loss == now.loss).map_or("", |(_, name)| name);
-            egui::ComboBox::from_id_salt("loss").selected_text(name).width(130.0).show_ui(ui, |ui| {
+            egui::ComboBox::from_id_salt("loss").selected_text(players::name(now.loss)).width(130.0).show_ui(ui, |ui| {
                 LOSSES.iter().for_each(|(loss, name)| {
                     ui.selectable_value(&mut now.loss, *loss, *name);
                 });

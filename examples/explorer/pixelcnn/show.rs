@@ -94,7 +94,9 @@ impl Playing {
 
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
-        if self.batches.seen < STROKES {
+        if self.experienced {
+            ui.label("its weights are of a file; left to learn, they follow the room's pictures");
+        } else if self.batches.seen < STROKES {
             let share = self.batches.seen as f32 / STROKES as f32;
             let text = format!("first strokes in {} steps", STROKES - self.batches.seen);
             ui.add(egui::ProgressBar::new(share).desired_width(220.0).text(text));

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// The names under which systems have Chromium, one a line.
+const NAMES: &str = include_str!("../../browsers.txt");
 const OPTIONS: [&str; 13] = [
     "--headless",
     "--window-size=1200,820",
@@ -26,11 +27,11 @@ const OPTIONS: [&str; 13] = [
 
 /// The first browser on `PATH`.
 pub(crate) fn find() -> Option<&'static str> {
-    let there = |name: &&&str| {
+    let there = |name: &&str| {
         let quiet = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         quiet.is_ok_and(|status| status.success())
     };
-    NAMES.iter().find(there).copied()
+    NAMES.lines().find(there)
 }
 
 /// A browser that is ended when its owner is done.
