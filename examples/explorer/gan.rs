@@ -192,11 +192,13 @@ impl Room for Playing {
         self.rounds
     }
 
-    /// A player's step takes a fraction of what the window draws: a busy machine learns too.
+    /// Digits come before smooth frames: a player's step takes a fraction of what the window draws.
     fn least(&self) -> u64 {
         match self.settings.networks {
-            Networks::Perceptrons(_) => (6 / (1 + u64::from(self.settings.steps))).max(1),
-            Networks::Convolutions(_) => 1,
+            Networks::Perceptrons(_) if self.rounds < 2 * alarm::BEGUN => {
+                (6 / (1 + u64::from(self.settings.steps))).max(1)
+            }
+            _ => 1,
         }
     }
 

@@ -12,6 +12,7 @@ mod making;
 mod pace;
 mod palette;
 mod pixelcnn;
+mod plot;
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod refused;

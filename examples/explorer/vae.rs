@@ -33,6 +33,8 @@ use std::sync::Arc;
 /// The pictures in each row and column of the manifold.
 const COLUMNS: usize = 15;
 
+/// The steps after which digits can be read.
+const BEGUN: u64 = 400;
 /// The least weight of a new value in the terms' averages: a minibatch is small.
 const FRESH: f64 = 0.2;
 
@@ -244,9 +246,9 @@ impl Room for Playing {
         self.batches.seen
     }
 
-    /// A software driver draws a window for as long as it learns twenty steps: fewer save little time.
+    /// Digits come before smooth frames: a software driver draws a window for as long as it learns ten steps.
     fn least(&self) -> u64 {
-        6
+        if self.batches.seen < BEGUN { 6 } else { 1 }
     }
 
     fn record(&mut self, host: &Host, encoder: &mut wgpu::CommandEncoder, steps: u64) -> Result<()> {

@@ -1,9 +1,9 @@
 //! The curves hold what the players measured over the rounds.
 
 use super::alarm::BEGUN;
-use crate::{curve::Curve, palette::class};
+use crate::{curve::Curve, palette::class, plot::still};
 use eframe::egui;
-use egui_plot::{Legend, Line, Plot, PlotPoints};
+use egui_plot::{Line, Plot, PlotPoints};
 
 /// The share of a new measurement in the moving average.
 const FRESH: f64 = 0.08;
@@ -11,6 +11,14 @@ const FRESH: f64 = 0.08;
 /// The players' colours in the palette.
 pub(super) const DISCRIMINATOR: usize = 0;
 pub(super) const GENERATOR: usize = 1;
+
+/// The curves' names and whose they are.
+const SIGNS: [(&str, usize); 4] = [
+    ("loss of D", DISCRIMINATOR),
+    ("loss of G", GENERATOR),
+    ("D(x), real", DISCRIMINATOR),
+    ("D(G(z)), drawn", GENERATOR),
+];
 
 /// Moving averages at a round; at round 0 nothing is measured yet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +41,7 @@ pub(super) struct Curves {
     /// The rounds that weights of a file count as.
     before: u64,
     variety: f64,
-    /// The loss of D, that of G, D(x) and D(G(z)).
+    /// The values of [`SIGNS`].
     signs: [Curve; 4],
 }
 
@@ -66,40 +74,39 @@ impl Curves {
         Signs { round: self.round, before: self.before, loss_d, real, fake, variety: self.variety }
     }
 
-    fn line(&self, name: &str, player: usize, sign: usize) -> Line<'static> {
+    fn line(&self, sign: usize) -> Line<'static> {
+        let (name, player) = SIGNS[sign];
         // The first scores are so large that nothing else could be seen beside them.
         let first = if self.before > 0 { 0.0 } else { (self.round / 10) as f64 };
         let seen = self.signs[sign].smooth().iter().filter(|[round, _]| *round >= first);
         let points: PlotPoints<'static> = seen.copied().collect();
-        Line::new(name.to_owned(), points).color(class(player)).width(1.8)
+        Line::new(name, points).color(class(player)).width(1.8)
     }
 
-    /// Shows both losses, and both judgements, side by side.
+    /// Shows both losses, and both judgements, side by side, each below its names and values.
     pub(super) fn show(&self, ui: &mut egui::Ui, size: egui::Vec2, probabilities: bool) {
-        let width = (size.x - ui.spacing().item_spacing.x) / 2.0;
-        let plot = |name: &'static str| {
-            Plot::new(name)
-                .width(width)
-                .height(size.y)
-                .legend(Legend::default().background_alpha(0.6))
-                .allow_drag(false)
-                .allow_zoom(false)
-                .allow_scroll(false)
-                .allow_boxed_zoom(false)
-                .y_axis_min_width(30.0)
-        };
+        let gap = ui.spacing().item_spacing;
+        let width = (size.x - gap.x) / 2.0;
+        let height = size.y - ui.text_style_height(&egui::TextStyle::Body) - gap.y;
         ui.horizontal(|ui| {
-            plot("losses").show(ui, |plot| {
-                plot.line(self.line("loss of D", DISCRIMINATOR, 0));
-                plot.line(self.line("loss of G", GENERATOR, 1));
-            });
-            let judgements = plot("judgements");
-            let judgements =
-                if probabilities { judgements.include_y(0.0).include_y(1.0) } else { judgements };
-            judgements.show(ui, |plot| {
-                plot.line(self.line("D(x), real", DISCRIMINATOR, 2));
-                plot.line(self.line("D(G(z)), drawn", GENERATOR, 3));
-            });
+            for (name, signs) in [("losses", [0, 1]), ("judgements", [2, 3])] {
+                ui.vertical(|ui| {
+                    ui.set_width(width);
+                    ui.horizontal(|ui| signs.iter().for_each(|&sign| self.name(ui, sign)));
+                    let mut plot = still(Plot::new(name), egui::vec2(width, height));
+                    if probabilities && name == "judgements" {
+                        plot = plot.include_y(0.0).include_y(1.0);
+                    }
+                    plot.show(ui, |plot| signs.iter().for_each(|&sign| plot.line(self.line(sign))));
+                });
+            }
         });
+    }
+
+    /// Shows a curve's name and its average now.
+    fn name(&self, ui: &mut egui::Ui, sign: usize) {
+        let (name, player) = SIGNS[sign];
+        let value = self.signs[sign].last().map_or(String::new(), |value| format!(" {value:.2}"));
+        ui.colored_label(class(player), format!("{name}{value}"));
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     curve::Curve,
     host::Canvas,
+    plot::still,
     room::{Maker, SIDE},
 };
 use eframe::egui;
@@ -313,11 +314,8 @@ fn curve(ui: &mut egui::Ui, curve: &Curve) {
         Some(loss) => format!("loss: {loss:.1} nats an image"),
         None => "loss".to_owned(),
     });
-    let plot = Plot::new("loss")
-        .height((ui.available_height() - 4.0).max(40.0))
-        .allow_zoom(false)
-        .allow_drag(false)
-        .allow_scroll(false);
+    let size = egui::vec2(ui.available_width(), (ui.available_height() - 4.0).max(40.0));
+    let plot = still(Plot::new("loss"), size);
     plot.show_x(false).show_y(false).show(ui, |plot| {
         let points = |points: &[[f64; 2]]| PlotPoints::from(points.to_vec());
         plot.points(Points::new("batch", points(curve.raw())).radius(1.2).color(colour([0.45, 0.5, 0.6])));

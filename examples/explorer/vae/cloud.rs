@@ -1,10 +1,7 @@
 //! The encoder's cloud: where the means of the test pictures' codes lie, coloured by class.
 
-use super::{
-    curves::still,
-    plane::{Plane, Scale},
-};
-use crate::{host::Host, palette, room::PIXELS};
+use super::plane::{Plane, Scale};
+use crate::{host::Host, palette, plot::still, room::PIXELS};
 use eframe::egui::{self, Color32};
 use egui_plot::{Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, Points};
 use oneiro::{
