@@ -312,9 +312,10 @@ impl Room for Playing {
         (&self.state, &self.names)
     }
 
+    /// The room's large steps of the beginning would spoil what the network has learnt.
     fn loaded(&mut self) -> String {
-        self.experienced = true;
-        String::new()
+        (self.experienced, self.trains) = (true, false);
+        "; training is switched off, so that the network stays as it is".into()
     }
 
     fn sized(&self, host: &Host, weights: &Weights) -> Option<Maker> {

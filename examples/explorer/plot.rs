@@ -18,6 +18,12 @@ fn marks(axis: GridInput) -> Vec<GridMark> {
     values.map(|value| GridMark { value, step_size }).collect()
 }
 
+/// A mark's number, with as many decimals as its neighbours differ by.
+fn label(mark: GridMark) -> String {
+    let decimals = (-mark.step_size.log10()).ceil().max(0.0) as usize;
+    format!("{:.decimals$}", mark.value)
+}
+
 /// A plot that the pointer does not move, with labels on its axes however small it is.
 pub(crate) fn still(plot: Plot<'_>, size: egui::Vec2) -> Plot<'_> {
     plot.width(size.x)
@@ -29,8 +35,8 @@ pub(crate) fn still(plot: Plot<'_>, size: egui::Vec2) -> Plot<'_> {
         .allow_axis_zoom_drag(false)
         .x_grid_spacer(marks)
         .y_grid_spacer(marks)
-        .custom_x_axes(vec![AxisHints::new_x().label_spacing(LABELLED)])
-        .custom_y_axes(vec![AxisHints::new_y().label_spacing(LABELLED)])
+        .custom_x_axes(vec![AxisHints::new_x().label_spacing(LABELLED).formatter(|mark, _| label(mark))])
+        .custom_y_axes(vec![AxisHints::new_y().label_spacing(LABELLED).formatter(|mark, _| label(mark))])
 }
 
 #[cfg(test)]
@@ -43,9 +49,12 @@ mod tests {
             ((-0.2, 8.3), &[0.0, 2.0, 4.0, 6.0, 8.0][..]),
             ((0.0, 812.0), &[0.0, 200.0, 400.0, 600.0, 800.0]),
             ((-3.1, 3.1), &[-2.0, 0.0, 2.0]),
+            ((-0.1, 2.0), &[0.0, 0.5, 1.0, 1.5, 2.0]),
         ] {
             let marks = marks(GridInput { bounds, base_step_size: 1.0 });
             assert_eq!(marks.iter().map(|mark| mark.value).collect::<Vec<_>>(), wanted);
+            let read = marks.iter().map(|&mark| label(mark).parse().unwrap());
+            assert_eq!(read.collect::<Vec<f64>>(), wanted);
         }
     }
 }

@@ -96,7 +96,7 @@ impl Playing {
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
         if self.experienced {
-            ui.label("its weights are of a file; left to learn, they follow the room's pictures");
+            ui.label("its weights are of a file");
         } else if self.batches.seen < STROKES {
             let share = self.batches.seen as f32 / STROKES as f32;
             let text = format!("first strokes in {} steps", STROKES - self.batches.seen);
@@ -175,7 +175,11 @@ impl Playing {
             }
         });
         let (done, steps) = (self.gallery.done, self.gallery.steps);
-        let text = format!("{done} of {steps}, by the network of step {}", self.drawn_by);
+        let by = match self.experienced && !self.trains {
+            true => "the file's network".to_owned(),
+            false => format!("the network of step {}", self.drawn_by),
+        };
+        let text = format!("{done} of {steps}, by {by}");
         ui.add(egui::ProgressBar::new(done as f32 / steps as f32).text(text)).on_hover_text(
             "784 pixels in fewer steps: a row follows the one above as soon as all that its pixels see is there. A \
              picture is drawn by the network as it was when it began.",
