@@ -234,7 +234,7 @@ impl Room for Playing {
     }
 
     fn loaded(&mut self) -> String {
-        self.curves = Curves::experienced();
+        (self.curves, self.signs, self.variety) = (Curves::experienced(), None, None);
         let name = players::name(self.settings.loss);
         format!(
             "; they go on by the {name} loss. If they learnt by another one, choose it and drop them again"

@@ -104,7 +104,7 @@ struct Playing {
     names: Vec<String>,
     trainer: Executor,
     batches: Batches,
-    /// Whether its weights are of a file.
+    /// Whether its weights come from a file.
     experienced: bool,
     /// Whether the network learns.
     trains: bool,

@@ -18,10 +18,10 @@ struct Hosted {
 }
 
 impl Hosted {
-    /// Makes ready what stands on a device, which is then lost, and nobody tells the engine.
-    fn lost(shared: &Gpu) -> Self {
+    /// Makes a device, and ready what stands on it.
+    fn ready(shared: &Gpu) -> Self {
         let [(device, queue)] = hosts(shared, true);
-        let gpu = Gpu::from_existing_blocking(device.clone(), queue).unwrap();
+        let gpu = Gpu::from_existing_blocking(device, queue).unwrap();
         let plan = Plan::new(&sum(), gpu.caps()).unwrap();
         let state = State::new(&gpu, &[&plan], 0).unwrap();
         let executor = Executor::new(&gpu, &plan, &state, &[]).unwrap();
@@ -30,8 +30,14 @@ impl Hosted {
         executor.step(&gpu).unwrap();
         gpu.wait().unwrap();
         gpu.check().unwrap();
-        device.destroy();
         Self { gpu, plan, state, executor }
+    }
+
+    /// Loses the device, and nobody tells the engine.
+    fn lost(shared: &Gpu) -> Self {
+        let on = Self::ready(shared);
+        on.gpu.device.destroy();
+        on
     }
 }
 
@@ -40,7 +46,7 @@ impl Hosted {
 fn a_lost_device_is_an_error_everywhere() {
     let Some(shared) = adapter("a_lost_device_is_an_error_everywhere") else { return };
     type Ask = fn(&Hosted) -> Result<()>;
-    let asks: [(&str, Ask); 13] = [
+    let asks: [(&str, Ask); 16] = [
         ("read", |on| on.executor.read(&on.gpu, "y").map(drop)),
         ("State::read", |on| on.state.read(&on.gpu, "w").map(drop)),
         ("read_async", |on| pollster::block_on(on.executor.read_async(&on.gpu, ["y"])).map(drop)),
@@ -53,11 +59,29 @@ fn a_lost_device_is_an_error_everywhere() {
         ("check", |on| on.gpu.check()),
         ("submit", |on| on.gpu.submit(|_| Ok(()))),
         ("step", |on| on.executor.step(&on.gpu)),
+        ("step_with", |on| on.executor.step_with(&on.gpu, 1, &mut |_, _| Ok(()))),
+        ("first_bad", |on| on.executor.first_bad(&on.gpu, &on.state).map(drop)),
+        ("prepare", |on| Executor::prepare(&on.gpu, &on.plan).try_for_each(|share| share.map(drop))),
         ("settled", |on| pollster::block_on(on.gpu.settled())),
     ];
     for (what, ask) in asks {
         let error = ask(&Hosted::lost(shared)).expect_err(what);
         assert!(matches!(&error, Error::Device(line) if line.contains("lost")), "{what}: {error}");
+    }
+}
+
+/// A device is lost between a read's submission and its end.
+#[test]
+fn a_promise_of_a_lost_device_is_one_line() {
+    let Some(shared) = adapter("a_promise_of_a_lost_device_is_one_line") else { return };
+    for _ in 0..8 {
+        let on = Hosted::ready(shared);
+        let promise = on.executor.read_async(&on.gpu, ["y"]);
+        on.gpu.device.destroy();
+        // What has come before the loss is there.
+        if let Err(error) = pollster::block_on(promise) {
+            line::<()>(Err(error), &["lost"]);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Graphs, plans, shaders and executors, whatever the model.
 
+mod chained;
 pub(crate) mod collective;
 mod custom_op;
 mod dag;

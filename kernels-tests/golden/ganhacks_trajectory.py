@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
         for place in "02":
             x = F.leaky_relu(self.main[place](x), SLOPE)
         spread = (x.var(0, unbiased=False) + float(np.float32(1e-8))).sqrt().mean()
-        return self.main["5"](torch.cat([x, spread.expand(N, 1)], 1)).view(-1)
+        return self.main["5"](torch.cat([x, spread.expand(len(x), 1)], 1)).view(-1)
 
 
 def labels(salt, own, other, dtype):
@@ -90,7 +90,8 @@ def play(g, d, dtype):
         real = (unit(1000 + r, N, PIXELS) * 2 - 1).to(dtype)
         z = (unit(2000 + r, N, LATENT) * 2 - 1).to(dtype)
         seen = pool(g(z, 3000 + 10 * r).detach(), r)
-        on_real, on_fake = d(real), d(seen)
+        # What comes from the pool has a standard deviation of its own.
+        on_real, on_fake = d(real), torch.cat([d(half) for half in seen.split(N // 2)])
         loss_d = F.softplus(on_real).mean() - (labels(5000 + 10 * r, REAL, FAKE, dtype) * on_real).mean()
         loss_d = loss_d + F.softplus(on_fake).mean() - (labels(7000 + 10 * r, FAKE, REAL, dtype) * on_fake).mean()
         of_d.zero_grad()

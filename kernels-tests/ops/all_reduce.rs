@@ -2,6 +2,8 @@
 
 use crate::harness::Case;
 use oneiro::{
+    error::Result,
+    gpu::Profile,
     graph::{
         Graph, Tensor,
         shape::Type,
@@ -50,8 +52,17 @@ fn a_step_of_ranks_is_refused_where_nobody_exchanges() {
     g.output("y", g.input("x", Type::f32([5])).all_reduce() + 1.0);
     let ready = crate::subjects::Ready::new(gpu, &g, 0);
     ready.write("x", &[1.0, 2.0, 3.0, 4.0, 5.0f32]);
-    let refused = ready.executor.step(gpu).unwrap_err().to_string();
-    assert!(refused.contains("1 times") && refused.contains("step_with"), "{refused}");
+    let profiled = || {
+        let profile = Profile::new(gpu, &ready.executor)?;
+        gpu.submit(|encoder| profile.record(encoder, &ready.executor))
+    };
+    let bad = || ready.executor.first_bad(gpu, &ready.state).map(drop);
+    let step = || ready.executor.step(gpu);
+    let asks: [&dyn Fn() -> Result<()>; 3] = [&step, &bad, &profiled];
+    for ask in &asks[..if gpu.caps().timestamps { 3 } else { 2 }] {
+        let refused = ask().unwrap_err().to_string();
+        assert!(refused.contains("1 times") && refused.contains("step_with"), "{refused}");
+    }
     let mut met = vec![];
     let exchange = &mut |merge, values: &mut [f32]| {
         met.push((merge, values.to_vec()));

@@ -1,7 +1,7 @@
 //! A device and the pipelines that the engine made on it.
 
 use super::{
-    health::{Health, lock},
+    health::{Health, lock, one_line},
     owned::AllOwned,
 };
 use crate::{
@@ -74,7 +74,9 @@ impl Gpu {
     /// Waits until all submitted work is done.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Device(e.to_string()))?;
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| Error::Device(one_line(&e.to_string())))?;
         self.check()
     }
 
@@ -86,8 +88,12 @@ impl Gpu {
         self.check()?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         record(&mut encoder)?;
-        self.queue.submit([encoder.finish()]);
-        Ok(())
+        self.hand_over(encoder)
+    }
+
+    /// Submits what was recorded. A buffer that its host destroyed meanwhile is an error.
+    pub(super) fn hand_over(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
+        self.guarded("a submission", |_| drop(self.queue.submit([encoder.finish()])))
     }
 
     /// The number of compiled pipelines.

@@ -10,13 +10,14 @@ impl Executor {
     /// have in common.
     ///
     /// # Errors
-    /// As [`Executor::record`]; the error of `exchange`, after which a part of the step is done.
+    /// As [`Executor::step`]; the error of `exchange`, after which a part of the step is done.
     pub fn step_with(
         &self,
         gpu: &Gpu,
         most: usize,
         exchange: &mut dyn FnMut(Merge, &mut [f32]) -> Result<()>,
     ) -> Result<()> {
+        gpu.owns("the executor", self.health())?;
         let (launches, mut first) = (self.labels().len(), 0);
         let ends = self.exchanges().iter().map(|e| (e.launch + 1, Some(e))).chain([(launches, None)]);
         for (end, met) in ends {

@@ -7,7 +7,7 @@ use super::{
     device::STORAGE,
     health::Health,
     inputs::{Input, Inputs},
-    owned::{Owned, Reached},
+    owned::{Fill, Owned, Reached},
 };
 use crate::{
     error::{Error, Result},
@@ -55,10 +55,6 @@ impl Exchange {
     }
 }
 
-/// What must happen before an input that is bound to an output can be read.
-const UNRECORDED: &str = ": the executor whose output it is bound to has not recorded the launch that fills it; record a step of that one, \
-     or write the input, before";
-
 /// A plan that is ready to run on a device.
 pub struct Executor {
     launches: Vec<Bound>,
@@ -103,13 +99,17 @@ impl Executor {
         plan.check_runs(gpu.caps())?;
         let inputs = Inputs::new(gpu, plan, host)?;
         let reached = Reached::default();
-        let slot = |(i, &bytes): (usize, &u64)| {
+        let slot = |(i, &bytes): (usize, &u64)| -> Result<_> {
             let buffer = gpu.buffer(&format!("slot {i}"), bytes, STORAGE)?;
-            let fills =
-                plan.fills(i).map(|(place, launch)| (place.offset..place.offset + place.bytes, launch + 1));
-            Ok(Owned { buffer, reached: reached.clone(), fills: fills.collect(), missing: UNRECORDED })
+            let fill = |(step, Launch { dtype, .. }, place): (usize, &Launch, &Place)| Fill {
+                range: place.offset..place.offset + place.bytes,
+                dtype: *dtype,
+                step,
+            };
+            let (fills, reached) = (plan.fills(i).map(fill).collect(), reached.clone());
+            Ok(gpu.owned.add(Owned { buffer, input: false, reached, fills }))
         };
-        let slots = gpu.owned.add(plan.slots.iter().enumerate().map(slot).collect::<Result<Vec<_>>>()?);
+        let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<Vec<_>>>()?;
         let filled = |c: &Constant| {
             let buffer = gpu.buffer("constant", c.bytes, STORAGE)?;
             gpu.write(&buffer, 0, bytemuck::cast_slice(&vec![c.value; c.bytes as usize / 4]))?;
@@ -175,14 +175,17 @@ impl Executor {
     /// ```
     pub fn prepare<'a>(gpu: &'a Gpu, plan: &'a Plan) -> impl Iterator<Item = Result<f32>> + use<'a> {
         let all = plan.launches.len() as f32;
-        let share = move |(i, launch)| gpu.pipeline(launch).map(|_| (i + 1) as f32 / all);
+        let share = move |(i, launch)| {
+            gpu.check()?;
+            gpu.pipeline(launch).map(|_| (i + 1) as f32 / all)
+        };
         plan.launches.iter().enumerate().map(share)
     }
 
     /// Records one step as one compute pass.
     ///
     /// # Errors
-    /// An input that was neither written nor bound; a device that is known to be lost; a step in which ranks
+    /// An input that was neither written nor bound, or bound to an output that nothing has filled; a device that is known to be lost; a step in which ranks
     /// exchange values, see [`Executor::step_with`]. Nothing is then recorded.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.whole()?;
@@ -205,7 +208,7 @@ impl Executor {
     }
 
     /// Refuses to record a step whole in which ranks exchange values.
-    fn whole(&self) -> Result<()> {
+    pub(super) fn whole(&self) -> Result<()> {
         match self.exchanges.len() {
             0 => Ok(()),
             n => Err(Error::State(format!(
@@ -264,9 +267,13 @@ impl Executor {
     /// Runs one step launch by launch and names the first f32 value that holds a NaN or an infinity, if there
     /// is one: a variable before the step, or what a launch wrote. Values are judged by their bits, since
     /// drivers' comparisons hide a NaN.
+    ///
+    /// # Errors
+    /// As [`Executor::step`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn first_bad(&self, gpu: &Gpu, state: &State) -> Result<Option<String>> {
         gpu.owns("the executor", &self.health)?;
+        self.whole()?;
         self.begin()?;
         let bad = |words: Vec<u32>| words.into_iter().any(|w| w & 0x7f80_0000 == 0x7f80_0000);
         for (name, ty) in state.names() {

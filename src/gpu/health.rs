@@ -53,11 +53,14 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The text of an error in one line.
+/// A text in one line.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What an error is about, and its text.
 fn line(what: &str, error: &wgpu::Error) -> String {
-    let error = error.to_string();
-    let words: Vec<_> = error.split_whitespace().collect();
-    format!("{what}: {}", words.join(" "))
+    format!("{what}: {}", one_line(&error.to_string()))
 }
 
 impl Health {

@@ -4,14 +4,14 @@
 use super::{
     Element, Gpu, State,
     device::STORAGE,
-    owned::{Filled, Owned, Reached},
+    owned::{Fill, Filled, Owned, Reached},
 };
 use crate::{
     error::{Error, Result},
     graph::shape::Type,
     plan::{Buffer, Launch, Place, Plan},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// A named input.
 pub(super) struct Input {
@@ -20,42 +20,34 @@ pub(super) struct Input {
     pub(super) offset: u64,
     /// Whether the host wrote it by this executor.
     written: Reached,
-    /// What must hold something before a step that the host did not write it for; nothing where no launch reads it, or
-    /// where the buffer is a host's, which holds what the host says.
-    source: Option<Filled>,
-    /// The buffer that it has of its own, to which others may be bound.
-    _owned: Vec<Arc<Owned>>,
+    /// The buffer of an executor that it lies in: its own, or another one's that it is bound to.
+    within: Option<Filled>,
+    /// Whether it is bound.
+    bound: bool,
+    /// Whether a launch or an output reads it.
+    read: bool,
     /// What the elements must stay below, if they are places of rows.
     below: Option<usize>,
 }
 
 impl Input {
-    /// An input with a buffer of its own.
-    fn own(gpu: &Gpu, name: &str, ty: &Type) -> Result<Self> {
-        let (buffer, written) = (gpu.buffer(name, ty.bytes(), STORAGE)?, Reached::default());
-        let fills = vec![(0..ty.bytes(), 1)];
-        let missing = ", nor was the other executor's input that it is bound to; write one of them before";
-        let owned = Owned { buffer: buffer.clone(), reached: written.clone(), fills, missing };
-        let missing = "; write it, or bind a buffer to it, before the first step";
-        let source = Some(Filled { reached: written.clone(), need: 1, missing });
-        let owned = gpu.owned.add([owned]);
-        Ok(Self { ty: ty.clone(), buffer, offset: 0, written, source, _owned: owned, below: None })
-    }
-
-    /// An input that lies in a buffer of the host's or of another executor.
-    fn bound(gpu: &Gpu, ty: &Type, slice: &wgpu::BufferSlice<'_>) -> Self {
-        let (buffer, offset) = (slice.buffer().clone(), slice.offset());
-        let elements = (ty.shape.numel() * ty.dtype.size()) as u64;
-        let source = gpu.owned.holding(&buffer, offset..offset + elements);
-        Self {
-            ty: ty.clone(),
-            buffer,
-            offset,
-            written: Reached::default(),
-            source,
-            _owned: vec![],
-            below: None,
-        }
+    fn new(gpu: &Gpu, plan: &Plan, i: usize, bound: Option<&wgpu::BufferSlice<'_>>) -> Result<Self> {
+        let ((name, ty), written) = (&plan.inputs[i], Reached::default());
+        let (buffer, offset, within) = match bound {
+            Some(slice) => {
+                fits(gpu, name, ty, slice)?;
+                (slice.buffer().clone(), slice.offset(), of_another(gpu, name, ty, slice)?)
+            }
+            None => {
+                let buffer = gpu.buffer(name, ty.bytes(), STORAGE)?;
+                let fills = vec![Fill { range: 0..ty.bytes(), dtype: ty.dtype, step: 0 }];
+                let own = Owned { buffer: buffer.clone(), input: true, reached: written.clone(), fills };
+                (buffer, 0, Some(Filled::new(gpu.owned.add(own), &(0..ty.bytes()))))
+            }
+        };
+        let read = plan.reads(Buffer::Input(i));
+        let below = plan.is_order(i).then(|| ty.shape.numel());
+        Ok(Self { ty: ty.clone(), buffer, offset, written, within, bound: bound.is_some(), read, below })
     }
 
     pub(super) fn note_written(&self) {
@@ -64,10 +56,12 @@ impl Input {
 
     /// What must happen before a step can read it.
     fn lacks(&self) -> Option<&'static str> {
-        self.source
-            .as_ref()
-            .filter(|source| self.written.steps() == 0 && !source.get())
-            .map(|source| source.missing)
+        let within =
+            self.within.as_ref().filter(|held| self.read && self.written.steps() == 0 && !held.get())?;
+        Some(match self.bound {
+            true => within.missing(),
+            false => "; write it, or bind a buffer to it, before the first step",
+        })
     }
 }
 
@@ -89,19 +83,9 @@ impl Inputs {
             }
         }
         let mut all = BTreeMap::new();
-        for (i, (name, ty)) in plan.inputs.iter().enumerate() {
+        for (i, (name, _)) in plan.inputs.iter().enumerate() {
             let bound = host.iter().find(|(n, _)| n == name).map(|(_, slice)| slice);
-            if let Some(slice) = bound {
-                fits(gpu, name, ty, slice)?;
-                gpu.ours(&format!("the buffer of input `{name}`"), slice.buffer())?;
-            }
-            let mut input = match bound {
-                Some(slice) => Input::bound(gpu, ty, slice),
-                None => Input::own(gpu, name, ty)?,
-            };
-            input.source.take_if(|_| !plan.reads(Buffer::Input(i)));
-            input.below = plan.is_order(i).then(|| ty.shape.numel());
-            all.insert(name.clone(), input);
+            all.insert(name.clone(), Input::new(gpu, plan, i, bound)?);
         }
         Ok(Self(all))
     }
@@ -176,6 +160,19 @@ pub(crate) fn within(name: &str, rows: usize, order: &[u32]) -> Result<()> {
     }
 }
 
+/// The range of another executor's buffer that an input is bound to, if it is one.
+fn of_another(gpu: &Gpu, name: &str, ty: &Type, slice: &wgpu::BufferSlice<'_>) -> Result<Option<Filled>> {
+    let elements = (ty.shape.numel() * ty.dtype.size()) as u64;
+    let within = gpu.owned.holding(slice.buffer(), &(slice.offset()..slice.offset() + elements));
+    match within.as_ref().and_then(|held| held.dtype).filter(|held| *held != ty.dtype) {
+        None => Ok(within),
+        Some(other) => Err(wrong(format!(
+            "input `{name}` is {:?}, and the output that it is bound to {other:?}; bind one of the same type",
+            ty.dtype
+        ))),
+    }
+}
+
 /// Refuses a host's range that cannot be bound to the input.
 fn fits(gpu: &Gpu, name: &str, ty: &Type, slice: &wgpu::BufferSlice<'_>) -> Result<()> {
     let (buffer, offset) = (slice.buffer(), slice.offset());
@@ -189,7 +186,7 @@ fn fits(gpu: &Gpu, name: &str, ty: &Type, slice: &wgpu::BufferSlice<'_>) -> Resu
         let has = if slice.size() < elements { slice.size() } else { room };
         format!("needs {} bytes, the bound range has {has}", ty.bytes())
     } else {
-        return Ok(());
+        return gpu.ours(&format!("the buffer of input `{name}`"), buffer);
     };
     Err(wrong(format!("input `{name}` {what}")))
 }

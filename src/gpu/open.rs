@@ -1,7 +1,12 @@
 //! Opening a device: an adapter of this machine or a host's own device, its limits and features, and the
 //! self-test that both must pass.
 
-use super::{device::Gpu, health::Health, owned::AllOwned, selftest};
+use super::{
+    device::Gpu,
+    health::{Health, one_line},
+    owned::AllOwned,
+    selftest,
+};
 use crate::{
     error::{Error, Result},
     kernel::{
@@ -143,10 +148,11 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) =
-            adapter.request_device(&desc).await.map_err(|e| Error::Device(e.to_string()))?;
+            adapter.request_device(&desc).await.map_err(|e| Error::Device(one_line(&e.to_string())))?;
         let gpu = Self::assemble(device, queue);
         let note = gpu.health.trouble.clone();
-        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note.note(error.to_string())));
+        gpu.device
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| note.note(one_line(&error.to_string()))));
         let note = gpu.health.trouble.clone();
         gpu.device.set_device_lost_callback(move |_, text| note.note(format!("the device was lost: {text}")));
         Ok(gpu)

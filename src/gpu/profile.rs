@@ -26,6 +26,7 @@ impl Profile {
     /// An adapter without timestamps inside passes.
     pub fn new(gpu: &Gpu, executor: &Executor) -> Result<Self> {
         gpu.owns("the executor", executor.health())?;
+        gpu.check()?;
         if !gpu.caps().timestamps {
             return Err(Error::Device(format!("{} cannot write timestamps inside a pass", gpu.caps().name)));
         }
@@ -60,6 +61,7 @@ impl Profile {
             let what = "the profile was made for another executor; make one for each";
             return Err(Error::State(what.into()));
         }
+        executor.whole()?;
         executor.begin()?;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for (i, launch) in executor.launches().iter().enumerate() {

@@ -4,6 +4,7 @@
 use super::{
     Gpu,
     device::STORAGE,
+    health::one_line,
     promise::{self, Promise},
 };
 use crate::error::{Error, Result};
@@ -73,8 +74,8 @@ impl Gpu {
                 Ok(Err(_)) => health.note("the device was lost: a read-back failed".into()),
                 Ok(Ok(())) => {}
             }
-            health.noted()?;
-            let data = staging.get_mapped_range(..).map_err(|e| Error::Device(e.to_string()))?;
+            health.check()?;
+            let data = staging.get_mapped_range(..).map_err(|e| Error::Device(one_line(&e.to_string())))?;
             Ok(data[..bytes as usize].to_vec())
         }))
     }
@@ -104,9 +105,7 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let read = |&from: &wgpu::BufferSlice<'_>| self.record_read(&mut encoder, from);
         let promises = from.iter().map(read).collect::<Result<Vec<_>>>();
-        if promises.is_ok() {
-            self.queue.submit([encoder.finish()]);
-        }
+        let promises = promises.and_then(|promises| self.hand_over(encoder).map(|()| promises));
         Promise::new(&self.device, async move {
             let mut all = vec![];
             for promise in promises? {

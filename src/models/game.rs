@@ -162,7 +162,7 @@ impl<P: Players> Game<P> {
         let (seen, told_there) = self.remembered(fake, told);
         let scores = [
             self.score(&critic, real, told, "noise.real"),
-            self.score(&critic, seen, told_there, "noise.fake"),
+            self.score_apart(&critic, self.told(self.seen(seen, "noise.fake"), told_there)),
         ];
         let mut loss = rules.objective.discriminator(scores, &rules.labels);
         if let Some(weight) = rules.penalty {

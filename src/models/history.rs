@@ -6,12 +6,19 @@
 //! a batch trades places with it: picture i takes a slot of row i, drawn anew in every step, and the discriminator
 //! sees the one that was there, as in CycleGAN's pool (Zhu et al. 2017, §4). In the first steps new pictures fill the
 //! slots one after the other, and are seen themselves.
+//!
+//! Earlier pictures are judged apart from new ones, each half with the statistics of its own (batch normalisation, the
+//! minibatch's standard deviation). Those of a mixed batch are no others' and tell what is generated: the generator, whose
+//! own batches are not mixed, is then taken for real and learns nothing.
 
 use super::{game::Game, players::Players};
-use crate::graph::{
-    Tensor,
-    shape::Type,
-    var::{Init, Role, VarSpec},
+use crate::{
+    graph::{
+        Tensor,
+        shape::Type,
+        var::{Init, Role, VarSpec},
+    },
+    nn::Sequential,
 };
 
 /// The pool's pictures, and what their players were told: classes and hints.
@@ -55,6 +62,14 @@ impl<P: Players> Game<P> {
         let [class, hint] = told;
         let told = [class.map(|x| trade(POOL[1], x)), hint.map(|x| trade(POOL[2], x))];
         (trade(POOL[0], fake), told)
+    }
+
+    /// The scores `[N]` of what the discriminator sees, earlier pictures and new ones apart if there is a pool.
+    #[track_caller]
+    pub(super) fn score_apart<'g>(&self, critic: &Sequential<'g>, seen: Tensor<'g>) -> Tensor<'g> {
+        let (n, parts) = (seen.extent(0), if self.rules().history > 0 { 2 } else { 1 });
+        let part = |i| critic.forward(seen.slice(0, i * n / parts..(i + 1) * n / parts));
+        seen.graph().concat(&(0..parts).map(part).collect::<Vec<_>>(), 0).reshape([n])
     }
 }
 

@@ -104,14 +104,11 @@ impl Plan {
         bound.chain(self.outputs.iter().map(|output| &output.place)).any(|place| place.buffer == buffer)
     }
 
-    /// The places of a slot that launches write, and which launch it is.
-    pub(crate) fn fills(&self, slot: usize) -> impl Iterator<Item = (&Place, usize)> {
-        let written = |(i, launch)| Launch::written(launch).map(move |place| (place, i));
-        self.launches
-            .iter()
-            .enumerate()
-            .flat_map(written)
-            .filter(move |(p, _)| p.buffer == Buffer::Slot(slot))
+    /// The launches that write a slot, with their numbers, and the places that they write.
+    pub(crate) fn fills(&self, slot: usize) -> impl Iterator<Item = (usize, &Launch, &Place)> {
+        let written = |(i, launch)| Launch::written(launch).map(move |place| (i, launch, place));
+        let of_slot = move |(_, _, place): &(usize, &Launch, &Place)| place.buffer == Buffer::Slot(slot);
+        self.launches.iter().enumerate().flat_map(written).filter(of_slot)
     }
 
     /// Whether an input holds the places of a data set's rows, as many as there are rows.

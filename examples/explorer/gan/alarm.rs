@@ -17,7 +17,7 @@ const EVEN: f64 = 0.12;
 /// How a game stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The players come from a file, and nothing is measured yet.
+    /// The players come from a file, and little is measured yet.
     Loaded,
     New,
     /// Drawings are noise still, whoever is ahead.
@@ -50,13 +50,12 @@ pub(super) fn lead(loss: Objective, signs: &Signs) -> Option<f64> {
 
 /// How the game stands.
 fn standing(lead: Option<f64>, signs: &Signs) -> Standing {
-    let played = signs.before + signs.round;
     match lead {
-        _ if signs.round == 0 && signs.before > 0 => Standing::Loaded,
-        _ if played < MET => Standing::New,
+        _ if signs.round < MET && signs.before > 0 => Standing::Loaded,
+        _ if signs.round < MET => Standing::New,
         Some(lead) if lead > WON => Standing::DiscriminatorWins,
         Some(lead) if lead < -EVEN => Standing::GeneratorWins,
-        _ if played < BEGUN => Standing::Early,
+        _ if signs.before + signs.round < BEGUN => Standing::Early,
         _ if signs.variety < NARROW => Standing::OnePicture,
         Some(lead) if lead < EVEN => Standing::Even,
         _ => Standing::Good,
@@ -78,7 +77,9 @@ pub(super) fn judge(settings: &Settings, signs: &Signs) -> (Standing, String) {
     let standing = standing(lead(loss, signs), signs);
     let scores = format!("D(x) {:.2}, D(G(z)) {:.2}", signs.real, signs.fake);
     let words = match standing {
-        Standing::Loaded => "Both players come from a file; the next round tells how they stand.".into(),
+        Standing::Loaded => {
+            "Both players come from a file; their first rounds here tell how they stand.".into()
+        }
         Standing::New => {
             "Both players are new: the generator draws noise, and the discriminator does not know digits yet."
                 .into()
@@ -95,6 +96,12 @@ pub(super) fn judge(settings: &Settings, signs: &Signs) -> (Standing, String) {
             ]);
             format!("The discriminator wins: it tells all drawings apart ({scores}), {why}. Try {tries}.")
         }
+        Standing::OnePicture if signs.before > 0 => format!(
+            "Samples differ {:.0} % as much as real pictures. Players that were trained for a short time need more \
+             rounds; if it stays so, the generator draws one picture for all noise (mode collapse): try {}.",
+            100.0 * signs.variety,
+            ways(&[(true, "smaller steps"), (momentum, "no momentum"), (!smooth, "a smooth D")])
+        ),
         Standing::OnePicture => format!(
             "The generator draws one picture for all noise (mode collapse): its samples differ {:.0} % as much as real \
              pictures. Try {}.",
@@ -185,8 +192,13 @@ mod tests {
         let (standing, words) = judge(&hinge, &curves.now());
         assert!(standing == Standing::Loaded && words.contains("from a file"), "{words}");
         curves.variety(0.5);
-        curves.push(1, [1.0, 1.0, 0.7, 0.3]);
+        curves.push(1, [0.0, 4.0, 1.0, -1.0]);
+        assert_eq!(judge(&hinge, &curves.now()).0, Standing::Loaded, "one bad minibatch is no alarm");
+        (2..=MET).for_each(|round| curves.push(round, [1.0, 1.0, 0.7, 0.3]));
         assert_eq!(judge(&hinge, &curves.now()).0, Standing::Good);
+        curves.variety(0.01);
+        let (standing, words) = judge(&hinge, &curves.now());
+        assert!(standing == Standing::OnePicture && words.contains("need more rounds"), "{words}");
     }
 
     /// The words advise no setting that is set already.

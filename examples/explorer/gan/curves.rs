@@ -24,7 +24,7 @@ const SIGNS: [(&str, usize); 4] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signs {
     pub(super) round: u64,
-    /// The rounds that weights of a file count as.
+    /// The rounds that weights from a file count as.
     pub(super) before: u64,
     pub(super) loss_d: f64,
     /// D(x): the mean judgement of real pictures.
@@ -38,7 +38,7 @@ pub(super) struct Signs {
 /// The signs of all rounds that were read.
 pub(super) struct Curves {
     round: u64,
-    /// The rounds that weights of a file count as.
+    /// The rounds that weights from a file count as.
     before: u64,
     variety: f64,
     /// The values of [`SIGNS`].

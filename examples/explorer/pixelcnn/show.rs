@@ -96,7 +96,7 @@ impl Playing {
     /// How far the learning is, in words.
     fn stage(&self, ui: &mut egui::Ui) {
         if self.experienced {
-            ui.label("its weights are of a file");
+            ui.label("its weights come from a file");
         } else if self.batches.seen < STROKES {
             let share = self.batches.seen as f32 / STROKES as f32;
             let text = format!("first strokes in {} steps", STROKES - self.batches.seen);
