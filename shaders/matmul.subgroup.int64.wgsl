@@ -1,5 +1,6 @@
 // C[M,N] = fused(A·B), f32, row-major, batched; A[M,K] or (TA) A[K,M], B[K,N] or (TB) B[N,K]. For CPU drivers
-// whose subgroups are 8 vector lanes. N and the innermost extents of A and B are multiples of 4.
+// whose subgroups are 8 vector lanes. N and the innermost extents of A and B are multiples of 4; with TA rows of
+// A are M long, rounded up to a multiple of 4.
 //
 // Index map: one subgroup makes a tile of C of 64 rows x 64 columns (x 32 without WIDE). A lane holds four
 // columns of either half in registers, eight rows to an array:
@@ -194,7 +195,7 @@ fn lanes(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_i
   var left6: Rows; var right6: Rows; var left7: Rows; var right7: Rows;
   // </accumulators>
   let k4 = dims.k / 4u;
-  let m4 = dims.m / 4u;
+  let m4 = (dims.m + 3u) / 4u;
   let rows = min(tile.y + lane + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(dims.m - 1u));
   let more_rows = min(tile.y + lane + vec4<u32>(32u, 40u, 48u, 56u), vec4<u32>(dims.m - 1u));
   let quads = min(tile.y / 4u + lane + vec2<u32>(0u, 8u), vec2<u32>(m4 - 1u));

@@ -122,6 +122,11 @@ pub(crate) fn cases() -> Vec<Case> {
         out.extend(
             [[65, 20, 68], [64, 16, 64], [63, 4, 4], [1, 36, 132]].map(|shape| plain(&[200], shape, flags)),
         );
+        // CPU drivers copy these, so that rows are whole vec4s.
+        let odd = [[130, 50, 70], [97, 101, 103], [50, 130, 68], [256, 512, 10]];
+        out.extend(odd.map(|shape| plain(&[], shape, flags)));
+        out.extend([[65, 66, 67], [66, 68, 70]].map(|shape| plain(&[3], shape, flags)));
+        out.push(with_epilogue([130, 50, 68], flags, EPILOGUES[0]));
         // Each fused kernel takes long to compile: all epilogues in one layout, the narrow tile with one.
         let wide = [[65, 36, 68], [128, 100, 400], [64, 17, 33]];
         out.extend(wide.map(|shape| with_epilogue(shape, flags, EPILOGUES[0])));

@@ -2,6 +2,7 @@
 //! op is closed under differentiation without transposed copies.
 
 mod blocks;
+mod padded;
 
 pub(super) use blocks::added;
 pub use blocks::{Block, Cut};
@@ -65,6 +66,8 @@ pub enum Variant {
         /// Whether the tile has 64 columns instead of 32.
         wide: bool,
     },
+    /// The same tile of 64 or 32 columns on copies whose rows are whole vec4s.
+    Padded,
     /// Blocks of 8x8 or 4x4 outputs per invocation fed by workgroup memory.
     Blocks(Cut),
     /// A tile of 64x64 in workgroup memory, for any extents.
@@ -107,6 +110,13 @@ impl MatMul {
                 (Variant::Subgroup { wide: true }, "CPU driver, 8 lanes: 64x64 broadcast tile")
             });
         }
+        if caps.runs(&LANES)
+            && !self.aligned(e)
+            && e.k <= K_SUBGROUP
+            && padded::pays([e.batch, e.m, e.n, e.k])
+        {
+            out.push((Variant::Padded, "CPU driver, 8 lanes: broadcast tile on copies in whole vec4s"));
+        }
         let mut gpu = vec![];
         if self.aligned(e) {
             gpu.extend(Cut::all([e.batch, e.m, e.n, e.k]).map(|cut| (Variant::Blocks(cut), cut.why())));
@@ -142,6 +152,13 @@ impl MatMul {
         [a, b, c]: [Operand; 3],
         scratch: usize,
     ) -> Lowered {
+        if variant == Variant::Padded {
+            let extents = [e.batch, e.m, e.n, e.k];
+            let grown = padded::Grown::new([self.ta, self.tb], extents, [a, b, c], scratch);
+            let (tile, e) = (Variant::Subgroup { wide: e.n > 32 }, Extents { n: grown.n, k: grown.k, ..e });
+            let product = self.launches(e, (tile, why), epilogue, grown.operands, 0);
+            return grown.around(product);
+        }
         let outputs = e.batch * e.m * e.n;
         let bytes = 4 * (e.batch * (e.m * e.k + e.k * e.n) + outputs) as u64;
         let parts = if let Variant::Blocks(cut) = variant { cut.parts } else { 1 };
@@ -190,6 +207,7 @@ impl MatMul {
         };
         let lanes = |entry, wide, grid| aligned(&LANES, entry, grid).flag("WIDE", wide);
         match variant {
+            Variant::Padded => unreachable!("it is lowered to the tile on copies"),
             Variant::Few => lanes("few", false, grid(32, FEW)),
             Variant::Subgroup { wide } => lanes("lanes", wide, grid(if wide { 64 } else { 32 }, 64)),
             Variant::Blocks(cut) => {
@@ -263,9 +281,11 @@ impl Op for MatMul {
 
     fn others(&self, at: &Lowering<'_>) -> Vec<LaunchSpec> {
         let Some(e) = self.extents(&at.inputs[0].shape, &at.inputs[1].shape) else { return vec![] };
-        let first =
-            |variant| self.launches(e, variant, at.epilogue, Self::OPERANDS, 0).launches.swap_remove(0);
-        self.variants(e, at.caps).into_iter().map(first).collect()
+        let product = |variant| {
+            let launches = self.launches(e, variant, at.epilogue, Self::OPERANDS, 0).launches;
+            launches.into_iter().find(|launch| launch.flops > 0)
+        };
+        self.variants(e, at.caps).into_iter().filter_map(product).collect()
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {

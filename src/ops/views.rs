@@ -7,6 +7,7 @@ mod detach;
 mod tiles;
 mod words;
 
+pub(super) use copies::rows;
 pub use copies::{Concat, Pack, Pad};
 pub use detach::Detach;
 

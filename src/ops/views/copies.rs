@@ -11,17 +11,33 @@ use crate::graph::{
 /// The mistake of joining no tensors.
 const NOTHING: &str = "takes at least one tensor";
 
+/// A launch that copies an input; see [`between`].
+fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: usize) -> LaunchSpec {
+    between([Operand::Input(input), Operand::Output], entry, dims, read)
+}
+
+/// Copies rows of `row` elements to rows of `pitch`: longer ones end in zeros, and shorter ones leave elements out.
+pub(in crate::ops) fn rows(operands: [Operand; 2], rows: usize, [row, pitch]: [usize; 2]) -> LaunchSpec {
+    let dims = [("n", rows * pitch), ("row", row), ("pitch", pitch), ("offset", 0)];
+    between(operands, ["pad", "pad4"], &dims, rows * row.min(pitch))
+}
+
 /// A launch of the first entry point, or of its vec4 twin where all `dims`, here in elements, are multiples
 /// of 4. The first of `dims` is `n`, the number of elements to write.
-fn copy(entry: [&'static str; 2], input: usize, dims: &[(&str, usize)], read: usize) -> LaunchSpec {
+fn between(
+    [from, to]: [Operand; 2],
+    entry: [&'static str; 2],
+    dims: &[(&str, usize)],
+    read: usize,
+) -> LaunchSpec {
     let wide = dims.iter().all(|(_, v)| v % 4 == 0);
     let unit = if wide { 4 } else { 1 };
     let n = dims[0].1;
     let (x, y) = if wide { ("x4", "y4") } else { ("x", "y") };
     let launch = LaunchSpec::new(&SHADER, entry[usize::from(wide)], grid_1d((n / unit).div_ceil(WORKGROUP)))
         .constant("WORKGROUP", WORKGROUP as f64)
-        .bind(x, Operand::Input(input))
-        .bind(y, Operand::Output)
+        .bind(x, from)
+        .bind(y, to)
         .cost(0, 4 * (read + n) as u64)
         .why(if wide { "copy by vec4s" } else { "copy by elements" });
     dims.iter().fold(launch, |launch, (name, value)| launch.dim(name, value / unit))
