@@ -93,7 +93,9 @@ impl Gpu {
 
     /// Submits what was recorded. A buffer that its host destroyed meanwhile is an error.
     pub(super) fn hand_over(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
-        self.guarded("a submission", |_| drop(self.queue.submit([encoder.finish()])))
+        self.guarded("a submission", |_| {
+            self.queue.submit([encoder.finish()]);
+        })
     }
 
     /// The number of compiled pipelines.
