@@ -1,7 +1,7 @@
 //! A device and the pipelines that the engine made on it.
 
 use super::{
-    health::{Health, lock, one_line},
+    health::{Health, lock},
     owned::AllOwned,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl Gpu {
     pub fn wait(&self) -> Result<()> {
         self.device
             .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|e| Error::Device(one_line(&e.to_string())))?;
+            .map_err(|e| Error::Device(super::health::one_line(&e.to_string())))?;
         self.check()
     }
 
