@@ -1,6 +1,5 @@
 // C[M,N] = fused(A·B), f32, row-major, batched; A[M,K] or (TA) A[K,M], B[K,N] or (TB) B[N,K]. For CPU drivers
-// whose subgroups are 8 vector lanes. N and the innermost extents of A and B are multiples of 4; with TA rows of
-// A are M long, rounded up to a multiple of 4.
+// whose subgroups are 8 vector lanes. Rows of A (padded), of B and of C are multiples of 4.
 //
 // Index map: one subgroup makes a tile of C of 64 rows x 64 columns (x 32 without WIDE). A lane holds four
 // columns of either half in registers, eight rows to an array:

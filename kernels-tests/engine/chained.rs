@@ -96,6 +96,12 @@ fn a_part_of_a_step_fills_its_own_outputs() {
     line(late.step(gpu), &empty);
     part(1..2);
     late.step(gpu).unwrap();
+    part(0..1);
+    part(0..1);
+    early.step(gpu).unwrap();
+    line(late.step(gpu), &empty);
+    part(1..2);
+    late.step(gpu).unwrap();
     assert_eq!(early.read(gpu, "y").unwrap(), [2.25; 64]);
     assert_eq!(late.read(gpu, "y").unwrap(), [32.25; 64]);
 }

@@ -185,8 +185,8 @@ impl Executor {
     /// Records one step as one compute pass.
     ///
     /// # Errors
-    /// An input that was neither written nor bound, or bound to an output that nothing has filled; a device that is known to be lost; a step in which ranks
-    /// exchange values, see [`Executor::step_with`]. Nothing is then recorded.
+    /// An input that was neither written nor bound, or bound to an output that nothing has filled; a device that is
+    /// known to be lost; a step in which ranks exchange values, see [`Executor::step_with`]. Nothing is then recorded.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.whole()?;
         self.record_part(encoder, 0..self.launches.len())

@@ -20,11 +20,10 @@ impl Reached {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Notes that these steps were taken. They count if all that come before them were taken, too. The first one begins
-    /// anew: what is there from the last time is written over on the way.
+    /// Notes that these steps were taken. They count if all that come before them were taken, too. What later ones have
+    /// filled counts no more, since slots hold one value after the other.
     pub(super) fn note(&self, steps: Range<usize>) {
-        let counts = |at| (!steps.is_empty() && steps.start <= at).then_some(steps.end);
-        let next = |at| counts(at).map(|end| if steps.start == 0 { end } else { end.max(at) });
+        let next = |at| (!steps.is_empty() && steps.start <= at).then_some(steps.end);
         let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 }

@@ -7,9 +7,9 @@
 //! sees the one that was there, as in CycleGAN's pool (Zhu et al. 2017, §4). In the first steps new pictures fill the
 //! slots one after the other, and are seen themselves.
 //!
-//! Earlier pictures are judged apart from new ones, each half with the statistics of its own (batch normalisation, the
-//! minibatch's standard deviation). Those of a mixed batch are no others' and tell what is generated: the generator, whose
-//! own batches are not mixed, is then taken for real and learns nothing.
+//! Earlier pictures are judged apart from new ones, each half with statistics of its own (batch normalisation, the
+//! minibatch's standard deviation). Those of a mixed batch tell what is generated: the generator, whose own batches
+//! are not mixed, is then taken for real and learns nothing.
 
 use super::{game::Game, players::Players};
 use crate::{

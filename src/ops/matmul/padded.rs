@@ -63,7 +63,7 @@ pub(super) struct Grown {
 }
 
 impl Grown {
-    /// Grows the rows of A, or with `ta` its columns, and those of B. An epilogue wants columns of C that need not grow.
+    /// Grows the rows of A, or with `ta` its columns, and those of B. An epilogue wants rows of C that need not grow.
     pub(super) fn new(
         [ta, tb]: [bool; 2],
         [batch, m, n, k]: [usize; 4],
