@@ -9,7 +9,7 @@ use oneiro::{
     plan::Plan,
 };
 
-/// What stands on a host's device.
+/// The objects that a host has made on a device of its own.
 struct Hosted {
     gpu: Gpu,
     plan: Plan,
@@ -78,7 +78,7 @@ fn a_promise_of_a_lost_device_is_one_line() {
         let on = Hosted::ready(shared);
         let promise = on.executor.read_async(&on.gpu, ["y"]);
         on.gpu.device.destroy();
-        // What has come before the loss is there.
+        // A read that ended before the device was lost is no error.
         if let Err(error) = pollster::block_on(promise) {
             line::<()>(Err(error), &["lost"]);
         }

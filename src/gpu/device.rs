@@ -83,7 +83,7 @@ impl Gpu {
     /// Records one submission into an encoder of its own and submits it.
     ///
     /// # Errors
-    /// What `record` returns, of which nothing is then submitted; a lost device.
+    /// What `record` returns, of which nothing is then submitted; a lost device; a buffer that was destroyed.
     pub fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
         self.check()?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

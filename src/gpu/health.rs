@@ -58,7 +58,7 @@ pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What an error is about, and its text.
+/// This says in one line what an error is about, and then its text.
 fn line(what: &str, error: &wgpu::Error) -> String {
     format!("{what}: {}", one_line(&error.to_string()))
 }

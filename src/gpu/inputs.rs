@@ -54,7 +54,7 @@ impl Input {
         self.written.note(0..1);
     }
 
-    /// What must happen before a step can read it.
+    /// This says what the host must do before a step can read the input; `None` where it can.
     fn lacks(&self) -> Option<&'static str> {
         let within =
             self.within.as_ref().filter(|held| self.read && self.written.steps() == 0 && !held.get())?;

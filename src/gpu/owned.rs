@@ -49,7 +49,7 @@ pub(super) struct Filled {
     owned: Arc<Owned>,
     /// The number of steps after which it does.
     need: usize,
-    /// What it holds then.
+    /// The type of the elements that it then holds.
     pub(super) dtype: Option<DType>,
 }
 

@@ -94,7 +94,7 @@ impl Launch {
         if self.in_words { kernel::in_words(&text) } else { text }
     }
 
-    /// What the kernel writes.
+    /// The places that the kernel writes.
     pub fn written(&self) -> impl Iterator<Item = &Place> {
         self.bindings.iter().filter(|(name, _)| self.writes.contains(name)).map(|(_, place)| place)
     }
