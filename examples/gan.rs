@@ -34,9 +34,13 @@ struct GanOptions {
     /// Dimensions of the noise
     #[arg(long, default_value_t = 100, value_parser = whole::<u16>(1..))]
     latent: u16,
-    /// Widths of the generator's hidden layers; the discriminator has the same in reverse order
+    /// Widths of the generator's hidden layers
     #[arg(long, value_delimiter = ',', default_value = "256,512", value_parser = whole::<u16>(1..))]
     hidden: Vec<u16>,
+    /// Widths of the discriminator's hidden layers [default: --hidden in reverse order]
+    #[arg(long, value_name = "WIDTHS", value_delimiter = ',', value_parser = whole::<u16>(1..))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hidden_discriminator: Vec<u16>,
     /// Tell both players the images' classes
     #[arg(long)]
     conditional: bool,
@@ -48,7 +52,12 @@ impl Adversarial for GanOptions {
     type Networks = Networks;
 
     fn networks(&self) -> Networks {
-        Networks { latent: self.latent.into(), hidden: self.hidden.iter().map(|&w| w.into()).collect() }
+        let widths = |of: &[u16]| of.iter().map(|&width| width.into()).collect();
+        let mirrored = Networks::mirrored(self.latent.into(), widths(&self.hidden));
+        match &self.hidden_discriminator[..] {
+            [] => mirrored,
+            own => Networks { discriminator: widths(own), ..mirrored },
+        }
     }
 
     fn conditional(&self) -> bool {

@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub(crate) fn saved(host: &Host, train: &oneiro::data::Images) -> Vec<Vec<u8>> {
     use oneiro::models::{dcgan, gan, gan::Objective};
     let perceptrons = |latent, hidden: [&[usize]; 2]| {
-        Networks::Perceptrons(hidden.map(|hidden| gan::Networks { latent, hidden: hidden.to_vec() }))
+        Networks::Perceptrons(hidden.map(|hidden| gan::Networks::mirrored(latent, hidden.to_vec())))
     };
     let plain = Settings { loss: Objective::NonSaturating, smooth: false, ..Settings::even() };
     let programs = Settings { networks: perceptrons(100, [&[256, 512]; 2]), ..plain.clone() };

@@ -95,7 +95,7 @@ fn with_tricks() -> Trajectory {
         ("label.fake", 7000, 1),
         ("flip.fake", 7001, 1),
     ];
-    let networks = gan::Networks { latent: 4, hidden: vec![8, 6] };
+    let networks = gan::Networks::mirrored(4, vec![8, 6]);
     let rules = Rules {
         lr: 0.01,
         lr_discriminator: 0.05,
@@ -310,6 +310,7 @@ fn the_penaltys_gradient_matches_central_differences() {
         pixels: 7,
         latent: 1,
         hidden: vec![4, 5],
+        discriminator: vec![5, 4],
         weight: Weight::Plain,
         classes: 0,
         scores: 1,

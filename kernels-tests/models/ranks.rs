@@ -201,7 +201,7 @@ fn ranks_score_what_one_does() {
 #[test]
 fn ranks_train_a_game_with_tricks_as_one_does() {
     fn record(caps: &Caps, share: Share, images: &Images, rules: Rules) -> Round {
-        let networks = gan::Networks { latent: 4, hidden: vec![6, 8] };
+        let networks = gan::Networks::mirrored(4, vec![6, 8]);
         let tricks = Tricks { stddev: true, dropout: 0.3, ..Tricks::default() };
         let rules = Rules { uniform: true, sgd: true, lr_discriminator: 0.01, tricks, ..rules };
         let game = Game::new(networks, rules, [SIDE, SIDE, 1], [SIDE; 2], 0, local(share)).unwrap();

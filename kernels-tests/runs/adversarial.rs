@@ -9,7 +9,8 @@ use crate::{
 const GAN: &str = "gan train --data . --batch 16 --hidden 24 --latent 5 --seed 3";
 /// Tricks of the trade, all at once.
 const OF_THE_TRADE: &str = "--real-label 0.7..1.2 --fake-label 0..0.3 --flip 0.1 --optimizer-discriminator sgd \
-                            --prior uniform --activation relu --minibatch-stddev --dropout-generator 0.5";
+                            --prior uniform --activation relu --minibatch-stddev --dropout-generator 0.5 \
+                            --noise-discriminator 0.5";
 /// A small DCGAN.
 const DCGAN: &str = "dcgan train --data . --batch 8 --features 4 --latent 5";
 
@@ -26,7 +27,10 @@ fn a_game_goes_on_bit_for_bit() {
     for (name, train) in [
         ("dcgan", format!("{DCGAN} --conditional --ema 0.9")),
         ("gan", format!("{GAN} {tricks} --conditional")),
-        ("gan-of-tricks", format!("{GAN} {OF_THE_TRADE} --history 16 --conditional")),
+        (
+            "gan-of-tricks",
+            format!("{GAN} {OF_THE_TRADE} --hidden-discriminator 12,8 --history 16 --conditional"),
+        ),
     ] {
         let program = train.split(' ').next().unwrap_or_default();
         let train = |out: &str, steps: u32| {
@@ -61,6 +65,8 @@ fn a_game_goes_on_bit_for_bit() {
         "activation = \"relu\"",
         "minibatch_stddev = true",
         "dropout_generator = 0.5",
+        "noise_discriminator = 0.5",
+        "hidden_discriminator = [12, 8]",
     ] {
         let there = ["gan-of-tricks-parts", "gan-parts"].map(|run| config(run).contains(line));
         assert_eq!(there, [true, false], "{line}");
@@ -117,6 +123,8 @@ fn a_trained_game_draws_walks_and_reckons() {
         (&format!("{GAN} --out none --real-label 0.9 --smooth 0.1"), "choose one"),
         (&format!("{GAN} --out none --fake-label 0.95 --smooth 0.1"), "below that of real pictures"),
         (&format!("{GAN} --out none --dropout-generator 1"), "from 0 to below 1"),
+        (&format!("{GAN} --out none --noise-discriminator=-1"), "wants a number from 0 on"),
+        (&format!("{GAN} --out none --hidden-discriminator 8,0"), "wants a whole number from 1"),
         (&format!("{DCGAN} --out none --norm batch --loss wasserstein-gp"), "of each picture alone"),
         (&format!("{DCGAN} --out none --norm none --semi-supervised --labels 10"), "weights are normalised"),
         (

@@ -188,7 +188,10 @@ fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usi
     let (mut c, mut side) = (config.discriminator, config.side / 2);
     let first = down(doubling(), [inputs, c]);
     g.traced(|| {
-        let mut chain = Sequential::new(name).with(first).then(config.tricks.activation);
+        let active = |chain: Sequential<'g>| {
+            config.tricks.disturbed(chain.then(config.tricks.activation), config.mode)
+        };
+        let mut chain = active(Sequential::new(name).with(first));
         while side > 4 {
             (c, side) = (c.saturating_mul(2), side / 2);
             chain = chain.with(down(doubling(), [c / 2, c]));
@@ -199,7 +202,7 @@ fn shrink<'g>(g: &'g Graph, name: &str, config: &Config, [inputs, outputs]: [usi
                 Norm::Layer => chain.with(|name| Layer::LayerNorm(LayerNorm::new(g, name, &[side, side, c]))),
                 Norm::None => chain,
             };
-            chain = chain.then(config.tricks.activation);
+            chain = active(chain);
         }
         let (chain, c) = config.tricks.compared(chain, c);
         chain.with(down(Kernel::square(4), [c, outputs]))

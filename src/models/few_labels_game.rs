@@ -55,7 +55,7 @@ impl<P: Players> Game<P> {
         let z = self.noise(g, "generator.z", real.extent(0));
         let fake = self.generate(&generator, z, [None, None]);
         let [of_real, of_fake] = [(real, "noise.real"), (fake, "noise")].map(|(x, stream)| {
-            let hidden = critic.activations(self.seen(x, stream));
+            let hidden = critic.drawing(stream).activations(self.seen(x, stream));
             hidden.last().map_or(x, |last| last.mean(&[0]))
         });
         self.draw(&generator, (of_real - of_fake).square().sum_all())
@@ -71,7 +71,7 @@ impl<P: Players> Game<P> {
     /// The logits `[N, K]` of pictures, with fresh noise on the pictures if the rules ask for it.
     #[track_caller]
     fn logits<'g>(&self, critic: &Sequential<'g>, x: Tensor<'g>, stream: &str) -> Tensor<'g> {
-        critic.forward(self.seen(x, stream)).reshape([x.extent(0), self.apart()])
+        critic.drawing(stream).forward(self.seen(x, stream)).reshape([x.extent(0), self.apart()])
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     const HIDDEN: usize = 6;
 
     fn game() -> Game<Networks> {
-        let networks = Networks { latent: LATENT, hidden: vec![5, HIDDEN] };
+        let networks = Networks::mirrored(LATENT, vec![5, HIDDEN]);
         Game::new(networks, Rules::default(), [2, 2, 1], [2, 2], 0, N).unwrap().telling_apart(CLASSES)
     }
 

@@ -143,7 +143,7 @@ impl<P: Players> Game<P> {
     /// `data` records the minibatch: a [`Batch`], or pictures `[N, …]` in [0, 1] and their classes, one-hot
     /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams:
     /// `discriminator.z`, and as the rules ask `noise.real`, `noise.fake`, `penalty`, `pool`, those of
-    /// [`Objective::discriminator`](super::gan::Objective::discriminator), and one for each dropout.
+    /// [`Objective::discriminator`](super::gan::Objective::discriminator), and those of dropout and of noise on hidden units.
     #[track_caller]
     pub fn discriminator_step<'g, B: Into<Batch<'g>>>(
         &self,
@@ -166,7 +166,7 @@ impl<P: Players> Game<P> {
         ];
         let mut loss = rules.objective.discriminator(scores, &rules.labels);
         if let Some(weight) = rules.penalty {
-            let judge = |x| critic.forward(self.told(self.players.seen(x), told));
+            let judge = |x| critic.drawing("penalty").forward(self.told(self.players.seen(x), told));
             loss = loss + gradient_penalty(judge, real, fake, "penalty") * weight;
         }
         if let Some(class) = class {
@@ -200,7 +200,7 @@ impl<P: Players> Game<P> {
 
     /// Records a step of the generator, which plays against the discriminator as it is now; `loss_D`, D(x)
     /// and D(G(z)) are those of the discriminator's last step. Random streams: `generator.z`, and as the
-    /// rules ask `noise`, and one for each dropout.
+    /// rules ask `noise`, and those of dropout and of noise on hidden units.
     ///
     /// The caller advances the step counter, which counts rounds.
     #[track_caller]
@@ -317,7 +317,7 @@ impl<P: Players> Game<P> {
         told: [Option<Tensor<'g>>; 2],
         stream: &str,
     ) -> Tensor<'g> {
-        chain.forward(self.told(self.seen(x, stream), told)).reshape([x.extent(0)])
+        chain.drawing(stream).forward(self.told(self.seen(x, stream), told)).reshape([x.extent(0)])
     }
 
     /// Pictures as the discriminator takes them, with fresh noise if the rules ask for it.

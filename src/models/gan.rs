@@ -106,8 +106,10 @@ pub struct Config {
     pub pixels: usize,
     /// The dimensions of the noise.
     pub latent: usize,
-    /// The widths of the generator's hidden layers; the discriminator's come in reverse.
+    /// The widths of the generator's hidden layers.
     pub hidden: Vec<usize>,
+    /// The widths of the discriminator's hidden layers.
+    pub discriminator: Vec<usize>,
     /// What the discriminator's weights are.
     pub weight: Weight,
     /// The number of classes that both players are told, one-hot, beside their inputs (Mirza & Osindero
@@ -126,16 +128,25 @@ pub struct Config {
 pub struct Networks {
     /// The dimensions of the noise.
     pub latent: usize,
-    /// The widths of the generator's hidden layers; the discriminator's come in reverse.
+    /// The widths of the generator's hidden layers.
     pub hidden: Vec<usize>,
+    /// The widths of the discriminator's hidden layers.
+    pub discriminator: Vec<usize>,
 }
 
 impl Networks {
+    /// The networks whose discriminator has the generator's hidden layers in reverse order.
+    pub fn mirrored(latent: usize, hidden: Vec<usize>) -> Self {
+        let discriminator = hidden.iter().rev().copied().collect();
+        Self { latent, hidden, discriminator }
+    }
+
     fn config(&self, at: &Setting) -> Config {
         Config {
             pixels: at.canvas.iter().product(),
             latent: self.latent,
             hidden: self.hidden.clone(),
+            discriminator: self.discriminator.clone(),
             weight: at.weight,
             classes: at.classes,
             scores: at.scores,
@@ -177,6 +188,7 @@ fn perceptron<'g>(
         let mut inputs = pair[0];
         if i > 0 {
             chain = tricks.dropped(chain.then(tricks.activation), i - 1, mode);
+            chain = tricks.disturbed(chain, mode);
         }
         if i + 2 == widths.len() {
             (chain, inputs) = tricks.compared(chain, inputs);
@@ -194,7 +206,7 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
     let inputs = [config.latent.saturating_add(config.classes)];
     let widths: Vec<usize> =
         inputs.into_iter().chain(config.hidden.iter().copied()).chain([config.pixels]).collect();
-    let tricks = Tricks { activation: Activation::Relu, stddev: false, ..config.tricks };
+    let tricks = Tricks { activation: Activation::Relu, stddev: false, noise: 0.0, ..config.tricks };
     let name = format!("{name}.main");
     perceptron(g, &name, &widths, Weight::Plain, (tricks, config.mode)).then(Activation::Tanh)
 }
@@ -205,7 +217,7 @@ pub fn generator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g
 pub fn discriminator<'g>(g: &'g Graph, name: &str, config: &Config) -> Sequential<'g> {
     let inputs = [config.pixels.saturating_add(config.classes)];
     let widths: Vec<usize> =
-        inputs.into_iter().chain(config.hidden.iter().rev().copied()).chain([config.scores]).collect();
+        inputs.into_iter().chain(config.discriminator.iter().copied()).chain([config.scores]).collect();
     let tricks = Tricks { dropout: 0.0, ..config.tricks };
     perceptron(g, &format!("{name}.main"), &widths, config.weight, (tricks, config.mode))
 }

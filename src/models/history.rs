@@ -68,7 +68,10 @@ impl<P: Players> Game<P> {
     #[track_caller]
     pub(super) fn score_apart<'g>(&self, critic: &Sequential<'g>, seen: Tensor<'g>) -> Tensor<'g> {
         let (n, parts) = (seen.extent(0), if self.rules().history > 0 { 2 } else { 1 });
-        let part = |i| critic.forward(seen.slice(0, i * n / parts..(i + 1) * n / parts));
+        let part = |i| {
+            let purpose = format!("noise.fake.{i}");
+            critic.drawing(&purpose).forward(seen.slice(0, i * n / parts..(i + 1) * n / parts))
+        };
         seen.graph().concat(&(0..parts).map(part).collect::<Vec<_>>(), 0).reshape([n])
     }
 }
@@ -92,7 +95,7 @@ mod tests {
     fn earlier_pictures_come_back_once_with_their_classes() {
         const STEPS: usize = 40;
         let rules = Rules { history: 6, ..Rules::default() };
-        let networks = Networks { latent: 1, hidden: vec![1] };
+        let networks = Networks::mirrored(1, vec![1]);
         let game = Game::new(networks, rules, [1, 1, 1], [1, 1], 1, 4).unwrap();
         let g = Graph::new();
         let [x, class] = ["x", "class"].map(|name| g.input(name, Type::f32([4, 1])));

@@ -41,11 +41,14 @@ pub struct Tricks {
     /// The share of units that dropout takes from the generator's first three hidden layers, in training and whenever
     /// pictures are drawn (Isola et al. 2017, §3.2.1).
     pub dropout: f32,
+    /// The standard deviation of noise on the discriminator's hidden units in training (Salimans et al. 2016, whose
+    /// code has 0.5).
+    pub noise: f32,
 }
 
 impl Default for Tricks {
     fn default() -> Self {
-        Self { activation: Activation::LeakyRelu, norm: None, stddev: false, dropout: 0.0 }
+        Self { activation: Activation::LeakyRelu, norm: None, stddev: false, dropout: 0.0, noise: 0.0 }
     }
 }
 
@@ -62,6 +65,16 @@ impl Tricks {
             Mode::Evaluation => "evaluation",
         };
         chain.with(|name| Layer::Dropout { stream: format!("{name}.{mode}"), rate: self.dropout })
+    }
+
+    /// A discriminator's chain with noise behind a hidden layer. The layer is there in evaluation too, since layers
+    /// are named by their places.
+    pub(super) fn disturbed<'g>(&self, chain: Sequential<'g>, mode: Mode) -> Sequential<'g> {
+        if self.noise == 0.0 {
+            return chain;
+        }
+        let sigma = if mode == Mode::Evaluation { 0.0 } else { self.noise };
+        chain.with(|name| Layer::Noise { stream: name.into(), sigma })
     }
 
     /// A discriminator's chain before its last layer, and how many channels follow from so many.

@@ -27,6 +27,13 @@ pub enum Layer<'g> {
     },
     /// [`minibatch_stddev`], which adds a channel.
     MinibatchStddev,
+    /// Normal noise that is added, by a stream of its own; 0 adds none and draws none.
+    Noise {
+        /// The stream's name.
+        stream: String,
+        /// The standard deviation.
+        sigma: f32,
+    },
 }
 
 impl<'g> Layer<'g> {
@@ -43,6 +50,10 @@ impl<'g> Layer<'g> {
             Layer::Activation(activation) => activation.apply(x),
             Layer::Dropout { stream, rate } => x.dropout(stream, *rate),
             Layer::MinibatchStddev => minibatch_stddev(x),
+            Layer::Noise { stream, sigma } if *sigma > 0.0 => {
+                x + x.graph().normal(stream, x.shape()) * *sigma
+            }
+            Layer::Noise { .. } => x,
         }
     }
 
@@ -53,7 +64,9 @@ impl<'g> Layer<'g> {
             Layer::ConvTranspose2d(layer) => layer.params(),
             Layer::BatchNorm(layer) => layer.params(),
             Layer::LayerNorm(layer) => layer.params(),
-            Layer::Activation(_) | Layer::Dropout { .. } | Layer::MinibatchStddev => vec![],
+            Layer::Activation(_) | Layer::Dropout { .. } | Layer::MinibatchStddev | Layer::Noise { .. } => {
+                vec![]
+            }
         }
     }
 }
@@ -83,6 +96,18 @@ impl<'g> Sequential<'g> {
     #[must_use]
     pub fn then(self, activation: Activation) -> Self {
         self.with(|_| Layer::Activation(activation))
+    }
+
+    /// The same layers for another use in the same graph: those that draw have the streams `STREAM/PURPOSE`.
+    #[must_use]
+    pub fn drawing(&self, purpose: &str) -> Self {
+        let mut this = self.clone();
+        for layer in &mut this.layers {
+            if let Layer::Dropout { stream, .. } | Layer::Noise { stream, .. } = layer {
+                *stream = format!("{stream}/{purpose}");
+            }
+        }
+        this
     }
 
     /// The layers in their order.
@@ -117,5 +142,46 @@ impl<'g> Sequential<'g> {
     /// The variables that an optimizer trains.
     pub fn params(&self) -> Vec<Tensor<'g>> {
         self.layers.iter().flat_map(Layer::params).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{
+        Graph,
+        reference::{self, Values},
+        shape::{Array, Type},
+    };
+
+    /// A chain of noise alone.
+    fn noise<'g>(sigma: f32) -> Sequential<'g> {
+        Sequential::new("d").with(|name| Layer::Noise { stream: name.into(), sigma })
+    }
+
+    #[test]
+    fn each_use_of_a_chain_draws_noise_of_its_own() {
+        let g = Graph::new();
+        g.bind_stream("d.0/real");
+        g.bind_stream("d.0/fake");
+        let x = g.input("x", Type::f32([3]));
+        let of = |purpose: &str| noise(0.5).drawing(purpose).forward(x);
+        g.output("out", of("real") * of("fake"));
+        let array = |k: f64| Array::from_fn([3], |i| (k + i as f64).sin());
+        let given = [("x", 1.0), ("d.0/real", 2.0), ("d.0/fake", 7.0)];
+        let values: Values = given.map(|(name, k)| (name.to_string(), array(k))).into();
+        let out = reference::eval(&g, &values, &mut Values::new()).unwrap();
+        for i in 0..3 {
+            let [x, real, fake] = given.map(|(name, _)| values[name].data[i]);
+            let want = (x + 0.5 * real) * (x + 0.5 * fake);
+            assert!((out["out"].data[i] - want).abs() < 1e-9, "{:?}", out["out"]);
+        }
+    }
+
+    #[test]
+    fn no_noise_is_no_op() {
+        let g = Graph::new();
+        let x = g.input("x", Type::f32([3]));
+        assert_eq!(noise(0.0).forward(x).id(), x.id());
     }
 }

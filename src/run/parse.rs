@@ -137,6 +137,11 @@ pub fn positive(text: &str) -> std::result::Result<f64, String> {
         .ok_or_else(|| "wants a number above 0".into())
 }
 
+/// Parses a finite number of at least 0, for clap.
+pub(super) fn zero_or_more(text: &str) -> std::result::Result<f64, String> {
+    number(text, 0.0..1e30, "wants a number from 0 on")
+}
+
 /// Parses a number from 0 to below 1, for clap.
 pub fn below_one(text: &str) -> std::result::Result<f64, String> {
     number(text, 0.0..1.0, "wants a number from 0 to below 1")

@@ -30,7 +30,7 @@ pub(super) enum Networks {
 impl Networks {
     /// Perceptrons of the room's own sizes.
     pub(super) fn perceptrons() -> Self {
-        Self::Perceptrons([(); 2].map(|()| gan::Networks { latent: LATENT, hidden: vec![256] }))
+        Self::Perceptrons([(); 2].map(|()| gan::Networks::mirrored(LATENT, vec![256])))
     }
 
     /// The kinds of the room's own sizes, with their names.
@@ -57,8 +57,9 @@ impl Networks {
                 let fits = |hidden: &[usize]| hidden.len() <= DEEPEST && small(hidden);
                 // The discriminator's layers come in reverse.
                 let [mine, other] = [mine.to_vec(), other.iter().rev().copied().collect()];
-                (small(&[latent]) && fits(&mine) && fits(&other))
-                    .then(|| Self::Perceptrons([mine, other].map(|hidden| gan::Networks { latent, hidden })))
+                (small(&[latent]) && fits(&mine) && fits(&other)).then(|| {
+                    Self::Perceptrons([mine, other].map(|hidden| gan::Networks::mirrored(latent, hidden)))
+                })
             }
             [latent, channels, ..] => {
                 // Between 4x4 and the canvas, the discriminator's channels are doubled twice.

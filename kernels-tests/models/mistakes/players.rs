@@ -37,7 +37,17 @@ fn adversary() -> dcgan::Config {
 
 fn perceptrons() -> gan::Config {
     let (weight, mode, tricks) = (Weight::Plain, Mode::Training, Tricks::default());
-    gan::Config { pixels: 12, latent: 3, hidden: vec![5], weight, classes: 0, scores: 1, mode, tricks }
+    gan::Config {
+        pixels: 12,
+        latent: 3,
+        hidden: vec![5],
+        discriminator: vec![5],
+        weight,
+        classes: 0,
+        scores: 1,
+        mode,
+        tricks,
+    }
 }
 
 fn game() -> Game<dcgan::Networks> {
@@ -124,7 +134,7 @@ fn adversaries_and_classifiers_defer_mistakes() {
             (
                 line!(),
                 |g| {
-                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
+                    let networks = gan::Networks::mirrored(3, vec![5]);
                     let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
                     game.discriminator_step(g, |g| (x(g, &[4, 7]), None));
                 },
@@ -141,7 +151,7 @@ fn adversaries_and_classifiers_defer_mistakes() {
             (
                 line!(),
                 |g| {
-                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
+                    let networks = gan::Networks::mirrored(3, vec![5]);
                     let game = Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap();
                     _ = game.with_hints(1).generator_step(g);
                 },
@@ -166,7 +176,7 @@ fn adversaries_and_classifiers_defer_mistakes() {
             (
                 line!(),
                 |g| {
-                    let (networks, rules) = (gan::Networks { latent: 3, hidden: vec![5] }, Rules::default());
+                    let (networks, rules) = (gan::Networks::mirrored(3, vec![5]), Rules::default());
                     let rules = Rules { history: 3, ..rules };
                     let game = Game::new(networks, rules, [4, 4, 1], [4, 4], 0, 4).unwrap();
                     game.discriminator_step(g, |g| (x(g, &[4, 16]), None));
@@ -177,7 +187,7 @@ fn adversaries_and_classifiers_defer_mistakes() {
                 line!(),
                 |g| {
                     let rules = Rules { history: 3, ..Rules::default() };
-                    let networks = gan::Networks { latent: 3, hidden: vec![5] };
+                    let networks = gan::Networks::mirrored(3, vec![5]);
                     let game = Game::new(networks, rules, [4, 4, 1], [4, 4], 0, 3).unwrap();
                     game.discriminator_step(g, |g| (x(g, &[3, 16]), None));
                 },
@@ -202,7 +212,7 @@ fn few_labels_defer_mistakes() {
         M2::new(g, &Config { inputs: 12, classes: 3, hidden: vec![5], latent: 2, ..Config::default() })
     }
     fn telling() -> Game<gan::Networks> {
-        let networks = gan::Networks { latent: 3, hidden: vec![5] };
+        let networks = gan::Networks::mirrored(3, vec![5]);
         Game::new(networks, Rules::default(), [16, 16, 1], [16, 16], 0, 4).unwrap().telling_apart(3)
     }
     fn whole(g: &Graph) -> SemiSupervised<'_> {

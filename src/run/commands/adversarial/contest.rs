@@ -14,7 +14,7 @@ use crate::{
     },
     run::{
         Options, Recipe, TRAINING,
-        parse::{below_one, number},
+        parse::{below_one, zero_or_more},
         positive, whole,
     },
     weights::Weights,
@@ -279,9 +279,4 @@ impl<M: Adversarial> Options for Contest<M> {
     fn named(&self, weights: Weights) -> Weights {
         named(weights, self.ema.is_some())
     }
-}
-
-/// Parses a finite number of at least 0, for clap.
-fn zero_or_more(text: &str) -> Result<f64, String> {
-    number(text, 0.0..1e30, "wants a number from 0 on")
 }

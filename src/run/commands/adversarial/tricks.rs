@@ -9,7 +9,7 @@ use crate::{
     nn::Activation,
     run::{
         TRAINING,
-        parse::{below_one, number},
+        parse::{below_one, number, zero_or_more},
         whole,
     },
 };
@@ -161,6 +161,11 @@ pub struct Tricks {
     #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = below_one)]
     #[serde(skip_serializing_if = "is_default")]
     dropout_generator: f64,
+    /// Standard deviation of noise on the discriminator's hidden units in training (Salimans et al. 2016), such as 0.5
+    /// with --semi-supervised
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.0, value_parser = zero_or_more)]
+    #[serde(skip_serializing_if = "is_default")]
+    noise_discriminator: f64,
 }
 
 impl Default for Tricks {
@@ -175,6 +180,7 @@ impl Default for Tricks {
             activation: Hidden::LeakyRelu,
             minibatch_stddev: false,
             dropout_generator: 0.0,
+            noise_discriminator: 0.0,
         }
     }
 }
@@ -206,8 +212,13 @@ impl Tricks {
             Hidden::LeakyRelu => Activation::LeakyRelu,
             Hidden::Relu => Activation::Relu,
         };
-        let (stddev, dropout) = (self.minibatch_stddev, self.dropout_generator as f32);
-        players::Tricks { activation, norm: norm.map(Norm::from), stddev, dropout }
+        players::Tricks {
+            activation,
+            norm: norm.map(Norm::from),
+            stddev: self.minibatch_stddev,
+            dropout: self.dropout_generator as f32,
+            noise: self.noise_discriminator as f32,
+        }
     }
 
     /// The number of pictures in the pool; 0 without one.
