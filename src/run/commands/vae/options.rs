@@ -110,8 +110,10 @@ impl Learning {
     /// ranks cannot do, if they do.
     pub fn refuse(&self, weights: bool, several: bool) -> Option<&'static str> {
         let few = &self.few_labels;
-        match few.m2_hidden.is_empty() && few.m2_latent.is_none() {
-            false if !few.by_m2() => Some("--m2-hidden and --m2-latent: add --semi-supervised m2 or m1m2"),
+        match few.m2_hidden.is_empty() && few.m2_latent.is_none() && few.m2_activation.is_none() {
+            false if !few.by_m2() => {
+                Some("--m2-hidden, --m2-latent and --m2-activation: add --semi-supervised m2 or m1m2")
+            }
             _ if several && few.by_m2() => Some(FEW_ALONE),
             _ if few.stacked() && !weights => {
                 Some("--semi-supervised m1m2 stands on an M1: train one, and give its file by --weights")
@@ -162,6 +164,10 @@ pub struct FewLabels {
     #[arg(long, value_parser = whole::<u16>(1..))]
     #[serde(default)]
     m2_latent: Option<u16>,
+    /// Non-linearity of M2's hidden layers; relu learns sooner [default: softplus]
+    #[arg(long, value_parser = ["relu", "tanh", "softplus"])]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m2_activation: Option<String>,
 }
 
 fn tenth() -> f64 {
@@ -189,6 +195,7 @@ impl FewLabels {
         Config {
             hidden: sizes(&self.m2_hidden, &[500]),
             latent: self.m2_latent.unwrap_or(50).into(),
+            activation: activation(self.m2_activation.as_deref().unwrap_or("softplus")),
             alpha: self.alpha as f32,
             share: self.labels.unwrap_or_default() as f32 / count as f32,
             ..Config::default()
