@@ -143,7 +143,8 @@ impl<P: Players> Game<P> {
     /// `data` records the minibatch: a [`Batch`], or pictures `[N, …]` in [0, 1] and their classes, one-hot
     /// `[N, classes]`; the graph counts steps by a counter of the discriminator's own. Random streams:
     /// `discriminator.z`, and as the rules ask `noise.real`, `noise.fake`, `penalty`, `pool`, those of
-    /// [`Objective::discriminator`](super::gan::Objective::discriminator), and those of dropout and of noise on hidden units.
+    /// [`Objective::discriminator`](super::gan::Objective::discriminator), and those of dropout and of noise on
+    /// hidden units.
     #[track_caller]
     pub fn discriminator_step<'g, B: Into<Batch<'g>>>(
         &self,
