@@ -81,6 +81,19 @@ pub(crate) fn start_by(dir: &Path, by: &[&str], typed: &str) -> Process {
     Process { child: command.spawn().unwrap(), printed }
 }
 
+/// Sends a signal, such as `-INT`, to a process, and returns whether there is one. What ignores a signal hands that on
+/// to all that it starts, so that a test would wait for ever.
+#[cfg(unix)]
+pub(crate) fn send(signal: &str, pid: &str) -> bool {
+    let kill =
+        |args: &[&str]| Command::new("sh").args(["-c", "kill $0 ${1:-$$}"]).args(args).output().unwrap();
+    assert!(
+        signal == "-0" || !kill(&[signal]).status.success(),
+        "who started the tests ignores {signal}, as nohup and a script's & do: start them by `env --default-signal`"
+    );
+    kill(&[signal, pid]).status.success()
+}
+
 /// Runs an example to its end, which must be a good one; returns what it printed.
 pub(crate) fn run(dir: &Path, typed: &str) -> String {
     start(dir, typed).ends(true)

@@ -1,7 +1,7 @@
 //! How runs end: by signals, panics, a lost device, and with nobody who reads what they print.
 
 #[cfg(unix)]
-use crate::commands::{command, logged, run, start_by};
+use crate::commands::{command, logged, run, send, start_by};
 use crate::{
     commands::{Folder, empty, newest},
     subjects::adapter,
@@ -33,8 +33,7 @@ const ENDLESS: &str = "--steps 1000000 --checkpoint-every 1000000";
 #[cfg(unix)]
 fn signal(child: &mut crate::commands::Process, dir: &Path, name: &str, after: u64) {
     child.until("a step was logged", || logged(dir, "run") > after);
-    let kill = std::process::Command::new("kill").args([name, &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
+    assert!(send(name, &child.id().to_string()));
 }
 
 #[cfg(unix)]

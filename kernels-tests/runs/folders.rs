@@ -171,13 +171,7 @@ fn a_picture_that_breaks_is_left_out_and_the_run_goes_on() {
     // Two more epochs visit every picture but those that the epochs leave over.
     let step = newest(&dir, "run").unwrap().position.step;
     child.reaches(&dir, "run", step + 25);
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(crate::commands::send("-INT", &child.id().to_string()));
     let text = child.ends_as(Some(130));
     let warned = ["dog/007", "eel/030", "cat/003"].map(|p| format!("{p}.png cannot be read any more"));
     assert!(warned.iter().all(|w| text.matches(w).count() == 1), "{text}");

@@ -154,8 +154,7 @@ fn a_signal_stops_all_ranks_at_one_step() {
     let endless = "--steps 1000000 --checkpoint-every 1000000";
     let mut child = start(&dir, &format!("{TRAIN} --devices 2 --out run {endless}"));
     child.until("a step was logged", || logged(&dir, "run") > 0);
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
+    assert!(crate::commands::send("-INT", &child.id().to_string()));
     let text = child.ends_as(Some(130));
     let step = newest(&dir, "run").unwrap().position.step;
     assert!(text.contains(&format!("stopped at step {step} ")) && text.contains("--resume run"), "{text}");

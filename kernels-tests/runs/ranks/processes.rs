@@ -2,7 +2,7 @@
 
 use super::{TRAIN, folder};
 use crate::{
-    commands::{Process, built, images, logged, newest, run, start_by},
+    commands::{Process, built, images, logged, newest, run, send, start_by},
     harness::say,
     subjects::adapter,
 };
@@ -28,10 +28,6 @@ fn ranks(mpirun: &Process) -> Vec<String> {
         String::from_utf8(children).unwrap().split_whitespace().map(String::from).collect();
     assert_eq!(pids.len(), 2, "{pids:?}");
     pids
-}
-
-fn send(signal: &str, pid: &str) -> bool {
-    Command::new("kill").args([signal, pid]).output().unwrap().status.success()
 }
 
 /// Processes end at the bits of threads. Whichever is killed, all end, the other one says how to go on, and the run
