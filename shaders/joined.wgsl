@@ -1,7 +1,7 @@
 // Small launches that do not wait for each other as one: the planner puts their kernels into the place of
-// what is marked, each as a branch of the entry point `joined`.
+// what is marked, each as a branch of the entry point `joined`, or of `products` where they are matrix products.
 //
-// Index map: kernel z runs in the workgroups of z, as it would alone.
+// Index map: the kernels' workgroups lie in a row, one kernel's after another's.
 //
 // Bound: the launch.
 
@@ -10,6 +10,6 @@
 
 @compute @workgroup_size(64)
 fn joined(@builtin(workgroup_id) group: vec3<u32>) {
-  b0[group.z] = group.z;
+  b0[group.x] = group.x;
 }
 // </fused>

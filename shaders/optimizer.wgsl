@@ -7,7 +7,7 @@
 //   both  e += (1-d)(p - e), after a first step that copies p
 // The bookkeepers:
 //   increment  counter += 1
-//   record     history[step mod H, k] = values[k]
+//   record     history[step mod H, column + k] = values[k]
 //
 // Index map: one invocation updates elements 4i..4i+3 of every row, in place (T is a multiple of 64); in
 // record it writes one k.
@@ -19,6 +19,8 @@ struct Dims {
   momentum: f32,
   slots: u32, // H of the history
   width: u32, // K of the history
+  column: u32, // where the values begin in a row of it
+  values: u32, // how many there are
   n4: u32, // vec4s per row
   average: u32, // index of the row e; 0 without one
   decoupled: u32,
@@ -141,5 +143,5 @@ fn increment() {
 fn record(id: Invocation) {
   let step = time;
   let k = number(id.group, id.groups, id.lane);
-  if (k < dims.width) { history[(step % dims.slots) * dims.width + k] = values[k]; }
+  if (k < dims.values) { history[(step % dims.slots) * dims.width + dims.column + k] = values[k]; }
 }

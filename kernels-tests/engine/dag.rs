@@ -13,7 +13,7 @@ use oneiro::{
 };
 
 /// The number of graphs, and of the ops of each.
-const GRAPHS: u32 = 500;
+const GRAPHS: u32 = 300;
 const OPS: usize = 24;
 /// Most axes and most elements of a tensor that does not come from a bigger one.
 const RANK: usize = 6;

@@ -67,7 +67,13 @@ fn cases() -> Vec<Case> {
         }),
         case("a record of its own history", |g| {
             let history = g.var("history", Type::f32([1, 8]), Init::Normal(0.0, 1.0));
-            g.assign(history, history.record(history.reshape([8]) * 1.0));
+            g.assign(history, history.record(&[history.reshape([8]) * 1.0]));
+            g.output("y", history + 1.0);
+        }),
+        case("a record of parts of its own history, each in the other's place", |g| {
+            let history = g.var("history", Type::f32([1, 8]), Init::Normal(0.0, 1.0));
+            let part = |range| history.reshape([8]).slice(0, range);
+            g.assign(history, history.record(&[part(4..8), part(0..4)]));
             g.output("y", history + 1.0);
         }),
         // Views of five separate axes, one more than a cluster addresses.

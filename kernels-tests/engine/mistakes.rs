@@ -288,7 +288,7 @@ fn ops_go_on_after_a_mistake() {
         ];
         let _ = (all, x.mean_all(), x.log_softmax(1), x.softmax(0), x.cross_entropy(x), x.moments());
         let _ = (x.batch_norm(x, x, 0.1), x.detach(), x.pad(1, 2, 3), g.concat(&[x, x], 1), g.pack(&[x, x]));
-        let _ = (x.avg_pool(kernel), x.max_pool(kernel), x.increment(), x.record(x), x.gather_rows(x, 3));
+        let _ = (x.avg_pool(kernel), x.max_pool(kernel), x.increment(), x.record(&[x]), x.gather_rows(x, 3));
         let _ =
             (x.gather_rows_binarised(x, 3, &stream("b")), x.gather_labels(x, 3), x.one_hot(4), x.to_f32());
         let _ = (x.unit_f32(), product(x, x, true, false), x.matmul(x), x.dropout(&stream("d"), 0.5));

@@ -1,5 +1,5 @@
 """Writes, with PyTorch in float64, first weights of M2 in src/models/semi_supervised.rs over black and white inputs
-(m2_bernoulli_weights.safetensors) and over numbers (m2_gaussian_weights.safetensors), and the losses of ten steps of each
+(m2_bernoulli_weights.safetensors), with noise on what the classifier's layers read, and over numbers (m2_gaussian_weights.safetensors), and the losses of ten steps of each
 (semi_supervised_trajectory.txt).
 
 Inputs and noise come from an integer hash that kernels-tests/golden.rs computes too. Run in this folder:
@@ -18,7 +18,7 @@ torch.set_default_dtype(torch.float64)
 torch.manual_seed(7)
 RATE = float(np.float32(1e-2))  # the engine's learning rate is an f32
 INPUTS, CLASSES, HIDDEN, LATENT, BATCH, FEW = 12, 3, (8, 6), 2, 5, 4
-ALPHA, SHARE = 0.5, 0.25
+ALPHA, SHARE, SIGMA = 0.5, 0.25, 0.25
 PRIOR, LOG_TAU = (float(np.float32(np.log(x))) for x in [CLASSES, 2 * np.pi])  # f32, as the engine's constants are
 
 
@@ -48,8 +48,11 @@ class M2(nn.Module):
         self.px = nn.ModuleDict(joint(LATENT) | ends(["mu", "logvar"] if gaussian else ["logits"], INPUTS))
         self.gaussian = gaussian
 
-    def classify(self, x):
-        return self.qy[2](F.softplus(self.qy[1](F.softplus(self.qy[0](x)))))
+    def classify(self, x, salt):
+        for i, layer in enumerate(self.qy):
+            x = F.softplus(x) if i > 0 else x
+            x = layer(x if self.gaussian else x + SIGMA * noise(salt + 1000 * i, *x.shape))
+        return x
 
     def hidden(self, net, x, y):
         return F.softplus(net["1"](F.softplus(net["input"](x) + net["class"](y))))
@@ -70,12 +73,12 @@ class M2(nn.Module):
         x, few = unit(1000 + step, BATCH, INPUTS), unit(1500 + step, FEW, INPUTS)
         y = F.one_hot((torch.arange(FEW) + step) % CLASSES, CLASSES).double()
         eps = noise(3000 + 3 * step, CLASSES, BATCH, LATENT)
-        q = F.softmax(self.classify(x), dim=1)
+        q = F.softmax(self.classify(x, 4000 + 3 * step), dim=1)
         every = [F.one_hot(torch.full((BATCH,), k), CLASSES).double() for k in range(CLASSES)]
         bounds = torch.stack([self.bound(x, every[k], eps[k]) for k in range(CLASSES)], 1)
         unlabelled = (q * (bounds + q.log())).sum()
         labelled = self.bound(few, y, noise(2000 + 3 * step, FEW, LATENT)).mean()
-        classification = F.cross_entropy(self.classify(few), y)
+        classification = F.cross_entropy(self.classify(few, 7000 + 3 * step), y)
         return unlabelled + BATCH * (SHARE * labelled + ALPHA * classification)
 
 

@@ -29,17 +29,29 @@ const FEW: usize = 4;
 const INPUTS: usize = 12;
 const CLASSES: usize = 3;
 const LATENT: usize = 2;
+/// The widths of what the classifier's layers read, which has noise over black and white inputs.
+const READ: [usize; 3] = [INPUTS, 8, 6];
 /// M2 over black and white inputs, and over numbers.
 const KINDS: [(&str, Visible); 2] = [("bernoulli", Visible::Bernoulli), ("gaussian", Visible::Gaussian)];
 
 fn config(visible: Visible) -> Config {
-    let (inputs, classes, hidden, latent) = (INPUTS, CLASSES, vec![8, 6], LATENT);
-    Config { inputs, visible, classes, hidden, latent, alpha: 0.5, share: 0.25, ..Config::default() }
+    let (inputs, classes, hidden, latent) = (INPUTS, CLASSES, READ[1..].to_vec(), LATENT);
+    let noise = if visible == Visible::Bernoulli { 0.25 } else { 0.0 };
+    Config { inputs, visible, classes, hidden, latent, noise, alpha: 0.5, share: 0.25, ..Config::default() }
 }
+
+/// The streams of the classifier's noise, for each layer.
+const UNLABELLED: [&str; 3] =
+    ["m2/classifier/unlabelled.0", "m2/classifier/unlabelled.3", "m2/classifier/unlabelled.6"];
+const LABELLED: [&str; 3] =
+    ["m2/classifier/labelled.0", "m2/classifier/labelled.3", "m2/classifier/labelled.6"];
 
 /// M2, and its inputs: images, labelled ones, and their classes; the noise is an input, too.
 fn network(g: &Graph, visible: Visible) -> (M2<'_>, [Tensor<'_>; 3]) {
-    ["m2/labelled", "m2/unlabelled"].iter().for_each(|stream| g.bind_stream(stream));
+    inputs(0)
+        .iter()
+        .filter(|(name, _)| name.starts_with("m2/"))
+        .for_each(|(stream, _)| g.bind_stream(stream));
     let input = |name: &str, n, width| g.input(name, Type::f32([n, width]));
     let inputs = [input("x", BATCH, INPUTS), input("few", FEW, INPUTS), input("class", FEW, CLASSES)];
     (M2::new(g, &config(visible)), inputs)
@@ -47,13 +59,19 @@ fn network(g: &Graph, visible: Visible) -> (M2<'_>, [Tensor<'_>; 3]) {
 
 fn inputs(step: u32) -> Vec<(&'static str, Vec<f32>)> {
     let hot = |e: usize| f32::from(u8::from((e / CLASSES + step as usize) % CLASSES == e % CLASSES));
-    vec![
+    let mut inputs = vec![
         ("x", unit(1000 + step, BATCH * INPUTS)),
         ("few", unit(1500 + step, FEW * INPUTS)),
         ("class", (0..FEW * CLASSES).map(hot).collect()),
         ("m2/labelled", noise(2000 + 3 * step, FEW * LATENT)),
         ("m2/unlabelled", noise(3000 + 3 * step, CLASSES * BATCH * LATENT)),
-    ]
+    ];
+    for (i, width) in READ.into_iter().enumerate() {
+        let salt = 3 * step + 1000 * i as u32;
+        inputs.push((UNLABELLED[i], noise(4000 + salt, BATCH * width)));
+        inputs.push((LABELLED[i], noise(7000 + salt, FEW * width)));
+    }
+    inputs
 }
 
 /// Ten training steps.

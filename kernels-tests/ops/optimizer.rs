@@ -61,13 +61,16 @@ fn training(name: &'static str, optimizer: Optimizer) -> Case {
     Case::new("training step", name, build).tolerance(2e-5, 1e-4)
 }
 
-fn record(slots: usize, width: usize, step: f64) -> Case {
+fn record(slots: usize, widths: &'static [usize], step: f64) -> Case {
+    let width: usize = widths.iter().sum();
     let build = move |g: &Graph| {
         let history = g.var("history", Type::f32([slots, width]), Init::Constant(0.5));
-        g.assign(history, history.record(g.input("values", Type::f32([width]))));
+        let row = |(i, n): (usize, &usize)| g.input(&format!("values{i}"), Type::f32([*n]));
+        let values: Vec<_> = widths.iter().enumerate().map(row).collect();
+        g.assign(history, history.record(&values));
         advance(g);
     };
-    Case::new("record", format!("{slots}x{width} from {step}"), build)
+    Case::new("record", format!("{slots}x{widths:?} from {step}"), build)
         .state("step", [step])
         .tolerance(0.0, 0.0)
 }
@@ -96,10 +99,12 @@ pub(crate) fn cases() -> Vec<Case> {
         "adam, exponential",
         Optimizer::adam(0.01).betas(0.5, 0.9).schedule(Schedule::Exponential { per_step: 0.9 }),
     ));
-    for [slots, width] in [[1, 1], [2, 3], [4, 4], [5, 257], [64, 8]] {
-        out.extend([0.0, 3.0, 1_001.0].map(|step| record(slots, width, step)));
+    let histories: [(usize, &'static [usize]); 5] =
+        [(1, &[1]), (2, &[1, 2]), (4, &[4]), (5, &[200, 57]), (64, &[1; 12])];
+    for (slots, widths) in histories {
+        out.extend([0.0, 3.0, 1_001.0].map(|step| record(slots, widths, step)));
     }
-    out.push(record(2, 65_601, 0.0).many_workgroups(1));
+    out.push(record(2, &[65_601], 0.0).many_workgroups(1));
     for start in [0.0, 41.0, f64::from(u32::MAX - 1)] {
         let count = |g: &Graph| {
             let c = g.var("counter", Type::u32([1]), Init::Zeros);

@@ -56,6 +56,8 @@ fn m2_learns_resumes_draws_and_scores() {
         ("train --data . --semi-supervised m2 --out none", "--labels"),
         ("train --data . --m2-latent 3 --out none", "add --semi-supervised"),
         ("train --data . --m2-activation relu --out none", "add --semi-supervised"),
+        ("train --data . --m2-noise 0.5 --out none", "add --semi-supervised"),
+        ("train --data . --semi-supervised m2 --labels 4 --m2-noise -1 --out none", "from 0 on"),
         ("train --data . --semi-supervised m1m2 --labels 4 --out none", "by --weights"),
     ] {
         let text = fails(&dir, &format!("vae {}", line.replace("--data .", "--data . --batch 16")));
@@ -78,7 +80,8 @@ fn m1_and_m2_on_it_learn_from_few_labels() {
     run(&dir, &format!("{train} --latent 3 --semi-supervised m1 --out m1"));
     let text = run(&dir, "vae evaluate --run m1 --k 2 --alone --json few.json");
     assert!(text.contains("IWAE") && share(&dir, "accuracy") > 0.9 && share(&dir, "alone") > 0.9, "{text}");
-    let upper = "--m2-hidden 12 --m2-latent 2 --m2-activation relu --weights m1/weights.safetensors";
+    let upper =
+        "--m2-hidden 12 --m2-latent 2 --m2-activation relu --m2-noise 0.3 --weights m1/weights.safetensors";
     run(&dir, &format!("{train} --latent 3 --semi-supervised m1m2 {upper} --out m1m2"));
     run(&dir, "vae evaluate --run m1m2 --alone --json few.json");
     assert!(share(&dir, "accuracy") > 0.9 && share(&dir, "elbo") < 0.0);

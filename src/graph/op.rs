@@ -174,7 +174,8 @@ pub struct Lowering<'a> {
     pub inputs: &'a [Type],
     /// The output's type.
     pub output: &'a Type,
-    /// Whether an epilogue is attached; exactly one launch must then be marked by [`LaunchSpec::fused`].
+    /// Whether an epilogue is attached. Those launches must then be marked by [`LaunchSpec::fused`] that write
+    /// elements of the output for the last time, each element once.
     pub epilogue: bool,
     /// Whether a prologue makes the input; exactly one launch must then be marked by [`LaunchSpec::fused`], and none
     /// reads the input.

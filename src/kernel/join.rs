@@ -1,5 +1,6 @@
-//! Several kernels in one module: each runs in the workgroups of one z. What a kernel declares gets its number
-//! behind the name, its buffers become those of the module, and its `dims` a member of the module's.
+//! Several kernels in one module: each runs in workgroups of its own, one kernel's after another's. What a kernel
+//! declares gets its number behind the name, its buffers become those of the module, and its `dims` a member of the
+//! module's. What several declare alike is declared once, so that they share workgroup memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,9 @@ struct Item {
     kind: &'static str,
     name: String,
     tokens: Vec<String>,
+    /// The declaration with all that it needs, as text, unless a buffer or an extent is among it. Where two kernels'
+    /// texts are equal, one declaration serves both: only one kernel runs in a workgroup.
+    meaning: Option<String>,
 }
 
 /// An entry point with all that it needs.
@@ -75,12 +79,33 @@ fn items(text: &str) -> Vec<Item> {
             rest.by_ref().find(|t| *t == ">");
         }
         let name = rest.find(|t| !t.trim().is_empty()).cloned().unwrap_or_default();
-        out.push(Item { kind, name, tokens });
+        out.push(Item { kind, name, tokens, meaning: None });
     }
     out
 }
 
+/// The declarations that these tokens need, in their order.
+fn needs<'a>(all: &'a [Item], tokens: impl IntoIterator<Item = &'a String>) -> BTreeSet<usize> {
+    let mut open: Vec<&String> = tokens.into_iter().collect();
+    let mut needed = BTreeSet::new();
+    while let Some(token) = open.pop() {
+        for (i, item) in all.iter().enumerate().filter(|(_, item)| item.name == *token) {
+            if needed.insert(i) {
+                open.extend(&item.tokens);
+            }
+        }
+    }
+    needed
+}
+
 impl Item {
+    fn meaning(&self, all: &[Self]) -> Option<String> {
+        let needed = needs(all, [&self.name]);
+        let bound = |i: &usize| all[*i].kind == "var" && (all[*i].has("storage") || all[*i].has("uniform"));
+        let text = || needed.iter().flat_map(|&i| &all[i].tokens).map(String::as_str).collect::<String>();
+        (!needed.iter().any(bound)).then(|| format!("{}: {}", self.name, text()))
+    }
+
     fn has(&self, token: &str) -> bool {
         self.tokens.iter().any(|t| t == token)
     }
@@ -122,24 +147,17 @@ impl Kernel {
         }
         let body = entry.tokens[open + 1..entry.tokens.len() - 1].to_vec();
         let size = entry.tokens.iter().skip_while(|t| *t != "workgroup_size").nth(2)?.clone();
-        let mut needed: BTreeSet<String> = body.iter().cloned().chain([size.clone()]).collect();
-        loop {
-            let known = needed.len();
-            for item in all.iter().filter(|i| needed.contains(&i.name)).collect::<Vec<_>>() {
-                needed.extend(item.tokens.iter().cloned());
-            }
-            if needed.len() == known {
-                break;
-            }
-        }
         let storage = |i: &Item| i.kind == "var" && i.has("storage");
         // A parameter may have the name of a buffer that this entry point does not use.
-        let used = |i: &Item| needed.contains(&i.name) && (!storage(i) || bound.contains(&i.name.as_str()));
-        all.retain(|i| used(i) && !i.has("compute"));
+        all.retain(|i| !i.has("compute") && (!storage(i) || bound.contains(&i.name.as_str())));
+        let needed = needs(&all, body.iter().chain([&size]));
+        all = needed.into_iter().map(|i| all[i].clone()).collect();
         for item in all.iter_mut().filter(|i| i.kind == "override") {
             let value = constants.iter().find(|c| c.0 == item.name).map(|c| c.1);
             (item.kind, item.tokens) = ("const", item.constant(value));
         }
+        let meanings: Vec<_> = all.iter().map(|i| i.meaning(&all)).collect();
+        all.iter_mut().zip(meanings).for_each(|(item, meaning)| item.meaning = meaning);
         let storage = all.iter().filter(|i| storage(i)).map(|i| Storage {
             name: i.name.clone(),
             ty: i.between(":", &[";"]),
@@ -150,32 +168,18 @@ impl Kernel {
         Some(Self { items: all, body, workgroup: workgroup.trim_end_matches('u').into(), storage })
     }
 
-    /// The name of workgroup memory that all parts share, since only one of them runs in a workgroup: memory of one
-    /// name and of one type that the module does not declare.
-    fn shared(&self, item: &Item) -> Option<String> {
-        let ty = item.between(":", &[";"]);
-        let plain = !tokens(&ty).iter().any(|t| self.items.iter().any(|item| item.name == *t));
-        let name = || format!("{}_{}", item.name, ty.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
-        (item.kind == "var" && item.has("workgroup") && plain).then(name)
-    }
-
-    /// The tokens with names of the module's declarations made those of part `j`.
-    fn renamed(&self, tokens: &[String], j: usize, buffers: &BTreeMap<&str, String>, fields: bool) -> String {
+    /// The tokens with these names in place of the module's own.
+    fn renamed(&self, tokens: &[String], names: &BTreeMap<&str, String>, fields: bool) -> String {
         let mut out = String::new();
         let (mut before, mut skip) = ("", false);
         for (i, token) in tokens.iter().enumerate() {
             let next =
                 tokens[i + 1..].iter().map(String::as_str).find(|t| !t.trim().is_empty()).unwrap_or("");
-            let item = self.items.iter().find(|item| item.name == *token);
             let field = before == "." || (fields && next == ":");
-            match item {
+            match names.get(token.as_str()) {
                 _ if skip => skip = false,
                 _ if token == "id" && next == "." => skip = true,
-                Some(item) if !field && item.has("uniform") => out += &format!("dims.j{j}"),
-                Some(item) if !field => {
-                    let buffer = buffers.get(item.name.as_str()).cloned();
-                    out += &buffer.or(self.shared(item)).unwrap_or_else(|| format!("{token}_{j}"));
-                }
+                Some(name) if !field => out += name,
                 _ => out += token,
             }
             if !token.trim().is_empty() {
@@ -186,41 +190,67 @@ impl Kernel {
     }
 }
 
-/// A module with the entry point `joined`, which runs kernel j in the workgroups of z = j. The buffers' names
-/// are given for each kernel by its own names.
-pub fn join(parts: &[(&Kernel, BTreeMap<&str, String>)]) -> String {
-    let (mut declared, mut text) = (BTreeSet::new(), String::new());
-    let (mut shared, mut members, mut branches) = (BTreeSet::new(), String::new(), vec![]);
+/// The kernels' numbers of workgroups, and the end of their workgroups in the module's row of all.
+const GRIDS: &str = "struct Joined {\n  grids: array<vec4<u32>, COUNT>,\nMEMBERS}\n\
+                     @group(0) @binding(BINDING) var<uniform> dims: Joined;\n\n\
+                     fn nth_group(i: u32, grid: vec3<u32>) -> vec3<u32> {\n  \
+                     return vec3<u32>(i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y));\n}\n\n";
+
+/// A module with this entry point, which runs the kernels one after another in a row of workgroups. The
+/// buffers' names are given for each kernel by its own names. `dims.grids[j]` holds the numbers of workgroups of
+/// kernel j, and the end of its workgroups in the row; `dims.j0`, ... are the kernels' own.
+pub fn join(entry: &str, parts: &[(&Kernel, BTreeMap<&str, String>)]) -> String {
+    let (mut declared, mut meant) = (BTreeSet::new(), BTreeMap::new());
+    let (mut text, mut members, mut branches) = (String::new(), String::new(), vec![]);
     for (j, (kernel, buffers)) in parts.iter().enumerate() {
-        let renamed = |tokens: &[String], fields| kernel.renamed(tokens, j, buffers, fields);
-        for item in &kernel.items {
-            let ty: Vec<String> = tokens(&item.between(":", &[";"])).into_iter().map(String::from).collect();
-            match buffers.get(item.name.as_str()) {
-                Some(buffer) if !declared.insert(buffer.clone()) => {}
-                Some(buffer) => {
-                    let access = if item.has("read_write") { "read_write" } else { "read" };
-                    let binding = declared.len() - 1;
-                    let ty = renamed(&ty, false).trim().to_string();
-                    text +=
-                        &format!("@group(0) @binding({binding}) var<storage, {access}> {buffer}: {ty};\n");
-                }
-                None if item.has("uniform") => {
-                    members += &format!("  @align(16) j{j}: {},\n", renamed(&ty, false).trim());
-                }
-                None if kernel.shared(item).is_some_and(|name| !shared.insert(name)) => {}
-                None => {
-                    text += renamed(&item.tokens, item.kind == "struct").trim();
-                    text += "\n";
-                }
+        let (mut names, mut own) = (buffers.clone(), vec![]);
+        for item in kernel.items.iter().filter(|i| !buffers.contains_key(i.name.as_str())) {
+            let first = item.meaning.as_ref().map_or(j, |meaning| *meant.entry(meaning).or_insert(j));
+            let name =
+                if item.has("uniform") { format!("dims.j{j}") } else { format!("{}_{first}", item.name) };
+            names.insert(&item.name, name);
+            if first == j {
+                own.push(item);
             }
         }
-        branches.push(format!("if (group.z == {j}u) {{{}}}", renamed(&kernel.body, false)));
+        let ty = |item: &Item| {
+            let tokens: Vec<String> =
+                tokens(&item.between(":", &[";"])).into_iter().map(String::from).collect();
+            kernel.renamed(&tokens, &names, false).trim().to_string()
+        };
+        for item in kernel.items.iter().filter(|i| buffers.contains_key(i.name.as_str())) {
+            let buffer = &buffers[item.name.as_str()];
+            if declared.insert(buffer.clone()) {
+                let access = if item.has("read_write") { "read_write" } else { "read" };
+                let binding = declared.len() - 1;
+                text += &format!(
+                    "@group(0) @binding({binding}) var<storage, {access}> {buffer}: {};\n",
+                    ty(item)
+                );
+            }
+        }
+        for item in own {
+            if item.has("uniform") {
+                members += &format!("  @align(16) j{j}: {},\n", ty(item));
+            } else {
+                text += kernel.renamed(&item.tokens, &names, item.kind == "struct").trim();
+                text += "\n";
+            }
+        }
+        let before = j.checked_sub(1).map_or(String::new(), |i| format!(" - dims.grids[{i}].w"));
+        branches.push(format!(
+            "if (row.x < dims.grids[{j}].w) {{\n  let groups = dims.grids[{j}].xyz;\n  \
+             let group = nth_group(row.x{before}, groups);{}}}",
+            kernel.renamed(&kernel.body, &names, false)
+        ));
     }
-    let binding = declared.len();
+    let grids = GRIDS
+        .replace("COUNT", &parts.len().to_string())
+        .replace("MEMBERS", &members)
+        .replace("BINDING", &declared.len().to_string());
     format!(
-        "{text}struct Joined {{\n{members}}}\n@group(0) @binding({binding}) var<uniform> dims: Joined;\n\n\
-         @compute @workgroup_size({})\nfn joined(\n  @builtin(workgroup_id) group: vec3<u32>,\n  \
-         @builtin(num_workgroups) groups: vec3<u32>,\n  @builtin(local_invocation_index) lane: u32,\n) {{\n  {}\n}}\n",
+        "{text}{grids}@compute @workgroup_size({})\nfn {entry}(@builtin(workgroup_id) row: vec3<u32>, \
+         @builtin(local_invocation_index) lane: u32) {{\n  {}\n}}\n",
         parts[0].0.workgroup,
         branches.join(" else ")
     )
@@ -246,19 +276,39 @@ mod tests {
             kernel(&text("reduce_tree"), entry, if entry == "rows4" { &["x4", "y"] } else { &["x4", "y4"] })
         });
         let names = |names: &[(&'static str, &str)]| names.iter().map(|(a, b)| (*a, b.to_string())).collect();
-        let module = join(&[
-            (&cluster, names(&[("y", "b0"), ("x0", "b1"), ("x1", "b2")])),
-            (&rows, names(&[("x4", "b1"), ("y", "b3")])),
-            (&columns, names(&[("x4", "b1"), ("y4", "b4")])),
-        ]);
+        let module = join(
+            "joined",
+            &[
+                (&cluster, names(&[("y", "b0"), ("x0", "b1"), ("x1", "b2")])),
+                (&rows, names(&[("x4", "b1"), ("y", "b3")])),
+                (&columns, names(&[("x4", "b1"), ("y4", "b4")])),
+            ],
+        );
         let it = reflect(&module, powers(""), "joined", &[]).unwrap_or_else(|e| panic!("{e}\n{module}"));
         let bound: Vec<_> = it.bindings.iter().map(|b| (b.name.as_str(), b.writes)).collect();
         let buffers = [("b0", true), ("b1", false), ("b2", false), ("b3", true), ("b4", true)];
         assert_eq!(bound, [&buffers[..], &[("dims", false)]].concat());
         // Only one kernel runs in a workgroup, so that they share its memory.
         assert_eq!((it.workgroup, it.workgroup_memory), ([256, 1, 1], 2 * 256 * 16));
-        assert!(["j0.n4", "j0.access[6].offset", "j2.inner"].iter().all(|path| it.dims.contains_key(*path)));
+        let dims = ["grids[0][0]", "grids[2][3]", "j0.n4", "j0.access[6].offset", "j2.inner"];
+        assert!(dims.iter().all(|path| it.dims.contains_key(*path)));
         assert!(it.dims["j1.n"].is_multiple_of(16) && it.dims["j1.n"] < it.dims["j2.n"]);
+    }
+
+    /// Two tiles of a product lie in the same workgroup memory, whose type is of the module.
+    #[test]
+    fn tiles_share_workgroup_memory() {
+        let path = format!("{}/shaders/matmul4.wgsl", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let tile = |transposed: f64| {
+            Kernel::new(&text, "tile", &[("TA", transposed), ("TB", 1.0)], &["a", "b", "c"]).unwrap()
+        };
+        let (forward, backward) = (tile(0.0), tile(1.0));
+        let names = |c: &str| [("a", "b0"), ("b", "b1"), ("c", c)].map(|(a, b)| (a, b.to_string())).into();
+        let module = join("products", &[(&forward, names("b2")), (&backward, names("b3"))]);
+        let alone = reflect(&text, powers(""), "tile", &[]).unwrap().workgroup_memory;
+        let both = reflect(&module, powers(""), "products", &[]).unwrap_or_else(|e| panic!("{e}\n{module}"));
+        assert_eq!((both.workgroup_memory, both.bindings.len()), (alone, 5));
     }
 
     /// Entry points that are told more than the joined one are left alone.

@@ -12,7 +12,7 @@
 use super::{Metrics, vae::Vae};
 use crate::{
     graph::{Graph, Tensor},
-    nn::{Activation, Linear, Weight},
+    nn::{Activation, Layer, Linear, Sequential, Weight},
     ops::reparameterize::reparameterize,
     optim::Optimizer,
 };
@@ -42,6 +42,9 @@ pub struct Config {
     pub latent: usize,
     /// The non-linearity of the hidden layers.
     pub activation: Activation,
+    /// The standard deviation of normal noise on what each of the classifier's layers reads while it trains
+    /// (Salimans et al. 2016 have it in their discriminator, which is a classifier, too).
+    pub noise: f32,
     /// The weight of the classifier's own loss, α (eq. 9), for each of all images: the paper has α = 0.1·N.
     pub alpha: f32,
     /// The share of the labelled images in all N.
@@ -58,6 +61,7 @@ impl Default for Config {
             hidden: vec![500],
             latent: 50,
             activation: Activation::Softplus,
+            noise: 0.0,
             alpha: 0.1,
             share: 100.0 / 60_000.0,
         }
@@ -148,9 +152,10 @@ impl<'g> M2<'g> {
             // What is recorded after a mistake is never run.
             return Self::new(g, &Config { hidden: vec![1], ..config.clone() });
         };
-        let Config { inputs, classes, latent, alpha, share, .. } = *config;
-        if ![alpha, share].iter().all(|&x| x >= 0.0 && x.is_finite()) {
-            g.poison(format!("semi_supervised: alpha and share are at least 0, not {alpha} and {share}"));
+        let Config { inputs, classes, latent, alpha, share, noise, .. } = *config;
+        if ![alpha, share, noise].iter().all(|&x| x >= 0.0 && x.is_finite()) {
+            let given = format!("{alpha}, {share} and {noise}");
+            g.poison(format!("semi_supervised: alpha, share and noise are at least 0, not {given}"));
         }
         let outputs: &[&str] = match config.visible {
             Visible::Bernoulli => &["px.logits"],
@@ -192,8 +197,22 @@ impl<'g> M2<'g> {
     /// The classifier q(y|x): inputs `[N, I]` to the logits of their classes, `[N, K]`.
     #[track_caller]
     pub fn logits(&self, x: Tensor<'g>) -> Tensor<'g> {
-        let (last, hidden) = self.classifier.split_last().expect("the classifier ends in the classes");
-        last.forward(through(hidden, self.config.activation, x))
+        self.classify(x, "", 0.0)
+    }
+
+    /// The classifier's logits with normal noise on what its layers read, of the random streams `STREAM.0`,
+    /// `STREAM.3`, `STREAM.6`, ...
+    #[track_caller]
+    fn classify(&self, x: Tensor<'g>, stream: &str, sigma: f32) -> Tensor<'g> {
+        let mut chain = Sequential::new(stream);
+        for (i, layer) in self.classifier.iter().enumerate() {
+            if i > 0 {
+                chain = chain.then(self.config.activation);
+            }
+            let noise = |name: &str| Layer::Noise { stream: name.into(), sigma };
+            chain = chain.with(noise).with(|_| Layer::Linear(layer.clone()));
+        }
+        chain.forward(x)
     }
 
     /// The encoder q(z|x, y): inputs `[N, I]` and classes, one-hot `[N, K]`, to mu and logvar, each `[N, latent]`.
@@ -242,23 +261,34 @@ impl<'g> M2<'g> {
     /// `[N]`. The noise of z is of the random stream `m2/unlabelled`, `[K·N, latent]`, class by class.
     #[track_caller]
     pub fn unlabelled(&self, x: Tensor<'g>) -> Tensor<'g> {
+        self.weighed(x, self.logits(x))
+    }
+
+    /// U(x), where these logits `[N, K]` weigh the classes.
+    #[track_caller]
+    fn weighed(&self, x: Tensor<'g>, logits: Tensor<'g>) -> Tensor<'g> {
         let (n, k) = (x.extent(0), self.config.classes);
         let hidden = self.encoder.of_all(x, n);
         let [mu, logvar] = self.posterior.map(|layer| layer.forward(hidden));
         let z = reparameterize("m2/unlabelled", mu, logvar);
         let bounds = self.nats(self.decoder.of_all(z, n), x) + kl(mu, logvar).reshape([k, n]) + self.prior();
-        let log_q = self.logits(x).log_softmax(1).t();
+        let log_q = logits.log_softmax(1).t();
         (log_q.exp() * (bounds + log_q)).sum(&[0])
     }
 
     /// The objective J^α (eq. 9) as an estimate from a batch `[N, I]` of all images and a batch of labelled
-    /// ones, `[M, I]` with one-hot classes `[M, K]`, summed over the first batch.
+    /// ones, `[M, I]` with one-hot classes `[M, K]`, summed over the first batch. The classifier's noise is of the
+    /// random streams `m2/classifier/unlabelled.I` and `m2/classifier/labelled.I`, I = 0, 3, 6, ...
     #[track_caller]
     pub fn loss(&self, x: Tensor<'g>, few: Tensor<'g>, class: Tensor<'g>) -> Loss<'g> {
         let n = x.extent(0) as f32;
-        let unlabelled = self.unlabelled(x).sum_all();
+        let classify = |x: Tensor<'g>, stream: &str| self.classify(x, stream, self.config.noise);
+        let (all, known) = x
+            .graph()
+            .traced(|| (classify(x, "m2/classifier/unlabelled"), classify(few, "m2/classifier/labelled")));
+        let unlabelled = self.weighed(x, all).sum_all();
         let labelled = self.labelled(few, class).mean_all() * n;
-        let classification = self.logits(few).cross_entropy(class).mean_all() * n;
+        let classification = known.cross_entropy(class).mean_all() * n;
         let total = unlabelled + labelled * self.config.share + classification * self.config.alpha;
         Loss { total, unlabelled, labelled, classification }
     }

@@ -198,8 +198,7 @@ impl Op for Conv2d {
     }
 
     fn accepts_epilogue(&self, _: &[Type], output: &Type) -> bool {
-        let whole = self.side == Side::Output || (self.side == Side::Input && self.window.stride == [1, 1]);
-        whole && output.shape[3].is_multiple_of(4)
+        self.side != Side::Weight && output.shape[3].is_multiple_of(4)
     }
 }
 

@@ -221,8 +221,8 @@ impl Op for Increment {
     }
 }
 
-/// Writes values `[K]` into row `step mod H` of a history `[H, K]`, in place. The inputs are history, values
-/// and step.
+/// Writes values into row `step mod H` of a history `[H, K]`, in place. The inputs are history, step, and rows of
+/// values that are K together.
 #[derive(Debug)]
 pub struct Record;
 
@@ -232,41 +232,52 @@ impl Op for Record {
     }
 
     fn infer(&self, types: &[Type]) -> Result<Type, String> {
-        let [history, values, step] = inputs(types)?;
-        let fits = |slots: usize, width: usize| {
-            slots > 0
-                && history.dtype == DType::F32
-                && values == &Type::f32([width])
-                && step == &Type::u32([1])
-        };
-        match history.shape.as_ref() {
-            &[slots, width] if fits(slots, width) => Ok(history.clone()),
-            _ => Err(format!("takes a history [H, K], values [K] and the step U32[1], got {types:?}")),
+        let widths = |values: &[Type]| values.iter().map(|v| v.shape.numel()).sum::<usize>();
+        let row = |v: &Type| v.dtype == DType::F32 && v.shape.len() == 1;
+        match types {
+            [history, step, values @ ..]
+                if matches!(*history.shape, [slots, width] if slots > 0 && width == widths(values))
+                    && history.dtype == DType::F32
+                    && step == &Type::u32([1])
+                    && values.iter().all(row) =>
+            {
+                Ok(history.clone())
+            }
+            _ => Err(format!("takes a history [H, K], the step U32[1] and rows of K values, got {types:?}")),
         }
     }
 
     fn reference(&self, x: &[&Array]) -> Array {
         let (slots, width) = (x[0].shape[0], x[0].shape[1]);
         let mut history = x[0].clone();
-        history.data[x[2].data[0] as usize % slots * width..][..width].copy_from_slice(&x[1].data);
+        let values: Vec<f64> = x[2..].iter().flat_map(|x| x.data.iter().copied()).collect();
+        history.data[x[1].data[0] as usize % slots * width..][..width].copy_from_slice(&values);
         history
     }
 
-    fn vjp<'g>(&self, _: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
-        vec![None; 3]
+    fn vjp<'g>(&self, inputs: &[Tensor<'g>], _: Tensor<'g>, _: Tensor<'g>) -> Cotangents<'g> {
+        vec![None; inputs.len()]
     }
 
     fn lower(&self, at: &Lowering<'_>) -> Result<Lowered, String> {
         let (slots, width) = (at.output.shape[0], at.output.shape[1]);
-        let launch = LaunchSpec::new(&SHADER, "record", grid_1d(width.div_ceil(LANES)))
-            .constant("WORKGROUP", LANES as f64)
-            .bind("history", Operand::Output)
-            .bind("values", Operand::Input(1))
-            .bind("time", Operand::Input(2))
-            .dim("slots", slots)
-            .dim("width", width)
-            .cost(0, 8 * width as u64);
-        Ok(launch.into())
+        let mut column = 0;
+        let mut launch = |i: usize| {
+            let n = at.inputs[i].shape.numel();
+            let launch = LaunchSpec::new(&SHADER, "record", grid_1d(n.div_ceil(LANES)))
+                .constant("WORKGROUP", LANES as f64)
+                .bind("history", Operand::Output)
+                .bind("values", Operand::Input(i))
+                .bind("time", Operand::Input(1))
+                .dim("slots", slots)
+                .dim("width", width)
+                .dim("column", column)
+                .dim("values", n)
+                .cost(0, 8 * n as u64);
+            column += n;
+            launch
+        };
+        Ok(Lowered { launches: (2..at.inputs.len()).map(&mut launch).collect(), ..Lowered::default() })
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -282,11 +293,11 @@ impl<'g> Tensor<'g> {
         self.graph().apply(Increment, &[self])
     }
 
-    /// A history (f32 `[H, K]`) with this step's values `[K]` in row `step mod H`.
+    /// A history (f32 `[H, K]`) with this step's values in row `step mod H`: rows that are K together.
     #[track_caller]
     #[must_use]
-    pub fn record(self, values: Tensor<'g>) -> Tensor<'g> {
-        self.graph().apply(Record, &[self, values, self.graph().step()])
+    pub fn record(self, values: &[Tensor<'g>]) -> Tensor<'g> {
+        self.graph().apply(Record, &[&[self, self.graph().step()], values].concat())
     }
 }
 
@@ -350,11 +361,12 @@ mod tests {
     #[test]
     fn bookkeepers_and_mistakes() {
         let history = Record.reference(&[
-            &Array::from_fn([2, 1], |_| 0.0),
-            &Array::new([1], vec![7.0]),
+            &Array::from_fn([2, 3], |_| 0.0),
             &Array::new([1], vec![3.0]),
+            &Array::new([1], vec![7.0]),
+            &Array::new([2], vec![8.0, 9.0]),
         ]);
-        assert_eq!(history.data, [0.0, 7.0]);
+        assert_eq!(history.data, [0.0, 0.0, 0.0, 7.0, 8.0, 9.0]);
         assert_eq!(Increment.reference(&[&Array::new([1], vec![f64::from(u32::MAX)])]).data, [0.0]);
         let op = Update { rule: Rule::Sgd { momentum: 0.0, weight_decay: 0.0 }, ema: None };
         let one = Type::f32([1]);

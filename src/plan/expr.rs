@@ -210,6 +210,42 @@ impl Expr {
         self
     }
 
+    /// The expression with the loads of `node` replaced by the expression that computes it, unless one of them does
+    /// not line up with the output.
+    pub fn with_computed(&self, node: NodeId, by: &Self) -> Option<Self> {
+        let lines_up = |l: &Load| l.node != node || l.access == Access::Same;
+        if !self.loads.iter().all(lines_up) {
+            return None;
+        }
+        let mut out = Self::default();
+        let value = by.append(&mut out, None);
+        self.append(&mut out, Some((node, value)));
+        Some(out)
+    }
+
+    /// Appends an expression to another one, in which a node is known already, and returns its result.
+    fn append(&self, out: &mut Self, known: Option<(NodeId, usize)>) -> usize {
+        let mut at: Vec<usize> = vec![];
+        for value in &self.values {
+            let value = match value {
+                Value::Load(k) => match (&self.loads[*k], known) {
+                    (load, Some((node, value))) if load.node == node => value,
+                    (load, _) => out.load(load.node, load.access.clone()),
+                },
+                Value::Constant(c) => out.constant(self.constants[*c]),
+                Value::Call(row, args) => out.call(row, args.iter().map(|&a| at[a]).collect()),
+                other => out.push(other.clone()),
+            };
+            at.push(value);
+        }
+        at.last().copied().unwrap_or_default()
+    }
+
+    /// The number of functions that it calls.
+    pub fn calls(&self) -> usize {
+        self.values.iter().filter(|v| matches!(v, Value::Call(..))).count()
+    }
+
     /// The floating-point operations of one element.
     pub fn flops(&self) -> usize {
         self.values.iter().map(|v| if let Value::Call(row, _) = v { row.flops } else { 0 }).sum()

@@ -4,6 +4,7 @@
 //! A node is *stored* where something other than one cluster reads it. The others are computed inside the
 //! cluster of the stored node (its root) that reads them.
 
+mod again;
 mod host;
 
 use super::expr::{Access, Expr, Flight};
@@ -311,6 +312,7 @@ impl<'a> Fused<'a> {
             (0..self.recording.nodes.len()).filter(stored).map(|id| self.step(id)).collect();
         self.take_epilogues(&mut steps);
         self.take_prologues(&mut steps);
+        self.compute_again(&mut steps);
         steps
     }
 

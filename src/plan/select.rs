@@ -209,9 +209,12 @@ impl Selector<'_> {
         }
         let placement =
             Placement { name: op.name(), node: host, inputs: &inputs, output, prologue: step.prologue };
-        let (first, others) = (self.launches.len(), others::others(&**op, &at, &lowered, &self.kinds));
+        let others = others::others(&**op, &at, &lowered, &self.kinds);
+        let main = others::main(&lowered.launches).map(|i| self.launches.len() + i);
         self.emit(lowered, &placement, expr.as_ref())?;
-        self.launches[first..].iter_mut().take(1).for_each(|launch| launch.0.others = others.clone());
+        if let Some(main) = main {
+            self.launches[main].0.others = others;
+        }
         Ok(())
     }
 

@@ -58,5 +58,5 @@ impl Round {
 pub fn remember(g: &Graph, metrics: &Metrics<'_>) {
     let history = g.var("history", Type::f32([HISTORY, metrics.len()]), Init::Zeros);
     let row: Vec<_> = metrics.iter().map(|(_, m)| g.tensor(m.id()).reshape([1])).collect();
-    g.assign(history, history.record(g.concat(&row, 0)));
+    g.assign(history, history.record(&row));
 }

@@ -172,7 +172,7 @@ fn elements_and_draws_defer_mistakes() {
             (line!(), |g| _ = x(g, &[2]).to_f32(), ""),
             (line!(), |g| _ = x(g, &[2]).unit_f32(), ""),
             (line!(), |g| _ = x(g, &[1]).increment(), "increment"),
-            (line!(), |g| _ = x(g, &[2]).record(x(g, &[3])), "record"),
+            (line!(), |g| _ = x(g, &[2]).record(&[x(g, &[3])]), "record"),
             (line!(), |g| _ = x(g, &[2]).detach() + x(g, &[3]), "do not broadcast"),
         ],
     );

@@ -230,7 +230,7 @@ fn few_labels_defer_mistakes() {
             (
                 line!(),
                 |g| _ = M2::new(g, &Config { alpha: f32::NAN, ..Config::default() }),
-                "alpha and share are at least 0, not NaN",
+                "alpha, share and noise are at least 0, not NaN",
             ),
             (line!(), |g| _ = m2(g).labelled(x(g, &[4, 12]), x(g, &[4, 2])), "matmul"),
             (line!(), |g| _ = m2(g).unlabelled(x(g, &[4, 11])), "matmul"),

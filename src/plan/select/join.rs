@@ -1,5 +1,5 @@
-//! Small launches that do not wait for each other become one. A small launch waits until another one needs it; then
-//! it goes together with those that wait beside it, as many as a launch may bind buffers for.
+//! Small launches that do not need each other become one. A small launch waits until one that is not small needs it.
+//! Then what is due goes in as few launches as its longest chain has, and takes with it what else waits and fits.
 
 use super::{Memory, Selector, Unplaced};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     plan::launch::{Buffer, Launch},
 };
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     rc::Rc,
 };
@@ -18,10 +19,17 @@ use std::{
 static JOINED: Shader = crate::shader!("joined");
 /// The shaders whose kernels can be joined: their entry points are told workgroup and lane alone.
 const JOINABLE: [&str; 6] = ["elementwise", "reduce", "reduce_tree", "sums", "views", "parts"];
-/// The most workgroups of a small launch, and the most bytes that it reads and writes, since what waits keeps its
-/// operands in memory.
-const GROUPS: u32 = 128;
+/// The entry point that keeps metrics, which can be joined as well.
+const RECORD: &str = "record";
+/// The shaders of matrix products, whose kernels are joined with others of the same shader: together they need no
+/// more registers and no more workgroup memory than alone.
+const PRODUCTS: [&str; 2] = ["matmul4", "matmul8"];
+/// The most workgroups of a small launch and of a small product, and the most bytes that it reads and writes, since
+/// what waits keeps its operands in memory.
+const GROUPS: [u32; 2] = [128, 512];
 const BYTES: u64 = 2 << 20;
+/// The most launches that wait.
+const WAITING: usize = 32;
 /// The most kernels of a launch. A CPU driver computes every branch for every workgroup, and takes but single ones.
 const MOST: [usize; 2] = [4, 8];
 /// The storage buffers that a launch may bind.
@@ -51,22 +59,34 @@ impl Selector<'_> {
 fn joined(launches: Vec<Unplaced>, class: AdapterClass) -> Vec<Unplaced> {
     let (mut out, mut waiting, mut known) = (vec![], vec![], HashMap::new());
     for launch in launches {
-        release(&mut waiting, |w| conflict(&w.launch, &launch), class, &mut out);
         match small(&launch.0, class).then(|| kernel(&launch, &mut known)).flatten() {
             Some((kernel, text)) => waiting.push(Waiting { launch, kernel, text }),
-            None => out.push(launch),
+            None => {
+                release(&mut waiting, |_, w| conflict(&w.launch, &launch), class, &mut out);
+                out.push(launch);
+            }
+        }
+        if waiting.len() > WAITING {
+            release(&mut waiting, |i, _| i == 0, class, &mut out);
         }
     }
-    release(&mut waiting, |_| true, class, &mut out);
+    release(&mut waiting, |_, _| true, class, &mut out);
     out
 }
 
+fn product(launch: &Launch) -> bool {
+    PRODUCTS.contains(&launch.shader.stem)
+}
+
+fn groups(launch: &Launch) -> u32 {
+    launch.grid.iter().fold(1, |n, &side| n.saturating_mul(side))
+}
+
 fn small(launch: &Launch, class: AdapterClass) -> bool {
-    let most = if class == AdapterClass::Cpu { 1 } else { GROUPS };
-    JOINABLE.contains(&launch.shader.stem)
+    let most = if class == AdapterClass::Cpu { 1 } else { GROUPS[usize::from(product(launch))] };
+    (JOINABLE.contains(&launch.shader.stem) || launch.entry == RECORD || product(launch))
         && launch.exchange.is_none()
-        && launch.grid[0] * launch.grid[1] <= most
-        && launch.grid[2] == 1
+        && groups(launch) <= most
         && launch.bytes <= BYTES
 }
 
@@ -82,30 +102,40 @@ fn kernel(
     Some((known.entry(key.clone()).or_insert_with(read).clone()?, key))
 }
 
-/// Emits the launches that are due, each with others of its kernel that wait.
+/// Emits the launches that are due and those that they need, each with others that wait.
 fn release(
     waiting: &mut Vec<Waiting>,
-    due: impl Fn(&Waiting) -> bool,
+    due: impl Fn(usize, &Waiting) -> bool,
     class: AdapterClass,
     out: &mut Vec<Unplaced>,
 ) {
-    let (now, later): (Vec<_>, Vec<_>) = std::mem::take(waiting).into_iter().partition(due);
-    let mut groups: Vec<Group> = vec![];
-    for w in now {
-        match groups.iter_mut().find(|g| admits(g, &w, class)) {
-            Some(group) => group.push(w),
-            None => groups.push(vec![w]),
-        }
+    // How many launches, one after another, begin with this one; 0 if it is not due.
+    let mut chain: Vec<usize> = waiting.iter().enumerate().map(|(i, w)| usize::from(due(i, w))).collect();
+    for i in (0..waiting.len()).rev() {
+        let needs = |&k: &usize| chain[k] > 0 && conflict(&waiting[i].launch, &waiting[k].launch);
+        let longest = (i + 1..waiting.len()).filter(needs).map(|k| chain[k] + 1).max();
+        chain[i] = chain[i].max(longest.unwrap_or(0));
     }
-    for w in later {
-        let kin =
-            |g: &&mut Group| g.iter().any(|o| o.launch.0.entry == w.launch.0.entry) && admits(g, &w, class);
-        match groups.iter_mut().find(kin) {
-            Some(group) => group.push(w),
-            None => waiting.push(w),
+    let mut rest: Vec<_> = chain.into_iter().zip(std::mem::take(waiting)).collect();
+    while let Some(longest) = rest.iter().map(|(chain, _)| *chain).max().filter(|&n| n > 0) {
+        let free = |i: usize| !rest[..i].iter().any(|(_, w)| conflict(&w.launch, &rest[i].1.launch));
+        let free: Vec<bool> = (0..rest.len()).map(free).collect();
+        let mut groups: Vec<Group> = vec![];
+        let mut later = vec![];
+        let mut next: Vec<_> = rest.into_iter().zip(free).enumerate().collect();
+        next.sort_by_key(|(_, ((chain, _), _))| Reverse(*chain));
+        for (i, ((chain, w), free)) in next {
+            match groups.iter_mut().find(|g| free && admits(g, &w, class)) {
+                Some(group) => group.push(w),
+                None if free && chain == longest => groups.push(vec![w]),
+                None => later.push((i, (chain, w))),
+            }
         }
+        out.extend(groups.into_iter().map(one));
+        later.sort_by_key(|(i, _)| *i);
+        rest = later.into_iter().map(|(_, w)| w).collect();
     }
-    out.extend(groups.into_iter().map(one));
+    waiting.extend(rest.into_iter().map(|(_, w)| w));
 }
 
 /// The buffers of a launch by the names in its kernel.
@@ -128,29 +158,34 @@ fn bound<'a>(group: impl Iterator<Item = &'a Waiting>) -> Vec<Bound> {
     all
 }
 
-/// Whether a launch can join others: within the limits, and so that no buffer is both read and written. Nor are
-/// variables, since another plan may keep two of them in one buffer.
+/// Whether a launch can join others: within the limits, and so that no buffer is both read and written. Nor are two
+/// variables that no launch binds alone, since another plan may keep them in one buffer.
 fn admits(group: &Group, w: &Waiting, class: AdapterClass) -> bool {
     let (first, all) = (&group[0], bound(group.iter().chain([w])));
     let persistent =
         |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Var(_) | Buffer::Arena(_)));
     let apart = |a: &Bound, b: &Bound| {
-        let same = a.0.base() == b.0.base() || (persistent(&a.0) && persistent(&b.0) && a.2 != b.2);
+        let both = |w: &Waiting| bound([w].into_iter()).contains(a) && bound([w].into_iter()).contains(b);
+        let known = || group.iter().chain([w]).any(both);
+        let same =
+            a.0.base() == b.0.base() || (persistent(&a.0) && persistent(&b.0) && a.2 != b.2 && !known());
         !same || (!a.2 && !b.2) || (a.2 && b.2 && !a.0.overlaps(&b.0))
     };
     group.len() < MOST[usize::from(class == AdapterClass::Gpu)]
         && all.len() <= BUFFERS.len()
         && first.kernel.workgroup == w.kernel.workgroup
         && first.launch.0.dtype == w.launch.0.dtype
+        && (first.launch.0.shader.stem == w.launch.0.shader.stem
+            || !(product(&first.launch.0) || product(&w.launch.0)))
         && all.iter().enumerate().all(|(i, a)| all[i + 1..].iter().all(|b| apart(a, b)))
 }
 
-/// Whether two launches must keep their order: one writes what the other uses. Those that copy several inputs into
-/// one output write different parts of it.
+/// Whether two launches must keep their order: one writes what the other uses. Those that copy or record several
+/// inputs in one output write different parts of it.
 fn conflict(a: &Unplaced, b: &Unplaced) -> bool {
     let written = |l: &Unplaced, name: &str| l.0.writes.contains(&name);
-    let copies = a.0.shader.stem == "views"
-        && b.0.shader.stem == "views"
+    let copies = (a.0.shader.stem == "views" || a.0.entry == RECORD)
+        && a.0.shader.stem == b.0.shader.stem
         && a.0.at == b.0.at
         && a.0.label == b.0.label;
     a.1.iter().any(|(x, m)| {
@@ -173,21 +208,28 @@ fn one(mut group: Group) -> Unplaced {
         |w| buffers(w).map(|(own, buffer)| (own, name(&buffer).to_string())).collect::<BTreeMap<_, _>>();
     let parts: Vec<_> = group.iter().map(|w| (&*w.kernel, named(w))).collect();
     let launches = || group.iter().map(|w| &w.launch.0);
-    let dims = launches()
-        .enumerate()
-        .flat_map(|(j, l)| l.dims.iter().map(move |(member, value)| (format!("j{j}.{member}"), *value)));
-    let side = |d: usize| launches().map(|l| l.grid[d]).max().unwrap_or(1);
+    let entry = if launches().any(product) { "products" } else { "joined" };
+    let own = |(j, l): (usize, &Launch)| {
+        l.dims.iter().map(|(member, value)| (format!("j{j}.{member}"), *value)).collect::<Vec<_>>()
+    };
+    let mut dims: Vec<_> = launches().enumerate().flat_map(own).collect();
+    let mut end = 0;
+    for (j, launch) in launches().enumerate() {
+        end += groups(launch);
+        let [x, y, z] = launch.grid;
+        dims.extend([x, y, z, end].iter().enumerate().map(|(i, &n)| (format!("grids[{j}][{i}]"), n)));
+    }
     let launch = Launch {
         label: launches().map(|l| l.label.as_str()).collect::<Vec<_>>().join(" | "),
         shader: &JOINED,
-        function: Some(join(&parts)),
+        function: Some(join(entry, &parts)),
         in_words: launches().any(|l| l.in_words),
-        entry: "joined",
+        entry,
         constants: vec![],
         bindings: vec![],
         writes: all.iter().filter(|b| b.2).map(name).collect(),
-        dims: dims.collect(),
-        grid: [side(0), side(1), group.len() as u32],
+        dims,
+        grid: [end, 1, 1],
         flops: launches().map(|l| l.flops).sum(),
         bytes: launches().map(|l| l.bytes).sum(),
         dtype: group[0].launch.0.dtype,

@@ -11,7 +11,7 @@ use crate::{
     },
     nn::{Activation, Mode},
     optim::{Optimizer, Schedule},
-    run::{Options, TRAINING, decay, positive, sizes, whole},
+    run::{Options, TRAINING, decay, parse::zero_or_more, positive, sizes, whole},
 };
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -110,10 +110,14 @@ impl Learning {
     /// ranks cannot do, if they do.
     pub fn refuse(&self, weights: bool, several: bool) -> Option<&'static str> {
         let few = &self.few_labels;
-        match few.m2_hidden.is_empty() && few.m2_latent.is_none() && few.m2_activation.is_none() {
-            false if !few.by_m2() => {
-                Some("--m2-hidden, --m2-latent and --m2-activation: add --semi-supervised m2 or m1m2")
-            }
+        let upper = !few.m2_hidden.is_empty()
+            || few.m2_latent.is_some()
+            || few.m2_activation.is_some()
+            || few.m2_noise.is_some();
+        match upper {
+            true if !few.by_m2() => Some(
+                "--m2-hidden, --m2-latent, --m2-activation and --m2-noise: add --semi-supervised m2 or m1m2",
+            ),
             _ if several && few.by_m2() => Some(FEW_ALONE),
             _ if few.stacked() && !weights => {
                 Some("--semi-supervised m1m2 stands on an M1: train one, and give its file by --weights")
@@ -168,6 +172,11 @@ pub struct FewLabels {
     #[arg(long, value_parser = ["relu", "tanh", "softplus"])]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     m2_activation: Option<String>,
+    /// Standard deviation of noise on the inputs and hidden units of M2's classifier while it trains, such
+    /// as 0.5 [default: 0]
+    #[arg(long, value_name = "SIGMA", value_parser = zero_or_more)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m2_noise: Option<f64>,
 }
 
 fn tenth() -> f64 {
@@ -196,6 +205,7 @@ impl FewLabels {
             hidden: sizes(&self.m2_hidden, &[500]),
             latent: self.m2_latent.unwrap_or(50).into(),
             activation: activation(self.m2_activation.as_deref().unwrap_or("softplus")),
+            noise: self.m2_noise.unwrap_or_default() as f32,
             alpha: self.alpha as f32,
             share: self.labels.unwrap_or_default() as f32 / count as f32,
             ..Config::default()
