@@ -1,5 +1,5 @@
-// Small launches that do not wait for each other as one: the planner puts their kernels into the place of
-// what is marked, each as a branch of the entry point `joined`, or of `products` where they are matrix products.
+// Small launches that do not need each other as one: the planner puts their kernels into the place of what
+// is marked, each as a branch of the entry point `joined`, or of `products` where they are matrix products.
 //
 // Index map: the kernels' workgroups lie in a row, one kernel's after another's.
 //
