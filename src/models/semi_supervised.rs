@@ -210,7 +210,7 @@ impl<'g> M2<'g> {
                 chain = chain.then(self.config.activation);
             }
             let noise = |name: &str| Layer::Noise { stream: name.into(), sigma };
-            chain = chain.with(noise).with(|_| Layer::Linear(layer.clone()));
+            chain = chain.with(noise).with(|_| Layer::Linear(*layer));
         }
         chain.forward(x)
     }
