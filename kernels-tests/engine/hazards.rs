@@ -70,6 +70,13 @@ fn cases() -> Vec<Case> {
             g.assign(history, history.record(&[history.reshape([8]) * 1.0]));
             g.output("y", history + 1.0);
         }),
+        case("products of two matrices with themselves, side by side", |g| {
+            for name in ["a", "b"] {
+                let (x, c) =
+                    (g.input(name, Type::f32([32, 16])), g.input(&format!("c{name}"), Type::f32([32, 32])));
+                g.output(&format!("y{name}"), x.matmul(x.t()) * c);
+            }
+        }),
         case("a record of parts of its own history, each in the other's place", |g| {
             let history = g.var("history", Type::f32([1, 8]), Init::Normal(0.0, 1.0));
             let part = |range| history.reshape([8]).slice(0, range);

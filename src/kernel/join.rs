@@ -37,6 +37,8 @@ pub struct Kernel {
     pub workgroup: String,
     /// The storage buffers that the entry point uses.
     pub storage: Vec<Storage>,
+    /// The variables in workgroup memory, with all that their types need. Kernels share those that are equal.
+    pub memory: Vec<String>,
 }
 
 const KINDS: [&str; 6] = ["fn", "struct", "const", "alias", "override", "var"];
@@ -102,7 +104,8 @@ impl Item {
     fn meaning(&self, all: &[Self]) -> Option<String> {
         let needed = needs(all, [&self.name]);
         let bound = |i: &usize| all[*i].kind == "var" && (all[*i].has("storage") || all[*i].has("uniform"));
-        let text = || needed.iter().flat_map(|&i| &all[i].tokens).map(String::as_str).collect::<String>();
+        let words = || needed.iter().flat_map(|&i| &all[i].tokens).filter(|token| !token.trim().is_empty());
+        let text = || words().map(String::as_str).collect::<Vec<_>>().join(" ");
         (!needed.iter().any(bound)).then(|| format!("{}: {}", self.name, text()))
     }
 
@@ -164,8 +167,10 @@ impl Kernel {
             writes: i.has("read_write"),
         });
         let storage = storage.collect();
+        let memory = all.iter().filter(|i| i.kind == "var" && i.has("workgroup"));
+        let memory = memory.filter_map(|i| i.meaning.clone()).collect();
         let workgroup = all.iter().find(|i| i.name == size).map_or(size, |i| i.between("=", &[";"]));
-        Some(Self { items: all, body, workgroup: workgroup.trim_end_matches('u').into(), storage })
+        Some(Self { items: all, body, workgroup: workgroup.trim_end_matches('u').into(), storage, memory })
     }
 
     /// The tokens with these names in place of the module's own.

@@ -16,7 +16,7 @@ impl Fused<'_> {
         let places: BTreeMap<NodeId, usize> = steps.iter().enumerate().map(|(i, s)| (s.root, i)).collect();
         let mut spared = BTreeSet::new();
         for i in 0..steps.len() {
-            while let Some((source, expr)) = self.again(&steps[i], |id| places.get(&id).map(|&i| &steps[i])) {
+            while let Some((source, expr)) = self.again(&steps[i], |id| Some(&steps[*places.get(&id)?])) {
                 steps[i].expr = Some(expr);
                 spared.insert(source);
             }
@@ -33,8 +33,13 @@ impl Fused<'_> {
             let by = self.small(source).filter(|by| by.calls() <= FEW && !self.kept(source.root))?;
             let grown = expr.with_computed(source.root, by)?;
             let alike = self.numel(source.root) == self.numel(step.root);
+            // What waits for its readers to be overwritten gets no new ones.
+            let waits =
+                |id| self.recording.assigns.iter().any(|&(leaf, _)| self.recording.same_buffer(id, leaf));
+            let known = |id| expr.loads.iter().any(|l| l.node == id);
+            let calm = by.loads.iter().all(|l| known(l.node) || !waits(l.node));
             let room = grown.loads.len() <= MAX_LOADS && grown.calls() <= MAX_CALLS;
-            (alike && room).then_some((source.root, grown))
+            (alike && calm && room).then_some((source.root, grown))
         })
     }
 

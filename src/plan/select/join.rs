@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
 
@@ -32,6 +32,8 @@ const BYTES: u64 = 2 << 20;
 const WAITING: usize = 32;
 /// The most kernels of a launch. A CPU driver computes every branch for every workgroup, and takes but single ones.
 const MOST: [usize; 2] = [4, 8];
+/// The most variables in workgroup memory, of which none has more than a third of 16 KiB.
+const MEMORY: usize = 3;
 /// The storage buffers that a launch may bind.
 const BUFFERS: [&str; 8] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"];
 
@@ -95,6 +97,11 @@ fn kernel(
     (launch, bindings): &Unplaced,
     known: &mut HashMap<String, Option<Rc<Kernel>>>,
 ) -> Option<(Rc<Kernel>, String)> {
+    // Two names of one buffer would become one name, which functions may declare beside each other.
+    let once = |(i, a): (usize, &(&str, Memory))| bindings[i + 1..].iter().all(|b| a.1 != b.1);
+    if product(launch) && !bindings.iter().enumerate().all(once) {
+        return None;
+    }
     let key =
         format!("{} {:?} {:?} {:?}", launch.shader.stem, launch.entry, launch.constants, launch.function);
     let bound: Vec<&str> = bindings.iter().map(|b| b.0).collect();
@@ -161,23 +168,31 @@ fn bound<'a>(group: impl Iterator<Item = &'a Waiting>) -> Vec<Bound> {
 /// Whether a launch can join others: within the limits, and so that no buffer is both read and written. Nor are two
 /// variables that no launch binds alone, since another plan may keep them in one buffer.
 fn admits(group: &Group, w: &Waiting, class: AdapterClass) -> bool {
-    let (first, all) = (&group[0], bound(group.iter().chain([w])));
-    let persistent =
-        |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Var(_) | Buffer::Arena(_)));
-    let apart = |a: &Bound, b: &Bound| {
-        let both = |w: &Waiting| bound([w].into_iter()).contains(a) && bound([w].into_iter()).contains(b);
-        let known = || group.iter().chain([w]).any(both);
-        let same =
-            a.0.base() == b.0.base() || (persistent(&a.0) && persistent(&b.0) && a.2 != b.2 && !known());
-        !same || (!a.2 && !b.2) || (a.2 && b.2 && !a.0.overlaps(&b.0))
-    };
+    let (first, all) = (&group[0], || group.iter().chain([w]));
+    let one_shader = first.launch.0.shader.stem == w.launch.0.shader.stem;
+    let memory: BTreeSet<&String> = all().flat_map(|w| &w.kernel.memory).collect();
     group.len() < MOST[usize::from(class == AdapterClass::Gpu)]
-        && all.len() <= BUFFERS.len()
         && first.kernel.workgroup == w.kernel.workgroup
         && first.launch.0.dtype == w.launch.0.dtype
-        && (first.launch.0.shader.stem == w.launch.0.shader.stem
-            || !(product(&first.launch.0) || product(&w.launch.0)))
-        && all.iter().enumerate().all(|(i, a)| all[i + 1..].iter().all(|b| apart(a, b)))
+        && (one_shader || !(product(&first.launch.0) || product(&w.launch.0)))
+        && memory.len() <= MEMORY
+        && apart(&bound(all()), all)
+}
+
+/// Whether launches can bind these buffers together.
+fn apart<'a, I: Iterator<Item = &'a Waiting>>(buffers: &[Bound], all: impl Fn() -> I) -> bool {
+    let persistent =
+        |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Var(_) | Buffer::Arena(_)));
+    let alone = |a: &Bound, b: &Bound| {
+        all().any(|w| [a, b].iter().all(|wanted| self::buffers(w).any(|(_, own)| own == **wanted)))
+    };
+    let apart = |a: &Bound, b: &Bound| {
+        let same =
+            a.0.base() == b.0.base() || (persistent(&a.0) && persistent(&b.0) && a.2 != b.2 && !alone(a, b));
+        !same || (!a.2 && !b.2) || (a.2 && b.2 && !a.0.overlaps(&b.0))
+    };
+    buffers.len() <= BUFFERS.len()
+        && buffers.iter().enumerate().all(|(i, a)| buffers[i + 1..].iter().all(|b| apart(a, b)))
 }
 
 /// Whether two launches must keep their order: one writes what the other uses. Those that copy or record several
@@ -234,10 +249,34 @@ fn one(mut group: Group) -> Unplaced {
         bytes: launches().map(|l| l.bytes).sum(),
         dtype: group[0].launch.0.dtype,
         exchange: None,
-        why: "small launches that do not wait for each other",
+        why: "small launches that do not need each other",
         others: vec![],
         at: group[0].launch.0.at.clone(),
     };
     let bindings = all.iter().map(|b| (name(b), b.0)).collect();
     (launch, bindings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{parse, powers, reflect};
+
+    /// Three variables fit into the 16 KiB of workgroup memory that WebGPU promises.
+    #[test]
+    fn workgroup_memory_is_shared_and_fits() {
+        let mut memory = HashMap::new();
+        for stem in JOINABLE.iter().chain(&PRODUCTS) {
+            let path = format!("{}/shaders/{stem}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            for entry in parse(&text, powers(stem)).unwrap().0.entry_points {
+                let Some(kernel) = Kernel::new(&text, &entry.name, &[], &[]) else { continue };
+                let bytes = reflect(&text, powers(stem), &entry.name, &[]).unwrap().workgroup_memory as usize;
+                assert!(bytes <= kernel.memory.len() * 16_384 / MEMORY, "{stem}/{}: {bytes}", entry.name);
+                memory.insert(format!("{stem}/{}", entry.name), kernel.memory);
+            }
+        }
+        let (tree, sums) = (&memory["reduce_tree/rows4"], &memory["sums/rows_tree"]);
+        assert!(tree.len() == 2 && sums.len() == 1 && tree.contains(&sums[0]), "{tree:?} {sums:?}");
+    }
 }
