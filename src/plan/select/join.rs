@@ -1,5 +1,5 @@
 //! Small launches that do not need each other become one. A small launch waits until one that is not small needs it.
-//! Then what is due goes in as few launches as its longest chain has, and takes with it what else waits and fits.
+//! Then what is due goes in as few launches as its longest chain has, where they fit, and what else waits goes with it.
 
 use super::{Memory, Selector, Unplaced};
 use crate::{
