@@ -240,7 +240,7 @@ mod tests {
         let same: Vec<_> =
             launches.pipelines.iter().filter(|p| p.kernel() == "matmul4/tile TA=0 TB=1").collect();
         assert!(same.len() > 1 && same[0].text != same[1].text);
-        assert!(launches.pipelines.iter().any(|p| p.kernel() == "reduce_tree/columns4 KIND=0 WIDE=4"));
+        assert!(launches.pipelines.iter().any(|p| p.kernel() == "reparameterize/scaled_noise"));
     }
 
     #[test]
