@@ -1,30 +1,28 @@
 //! Explanations of a plan: which kernel each launch runs, why, and which others the op could have run on this
 //! adapter.
 
-use oneiro::plan::Plan;
+use oneiro::plan::{Launch, Plan};
 
 /// Explains a plan, launch by launch.
 pub(crate) fn explain(plan: &Plan) -> String {
-    let mut out = String::new();
-    for launch in &plan.launches {
-        let constants: Vec<_> =
-            launch.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let [x, y, z] = launch.grid;
-        out += &format!(
-            "  {}: {}/{}{}, grid {x}x{y}x{z}\n    because: {}\n",
-            launch.label,
-            launch.shader.stem,
-            launch.entry,
-            constants.concat(),
-            launch.why
-        );
-        for other in &launch.others {
-            let [x, y, z] = other.grid;
-            out +=
-                &format!("    not taken: {}/{}, grid {x}x{y}x{z} ({})\n", other.stem, other.entry, other.why);
-        }
+    plan.launches.iter().map(|launch| told(launch, "  ")).collect()
+}
+
+/// A launch, and below it those that were joined to it.
+fn told(launch: &Launch, indent: &str) -> String {
+    let constants: String = launch.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    let [x, y, z] = launch.grid;
+    let (stem, entry) = (launch.shader.stem, launch.entry);
+    let mut out = format!("{indent}{}: {stem}/{entry}{constants}, grid {x}x{y}x{z}\n", launch.label);
+    let indent = format!("{indent}  ");
+    let why = Some(launch.why).filter(|why| !why.is_empty()).unwrap_or("the only kernel");
+    out += &format!("{indent}because: {why}\n");
+    for other in &launch.others {
+        let [x, y, z] = other.grid;
+        out +=
+            &format!("{indent}not taken: {}/{}, grid {x}x{y}x{z} ({})\n", other.stem, other.entry, other.why);
     }
-    out
+    out + &launch.parts.iter().map(|part| told(part, &indent)).collect::<String>()
 }
 
 #[cfg(test)]
@@ -60,6 +58,15 @@ mod tests {
         assert!(text("sum 4M", Caps::software()).contains("not taken: reduce_tree/rows4"));
         let few = text("conv2d 7x7", Caps::software());
         assert!(few.contains("conv2d/patches") && few.contains("not taken: conv2d/registers"), "{few}");
+    }
+
+    #[test]
+    fn what_was_joined_is_told_one_by_one() {
+        let plans = bench::Step::new("vae").unwrap().plans(&Caps::portable(AdapterClass::Gpu)).unwrap();
+        let products = plans[0].launches.iter().find(|l| l.entry == "products").unwrap();
+        let text = told(products, "");
+        assert!(products.parts.len() > 1 && products.parts.iter().all(|part| text.contains(&part.label)));
+        assert!(text.contains("\n  matmul") && text.contains("\n    not taken: "), "{text}");
     }
 
     #[test]

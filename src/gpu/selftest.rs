@@ -34,6 +34,7 @@ fn launch(shader: &'static Shader, entry: &'static str) -> Launch {
         exchange: None,
         why: "",
         others: vec![],
+        parts: vec![],
         at: String::new(),
     }
 }

@@ -263,6 +263,7 @@ fn launch(output: &str, a: &Arrangement, packing: &Packing, row_bytes: usize, by
         exchange: None,
         why: "",
         others: vec![],
+        parts: vec![],
         at: String::new(),
     }
 }

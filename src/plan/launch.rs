@@ -82,6 +82,8 @@ pub struct Launch {
     pub why: &'static str,
     /// The variants that were not, if the op has others on this adapter.
     pub others: Vec<Variant>,
+    /// The launches that were joined to this one, if any were; their own bindings are empty.
+    pub parts: Vec<Launch>,
     /// The user's line that recorded the op.
     pub at: String,
 }

@@ -293,6 +293,7 @@ impl Selector<'_> {
                 exchange: spec.merge.map(|merge| (merge, self.ty(node).shape.numel())),
                 why: spec.why,
                 others: vec![],
+                parts: vec![],
                 at: self.graph.recording.nodes[node].at.to_string(),
             };
             self.launches.push((launch, bindings));

@@ -177,7 +177,8 @@ impl Failure {
 /// The root of the workspace, wherever the command was typed.
 pub(crate) fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    package.and_then(|p| p.parent().map(PathBuf::from)).unwrap_or_default()
+    let parent = package.and_then(|p| p.parent().map(PathBuf::from));
+    parent.or_else(|| std::env::current_dir().ok()).unwrap_or_default()
 }
 
 /// Runs cargo in the root. This program ends with cargo's exit code.

@@ -31,15 +31,15 @@ impl Fused<'_> {
         expr.loads.iter().find_map(|load| {
             let source = of(load.node)?;
             let by = self.small(source).filter(|by| by.calls() <= FEW && !self.kept(source.root))?;
-            let grown = expr.with_computed(source.root, by)?;
             let alike = self.numel(source.root) == self.numel(step.root);
             // What waits for its readers to be overwritten gets no new ones.
             let waits =
                 |id| self.recording.assigns.iter().any(|&(leaf, _)| self.recording.same_buffer(id, leaf));
             let known = |id| expr.loads.iter().any(|l| l.node == id);
             let calm = by.loads.iter().all(|l| known(l.node) || !waits(l.node));
+            let grown = (alike && calm).then(|| expr.with_computed(source.root, by))??;
             let room = grown.loads.len() <= MAX_LOADS && grown.calls() <= MAX_CALLS;
-            (alike && calm && room).then_some((source.root, grown))
+            room.then_some((source.root, grown))
         })
     }
 

@@ -26,12 +26,15 @@ const RECORD: &str = "record";
 const PRODUCTS: [&str; 2] = ["matmul4", "matmul8"];
 /// The most workgroups of a small launch and of a small product, and the most bytes that it reads and writes, since
 /// what waits keeps its operands in memory.
-const GROUPS: [u32; 2] = [128, 512];
+const GROUPS: u32 = 128;
+const PRODUCT_GROUPS: u32 = 512;
 const BYTES: u64 = 2 << 20;
 /// The most launches that wait.
 const WAITING: usize = 32;
-/// The most kernels of a launch. A CPU driver computes every branch for every workgroup, and takes but single ones.
-const MOST: [usize; 2] = [4, 8];
+/// The most kernels of a launch. A CPU driver computes every branch for every workgroup, so that it has fewer, of one
+/// workgroup each.
+const MOST: usize = 8;
+const MOST_ON_CPU: usize = 4;
 /// The most variables in workgroup memory, of which none has more than a third of 16 KiB.
 const MEMORY: usize = 3;
 /// The storage buffers that a launch may bind.
@@ -85,7 +88,11 @@ fn groups(launch: &Launch) -> u32 {
 }
 
 fn small(launch: &Launch, class: AdapterClass) -> bool {
-    let most = if class == AdapterClass::Cpu { 1 } else { GROUPS[usize::from(product(launch))] };
+    let most = match class {
+        AdapterClass::Cpu => 1,
+        AdapterClass::Gpu if product(launch) => PRODUCT_GROUPS,
+        AdapterClass::Gpu => GROUPS,
+    };
     (JOINABLE.contains(&launch.shader.stem) || launch.entry == RECORD || product(launch))
         && launch.exchange.is_none()
         && groups(launch) <= most
@@ -171,7 +178,7 @@ fn admits(group: &Group, w: &Waiting, class: AdapterClass) -> bool {
     let (first, all) = (&group[0], || group.iter().chain([w]));
     let one_shader = first.launch.0.shader.stem == w.launch.0.shader.stem;
     let memory: BTreeSet<&String> = all().flat_map(|w| &w.kernel.memory).collect();
-    group.len() < MOST[usize::from(class == AdapterClass::Gpu)]
+    group.len() < if class == AdapterClass::Cpu { MOST_ON_CPU } else { MOST }
         && first.kernel.workgroup == w.kernel.workgroup
         && first.launch.0.dtype == w.launch.0.dtype
         && (one_shader || !(product(&first.launch.0) || product(&w.launch.0)))
@@ -252,8 +259,10 @@ fn one(mut group: Group) -> Unplaced {
         why: "small launches that do not need each other",
         others: vec![],
         at: group[0].launch.0.at.clone(),
+        parts: vec![],
     };
     let bindings = all.iter().map(|b| (name(b), b.0)).collect();
+    let launch = Launch { parts: group.into_iter().map(|w| w.launch.0).collect(), ..launch };
     (launch, bindings)
 }
 
