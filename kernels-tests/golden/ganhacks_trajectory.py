@@ -1,5 +1,5 @@
 """Writes, with PyTorch, ten rounds of a GAN of perceptrons with tricks of the trade (ganhacks_trajectory.safetensors): a discriminator that
-sees the minibatch's standard deviation, is trained by plain gradient descent on soft labels of which some are flipped, and half of whose
+sees the minibatch's standard deviation, has noise on its hidden units, is trained by plain gradient descent on soft labels of which some are flipped, and half of whose
 generated pictures come from a pool; a generator with dropout. Both players' first weights (`generator.main.0.weight` …), what they are
 afterwards in float64 (under `after.`), and by how much float32 misses that (`miss.`), as dcgan_trajectory.py writes them.
 
@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from hashed import bits
+import hashed
 
 torch.manual_seed(7)
 N, PIXELS, LATENT, HIDDEN, ROUNDS = 4, 25, 4, (8, 6), 10
-SLOTS, DROPOUT, FLIPPED = 2, 0.5, float(np.float32(0.3))
+SLOTS, DROPOUT, FLIPPED, SIGMA = 2, 0.5, float(np.float32(0.3)), 0.5
 REAL, FAKE = np.float32([0.7, 1.2]), np.float32([0.0, 0.3])
 RATES = [float(np.float32(rate)) for rate in (0.01, 0.05)]  # the engine's learning rates are f32
 SLOPE = float(np.float32(0.2))
@@ -27,7 +27,7 @@ SLOPE = float(np.float32(0.2))
 
 def unit(salt, *shape):
     """In [0, 1)."""
-    return torch.tensor(bits(salt, int(np.prod(shape))).astype(np.float64) / 2**24).reshape(shape)
+    return torch.tensor(hashed.bits(salt, int(np.prod(shape))).astype(np.float64) / 2**24).reshape(shape)
 
 
 class Generator(nn.Module):
@@ -48,14 +48,15 @@ class Discriminator(nn.Module):
     def __init__(self):
         super().__init__()
         a, b = HIDDEN[::-1]
-        # Place 4 is the minibatch's standard deviation.
-        self.main = nn.ModuleDict({"0": nn.Linear(PIXELS, a), "2": nn.Linear(a, b), "5": nn.Linear(b + 1, 1)})
+        # Places 2 and 5 are noise, and 6 is the minibatch's standard deviation.
+        self.main = nn.ModuleDict({"0": nn.Linear(PIXELS, a), "3": nn.Linear(a, b), "7": nn.Linear(b + 1, 1)})
 
-    def forward(self, x):
-        for place in "02":
-            x = F.leaky_relu(self.main[place](x), SLOPE)
+    def forward(self, x, salt):
+        for place in (0, 3):
+            x = F.leaky_relu(self.main[str(place)](x), SLOPE)
+            x = x + SIGMA * torch.tensor(hashed.noise(salt + place, x.numel())).reshape(x.shape).to(x.dtype)
         spread = (x.var(0, unbiased=False) + float(np.float32(1e-8))).sqrt().mean()
-        return self.main["5"](torch.cat([x, spread.expand(len(x), 1)], 1)).view(-1)
+        return self.main["7"](torch.cat([x, spread.expand(len(x), 1)], 1)).view(-1)
 
 
 def labels(salt, own, other, dtype):
@@ -91,13 +92,15 @@ def play(g, d, dtype):
         z = (unit(2000 + r, N, LATENT) * 2 - 1).to(dtype)
         seen = pool(g(z, 3000 + 10 * r).detach(), r)
         # What comes from the pool has a standard deviation of its own.
-        on_real, on_fake = d(real), torch.cat([d(half) for half in seen.split(N // 2)])
+        disturbance = 10000 + 100 * r
+        halves = [d(half, disturbance + 20 + 10 * i) for i, half in enumerate(seen.split(N // 2))]
+        on_real, on_fake = d(real, disturbance + 10), torch.cat(halves)
         loss_d = F.softplus(on_real).mean() - (labels(5000 + 10 * r, REAL, FAKE, dtype) * on_real).mean()
         loss_d = loss_d + F.softplus(on_fake).mean() - (labels(7000 + 10 * r, FAKE, REAL, dtype) * on_fake).mean()
         of_d.zero_grad()
         loss_d.backward()
         of_d.step()
-        loss_g = F.softplus(-d(g(z, 4000 + 10 * r))).mean()
+        loss_g = F.softplus(-d(g(z, 4000 + 10 * r), disturbance)).mean()
         of_g.zero_grad()
         loss_g.backward()
         of_g.step()

@@ -1,6 +1,6 @@
-"""Writes, with PyTorch in float64, first weights of M2 in src/models/semi_supervised.rs over black and white inputs
-(m2_bernoulli_weights.safetensors), with noise on what the classifier's layers read, and over numbers (m2_gaussian_weights.safetensors), and the losses of ten steps of each
-(semi_supervised_trajectory.txt).
+"""Writes, with PyTorch in float64, first weights of M2 in src/models/semi_supervised.rs over black and white inputs, with
+noise on what the classifier's layers read (m2_bernoulli_weights.safetensors), and over numbers (m2_gaussian_weights.safetensors), and
+the losses of ten steps of each (semi_supervised_trajectory.txt).
 
 Inputs and noise come from an integer hash that kernels-tests/golden.rs computes too. Run in this folder:
 python3 semi_supervised_trajectory.py
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from hashed import bits
+import hashed
 
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(7)
@@ -24,14 +24,11 @@ PRIOR, LOG_TAU = (float(np.float32(np.log(x))) for x in [CLASSES, 2 * np.pi])  #
 
 def unit(salt, *shape):
     """[0, 1), exact in f32."""
-    return torch.tensor(bits(salt, int(np.prod(shape))) / 2.0**24).reshape(shape)
+    return torch.tensor(hashed.bits(salt, int(np.prod(shape))) / 2.0**24).reshape(shape)
 
 
 def noise(salt, *shape):
-    """Mean 0, variance 1 and exact in f32: a sum of three uniforms."""
-    n = int(np.prod(shape))
-    total = sum((bits(salt + i, n) >> 2).astype(np.float64) for i in range(3))
-    return torch.tensor((total / 2.0**22 - 1.5) * 2).reshape(shape)
+    return torch.tensor(hashed.noise(salt, int(np.prod(shape)))).reshape(shape)
 
 
 class M2(nn.Module):

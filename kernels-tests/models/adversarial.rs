@@ -4,7 +4,7 @@
 //! (`golden/ganhacks_trajectory.py`); and the gradient penalty of whole critics.
 
 use crate::{
-    golden::{self, Played, Trajectory, bits, unit},
+    golden::{self, Played, Trajectory, bits, noise, unit},
     harness::differences,
     subjects::{Ready, adapter, all_caps, for_gpus},
 };
@@ -80,7 +80,19 @@ fn trajectory() -> Trajectory {
     Trajectory { round, evaluation: None, rounds: ROUNDS, inputs, weights }
 }
 
-/// Ten rounds with all tricks at once, of which only dropout, flips, soft labels and the pool draw more than noise.
+/// The streams of the noise on the discriminator's two hidden layers, with their salts and lengths.
+const DISTURBED: [(&str, u32, usize); 8] = [
+    ("discriminator.main.2/noise", 10_000, N * 6),
+    ("discriminator.main.5/noise", 10_003, N * 8),
+    ("discriminator.main.2/noise.real", 10_010, N * 6),
+    ("discriminator.main.5/noise.real", 10_013, N * 8),
+    ("discriminator.main.2/noise.fake.0", 10_020, N / 2 * 6),
+    ("discriminator.main.5/noise.fake.0", 10_023, N / 2 * 8),
+    ("discriminator.main.2/noise.fake.1", 10_030, N / 2 * 6),
+    ("discriminator.main.5/noise.fake.1", 10_033, N / 2 * 8),
+];
+
+/// Ten rounds with all tricks at once.
 fn with_tricks() -> Trajectory {
     const STREAMS: [(&str, u32, usize); 11] = [
         ("x", 1000, 25),
@@ -103,7 +115,7 @@ fn with_tricks() -> Trajectory {
         labels: Labels { real: [0.7, 1.2], fake: [0.0, 0.3], flipped: 0.3 },
         history: 4,
         uniform: true,
-        tricks: Tricks { stddev: true, dropout: 0.5, ..Tricks::default() },
+        tricks: Tricks { stddev: true, dropout: 0.5, noise: 0.5, ..Tricks::default() },
         ..Rules::default()
     };
     let game = Game::new(networks, rules, [5, 5, 1], [5, 5], 0, N).unwrap();
@@ -114,13 +126,18 @@ fn with_tricks() -> Trajectory {
             if name == "generator.z" || name.ends_with("training") { &generator } else { &discriminator };
         player.bind_stream(name);
     }
+    for (stream, ..) in DISTURBED {
+        let player = if stream.ends_with("/noise") { &generator } else { &discriminator };
+        player.bind_stream(stream);
+    }
     game.discriminator_step(&discriminator, |g| (g.input("x", Type::f32([N, 25])), None));
     golden::ends(&generator, &game.generator_step(&generator));
     let inputs = |round: u32| {
         // The games of several dropouts or labels take every tenth salt.
         let salt = |first: u32| first + if first % 1000 < 10 && first >= 3000 { 10 * round } else { round };
         let all = STREAMS.into_iter().map(|(name, first, width)| (name, unit(salt(first), N * width)));
-        all.chain([("pool", unit(9000 + round, N / 2))]).collect()
+        let disturbing = DISTURBED.into_iter().map(|(name, salt, n)| (name, noise(salt + 100 * round, n)));
+        all.chain([("pool", unit(9000 + round, N / 2))]).chain(disturbing).collect()
     };
     let (round, inputs, weights) =
         (vec![discriminator, generator], Box::new(inputs), golden::tensors(TRICKS));

@@ -27,7 +27,7 @@ struct Trick {
     options: &'static str,
 }
 
-const TRICKS: [Trick; 20] = [
+const TRICKS: [Trick; 21] = [
     Trick { name: "baseline", options: "" },
     Trick { name: "minimax", options: "--loss minimax" },
     Trick { name: "least-squares", options: "--loss least-squares" },
@@ -42,6 +42,7 @@ const TRICKS: [Trick; 20] = [
     Trick { name: "sgd", options: "--optimizer-discriminator sgd --lr-discriminator 0.05" },
     Trick { name: "history", options: "--history 512" },
     Trick { name: "instance-noise", options: "--instance-noise 0.1" },
+    Trick { name: "hidden-noise", options: "--noise-discriminator 0.5" },
     Trick { name: "dropout", options: "--dropout-generator 0.5" },
     Trick { name: "two-steps", options: "--discriminator-steps 2" },
     Trick { name: "fast-discriminator", options: "--lr-discriminator 0.004" },
