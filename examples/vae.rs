@@ -4,10 +4,7 @@ use clap::{Args, Parser, ValueEnum};
 use oneiro::{
     error::Result,
     graph::Graph,
-    models::{
-        conv_vae,
-        vae::{self, Vae},
-    },
+    models::{conv_vae, vae},
     nn::Mode,
     run::{
         Options, Recipe, TRAINING,
@@ -84,7 +81,12 @@ impl Options for VaeOptions {
         match self.model {
             Networks::Mlp if !self.widths.is_empty() => Some("--widths: add --model conv, or give --hidden"),
             Networks::Conv if !self.hidden.is_empty() => Some("--hidden: give --widths, or no --model conv"),
-            _ => self.learning.refuse(self.recipe.weights.is_some(), several),
+            _ => {
+                let usual = (self.model, self.latent, self.hidden.len(), self.beta)
+                    == (Networks::Mlp, 20, 0, 1.0)
+                    && self.activation == "relu";
+                self.learning.refuse(self.recipe.weights.is_some(), several, usual)
+            }
         }
     }
 
@@ -94,24 +96,22 @@ impl Options for VaeOptions {
 }
 
 impl Variational for VaeOptions {
-    fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> Vae<'g> {
+    fn vae<'g>(&self, g: &'g Graph, image: [usize; 3], mode: Mode) -> vae::Vae<'g> {
         let activation = activation(&self.activation);
         let (latent, beta, pixels) = (self.latent.into(), self.beta as f32, image.iter().product());
         let (hidden, widths) = (sizes(&self.hidden, &[400]), sizes(&self.widths, &[32, 64]));
         match self.model {
-            Networks::Mlp => Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation }),
-            Networks::Conv => {
-                Vae::convolutional(g, &conv_vae::Config { image, widths, latent, beta, activation }, mode)
-            }
+            Networks::Mlp => vae::Vae::new(g, &vae::Config { pixels, hidden, latent, beta, activation }),
+            Networks::Conv => vae::Vae::convolutional(
+                g,
+                &conv_vae::Config { image, widths, latent, beta, activation },
+                mode,
+            ),
         }
     }
 
     fn learning(&self) -> &Learning {
         &self.learning
-    }
-
-    fn at_once(&self) -> usize {
-        if self.model == Networks::Mlp { 500 } else { 100 }
     }
 }
 

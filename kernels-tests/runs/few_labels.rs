@@ -38,6 +38,7 @@ fn m2_learns_resumes_draws_and_scores() {
     assert_eq!(weights(&dir, "whole"), weights(&dir, "parts"));
     let text = run(&dir, "vae evaluate --run whole --alone --images 60 --json few.json");
     assert!(text.contains("with 4 labels") && text.contains("labels alone"), "{text}");
+    assert!(text.contains("the pixels are grey: these are cross entropies"), "{text}");
     assert!(share(&dir, "accuracy") > 0.9 && share(&dir, "alone") > 0.9, "{text}");
     assert!(share(&dir, "elbo") < 0.0 && share(&dir, "labels") == 4.0 && share(&dir, "images") == 60.0);
     run(&dir, "vae sample --run whole --count 6");
@@ -59,6 +60,12 @@ fn m2_learns_resumes_draws_and_scores() {
         ("train --data . --m2-noise 0.5 --out none", "add --semi-supervised"),
         ("train --data . --semi-supervised m2 --labels 4 --m2-noise -1 --out none", "from 0 on"),
         ("train --data . --semi-supervised m1m2 --labels 4 --out none", "by --weights"),
+        ("train --data . --semi-supervised m2 --labels 4 --hidden 8 --out none", "give --m2-hidden"),
+        ("train --data . --semi-supervised m1 --labels 4 --alpha 3 --out none", "add --semi-supervised m2"),
+        (
+            "train --data . --semi-supervised m1m2 --labels 4 --weights whole/weights.safetensors --out none",
+            "of M1, fc1.weight first",
+        ),
     ] {
         let text = fails(&dir, &format!("vae {}", line.replace("--data .", "--data . --batch 16")));
         assert!(text.contains(what), "{line}: {text}");

@@ -14,6 +14,16 @@ fn rows(path: &std::path::Path) -> u32 {
     (sheet.height() / factor - 1) / 7
 }
 
+/// The pixels by which two pictures of a row of a sheet differ.
+fn differing(path: &std::path::Path, row: u32, [a, b]: [u32; 2]) -> usize {
+    let sheet = image::open(path).unwrap().into_rgb8();
+    let factor = sheet.width() / (5 * 7 + 1);
+    let at = |column: u32, x: u32, y: u32| {
+        *sheet.get_pixel((column * 7 + 1 + x) * factor, (row * 7 + 1 + y) * factor)
+    };
+    (0..36).filter(|i| at(a, i % 6, i / 6) != at(b, i % 6, i / 6)).count()
+}
+
 #[test]
 fn pictures_are_enlarged() {
     if adapter("pictures_are_enlarged").is_none() {
@@ -137,9 +147,15 @@ fn an_adversary_enlarges_and_fills() {
     let text = run(&dir, &format!("dcgan train --data . --task inpaint {small} --steps 2 --out holes"));
     assert!(!text.to_lowercase().contains("nan"), "{text}");
     run(&dir, "dcgan sample --run holes --count 2");
+    // What is known stays: only holes of at most three rows and columns are drawn.
+    for (row, draw) in (0..2).flat_map(|row| (2..5).map(move |draw| (row, draw))) {
+        let drawn = differing(&dir.join("holes/samples.png"), row, [1, draw]);
+        assert!((1..=9).contains(&drawn), "row {row}, draw {draw}: {drawn} pixels differ");
+    }
     for (command, what) in [
         ("interpolate --run run", "it draws by hints"),
         ("nearest --run run", "it draws by hints"),
+        ("sample --run run --class 1", "--class has no effect"),
         (&format!("train --data . --task colourise {small} --out other"), "no colours"),
     ] {
         let text = fails(&dir, &format!("dcgan {command}"));
@@ -152,6 +168,13 @@ fn an_adversary_enlarges_and_fills() {
         assert!(
             text.contains("mean of 8 draws, 3 images: PSNR") && figures["bicubic"]["psnr_db"].is_number()
         );
+        for (line, what) in [
+            ("--run run --probe", "--probe has no effect"),
+            ("--run run --count 9", "--count has no effect"),
+            ("--run holes", "which a GAN does not have"),
+        ] {
+            assert!(fails(&dir, &format!("dcgan evaluate {line}")).contains(what), "{line}");
+        }
         let line = format!("dcgan train --data . --task inpaint {small} --fid --out other");
         assert!(fails(&dir, &line).contains("measured by `evaluate`"));
     }

@@ -3,7 +3,8 @@
 //! out to test on.
 //!
 //! Classes are the folders' names in order, numbers by their values, and a label is the place in it. Files in folders
-//! within a class's folder are of that class. `training`, `testing`, capital letters, and `val`, `valid` or
+//! within a class's folder are of that class. Test files come in turn, one of each class, so that the first ones of them are
+//! of all classes. `training`, `testing`, capital letters, and `val`, `valid` or
 //! `validation` instead of `test` are understood, and a folder of an archive around all is passed through.
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ impl Parts {
                 hold_out(labelled(train))
             }
         };
+        let test = in_turn(test);
         if train.is_empty() || test.is_empty() {
             let (which, one) = (if train.is_empty() { "training" } else { "test" }, kind.one);
             let what = format!(
@@ -187,6 +189,19 @@ fn known(
         found.extend(class.files.into_iter().map(|path| (path, label as u8)));
     }
     Ok(found)
+}
+
+/// The files of all classes in turn, so that the first ones are of all classes.
+fn in_turn(files: Vec<Labelled>) -> Vec<Labelled> {
+    let mut seen = [0_usize; 256];
+    let mut ranked: Vec<(usize, Labelled)> = vec![];
+    for file in files {
+        let seen = &mut seen[usize::from(file.1)];
+        *seen += 1;
+        ranked.push((*seen, file));
+    }
+    ranked.sort_by_key(|(rank, (_, label))| (*rank, *label));
+    ranked.into_iter().map(|(_, file)| file).collect()
 }
 
 /// Divides into training and test files.

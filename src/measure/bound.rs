@@ -49,6 +49,10 @@ impl Mean {
     }
 }
 
+/// What figures of grey pixels are.
+pub(crate) const GREY: &str = "the pixels are grey: these are cross entropies, no log-likelihoods; \
+                               train on binarised pixels for those";
+
 /// The result of an evaluation, in nats per image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
@@ -97,8 +101,7 @@ impl Bounds {
         let s = if self.images == 1 { "" } else { "s" };
         let mut text = format!("{} test image{s}, nats per image, ± 95 % confidence\n", self.images);
         if !self.binary {
-            text += "the pixels are grey: these are cross entropies, no log-likelihoods; \
-                     train on binarised pixels for those\n";
+            text += &format!("{GREY}\n");
         }
         let of = if self.binary { "log p(x), IWAE" } else { "IWAE's bound" };
         text += &row("ELBO", &self.elbo);

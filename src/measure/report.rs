@@ -209,7 +209,7 @@ pub struct Report {
 }
 
 /// Why features say nothing: their extractor does not find the classes of test images.
-fn unlearnt(accuracy: Option<f64>, classes: usize) -> Option<String> {
+pub(crate) fn unlearnt(accuracy: Option<f64>, classes: usize) -> Option<String> {
     let guess = 1.0 / classes as f64;
     let (least, found) = (guess + LEARNT * (1.0 - guess), accuracy?);
     let percent = |share| format!("{:.2} %", 100.0 * share);

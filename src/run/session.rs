@@ -232,6 +232,11 @@ impl Session {
         Ok(state)
     }
 
+    /// The weights that a new run begins with, and their file, if --weights gives some.
+    pub(super) fn weights(&self) -> Option<&(Weights, PathBuf)> {
+        self.weights.as_ref()
+    }
+
     /// The number of training images.
     pub fn count(&self) -> usize {
         self.stream.as_ref().map_or(self.set.train.count, Stream::count)

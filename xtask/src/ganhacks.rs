@@ -89,7 +89,7 @@ pub(crate) fn run(asked: &[String], data: &str) -> Result<(), Failure> {
         let (fid, at) = (score.fid, done + 1);
         println!("[{at}/{}] {name}, seed {seed}: FID {fid:.1}  ({minutes:.1} minutes)", runs.len());
     }
-    let table = table()?;
+    let table = table(&data)?;
     let path = root().join(FOLDER).join("table.md");
     fs::write(&path, &table).map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))?;
     println!("\n{table}\n{}", path.display());
@@ -106,9 +106,14 @@ fn recipe(trick: &Trick, seed: u32) -> String {
     format!("train {COMMON} {} --seed {seed}", trick.options)
 }
 
+/// What a run's figures belong to.
+fn origin(trick: &Trick, seed: u32, data: &str) -> String {
+    format!("{} --data {data}", recipe(trick, seed))
+}
+
 /// Trains and evaluates a run, unless that was done already.
 fn measure(trick: &Trick, seed: u32, data: &str) -> Result<Score, Failure> {
-    if let Some(score) = kept(trick, seed) {
+    if let Some(score) = kept(trick, seed, data) {
         return Ok(score);
     }
     let (folder, recipe) = (folder(trick, seed), recipe(trick, seed));
@@ -119,18 +124,19 @@ fn measure(trick: &Trick, seed: u32, data: &str) -> Result<Score, Failure> {
     dcgan(&train)?;
     dcgan(&evaluate.split(' ').collect::<Vec<_>>())?;
     let note = folder.join("recipe.txt");
-    fs::write(&note, &recipe).map_err(|e| Failure::new(format!("cannot write {}: {e}", note.display())))?;
-    kept(trick, seed).ok_or_else(|| Failure::new(format!("{report} holds no FID")))
+    let origin = origin(trick, seed, data);
+    fs::write(&note, &origin).map_err(|e| Failure::new(format!("cannot write {}: {e}", note.display())))?;
+    kept(trick, seed, data).ok_or_else(|| Failure::new(format!("{report} holds no FID")))
 }
 
 fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// What a run of this recipe came to, if it is at hand.
-fn kept(trick: &Trick, seed: u32) -> Option<Score> {
+/// What a run of this recipe came to on these data, if it is at hand.
+fn kept(trick: &Trick, seed: u32, data: &str) -> Option<Score> {
     let folder = folder(trick, seed);
-    let same = fs::read_to_string(folder.join("recipe.txt")).ok()? == recipe(trick, seed);
+    let same = fs::read_to_string(folder.join("recipe.txt")).ok()? == origin(trick, seed, data);
     score(&fs::read_to_string(folder.join("report.json")).ok().filter(|_| same)?)
 }
 
@@ -163,8 +169,9 @@ fn dcgan(args: &[&str]) -> Result<(), Failure> {
 }
 
 /// The table of all tricks of which every seed is measured, in Markdown.
-fn table() -> Result<String, Failure> {
-    let scores = |trick: &Trick| (0..trick.seeds()).map(|seed| kept(trick, seed)).collect::<Option<Vec<_>>>();
+fn table(data: &str) -> Result<String, Failure> {
+    let scores =
+        |trick: &Trick| (0..trick.seeds()).map(|seed| kept(trick, seed, data)).collect::<Option<Vec<_>>>();
     let baseline = scores(&TRICKS[0]);
     let mut lines = vec![
         "| trick | options | FID, mean ± spread of the seeds | classes covered | KL to even classes, nats | against the \

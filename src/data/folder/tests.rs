@@ -86,6 +86,19 @@ fn without_a_test_folder_every_tenth_of_a_class_is_held_out() {
     assert_eq!(set.test.labels.as_deref(), Some([1, 1].as_slice()));
 }
 
+/// Whoever takes the first test pictures sees all classes.
+#[test]
+fn test_pictures_come_in_turn() {
+    let dir = Folder::new("folder-in-turn");
+    for (class, count) in [("a", 3), ("b", 1), ("c", 2)] {
+        put(&dir, &format!("train/{class}/0.png"), picture(2, 2, 0));
+        (0..count).for_each(|i| put(&dir, &format!("test/{class}/{i}.png"), picture(2, 2, i)));
+    }
+    let set = load(&dir, None, false).unwrap();
+    assert_eq!(set.test.labels.as_deref(), Some([0, 1, 2, 0, 2, 0].as_slice()));
+    assert_eq!([2, 14, 26, 38, 50, 62].map(|at| set.test.pixels[at]), [0, 0, 0, 1, 1, 2]);
+}
+
 #[test]
 fn grey_files_stay_grey_and_colours_become_grey_when_asked() {
     let dir = Folder::new("folder-grey");

@@ -10,6 +10,7 @@ use crate::{
         bound::Mean,
         features::{Extractor, FOLDER},
         fidelity::{psnr, ssim},
+        report::unlearnt,
     },
     run::listener,
 };
@@ -22,6 +23,8 @@ const DRAWN: usize = 8;
 /// The usual numbers of images to enlarge and to colour.
 const ENLARGED: usize = 16;
 const COLOURED: usize = 128;
+/// The PSNR of equal pictures in dB, in place of an infinite one, of which no mean could be taken.
+const EQUAL: f64 = 100.0;
 
 /// A function that draws each of some pictures, which have these classes, `[N, H, W, drawn]`.
 pub(super) type Draw<'a> = dyn Fn(&Cases, &[usize]) -> Result<Vec<f32>> + 'a;
@@ -59,21 +62,16 @@ impl Compared<'_> {
     /// PSNR and SSIM of the mean of eight draws, and of bicubic enlargement.
     fn enlarged(&self, task: Task, factor: usize, count: usize, json: &mut Value) -> Result<()> {
         let cases = Cases::first(task, self.test, count);
-        let (image, n) = (cases.image, cases.of_drawn());
         let rows: Vec<usize> = (0..count * DRAWN).map(|i| i / DRAWN).collect();
         let drawn = (self.draw)(&cases.pick(&rows), &self.classes_of(count, DRAWN))?;
-        let mean = |draws: &[f32]| -> Vec<f32> {
-            (0..n).map(|i| draws.iter().skip(i).step_by(n).sum::<f32>() / DRAWN as f32).collect()
-        };
-        let means: Vec<f32> = drawn.chunks(n * DRAWN).flat_map(mean).collect();
-        let cubic: Vec<f32> = cases.hints.chunks(n).flat_map(|hint| bicubic(hint, image, factor)).collect();
-        for (name, key, pictures) in
-            [("mean of 8 draws", "mean_of_draws", &means), ("bicubic enlargement", "bicubic", &cubic)]
-        {
-            let pairs = || cases.drawn.chunks(n).zip(pictures.chunks(n));
-            let near = Mean::of(&pairs().map(|(a, b)| psnr(a, b)).collect::<Vec<_>>());
-            let alike: Option<Vec<f64>> = pairs().map(|(a, b)| ssim(a, b, image)).collect();
-            let alike = alike.map(|all| Mean::of(&all));
+        let n = cases.of_drawn();
+        let cubic: Vec<f32> =
+            cases.hints.chunks(n).flat_map(|hint| bicubic(hint, cases.image, factor)).collect();
+        for (name, key, pictures) in [
+            ("mean of 8 draws", "mean_of_draws", means(&drawn, n)),
+            ("bicubic enlargement", "bicubic", cubic),
+        ] {
+            let (near, alike) = nearness(&cases, &pictures);
             let text = alike.map_or(String::new(), |m| format!(", SSIM {:.4}{}", m.mean, m.interval()));
             say!("{name}, {count} images: PSNR {:.2}{} dB{text}", near.mean, near.interval());
             json[key] = json!({
@@ -103,19 +101,42 @@ impl Compared<'_> {
         let mut accuracies = vec![];
         for (name, pictures) in [("real", real), ("grey", grey), ("colourised", cases.pictures(&drawn))] {
             let found = extractor.pictures(&pictures)?.classes;
-            let right = found.iter().zip(&labels).filter(|(found, label)| found == label).count();
-            accuracies.push((name, right as f64 / count as f64));
+            let right = found.iter().zip(&labels).map(|(found, label)| f64::from(u8::from(found == label)));
+            accuracies.push((name, Mean::of(&right.map(|right| 100.0 * right).collect::<Vec<_>>())));
         }
-        let told: Vec<_> =
-            accuracies.iter().map(|(name, accuracy)| format!("{name} {:.1} %", 100.0 * accuracy)).collect();
+        let told = |(name, m): &(&str, Mean)| {
+            let half = if m.half.is_finite() { format!(" ± {:.1}", m.half) } else { String::new() };
+            format!("{name} {:.1}{half} %", m.mean)
+        };
+        let told: Vec<_> = accuracies.iter().map(told).collect();
         say!("classes known, {count} images: {} ({})", told.join(", "), extractor.identity);
-        let of = |i: usize| accuracies[i].1;
+        let [real, grey, coloured] = [0, 1, 2].map(|i: usize| accuracies[i].1.mean / 100.0);
+        if let Some(why) = unlearnt(Some(real), self.test.classes) {
+            note!("note: {why}; what it says of other pictures means little");
+        }
         json["classes_known"] = json!({
-            "images": count, "real": of(0), "grey": of(1), "colourised": of(2),
+            "images": count, "real": real, "grey": grey, "colourised": coloured,
             "classifier": extractor.identity.to_string(),
         });
         Ok(())
     }
+}
+
+/// The mean of each picture's draws, which follow one another.
+fn means(drawn: &[f32], n: usize) -> Vec<f32> {
+    let mean = |draws: &[f32]| -> Vec<f32> {
+        (0..n).map(|i| draws.iter().skip(i).step_by(n).sum::<f32>() / DRAWN as f32).collect()
+    };
+    drawn.chunks(n * DRAWN).flat_map(mean).collect()
+}
+
+/// PSNR and SSIM of pictures beside the true ones. There is no SSIM of pictures smaller than its window.
+fn nearness(cases: &Cases, pictures: &[f32]) -> (Mean, Option<Mean>) {
+    let n = cases.of_drawn();
+    let pairs = || cases.drawn.chunks(n).zip(pictures.chunks(n));
+    let near = Mean::of(&pairs().map(|(a, b)| psnr(a, b).min(EQUAL)).collect::<Vec<_>>());
+    let alike: Option<Vec<f64>> = pairs().map(|(a, b)| ssim(a, b, cases.image)).collect();
+    (near, alike.map(|all| Mean::of(&all)))
 }
 
 /// A hint, whose blocks of `factor` x `factor` pixels have one value, shrunk to these and enlarged by bicubic
@@ -145,6 +166,24 @@ fn bicubic(hint: &[f32], [h, w, c]: [usize; 3], factor: usize) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::data::enlarge;
+
+    /// The true pictures, drawn each eight times, are as near as can be, and their order counts.
+    #[test]
+    fn draws_are_compared_with_their_own_picture() {
+        let pixels = (0..2 * 16 * 16).map(|i| (i * 37 % 251) as u8).collect();
+        let images =
+            Images { count: 2, height: 16, width: 16, channels: 1, classes: 0, pixels, labels: None };
+        let cases = Cases::first(Task::Upscale(2), &images, 2);
+        let rows: Vec<usize> = (0..2 * DRAWN).map(|i| i / DRAWN).collect();
+        let right = nearness(&cases, &means(&cases.pick(&rows).drawn, cases.of_drawn()));
+        assert!(right.0.mean == EQUAL && (right.1.unwrap().mean - 1.0).abs() < 1e-6);
+        let turned: Vec<usize> = rows.iter().rev().copied().collect();
+        let wrong = nearness(&cases, &means(&cases.pick(&turned).drawn, cases.of_drawn()));
+        assert!(wrong.0.mean < 20.0 && wrong.1.unwrap().mean < 0.5, "{}", wrong.0.mean);
+        // A picture that is lost by a half is one of 6 dB.
+        let half: Vec<f32> = cases.drawn.iter().map(|v| (v + 0.5) % 1.0).collect();
+        assert!((nearness(&cases, &half).0.mean - 6.02).abs() < 0.01);
+    }
 
     /// Catmull-Rom's weights half a pixel's quarter away: a step from 0 to 1 overshoots and is cut off.
     #[test]

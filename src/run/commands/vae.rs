@@ -29,6 +29,8 @@ use few_labels::Learnt;
 use serde_json::json;
 use std::path::PathBuf;
 
+/// The number of test images at a time, since convolutions of many need much memory.
+const AT_ONCE: usize = 100;
 /// The number of pictures that training draws at the end of an epoch.
 const SHOWN: usize = 100;
 /// The number of pictures from one end of an interpolation to the other.
@@ -156,7 +158,7 @@ fn train<T: Variational>(mut options: Train<T>) -> Result<()> {
     let metrics = vae.training_step(x, &learning.optimizer());
     let round = Round::new(&g, &metrics, caps)?;
     let tested = &session.set.test;
-    let test = Evaluation::in_batches(options.at_once(), caps, tested, |g, x| {
+    let test = Evaluation::in_batches(AT_ONCE, caps, tested, |g, x| {
         options.vae(g, image, Mode::Evaluation).loss(x).metrics()
     })?;
     let draw = decoder(&options, image, SHOWN, caps)?;

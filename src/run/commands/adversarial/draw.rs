@@ -35,10 +35,10 @@ pub struct NoiseDraw<M: Adversarial> {
     pub(super) look: Look,
     /// Number of pictures
     #[arg(long, value_parser = whole::<u16>(1..))]
-    count: Option<u16>,
+    pub(super) count: Option<u16>,
     /// Class to draw by its name, if the model is conditional [default: all in turn]
     #[arg(long, value_name = "NAME")]
-    class: Option<String>,
+    pub(super) class: Option<String>,
     #[command(flatten)]
     pub(super) raw: Raw,
 }
@@ -192,6 +192,11 @@ impl<'a, M: Adversarial> TrainedPlayers<'a, M> {
     /// Draws the model's task on the first test images, three times each, and writes the hints, the truth and the
     /// draws in a row.
     fn sample_task(&self, task: Task) -> Result<()> {
+        if self.options.class.is_some() {
+            return Err(Error::new(
+                "--class has no effect: the test images that the hints are of have their own classes",
+            ));
+        }
         let (test, count) = (self.held_out(task)?, self.count(8));
         if count > test.count {
             return Err(Error::new(format!(

@@ -62,6 +62,24 @@ pub struct Evaluate<M: Adversarial> {
 impl<M: Adversarial> TrainedPlayers<'_, M> {
     /// Measures what a task's draws are worth.
     fn evaluate_task(&self, task: Task, options: &Evaluate<M>) -> Result<()> {
+        if task == Task::Inpaint {
+            return Err(Error::new(
+                "evaluate: filled holes are measured by their likelihood, which a GAN does not have; look at `sample`",
+            ));
+        }
+        let free = [
+            (options.fid, "--fid"),
+            (options.probe.is_some(), "--probe"),
+            (options.extractor.is_some(), "--extractor"),
+            (self.options.count.is_some(), "--count"),
+            (self.options.class.is_some(), "--class"),
+            (self.options.raw.asked(), "--raw"),
+        ];
+        if let Some((_, name)) = free.into_iter().find(|(given, _)| *given) {
+            return Err(Error::new(format!(
+                "{name} has no effect: the model's --task is {task}, and its measures take --compare and --json"
+            )));
+        }
         let (test, trained, mut json) = (self.held_out(task)?, &self.trained, json!({}));
         json["task"] = task.to_string().into();
         let load = || trained.saved.load();
@@ -74,6 +92,11 @@ impl<M: Adversarial> TrainedPlayers<'_, M> {
     pub(super) fn evaluate(&self, options: &Evaluate<M>) -> Result<()> {
         if let Some(task) = self.trained.options().task() {
             return self.evaluate_task(task, options);
+        }
+        if options.compare.is_some() {
+            return Err(Error::new(
+                "--compare has no effect: the model draws freely; it is for runs with --task",
+            ));
         }
         let (set, pictures) = (self.trained.saved.load()?, self.samples(self.count(5000))?);
         if set.train.count == 0 {

@@ -20,6 +20,7 @@ use crate::{
 use clap::Args;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use std::{
+    collections::BTreeSet,
     fs,
     io::Cursor,
     path::{Path, PathBuf},
@@ -49,8 +50,11 @@ pub struct Apply<M: Density> {
     temperature: f64,
 }
 
+/// The tasks whose results lie beside the pictures.
+const TASKS: [Task; 4] = [Task::Colourise, Task::Upscale(2), Task::Upscale(4), Task::Inpaint];
+
 /// The end of a result's name, which follows the name of its picture.
-fn suffix(task: Task) -> String {
+fn suffix_of(task: Task) -> String {
     match task {
         Task::Colourise => "-colourised".into(),
         Task::Upscale(factor) => format!("-{factor}x"),
@@ -79,6 +83,18 @@ fn starts(n: usize, side: usize, overlap: usize) -> Vec<usize> {
     all.map(|start| start.min(n - side)).collect()
 }
 
+/// The tiles of a canvas by their first rows and columns, those that do not wait for each other together.
+fn diagonals(size: [usize; 2], tile: [usize; 2], factor: usize) -> Vec<Vec<[usize; 2]>> {
+    let firsts = [0, 1].map(|d| starts(size[d], tile[d], tile[d] / OVERLAP / factor * factor));
+    let [rows, columns] = &firsts;
+    let of = |k: usize| {
+        let places =
+            rows.iter().enumerate().filter_map(|(i, &y)| Some([y, *columns.get(k.checked_sub(i)?)?]));
+        places.collect()
+    };
+    (0..rows.len() + columns.len() - 1).map(of).collect()
+}
+
 impl Canvas {
     /// Makes the canvas of a picture `[h, w, c]`, whose pixels are missing where `missing` says so, for tiles of
     /// `tile` rows and columns. The picture's last row and column are repeated as far as a tile is larger.
@@ -102,18 +118,6 @@ impl Canvas {
         let done = (0..drawn.len()).map(|i| f32::from(u8::from(known(i)))).collect();
         let [drawn, hint] = [drawn, hint].map(|bytes| bytes.iter().map(|&b| f32::from(b) / 255.0).collect());
         Self { size, picture, hint, drawn, done }
-    }
-
-    /// The tiles by their first rows and columns, those that do not wait for each other together.
-    fn diagonals(&self, tile: [usize; 2], factor: usize) -> Vec<Vec<[usize; 2]>> {
-        let firsts = [0, 1].map(|d| starts(self.size[d], tile[d], tile[d] / OVERLAP / factor * factor));
-        let [rows, columns] = &firsts;
-        let of = |k: usize| {
-            let places =
-                rows.iter().enumerate().filter_map(|(i, &y)| Some([y, *columns.get(k.checked_sub(i)?)?]));
-            places.collect()
-        };
-        (0..rows.len() + columns.len() - 1).map(of).collect()
     }
 
     /// The values of a tile of a picture `[rows, columns, channels]` of the canvas.
@@ -159,22 +163,25 @@ impl<M: Density> TrainedDensity<M> {
                 "apply: the model is told classes, which pictures in a folder do not have; train one without --conditional",
             ));
         }
-        let work = listed(&options.images, &suffix(task), options.overwrite)?;
-        let canvases = work.iter().map(|(path, _)| self.canvas(task, path)).collect::<Result<Vec<_>>>()?;
+        let work = listed(&options.images, &suffix_of(task), options.overwrite)?;
+        // All are read before the first is drawn, so that one that cannot be read ends nothing later; but they are
+        // kept one at a time.
+        let sizes =
+            work.iter().map(|(path, _)| Ok(self.canvas(task, path)?.size)).collect::<Result<Vec<_>>>()?;
         let ([h, w, c], likelihood) = (self.drawn(), self.model().likelihood());
         let factor = if let Task::Upscale(factor) = task { factor } else { 1 };
-        let wide = canvases.iter().flat_map(|canvas| canvas.diagonals([h, w], factor));
+        let tiled = |size: [usize; 2]| diagonals(size, [h, w], factor);
+        let wide = sizes.iter().flat_map(|&size| tiled(size));
         let size = wide.map(|tiles| tiles.len()).max().unwrap_or(1).min(AT_ONCE);
         let (temperature, method) = (options.temperature as f32, M::METHOD);
         let draws = Draws { shape: [size, h, w, c], likelihood, temperature, method };
         let (sampler, state) = self.sampler(draws, &[])?;
-        let of = |canvas: &Canvas| {
-            canvas.diagonals([h, w], factor).iter().map(|d| d.len().div_ceil(size)).sum::<usize>()
-        };
-        let total = (canvases.iter().map(of).sum::<usize>() * sampler.steps()) as u64;
+        let of = |&of: &[usize; 2]| tiled(of).iter().map(|d| d.len().div_ceil(size)).sum::<usize>();
+        let total = (sizes.iter().map(of).sum::<usize>() * sampler.steps()) as u64;
         let (mut told, mut before) = (listener(), 0);
-        for ((_, result), mut canvas) in work.iter().zip(canvases) {
-            for tiles in canvas.diagonals([h, w], factor) {
+        for (path, result) in &work {
+            let mut canvas = self.canvas(task, path)?;
+            for tiles in tiled(canvas.size) {
                 for some in tiles.chunks(size) {
                     self.tiles(&mut canvas, some, size, (&sampler, &state), &mut |done| {
                         told(Work { what: "steps of drawing", done: before + done, total })
@@ -245,24 +252,25 @@ impl<M: Density> TrainedDensity<M> {
     }
 }
 
-/// The pictures of a folder, each with the path of its result, in the order of their names.
+/// The pictures of a folder, each with the path of its result, in the order of their names. Results of any task do not
+/// count, where the picture that they were made of is there.
 fn listed(folder: &Path, suffix: &str, overwrite: bool) -> Result<Vec<(PathBuf, PathBuf)>> {
     let advice = "give a folder of pictures by --images";
     let entries = fs::read_dir(folder).map_err(|e| Error::at("read", folder, e, advice))?;
-    let is_result =
-        |path: &Path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(suffix));
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| is_picture(path) && !is_result(path))
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_picture(path)).collect();
     paths.sort();
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: BTreeSet<String> = paths.iter().map(|path| stem(path)).collect();
+    paths.retain(|path| {
+        let made = |task| stem(path).strip_suffix(&suffix_of(task)).is_some_and(|of| stems.contains(of));
+        !TASKS.into_iter().any(made)
+    });
     if paths.is_empty() {
         return Err(Error::at("use", folder, "it holds no picture", advice));
     }
     let result = |path: PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let result = path.with_file_name(format!("{stem}{suffix}.png"));
+        let result = path.with_file_name(format!("{}{suffix}.png", stem(&path)));
         (path, result)
     };
     let mut work: Vec<(PathBuf, PathBuf)> = paths.into_iter().map(result).collect();
@@ -322,7 +330,7 @@ mod tests {
         assert_eq!((canvas.size, canvas.picture, canvas.hint.len()), ([22, 26], [22, 26], 22 * 26));
         let hint = canvas.hint.clone();
         let (mut tiles, mut seen) = (0, 0.0);
-        for diagonal in canvas.diagonals(tile, 2) {
+        for diagonal in diagonals(canvas.size, tile, 2) {
             let before: Vec<Vec<f32>> =
                 diagonal.iter().map(|&at| canvas.cut(&canvas.done, at, tile)).collect();
             for (at, before) in diagonal.into_iter().zip(before) {
@@ -363,6 +371,9 @@ mod tests {
         let line = listed(&dir, "-2x", false).unwrap_err().to_string();
         assert!(line.contains("b-2x.png") && line.contains("--overwrite"), "{line}");
         assert_eq!(names(listed(&dir, "-2x", true).unwrap()), ["a-2x.png", "b-2x.png"]);
+        // Other tasks' results are none either, but a picture of the user's may be called like one.
+        ["a-colourised.png", "b-2x-4x.png", "c-2x.png"].into_iter().for_each(save);
+        assert_eq!(names(listed(&dir, "-2x", true).unwrap()), ["a-2x.png", "b-2x.png", "c-2x-2x.png"]);
         save("b.bmp");
         assert!(listed(&dir, "-2x", true).unwrap_err().to_string().contains("rename one"));
     }

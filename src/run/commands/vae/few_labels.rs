@@ -11,15 +11,20 @@ use crate::{
     gpu::{Executor, Gpu, State},
     graph::{Graph, Tensor, shape::Type},
     kernel::caps::Caps,
-    measure::probe::{Labelled, Probe},
+    measure::{
+        bound::GREY,
+        probe::{Labelled, Probe},
+    },
     models::autoencoder::correct,
     nn::Mode,
     optim::{Optimizer, advance},
     plan::Plan,
     run::{EpochEnd, Raw, Session, Trained, Trainer, grid, listener, of_test, save, say::counted},
     train::{Evaluation, Feed, Round, batch, bursts, labelled, labels, normals},
+    weights::Weights,
 };
 use serde_json::Value;
+use std::path::Path;
 
 /// The number of test images at a time; each is decoded for all classes.
 const AT_ONCE: usize = 100;
@@ -34,6 +39,9 @@ pub(super) fn train<T: Variational>(mut session: Session, options: &T) -> Result
     let few = chosen(&*session.whole()?, labels, session.recipe.seed)?;
     session.beside(&few)?;
     let (image, classes, caps) = (session.image(), few.classes, session.gpu.caps());
+    if let (true, Some((file, path))) = (options.few_labels().stacked(), session.weights()) {
+        whole_m1(options, image, file, path)?;
+    }
     let (size, binarise) = (session.recipe.batch as usize, options.learning().binarise);
     let stream = |name| binarise.then_some(name);
     let g = Graph::new();
@@ -64,6 +72,16 @@ pub(super) fn train<T: Variational>(mut session: Session, options: &T) -> Result
         Ok(of_test(test.run()?.into_iter().map(|(name, mean)| (name, percent(name, mean))).collect()))
     })?;
     Ok(())
+}
+
+/// Checks that a file holds all of M1, which stays as it is. M2 begins at random, so that the file may lack it.
+fn whole_m1<T: Variational>(options: &T, image: [usize; 3], file: &Weights, path: &Path) -> Result<()> {
+    let g = Graph::new();
+    options.vae(&g, image, Mode::Evaluation);
+    let lacking: Vec<String> = g.weights().into_iter().filter(|name| !file.contains_key(name)).collect();
+    let Some(first) = lacking.first() else { return Ok(()) };
+    let what = format!("it lacks {} of M1, {first} first", counted(lacking.len(), "tensor"));
+    Err(Error::at("use", path, what, "give the file of a trained M1, with the options it was trained with"))
 }
 
 /// Accuracies are told in percent.
@@ -191,6 +209,11 @@ impl<'a, T: Variational> Learnt<'a, T> {
         let accuracy = if m2 {
             let scores = self.scores(test)?;
             json["elbo"] = (-scores[0].1).into();
+            let binary = test.pixels.iter().all(|&b| b == 0 || b == 255);
+            json["likelihood"] = binary.into();
+            if !binary {
+                say!("{GREY}");
+            }
             say!("ELBO {:.3} nats per image, of {}", -scores[0].1, counted(test.count, "test image"));
             scores[1].1
         } else {

@@ -29,12 +29,6 @@ pub trait Variational: Options {
         &self.learning().few_labels
     }
 
-    /// The number of test images at a time. Convolutions need a smaller number, since their activations are
-    /// large.
-    fn at_once(&self) -> usize {
-        500
-    }
-
     /// The names of the weights for images of this size and number of classes.
     ///
     /// # Errors
@@ -106,9 +100,9 @@ pub fn activation(name: &str) -> Activation {
 }
 
 impl Learning {
-    /// The reason why these options exclude each other, want weights where there are none, or ask for what several
-    /// ranks cannot do, if they do.
-    pub fn refuse(&self, weights: bool, several: bool) -> Option<&'static str> {
+    /// The reason why these options exclude each other, want weights where there are none, ask for what several
+    /// ranks cannot do, or come with a VAE that is not the usual one where there is none, if they do.
+    pub fn refuse(&self, weights: bool, several: bool, usual: bool) -> Option<&'static str> {
         let few = &self.few_labels;
         let upper = !few.m2_hidden.is_empty()
             || few.m2_latent.is_some()
@@ -117,6 +111,13 @@ impl Learning {
         match upper {
             true if !few.by_m2() => Some(
                 "--m2-hidden, --m2-latent, --m2-activation and --m2-noise: add --semi-supervised m2 or m1m2",
+            ),
+            _ if few.alpha != tenth() && !few.by_m2() => {
+                Some("--alpha weighs the classifier of M2: add --semi-supervised m2 or m1m2")
+            }
+            _ if few.semi_supervised == Some(Scheme::M2) && !usual => Some(
+                "--semi-supervised m2 has networks of its own: give --m2-hidden, --m2-latent and --m2-activation, and no \
+                 --model, --latent, --hidden, --activation or --beta",
             ),
             _ if several && few.by_m2() => Some(FEW_ALONE),
             _ if few.stacked() && !weights => {
