@@ -59,10 +59,10 @@ pub(crate) fn run(gpu: &Gpu) -> Result<()> {
     for name in MODELS {
         if started.elapsed() > LAST_START {
             found.left_out.push(name);
-            continue;
+        } else {
+            let measured = model::measure(name, gpu, Instant::now(), SECONDS, false);
+            found.keep(measured.map(|of_model| (of_model.cases, of_model.models)));
         }
-        let measured = model::measure(name, gpu, Instant::now(), SECONDS, false);
-        found.keep(measured.map(|of_model| (of_model.cases, of_model.models)));
         // Written each time, so that a driver that dies on a model leaves what was measured before.
         write_atomic(&page, found.page(gpu.caps()).as_bytes())?;
         found.report.save(&json)?;

@@ -1,7 +1,7 @@
 //! What a host may get wrong with its objects is one line of error, and never a panic, another buffer's values or
 //! a training run on zeros.
 
-use crate::subjects::{Ready, adapter, config, decoder, training};
+use crate::subjects::{Ready, adapter, config, decoder, for_gpus, training};
 use oneiro::{
     error::Result,
     gpu::{Blit, Choice, Executor, Gpu, Profile, Shown, State, wgpu},
@@ -184,6 +184,25 @@ fn an_input_is_no_variable_that_its_launch_writes() {
     let state = State::new(gpu, &[&fit, &plan], 0).unwrap();
     let bound = Executor::new(gpu, &plan, &state, &[("x", state.variable("v").unwrap())]);
     line(bound, &["input `x`", "variable `v`", "misuse.rs", "copy"]);
+}
+
+/// What reads an input and what updates the variable that the input is bound to stay two launches, in their order.
+#[test]
+fn an_input_may_be_a_variable_that_another_launch_writes() {
+    let Some(gpu) = adapter("an_input_may_be_a_variable_that_another_launch_writes") else { return };
+    for caps in [gpu.caps().clone(), for_gpus(gpu.caps())] {
+        let g = Graph::new();
+        let w = g.var("w", Type::f32([64]), Init::Constant(1.0));
+        g.output("y", g.input("x", Type::f32([64])).exp());
+        g.assign(w, w * 0.5);
+        let plan = Plan::new(&g, &caps).unwrap();
+        let state = State::new(gpu, &[&plan], 0).unwrap();
+        let executor = Executor::new(gpu, &plan, &state, &[("x", state.variable("w").unwrap())]).unwrap();
+        executor.step(gpu).unwrap();
+        executor.step(gpu).unwrap();
+        assert!((executor.read(gpu, "y").unwrap()[63] - 0.5_f32.exp()).abs() < 1e-5);
+        assert_eq!(state.read(gpu, "w").unwrap()[63], 0.25);
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub struct Launch {
     pub others: Vec<Variant>,
     /// The launches that were joined to this one, if any were; their own bindings are empty.
     pub parts: Vec<Launch>,
-    /// The user's line that recorded the op.
+    /// The user's line that recorded the op; of joined launches, all their lines.
     pub at: String,
 }
 

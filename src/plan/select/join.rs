@@ -172,8 +172,9 @@ fn bound<'a>(group: impl Iterator<Item = &'a Waiting>) -> Vec<Bound> {
     all
 }
 
-/// Whether a launch can join others: within the limits, and so that no buffer is both read and written. Nor are two
-/// variables that no launch binds alone, since another plan may keep them in one buffer.
+/// Whether a launch can join others: within the limits, and so that no buffer is both read and written. Other plans
+/// may keep two variables in one buffer, and the host may bind an input to a variable; so one that is read and one
+/// that is written join only where a single launch binds both anyhow.
 fn admits(group: &Group, w: &Waiting, class: AdapterClass) -> bool {
     let (first, all) = (&group[0], || group.iter().chain([w]));
     let one_shader = first.launch.0.shader.stem == w.launch.0.shader.stem;
@@ -188,18 +189,29 @@ fn admits(group: &Group, w: &Waiting, class: AdapterClass) -> bool {
 
 /// Whether launches can bind these buffers together.
 fn apart<'a, I: Iterator<Item = &'a Waiting>>(buffers: &[Bound], all: impl Fn() -> I) -> bool {
-    let persistent =
-        |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Var(_) | Buffer::Arena(_)));
-    let alone = |a: &Bound, b: &Bound| {
+    // Variables, arenas and inputs, which the host may have put into one buffer.
+    let given = |m: &Memory| match m {
+        Memory::Known(p) => !matches!(p.buffer, Buffer::Slot(_) | Buffer::Constant(_)),
+        Memory::Request { .. } => false,
+    };
+    let bound_by_one = |a: &Bound, b: &Bound| {
         all().any(|w| [a, b].iter().all(|wanted| self::buffers(w).any(|(_, own)| own == **wanted)))
     };
-    let apart = |a: &Bound, b: &Bound| {
+    let may_join = |a: &Bound, b: &Bound| {
         let same =
-            a.0.base() == b.0.base() || (persistent(&a.0) && persistent(&b.0) && a.2 != b.2 && !alone(a, b));
+            a.0.base() == b.0.base() || (given(&a.0) && given(&b.0) && a.2 != b.2 && !bound_by_one(a, b));
         !same || (!a.2 && !b.2) || (a.2 && b.2 && !a.0.overlaps(&b.0))
     };
     buffers.len() <= BUFFERS.len()
-        && buffers.iter().enumerate().all(|(i, a)| buffers[i + 1..].iter().all(|b| apart(a, b)))
+        && buffers.iter().enumerate().all(|(i, a)| buffers[i + 1..].iter().all(|b| may_join(a, b)))
+}
+
+/// Whether one is an input and the other a variable, to which the host may bind that input.
+fn may_be_one(a: &Memory, b: &Memory) -> bool {
+    let is_input = |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Input(_)));
+    let of_state =
+        |m: &Memory| matches!(m, Memory::Known(p) if matches!(p.buffer, Buffer::Var(_) | Buffer::Arena(_)));
+    (is_input(a) && of_state(b)) || (is_input(b) && of_state(a))
 }
 
 /// Whether two launches must keep their order: one writes what the other uses. Those that copy or record several
@@ -213,7 +225,7 @@ fn conflict(a: &Unplaced, b: &Unplaced) -> bool {
     a.1.iter().any(|(x, m)| {
         b.1.iter().any(|(y, n)| {
             let (x, y) = (written(a, x), written(b, y));
-            (x || y) && m.overlaps(n) && !(copies && x && y)
+            (x || y) && (m.overlaps(n) || may_be_one(m, n)) && !(copies && x && y)
         })
     })
 }
@@ -234,6 +246,7 @@ fn one(mut group: Group) -> Unplaced {
     let own = |(j, l): (usize, &Launch)| {
         l.dims.iter().map(|(member, value)| (format!("j{j}.{member}"), *value)).collect::<Vec<_>>()
     };
+    let lines: BTreeSet<&str> = launches().map(|l| l.at.as_str()).collect();
     let mut dims: Vec<_> = launches().enumerate().flat_map(own).collect();
     let mut end = 0;
     for (j, launch) in launches().enumerate() {
@@ -258,7 +271,7 @@ fn one(mut group: Group) -> Unplaced {
         exchange: None,
         why: "small launches that do not need each other",
         others: vec![],
-        at: group[0].launch.0.at.clone(),
+        at: lines.into_iter().collect::<Vec<_>>().join(" | "),
         parts: vec![],
     };
     let bindings = all.iter().map(|b| (name(b), b.0)).collect();
