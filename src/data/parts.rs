@@ -3,9 +3,9 @@
 //! out to test on.
 //!
 //! Classes are the folders' names in order, numbers by their values, and a label is the place in it. Files in folders
-//! within a class's folder are of that class. Test files come in turn, one of each class, so that the first ones of them are
-//! of all classes. `training`, `testing`, capital letters, and `val`, `valid` or
-//! `validation` instead of `test` are understood, and a folder of an archive around all is passed through.
+//! within a class's folder are of that class. Test files come in turn, one of each class, so that the first ones of
+//! them are of all classes. `training`, `testing`, capital letters, and `val`, `valid` or `validation` instead of
+//! `test` are understood, and a folder of an archive around all is passed through.
 
 use std::path::{Path, PathBuf};
 

@@ -49,9 +49,14 @@ impl Mean {
     }
 }
 
-/// What figures of grey pixels are.
+/// The warning that stands over the figures of grey pixels.
 pub(crate) const GREY: &str = "the pixels are grey: these are cross entropies, no log-likelihoods; \
                                train on binarised pixels for those";
+
+/// Whether all pixels are black or white.
+pub(crate) fn is_binary(pixels: &[u8]) -> bool {
+    pixels.iter().all(|&value| value == 0 || value == 255)
+}
 
 /// The result of an evaluation, in nats per image.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,7 +261,7 @@ impl Bound {
         let seen = &images.pixels[..count * self.pixels];
         Ok(Bounds {
             images: count,
-            binary: seen.iter().all(|&value| value == 0 || value == 255),
+            binary: is_binary(seen),
             elbo: Mean::of(&elbo),
             reconstruction: Mean::of(&reconstruction),
             kl: Mean::of(&kls),

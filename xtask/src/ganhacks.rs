@@ -106,7 +106,7 @@ fn recipe(trick: &Trick, seed: u32) -> String {
     format!("train {COMMON} {} --seed {seed}", trick.options)
 }
 
-/// What a run's figures belong to.
+/// Names the recipe and the data that a run's figures belong to.
 fn origin(trick: &Trick, seed: u32, data: &str) -> String {
     format!("{} --data {data}", recipe(trick, seed))
 }

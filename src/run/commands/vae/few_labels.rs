@@ -12,7 +12,7 @@ use crate::{
     graph::{Graph, Tensor, shape::Type},
     kernel::caps::Caps,
     measure::{
-        bound::GREY,
+        bound::{GREY, is_binary},
         probe::{Labelled, Probe},
     },
     models::autoencoder::correct,
@@ -209,7 +209,7 @@ impl<'a, T: Variational> Learnt<'a, T> {
         let accuracy = if m2 {
             let scores = self.scores(test)?;
             json["elbo"] = (-scores[0].1).into();
-            let binary = test.pixels.iter().all(|&b| b == 0 || b == 255);
+            let binary = is_binary(&test.pixels);
             json["likelihood"] = binary.into();
             if !binary {
                 say!("{GREY}");

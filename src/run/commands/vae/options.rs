@@ -116,8 +116,8 @@ impl Learning {
                 Some("--alpha weighs the classifier of M2: add --semi-supervised m2 or m1m2")
             }
             _ if few.semi_supervised == Some(Scheme::M2) && !usual => Some(
-                "--semi-supervised m2 has networks of its own: give --m2-hidden, --m2-latent and --m2-activation, and no \
-                 --model, --latent, --hidden, --activation or --beta",
+                "--semi-supervised m2 has networks of its own: give --m2-hidden, --m2-latent and \
+                 --m2-activation, and no --model, --latent, --hidden, --activation or --beta",
             ),
             _ if several && few.by_m2() => Some(FEW_ALONE),
             _ if few.stacked() && !weights => {
