@@ -1,5 +1,4 @@
-// y = fused(conv2d(x, w)), f32, channels last, over a list of taps, and its input gradient. Pixel p of a
-// lattice is made at p·dst_step + dst_first and reads the pixels p·src_step + tap, as in conv2d.wgsl; w is
+// y = fused(conv2d(x, w)) and its input gradient as in conv2d.wgsl, f32, channels last; w is
 // [tap][read][made], for the input gradient (TB) [tap][made][read]. For CPU drivers whose subgroups are 8
 // vector lanes. The numbers of channels are multiples of 4.
 //
@@ -16,16 +15,17 @@ struct Dims {
   taps: u32,
   accumulate: u32, // 1: adds to an earlier launch's taps
   // <sweep, from conv2d.wgsl>
-  lattice: vec3<u32>, // rows and columns made by this launch, and columns that a row shifts right
+  sweeps: u32, // along z, of the same lattice and as many taps each, for one remainder after another
+  lattice: vec3<u32>, // rows and columns made by a sweep, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
   dst_step: vec2<u32>,
   dst_first: vec2<u32>,
-  access: array<Access, 3>,
-  constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
   // </sweep>
+  access: array<Access, 3>,
+  constant: array<vec4<f32>, 8>,
 }
 
 // <quad64, from selftest.int64.wgsl>
@@ -43,8 +43,7 @@ fn quad(v: vec4<f32>) -> Quad {
 @group(0) @binding(1) var<storage, read> w: array<Quad>;
 @group(0) @binding(2) var<storage, read_write> y: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
-override WIDE: bool = true;
-override TB: bool = false;
+override WIDE: bool = true; override TB: bool = false;
 override LATTICE: bool = false; // pixels made are not all in their order
 
 // <epilogue, from matmul.wgsl>
@@ -101,9 +100,9 @@ fn zero(index: u32) -> u32 { return index >> 31u; }
 // <lattice, from conv2d.wgsl>
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
-  let line = row / dims.lattice.y;
-  let y = line % dims.lattice.x;
-  return vec3<u32>(line / dims.lattice.x, y, row % dims.lattice.y + y * dims.lattice.z);
+  let line = row / dims.lattice.y; let image = line / dims.lattice.x;
+  let y = line - image * dims.lattice.x; // a remainder would be one more division
+  return vec3<u32>(image, y, row - line * dims.lattice.y + y * dims.lattice.z);
 }
 
 // The pixel of y where a lattice pixel is made.
@@ -111,6 +110,9 @@ fn place(p: vec3<u32>) -> u32 {
   let at = p.yz * dims.dst_step + dims.dst_first;
   return (p.x * dims.dst.x + at.x) * dims.dst.y + at.y;
 }
+
+// How far behind the first sweep's pixels another one's are made.
+fn behind(sweep: u32) -> u32 { return sweep / dims.dst_step.y * dims.dst.y + sweep % dims.dst_step.y; }
 // </lattice>
 
 // <seen, from conv2d.wgsl>
@@ -152,15 +154,13 @@ fn rows_of_w(start: u32, made4: u32, read4: u32) -> mat4x4<f32> {
 fn row_of(i: u32) -> u32 { return i; }
 
 fn finish(at: u32, row: u32, sum: vec4<f32>) {
-  var total = sum;
-  if (dims.accumulate > zero(row)) { total += floats(y[at]); }
+  var total = sum; if (dims.accumulate > zero(row)) { total += floats(y[at]); }
   y[at] = quad(fused(at, total));
 }
 
-// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, and the first row.
+// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, first row, and how far behind.
 fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
-  let row = tile.y + i;
-  let to = select(row, place(pixel(row)), LATTICE);
+  let row = tile.y + i; let to = select(row, place(pixel(row)) + tile.z, LATTICE);
   let at = to * dims.o4 + tile.x;
   if (row < dims.rows && tile.x < dims.o4) { finish(at, row, left); }
   if (WIDE && row < dims.rows && tile.x + 8u < dims.o4) { finish(at + 8u, row, right); }
@@ -207,7 +207,8 @@ fn lanes(
   @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, (group.z * groups.y + group.y) * 64u, 0u);
+  let sweep = group.z % dims.sweeps; let first_row = (group.z / dims.sweeps * groups.y + group.y) * 64u;
+  let tile = vec3<u32>(group.x * select(8u, 16u, WIDE) + lane, first_row, behind(sweep));
   // <accumulators, from matmul.subgroup.int64.wgsl>
   var left0: Rows; var right0: Rows; var left1: Rows; var right1: Rows;
   var left2: Rows; var right2: Rows; var left3: Rows; var right3: Rows;
@@ -220,14 +221,13 @@ fn lanes(
   let pixel4 = pixel(min(mine + 32u, last)); let pixel5 = pixel(min(mine + 40u, last));
   let pixel6 = pixel(min(mine + 48u, last)); let pixel7 = pixel(min(mine + 56u, last));
   for (var t = 0u; t < dims.taps + zero(group.x); t++) {
-    let tap = dims.tap[t];
+    let tap = dims.tap[sweep * dims.taps + t];
     let pixels = vec4<i32>(seen(pixel0, tap), seen(pixel1, tap), seen(pixel2, tap), seen(pixel3, tap));
     let more_pixels = vec4<i32>(seen(pixel4, tap), seen(pixel5, tap), seen(pixel6, tap), seen(pixel7, tap));
     let w_start = 4u * u32(tap.z) * dims.c4 * dims.o4;
     for (var k4 = 0u; k4 < dims.c4 + zero(group.x); k4++) {
       let b_left = rows_of_w(w_start, min(tile.x, dims.o4 - 1u), k4);
-      var b_right: mat4x4<f32>;
-      if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
+      var b_right: mat4x4<f32>; if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
       let upper = load_x(pixels, k4); let lower = load_x(more_pixels, k4);
       // <products, from matmul.subgroup.int64.wgsl>
       multiply(upper[0], b_left, b_right, &left0, &right0);

@@ -7,11 +7,8 @@
 // (tap, channel read). One invocation makes 4x4 elements.
 //   tile       for GPUs: a workgroup of 256 makes 64x64 from panels of 16 k in workgroup memory
 //   registers  for CPU drivers where extents are odd
-// For images of few channels the rows are made in memory; one invocation makes four elements, in fold one.
-//   patches    y4[pixel, (tap, channel)] = x[pixel·src_step + tap, channel]
-//   fold       the transpose: y[pixel, channel] = Σ over the taps of x[pixel·src_step + tap, (tap, channel)]
 //
-// Bound: compute; bandwidth in patches and fold.
+// Bound: compute.
 
 struct Dims {
   rows: u32, // pixels made
@@ -23,16 +20,17 @@ struct Dims {
   accumulate: u32, // 1: adds to an earlier launch's taps
   epilogue: u32, // 1: the marked function ends the launch, and o is a multiple of 4
   // <sweep, master>
-  lattice: vec3<u32>, // rows and columns made by this launch, and columns that a row shifts right
+  sweeps: u32, // along z, of the same lattice and as many taps each, for one remainder after another
+  lattice: vec3<u32>, // rows and columns made by a sweep, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
   dst: vec2<u32>, // extents of the image made
   dst_step: vec2<u32>,
   dst_first: vec2<u32>,
-  access: array<Access, 3>,
-  constant: array<vec4<f32>, 8>,
   tap: array<vec4<i32>, 64>, // row, column, index into w
   // </sweep>
+  access: array<Access, 3>,
+  constant: array<vec4<f32>, 8>,
 }
 
 // <quad, from elementwise.wgsl>
@@ -44,7 +42,6 @@ fn quad(v: vec4<f32>) -> Quad { return v; }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y4: array<Quad>;
 @group(0) @binding(3) var<uniform> dims: Dims;
 const WORKGROUP = 256u;
 
@@ -118,9 +115,9 @@ fn number(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
 // <lattice, master>
 // (image, row, column) of a lattice pixel.
 fn pixel(row: u32) -> vec3<u32> {
-  let line = row / dims.lattice.y;
-  let y = line % dims.lattice.x;
-  return vec3<u32>(line / dims.lattice.x, y, row % dims.lattice.y + y * dims.lattice.z);
+  let line = row / dims.lattice.y; let image = line / dims.lattice.x;
+  let y = line - image * dims.lattice.x; // a remainder would be one more division
+  return vec3<u32>(image, y, row - line * dims.lattice.y + y * dims.lattice.z);
 }
 
 // The pixel of y where a lattice pixel is made.
@@ -128,6 +125,9 @@ fn place(p: vec3<u32>) -> u32 {
   let at = p.yz * dims.dst_step + dims.dst_first;
   return (p.x * dims.dst.x + at.x) * dims.dst.y + at.y;
 }
+
+// How far behind the first sweep's pixels another one's are made.
+fn behind(sweep: u32) -> u32 { return sweep / dims.dst_step.y * dims.dst.y + sweep % dims.dst_step.y; }
 // </lattice>
 
 // <seen, master>
@@ -225,26 +225,4 @@ fn registers(id: Invocation) {
     sum2 += load_x(p2, k) * q; sum3 += load_x(p3, k) * q;
   }
   store(row, col, sum0); store(row + 1u, col, sum1); store(row + 2u, col, sum2); store(row + 3u, col, sum3);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn patches(id: Invocation) {
-  let i = number(id.group, id.groups, id.lane);
-  let row4 = dims.taps * dims.c / 4u;
-  if (i >= dims.rows * row4) { return; }
-  let p = pixel(i / row4); let k = i % row4 * 4u;
-  y4[i] = quad(vec4<f32>(load_x(p, k), load_x(p, k + 1u), load_x(p, k + 2u), load_x(p, k + 3u)));
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn fold(id: Invocation) {
-  let i = number(id.group, id.groups, id.lane);
-  if (i >= dims.rows * dims.o) { return; }
-  let p = pixel(i / dims.o); let channel = i % dims.o;
-  var sum = 0.0;
-  for (var t = 0u; t < dims.taps + zero(i); t++) {
-    let at = seen(p, dims.tap[t]);
-    sum += select(0.0, x[u32(max(at, 0)) * dims.c + u32(dims.tap[t].z) * dims.o + channel], at >= 0);
-  }
-  y[place(p) * dims.o + channel] = sum;
 }

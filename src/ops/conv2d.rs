@@ -26,10 +26,12 @@ use crate::{
     },
 };
 
-/// The output, the input gradient and patches, for any adapter and any extents.
+/// The output and the input gradient, for any adapter and any extents.
 pub static PORTABLE: Shader = crate::shader!("conv2d");
 /// The output and the input gradient, for CPU drivers: register tiles fed by subgroup broadcasts.
 pub static LANES: Shader = crate::shader!("conv2d.subgroup.int64");
+/// Patches and their sums, for CPU drivers and images of few channels.
+pub static PATCHES: Shader = crate::shader!("conv2d_patches");
 /// The weight gradient, for any adapter and any extents.
 pub static WEIGHT: Shader = crate::shader!("conv2d_weight");
 /// The weight gradient, for CPU drivers, as [`LANES`].

@@ -114,8 +114,9 @@ impl Op for Scan {
                 .bind("seen", if step > 0 { seen } else { Operand::Input(0) }) // the first front sees nothing
                 .bind(y, Operand::Output);
             if step > 0 {
+                let front = [sweep(front, &window, false)];
                 let operands = [Operand::Output, Operand::Input(1), seen];
-                launches.extend(conv.summed(of, &sweep(front, &window, false), at.caps, false, operands)?);
+                launches.extend(conv.summed(of, &front, at.caps, false, operands)?);
             }
             launches.push(cell);
         }
@@ -279,7 +280,7 @@ impl Op for ScanBack {
                 .bind("y4", Operand::Output);
             if step > 0 {
                 let operands = [Operand::Output, Operand::Input(0), asked];
-                launches.extend(conv.summed(of, &sweep(front, &window, true), at.caps, false, operands)?);
+                launches.extend(conv.summed(of, &[sweep(front, &window, true)], at.caps, false, operands)?);
             }
             launches.push(cell);
         }

@@ -271,11 +271,13 @@ impl Expr {
         let mut text = String::new();
         text += "fn fused(i: u32, v: vec4<f32>) -> vec4<f32> {\n";
         for (k, load) in self.loads.iter().enumerate() {
+            // Loads that line up alike share an index, which is a division.
+            let at = self.loads.iter().position(|other| other.access == load.access).unwrap_or(k);
             let read = match load.access {
                 Access::Same => format!("floats(x{k}[i])"),
                 Access::Scalar(_) => format!("vec4<f32>(s{k}[dims.access[{k}].offset])"),
-                Access::Row(_) => format!("floats(x{k}[row(i, {k}u)])"),
-                Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {k}u)])"),
+                Access::Row(_) => format!("floats(x{k}[row(i, {at}u)])"),
+                Access::Column(_) => format!("vec4<f32>(s{k}[column(i, {at}u)])"),
                 Access::Seen { channels, .. } => {
                     let fours = load.fours(channels, y);
                     let of = if load.old { y } else { self.binding(k) };
@@ -289,8 +291,10 @@ impl Expr {
                     format!("select(vec4<f32>(), {found}, a{k} >= {at})")
                 }
                 Access::Strided { .. } => {
-                    text += &format!("  let a{k} = strided(i, {k}u);\n");
-                    format!("vec4<f32>(s{k}[a{k}.x], s{k}[a{k}.y], s{k}[a{k}.z], s{k}[a{k}.w])")
+                    if at == k {
+                        text += &format!("  let a{k} = strided(i, {k}u);\n");
+                    }
+                    format!("vec4<f32>(s{k}[a{at}.x], s{k}[a{at}.y], s{k}[a{at}.z], s{k}[a{at}.w])")
                 }
             };
             text += &format!("  let l{k} = {read};\n");

@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{
     borrow::Borrow,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -24,17 +25,19 @@ pub(crate) struct Pace {
     target: Duration,
     /// The time of a step, as the last one told.
     step: Option<Duration>,
+    /// The seconds of each launch of a step, as the parts that it was last submitted in told.
+    launches: Vec<f64>,
 }
 
 impl Pace {
     /// Makes the pace of submissions that take this time.
     pub(crate) fn new(target: Duration) -> Self {
-        Self { target, step: None }
+        Self { target, step: None, launches: vec![] }
     }
 
     /// Forgets the time of a step.
     pub(crate) fn reset(&mut self) {
-        self.step = None;
+        *self = Self::new(self.target);
     }
 
     /// Submits steps, waits for them, and returns their number: as many as fit, at most `most`. A step runs each
@@ -50,27 +53,75 @@ impl Pace {
         most: u64,
         meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<u64> {
-        let runs = || step.iter().flat_map(|(executor, times)| (0..*times).map(|_| executor.borrow()));
-        let launches = runs().map(|executor| executor.labels().len()).sum();
-        let (part, begun) = (self.part(launches), Instant::now());
-        let steps = if part < launches {
-            for executor in runs() {
-                let count = executor.labels().len();
-                for first in (0..count).step_by(part) {
-                    let part = first..count.min(first + part);
-                    gpu.submit(|encoder| executor.record_part(encoder, part))?;
-                }
-            }
-            1
-        } else {
+        let runs: Vec<&Executor> = step.iter().flat_map(|(e, n)| (0..*n).map(|_| e.borrow())).collect();
+        let begun = Instant::now();
+        let steps = if self.step.is_some_and(|step| step <= self.target) {
             let steps = self.steps().min(most);
-            gpu.submit(|encoder| (0..steps).try_for_each(|_| runs().try_for_each(|e| e.record(encoder))))?;
+            gpu.submit(|encoder| {
+                (0..steps).try_for_each(|_| runs.iter().try_for_each(|e| e.record(encoder)))
+            })?;
+            meanwhile()?;
+            gpu.wait()?;
             steps
+        } else {
+            self.submit_parts(gpu, &runs, meanwhile)?;
+            1
         };
-        meanwhile()?;
-        gpu.wait()?;
         self.step = Some(begun.elapsed().div_f64(steps as f64));
         Ok(steps)
+    }
+
+    /// Runs one step in parts, and waits for each, so that it tells its time.
+    fn submit_parts(
+        &mut self,
+        gpu: &Gpu,
+        runs: &[&Executor],
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let (mut meanwhile, mut offset) = (Some(meanwhile), 0);
+        for executor in runs {
+            let count = executor.labels().len();
+            for part in self.cut(offset..offset + count) {
+                let begun = Instant::now();
+                gpu.submit(|encoder| executor.record_part(encoder, part.start - offset..part.end - offset))?;
+                meanwhile.take().map_or(Ok(()), |meanwhile| meanwhile())?;
+                gpu.wait()?;
+                self.tell(part, begun.elapsed());
+            }
+            offset += count;
+        }
+        Ok(())
+    }
+
+    /// Cuts launches of a step into parts that took no longer than a submission should, as far as is known.
+    fn cut(&self, launches: Range<usize>) -> Vec<Range<usize>> {
+        let unknown = self.target.as_secs_f64() / FIRST as f64;
+        let mut parts: Vec<Range<usize>> = vec![];
+        let mut left = 0.0;
+        for i in launches {
+            let time = self.launches.get(i).copied().unwrap_or(unknown);
+            match parts.last_mut() {
+                Some(part) if time <= left => part.end += 1,
+                _ => {
+                    parts.push(i..i + 1);
+                    left = self.target.as_secs_f64() * (1.0 + 1e-9); // sums of rounded shares of it fit, too
+                }
+            }
+            left -= time;
+        }
+        parts
+    }
+
+    /// Learns that a part took this time: its launches share it as they did before.
+    fn tell(&mut self, part: Range<usize>, time: Duration) {
+        if self.launches.len() < part.end {
+            self.launches.resize(part.end, 0.0);
+        }
+        let launches = &mut self.launches[part];
+        let (sum, count) = (launches.iter().sum::<f64>(), launches.len() as f64);
+        for launch in launches {
+            *launch = time.as_secs_f64() * if sum > 0.0 { *launch / sum } else { 1.0 / count };
+        }
     }
 
     /// Runs one step that ranks share, as [`Pace::submit`] runs steps.
@@ -151,5 +202,24 @@ mod tests {
         assert_eq!((pace.steps(), pace.part(50)), (1, 1));
         pace.step = Some(Duration::ZERO);
         assert_eq!((pace.steps(), pace.part(50)), (HISTORY as u64, 50));
+    }
+
+    /// A step whose third launch takes nearly all of its time ends up in three parts.
+    #[test]
+    fn parts_are_cut_by_the_time_of_each() {
+        let times = [1, 1, 90, 1, 1, 1];
+        let mut pace = Pace::new(Duration::from_millis(92));
+        assert_eq!(pace.cut(0..6), [0..6]);
+        assert_eq!(pace.cut(0..2 * FIRST), [0..FIRST, FIRST..2 * FIRST]);
+        for _ in 0..8 {
+            for part in pace.cut(0..6) {
+                let time = times[part.clone()].iter().sum();
+                pace.tell(part, Duration::from_millis(time));
+            }
+        }
+        for part in pace.cut(0..6) {
+            assert!(part.len() == 1 || times[part.clone()].iter().sum::<u64>() <= 92, "{part:?}");
+        }
+        assert!(pace.cut(0..6).len() <= 3, "{:?}", pace.cut(0..6));
     }
 }

@@ -171,6 +171,15 @@ pub(crate) fn mpi(system: &System, found: Mpi) -> Plan {
     }
 }
 
+/// Decides what is installed for Khronos' validator of SPIR-V.
+pub(crate) fn spirv(system: &System, there: bool) -> Plan {
+    match system.packages {
+        _ if there => Plan::Ready("spirv-val is there"),
+        Some(packages) => install(system, packages, &["spirv-tools"], "there is no spirv-val"),
+        None => Plan::ByHand("there is no spirv-val on PATH; install Khronos' SPIRV-Tools".into()),
+    }
+}
+
 /// The installation of packages, or what to type where the user may not install any.
 fn install(system: &System, packages: Packages, names: &[&str], why: &'static str) -> Plan {
     let steps = steps(packages, names, !system.root);
@@ -322,6 +331,13 @@ mod tests {
         let mac = System { os: Os::Mac, packages: None, ..bare() };
         let Plan::ByHand(text) = mpi(&mac, found(false, true)) else { panic!() };
         assert!(text.contains("no Open MPI") && text.contains("LIBCLANG_PATH"), "{text}");
+    }
+
+    #[test]
+    fn the_validator_comes_by_the_package_manager() {
+        assert!(matches!(spirv(&bare(), true), Plan::Ready(_)));
+        assert!(lines(&spirv(&bare(), false))[1].ends_with("recommends spirv-tools"));
+        assert!(matches!(spirv(&System { packages: None, ..bare() }, false), Plan::ByHand(_)));
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub(crate) fn mpi() -> Result<(), Failure> {
     carry_out(decide, "see whether `mpirun --version` answers, and where libclang lies")
 }
 
+/// Installs Khronos' validator of SPIR-V.
+pub(crate) fn spirv() -> Result<(), Failure> {
+    let decide = || plan::spirv(&probe::system(), probe::program_exists("spirv-val"));
+    carry_out(decide, "see whether `spirv-val --version` answers")
+}
+
 /// The features beyond the usual ones with which this machine can test: all builds have them, so that nothing is
 /// built twice. `told` says on one line what the tests of ranks will be.
 pub(crate) fn features(told: bool) -> Vec<String> {

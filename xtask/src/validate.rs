@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Failure, root, tool};
+use crate::{Failure, root, setup, tool};
 
 /// What compiles WGSL by Tint, for Node.js with the package `webgpu`.
 const TINT: &str = include_str!("validate/tint.mjs");
@@ -67,8 +67,9 @@ fn there(program: &str) -> bool {
 
 /// Whether spirv-val accepts the modules.
 fn spirv_val(modules: &[PathBuf]) -> Result<bool, Failure> {
-    if !there("spirv-val") {
-        println!("spirv-val: skipped, since it is not on PATH (Debian: spirv-tools)");
+    if let Some(e) = (!there("spirv-val")).then(setup::spirv).and_then(Result::err) {
+        let why = e.text.unwrap_or_default();
+        println!("spirv-val: skipped, since it is not on PATH: {}", why.replace('\n', " "));
         return Ok(true);
     }
     let mut refused = 0;

@@ -3,7 +3,7 @@
 
 use super::{
     Conv2d, Extents, LANES, MAX_LOOP, MAX_TAPS, PORTABLE, Side,
-    tile::{Tile, with_taps},
+    tile::{Tile, numbered_taps, with_taps},
 };
 use crate::{
     graph::{
@@ -12,7 +12,7 @@ use crate::{
     },
     kernel::caps::Caps,
 };
-use std::ops::Range;
+use std::{ops::Range, slice::Chunks};
 
 impl Conv2d {
     /// The channels that a sweep reads, and the channels that it makes.
@@ -25,45 +25,48 @@ impl Conv2d {
         let sweeps =
             if self.side == Side::Output { vec![self.window.forward()] } else { self.window.backward() };
         let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
+        let most = if self.lanes(e, caps) { taps_of_a_launch(self.channels(e)[0]) } else { 0 };
+        let groups = together(&sweeps, most);
         let parts: Result<Vec<_>, String> =
-            sweeps.iter().map(|sweep| self.summed(e, sweep, caps, epilogue, operands)).collect();
+            groups.map(|group| self.summed(e, group, caps, epilogue, operands)).collect();
         Ok(parts?.concat())
     }
 
-    /// The launches of one sweep, for an op that goes over its images sweep by sweep; the operands are what is
-    /// read, the weights, and what is made. Each launch adds its taps to what the ones before it made.
+    /// The launches of one sweep, or of some that are taken [`together`], for an op that goes over its images sweep
+    /// by sweep; the operands are what is read, the weights, and what is made. Each launch adds its taps to what the
+    /// ones before it made.
     ///
     /// # Errors
     /// More channels than a launch sums.
     pub(in crate::ops) fn summed(
         &self,
         e: Extents,
-        sweep: &Sweep,
+        sweeps: &[Sweep],
         caps: &Caps,
         epilogue: bool,
         operands: [Operand; 3],
     ) -> Result<Vec<LaunchSpec>, String> {
         let [read, made] = self.channels(e);
-        let part = (MAX_LOOP / read).min(MAX_TAPS);
+        let part = taps_of_a_launch(read);
         if part == 0 {
             return Err(format!(
                 "{read} channels are more than the {MAX_LOOP} that a launch sums; split them"
             ));
         }
-        let tile = self.tile(e, caps, made);
+        let (tile, all) = (self.tile(e, caps, made), sweeps[0].taps.len());
         let launch = |start: usize| {
-            let taps = start..(start + part).min(sweep.taps.len());
-            let last = taps.end == sweep.taps.len();
-            self.sweep(e, sweep, taps, tile, last && epilogue, operands)
+            let taps = start..(start + part).min(all);
+            let last = taps.end == all;
+            self.sweep(e, sweeps, taps, tile, last && epilogue, operands)
         };
-        Ok((0..sweep.taps.len().max(1)).step_by(part).map(launch).collect())
+        Ok((0..all.max(1)).step_by(part).map(launch).collect())
     }
 
-    /// One launch: some taps of a sweep.
+    /// One launch: some taps of a sweep, or all of some sweeps.
     fn sweep(
         &self,
         e: Extents,
-        sweep: &Sweep,
+        sweeps: &[Sweep],
         taps: Range<usize>,
         tile: Tile,
         epilogue: bool,
@@ -71,11 +74,12 @@ impl Conv2d {
     ) -> LaunchSpec {
         let forward = self.side == Side::Output;
         let [read, made] = self.channels(e);
-        let ([seen, swept], weights) = (sweep.pixels(), taps.len() * e.c * e.o);
+        let (sweep, count) = (&sweeps[0], sweeps.len());
+        let ([seen, swept], weights) = (sweep.pixels(), count * taps.len() * e.c * e.o);
         let rows = e.n * swept;
         let [height, width] = tile.size();
         let [down, more, _] = grid_1d(rows.div_ceil(height));
-        let grid = [made.div_ceil(width) as u32, down, more];
+        let grid = [made.div_ceil(width) as u32, down, more * count as u32];
         let launch = match tile {
             Tile::Lanes { wide } => LaunchSpec::new(&LANES, tile.entry(), grid)
                 .dim("c4", read / 4)
@@ -90,13 +94,13 @@ impl Conv2d {
                 .dim("w_out", if forward { 1 } else { e.o })
                 .dim("epilogue", usize::from(epilogue)),
         };
-        written(seeing(launch, sweep, taps.clone()), sweep)
+        written(seeing(launch, sweep, taps.clone()), sweeps)
             .dim("accumulate", usize::from(taps.start > 0))
             .dim("rows", rows)
             .bind("x", x)
             .bind("w", w)
             .bind("y", y)
-            .cost(2 * rows * weights, 4 * (e.n * (seen * read + swept * made) + weights) as u64)
+            .cost(2 * rows * weights, 4 * (e.n * (seen * read + count * swept * made) + weights) as u64)
             .fused(epilogue)
             .why(tile.why())
     }
@@ -112,7 +116,31 @@ pub(super) fn seeing(launch: LaunchSpec, sweep: &Sweep, taps: Range<usize>) -> L
     with_taps(launch, sweep.taps[taps].iter().copied())
 }
 
-/// A launch that makes the pixels of a sweep's lattice within the image made.
-pub(super) fn written(launch: LaunchSpec, sweep: &Sweep) -> LaunchSpec {
-    launch.pair("dst", sweep.dst).pair("dst_step", sweep.dst_step).pair("dst_first", sweep.dst_first)
+/// A launch that makes the pixels of sweeps' lattices within the image made. It sees through the first one's taps.
+pub(super) fn written(launch: LaunchSpec, sweeps: &[Sweep]) -> LaunchSpec {
+    let Sweep { dst, dst_step, dst_first, .. } = sweeps[0];
+    let launch = launch.pair("dst", dst).pair("dst_step", dst_step).pair("dst_first", dst_first);
+    let others = sweeps.iter().enumerate().skip(1);
+    let with = |launch, (i, sweep): (usize, &Sweep)| {
+        numbered_taps(launch, i * sweep.taps.len(), sweep.taps.iter().copied())
+    };
+    others.fold(launch.dim("sweeps", sweeps.len()), with)
+}
+
+/// The most taps of a sweep that a launch sums over so many channels.
+fn taps_of_a_launch(read: usize) -> usize {
+    (MAX_LOOP / read).min(MAX_TAPS)
+}
+
+/// All sweeps in one group, if they make lattices of the same extents through as many taps each, at most `most`,
+/// remainder by remainder, as where a stride divides the image and the kernel; otherwise each by itself.
+pub(super) fn together(sweeps: &[Sweep], most: usize) -> Chunks<'_, Sweep> {
+    let first = &sweeps[0];
+    let follows = |(i, sweep): (usize, &Sweep)| {
+        let corner = [i / first.dst_step[1], i % first.dst_step[1]];
+        (sweep.lattice, sweep.taps.len(), sweep.dst_first) == (first.lattice, first.taps.len(), corner)
+    };
+    let fits = first.taps.len() <= most && sweeps.len() * first.taps.len() <= MAX_TAPS;
+    let alike = fits && sweeps.iter().enumerate().all(follows);
+    sweeps.chunks(if alike { sweeps.len() } else { 1 })
 }

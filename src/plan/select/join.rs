@@ -109,9 +109,9 @@ fn kernel(
     if product(launch) && !bindings.iter().enumerate().all(once) {
         return None;
     }
-    let key =
-        format!("{} {:?} {:?} {:?}", launch.shader.stem, launch.entry, launch.constants, launch.function);
     let bound: Vec<&str> = bindings.iter().map(|b| b.0).collect();
+    let Launch { shader, entry, constants, function, .. } = launch;
+    let key = format!("{} {entry:?} {constants:?} {bound:?} {function:?}", shader.stem);
     let read = || Kernel::new(&launch.text(), launch.entry, &launch.constants, &bound).map(Rc::new);
     Some((known.entry(key.clone()).or_insert_with(read).clone()?, key))
 }
