@@ -57,7 +57,10 @@ mod tests {
         );
         assert!(text("sum 4M", Caps::software()).contains("not taken: reduce_tree/rows4"));
         let few = text("conv2d 7x7", Caps::software());
-        assert!(few.contains("conv2d/patches") && few.contains("not taken: conv2d/registers"), "{few}");
+        assert!(
+            few.contains("conv2d_patches/patches") && few.contains("not taken: conv2d/registers"),
+            "{few}"
+        );
     }
 
     #[test]

@@ -84,7 +84,8 @@ fn main() -> Result<()> {
     if let Some(path) = &cli.json {
         writable(path)?;
     }
-    let gpu = cli.adapter.open()?;
+    let gpu =
+        cli.adapter.open().map_err(|error| if cli.report { card::failed("failed", error) } else { error })?;
     if cli.explain {
         return explain(&cli, &gpu);
     }

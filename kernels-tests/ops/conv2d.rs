@@ -133,8 +133,33 @@ fn few_made(side: Side) -> Vec<Case> {
     all.chain(rows).chain(ends).collect()
 }
 
+/// Input gradients whose sweeps have as many taps each over lattices of the same extents, so that a launch may take them
+/// together; and one in which no tap meets a pixel.
+fn divided() -> Vec<Case> {
+    let stepped = |size, stride| Kernel { size, stride, ..Kernel::square(1) };
+    let kernels = [
+        ("2x3 stride 2x1", stepped([2, 3], [2, 1])),
+        ("3x4 stride 3x2", stepped([3, 4], [3, 2])),
+        ("3x3 stride 3", stepped([3, 3], [3, 3])),
+        ("2x2 stride 2", stepped([2, 2], [2, 2])),
+    ];
+    let sizes: [Size; 6] = [
+        (1, [6, 6], 4, 4),
+        (2, [12, 6], 64, 36),
+        (5, [24, 18], 8, 68),
+        (1, [6, 6], 3, 8),
+        (3, [12, 6], 3, 64),
+        (1, [6, 12], 5, 7),
+    ];
+    let met = |kernel: &(&'static str, Kernel)| sizes.map(|size| plain(Side::Input, kernel.clone(), size));
+    let ends = kernels.iter().map(|k| with_epilogue(Side::Input, k.clone(), sizes[1], EPILOGUES[0]));
+    let none = ("no tap meets", Kernel::same(3).stride(2).taps(Taps::Rect([0, 1], [0, 3])));
+    let unmet = [(2, [1, 4], 5, 7), (2, [1, 4], 4, 8)].map(|size| plain(Side::Input, none.clone(), size));
+    kernels.iter().flat_map(met).chain(ends).chain(unmet).collect()
+}
+
 pub(crate) fn cases() -> Vec<Case> {
-    let mut out = vec![];
+    let mut out = divided();
     for side in SIDES {
         for kernel in kernels() {
             // Vec4s and not; a pixel, a row; tiles of 32 and 64 pixels and channels and one more; primes.

@@ -249,9 +249,10 @@ impl Window {
     /// The sweeps of the input gradient, one for each remainder modulo the stride: the image pixels of one
     /// remainder are seen through the same taps.
     pub(crate) fn backward(&self) -> Vec<Sweep> {
-        let phases = (0..self.stride[0]).flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]));
+        let [rows, columns] = [0, 1].map(|d| self.stride[d].min(self.image[d]));
+        let phases = (0..rows).flat_map(|y| (0..columns).map(move |x| [y, x]));
         let sweep = |first: [usize; 2]| {
-            let lattice = [0, 1].map(|d| self.image[d].saturating_sub(first[d]).div_ceil(self.stride[d]));
+            let lattice = [0, 1].map(|d| (self.image[d] - first[d]).div_ceil(self.stride[d]));
             let away = |tap: &[i32; 2], d: usize| first[d] as i32 - tap[d];
             let meets =
                 |tap: &[i32; 2]| [0, 1].iter().all(|&d| away(tap, d).rem_euclid(self.stride[d] as i32) == 0);
@@ -275,6 +276,6 @@ impl Window {
                 taps,
             }
         };
-        phases.map(sweep).filter(|s| s.lattice.iter().all(|&n| n > 0)).collect()
+        phases.map(sweep).collect()
     }
 }

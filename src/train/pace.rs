@@ -19,6 +19,8 @@ use std::{
 pub const SUBMISSION: Duration = Duration::from_millis(100);
 /// The number of launches that the first submission holds, while nothing is known of their time.
 const FIRST: usize = 16;
+/// How many times as long as expected a part or a step may take and still count as known.
+const SLACK: f64 = 1.25;
 
 /// How much one submission holds, so that it takes a given time: several steps, or a part of one.
 pub(crate) struct Pace {
@@ -27,12 +29,14 @@ pub(crate) struct Pace {
     step: Option<Duration>,
     /// The seconds of each launch of a step, as the parts that it was last submitted in told.
     launches: Vec<f64>,
+    /// Whether these times hold, and each part of a step fits.
+    known: bool,
 }
 
 impl Pace {
     /// Makes the pace of submissions that take this time.
     pub(crate) fn new(target: Duration) -> Self {
-        Self { target, step: None, launches: vec![] }
+        Self { target, step: None, launches: vec![], known: false }
     }
 
     /// Forgets the time of a step.
@@ -42,7 +46,7 @@ impl Pace {
 
     /// Submits steps, waits for them, and returns their number: as many as fit, at most `most`. A step runs each
     /// executor so many times; one that takes longer than a submission should is cut between its launches.
-    /// `meanwhile` runs before the wait.
+    /// `meanwhile` runs before the last wait, when all is submitted.
     ///
     /// # Errors
     /// Fails if the device is lost, or with the error that `meanwhile` returns.
@@ -54,39 +58,37 @@ impl Pace {
         meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<u64> {
         let runs: Vec<&Executor> = step.iter().flat_map(|(e, n)| (0..*n).map(|_| e.borrow())).collect();
-        let begun = Instant::now();
-        let steps = if self.step.is_some_and(|step| step <= self.target) {
-            let steps = self.steps().min(most);
-            gpu.submit(|encoder| {
-                (0..steps).try_for_each(|_| runs.iter().try_for_each(|e| e.record(encoder)))
-            })?;
-            meanwhile()?;
-            gpu.wait()?;
-            steps
+        let (fits, begun) = (self.step.is_some_and(|step| step <= self.target), Instant::now());
+        let steps = if fits { self.steps().min(most) } else { 1 };
+        if fits {
+            let whole = |encoder: &mut _| runs.iter().try_for_each(|executor| executor.record(encoder));
+            gpu.submit(|encoder| (0..steps).try_for_each(|_| whole(encoder)))?;
         } else {
-            self.submit_parts(gpu, &runs, meanwhile)?;
-            1
-        };
-        self.step = Some(begun.elapsed().div_f64(steps as f64));
+            self.submit_parts(gpu, &runs)?;
+        }
+        meanwhile()?;
+        gpu.wait()?;
+        let step = begun.elapsed().div_f64(steps as f64);
+        self.known &= !fits && step.as_secs_f64() <= SLACK * self.launches.iter().sum::<f64>();
+        self.step = Some(step);
         Ok(steps)
     }
 
-    /// Runs one step in parts, and waits for each, so that it tells its time.
-    fn submit_parts(
-        &mut self,
-        gpu: &Gpu,
-        runs: &[&Executor],
-        meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let (mut meanwhile, mut offset) = (Some(meanwhile), 0);
+    /// Submits one step in parts. Until the times of all are known and fit, it waits for each to learn its time.
+    fn submit_parts(&mut self, gpu: &Gpu, runs: &[&Executor]) -> Result<()> {
+        let (known, mut offset) = (self.known, 0);
+        self.known = true;
         for executor in runs {
             let count = executor.labels().len();
             for part in self.cut(offset..offset + count) {
                 let begun = Instant::now();
                 gpu.submit(|encoder| executor.record_part(encoder, part.start - offset..part.end - offset))?;
-                meanwhile.take().map_or(Ok(()), |meanwhile| meanwhile())?;
-                gpu.wait()?;
-                self.tell(part, begun.elapsed());
+                if !known {
+                    gpu.wait()?;
+                    let time = begun.elapsed();
+                    self.known &= part.len() == 1 || time <= self.target.mul_f64(SLACK);
+                    self.tell(part, time);
+                }
             }
             offset += count;
         }

@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     fs::create_dir_all(&folder).map_err(unwritable)?;
     tool("offline", &["--dump".into(), dump.display().to_string()])?;
     let spirv = files(&dump, "spv")?;
-    println!("naga: {} pipelines, 0 refused", spirv.len());
+    println!("naga: {}, 0 refused", counted(&spirv));
     let spirv_good = spirv_val(&spirv)?;
     let tint_good = tint(&folder, &dump)?;
     let dxc_good = dxc(&folder, &files(&dump, "hlsl")?)?;
@@ -60,6 +60,14 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
+/// How many entry points of the shaders' files there are, and how many pipelines of models.
+fn counted(texts: &[PathBuf]) -> String {
+    let of_file =
+        |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("file-"));
+    let files = texts.iter().filter(of_file).count();
+    format!("{files} entry points of files and {} pipelines of models", texts.len() - files)
+}
+
 fn there(program: &str) -> bool {
     let quiet = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
@@ -82,7 +90,7 @@ fn spirv_val(modules: &[PathBuf]) -> Result<bool, Failure> {
             refused += 1;
         }
     }
-    println!("spirv-val: {} pipelines, {refused} refused", modules.len());
+    println!("spirv-val: {}, {refused} refused", counted(modules));
     Ok(refused == 0)
 }
 
@@ -97,7 +105,9 @@ fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
             .status();
         npm.is_ok_and(|status| status.success())
     };
-    if !there("node") || !(folder.join("node_modules/webgpu").is_dir() || had()) {
+    // A mark, since an installation that was cut off leaves the package's folder.
+    let mark = folder.join(WEBGPU);
+    if !there("node") || !(mark.is_file() || (had() && fs::write(&mark, "").is_ok())) {
         println!("Tint: skipped, since Node.js with npm's package {WEBGPU} could not be had");
         return Ok(true);
     }
@@ -115,7 +125,7 @@ fn tint(folder: &Path, dump: &Path) -> Result<bool, Failure> {
 
 /// Says what a reader thinks that names each text that it refuses itself.
 fn told(reader: &str, texts: &[PathBuf], good: bool) {
-    println!("{reader}: {} pipelines, {} refused", texts.len(), if good { "none" } else { "those above" });
+    println!("{reader}: {}, {} refused", counted(texts), if good { "none" } else { "those above" });
 }
 
 /// Whether DXC accepts the HLSL.

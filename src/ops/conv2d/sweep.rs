@@ -140,7 +140,41 @@ pub(super) fn together(sweeps: &[Sweep], most: usize) -> Chunks<'_, Sweep> {
         let corner = [i / first.dst_step[1], i % first.dst_step[1]];
         (sweep.lattice, sweep.taps.len(), sweep.dst_first) == (first.lattice, first.taps.len(), corner)
     };
-    let fits = first.taps.len() <= most && sweeps.len() * first.taps.len() <= MAX_TAPS;
+    let fits = (1..=most).contains(&first.taps.len()) && sweeps.len() * first.taps.len() <= MAX_TAPS;
     let alike = fits && sweeps.iter().enumerate().all(follows);
     sweeps.chunks(if alike { sweeps.len() } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::window::{Kernel, Taps};
+
+    #[test]
+    fn sweeps_that_differ_in_corner_and_taps_alone_are_together() {
+        let stepped = |size, stride| Kernel { size, stride, ..Kernel::square(1) };
+        let none = Kernel::same(3).stride(2).taps(Taps::Rect([0, 1], [0, 3])); // in one row, no tap meets a pixel
+        let cases = [
+            (Kernel::square(4).stride(2).padding(1), [8, 8], 1),
+            (Kernel::square(4).stride(2).padding(1), [7, 8], 4),
+            (Kernel::square(3).stride(2), [8, 8], 4),
+            (stepped([2, 3], [2, 1]), [6, 5], 1),
+            (stepped([3, 4], [3, 2]), [6, 8], 1),
+            (Kernel::square(3).stride(3), [9, 9], 1),
+            (Kernel::square(16).stride(2), [32, 32], 4), // more taps than the uniform holds
+            (none, [1, 4], 2),
+        ];
+        for (kernel, image, groups) in cases {
+            let sweeps = kernel.window(image).unwrap().backward();
+            assert_eq!(together(&sweeps, MAX_TAPS).len(), groups, "{kernel:?} over {image:?}");
+            assert_eq!(together(&sweeps, 0).len(), sweeps.len());
+        }
+    }
+
+    /// A stride far beyond the image has no more sweeps than the image has pixels.
+    #[test]
+    fn sweeps_are_no_more_than_pixels() {
+        let window = Kernel::square(1).stride(1 << 20).window([3, 2]).unwrap();
+        assert_eq!(window.backward().len(), 6);
+    }
 }

@@ -172,6 +172,6 @@ pub fn serve() -> io::Result<()> {
 impl Pipeline {
     fn job(&self) -> Result<Job> {
         let bindings = self.reflection.bindings.iter().map(|b| (b.index, b.uniform)).collect();
-        Ok(Job { id: self.id.clone(), entry: self.entry.into(), words: self.spirv()?, bindings })
+        Ok(Job { id: self.id.clone(), entry: self.entry.clone(), words: self.spirv()?, bindings })
     }
 }

@@ -15,6 +15,9 @@ use serde::Serialize;
 use serde_json::json;
 use std::{borrow::Cow, collections::HashMap, fs, path::Path};
 
+/// What the name of a file's entry point begins with, beside those of pipelines.
+const FILE: &str = "file-";
+
 /// The pipelines that are known, by entry point, overrides and text, and how many each kernel has.
 #[derive(Default)]
 struct Known {
@@ -53,9 +56,9 @@ pub struct Pipeline {
     /// A name of its own, which can be a file's stem.
     pub id: String,
     /// The stem of the file in `shaders/`.
-    pub stem: &'static str,
+    pub stem: String,
     /// The entry point.
-    pub entry: &'static str,
+    pub entry: String,
     /// The values of the overrides.
     pub constants: Vec<(&'static str, f64)>,
     /// The whole WGSL, with the marked function replaced.
@@ -125,7 +128,8 @@ impl Launches {
         Self::of(&MODELS)
     }
 
-    /// Writes the WGSL, SPIR-V, HLSL and MSL of each pipeline, and a list of all launches as JSON, into a folder.
+    /// Writes the WGSL, SPIR-V, HLSL and MSL of each pipeline, and a list of all launches as JSON, into a folder; and of
+    /// each entry point of the files in `shaders/` the SPIR-V and, if its file needs no extension, HLSL and MSL.
     ///
     /// # Errors
     /// A folder or file that cannot be written, or a pipeline that does not translate.
@@ -137,11 +141,16 @@ impl Launches {
         fs::create_dir_all(folder)
             .map_err(|e| Error::new(format!("cannot make the folder {}: {e}", folder.display())))?;
         for pipeline in &self.pipelines {
-            let bytes: Vec<u8> = pipeline.spirv()?.iter().flat_map(|word| word.to_le_bytes()).collect();
             save(&format!("{}.wgsl", pipeline.id), pipeline.text.as_bytes())?;
+        }
+        let of_files = of_files()?;
+        for pipeline in self.pipelines.iter().chain(&of_files) {
+            let bytes: Vec<u8> = pipeline.spirv()?.iter().flat_map(|word| word.to_le_bytes()).collect();
             save(&format!("{}.spv", pipeline.id), &bytes)?;
-            save(&format!("{}.hlsl", pipeline.id), pipeline.hlsl()?.as_bytes())?;
-            save(&format!("{}.metal", pipeline.id), pipeline.msl()?.as_bytes())?;
+            if pipeline.powers.is_empty() {
+                save(&format!("{}.hlsl", pipeline.id), pipeline.hlsl()?.as_bytes())?;
+                save(&format!("{}.metal", pipeline.id), pipeline.msl()?.as_bytes())?;
+            }
         }
         let rows: Vec<_> = self
             .steps
@@ -170,6 +179,21 @@ impl Launches {
     }
 }
 
+/// The pipelines of all entry points of the files in `shaders/`.
+fn of_files() -> Result<Vec<Pipeline>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders");
+    let failed = |e| Error::new(format!("cannot read {}: {e}", folder.display()));
+    let mut paths: Vec<_> =
+        fs::read_dir(&folder).map_err(failed)?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut pipelines = vec![];
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "wgsl")) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        pipelines.extend(Pipeline::of_file(&stem, &fs::read_to_string(path).map_err(failed)?)?);
+    }
+    Ok(pipelines)
+}
+
 /// Pairs as a JSON object.
 fn pairs<V: Serialize>(pairs: &[(impl ToString, V)]) -> serde_json::Value {
     pairs
@@ -181,12 +205,34 @@ fn pairs<V: Serialize>(pairs: &[(impl ToString, V)]) -> serde_json::Value {
 
 impl Pipeline {
     fn new(launch: &Launch, text: String, count: usize) -> Result<Self> {
-        let (stem, entry, constants) = (launch.shader.stem, launch.entry, launch.constants.clone());
-        let powers = launch.powers();
-        let reflection = kernel::reflect(&text, powers, entry, &constants)
+        let (stem, entry) = (launch.shader.stem.to_string(), launch.entry.to_string());
+        let (id, constants) = (format!("{stem}-{entry}-{count:02}"), launch.constants.clone());
+        Self::reflected([id, stem, entry, launch.label.clone()], constants, text, launch.powers())
+    }
+
+    /// The pipelines of all entry points of a file of `shaders/`, with the overrides' own values.
+    ///
+    /// # Errors
+    /// What naga refuses.
+    pub fn of_file(stem: &str, text: &str) -> Result<Vec<Self>> {
+        let powers = kernel::powers(stem);
+        let (module, _) = kernel::parse(text, powers).map_err(|e| Error::new(format!("{stem}.wgsl: {e}")))?;
+        let pipeline = |entry: naga::EntryPoint| {
+            let (id, label) = (format!("{FILE}{stem}-{}", entry.name), entry.name.clone());
+            Self::reflected([id, stem.to_string(), entry.name, label], vec![], text.to_string(), powers)
+        };
+        module.entry_points.into_iter().map(pipeline).collect()
+    }
+
+    fn reflected(
+        [id, stem, entry, label]: [String; 4],
+        constants: Vec<(&'static str, f64)>,
+        text: String,
+        powers: Capabilities,
+    ) -> Result<Self> {
+        let reflection = kernel::reflect(&text, powers, &entry, &constants)
             .map_err(|e| Error::new(format!("{stem}/{entry}: {e}")))?;
-        let id = format!("{stem}-{entry}-{count:02}");
-        Ok(Self { id, stem, entry, constants, text, powers, label: launch.label.clone(), reflection })
+        Ok(Self { id, stem, entry, constants, text, powers, label, reflection })
     }
 
     /// The kernel that the pipeline runs, whatever was fused into it: file, entry point, and overrides beside the
@@ -213,7 +259,7 @@ impl Pipeline {
         let whole = || {
             let (module, info) = kernel::parse(&self.text, self.powers)?;
             let (module, info): (Cow<'_, _>, Cow<'_, _>) =
-                kernel::specialise(&module, &info, self.entry, &self.constants)?;
+                kernel::specialise(&module, &info, &self.entry, &self.constants)?;
             then(&module, &info)
         };
         whole().map_err(|e| Error::new(format!("{}: {e}", self.id)))
@@ -257,5 +303,8 @@ mod tests {
             assert!(text.contains(&format!("fn {}(", row["entry"].as_str().unwrap())));
             assert_eq!(words[..4], 0x0723_0203_u32.to_le_bytes(), "SPIR-V begins with its magic number");
         }
+        let file = |name: &str| folder.path().join(name).is_file();
+        assert!(file("file-pool-gather4.hlsl") && file("file-matmul.subgroup.int64-lanes.spv"));
+        assert!(!file("file-matmul.subgroup.int64-lanes.hlsl"), "only drivers of Vulkan get it");
     }
 }

@@ -1,4 +1,4 @@
-//! WebGPU's default limits, which every pipeline and every launch keeps.
+//! WebGPU's default limits, which every pipeline and every launch keeps, but for uniforms, of which they need a quarter.
 
 use crate::launches::{Launches, Pipeline};
 
@@ -6,7 +6,7 @@ use crate::launches::{Launches, Pipeline};
 const STORAGE_BUFFERS: usize = 8;
 /// Bytes of workgroup memory.
 const WORKGROUP_MEMORY: u32 = 16 << 10;
-/// Bytes of uniforms.
+/// Bytes of uniforms: what OpenGL ES and old drivers of Vulkan promise, where WebGPU promises 64 KiB.
 const UNIFORMS: u32 = 16 << 10;
 /// Invocations of a workgroup.
 const INVOCATIONS: u32 = 256;

@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["launches", "compare", "record"])]
     pub check: bool,
     /// Record the shares of multiply-adds of today in xtask/offline/shares.json
-    #[arg(long, conflicts_with_all = ["model", "chip"])]
+    #[arg(long, conflicts_with_all = ["model", "chip", "compare"])]
     pub record: bool,
 }
 
@@ -127,6 +127,7 @@ mod tests {
             ("--chip navi22", "invalid value 'navi22'"),
             ("--json", "a value is required for '--json <FILE>'"),
             ("--check --record", "cannot be used with"),
+            ("--record --compare a.json", "cannot be used with"),
             ("--record --model vae", "cannot be used with"),
             ("more", "unexpected argument 'more'"),
         ] {

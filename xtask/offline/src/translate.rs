@@ -66,7 +66,7 @@ impl Pipeline {
     }
 
     fn asked(&self) -> (ShaderStage, String) {
-        (ShaderStage::Compute, self.entry.into())
+        (ShaderStage::Compute, self.entry.clone())
     }
 }
 

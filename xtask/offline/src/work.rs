@@ -46,7 +46,7 @@ pub fn work(pipeline: &Pipeline, launch: &Launch) -> Result<Work> {
             words[offset as usize / 4] = *value;
         }
     }
-    pipeline.module(|module, info| walk::Walk::new(module, info, pipeline.entry, &words, launch.grid).run())
+    pipeline.module(|module, info| walk::Walk::new(module, info, &pipeline.entry, &words, launch.grid).run())
 }
 
 /// The work of each launch, which is followed once for launches that are alike.
