@@ -158,7 +158,7 @@ fn finish(at: u32, row: u32, sum: vec4<f32>) {
   y[at] = quad(fused(at, total));
 }
 
-// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, first row, and how far behind.
+// Stores a row's vec4 of either half; `tile` is the lane's first vec4 of channels, row, and how far behind.
 fn store(tile: vec3<u32>, i: u32, left: vec4<f32>, right: vec4<f32>) {
   let row = tile.y + i; let to = select(row, place(pixel(row)) + tile.z, LATTICE);
   let at = to * dims.o4 + tile.x;
