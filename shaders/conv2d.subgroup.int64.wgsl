@@ -221,13 +221,13 @@ fn lanes(
   let pixel4 = pixel(min(mine + 32u, last)); let pixel5 = pixel(min(mine + 40u, last));
   let pixel6 = pixel(min(mine + 48u, last)); let pixel7 = pixel(min(mine + 56u, last));
   for (var t = 0u; t < dims.taps + zero(group.x); t++) {
-    let tap = dims.tap[sweep * dims.taps + t];
+    let tap = dims.tap[sweep * dims.taps + t]; let w_start = 4u * u32(tap.z) * dims.c4 * dims.o4;
     let pixels = vec4<i32>(seen(pixel0, tap), seen(pixel1, tap), seen(pixel2, tap), seen(pixel3, tap));
     let more_pixels = vec4<i32>(seen(pixel4, tap), seen(pixel5, tap), seen(pixel6, tap), seen(pixel7, tap));
-    let w_start = 4u * u32(tap.z) * dims.c4 * dims.o4;
     for (var k4 = 0u; k4 < dims.c4 + zero(group.x); k4++) {
       let b_left = rows_of_w(w_start, min(tile.x, dims.o4 - 1u), k4);
-      var b_right: mat4x4<f32>; if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
+      var b_right: mat4x4<f32>;
+      if (WIDE) { b_right = rows_of_w(w_start, min(tile.x + 8u, dims.o4 - 1u), k4); }
       let upper = load_x(pixels, k4); let lower = load_x(more_pixels, k4);
       // <products, from matmul.subgroup.int64.wgsl>
       multiply(upper[0], b_left, b_right, &left0, &right0);

@@ -1,5 +1,5 @@
-// Convolutions of images of few channels, f32, channels last, for CPU drivers: the rows of the implicit matrix
-// product (conv2d.wgsl) are made in memory, and what its transpose makes there is added up.
+// Convolutions of images of few channels, f32, channels last, for CPU drivers: the rows of the implicit
+// matrix product (conv2d.wgsl) are made in memory, and what its transpose makes there is added up.
 //
 // Index map: one invocation makes four elements in patches, one in fold.
 //   patches  y4[pixel, (tap, channel)] = x[pixel·src_step + tap, channel]
