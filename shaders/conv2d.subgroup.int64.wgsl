@@ -14,8 +14,8 @@ struct Dims {
   o4: u32, // channels made / 4
   taps: u32,
   accumulate: u32, // 1: adds to an earlier launch's taps
-  // <sweep, from conv2d.wgsl>
   sweeps: u32, // along z, of the same lattice and as many taps each, for one remainder after another
+  // <sweep, from conv2d.wgsl>
   lattice: vec3<u32>, // rows and columns made by a sweep, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,

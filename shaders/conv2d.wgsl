@@ -20,7 +20,6 @@ struct Dims {
   accumulate: u32, // 1: adds to an earlier launch's taps
   epilogue: u32, // 1: the marked function ends the launch, and o is a multiple of 4
   // <sweep, master>
-  sweeps: u32, // along z, of the same lattice and as many taps each, for one remainder after another
   lattice: vec3<u32>, // rows and columns made by a sweep, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,

@@ -13,7 +13,6 @@ struct Dims {
   o: u32, // channels made
   taps: u32,
   // <sweep, from conv2d.wgsl>
-  sweeps: u32, // along z, of the same lattice and as many taps each, for one remainder after another
   lattice: vec3<u32>, // rows and columns made by a sweep, and columns that a row shifts right
   src: vec2<u32>, // extents of the image read
   src_step: vec2<u32>,
@@ -86,7 +85,7 @@ fn seen(p: vec3<u32>, tap: vec4<i32>) -> i32 {
 }
 // </seen>
 
-// What a pixel sees of a channel through a tap.
+// Returns what a pixel sees of a channel through a tap.
 fn element(p: vec3<u32>, tap_channel: vec2<u32>) -> f32 {
   let at = seen(p, dims.tap[min(tap_channel.x, 63u)]);
   return select(0.0, x[u32(max(at, 0)) * dims.c + tap_channel.y], at >= 0);

@@ -133,8 +133,8 @@ fn few_made(side: Side) -> Vec<Case> {
     all.chain(rows).chain(ends).collect()
 }
 
-/// Input gradients whose sweeps have as many taps each over lattices of the same extents, so that a launch may take them
-/// together; and one in which no tap meets a pixel.
+/// Input gradients whose sweeps have as many taps each over lattices of the same extents, so that a launch may
+/// take them together; and one in which no tap meets a pixel.
 fn divided() -> Vec<Case> {
     let stepped = |size, stride| Kernel { size, stride, ..Kernel::square(1) };
     let kernels = [

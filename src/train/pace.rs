@@ -206,7 +206,7 @@ mod tests {
         assert_eq!((pace.steps(), pace.part(50)), (HISTORY as u64, 50));
     }
 
-    /// A step whose third launch takes nearly all of its time ends up in three parts.
+    /// A step whose third launch takes nearly all of its time ends up in at most three parts.
     #[test]
     fn parts_are_cut_by_the_time_of_each() {
         let times = [1, 1, 90, 1, 1, 1];

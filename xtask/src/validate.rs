@@ -60,7 +60,7 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-/// How many entry points of the shaders' files there are, and how many pipelines of models.
+/// Counts the entry points of the shaders' files, which `offline --dump` names so, and the pipelines of models.
 fn counted(texts: &[PathBuf]) -> String {
     let of_file =
         |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("file-"));

@@ -84,6 +84,7 @@ impl Conv2d {
             Tile::Lanes { wide } => LaunchSpec::new(&LANES, tile.entry(), grid)
                 .dim("c4", read / 4)
                 .dim("o4", made / 4)
+                .dim("sweeps", count)
                 .flag("WIDE", wide)
                 .flag("TB", !forward)
                 .flag("LATTICE", sweep.lattice != sweep.dst),
@@ -124,7 +125,7 @@ pub(super) fn written(launch: LaunchSpec, sweeps: &[Sweep]) -> LaunchSpec {
     let with = |launch, (i, sweep): (usize, &Sweep)| {
         numbered_taps(launch, i * sweep.taps.len(), sweep.taps.iter().copied())
     };
-    others.fold(launch.dim("sweeps", sweeps.len()), with)
+    others.fold(launch, with)
 }
 
 /// The most taps of a sweep that a launch sums over so many channels.

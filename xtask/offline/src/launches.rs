@@ -128,8 +128,9 @@ impl Launches {
         Self::of(&MODELS)
     }
 
-    /// Writes the WGSL, SPIR-V, HLSL and MSL of each pipeline, and a list of all launches as JSON, into a folder; and of
-    /// each entry point of the files in `shaders/` the SPIR-V and, if its file needs no extension, HLSL and MSL.
+    /// Writes the WGSL, SPIR-V, HLSL and MSL of each pipeline, and a list of all launches as JSON, into a folder;
+    /// and of each entry point of the files in `shaders/` the SPIR-V and, if its file needs no extension, HLSL and
+    /// MSL.
     ///
     /// # Errors
     /// A folder or file that cannot be written, or a pipeline that does not translate.
@@ -210,10 +211,10 @@ impl Pipeline {
         Self::reflected([id, stem, entry, launch.label.clone()], constants, text, launch.powers())
     }
 
-    /// The pipelines of all entry points of a file of `shaders/`, with the overrides' own values.
+    /// Makes the pipelines of all entry points of a file of `shaders/`, with the overrides' own values.
     ///
     /// # Errors
-    /// What naga refuses.
+    /// Fails if naga refuses the file.
     pub fn of_file(stem: &str, text: &str) -> Result<Vec<Self>> {
         let powers = kernel::powers(stem);
         let (module, _) = kernel::parse(text, powers).map_err(|e| Error::new(format!("{stem}.wgsl: {e}")))?;

@@ -1,4 +1,4 @@
-//! WebGPU's default limits, which every pipeline and every launch keeps, but for uniforms, of which they need a quarter.
+//! WebGPU's default limits, which every pipeline and every launch keeps; of uniforms they keep within a quarter.
 
 use crate::launches::{Launches, Pipeline};
 
